@@ -1,0 +1,7 @@
+import type { Projection } from './projection.ts'
+import { tokenHistory } from './tokenHistory.ts'
+import { tokens } from './tokens.ts'
+import { tokenUsage } from './tokenUsage.ts'
+
+/** Every read model there is. */
+export const projections: readonly Projection[] = [tokens, tokenHistory, tokenUsage]

@@ -1,0 +1,49 @@
+import type { RecordedEvent } from '../src/domain/events.ts'
+
+/**
+ * A read model as a pure function: event in, document changes out. No I/O and no clock, so that a replay gives the
+ * same documents. To add one: add a file here and name it in `index.ts`. To change one: raise its version.
+ */
+export interface Projection {
+  name: string
+  /** Stored documents belong to a version; a raised version is filled from the first event on. */
+  version: number
+  /** Types of the events it wants. */
+  events: readonly RecordedEvent['type'][]
+  collections: readonly Collection[]
+  project(event: RecordedEvent): Change[]
+}
+
+export interface Collection {
+  name: string
+  /** Each index is a list of fields; documents that lack the first field are left out of a unique one. */
+  indexes: readonly { fields: readonly string[]; unique?: boolean }[]
+}
+
+export type Value = string | number | boolean | null | readonly string[] | { readonly [key: string]: unknown }
+
+/**
+ * A change and its guard. Applying a change twice is applying it once; a document that is missing is made.
+ * - `put` sets fields of the document that stands for one stream. Each field remembers the stream revision that set
+ *   it and yields to a higher one only, so that the order of arrival does not matter.
+ * - `add` moves counters, minima and maxima of a bucket. The document remembers the log position of its last `add`
+ *   and takes only later ones: feed them in log order.
+ * - `insert` adds a row whose id comes from the event, if it is not there.
+ */
+export type Change =
+  | { kind: 'put'; collection: string; id: string; revision: number; fields: Record<string, Value> }
+  | {
+      kind: 'add'
+      collection: string
+      id: string
+      position: string
+      /** What the bucket is about: the same in every change to it. */
+      set?: Record<string, Value>
+      /** Dotted paths to counters. */
+      sum?: Record<string, number>
+      min?: Record<string, string>
+      max?: Record<string, string>
+      /** Counters by key, the first `cap` keys by name and all others under `other`. */
+      top?: { field: string; cap: number; other: string; counts: readonly (readonly [key: string, count: number])[] }
+    }
+  | { kind: 'insert'; collection: string; id: string; fields: Record<string, Value> }

@@ -1,0 +1,62 @@
+import type { Projection } from './projection.ts'
+
+export type Granularity = 'hour' | 'day'
+
+/** Uses of one token in one hour or one day (UTC). Totals of an account are sums over its tokens. */
+export interface UsageDocument {
+  id: string
+  tokenId: string
+  accountId: string
+  granularity: Granularity
+  /** Start of the bucket. */
+  at: string
+  requests: number
+  outcomes: Record<string, number>
+  firstAt: string
+  lastAt: string
+  /** Requests by `<METHOD> <route>`, the first 50 by name, the rest under `OTHER_ROUTES`. */
+  routes: Record<string, number>
+}
+
+const ROUTES_PER_BUCKET = 50
+export const OTHER_ROUTES = '* other'
+
+/** Start of the hour or day that a time lies in. */
+export const bucketStart = (at: string, granularity: Granularity): string =>
+  granularity === 'hour' ? `${at.slice(0, 13)}:00:00.000Z` : `${at.slice(0, 10)}T00:00:00.000Z`
+
+export const tokenUsage: Projection = {
+  name: 'tokenUsage',
+  version: 1,
+  events: ['TokenUsed'],
+  collections: [
+    {
+      name: 'tokenUsage',
+      indexes: [{ fields: ['tokenId', 'granularity', 'at'] }, { fields: ['accountId', 'granularity', 'at'] }],
+    },
+  ],
+  project(event) {
+    if (event.type !== 'TokenUsed') return []
+    const { tokenId, accountId, count, firstAt, lastAt, outcomes, routes } = event.data
+    const counters = Object.entries(outcomes).map(([outcome, n]) => [`outcomes.${outcome}`, n])
+    return (['hour', 'day'] as const).map((granularity) => {
+      const at = bucketStart(firstAt, granularity)
+      return {
+        kind: 'add',
+        collection: 'tokenUsage',
+        id: `${tokenId}_${granularity}_${at}`,
+        position: event.position,
+        set: { tokenId, accountId, granularity, at },
+        sum: { requests: count, ...Object.fromEntries(counters) },
+        min: { firstAt },
+        max: { lastAt },
+        top: {
+          field: 'routes',
+          cap: ROUTES_PER_BUCKET,
+          other: OTHER_ROUTES,
+          counts: routes.map(({ method, route, count: n }) => [`${method} ${route}`, n] as const),
+        },
+      }
+    })
+  },
+}

@@ -1,0 +1,75 @@
+import { tokenIdOf } from '../src/domain/events.ts'
+import type { Change, Projection, Value } from './projection.ts'
+
+/** A token as it is now. `hash` finds it for authentication; `nameFolded` is for a search that ignores case. */
+export interface TokenDocument {
+  id: string
+  accountId: string
+  name: string
+  nameFolded: string
+  hash: string
+  hashKeyId: string
+  hint: string
+  scopes: string[]
+  createdAt: string
+  updatedAt: string
+  expiresAt: string | null
+  revokedAt: string | null
+  lastAccessed?: string
+  revision: number
+  /** Why the stream's events can no longer be trusted; such a token authenticates nobody. */
+  stopped?: string
+}
+
+export const foldCase = (text: string): string => text.normalize('NFC').toLowerCase()
+
+export const tokens: Projection = {
+  name: 'tokens',
+  version: 1,
+  events: ['TokenCreated', 'TokenUpdated', 'TokenRevoked', 'TokenUsed'],
+  collections: [
+    {
+      name: 'tokens',
+      indexes: [
+        { fields: ['hash'], unique: true },
+        { fields: ['accountId', 'createdAt'] },
+      ],
+    },
+  ],
+  project(event) {
+    if (event.type === 'TokenUsed') {
+      const { tokenId, lastAt } = event.data
+      return [
+        { kind: 'add', collection: 'tokens', id: tokenId, position: event.position, max: { lastAccessed: lastAt } },
+      ]
+    }
+    if (event.type === 'UsageLost') return []
+    const { at } = event.metadata
+    const { revision } = event
+    const id = tokenIdOf(event.stream)
+    const put = (fields: Record<string, Value>): Change[] => [
+      { kind: 'put', collection: 'tokens', id, revision, fields: { ...fields, updatedAt: at, revision } },
+    ]
+    switch (event.type) {
+      case 'TokenCreated': {
+        const { tokenId: _, ...data } = event.data
+        return put({ ...data, nameFolded: foldCase(data.name), createdAt: at, revokedAt: null })
+      }
+      case 'TokenUpdated': {
+        const { name, ...data } = event.data
+        return put({ ...data, ...(name === undefined ? {} : { name, nameFolded: foldCase(name) }) })
+      }
+      case 'TokenRevoked':
+        return put({ revokedAt: at })
+    }
+  },
+}
+
+/** Closes a token whose history cannot be trusted from this event on. */
+export const stopToken = (event: { stream: string; revision: number }, reason: string): Change => ({
+  kind: 'put',
+  collection: 'tokens',
+  id: tokenIdOf(event.stream),
+  revision: event.revision,
+  fields: { stopped: reason },
+})

@@ -1,0 +1,114 @@
+import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
+import jwt from 'jsonwebtoken'
+import type { JwtClaims, JwtVerifier } from '../../application/ports.ts'
+import { isScope } from '../../domain/rules.ts'
+
+/** Where JWT keys come from: one secret, one public key (PEM), or several of either by `kid`. */
+export type JwtKeys = { secret: string } | { publicKey: string } | { keys: Record<string, string> }
+
+export type JwtOptions = JwtKeys & {
+  issuer?: string | undefined
+  audience?: string | undefined
+  /** The claim that names the account. Default `sub`. */
+  accountClaim?: string | undefined
+}
+
+interface Key {
+  key: KeyObject
+  algorithm: jwt.Algorithm
+}
+
+const MIN_SECRET_BYTES = 32
+const MIN_RSA_BITS = 2048
+const MAX_ACCOUNT = 255
+
+/**
+ * Verifies JWTs (RFC 7519) with keys made once and one algorithm for each.
+ * @throws Error naming what is wrong with a key, never the key
+ */
+export function createJwtVerifier(options: JwtOptions): JwtVerifier {
+  const findKey = keyFinder(options)
+  const accountClaim = options.accountClaim ?? 'sub'
+  const { issuer, audience } = options
+
+  return {
+    verify(token) {
+      try {
+        const header = jwt.decode(token, { complete: true })?.header
+        if (!header) return refuse('malformed')
+        if ('crit' in header) return refuse('crit')
+        const found = findKey(header.kid)
+        if (!found) return refuse('unknown_key')
+        const payload = jwt.verify(token, found.key, {
+          algorithms: [found.algorithm],
+          ...(issuer === undefined ? {} : { issuer }),
+          ...(audience === undefined ? {} : { audience }),
+        })
+        return readClaims(payload, accountClaim)
+      } catch (error) {
+        if (error instanceof jwt.TokenExpiredError) return { refused: 'expired', expired: true }
+        if (error instanceof jwt.JsonWebTokenError) return refuse('invalid')
+        // Whatever else a hostile token made the parser throw is that token's fault.
+        return refuse('malformed')
+      }
+    },
+  }
+}
+
+const refuse = (refused: string) => ({ refused, expired: false })
+
+function readClaims(payload: unknown, accountClaim: string): JwtClaims | ReturnType<typeof refuse> {
+  if (payload === null || typeof payload !== 'object') return refuse('payload')
+  const claims = payload as Record<string, unknown>
+  if (typeof claims.exp !== 'number') return refuse('no_exp')
+  const accountId = Object.hasOwn(claims, accountClaim) ? claims[accountClaim] : undefined
+  if (!isAccountId(claims.sub) || !isAccountId(accountId)) return refuse('no_account_claim')
+  const scope = typeof claims.scope === 'string' ? claims.scope.split(' ').filter(isScope) : []
+  return { accountId, scopes: scope }
+}
+
+/** Account ids go into a response header and an index: bounded, and free of control characters. */
+const isAccountId = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= MAX_ACCOUNT && !/[\p{Cc}\p{Cs}]/u.test(value)
+
+function keyFinder(options: JwtKeys): (kid: string | undefined) => Key | undefined {
+  if ('secret' in options) {
+    const key = secretKey(options.secret)
+    return () => key
+  }
+  if ('publicKey' in options) {
+    const key = publicKey(options.publicKey)
+    return () => key
+  }
+  const keys = new Map(
+    Object.entries(options.keys).map(([kid, text]) => [
+      kid,
+      text.includes('-----BEGIN') ? publicKey(text) : secretKey(text),
+    ]),
+  )
+  if (keys.size === 0) throw new Error('holds no key')
+  return (kid) => (kid === undefined ? undefined : keys.get(kid))
+}
+
+function secretKey(secret: string): Key {
+  const bytes = Buffer.from(secret)
+  if (bytes.length < MIN_SECRET_BYTES) throw new Error(`must be at least ${MIN_SECRET_BYTES} bytes`)
+  return { key: createSecretKey(bytes), algorithm: 'HS256' }
+}
+
+function publicKey(pem: string): Key {
+  if (pem.includes('PRIVATE KEY')) throw new Error('must be a public key, not a private one')
+  const key = parsePublicKey(pem)
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
+  if (type === 'rsa' && (details?.modulusLength ?? 0) >= MIN_RSA_BITS) return { key, algorithm: 'RS256' }
+  if (type === 'ec' && details?.namedCurve === 'prime256v1') return { key, algorithm: 'ES256' }
+  throw new Error(`must be an RSA key of at least ${MIN_RSA_BITS} bits (RS256) or a P-256 key (ES256)`)
+}
+
+function parsePublicKey(pem: string): KeyObject {
+  try {
+    return createPublicKey(pem)
+  } catch {
+    throw new Error('must be a public key in PEM')
+  }
+}

@@ -1,0 +1,117 @@
+import type { Change, Value } from '../../../projections/projection.ts'
+
+/**
+ * A document as it is stored, with the bookkeeping of its guards: `_revisions` holds the stream revision that set
+ * each field, `_position` the log position of the last `add`.
+ */
+export type StoredDocument = Record<string, unknown>
+
+type Put = Extract<Change, { kind: 'put' }>
+type Add = Extract<Change, { kind: 'add' }>
+
+/**
+ * Applies one change to a document in place, under its guard.
+ * @param isNew there was no such document
+ * @returns whether anything changed
+ */
+export function applyChange(document: StoredDocument, change: Change, isNew: boolean): boolean {
+  switch (change.kind) {
+    case 'put':
+      return put(document, change)
+    case 'add':
+      return add(document, change)
+    case 'insert':
+      if (!isNew) return false
+      setAll(document, change.fields)
+      return true
+  }
+}
+
+/** The document without its bookkeeping, as readers get it. */
+export function present<T extends { id: string }>(id: string, document: StoredDocument): T {
+  const shown: Record<string, unknown> = { id }
+  for (const field of Object.keys(document)) if (!field.startsWith('_')) shown[field] = document[field]
+  return shown as T
+}
+
+function put(document: StoredDocument, { fields, revision }: Put): boolean {
+  const revisions = child(document, '_revisions')
+  let changed = false
+  for (const [field, value] of Object.entries(fields)) {
+    if (value === undefined || revision <= (own<number>(revisions, field) ?? -1)) continue
+    set(document, field, value)
+    set(revisions, field, revision)
+    changed = true
+  }
+  return changed
+}
+
+function add(document: StoredDocument, change: Add): boolean {
+  if (change.position <= (own<string>(document, '_position') ?? '')) return false
+  document._position = change.position
+  if (change.set) setAll(document, change.set)
+  for (const [path, amount] of members(change.sum)) {
+    const [parent, field] = place(document, path)
+    increase(parent, field, amount)
+  }
+  for (const [path, value] of members(change.min)) {
+    const [parent, field] = place(document, path)
+    const least = own<string | null>(parent, field) ?? null
+    if (least === null || value < least) set(parent, field, value)
+  }
+  for (const [path, value] of members(change.max)) {
+    const [parent, field] = place(document, path)
+    const most = own<string | null>(parent, field) ?? null
+    if (most === null || value > most) set(parent, field, value)
+  }
+  if (change.top) increaseTop(child(document, change.top.field), change.top)
+  return true
+}
+
+/** A key that is there goes on counting; a new one enters while there is room, and counts as `other` after that. */
+function increaseTop(counters: StoredDocument, { cap, other, counts }: NonNullable<Add['top']>): void {
+  for (const [key, count] of counts) {
+    const enters = Object.hasOwn(counters, key) || hasRoom(counters, cap, other)
+    increase(counters, enters ? key : other, count)
+  }
+}
+
+const hasRoom = (counters: StoredDocument, cap: number, other: string): boolean =>
+  Object.keys(counters).length - (Object.hasOwn(counters, other) ? 1 : 0) < cap
+
+const increase = (counters: StoredDocument, key: string, amount: number): void =>
+  set(counters, key, (own<number>(counters, key) ?? 0) + amount)
+
+const NOTHING: [] = []
+const members = <T>(record: Record<string, T> | undefined): [string, T][] =>
+  record ? Object.entries(record) : NOTHING
+
+function setAll(document: StoredDocument, fields: Record<string, Value>): void {
+  for (const [field, value] of Object.entries(fields)) if (value !== undefined) set(document, field, value)
+}
+
+/** Where a dotted path leads: the object it ends in, made if need be, and the field there. */
+function place(document: StoredDocument, path: string): [parent: StoredDocument, field: string] {
+  if (!path.includes('.')) return [document, path]
+  const steps = path.split('.')
+  const field = steps.pop() ?? ''
+  return [steps.reduce(child, document), field]
+}
+
+function child(parent: StoredDocument, field: string): StoredDocument {
+  const there = own<StoredDocument>(parent, field)
+  if (typeof there === 'object' && there !== null) return there
+  const made: StoredDocument = {}
+  set(parent, field, made)
+  return made
+}
+
+// Keys come from requests (a route may be called `__proto__`): only own members are read, and all are made as such.
+
+const own = <T>(object: StoredDocument, field: string): T | undefined =>
+  Object.hasOwn(object, field) ? (object[field] as T) : undefined
+
+function set(object: StoredDocument, field: string, value: unknown): void {
+  if (field !== '__proto__') object[field] = value
+  else Object.defineProperty(object, field, { value, writable: true, enumerable: true, configurable: true })
+}

@@ -1,0 +1,240 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { DamagedError } from '../../domain/errors.ts'
+import { StoreUnavailableError } from '../../application/ports.ts'
+
+/**
+ * The only file that knows which SQLite driver runs: `node:sqlite` where Node has it without a flag (22.13 and
+ * later), else `libsql`. It goes back to one driver when Node 20 goes.
+ */
+
+export type Cell = string | number | null
+/** Name the columns, never spread a row: `libsql` adds a member of its own to each. */
+export type Row = Readonly<Record<string, unknown>>
+
+export interface Statement {
+  run(...values: Cell[]): void
+  get(...values: Cell[]): Row | undefined
+  all(...values: Cell[]): Row[]
+}
+
+export interface Database {
+  readonly path: string
+  exec(sql: string): void
+  /** Keeps the statement for the next call with the same text. */
+  prepare(sql: string): Statement
+  /** One transaction around `work`, which must be synchronous; rolled back if it throws. */
+  inTransaction<T>(mode: 'deferred' | 'immediate', work: () => T): T
+  close(): void
+}
+
+export interface DatabaseOptions {
+  readOnly?: boolean
+  /** `FULL`: a commit survives a power cut. `NORMAL`: it may be lost, but nothing is torn. */
+  synchronous: 'FULL' | 'NORMAL'
+  /** Page cache in KiB. */
+  cacheKib?: number
+  /** Pages the WAL may have before they are moved to the database: more of them means fewer writes in all. */
+  checkpointPages?: number
+}
+
+interface Connection {
+  exec(sql: string): void
+  prepare(sql: string): Statement
+  close(): void
+}
+
+const STATEMENTS = 200
+const BUSY_MILLISECONDS = 2_000
+const WAL_BYTES_KEPT = 64 * 1024 * 1024
+
+/**
+ * Opens a database in WAL mode with its settings made and read back; makes the directory if need be.
+ * @throws StoreUnavailableError cannot be opened; DamagedError is no database
+ */
+export async function openDatabase(path: string, options: DatabaseOptions): Promise<Database> {
+  const { readOnly = false, synchronous, cacheKib = 8_192, checkpointPages = 1_000 } = options
+  if (readOnly && !existsSync(path)) throw new StoreUnavailableError(`${path} does not exist`)
+  const database = wrap(path, await connect(path, readOnly))
+  try {
+    database.exec(`PRAGMA busy_timeout = ${BUSY_MILLISECONDS}`)
+    // Damage is looked for where SQLite can see it, and a damaged schema must not call functions.
+    setting(database, 'trusted_schema', 'OFF', 0)
+    setting(database, 'cell_size_check', 'ON', 1)
+    setting(database, 'cache_size', String(-cacheKib), -cacheKib)
+    if (!readOnly) {
+      setting(database, 'journal_mode', 'WAL', 'wal')
+      // A reopened WAL database may come back with NORMAL: never rely on the default.
+      setting(database, 'synchronous', synchronous, synchronous === 'FULL' ? 2 : 1)
+      setting(database, 'wal_autocheckpoint', String(checkpointPages), checkpointPages)
+      setting(database, 'journal_size_limit', String(WAL_BYTES_KEPT), WAL_BYTES_KEPT)
+    }
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** A connection without WAL or any setting: the lock file needs the plain rollback mode. */
+export async function openPlain(path: string): Promise<Database> {
+  return wrap(path, await connect(path, false))
+}
+
+function setting(database: Database, name: string, value: string, readBack: string | number): void {
+  database.prepare(`PRAGMA ${name} = ${value}`).all()
+  const actual = database.prepare(`PRAGMA ${name}`).get()?.[name]
+  if (actual !== readBack) {
+    throw new StoreUnavailableError(`${database.path}: PRAGMA ${name} is ${String(actual)}, not ${value}`)
+  }
+}
+
+function wrap(path: string, connection: Connection): Database {
+  const statements = new Map<string, Statement>()
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work()
+    } catch (error) {
+      throw translate(error, path)
+    }
+  }
+  const exec = (sql: string): void => attempt(() => connection.exec(sql))
+
+  return {
+    path,
+    exec,
+    prepare(sql) {
+      const known = statements.get(sql)
+      if (known) return known
+      const statement = translating(attempt(() => connection.prepare(sql)), path)
+      const [oldest] = statements.keys()
+      if (statements.size >= STATEMENTS && oldest !== undefined) statements.delete(oldest)
+      statements.set(sql, statement)
+      return statement
+    },
+    inTransaction(mode, work) {
+      exec(`BEGIN ${mode}`)
+      try {
+        const result = work()
+        exec('COMMIT')
+        return result
+      } catch (error) {
+        // SQLite has rolled back by itself after some failures; a second ROLLBACK then says there is nothing to do.
+        try {
+          connection.exec('ROLLBACK')
+        } catch {}
+        throw error
+      }
+    },
+    close() {
+      statements.clear()
+      attempt(() => connection.close())
+    },
+  }
+}
+
+/** Written out, without a closure for each call: it runs several times for each event projected. */
+function translating(statement: Statement, path: string): Statement {
+  return {
+    run(...values) {
+      try {
+        statement.run(...values)
+      } catch (error) {
+        throw translate(error, path)
+      }
+    },
+    get(...values) {
+      try {
+        return statement.get(...values)
+      } catch (error) {
+        throw translate(error, path)
+      }
+    },
+    all(...values) {
+      try {
+        return statement.all(...values)
+      } catch (error) {
+        throw translate(error, path)
+      }
+    },
+  }
+}
+
+// --- The drivers ---------------------------------------------------------------------------------------------
+
+async function connect(path: string, readOnly: boolean): Promise<Connection> {
+  try {
+    if (!readOnly) mkdirSync(dirname(path), { recursive: true })
+    const builtin = loadBuiltin()
+    return builtin ? new builtin.DatabaseSync(path, { readOnly }) : await connectLibsql(path, readOnly)
+  } catch (error) {
+    throw translate(error, path)
+  }
+}
+
+/** The part of `node:sqlite` used here; @types/node for Node 20 does not have it. */
+interface NodeSqlite {
+  DatabaseSync: new (path: string, options: { readOnly: boolean }) => Connection
+}
+
+function loadBuiltin(): NodeSqlite | undefined {
+  // Node 22 warns on stderr, as the module loads, that its interface is experimental. It loads synchronously, so
+  // nothing else can warn in between.
+  const { emitWarning } = process
+  process.emitWarning = () => {}
+  try {
+    return process.getBuiltinModule?.('node:sqlite') as NodeSqlite | undefined
+  } finally {
+    process.emitWarning = emitWarning
+  }
+}
+
+async function connectLibsql(path: string, readOnly: boolean): Promise<Connection> {
+  const { default: Libsql } = await import('libsql')
+  const connection = new Libsql(readOnly ? `${pathToFileURL(path).href}?mode=ro` : path)
+  return {
+    exec: (sql) => void connection.exec(sql),
+    close: () => void connection.close(),
+    prepare(sql) {
+      const statement = connection.prepare(sql)
+      // One array, not a list of values: a lone null would be taken for an options object.
+      return {
+        run: (...values) => void statement.run(values),
+        get: (...values) => statement.get(values) as Row | undefined,
+        all: (...values) => statement.all(values) as Row[],
+      }
+    },
+  }
+}
+
+// --- Errors --------------------------------------------------------------------------------------------------
+
+const UNAVAILABLE = new Set([5, 6, 7, 8, 10, 13, 14, 22, 23])
+const DAMAGED = new Set([11, 26])
+
+/** What either driver throws, in the words of the ports; what is neither outage nor damage stays as it is. */
+function translate(error: unknown, path: string): unknown {
+  const code = codeOf(error)
+  const message = error instanceof Error ? error.message : String(error)
+  if (DAMAGED.has(code) || message.includes('malformed JSON')) {
+    return new DamagedError(`${path}: ${message}`, { cause: error })
+  }
+  if (UNAVAILABLE.has(code) || isSystemError(error)) {
+    return new StoreUnavailableError(`${path}: ${message}`, { cause: error })
+  }
+  return error
+}
+
+/** The primary result code of SQLite (its low byte), 0 for errors of any other kind. */
+function codeOf(error: unknown): number {
+  const { errcode, rawCode, message } = error as { errcode?: unknown; rawCode?: unknown; message?: unknown }
+  const code = errcode ?? rawCode
+  if (typeof code === 'number') return code & 0xff
+  // libsql gives no code when it cannot open a file, only its number at the end of the text.
+  const opening = /^ConnectionFailed\(.*: (\d+)"\)$/s.exec(String(message))
+  return Number(opening?.[1] ?? 0) & 0xff
+}
+
+/** The directory could not be made, say. */
+const isSystemError = (error: unknown): boolean => (error as { syscall?: unknown }).syscall !== undefined

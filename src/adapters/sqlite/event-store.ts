@@ -1,0 +1,189 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import {
+  type Appended,
+  ConflictError,
+  type EventStore,
+  type ExpectedRevision,
+  StoreUnavailableError,
+} from '../../application/ports.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import type { NewEvent, StoredEvent } from '../../domain/events.ts'
+import { type Database, openDatabase, type Row } from './database.ts'
+import * as rows from './event-rows.ts'
+import { createGroup, Refused } from './group.ts'
+import { type Lock, lockFile } from './lock.ts'
+import { createWakeUp, follow, type Page } from './follow.ts'
+
+const MAX_EVENTS_PER_APPEND = 100
+const PAGE = 500
+
+export interface SqliteOptions {
+  /** For a second process: takes no lock and cannot write. */
+  readOnly?: boolean
+}
+
+/**
+ * Opens the event log in one SQLite file, made if missing. One process writes it; others may read it at any time.
+ * A position is 16 decimal digits and has no gaps.
+ * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
+ */
+export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
+  const { readOnly = false } = options
+  const lock = readOnly ? undefined : await lockFile(path)
+  let database: Database | undefined
+  try {
+    database = await openDatabase(path, { readOnly, synchronous: 'FULL' })
+    if (!readOnly) rows.createTables(database)
+    rows.checkFormat(database)
+    return eventStore(database, lock)
+  } catch (error) {
+    database?.close()
+    lock?.release()
+    throw error
+  }
+}
+
+function eventStore(database: Database, lock: Lock | undefined): EventStore {
+  let written = rows.newestPosition(database)
+  let committed = written
+  let open = true
+  const wakeUp = createWakeUp()
+  const group = createGroup(database, {
+    afterCommit() {
+      if (written > committed) wakeUp.all()
+      committed = written
+    },
+    afterRollback() {
+      written = committed
+    },
+  })
+
+  function appendNow(stream: string, base: number, events: readonly NewEvent[]): Appended {
+    const newest = rows.newestRevision(database, stream)
+    if (newest !== base) return appendedBefore(database, stream, base, newest, events)
+    const insert = database.prepare(`INSERT INTO events (${rows.COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+    events.forEach((event, i) => {
+      insert.run(...rows.toCells(++written, stream, base + 1 + i, event))
+    })
+    const revision = base + events.length
+    rows.setNewestRevision(database, stream, revision)
+    return { revision, position: rows.toPosition(written) }
+  }
+
+  /** The next rows of the log, as they are, and where it ended at that moment. */
+  function page(after: number): Page {
+    if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+    return database.inTransaction('deferred', () => {
+      const found = database
+        .prepare(`SELECT ${rows.COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ${PAGE}`)
+        .all(after)
+      const end = rows.newestPosition(database)
+      found.forEach((row, i) => {
+        if (row.position !== after + 1 + i) throw lost(database, after + 1 + i)
+      })
+      const last = after + found.length
+      if (found.length < PAGE && last < end) throw lost(database, last + 1)
+      return { rows: found, last, caughtUp: last >= end }
+    })
+  }
+
+  return {
+    async append(stream, expected, events) {
+      const base = baseRevision(expected)
+      if (events.length === 0 || events.length > MAX_EVENTS_PER_APPEND) {
+        throw new RangeError(`an append has 1 to ${MAX_EVENTS_PER_APPEND} events, not ${events.length}`)
+      }
+      if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
+      return group.submit(() => appendNow(stream, base, events))
+    },
+
+    async readStream(stream, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER) {
+      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      return database.inTransaction('deferred', () => streamEvents(database, stream, fromRevision, limit))
+    },
+
+    async *readAll(after) {
+      let last = rows.fromPosition(after)
+      for (;;) {
+        const next = page(last)
+        if (next.rows.length > 0) yield next.rows.map(rows.toEvent)
+        if (next.caughtUp) return
+        last = next.last
+        await nextTurn()
+      }
+    },
+
+    subscribe: (after, prefixes, signal) =>
+      follow({
+        after: rows.fromPosition(after),
+        prefixes,
+        signal,
+        page,
+        end: () => committed,
+        wakeUp,
+        polls: !lock,
+        isOpen: () => open,
+      }),
+
+    async head() {
+      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      const position = database.inTransaction('deferred', () => rows.newestPosition(database))
+      return position === 0 ? null : rows.toPosition(position)
+    },
+
+    async close() {
+      if (!open) return
+      await group.close()
+      open = false
+      wakeUp.all()
+      // libsql closes the file only when its statements are collected: leave nothing in the WAL before that.
+      if (lock) database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all()
+      database.close()
+      lock?.release()
+    },
+  }
+}
+
+function baseRevision(expected: ExpectedRevision): number {
+  if (expected === 'no_stream') return -1
+  if (!Number.isSafeInteger(expected) || expected < 0) throw new RangeError(`${expected} is no revision`)
+  return expected
+}
+
+/** The same events at the same place mean that this is a repetition; it gets the answer of the first time. */
+function appendedBefore(
+  database: Database,
+  stream: string,
+  base: number,
+  newest: number,
+  events: readonly NewEvent[],
+): Appended {
+  const there = newest < base + events.length ? [] : streamRows(database, stream, base + 1, events.length)
+  const last = there.at(-1)
+  if (!last || there.some((row, i) => row.id !== events[i]?.id)) throw new Refused(new ConflictError(stream, newest))
+  return { revision: base + events.length, position: rows.toPosition(Number(last.position)) }
+}
+
+const streamRows = (database: Database, stream: string, from: number, limit: number): Row[] =>
+  database
+    .prepare(
+      `SELECT ${rows.COLUMNS} FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?`,
+    )
+    .all(stream, from, limit)
+
+function streamEvents(database: Database, stream: string, from: number, limit: number): StoredEvent[] {
+  const found = streamRows(database, stream, from, limit)
+  const newest = rows.newestRevision(database, stream)
+  found.forEach((row, i) => {
+    if (row.stream !== stream || row.revision !== from + i || !rows.isSound(row)) {
+      throw new DamagedError(`${stream}: the event at revision ${from + i} is damaged`)
+    }
+  })
+  const next = from + found.length
+  if (found.length < limit && next <= newest) throw new DamagedError(`${stream}: no event at revision ${next}`)
+  if (found.length > 0 && next - 1 > newest) throw new DamagedError(`${stream}: events after its newest revision`)
+  return found.map(rows.toEvent)
+}
+
+const lost = (database: Database, position: number): DamagedError =>
+  new DamagedError(`${database.path}: no event at position ${position}`)

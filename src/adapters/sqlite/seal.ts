@@ -1,0 +1,55 @@
+import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import { crc32 } from 'node:zlib'
+import { DamagedError } from '../../domain/errors.ts'
+
+/**
+ * A checksum of a whole database file, made when it is closed in good order and kept beside it. SQLite does not
+ * notice most flipped bits, and one in an index or a key hides a document, which no checksum of documents can tell.
+ * Reading a file through costs about 0.3 s per GB.
+ */
+
+const CHUNK = 1024 * 1024
+
+const sealOf = (path: string): string => `${path}.seal`
+
+/** To be called once nobody writes the file any more. */
+export function seal(path: string): void {
+  writeFileSync(sealOf(path), summary(path))
+}
+
+/** To be called before the first write: from then on the file is guarded by SQLite and the checksums in it. */
+export function unseal(path: string): void {
+  rmSync(sealOf(path), { force: true })
+}
+
+/** @throws DamagedError the file is not as it was left. A file without a seal (after a crash, say) passes. */
+export function checkSeal(path: string): void {
+  const before = readSeal(path)
+  if (before === undefined || before === summary(path)) return
+  // A reader may have been overtaken by a writer that opened the file meanwhile.
+  if (readSeal(path) !== before) return
+  throw new DamagedError(`${path} is not as it was left: remove it, and it is filled again from the event log`)
+}
+
+function readSeal(path: string): string | undefined {
+  try {
+    return readFileSync(sealOf(path), 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+function summary(path: string): string {
+  const file = openSync(path, 'r')
+  try {
+    const chunk = Buffer.allocUnsafe(CHUNK)
+    let [size, crc] = [0, 0]
+    for (let n = readSync(file, chunk); n > 0; n = readSync(file, chunk)) {
+      crc = crc32(chunk.subarray(0, n), crc)
+      size += n
+    }
+    return `${size} ${crc.toString(16)}\n`
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,83 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Logger, Telemetry } from '../../application/ports.ts'
+
+export interface Metrics extends Telemetry {
+  registry: Registry
+  /** A request's end. `route` is a pattern, never a path. */
+  responded(method: string, route: string, status: number, seconds: number): void
+  /** Values that are asked for when they are read. */
+  gauge(name: string, help: string, read: () => number): void
+}
+
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/** Prometheus metrics in a registry of their own. */
+export function createMetrics(log: Logger): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Counter({ name: `tokenledger_${name}`, help, labelNames, registers })
+  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+    new Histogram({ name: `tokenledger_${name}`, help, labelNames, buckets: SECONDS, registers })
+
+  const requests = histogram('http_request_duration_seconds', 'Requests by route pattern and status.', [
+    'method',
+    'route',
+    'status',
+  ])
+  const authentications = counter('authentications_total', 'Credentials judged, by kind and outcome.', [
+    'kind',
+    'outcome',
+  ])
+  const appends = histogram('append_duration_seconds', 'Appends to the event store until their outcome was known.')
+  const appended = counter('events_appended_total', 'Events that the event store took.')
+  const projections = histogram('projection_duration_seconds', 'Batches applied to the read model.')
+  const projected = counter('events_projected_total', 'Events applied to the read model.')
+  const lost = counter('usage_lost_total', 'Uses that could not be kept.')
+  const damaged = counter('events_refused_total', 'Events that were not projected, by what is wrong.', ['kind'])
+
+  // Children are bound once per combination of labels: finding one by a label object costs ten times as much.
+  const bound = <T>(bind: (labels: string[]) => T) => {
+    const children = new Map<string, T>()
+    return (...labels: string[]): T => {
+      const key = labels.join(' ')
+      const known = children.get(key)
+      if (known) return known
+      const child = bind(labels)
+      children.set(key, child)
+      return child
+    }
+  }
+  const requestChild = bound((labels) => requests.labels(...labels))
+  const authChild = bound((labels) => authentications.labels(...labels))
+
+  return {
+    registry,
+    log,
+    responded: (method, route, status, seconds) => requestChild(method, route, String(status)).observe(seconds),
+    authenticated: (kind, outcome) => authChild(kind, outcome).inc(),
+    appended(seconds, events) {
+      appends.observe(seconds)
+      appended.inc(events)
+    },
+    projected(seconds, events) {
+      projections.observe(seconds)
+      projected.inc(events)
+    },
+    usageLost: (count) => lost.inc(count),
+    damaged: (kind) => damaged.labels(kind).inc(),
+    gauge(name, help, read) {
+      new Gauge({
+        name: `tokenledger_${name}`,
+        help,
+        registers,
+        collect() {
+          this.set(read())
+        },
+      })
+    },
+  }
+}
+
+/** Memory, event loop and garbage collection of this process, for a service that owns it. */
+export const collectProcessMetrics = (registry: Registry): void => collectDefaultMetrics({ register: registry })

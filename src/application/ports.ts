@@ -1,0 +1,143 @@
+import type { NewEvent, StoredEvent } from '../domain/events.ts'
+import type { Change, Projection } from '../../projections/projection.ts'
+
+/** The outside world as the use cases need it. Adapters implement these; each port has one contract suite. */
+
+// --- Event store ---------------------------------------------------------------------------------------------
+
+/** What a stream must look like for an append to take effect: its newest revision, or that it has no event. */
+export type ExpectedRevision = number | 'no_stream'
+
+export interface Appended {
+  /** Revision of the last event of this append. */
+  revision: number
+  /** Opaque; sorts as text in log order. */
+  position: string
+}
+
+/** One step of a subscription: events in log order, and whether they reach the end of the log as it was then. */
+export interface Batch {
+  events: StoredEvent[]
+  caughtUp: boolean
+}
+
+export interface EventStore {
+  /**
+   * Appends 1 to 100 events, all or none. The same append (ids, order, `expected`) sent again takes effect once and
+   * gives its first answer, however far the stream has grown since.
+   * @throws ConflictError the stream is not at `expected`
+   * @throws StoreUnavailableError nothing was written
+   * @throws UnknownOutcomeError it may or may not have been written: send the same append again
+   */
+  append(stream: string, expected: ExpectedRevision, events: readonly NewEvent[]): Promise<Appended>
+  /** The events of one stream from a revision on, oldest first; none if there is no such stream. */
+  readStream(stream: string, fromRevision?: number, limit?: number): Promise<StoredEvent[]>
+  /** All events after a position (null: from the start) in log order, in batches. */
+  readAll(after: string | null): AsyncIterable<StoredEvent[]>
+  /**
+   * Events after a position whose stream begins with one of `prefixes`: the past, then what comes. Ends only when
+   * `signal` is aborted; failures of the store are retried inside.
+   */
+  subscribe(after: string | null, prefixes: readonly string[], signal: AbortSignal): AsyncIterable<Batch>
+  /** Position of the newest event, null in an empty log. Also the health check. */
+  head(): Promise<string | null>
+  close(): Promise<void>
+}
+
+/** Another append came first. `actual` is the stream's newest revision, -1 for a stream without events. */
+export class ConflictError extends Error {
+  override name = 'ConflictError'
+  readonly actual: number
+
+  constructor(stream: string, actual: number) {
+    super(`${stream} is at revision ${actual}`)
+    this.actual = actual
+  }
+}
+
+/** The store did not do it and says so, or cannot be reached at all. */
+export class StoreUnavailableError extends Error {
+  override name = 'StoreUnavailableError'
+}
+
+/** The store was asked and its answer never came. */
+export class UnknownOutcomeError extends Error {
+  override name = 'UnknownOutcomeError'
+}
+
+// --- Read model ----------------------------------------------------------------------------------------------
+
+export type Scalar = string | number | boolean | null
+/** A document as it was projected. `id` is unique in its collection. */
+export type Document = Record<string, unknown> & { id: string }
+
+export type Condition =
+  | { field: string; op: 'eq' | 'lt' | 'lte' | 'gte' | 'gt'; value: Scalar }
+  /** Text that contains `value`. Fold both sides first for a search that ignores case. */
+  | { field: string; op: 'contains'; value: string }
+  | { field: string; op: 'in'; value: readonly string[] }
+  | { any: readonly Condition[] }
+
+export interface Query {
+  where: readonly Condition[]
+  /** Ties break by id, ascending; null and absent values come last either way. Default: by id. */
+  order?: { field: string; descending?: boolean }
+  /** Continue behind the document with this value of the ordering field and this id. */
+  after?: { value: Scalar; id: string }
+  limit: number
+}
+
+export interface ReadModel {
+  /** Makes the collections and indexes of these projections where they are missing. */
+  open(projections: readonly Projection[]): Promise<void>
+  /** How far this version of the projection has come; null: nothing yet. */
+  checkpoint(projection: Projection): Promise<string | null>
+  /**
+   * Applies changes in order, each under its guard, so that a second application changes nothing. The checkpoint of
+   * every projection named is moved after the documents, never before.
+   * @throws StoreUnavailableError
+   */
+  apply(changes: readonly Change[], checkpoint?: { position: string; of: readonly Projection[] }): Promise<void>
+  /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
+  get(collection: string, id: string): Promise<Document | null>
+  find(collection: string, query: Query): Promise<Document[]>
+  /** How many match, counting no further than `limit`. */
+  count(collection: string, where: readonly Condition[], limit: number): Promise<number>
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+// --- The rest ------------------------------------------------------------------------------------------------
+
+export interface JwtClaims {
+  accountId: string
+  scopes: string[]
+}
+
+export interface JwtVerifier {
+  /** @returns why it was refused as text, for the log only. Never throws for a bad token. */
+  verify(token: string): JwtClaims | { refused: string; expired: boolean }
+}
+
+/** Milliseconds since 1970, UTC. */
+export type Clock = () => number
+
+/** RFC 3339 UTC with milliseconds. */
+export const iso = (millis: number): string => new Date(millis).toISOString()
+
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** What the use cases report about themselves. */
+export interface Telemetry {
+  log: Logger
+  authenticated(kind: 'token' | 'jwt' | 'none', outcome: string): void
+  appended(seconds: number, events: number): void
+  projected(seconds: number, events: number): void
+  usageLost(count: number): void
+  damaged(kind: string): void
+}

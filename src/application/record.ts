@@ -1,0 +1,151 @@
+import { genesis, link, storedChain } from '../domain/chain.ts'
+import { maskCredentials } from '../domain/credential.ts'
+import type { Fact } from '../domain/decide.ts'
+import { type EventData, type NewEvent, usageStream } from '../domain/events.ts'
+import { versions } from '../domain/upcast.ts'
+import { appendUntilKnown } from './append.ts'
+import type { Ids } from './ids.ts'
+import { type Clock, ConflictError, type EventStore, iso, type Telemetry } from './ports.ts'
+import { createUsageWindow, type Use, type UsageWindow } from './usageWindow.ts'
+
+export interface Recorder {
+  /** Counts a use in memory; it is stored with the next flush. */
+  record(use: Use): void
+  /** Counts a use and resolves when it is stored. */
+  store(use: Use): Promise<void>
+  /** Stores what is counted so far. One flush is under way at a time. */
+  flush(): Promise<void>
+  start(): void
+  /** Flushes a last time; what the store does not take by then is logged as lost. */
+  stop(): Promise<void>
+  /** How many token windows wait to be stored. */
+  pending(): number
+}
+
+interface Dependencies {
+  store: EventStore
+  clock: Clock
+  ids: Ids
+  flushMs: number
+  telemetry: Telemetry
+}
+
+/** Larger appends drop live EventStoreDB subscriptions. */
+const EVENTS_PER_APPEND = 100
+
+/**
+ * Uses, in flush windows, into a stream that only this process start writes, a new one every UTC day. One append is in
+ * flight at a time; it is kept as it is, ids and all, until the store has said that it took it.
+ */
+export function createRecorder({ store, clock, ids, flushMs, telemetry }: Dependencies): Recorder {
+  let instance = ids.random()
+  let tail = { stream: '', revision: -1, chain: '' }
+  let window: UsageWindow = createUsageWindow()
+  /** Events made of closed windows, not stored yet. */
+  let queue: NewEvent[] = []
+  let flushing: Promise<void> | null = null
+  let timer: NodeJS.Timeout | undefined
+
+  function closeWindow(): void {
+    if (window.size() === 0) return
+    const { used, lost } = window.close()
+    window = createUsageWindow()
+    queue.push(...used.map((data) => envelope({ type: 'TokenUsed', data: masked(data) })))
+    if (lost) {
+      telemetry.usageLost(lost.count)
+      queue.push(envelope({ type: 'UsageLost', data: { ...lost, cause: 'usage buffer full' } }))
+    }
+  }
+
+  function envelope(fact: Fact<'TokenUsed' | 'UsageLost'>): NewEvent {
+    const id = ids.random()
+    const metadata = {
+      at: iso(clock()),
+      actor: { kind: 'system' as const, id: instance },
+      requestId: id,
+      correlationId: id,
+      schemaVersion: versions[fact.type].current,
+      chain: '',
+    }
+    return { id, ...fact, metadata } as NewEvent
+  }
+
+  /** While the store does not answer, the window stays open instead of becoming ever more events. */
+  async function drain(): Promise<void> {
+    await appendQueue()
+    closeWindow()
+    await appendQueue()
+  }
+
+  async function appendQueue(): Promise<void> {
+    while (queue.length > 0) {
+      const chunk = queue.slice(0, EVENTS_PER_APPEND)
+      const stream = usageStream(instance, chunk[0]?.metadata.at ?? '')
+      const sameDay = chunk.filter((event) => usageStream(instance, event.metadata.at) === stream)
+      if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
+      const events = link(tail.chain, sameDay)
+      try {
+        const expected = tail.revision < 0 ? 'no_stream' : tail.revision
+        const { revision } = await appendUntilKnown({ store, telemetry }, stream, expected, events)
+        tail = { stream, revision, chain: storedChain(events.at(-1) as NewEvent) }
+        queue = queue.slice(events.length)
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error
+        // Somebody else wrote into this stream: leave it to them and go on in a new one.
+        telemetry.log.error({ stream, err: error }, 'usage stream has another writer')
+        instance = ids.random()
+      }
+    }
+  }
+
+  function flush(): Promise<void> {
+    flushing ??= drain().finally(() => {
+      flushing = null
+    })
+    return flushing
+  }
+
+  function tick(): void {
+    if (queue.length === 0 && window.size() === 0) return
+    flush().catch((err: unknown) => telemetry.log.warn({ err, waiting: queue.length }, 'usage not stored yet'))
+  }
+
+  return {
+    record: (use) => window.count(use),
+
+    async store(use) {
+      window.count(use)
+      // A flush under way may have closed its window before this use: the next one has it.
+      await flushing?.catch(() => {})
+      await flush()
+    },
+
+    flush,
+
+    start() {
+      timer = setInterval(tick, flushMs)
+      timer.unref()
+    },
+
+    async stop() {
+      clearInterval(timer)
+      await flushing?.catch(() => {})
+      await flush().catch((err: unknown) => {
+        const count = queue.reduce((sum, { data }) => sum + ('count' in data ? data.count : 0), 0)
+        telemetry.usageLost(count)
+        telemetry.log.error({ err, count }, 'uses lost: the event store did not take them before the stop')
+      })
+    },
+
+    pending: () => window.size() + queue.length,
+  }
+}
+
+/** Routes, addresses and agents are the callers' words: no credential in them is kept. */
+function masked(data: EventData<'TokenUsed'>): EventData<'TokenUsed'> {
+  return {
+    ...data,
+    lastUserAgent: data.lastUserAgent === null ? null : maskCredentials(data.lastUserAgent),
+    routes: data.routes.map((entry) => ({ ...entry, route: maskCredentials(entry.route) })),
+  }
+}

@@ -1,0 +1,153 @@
+import type { TokenDocument } from '../../projections/tokens.ts'
+import { bucketStart, type Granularity, OTHER_ROUTES, type UsageDocument } from '../../projections/tokenUsage.ts'
+import { type Clock, type Condition, iso, type Query, type ReadModel } from './ports.ts'
+
+/** `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Counted by the hour: an hour that overlaps counts whole. */
+export interface UsageRange {
+  from: string
+  to: string
+  granularity: Granularity
+}
+
+export interface Tally {
+  requests: number
+  outcomes: Record<string, number>
+}
+
+export interface Usage extends UsageRange {
+  total: Tally
+  lastAccessed: string | null
+  /** Oldest first; those without a use are left out. */
+  buckets: (Tally & { at: string })[]
+  /** Most used first. */
+  routes: { method: string; route: string; requests: number }[]
+  /** Most used first: every token that was used in the range or is not revoked. Empty for a single token. */
+  tokens: { tokenId: string; name: string; requests: number; lastAccessed: string | null }[]
+}
+
+export interface UsageQueries {
+  usageOfToken(token: TokenDocument, range: UsageRange): Promise<Usage>
+  usageOfAccount(accountId: string, range: UsageRange): Promise<Usage>
+}
+
+const PAGE = 1000
+const DAY_MS = 86_400_000
+
+export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueries {
+  /** Walks a collection page by page, so that no answer of the store is large. */
+  async function* each<T>(collection: string, where: readonly Condition[]): AsyncGenerator<T> {
+    let after: Query['after']
+    do {
+      const found = await readModel.find(collection, { where, limit: PAGE, ...(after ? { after } : {}) })
+      yield* found as unknown[] as T[]
+      const last = found.length === PAGE ? found.at(-1) : undefined
+      after = last && { value: null, id: last.id }
+    } while (after)
+  }
+
+  async function collect(owner: Condition, range: UsageRange): Promise<Collected> {
+    const collected: Collected = { total: empty(), buckets: new Map(), routes: new Map(), byToken: new Map() }
+    for (const { granularity, from, to } of segments(range, iso(clock()))) {
+      const where: Condition[] = [
+        owner,
+        { field: 'granularity', op: 'eq', value: granularity },
+        { field: 'at', op: 'gte', value: from },
+        { field: 'at', op: 'lt', value: to },
+      ]
+      for await (const document of each<UsageDocument>('tokenUsage', where)) {
+        add(collected, document, range.granularity)
+      }
+    }
+    return collected
+  }
+
+  return {
+    async usageOfToken(token, range) {
+      const collected = await collect({ field: 'tokenId', op: 'eq', value: token.id }, range)
+      return present(collected, range, token.lastAccessed ?? null, [])
+    },
+
+    async usageOfAccount(accountId, range) {
+      const ofAccount: Condition = { field: 'accountId', op: 'eq', value: accountId }
+      const collected = await collect(ofAccount, range)
+      const tokens: Usage['tokens'] = []
+      let newest: string | null = null
+      for await (const { id, name, lastAccessed = null, revokedAt } of each<TokenDocument>('tokens', [ofAccount])) {
+        const requests = collected.byToken.get(id) ?? 0
+        if (lastAccessed !== null && (newest === null || lastAccessed > newest)) newest = lastAccessed
+        if (requests > 0 || revokedAt === null) tokens.push({ tokenId: id, name, requests, lastAccessed })
+      }
+      return present(collected, range, newest, tokens.sort((a, b) => b.requests - a.requests))
+    },
+  }
+}
+
+/**
+ * Which buckets to add up. Whole days come from day buckets; the days that the range cuts, and everything when hours
+ * are asked for, from hour buckets. A range that reaches to now takes today whole.
+ */
+export function segments({ from, to, granularity }: UsageRange, now: string): UsageRange[] {
+  const firstHour = bucketStart(from, 'hour')
+  const hours = (start: string, end: string): UsageRange => ({ granularity: 'hour', from: start, to: end })
+  const firstDay = dayFrom(from)
+  const endDay = to >= now ? dayFrom(to) : bucketStart(to, 'day')
+  if (granularity === 'hour' || firstDay >= endDay) return [hours(firstHour, to)]
+  return [
+    hours(firstHour, firstDay),
+    { granularity: 'day' as const, from: firstDay, to: endDay },
+    hours(endDay, to),
+  ].filter((segment) => segment.from < segment.to)
+}
+
+/** The first midnight at or after a time. */
+function dayFrom(at: string): string {
+  const start = bucketStart(at, 'day')
+  return start === at ? start : iso(Date.parse(start) + DAY_MS)
+}
+
+interface Collected {
+  total: Tally
+  buckets: Map<string, Tally>
+  routes: Map<string, number>
+  byToken: Map<string, number>
+}
+
+const empty = (): Tally => ({ requests: 0, outcomes: {} })
+
+function add(collected: Collected, document: UsageDocument, granularity: Granularity): void {
+  const at = bucketStart(document.at, granularity)
+  const bucket = collected.buckets.get(at) ?? empty()
+  collected.buckets.set(at, bucket)
+  for (const tally of [collected.total, bucket]) {
+    tally.requests += document.requests
+    for (const [outcome, n] of Object.entries(document.outcomes)) {
+      tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + n
+    }
+  }
+  for (const [route, n] of Object.entries(document.routes)) {
+    collected.routes.set(route, (collected.routes.get(route) ?? 0) + n)
+  }
+  const { tokenId, requests } = document
+  collected.byToken.set(tokenId, (collected.byToken.get(tokenId) ?? 0) + requests)
+}
+
+function present(
+  { total, buckets, routes }: Collected,
+  range: UsageRange,
+  lastAccessed: string | null,
+  tokens: Usage['tokens'],
+): Usage {
+  return {
+    ...range,
+    total,
+    lastAccessed,
+    buckets: [...buckets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([at, tally]) => ({ at, ...tally })),
+    routes: [...routes]
+      .sort(([a, n], [b, m]) => m - n || (a === OTHER_ROUTES ? 1 : b === OTHER_ROUTES ? -1 : a < b ? -1 : 1))
+      .map(([key, requests]) => {
+        const space = key.indexOf(' ')
+        return { method: key.slice(0, space), route: key.slice(space + 1), requests }
+      }),
+    tokens,
+  }
+}

@@ -1,0 +1,43 @@
+import { createHash } from 'node:crypto'
+import type { StoredEvent } from './events.ts'
+
+type Chained = Pick<StoredEvent, 'id' | 'type' | 'data' | 'metadata'>
+
+/** JSON with sorted keys and no white space, so that equal values have equal text. */
+export function canonical(value: unknown): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(',')}}`
+}
+
+/** What stands before the first event of a stream: its name, so that an event cannot move to another one. */
+export const genesis = (stream: string): string => stream
+
+/**
+ * The tamper-evident link of an event to the one before it in its stream: SHA-256, in lower-case hex, over the
+ * previous chain and the canonical form of this event's id, type, data and metadata (without `chain` itself).
+ */
+export function chainOf(previous: string, event: Chained): string {
+  const { chain: _, ...metadata } = event.metadata as Record<string, unknown>
+  const body = canonical({ id: event.id, type: event.type, data: event.data, metadata })
+  return createHash('sha256').update(previous).update('\n').update(body).digest('hex')
+}
+
+/** Does the event's own `chain` follow from `previous`? */
+export const isLinked = (previous: string, event: Chained): boolean =>
+  storedChain(event) === chainOf(previous, event)
+
+export const storedChain = (event: Pick<StoredEvent, 'metadata'>): string =>
+  String((event.metadata as { chain?: unknown } | null)?.chain ?? '')
+
+/** Links new events to the end of a stream, in order. */
+export function link<E extends Chained>(previous: string, events: readonly E[]): E[] {
+  let chain = previous
+  return events.map((event) => {
+    chain = chainOf(chain, event)
+    return { ...event, metadata: { ...(event.metadata as object), chain } }
+  })
+}

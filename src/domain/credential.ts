@@ -1,0 +1,91 @@
+import { createHmac } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+
+/**
+ * API tokens: `<prefix>_<body><check>`. The body is 256 random bits in base 62 (43 characters), the check is the
+ * CRC-32 of `<prefix>_<body>` in base 62 (6 characters), so that a typo or another product's token costs no I/O.
+ */
+
+const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const BODY = 43
+const CHECK = 6
+/** 2^256 - 1 in base 62: a body above it was not made from 32 bytes. Text order is number order in this alphabet. */
+const LARGEST_BODY = base62(2n ** 256n - 1n, BODY)
+
+export const PREFIX_PATTERN = /^[a-z][a-z0-9]{1,15}$/
+
+function base62(value: bigint, width: number): string {
+  let digits = ''
+  for (let rest = value; rest > 0n; rest /= 62n) digits = ALPHABET.charAt(Number(rest % 62n)) + digits
+  return digits.padStart(width, '0')
+}
+
+function checkOf(text: string): string {
+  let rest = crc32(text)
+  let digits = ''
+  for (let i = 0; i < CHECK; i++) {
+    digits = ALPHABET.charAt(rest % 62) + digits
+    rest = Math.floor(rest / 62)
+  }
+  return digits
+}
+
+/** @param bytes 32 bytes from a cryptographic source. */
+export function formatToken(prefix: string, bytes: Uint8Array): string {
+  if (bytes.length !== 32) throw new RangeError('a token is made of 32 bytes')
+  const body = base62(BigInt(`0x${Buffer.from(bytes).toString('hex')}`), BODY)
+  return `${prefix}_${body}${checkOf(`${prefix}_${body}`)}`
+}
+
+/** True if `text` is a token of this prefix by shape, alphabet, range and check. Needs no I/O. */
+export function isToken(prefix: string, text: string): boolean {
+  const start = prefix.length + 1
+  const end = start + BODY
+  if (text.length !== end + CHECK || !text.startsWith(prefix) || text[start - 1] !== '_') return false
+  for (let i = start; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (!((c >= 48 && c <= 57) || (c >= 65 && c <= 90) || (c >= 97 && c <= 122))) return false
+  }
+  if (text.slice(start, end) > LARGEST_BODY) return false
+  return text.slice(end) === checkOf(text.slice(0, end))
+}
+
+/** What may be shown of a token: its prefix and the last four characters of its body. */
+export const hintOf = (prefix: string, token: string): string =>
+  `${prefix}_…${token.slice(prefix.length + 1 + BODY - 4, prefix.length + 1 + BODY)}`
+
+export interface Pepper {
+  id: string
+  key: Uint8Array
+}
+
+const MIN_PEPPER_BYTES = 32
+
+/**
+ * Reads `k2:<base64>,k1:<base64>`, the one that signs first.
+ * @throws Error saying what is wrong, without any of the text
+ */
+export function parsePeppers(text: string): Pepper[] {
+  const peppers = text.split(',').map((entry) => {
+    const [, id, base64] = /^\s*([\w-]{1,32}):([A-Za-z0-9+/_-]+={0,2})\s*$/.exec(entry) ?? []
+    if (id === undefined || base64 === undefined) throw new Error('must be <id>:<base64>, separated by commas')
+    const key = Buffer.from(base64, 'base64')
+    if (key.length < MIN_PEPPER_BYTES) throw new Error(`must have keys of at least ${MIN_PEPPER_BYTES} bytes`)
+    return { id, key }
+  })
+  if (new Set(peppers.map(({ id }) => id)).size < peppers.length) throw new Error('must not name a key twice')
+  return peppers
+}
+
+/** What is kept of a token: HMAC-SHA-256 under the pepper, in lower-case hex. */
+export const hashToken = (pepper: Pepper, token: string): string =>
+  createHmac('sha256', pepper.key).update(token).digest('hex')
+
+const TOKEN_SHAPE = new RegExp(`\\b[a-z][a-z0-9]{1,15}_[0-9A-Za-z]{${BODY + CHECK}}`, 'g')
+const JWT_SHAPE = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g
+
+/** Replaces whatever looks like an API token or a JWT, for text that callers choose and we keep. */
+export const maskCredentials = (text: string): string =>
+  text.replace(TOKEN_SHAPE, '[credential]').replace(JWT_SHAPE, '[credential]')
+
+export const holdsCredential = (text: string): boolean => maskCredentials(text) !== text

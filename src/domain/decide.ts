@@ -1,0 +1,49 @@
+import { Refusal } from './errors.ts'
+import type { EventData, EventType } from './events.ts'
+import type { TokenState } from './token.ts'
+
+/** What a command does to a token, as facts without their envelope: at most one a command. */
+export type Fact<T extends EventType = EventType> = T extends EventType
+  ? { type: T; data: EventData<T> }
+  : never
+
+export type Change = EventData<'TokenUpdated'>
+
+export function create(state: TokenState, data: EventData<'TokenCreated'>): Fact<'TokenCreated'> {
+  if (state.status !== 'none') throw new Refusal('conflict', 'The token exists already.')
+  return { type: 'TokenCreated', data }
+}
+
+/** A change that changes nothing gives no event. `ifMatch` is judged after the state, whatever the change. */
+export function update(
+  state: TokenState,
+  change: Change,
+  ifMatch: (revision: number) => boolean,
+): Fact<'TokenUpdated'> | null {
+  if (state.status === 'none') throw new Refusal('not_found', 'No such token.')
+  if (state.status === 'revoked') throw new Refusal('token_revoked', 'A revoked token cannot be changed.')
+  if (!ifMatch(state.revision)) throw staleRevision()
+  const data: Change = {}
+  if (change.name !== undefined && change.name !== state.name) data.name = change.name
+  if (change.expiresAt !== undefined && change.expiresAt !== state.expiresAt) data.expiresAt = change.expiresAt
+  if (change.scopes !== undefined && !sameScopes(change.scopes, state.scopes)) data.scopes = change.scopes
+  return Object.keys(data).length === 0 ? null : { type: 'TokenUpdated', data }
+}
+
+/** Revoking twice is one revocation, whatever `ifMatch` says the second time. */
+export function revoke(
+  state: TokenState,
+  reason: string | null,
+  ifMatch: (revision: number) => boolean,
+): Fact<'TokenRevoked'> | null {
+  if (state.status === 'none') throw new Refusal('not_found', 'No such token.')
+  if (state.status === 'revoked') return null
+  if (!ifMatch(state.revision)) throw staleRevision()
+  return { type: 'TokenRevoked', data: { reason } }
+}
+
+const staleRevision = () =>
+  new Refusal('precondition_failed', 'The token has changed since the revision named in If-Match.')
+
+const sameScopes = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((scope, i) => scope === b[i])

@@ -1,0 +1,33 @@
+/** Stable codes of what the domain and the use cases refuse; the HTTP layer maps each to one status. */
+export type RefusalCode =
+  | 'not_found'
+  | 'validation_failed'
+  | 'token_revoked'
+  | 'precondition_failed'
+  | 'token_limit_reached'
+  | 'idempotency_key_reused'
+  | 'conflict'
+
+export interface InputError {
+  /** JSON pointer into the body, or the name of a query parameter after `?`. */
+  pointer: string
+  message: string
+}
+
+/** A command or query that was understood and refused. Nothing was changed. */
+export class Refusal extends Error {
+  readonly code: RefusalCode
+  readonly errors: InputError[]
+
+  constructor(code: RefusalCode, message: string, errors: InputError[] = []) {
+    super(message)
+    this.name = 'Refusal'
+    this.code = code
+    this.errors = errors
+  }
+}
+
+/** Stored data that is not what was written. Named in the log, never served. */
+export class DamagedError extends Error {
+  override name = 'DamagedError'
+}

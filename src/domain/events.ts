@@ -1,0 +1,148 @@
+import type { FromSchema } from 'json-schema-to-ts'
+
+/**
+ * The facts. One schema per event type is the source of both the TypeScript type and the run-time check.
+ * Times are RFC 3339 UTC with milliseconds, ids are UUIDs, `revision` counts from 0.
+ */
+
+const id = { type: 'string', minLength: 36, maxLength: 36 } as const
+const time = { type: 'string', format: 'date-time' } as const
+const nullableTime = { type: ['string', 'null'], format: 'date-time' } as const
+const count = { type: 'integer', minimum: 1 } as const
+const scopes = { type: 'array', items: { type: 'string' }, maxItems: 32 } as const
+
+export const eventSchemas = {
+  TokenCreated: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['tokenId', 'accountId', 'name', 'hash', 'hashKeyId', 'hint', 'scopes', 'expiresAt'],
+    properties: {
+      tokenId: id,
+      accountId: { type: 'string', minLength: 1 },
+      name: { type: 'string', minLength: 1 },
+      hash: { type: 'string', pattern: '^[0-9a-f]{64}$' },
+      hashKeyId: { type: 'string', minLength: 1 },
+      hint: { type: 'string' },
+      scopes,
+      expiresAt: nullableTime,
+    },
+  },
+  TokenUpdated: {
+    type: 'object',
+    additionalProperties: false,
+    minProperties: 1,
+    properties: { name: { type: 'string', minLength: 1 }, scopes, expiresAt: nullableTime },
+  },
+  TokenRevoked: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['reason'],
+    properties: { reason: { type: ['string', 'null'] } },
+  },
+  TokenUsed: {
+    type: 'object',
+    additionalProperties: false,
+    required: [
+      'tokenId',
+      'accountId',
+      'count',
+      'firstAt',
+      'lastAt',
+      'outcomes',
+      'routes',
+      'tokenRevision',
+      'lastIp',
+      'lastUserAgent',
+    ],
+    properties: {
+      tokenId: id,
+      accountId: { type: 'string', minLength: 1 },
+      count,
+      firstAt: time,
+      lastAt: time,
+      outcomes: { type: 'object', additionalProperties: count },
+      routes: {
+        type: 'array',
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['method', 'route', 'count'],
+          properties: { method: { type: 'string' }, route: { type: 'string' }, count },
+        },
+      },
+      tokenRevision: { type: 'integer', minimum: 0 },
+      lastIp: { type: ['string', 'null'] },
+      lastUserAgent: { type: ['string', 'null'] },
+    },
+  },
+  UsageLost: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['count', 'from', 'to', 'cause'],
+    properties: { count, from: time, to: time, cause: { type: 'string' } },
+  },
+} as const
+
+export type EventType = keyof typeof eventSchemas
+export type EventData<T extends EventType> = FromSchema<(typeof eventSchemas)[T]>
+
+export const metadataSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['at', 'actor', 'requestId', 'correlationId', 'schemaVersion', 'chain'],
+  properties: {
+    at: time,
+    actor: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['kind', 'id'],
+      properties: { kind: { enum: ['jwt', 'token', 'system'] }, id: { type: 'string' } },
+    },
+    requestId: { type: 'string' },
+    correlationId: { type: 'string' },
+    schemaVersion: { type: 'integer', minimum: 1 },
+    ip: { type: ['string', 'null'] },
+    userAgent: { type: ['string', 'null'] },
+    bodyHash: { type: 'string' },
+    chain: { type: 'string', pattern: '^[0-9a-f]{64}$' },
+  },
+} as const
+
+/** Who did it, when and on which request. `bodyHash` tells a repeated creation from a reused key. */
+export type Metadata = FromSchema<typeof metadataSchema>
+export type Actor = Metadata['actor']
+
+/** What an event store keeps: JSON it does not interpret. */
+export interface StoredEvent {
+  id: string
+  type: string
+  data: unknown
+  metadata: unknown
+  stream: string
+  revision: number
+  position: string
+}
+
+/** An event on its way into the store. */
+export type NewEvent<T extends EventType = EventType> = T extends EventType
+  ? { id: string; type: T; data: EventData<T>; metadata: Metadata }
+  : never
+
+/** An event read back, in its newest version. */
+export type RecordedEvent<T extends EventType = EventType> = T extends EventType
+  ? NewEvent<T> & { stream: string; revision: number; position: string }
+  : never
+
+export type LifecycleType = 'TokenCreated' | 'TokenUpdated' | 'TokenRevoked'
+export type LifecycleEvent = RecordedEvent<LifecycleType>
+
+export const TOKEN_STREAM = 'apiToken-'
+export const USAGE_STREAM = 'tokenUsage-'
+
+export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
+
+export const tokenStream = (tokenId: string): string => TOKEN_STREAM + tokenId
+
+/** One writer and one UTC day per stream: `instance` is unique per process start. */
+export const usageStream = (instance: string, at: string): string =>
+  `${USAGE_STREAM}${instance}_${at.slice(0, 10).replaceAll('-', '')}`

@@ -1,0 +1,62 @@
+import type { LifecycleEvent } from './events.ts'
+
+/** What the events of one token's stream add up to. */
+interface Facts {
+  tokenId: string
+  accountId: string
+  name: string
+  hash: string
+  hashKeyId: string
+  hint: string
+  scopes: readonly string[]
+  createdAt: string
+  updatedAt: string
+  expiresAt: string | null
+  /** Revision of the newest event folded in. */
+  revision: number
+  /** Hash of the body that created it, if that was under an `Idempotency-Key`. */
+  bodyHash: string | null
+}
+
+export type TokenState =
+  | { status: 'none' }
+  | ({ status: 'active'; revokedAt: null } & Facts)
+  | ({ status: 'revoked'; revokedAt: string } & Facts)
+
+export type ExistingToken = Exclude<TokenState, { status: 'none' }>
+
+export const initialState: TokenState = { status: 'none' }
+
+export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
+  const { at } = event.metadata
+  const { revision } = event
+  switch (event.type) {
+    case 'TokenCreated':
+      return {
+        status: 'active',
+        ...event.data,
+        createdAt: at,
+        updatedAt: at,
+        revokedAt: null,
+        revision,
+        bodyHash: event.metadata.bodyHash ?? null,
+      }
+    case 'TokenUpdated':
+      return state.status === 'none' ? state : { ...state, ...event.data, updatedAt: at, revision }
+    case 'TokenRevoked':
+      return state.status === 'none'
+        ? state
+        : { ...state, status: 'revoked', updatedAt: at, revokedAt: state.revokedAt ?? at, revision }
+  }
+}
+
+export type TokenStatus = 'active' | 'expired' | 'revoked'
+
+/** The one place that derives a status from the clock. A token is expired from its `expiresAt` on. */
+export function statusAt(
+  token: { revokedAt: string | null; expiresAt: string | null },
+  now: string,
+): TokenStatus {
+  if (token.revokedAt !== null) return 'revoked'
+  return token.expiresAt !== null && token.expiresAt <= now ? 'expired' : 'active'
+}

@@ -1,0 +1,44 @@
+import type { EventType, RecordedEvent, StoredEvent } from './events.ts'
+
+/**
+ * The version each type is written in today, and one function per step from an older version to the next.
+ * To change an event: raise `current`, add the step, add a golden file. Golden files are never edited.
+ */
+interface Versions {
+  current: number
+  steps: Record<number, (data: Record<string, unknown>) => Record<string, unknown>>
+}
+
+export const versions: Record<EventType, Versions> = {
+  TokenCreated: { current: 1, steps: {} },
+  TokenUpdated: { current: 1, steps: {} },
+  TokenRevoked: { current: 1, steps: {} },
+  TokenUsed: { current: 1, steps: {} },
+  UsageLost: { current: 1, steps: {} },
+}
+
+export type Upcast =
+  | { kind: 'event'; event: RecordedEvent }
+  | { kind: 'unknown-type' }
+  | { kind: 'unknown-version'; version: unknown }
+
+/** Brings a stored event to its newest version. `table` is the argument that tests vary. */
+export function upcast(stored: StoredEvent, table: Record<string, Versions> = versions): Upcast {
+  const known = Object.hasOwn(table, stored.type) ? table[stored.type] : undefined
+  if (!known) return { kind: 'unknown-type' }
+  const metadata = stored.metadata as { schemaVersion?: unknown }
+  const version = metadata?.schemaVersion
+  if (typeof version !== 'number' || version < 1 || version > known.current) {
+    return { kind: 'unknown-version', version }
+  }
+  let data = stored.data as Record<string, unknown>
+  for (let from = version; from < known.current; from++) {
+    const step = known.steps[from]
+    if (!step) return { kind: 'unknown-version', version }
+    data = step(data)
+  }
+  return {
+    kind: 'event',
+    event: { ...stored, data, metadata: { ...metadata, schemaVersion: known.current } } as RecordedEvent,
+  }
+}

@@ -1,0 +1,125 @@
+import { hash } from 'node:crypto'
+import type { Context, Middleware } from 'koa'
+import type { Accepted, Authenticator, Credential, Refused } from '../application/authenticate.ts'
+import type { Logger } from '../application/ports.ts'
+import type { Recorder } from '../application/record.ts'
+import type { TokenRecord } from '../application/tokenIndex.ts'
+import type { Use } from '../application/usageWindow.ts'
+import type { credentialReader } from './credential.ts'
+import { Problem, sendProblem } from './problem.ts'
+import { type RateLimit, tooMany } from './rateLimit.ts'
+import { scopeOf, userAgentOf } from './scope.ts'
+
+export interface AuthenticateOptions {
+  /** Lets a request without a credential through as anonymous. A bad credential is refused even then. */
+  optional?: boolean
+}
+
+interface Dependencies {
+  authenticator: Authenticator
+  readCredential: ReturnType<typeof credentialReader>
+  recorder: Recorder
+  failures: RateLimit
+  /** No request is served before its use is stored. */
+  strict: boolean
+  now: () => number
+  log: Logger
+}
+
+const REALM = 'Bearer realm="tokenledger"'
+
+/** Judges the credential of a request once, however many middlewares ask. Null: none was sent. */
+export type Judge = (ctx: Context) => Promise<Accepted | null>
+
+/** @returns a function that throws Problem for a bad credential, or an outage */
+export function createJudge(deps: Dependencies): Judge {
+  const { authenticator, readCredential, recorder, failures, strict, now, log } = deps
+
+  function refuse(ctx: Context, credential: Credential, { refused, expired }: Refused): Problem {
+    const { requestId } = scopeOf(ctx)
+    log.info({ requestId, kind: credential.kind, reason: refused }, 'credential refused')
+    const once = expired ? hash('sha256', credential.value, 'base64') : undefined
+    const quota = failures.count(ctx.ip, once)
+    return quota.exceeded ? tooMany(quota) : unauthorized(true)
+  }
+
+  return async (ctx) => {
+    const scope = scopeOf(ctx)
+    if (scope.accepted) return scope.accepted
+    const credential = readCredential(ctx.req)
+    if (!credential) return null
+    const store = strict
+      ? (record: TokenRecord) => recorder.store(useOf(ctx, record, 'accepted', now()))
+      : undefined
+    const decision = await authenticator.authenticate(credential, store)
+    if ('refused' in decision) throw refuse(ctx, credential, decision)
+    scope.accepted = decision
+    ctx.state.principal = decision.principal
+    ctx.state.account = decision.account
+    if (decision.record && !strict) recordAtEnd(ctx, decision.record)
+    return decision
+  }
+
+  /** Counts the use when the response has ended: then its status is known. */
+  function recordAtEnd(ctx: Context, record: TokenRecord): void {
+    const { res } = ctx
+    const count = () => {
+      const outcome = res.writableFinished ? (CLASSES[Math.floor(res.statusCode / 100)] ?? 'aborted') : 'aborted'
+      recorder.record(useOf(ctx, record, outcome, now()))
+    }
+    if (res.destroyed) count()
+    else res.once('close', count)
+  }
+}
+
+const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
+
+function useOf(ctx: Context, record: TokenRecord, outcome: string, at: number): Use {
+  const { method, route } = scopeOf(ctx).usedRoute ?? { method: ctx.method, route: matchedRoute(ctx) }
+  return { record, at, outcome, method, route, ip: ctx.ip || null, userAgent: userAgentOf(ctx) }
+}
+
+/** The pattern of the host's route, as @koa/router leaves it; the path for hosts without. */
+const matchedRoute = (ctx: Context): string =>
+  typeof ctx._matchedRoute === 'string' && ctx._matchedRoute !== '' ? ctx._matchedRoute : ctx.path
+
+/** Middleware for a host's app: `ctx.state.principal` and `ctx.state.account`, or 401. */
+export function authenticateMiddleware(judge: Judge, log: Logger, { optional = false }: AuthenticateOptions): Middleware {
+  return async function authenticate(ctx, next) {
+    try {
+      if (!(await judge(ctx)) && !optional) throw unauthorized(false)
+    } catch (error) {
+      return sendProblem(ctx, error, log)
+    }
+    return next()
+  }
+}
+
+/** Middleware for a host's route: the principal has the scope, or 403. */
+export function requireScopeMiddleware(judge: Judge, log: Logger, scope: string): Middleware {
+  return async function requireScope(ctx, next) {
+    try {
+      assertScopes(await judge(ctx), [scope])
+    } catch (error) {
+      return sendProblem(ctx, error, log)
+    }
+    return next()
+  }
+}
+
+/** @throws Problem 401 without a credential, 403 where a scope is missing */
+export function assertScopes(accepted: Accepted | null, required: readonly string[]): Accepted {
+  if (!accepted) throw unauthorized(false)
+  const missing = required.find((scope) => !accepted.principal.scopes.includes(scope))
+  if (missing === undefined) return accepted
+  throw new Problem('insufficient_scope', 'The credential lacks a scope that this needs.', {
+    headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"` },
+  })
+}
+
+/** One answer for unknown, revoked, expired and malformed: which one it was is in the log. */
+export function unauthorized(wasSent: boolean): Problem {
+  const detail = wasSent ? 'The credential was not accepted.' : 'Send an API token or a JWT.'
+  const challenge = wasSent ? `${REALM}, error="invalid_token"` : REALM
+  return new Problem('unauthorized', detail, { headers: { 'WWW-Authenticate': challenge } })
+}

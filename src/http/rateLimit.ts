@@ -1,0 +1,64 @@
+import { Problem } from './problem.ts'
+
+/** State of a caller's quota, for the `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers). */
+export interface Quota {
+  exceeded: boolean
+  headers: Record<string, string>
+}
+
+export interface RateLimit {
+  /**
+   * Counts one event of a caller in the current minute.
+   * @param once counts at most one event with this mark a minute
+   */
+  count(caller: string, once?: string): Quota
+}
+
+const WINDOW_MS = 60_000
+/** Callers told apart in one minute. Past it, new ones share one count, so that memory stays bounded. */
+const MAX_CALLERS = 50_000
+const EVERYBODY_ELSE = ''
+
+/**
+ * A fixed window of a minute in this process's memory. By hand, because what the libraries keep per caller has no
+ * bound.
+ * @param quota events a minute and caller; 0 for no limit
+ * @param now monotonic milliseconds
+ */
+export function createRateLimit(policy: string, quota: number, now: () => number = performance.now.bind(performance)): RateLimit {
+  let startedAt = Number.NEGATIVE_INFINITY
+  let counts = new Map<string, number>()
+  let marks = new Set<string>()
+
+  function roll(): number {
+    const elapsed = now() - startedAt
+    if (elapsed < WINDOW_MS) return WINDOW_MS - elapsed
+    startedAt = now()
+    counts = new Map()
+    marks = new Set()
+    return WINDOW_MS
+  }
+
+  return {
+    count(caller, once) {
+      if (quota === 0) return { exceeded: false, headers: {} }
+      const left = Math.ceil(roll() / 1000)
+      const key = counts.has(caller) || counts.size < MAX_CALLERS ? caller : EVERYBODY_ELSE
+      const isRepeat = once !== undefined && marks.has(once)
+      const used = (counts.get(key) ?? 0) + (isRepeat ? 0 : 1)
+      counts.set(key, used)
+      if (once !== undefined && marks.size < MAX_CALLERS) marks.add(once)
+      return {
+        exceeded: used > quota,
+        headers: {
+          'RateLimit-Policy': `"${policy}";q=${quota};w=${WINDOW_MS / 1000}`,
+          RateLimit: `"${policy}";r=${Math.max(0, quota - used)};t=${left}`,
+          ...(used > quota ? { 'Retry-After': String(left) } : {}),
+        },
+      }
+    },
+  }
+}
+
+export const tooMany = ({ headers }: Quota): Problem =>
+  new Problem('rate_limited', 'Wait until the time in Retry-After has passed.', { headers })

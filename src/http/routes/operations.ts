@@ -1,0 +1,95 @@
+import type { Context } from 'koa'
+import { type Route, sendJson } from '../route.ts'
+import * as schemas from '../schemas.ts'
+
+/** What the service says about itself. */
+export interface Health {
+  eventStore: boolean
+  readModel: boolean
+  /** Seconds that the read model is behind the event store. */
+  lag: number
+  stopping: boolean
+}
+
+interface Dependencies {
+  health: () => Promise<Health>
+  metrics: { contentType: string; text: () => Promise<string> }
+  openapi: () => object
+}
+
+/** A read model further behind than this serves the past. */
+const MAX_LAG_SECONDS = 5
+
+export function operationRoutes({ health, metrics, openapi }: Dependencies): Route[] {
+  const live = (ctx: Context) => {
+    ctx.set('Cache-Control', 'no-store')
+    sendJson(ctx, { status: 'ok' })
+  }
+
+  const ready = async (ctx: Context) => {
+    ctx.set('Cache-Control', 'no-store')
+    const { eventStore, readModel, lag, stopping } = await health()
+    // An event store that is down is no reason to take the process away: authentication goes on without it.
+    const isReady = readModel && lag <= MAX_LAG_SECONDS && !stopping
+    ctx.status = isReady ? 200 : 503
+    sendJson(ctx, {
+      status: isReady ? 'ready' : 'not_ready',
+      checks: {
+        event_store: eventStore ? 'ok' : 'unreachable',
+        read_model: readModel ? 'ok' : 'unreachable',
+        projector: { lag_seconds: lag },
+        service: stopping ? 'stopping' : 'running',
+      },
+    })
+  }
+
+  const scrape = async (ctx: Context) => {
+    ctx.set('Cache-Control', 'no-store')
+    ctx.body = await metrics.text()
+    ctx.set('Content-Type', metrics.contentType)
+  }
+
+  const describe = (ctx: Context) => {
+    ctx.set('Cache-Control', 'no-store')
+    sendJson(ctx, openapi())
+  }
+
+  const open = { method: 'get' as const, who: 'open' as const, problems: [] }
+  return [
+    {
+      ...open,
+      path: '/health/live',
+      operationId: 'live',
+      summary: 'Is the process up?',
+      answers: { 200: { description: 'Yes.', schema: schemas.refTo('Liveness') } },
+      handle: live,
+    },
+    {
+      ...open,
+      path: '/health/ready',
+      operationId: 'ready',
+      summary: 'Can it serve? Stores and projector lag',
+      answers: {
+        200: { description: 'Yes.', schema: schemas.refTo('Readiness') },
+        503: { description: 'Not now.', schema: schemas.refTo('Readiness') },
+      },
+      handle: ready,
+    },
+    {
+      ...open,
+      path: '/metrics',
+      operationId: 'metrics',
+      summary: 'Prometheus metrics',
+      answers: { 200: { description: 'Text exposition format.', type: 'text/plain', schema: { type: 'string' } } },
+      handle: scrape,
+    },
+    {
+      ...open,
+      path: '/openapi.json',
+      operationId: 'openapi',
+      summary: 'This description',
+      answers: { 200: { description: 'OpenAPI 3.1.', schema: { type: 'object' } } },
+      handle: describe,
+    },
+  ]
+}

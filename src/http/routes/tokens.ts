@@ -1,0 +1,309 @@
+import type { Context } from 'koa'
+import type { CommandContext, Manage, Target, TokenInput } from '../../application/manage.ts'
+import { type Clock, iso } from '../../application/ports.ts'
+import type { ListQuery, Queries } from '../../application/query.ts'
+import type { UsageRange } from '../../application/usage.ts'
+import { parseTime } from '../../domain/rules.ts'
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import { type Judge, unauthorized } from '../authenticate.ts'
+import { readJson } from '../body.ts'
+import { idempotencyKeyOf, ifMatchOf } from '../conditional.ts'
+import { presentEvent, presentPage, presentToken, presentUsage, presentUsageTokens, type TokenLike } from '../present.ts'
+import { Problem } from '../problem.ts'
+import { type RateLimit, tooMany } from '../rateLimit.ts'
+import { type Handler, type Route, sendJson } from '../route.ts'
+import * as schemas from '../schemas.ts'
+import { commandContext } from '../scope.ts'
+import { bodyValidator, queryValidator } from '../validate.ts'
+
+export const TOKENS = '/settings/api-tokens'
+
+interface Dependencies {
+  judge: Judge
+  manage: Manage
+  queries: Queries
+  writes: RateLimit
+  clock: Clock
+}
+
+const USAGE_DAYS = 30
+const DAY_MS = 86_400_000
+
+const parseList = queryValidator<ListQuery>(schemas.listQuery)
+const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
+const parseUsage = queryValidator<Partial<UsageRange> & Pick<UsageRange, 'granularity'>>(schemas.usageQuery)
+const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
+const parseNoQuery = queryValidator<object>(schemas.noQuery)
+const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
+const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
+
+/** The `/settings/api-tokens` table. Each handler goes credential, permission, look-up, input, use case, answer. */
+export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependencies): Route[] {
+  const now = () => iso(clock())
+
+  /** Any credential may read. */
+  const reading = (handle: Handler) => async (ctx: Context) => {
+    ctx.set('Cache-Control', 'no-store')
+    const accepted = await judge(ctx)
+    if (!accepted) throw unauthorized(false)
+    await handle(ctx, accepted)
+  }
+
+  /** Only a JWT may write, and not without end; a token may at most revoke itself. */
+  const writing = (handle: (ctx: Context, command: CommandContext, accountId: string) => Promise<void>, self = false) =>
+    reading(async (ctx, accepted) => {
+      const { kind, accountId, tokenId } = accepted.principal
+      if (kind === 'token' && !(self && tokenId === ctx.params.id)) {
+        throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
+      }
+      const quota = writes.count(accountId)
+      if (quota.exceeded) throw tooMany(quota)
+      ctx.set(quota.headers)
+      await handle(ctx, commandContext(ctx, accepted), accountId)
+    })
+
+  /** `/self`: the token's own id; a JWT has no self. */
+  const asSelf = (handle: (ctx: Context) => Promise<void>) =>
+    reading(async (ctx, { principal }) => {
+      if (principal.tokenId === undefined) throw new Problem('not_found', 'A JWT is no API token.')
+      ctx.params.id = principal.tokenId
+      await handle(ctx)
+    })
+
+  function sendToken(ctx: Context, id: string, token: TokenLike, extra: object = {}): void {
+    ctx.set('ETag', `"${token.revision}"`)
+    sendJson(ctx, { ...presentToken(id, token, now()), ...extra })
+  }
+
+  const find = (ctx: Context, accountId: string) => queries.token(accountId, ctx.params.id)
+  const targetOf = (ctx: Context, { id, revision }: TokenDocument): Target => ({
+    tokenId: id,
+    seen: revision,
+    ifMatch: ifMatchOf(ctx),
+  })
+
+  const list = reading(async (ctx, { principal }) => {
+    const query = parseList(queryOf(ctx))
+    const page = await queries.list(principal.accountId, query)
+    if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
+    const at = now()
+    sendJson(ctx, presentPage(page, (token) => presentToken(token.id, token, at)))
+  })
+
+  const create = writing(async (ctx, command, accountId) => {
+    const key = idempotencyKeyOf(ctx)
+    parseNoQuery(queryOf(ctx))
+    const input = parseCreate(await readJson(ctx))
+    const { token, secret } = await manage.create(command, accountId, input, key)
+    if (secret === null) {
+      ctx.set('Idempotency-Replayed', 'true')
+      return sendToken(ctx, token.tokenId, await queries.token(accountId, token.tokenId))
+    }
+    ctx.status = 201
+    ctx.set('Location', `${TOKENS}/${token.tokenId}`)
+    sendToken(ctx, token.tokenId, token, { token: secret })
+  })
+
+  const read = reading(async (ctx, { principal }) => {
+    const token = await find(ctx, principal.accountId)
+    parseNoQuery(queryOf(ctx))
+    sendToken(ctx, token.id, token)
+  })
+
+  const patch = writing(async (ctx, command, accountId) => {
+    const token = await find(ctx, accountId)
+    parseNoQuery(queryOf(ctx))
+    const input = parsePatch(await readJson(ctx))
+    const { lastAccessed = null } = token
+    const changed = await manage.update(command, targetOf(ctx, token), input)
+    sendToken(ctx, token.id, { ...changed, lastAccessed })
+  })
+
+  const revoke = writing(async (ctx, command, accountId) => {
+    const token = await find(ctx, accountId)
+    const { reason } = parseRevoke(queryOf(ctx))
+    await manage.revoke(command, targetOf(ctx, token), reason || null)
+    ctx.status = 204
+  }, true)
+
+  function rangeOf(ctx: Context): UsageRange {
+    const { from, to, granularity } = parseUsage(queryOf(ctx))
+    const end = to === undefined ? now() : (parseTime(to) as string)
+    const start = from === undefined ? iso(Date.parse(end) - USAGE_DAYS * DAY_MS) : (parseTime(from) as string)
+    if (start > end) {
+      const errors = [{ pointer: '?from', message: 'must not be after to' }]
+      throw new Problem('validation_failed', 'The input is not valid.', { errors })
+    }
+    return { from: start, to: end, granularity }
+  }
+
+  const usage = reading(async (ctx, { principal }) => {
+    const token = await find(ctx, principal.accountId)
+    const found = await queries.usageOfToken(token, rangeOf(ctx))
+    sendJson(ctx, { token_id: token.id, ...presentUsage(found) })
+  })
+
+  const accountUsage = reading(async (ctx, { principal }) => {
+    const found = await queries.usageOfAccount(principal.accountId, rangeOf(ctx))
+    sendJson(ctx, { ...presentUsage(found), tokens: presentUsageTokens(found) })
+  })
+
+  const events = reading(async (ctx, { principal }) => {
+    const { id } = await find(ctx, principal.accountId)
+    const page = await queries.history(id, parsePage(queryOf(ctx)))
+    if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
+    sendJson(ctx, presentPage(page, presentEvent))
+  })
+
+  const token = (description: string) => ({
+    description,
+    schema: schemas.refTo('Token'),
+    headers: { ETag: 'The revision in quotes.' },
+  })
+  const page = (schema: 'TokenPage' | 'HistoryPage') => ({
+    description: 'One page.',
+    schema: schemas.refTo(schema),
+    headers: { Link: 'The next page, `rel="next"`, where there is one.' },
+  })
+  const ifMatch = { 'If-Match': 'The ETag that the change is based on.' }
+  const id = `${TOKENS}/:id`
+  const self = `${TOKENS}/self`
+
+  return [
+    {
+      method: 'get',
+      path: TOKENS,
+      operationId: 'listTokens',
+      summary: "The account's tokens",
+      who: 'any',
+      query: schemas.listQuery,
+      answers: { 200: page('TokenPage') },
+      problems: ['validation_failed'],
+      handle: list,
+    },
+    {
+      method: 'post',
+      path: TOKENS,
+      operationId: 'createToken',
+      summary: 'Create a token; its credential is in this answer only',
+      who: 'jwt',
+      query: schemas.noQuery,
+      body: { schema: schemas.createBody, types: ['application/json', 'application/merge-patch+json'] },
+      headers: { 'Idempotency-Key': '1 to 255 visible ASCII characters: the same key and body make one token.' },
+      answers: {
+        200: {
+          ...token('The token that this key made before, as it is now.'),
+          headers: { ETag: 'The revision in quotes.', 'Idempotency-Replayed': '`true`' },
+        },
+        201: {
+          description: 'Created.',
+          schema: schemas.refTo('CreatedToken'),
+          headers: { ETag: 'The revision in quotes.', Location: 'Path of the token.' },
+        },
+      },
+      problems: ['invalid_idempotency_key', 'idempotency_key_reused', 'token_limit_reached', 'conflict'],
+      handle: create,
+    },
+    {
+      method: 'get',
+      path: `${TOKENS}/usage`,
+      operationId: 'accountUsage',
+      summary: 'Usage of the account, with a row per token',
+      who: 'any',
+      query: schemas.usageQuery,
+      answers: { 200: { description: 'Counts.', schema: schemas.refTo('AccountUsage') } },
+      problems: ['validation_failed'],
+      handle: accountUsage,
+    },
+    {
+      method: 'get',
+      path: self,
+      operationId: 'readSelf',
+      summary: "The token's own resource",
+      who: 'token',
+      query: schemas.noQuery,
+      answers: { 200: token('The token.') },
+      problems: ['not_found'],
+      handle: asSelf(read),
+    },
+    {
+      method: 'delete',
+      path: self,
+      operationId: 'revokeSelf',
+      summary: 'Revoke the token that asks',
+      who: 'token',
+      query: schemas.revokeQuery,
+      headers: ifMatch,
+      answers: { 204: { description: 'Revoked.' } },
+      problems: ['not_found', 'precondition_failed', 'conflict'],
+      handle: asSelf(revoke),
+    },
+    {
+      method: 'get',
+      path: id,
+      operationId: 'readToken',
+      summary: 'One token; a revoked one too',
+      who: 'any',
+      query: schemas.noQuery,
+      answers: { 200: token('The token.') },
+      problems: ['not_found'],
+      handle: read,
+    },
+    {
+      method: 'patch',
+      path: id,
+      operationId: 'updateToken',
+      summary: 'Change name, expiry or scopes (RFC 7396)',
+      who: 'jwt',
+      query: schemas.noQuery,
+      body: { schema: schemas.patchBody, types: ['application/merge-patch+json', 'application/json'] },
+      headers: ifMatch,
+      answers: { 200: token('The token as it is now.') },
+      problems: ['not_found', 'token_revoked', 'precondition_failed', 'conflict'],
+      handle: patch,
+    },
+    {
+      method: 'delete',
+      path: id,
+      operationId: 'revokeToken',
+      summary: 'Revoke; again is the same',
+      who: 'jwt or the token itself',
+      query: schemas.revokeQuery,
+      headers: ifMatch,
+      answers: { 204: { description: 'Revoked: no request with this token is accepted any more.' } },
+      problems: ['not_found', 'precondition_failed', 'conflict'],
+      handle: revoke,
+    },
+    {
+      method: 'get',
+      path: `${id}/usage`,
+      operationId: 'tokenUsage',
+      summary: 'Usage of one token',
+      who: 'any',
+      query: schemas.usageQuery,
+      answers: { 200: { description: 'Counts.', schema: schemas.refTo('TokenUsage') } },
+      problems: ['not_found'],
+      handle: usage,
+    },
+    {
+      method: 'get',
+      path: `${id}/events`,
+      operationId: 'tokenEvents',
+      summary: 'History of one token, oldest first',
+      who: 'any',
+      query: schemas.pageQuery,
+      answers: { 200: page('HistoryPage') },
+      problems: ['not_found'],
+      handle: events,
+    },
+  ]
+}
+
+const queryOf = (ctx: Context): URLSearchParams => new URLSearchParams(ctx.querystring)
+
+/** RFC 8288: the same query with the next cursor. */
+function nextLink(ctx: Context, cursor: string): string {
+  const params = queryOf(ctx)
+  params.set('cursor', cursor)
+  return `<${ctx.path}?${params}>; rel="next"`
+}

@@ -1,0 +1,97 @@
+import type { Context } from 'koa'
+import { assertScopes, type Judge } from '../authenticate.ts'
+import { presentPrincipal } from '../present.ts'
+import { type Route, sendJson } from '../route.ts'
+import * as schemas from '../schemas.ts'
+import { scopeOf } from '../scope.ts'
+
+const VERIFY = '/auth/verify'
+const METHOD = /^[A-Z]{1,20}$/
+const NOT_VISIBLE = /[^\x21-\x7e]/g
+const MAX_ROUTE = 256
+
+/** `/auth/verify`: the decision as headers, for a reverse proxy that asks before it lets a request through. */
+export function verifyRoutes(judge: Judge): Route[] {
+  const answer = async (ctx: Context, scopes: readonly string[]) => {
+    ctx.set('Cache-Control', 'no-store')
+    const { principal } = assertScopes(await judge(ctx), scopes)
+    ctx.set('X-Account-Id', headerText(principal.accountId))
+    ctx.set('X-Auth-Kind', principal.kind)
+    if (principal.tokenId !== undefined) ctx.set('X-Token-Id', principal.tokenId)
+    ctx.set('X-Token-Scopes', principal.scopes.join(' '))
+    sendJson(ctx, presentPrincipal(principal))
+  }
+
+  const verify = (ctx: Context) => {
+    scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path)
+    const scopes = ctx.querystring === '' ? [] : new URLSearchParams(ctx.querystring).getAll('scope')
+    return answer(ctx, scopes)
+  }
+
+  /** A proxy that appends the path it asks about: the rest is the route, and the query string belongs to it. */
+  const verifyRest = (ctx: Context) => {
+    scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path.slice(VERIFY.length))
+    return answer(ctx, [])
+  }
+
+  const row = {
+    method: 'all' as const,
+    who: 'any' as const,
+    answers: {
+      200: {
+        description: 'The credential is good.',
+        schema: schemas.refTo('Principal'),
+        headers: {
+          'X-Account-Id': 'The account.',
+          'X-Auth-Kind': '`token` or `jwt`.',
+          'X-Token-Id': 'Only for a token.',
+          'X-Token-Scopes': 'Separated by spaces.',
+        },
+      },
+    },
+  }
+  return [
+    {
+      ...row,
+      path: VERIFY,
+      operationId: 'verify',
+      summary: 'Is this credential good? For reverse proxies; any method',
+      query: {
+        type: 'object',
+        additionalProperties: true,
+        properties: { scope: { type: 'string', description: 'A scope that is required.' } },
+      },
+      headers: {
+        'X-Original-Method': 'Method of the request that is asked about (nginx); `X-Forwarded-Method` (Traefik).',
+        'X-Original-URI': 'Its path (nginx); `X-Forwarded-Uri` (Traefik). The query string is not kept.',
+      },
+      problems: ['insufficient_scope'],
+      handle: verify,
+    },
+    {
+      ...row,
+      path: `${VERIFY}/*rest`,
+      operationId: 'verifyPath',
+      summary: 'The same for proxies that append the original path (Envoy); any method',
+      problems: [],
+      handle: verifyRest,
+    },
+  ]
+}
+
+/** The request that a proxy asks about: nginx' headers, else Traefik's, else this request's own. */
+function originalRoute(ctx: Context, ownPath: string): { method: string; route: string } {
+  const { headers } = ctx.req
+  const method = headers['x-original-method'] ?? headers['x-forwarded-method']
+  const uri = headers['x-original-uri'] ?? headers['x-forwarded-uri']
+  return {
+    method: typeof method === 'string' && METHOD.test(method) ? method : ctx.method,
+    route: typeof uri === 'string' && uri.startsWith('/') ? pathOf(uri) : ownPath,
+  }
+}
+
+const pathOf = (uri: string): string =>
+  (uri.split(/[?#]/, 1)[0] as string).slice(0, MAX_ROUTE).replace(NOT_VISIBLE, '?')
+
+/** Header values are bytes: UTF-8, as everywhere else. */
+const headerText = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')

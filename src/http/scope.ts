@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto'
+import type { Context } from 'koa'
+import type { Accepted } from '../application/authenticate.ts'
+import type { CommandContext } from '../application/manage.ts'
+import { holdsCredential } from '../domain/credential.ts'
+
+/** What this package keeps about one request, out of the host's way. */
+export interface Scope {
+  requestId: string
+  correlationId: string
+  /** What the credential said, once it was judged good. */
+  accepted: Accepted | null
+  /** Pattern of the route that serves the request, for log and metrics. */
+  route: string
+  /** The request that the use belongs to, where it is not this one: `/auth/verify` stands in for another. */
+  usedRoute: { method: string; route: string } | null
+}
+
+const scopes = new WeakMap<Context, Scope>()
+const SAFE_ID = /^[\w.-]{1,128}$/
+
+/** The scope of this request, made at first sight. */
+export function scopeOf(ctx: Context): Scope {
+  const known = scopes.get(ctx)
+  if (known) return known
+  const requestId = ownId(ctx, 'x-request-id') ?? randomUUID()
+  const scope: Scope = {
+    requestId,
+    correlationId: ownId(ctx, 'x-correlation-id') ?? requestId,
+    accepted: null,
+    route: 'unmatched',
+    usedRoute: null,
+  }
+  scopes.set(ctx, scope)
+  return scope
+}
+
+/** A caller's own id, if it is one: not long, not for injecting lines, and not a credential in the wrong header. */
+function ownId(ctx: Context, header: string): string | null {
+  const value = ctx.req.headers[header]
+  return typeof value === 'string' && SAFE_ID.test(value) && !holdsCredential(value) ? value : null
+}
+
+const MAX_AGENT = 256
+
+export const userAgentOf = (ctx: Context): string | null => ctx.req.headers['user-agent']?.slice(0, MAX_AGENT) || null
+
+/** Who asks, for the metadata of the events that come of it. */
+export function commandContext(ctx: Context, accepted: Accepted): CommandContext {
+  const { requestId, correlationId } = scopeOf(ctx)
+  const { kind, accountId, tokenId } = accepted.principal
+  return {
+    actor: { kind, id: tokenId ?? accountId },
+    requestId,
+    correlationId,
+    ip: ctx.ip || null,
+    userAgent: userAgentOf(ctx),
+  }
+}

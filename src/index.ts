@@ -1,0 +1,7 @@
+export type { JwtOptions } from './adapters/jwt/verifier.ts'
+export { StoreInUseError } from './adapters/sqlite/lock.ts'
+export { type Logger, StoreUnavailableError } from './application/ports.ts'
+export type { Principal } from './application/principal.ts'
+export { DamagedError } from './domain/errors.ts'
+export { createTokenLedger, type TokenLedger, type TokenLedgerOptions, type Verified } from './ledger.ts'
+export { SettingsError } from './settings.ts'

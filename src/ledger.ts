@@ -1,0 +1,283 @@
+import { randomBytes } from 'node:crypto'
+import type { Middleware } from 'koa'
+import { projections } from '../projections/index.ts'
+import { createJwtVerifier, type JwtOptions } from './adapters/jwt/verifier.ts'
+import { openSqliteEventStore } from './adapters/sqlite/event-store.ts'
+import { openSqliteReadModel } from './adapters/sqlite/read-model.ts'
+import { createMetrics } from './adapters/telemetry/metrics.ts'
+import { createAuthenticator, type ResolveAccount } from './application/authenticate.ts'
+import { ids } from './application/ids.ts'
+import { createAccountLimit } from './application/limit.ts'
+import { createManage } from './application/manage.ts'
+import type { Clock, EventStore, Logger, ReadModel } from './application/ports.ts'
+import type { Principal } from './application/principal.ts'
+import { createProjector } from './application/project.ts'
+import { createQueries } from './application/query.ts'
+import { createRecorder } from './application/record.ts'
+import { createTokenIndex } from './application/tokenIndex.ts'
+import { type Keys, keysOf } from './devSecrets.ts'
+import { type Pepper, parsePeppers } from './domain/credential.ts'
+import {
+  type AuthenticateOptions,
+  authenticateMiddleware,
+  createJudge,
+  requireScopeMiddleware,
+} from './http/authenticate.ts'
+import { credentialReader } from './http/credential.ts'
+import { createObserver } from './http/observe.ts'
+import { describe } from './http/openapi.ts'
+import { createRateLimit } from './http/rateLimit.ts'
+import { routerOf } from './http/route.ts'
+import { type Health, operationRoutes } from './http/routes/operations.ts'
+import { tokenRoutes } from './http/routes/tokens.ts'
+import { verifyRoutes } from './http/routes/verify.ts'
+import { jwtOptionsOf, readSettings, type Settings, SettingsError } from './settings.ts'
+import { version } from './version.ts'
+
+/** What is not given comes from the environment (see the README's settings), and from its defaults. */
+export interface TokenLedgerOptions {
+  /** `sqlite:<path>` */
+  eventStoreUrl?: string
+  /** `sqlite:<path>` */
+  readModelUrl?: string
+  /** `{ secret }` (HS256, at least 32 bytes), `{ publicKey }` (PEM) or `{ keys }` by `kid`; with issuer and so on. */
+  jwt?: JwtOptions
+  /** `k2:<base64>,k1:<base64>`: the first signs, all verify. */
+  peppers?: string
+  /** The host's account for an id; null refuses the credential. Default: `{ id }`. */
+  resolveAccount?: ResolveAccount
+  tokenPrefix?: string
+  apiTokenHeader?: string
+  tokenMaxLifetimeDays?: number
+  maxTokensPerAccount?: number
+  usageFlushMs?: number
+  auditMode?: 'buffered' | 'strict'
+  /** 0: off */
+  rateLimitFailuresPerMinute?: number
+  /** 0: off */
+  rateLimitWritesPerMinute?: number
+  /** A pino logger, or anything with its four methods. Default: nothing is logged. */
+  log?: Logger
+  /** Milliseconds since 1970; for tests. */
+  clock?: Clock
+}
+
+/** A principal with the host's account. */
+export type Verified = Principal & { account: object }
+
+export interface TokenLedger {
+  /** Sets `ctx.state.principal` and `ctx.state.account`, or answers 401, 400, 429 or 503. */
+  authenticate(options?: AuthenticateOptions): Middleware
+  /** Lets a principal with this scope through, or answers 403. */
+  requireScope(scope: string): Middleware
+  /** The `/settings/api-tokens` routes. They authenticate by themselves where nobody has before. */
+  routes(): Middleware
+  /** `/auth/verify`, for reverse proxies. */
+  verifyRoutes(): Middleware
+  /** `/health/*`, `/metrics` and `/openapi.json`. */
+  operationRoutes(): Middleware
+  /** One log line and one metric for each request. */
+  observe(): Middleware
+  /**
+   * The decision of `authenticate` without HTTP, for a token or a JWT; counted as a use with the route `verify()`.
+   * @returns null for a credential that is not good
+   * @throws StoreUnavailableError where the store that decides cannot be reached
+   */
+  verify(credential: string): Promise<Verified | null>
+  health(): Promise<Health>
+  /** Prometheus text of this ledger's metrics. */
+  metrics(): Promise<string>
+  /** Readiness turns red and observed answers end their connections; resolves when none is under way any more. */
+  drain(): Promise<void>
+  /** Flushes usage, stops the projector, closes the stores. */
+  close(): Promise<void>
+}
+
+/** Tokens kept ready for authentication: about 50 MB of memory at the most. */
+const INDEX_CAP = 131_072
+const HEALTH_TIMEOUT_MS = 1000
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/**
+ * Opens the stores, brings the read model up to date, and starts counting.
+ * @throws SettingsError, StoreInUseError, StoreUnavailableError, DamagedError
+ */
+export async function createTokenLedger(options: TokenLedgerOptions = {}): Promise<TokenLedger> {
+  const settings = settingsOf(options)
+  const keys = keysOf(settings)
+  const { log = silent, clock = Date.now } = options
+  const metrics = createMetrics(log)
+  const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
+
+  const { store, readModel } = await openStores(settings)
+  try {
+    const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP)
+    const projector = createProjector({ store, readModel, projections, telemetry: metrics, onChanged: index.evict })
+    await projector.start()
+    const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
+    recorder.start()
+    metrics.gauge('projector_lag_seconds', 'How long the read model has been behind the event store.', projector.lag)
+    metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
+    metrics.gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
+    return assemble({ settings, keys, options, clock, jwt, metrics, store, readModel, index, projector, recorder })
+  } catch (error) {
+    await Promise.allSettled([store.close(), readModel.close()])
+    throw error
+  }
+}
+
+interface Parts {
+  settings: Settings
+  keys: Keys
+  options: TokenLedgerOptions
+  clock: Clock
+  jwt: ReturnType<typeof createJwtVerifier>
+  metrics: ReturnType<typeof createMetrics>
+  store: EventStore
+  readModel: ReadModel
+  index: ReturnType<typeof createTokenIndex>
+  projector: ReturnType<typeof createProjector>
+  recorder: ReturnType<typeof createRecorder>
+}
+
+function assemble(parts: Parts): TokenLedger {
+  const { settings, keys, options, clock, jwt, metrics, store, readModel, index, projector, recorder } = parts
+  const { log } = metrics
+  const { tokenPrefix: prefix, apiTokenHeader } = settings
+  const observer = createObserver({ log, responded: metrics.responded })
+  metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
+  let stopping = false
+
+  const authenticator = createAuthenticator({
+    index,
+    jwt,
+    resolveAccount: options.resolveAccount,
+    clock,
+    prefix,
+    telemetry: metrics,
+  })
+  const strict = settings.auditMode === 'strict'
+  const judge = createJudge({
+    authenticator,
+    readCredential: credentialReader(apiTokenHeader, prefix),
+    recorder,
+    failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
+    strict,
+    now: clock,
+    log,
+  })
+  const manage = createManage({
+    store,
+    project: projector.apply,
+    limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
+    clock,
+    ids,
+    randomBytes,
+    prefix,
+    pepper: keys.peppers[0] as Pepper,
+    maxLifetimeDays: settings.tokenMaxLifetimeDays,
+    telemetry: metrics,
+  })
+
+  async function health(): Promise<Health> {
+    const [eventStore, model] = await Promise.all([answers(store.head()), answers(readModel.ping())])
+    return { eventStore, readModel: model, lag: projector.lag(), stopping }
+  }
+
+  const table = {
+    tokens: tokenRoutes({
+      judge,
+      manage,
+      queries: createQueries(readModel, clock),
+      writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
+      clock,
+    }),
+    verify: verifyRoutes(judge),
+    operations: operationRoutes({
+      health,
+      metrics: { contentType: metrics.registry.contentType, text: () => metrics.registry.metrics() },
+      openapi: () => description,
+    }),
+  }
+  const description = describe([...table.tokens, ...table.verify, ...table.operations], {
+    version,
+    tokenHeader: apiTokenHeader,
+  })
+
+  return {
+    authenticate: (how = {}) => authenticateMiddleware(judge, log, how),
+    requireScope: (scope) => requireScopeMiddleware(judge, log, scope),
+    routes: () => routerOf(table.tokens, log),
+    verifyRoutes: () => routerOf(table.verify, log),
+    operationRoutes: () => routerOf(table.operations, log),
+    observe: () => observer.middleware,
+
+    async verify(value) {
+      const kind = value.startsWith(`${prefix}_`) ? 'token' : 'jwt'
+      const use = { outcome: 'accepted', method: 'CALL', route: 'verify()', ip: null, userAgent: null }
+      const decision = await authenticator.authenticate(
+        { kind, value },
+        strict ? (record) => recorder.store({ record, at: clock(), ...use }) : undefined,
+      )
+      if ('refused' in decision) return null
+      if (decision.record && !strict) recorder.record({ record: decision.record, at: clock(), ...use })
+      return { ...decision.principal, account: decision.account }
+    },
+
+    health,
+    metrics: () => metrics.registry.metrics(),
+
+    drain() {
+      stopping = true
+      return observer.drain()
+    },
+
+    async close() {
+      stopping = true
+      await recorder.stop()
+      await projector.stop()
+      await Promise.all([store.close(), readModel.close()])
+    },
+  }
+}
+
+async function openStores(settings: Settings): Promise<{ store: EventStore; readModel: ReadModel }> {
+  const store = await openSqliteEventStore(pathOf(settings.eventStoreUrl))
+  try {
+    return { store, readModel: await openSqliteReadModel(pathOf(settings.readModelUrl)) }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+const pathOf = (url: string): string => url.slice('sqlite:'.length)
+
+function settingsOf({ jwt, peppers, ...options }: TokenLedgerOptions): Settings {
+  const given: Partial<Settings> = { ...options }
+  const problems: string[] = []
+  try {
+    if (jwt) {
+      createJwtVerifier(jwt)
+      given.jwtKeys = jwt
+      given.jwtIssuer = jwt.issuer
+      given.jwtAudience = jwt.audience
+      if (jwt.accountClaim !== undefined) given.jwtAccountClaim = jwt.accountClaim
+    }
+  } catch (error) {
+    problems.push(`the JWT key ${(error as Error).message}`)
+  }
+  try {
+    if (peppers !== undefined) given.peppers = parsePeppers(peppers)
+  } catch (error) {
+    problems.push(`peppers ${(error as Error).message}`)
+  }
+  if (problems.length > 0) throw new SettingsError(problems)
+  return readSettings(process.env, given)
+}
+
+async function answers(probe: Promise<unknown>): Promise<boolean> {
+  const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), HEALTH_TIMEOUT_MS).unref())
+  return Promise.race([probe.then(() => true).catch(() => false), late])
+}

@@ -1,0 +1,87 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createLog, type ServiceLog } from './adapters/telemetry/log.ts'
+import { developmentJwt } from './developmentJwt.ts'
+import { DEV_SECRETS_FILE, keysOf } from './devSecrets.ts'
+import { createApp } from './http/app.ts'
+import { answerUnreadable, stopServing } from './http/server.ts'
+import { createTokenLedger } from './ledger.ts'
+import { jwtOptionsOf, readSettings, type Settings } from './settings.ts'
+
+/** How long requests under way may take once a stop was asked for. */
+const GRACE_MS = 10_000
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.env)
+  const keys = keysOf(settings)
+  const log = createLog(settings.logLevel)
+  const ledger = await createTokenLedger({ log, jwt: jwtOptionsOf(settings, keys.jwt) })
+  const app = createApp({
+    log,
+    trustProxyHops: settings.trustProxyHops,
+    observe: ledger.observe(),
+    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
+  })
+  const server = createServer(app.callback())
+  answerUnreadable(server)
+  await listen(server, settings)
+  const url = urlOf(server)
+  log.info({ url, eventStore: settings.eventStoreUrl, readModel: settings.readModelUrl }, 'listening')
+  if (keys.developmentSecret !== null) {
+    process.stdout.write(firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings))
+  }
+
+  let asked = false
+  const stop = (signal: NodeJS.Signals) => {
+    if (asked) process.exit(1)
+    asked = true
+    log.info({ signal }, 'stopping')
+    stopServing(server, ledger.drain(), GRACE_MS)
+      .then(() => ledger.close())
+      .then(() => end(log, 0))
+      .catch((err: unknown) => {
+        log.error({ err }, 'the stop failed')
+        end(log, 1)
+      })
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+}
+
+function end(log: ServiceLog, code: number): never {
+  log.info({ code }, 'stopped')
+  log.drain()
+  process.exit(code)
+}
+
+const listen = (server: Server, { host, port }: Settings): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+
+function urlOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo
+  const isAny = address === '0.0.0.0' || address === '::'
+  const host = isAny ? '127.0.0.1' : family === 'IPv6' ? `[${address}]` : address
+  return `http://${host}:${port}`
+}
+
+const firstSteps = (url: string, jwt: string, { apiTokenHeader }: Settings): string => `
+Tokenledger is listening on ${url} with development secrets (${DEV_SECRETS_FILE}).
+
+Create a token:
+curl -sS -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'
+
+Use it (put the "token" of the answer into TOKEN first):
+curl -sS -i ${url}/auth/verify -H "${apiTokenHeader}: $TOKEN"
+
+`
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+})
