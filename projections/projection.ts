@@ -44,6 +44,11 @@ export type Change =
       min?: Record<string, string>
       max?: Record<string, string>
       /** Counters by key, the first `cap` keys by name and all others under `other`. */
-      top?: { field: string; cap: number; other: string; counts: readonly (readonly [key: string, count: number])[] }
+      top?: {
+        field: string
+        cap: number
+        other: string
+        counts: readonly (readonly [key: string, count: number])[]
+      }
     }
   | { kind: 'insert'; collection: string; id: string; fields: Record<string, Value> }

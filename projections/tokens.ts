@@ -30,17 +30,20 @@ export const tokens: Projection = {
   collections: [
     {
       name: 'tokens',
-      indexes: [
-        { fields: ['hash'], unique: true },
-        { fields: ['accountId', 'createdAt'] },
-      ],
+      indexes: [{ fields: ['hash'], unique: true }, { fields: ['accountId', 'createdAt'] }],
     },
   ],
   project(event) {
     if (event.type === 'TokenUsed') {
       const { tokenId, lastAt } = event.data
       return [
-        { kind: 'add', collection: 'tokens', id: tokenId, position: event.position, max: { lastAccessed: lastAt } },
+        {
+          kind: 'add',
+          collection: 'tokens',
+          id: tokenId,
+          position: event.position,
+          max: { lastAccessed: lastAt },
+        },
       ]
     }
     if (event.type === 'UsageLost') return []

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { JwtKeys } from './adapters/jwt/verifier.ts'
 import { type Pepper, parsePeppers } from './domain/credential.ts'
@@ -33,6 +33,16 @@ export function keysOf(settings: Settings, file = DEV_SECRETS_FILE): Keys {
   }
 }
 
+/**
+ * The peppers of the settings, else the development ones where they were made before; null where there are none.
+ * Makes and changes nothing, for whoever only looks.
+ */
+export function existingPeppers(settings: Settings, file = DEV_SECRETS_FILE): readonly Pepper[] | null {
+  if (settings.peppers) return settings.peppers
+  if (settings.production || !existsSync(file)) return null
+  return parsePeppers(parse(readFileSync(file, 'utf8'), file).peppers)
+}
+
 function loadOrMake(file: string): DevSecrets {
   const made: DevSecrets = {
     jwtSecret: randomBytes(32).toString('base64url'),
@@ -57,5 +67,7 @@ function parse(text: string, file: string): DevSecrets {
   } catch {
     // Said below, without the text.
   }
-  throw new Error(`${file} is damaged. Tokens made with it cannot be verified without it: restore it, or delete it.`)
+  throw new Error(
+    `${file} is damaged. Tokens made with it cannot be verified without it: restore it, or delete it.`,
+  )
 }

@@ -1,10 +1,20 @@
 import jwt from 'jsonwebtoken'
 import type { Settings } from './settings.ts'
 
-/** A JWT as the host's login would make one, for development only. `ttl` is in seconds. */
-export function developmentJwt(settings: Settings, secret: string, accountId: string, ttl: number): string {
+/**
+ * A JWT as the host's login would make one, for development only. `ttl` is in seconds.
+ * @param scopes for the claim `scope`, which is left out where there are none
+ */
+export function developmentJwt(
+  settings: Settings,
+  secret: string,
+  accountId: string,
+  ttl: number,
+  scopes: readonly string[] = [],
+): string {
   const { jwtAccountClaim, jwtIssuer, jwtAudience } = settings
-  return jwt.sign({ sub: accountId, [jwtAccountClaim]: accountId }, secret, {
+  const scope = scopes.length === 0 ? {} : { scope: scopes.join(' ') }
+  return jwt.sign({ ...scope, sub: accountId, [jwtAccountClaim]: accountId }, secret, {
     algorithm: 'HS256',
     expiresIn: ttl,
     ...(jwtIssuer === undefined ? {} : { issuer: jwtIssuer }),

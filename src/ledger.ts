@@ -9,7 +9,7 @@ import { createAuthenticator, type ResolveAccount } from './application/authenti
 import { ids } from './application/ids.ts'
 import { createAccountLimit } from './application/limit.ts'
 import { createManage } from './application/manage.ts'
-import type { Clock, EventStore, Logger, ReadModel } from './application/ports.ts'
+import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
@@ -76,8 +76,8 @@ export interface TokenLedger {
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics` and `/openapi.json`. */
   operationRoutes(): Middleware
-  /** One log line and one metric for each request. */
-  observe(): Middleware
+  /** One log line and one metric for each request. `write` writes the lines in place of the ledger's own log. */
+  observe(write?: (entry: RequestEntry) => void): Middleware
   /**
    * The decision of `authenticate` without HTTP, for a token or a JWT; counted as a use with the route `verify()`.
    * @returns null for a credential that is not good
@@ -113,14 +113,36 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
   const { store, readModel } = await openStores(settings)
   try {
     const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP)
-    const projector = createProjector({ store, readModel, projections, telemetry: metrics, onChanged: index.evict })
+    const projector = createProjector({
+      store,
+      readModel,
+      projections,
+      telemetry: metrics,
+      onChanged: index.evict,
+    })
     await projector.start()
     const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
     recorder.start()
-    metrics.gauge('projector_lag_seconds', 'How long the read model has been behind the event store.', projector.lag)
+    metrics.gauge(
+      'projector_lag_seconds',
+      'How long the read model has been behind the event store.',
+      projector.lag,
+    )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
     metrics.gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
-    return assemble({ settings, keys, options, clock, jwt, metrics, store, readModel, index, projector, recorder })
+    return assemble({
+      settings,
+      keys,
+      options,
+      clock,
+      jwt,
+      metrics,
+      store,
+      readModel,
+      index,
+      projector,
+      recorder,
+    })
   } catch (error) {
     await Promise.allSettled([store.close(), readModel.close()])
     throw error
@@ -145,7 +167,7 @@ function assemble(parts: Parts): TokenLedger {
   const { settings, keys, options, clock, jwt, metrics, store, readModel, index, projector, recorder } = parts
   const { log } = metrics
   const { tokenPrefix: prefix, apiTokenHeader } = settings
-  const observer = createObserver({ log, responded: metrics.responded })
+  const observer = createObserver(metrics.responded)
   metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
   let stopping = false
 
@@ -211,7 +233,7 @@ function assemble(parts: Parts): TokenLedger {
     routes: () => routerOf(table.tokens, log),
     verifyRoutes: () => routerOf(table.verify, log),
     operationRoutes: () => routerOf(table.operations, log),
-    observe: () => observer.middleware,
+    observe: (write = (entry) => log.info(entry, 'request')) => observer.middleware(write),
 
     async verify(value) {
       const kind = value.startsWith(`${prefix}_`) ? 'token' : 'jwt'

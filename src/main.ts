@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createLog, type ServiceLog } from './adapters/telemetry/log.ts'
+import { createLog } from './adapters/telemetry/log.ts'
 import { developmentJwt } from './developmentJwt.ts'
 import { DEV_SECRETS_FILE, keysOf } from './devSecrets.ts'
 import { createApp } from './http/app.ts'
@@ -14,12 +14,12 @@ const GRACE_MS = 10_000
 async function main(): Promise<void> {
   const settings = readSettings(process.env)
   const keys = keysOf(settings)
-  const log = createLog(settings.logLevel)
+  const { log, request, drain } = createLog(settings.logLevel)
   const ledger = await createTokenLedger({ log, jwt: jwtOptionsOf(settings, keys.jwt) })
   const app = createApp({
     log,
     trustProxyHops: settings.trustProxyHops,
-    observe: ledger.observe(),
+    observe: ledger.observe(request),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })
   const server = createServer(app.callback())
@@ -28,9 +28,16 @@ async function main(): Promise<void> {
   const url = urlOf(server)
   log.info({ url, eventStore: settings.eventStoreUrl, readModel: settings.readModelUrl }, 'listening')
   if (keys.developmentSecret !== null) {
-    process.stdout.write(firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings))
+    process.stdout.write(
+      firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings),
+    )
   }
 
+  const end = (code: number): never => {
+    log.info({ code }, 'stopped')
+    drain()
+    process.exit(code)
+  }
   let asked = false
   const stop = (signal: NodeJS.Signals) => {
     if (asked) process.exit(1)
@@ -38,20 +45,14 @@ async function main(): Promise<void> {
     log.info({ signal }, 'stopping')
     stopServing(server, ledger.drain(), GRACE_MS)
       .then(() => ledger.close())
-      .then(() => end(log, 0))
+      .then(() => end(0))
       .catch((err: unknown) => {
         log.error({ err }, 'the stop failed')
-        end(log, 1)
+        end(1)
       })
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-}
-
-function end(log: ServiceLog, code: number): never {
-  log.info({ code }, 'stopped')
-  log.drain()
-  process.exit(code)
 }
 
 const listen = (server: Server, { host, port }: Settings): Promise<void> =>

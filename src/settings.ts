@@ -52,7 +52,12 @@ type Parse<T> = (text: string) => T
 export function readSettings(env: Environment, given: Partial<Settings> = {}): Readonly<Settings> {
   const problems: string[] = []
 
-  function read<K extends keyof Settings>(key: K, name: string, fallback: Settings[K], parse: Parse<Settings[K]>) {
+  function read<K extends keyof Settings>(
+    key: K,
+    name: string,
+    fallback: Settings[K],
+    parse: Parse<Settings[K]>,
+  ) {
     const option = given[key]
     if (option !== undefined) return option as Settings[K]
     const text = env[name]
@@ -75,7 +80,12 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
     jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),
     jwtAccountClaim: read('jwtAccountClaim', 'JWT_ACCOUNT_CLAIM', 'sub', String),
-    tokenPrefix: read('tokenPrefix', 'TOKEN_PREFIX', 'tkl', matching(PREFIX_PATTERN, 'like tkl: [a-z][a-z0-9]{1,15}')),
+    tokenPrefix: read(
+      'tokenPrefix',
+      'TOKEN_PREFIX',
+      'tkl',
+      matching(PREFIX_PATTERN, 'like tkl: [a-z][a-z0-9]{1,15}'),
+    ),
     apiTokenHeader: read('apiTokenHeader', 'API_TOKEN_HEADER', 'X-API-Token', tokenHeader),
     peppers: read('peppers', 'TOKEN_PEPPERS', null, parsePeppers),
     tokenMaxLifetimeDays: read('tokenMaxLifetimeDays', 'TOKEN_MAX_LIFETIME_DAYS', null, integer(1, 36_500)),
@@ -189,10 +199,12 @@ const matching =
   }
 
 /** Headers that mean something else already. */
-const TAKEN = /^(authorization|cookie|host|connection|content-.*|transfer-encoding|if-match|idempotency-key)$/i
+const TAKEN =
+  /^(authorization|cookie|host|connection|content-.*|transfer-encoding|if-match|idempotency-key)$/i
 
 function tokenHeader(text: string): string {
-  if (!/^[\w!#$%&'*+.^`|~-]{1,64}$/.test(text) || TAKEN.test(text)) throw new Error('must be a header name of its own')
+  if (!/^[\w!#$%&'*+.^`|~-]{1,64}$/.test(text) || TAKEN.test(text))
+    throw new Error('must be a header name of its own')
   return text
 }
 

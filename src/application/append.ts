@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NewEvent } from '../domain/events.ts'
-import { type Appended, type EventStore, type ExpectedRevision, type Telemetry, UnknownOutcomeError } from './ports.ts'
+import {
+  type Appended,
+  type EventStore,
+  type ExpectedRevision,
+  type Telemetry,
+  UnknownOutcomeError,
+} from './ports.ts'
 
 /** A command gives up and answers 503 after this; its append may still land, and the same command recognises it. */
 const GIVE_UP_MS = 4000

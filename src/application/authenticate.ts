@@ -30,10 +30,11 @@ export type BeforeServing = (record: TokenRecord) => Promise<void>
 
 export interface Authenticator {
   /**
+   * Answers at once when all it needs is in memory: a promise costs a good part of a request.
    * @param beforeServing called once with the record of an accepted token; strict audit stores the use here
    * @throws StoreUnavailableError, DamagedError, or what `resolveAccount` throws: outages, never a refusal
    */
-  authenticate(credential: Credential, beforeServing?: BeforeServing): Promise<Decision>
+  authenticate(credential: Credential, beforeServing?: BeforeServing): Decision | Promise<Decision>
 }
 
 interface Dependencies {
@@ -48,25 +49,42 @@ interface Dependencies {
 export function createAuthenticator(deps: Dependencies): Authenticator {
   const { index, jwt, resolveAccount, clock, prefix, telemetry } = deps
 
-  async function byToken(token: string, beforeServing?: BeforeServing): Promise<Decision> {
+  /** Judges a record by itself. @returns a refusal, or null for a good one */
+  function flaw(record: TokenRecord | null): Refused | null {
+    if (!record) return refuse('unknown')
+    if (record.revoked) return refuse('revoked')
+    if (record.stopped !== null) return refuse('stopped')
+    return record.expiresAt <= clock() ? refuse('expired', true) : null
+  }
+
+  function byToken(token: string, beforeServing?: BeforeServing): Decision | Promise<Decision> {
     if (!isToken(prefix, token)) return refuse('malformed')
+    const record = index.find(token)
+    if (record instanceof Promise || resolveAccount || beforeServing)
+      return withWaiting(token, record, beforeServing)
+    return flaw(record) ?? accept(record, { id: record.principal.accountId })
+  }
+
+  /** The same where something has to be asked: the record, the account, the event store. */
+  async function withWaiting(
+    token: string,
+    first: ReturnType<TokenIndex['find']>,
+    beforeServing?: BeforeServing,
+  ): Promise<Decision> {
     let stored = false
-    for (;;) {
-      const found = index.find(token)
-      const record = found instanceof Promise ? await found : found
-      if (!record) return refuse('unknown')
-      if (record.revoked) return refuse('revoked')
-      if (record.stopped !== null) return refuse('stopped')
-      if (record.expiresAt <= clock()) return refuse('expired', true)
-      const { principal } = record
-      const account = resolveAccount ? await resolveAccount(principal.accountId) : { id: principal.accountId }
+    for (let found = first; ; found = index.find(token)) {
+      const record = await found
+      const refused = flaw(record)
+      if (refused || !record) return refused ?? refuse('unknown')
+      const { accountId } = record.principal
+      const account = resolveAccount ? await resolveAccount(accountId) : { id: accountId }
       if (!account) return refuse('no_account')
       if (beforeServing && !stored && !record.stale) {
         await beforeServing(record)
         stored = true
       }
-      // The token may have been revoked while the account was looked up: then nobody has said yes yet.
-      if (!record.stale) return { principal, account, record }
+      // The token may have been revoked while something was asked: then nobody has said yes yet.
+      if (!record.stale) return accept(record, account)
     }
   }
 
@@ -79,18 +97,32 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return { principal: { kind: 'jwt', accountId, scopes }, account, record: null }
   }
 
+  async function counted(kind: Credential['kind'], pending: Promise<Decision>): Promise<Decision> {
+    try {
+      return count(kind, await pending)
+    } catch (error) {
+      telemetry.authenticated(kind, 'error')
+      throw error
+    }
+  }
+
+  function count(kind: Credential['kind'], decision: Decision): Decision {
+    telemetry.authenticated(kind, 'refused' in decision ? decision.refused : 'accepted')
+    return decision
+  }
+
   return {
-    async authenticate({ kind, value }, beforeServing) {
-      try {
-        const decision = await (kind === 'token' ? byToken(value, beforeServing) : byJwt(value))
-        telemetry.authenticated(kind, 'refused' in decision ? decision.refused : 'accepted')
-        return decision
-      } catch (error) {
-        telemetry.authenticated(kind, 'error')
-        throw error
-      }
+    authenticate({ kind, value }, beforeServing) {
+      const decision = kind === 'token' ? byToken(value, beforeServing) : byJwt(value)
+      return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
   }
 }
 
 const refuse = (refused: string, expired = false): Refused => ({ refused, expired })
+
+const accept = (record: TokenRecord, account: object): Accepted => ({
+  principal: record.principal,
+  account,
+  record,
+})

@@ -10,7 +10,12 @@ export interface AccountLimit {
 export const liveConditions = (accountId: string, now: string): Condition[] => [
   { field: 'accountId', op: 'eq', value: accountId },
   { field: 'revokedAt', op: 'eq', value: null },
-  { any: [{ field: 'expiresAt', op: 'eq', value: null }, { field: 'expiresAt', op: 'gt', value: now }] },
+  {
+    any: [
+      { field: 'expiresAt', op: 'eq', value: null },
+      { field: 'expiresAt', op: 'gt', value: now },
+    ],
+  },
 ]
 
 /**
@@ -36,7 +41,10 @@ export function createAccountLimit(readModel: ReadModel, clock: Clock, max: numb
         const live = await readModel.count('tokens', liveConditions(accountId, iso(clock())), max)
         if (live + before < max) return await create()
         if (before === 0) {
-          throw new Refusal('token_limit_reached', `An account may have ${max} tokens that are neither revoked nor expired.`)
+          throw new Refusal(
+            'token_limit_reached',
+            `An account may have ${max} tokens that are neither revoked nor expired.`,
+          )
         }
       } finally {
         leave()

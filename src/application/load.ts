@@ -5,6 +5,12 @@ import { evolve, initialState, type TokenState } from '../domain/token.ts'
 import { upcast } from '../domain/upcast.ts'
 import type { EventStore } from './ports.ts'
 
+/** One event of a token's stream, its link checked. `known` is null for a type this version does not know. */
+export interface TokenEvent {
+  stored: StoredEvent
+  known: LifecycleEvent | null
+}
+
 export interface LoadedToken {
   state: TokenState
   /** Newest first is last. Unknown event types are left out. */
@@ -20,25 +26,32 @@ export interface LoadedToken {
  * @throws DamagedError an event was altered, inserted or is missing, or is of a version this code does not know
  */
 export async function loadToken(store: EventStore, tokenId: string): Promise<LoadedToken> {
+  const { events: read, chain } = await readTokenEvents(store, tokenId)
+  const events = read.flatMap(({ known }) => known ?? [])
+  return { state: events.reduce(evolve, initialState), events, revision: read.length - 1, chain }
+}
+
+/**
+ * Every event of a token's stream, oldest first, each checked against the one before it; none for an unknown token.
+ * @throws DamagedError as `loadToken`
+ */
+export async function readTokenEvents(
+  store: EventStore,
+  tokenId: string,
+): Promise<{ events: TokenEvent[]; chain: string }> {
   const stream = tokenStream(tokenId)
-  const stored = await store.readStream(stream)
-  const events: LifecycleEvent[] = []
-  let state: TokenState = initialState
+  const events: TokenEvent[] = []
   let chain = genesis(stream)
-  for (const [index, event] of stored.entries()) {
-    verifyLink(event, index, chain)
-    chain = storedChain(event)
-    const read = upcast(event)
+  for (const [index, stored] of (await store.readStream(stream)).entries()) {
+    verifyLink(stored, index, chain)
+    chain = storedChain(stored)
+    const read = upcast(stored)
     if (read.kind === 'unknown-version') {
-      throw new DamagedError(`${at(event)} is a ${event.type} of unknown version ${String(read.version)}`)
+      throw new DamagedError(`${at(stored)} is a ${stored.type} of unknown version ${String(read.version)}`)
     }
-    if (read.kind === 'event') {
-      const known = read.event as LifecycleEvent
-      events.push(known)
-      state = evolve(state, known)
-    }
+    events.push({ stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null })
   }
-  return { state, events, revision: stored.length - 1, chain }
+  return { events, chain }
 }
 
 function verifyLink(event: StoredEvent, revision: number, chain: string): void {

@@ -2,8 +2,21 @@ import { canonical, link } from '../domain/chain.ts'
 import { formatToken, hashToken, hintOf, type Pepper } from '../domain/credential.ts'
 import * as decide from '../domain/decide.ts'
 import { DamagedError, type InputError, Refusal } from '../domain/errors.ts'
-import { type Actor, type LifecycleEvent, type LifecycleType, type NewEvent, tokenStream } from '../domain/events.ts'
-import { expiryProblem, nameProblem, normaliseName, parseTime, reasonProblem, scopeErrors } from '../domain/rules.ts'
+import {
+  type Actor,
+  type LifecycleEvent,
+  type LifecycleType,
+  type NewEvent,
+  tokenStream,
+} from '../domain/events.ts'
+import {
+  expiryProblem,
+  nameProblem,
+  normaliseName,
+  parseTime,
+  reasonProblem,
+  scopeErrors,
+} from '../domain/rules.ts'
 import { type ExistingToken, evolve, type TokenState } from '../domain/token.ts'
 import { versions } from '../domain/upcast.ts'
 import { appendUntilKnown } from './append.ts'
@@ -36,7 +49,12 @@ export interface Created {
 
 export interface Manage {
   /** @throws Refusal, StoreUnavailableError, UnknownOutcomeError; so do the others */
-  create(context: CommandContext, accountId: string, input: TokenInput, idempotencyKey: string | null): Promise<Created>
+  create(
+    context: CommandContext,
+    accountId: string,
+    input: TokenInput,
+    idempotencyKey: string | null,
+  ): Promise<Created>
   /** @param seen the revision the read model shows: an event store that is behind it has lost something */
   update(context: CommandContext, target: Target, input: TokenInput): Promise<ExistingToken>
   revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken>
@@ -93,7 +111,12 @@ export function createManage(deps: Dependencies): Manage {
       try {
         const expected = revision < 0 ? 'no_stream' : revision
         const appended = await appendUntilKnown(deps, stream, expected, [event])
-        const recorded = { ...event, stream, revision: revision + 1, position: appended.position } as LifecycleEvent
+        const recorded = {
+          ...event,
+          stream,
+          revision: revision + 1,
+          position: appended.position,
+        } as LifecycleEvent
         // The whole stream, not the new event alone: the read model may not have seen another process's events yet.
         await deps.project([...events, recorded])
         return existing(evolve(state, recorded))
@@ -136,7 +159,8 @@ export function createManage(deps: Dependencies): Manage {
   return {
     async create(context, accountId, input, idempotencyKey) {
       const { name = '', scopes = [], expiresAt = null } = normalise(input)
-      const bodyHash = idempotencyKey === null ? undefined : ids.digest(canonical({ name, scopes, expiresAt }))
+      const bodyHash =
+        idempotencyKey === null ? undefined : ids.digest(canonical({ name, scopes, expiresAt }))
       const tokenId = idempotencyKey === null ? ids.random() : ids.derived(accountId, idempotencyKey)
 
       const replay = async (): Promise<Created | null> => {

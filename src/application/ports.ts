@@ -1,3 +1,4 @@
+import type { Principal } from './principal.ts'
 import type { NewEvent, StoredEvent } from '../domain/events.ts'
 import type { Change, Projection } from '../../projections/projection.ts'
 
@@ -97,7 +98,10 @@ export interface ReadModel {
    * every projection named is moved after the documents, never before.
    * @throws StoreUnavailableError
    */
-  apply(changes: readonly Change[], checkpoint?: { position: string; of: readonly Projection[] }): Promise<void>
+  apply(
+    changes: readonly Change[],
+    checkpoint?: { position: string; of: readonly Projection[] },
+  ): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
   get(collection: string, id: string): Promise<Document | null>
   find(collection: string, query: Query): Promise<Document[]>
@@ -130,6 +134,18 @@ export interface Logger {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
+}
+
+/** A request that has ended, for its one log line. Nothing of it is the caller's text but the ids, which are checked. */
+export interface RequestEntry {
+  method: string
+  /** The route's pattern. */
+  route: string
+  /** 499 if the caller went away before the answer. */
+  status: number
+  ms: number
+  requestId: string
+  principal: Principal | null
 }
 
 /** What the use cases report about themselves. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Change, Projection } from '../../projections/projection.ts'
 import { stopToken } from '../../projections/tokens.ts'
+import { DamagedError } from '../domain/errors.ts'
 import { type StoredEvent, TOKEN_STREAM, USAGE_STREAM } from '../domain/events.ts'
 import { upcast } from '../domain/upcast.ts'
 import { createInspector } from './inspect.ts'
@@ -27,7 +28,13 @@ interface Dependencies {
   onChanged: (tokenIds: ReadonlySet<string>) => void
 }
 
-export function createProjector({ store, readModel, projections, telemetry, onChanged }: Dependencies): Projector {
+export function createProjector({
+  store,
+  readModel,
+  projections,
+  telemetry,
+  onChanged,
+}: Dependencies): Projector {
   const inspect = createInspector(store)
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
@@ -58,7 +65,10 @@ export function createProjector({ store, readModel, projections, telemetry, onCh
         }
       }
     }
-    await readModel.apply(changes, checkpoint === undefined ? undefined : { position: checkpoint, of: projections })
+    await readModel.apply(
+      changes,
+      checkpoint === undefined ? undefined : { position: checkpoint, of: projections },
+    )
     if (changed.size > 0) onChanged(changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)
   }
@@ -68,6 +78,8 @@ export function createProjector({ store, readModel, projections, telemetry, onCh
       try {
         return await apply(events, checkpoint)
       } catch (err) {
+        // An outage ends; what is damaged stays so.
+        if (err instanceof DamagedError) throw err
         telemetry.log.warn({ err, checkpoint }, 'projection failed, trying again')
         await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal: stopping.signal })
       }
@@ -98,6 +110,8 @@ export function createProjector({ store, readModel, projections, telemetry, onCh
       await new Promise<void>((resolve, reject) => {
         running = follow(from, resolve).catch((error: unknown) => {
           if (!stopping.signal.aborted) {
+            // From here on it falls behind, and whoever asks for the lag is told so.
+            behindSince ??= performance.now()
             telemetry.log.error({ err: error }, 'projector ended')
             reject(error as Error)
           }

@@ -1,9 +1,17 @@
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
 import { foldCase, type TokenDocument } from '../../projections/tokens.ts'
-import { Refusal } from '../domain/errors.ts'
+import { DamagedError, Refusal } from '../domain/errors.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { liveConditions } from './limit.ts'
-import { type Clock, type Condition, type Document, iso, type Query, type ReadModel, type Scalar } from './ports.ts'
+import {
+  type Clock,
+  type Condition,
+  type Document,
+  iso,
+  type Query,
+  type ReadModel,
+  type Scalar,
+} from './ports.ts'
 import { createUsageQuery, type Usage, type UsageRange } from './usage.ts'
 
 export type StatusFilter = 'live' | 'active' | 'expired' | 'revoked' | 'all'
@@ -64,15 +72,16 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
     async token(accountId, id) {
       const found = UUID.test(id) ? await readModel.get('tokens', id) : null
       if (found?.accountId !== accountId) throw new Refusal('not_found', 'There is no such token.')
-      return asToken(found)
+      return trusted(asToken(found))
     },
 
-    list(accountId, { status, q, sort, limit, cursor }) {
+    async list(accountId, { status, q, sort, limit, cursor }) {
       const where = statusConditions(status, accountId, iso(clock()))
       if (q) where.push({ field: 'nameFolded', op: 'contains', value: foldCase(q) })
       const descending = sort.startsWith('-')
       const order = { field: FIELDS[sort.replace('-', '') as SortField], descending }
-      return page('tokens', `tokens ${sort}`, { where, order, limit }, cursor)
+      const found = await page<TokenDocument>('tokens', `tokens ${sort}`, { where, order, limit }, cursor)
+      return { ...found, data: found.data.map(trusted) }
     },
 
     history(tokenId, { limit, cursor }) {
@@ -85,6 +94,13 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
 }
 
 const asToken = (document: Document): TokenDocument => document as unknown as TokenDocument
+
+/** What is known of a token whose history is damaged may be the past: it is an error, never an answer. */
+function trusted(token: TokenDocument): TokenDocument {
+  if (token.stopped !== undefined)
+    throw new DamagedError(`the history of token ${token.id}: ${token.stopped}`)
+  return token
+}
 
 function statusConditions(status: StatusFilter, accountId: string, now: string): Condition[] {
   const ofAccount: Condition = { field: 'accountId', op: 'eq', value: accountId }

@@ -50,7 +50,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
     if (window.size() === 0) return
     const { used, lost } = window.close()
     window = createUsageWindow()
-    queue.push(...used.map((data) => envelope({ type: 'TokenUsed', data: masked(data) })))
+    for (const data of used) queue.push(envelope({ type: 'TokenUsed', data: masked(data) }))
     if (lost) {
       telemetry.usageLost(lost.count)
       queue.push(envelope({ type: 'UsageLost', data: { ...lost, cause: 'usage buffer full' } }))
@@ -107,7 +107,9 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
 
   function tick(): void {
     if (queue.length === 0 && window.size() === 0) return
-    flush().catch((err: unknown) => telemetry.log.warn({ err, waiting: queue.length }, 'usage not stored yet'))
+    flush().catch((err: unknown) =>
+      telemetry.log.warn({ err, waiting: queue.length }, 'usage not stored yet'),
+    )
   }
 
   return {
@@ -131,7 +133,11 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
       clearInterval(timer)
       await flushing?.catch(() => {})
       await flush().catch((err: unknown) => {
-        const count = queue.reduce((sum, { data }) => sum + ('count' in data ? data.count : 0), 0)
+        closeWindow()
+        const count = queue.reduce(
+          (sum, event) => sum + (event.type === 'TokenUsed' ? event.data.count : 0),
+          0,
+        )
         telemetry.usageLost(count)
         telemetry.log.error({ err, count }, 'uses lost: the event store did not take them before the stop')
       })

@@ -41,7 +41,10 @@ export function createTokenIndex(readModel: ReadModel, peppers: readonly Pepper[
     for (;;) {
       const before = changes
       const hashes = peppers.map((pepper) => hashToken(pepper, token))
-      const [found] = await readModel.find('tokens', { where: [{ field: 'hash', op: 'in', value: hashes }], limit: 1 })
+      const [found] = await readModel.find('tokens', {
+        where: [{ field: 'hash', op: 'in', value: hashes }],
+        limit: 1,
+      })
       // Something changed while this was on its way: it may be from before the change, so it decides nothing.
       if (before !== changes) continue
       if (!found) return null

@@ -1,5 +1,10 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import { bucketStart, type Granularity, OTHER_ROUTES, type UsageDocument } from '../../projections/tokenUsage.ts'
+import {
+  bucketStart,
+  type Granularity,
+  OTHER_ROUTES,
+  type UsageDocument,
+} from '../../projections/tokenUsage.ts'
 import { type Clock, type Condition, iso, type Query, type ReadModel } from './ports.ts'
 
 /** `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Counted by the hour: an hour that overlaps counts whole. */
@@ -72,12 +77,19 @@ export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueri
       const collected = await collect(ofAccount, range)
       const tokens: Usage['tokens'] = []
       let newest: string | null = null
-      for await (const { id, name, lastAccessed = null, revokedAt } of each<TokenDocument>('tokens', [ofAccount])) {
+      for await (const { id, name, lastAccessed = null, revokedAt } of each<TokenDocument>('tokens', [
+        ofAccount,
+      ])) {
         const requests = collected.byToken.get(id) ?? 0
         if (lastAccessed !== null && (newest === null || lastAccessed > newest)) newest = lastAccessed
         if (requests > 0 || revokedAt === null) tokens.push({ tokenId: id, name, requests, lastAccessed })
       }
-      return present(collected, range, newest, tokens.sort((a, b) => b.requests - a.requests))
+      return present(
+        collected,
+        range,
+        newest,
+        tokens.sort((a, b) => b.requests - a.requests),
+      )
     },
   }
 }

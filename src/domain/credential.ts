@@ -68,7 +68,8 @@ const MIN_PEPPER_BYTES = 32
 export function parsePeppers(text: string): Pepper[] {
   const peppers = text.split(',').map((entry) => {
     const [, id, base64] = /^\s*([\w-]{1,32}):([A-Za-z0-9+/_-]+={0,2})\s*$/.exec(entry) ?? []
-    if (id === undefined || base64 === undefined) throw new Error('must be <id>:<base64>, separated by commas')
+    if (id === undefined || base64 === undefined)
+      throw new Error('must be <id>:<base64>, separated by commas')
     const key = Buffer.from(base64, 'base64')
     if (key.length < MIN_PEPPER_BYTES) throw new Error(`must have keys of at least ${MIN_PEPPER_BYTES} bytes`)
     return { id, key }

@@ -25,7 +25,8 @@ export function update(
   if (!ifMatch(state.revision)) throw staleRevision()
   const data: Change = {}
   if (change.name !== undefined && change.name !== state.name) data.name = change.name
-  if (change.expiresAt !== undefined && change.expiresAt !== state.expiresAt) data.expiresAt = change.expiresAt
+  if (change.expiresAt !== undefined && change.expiresAt !== state.expiresAt)
+    data.expiresAt = change.expiresAt
   if (change.scopes !== undefined && !sameScopes(change.scopes, state.scopes)) data.scopes = change.scopes
   return Object.keys(data).length === 0 ? null : { type: 'TokenUpdated', data }
 }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Context, Middleware } from 'koa'
-import type { Accepted, Authenticator, Credential, Refused } from '../application/authenticate.ts'
+import type { Accepted, Authenticator, Credential, Decision, Refused } from '../application/authenticate.ts'
 import type { Logger } from '../application/ports.ts'
 import type { Recorder } from '../application/record.ts'
 import type { TokenRecord } from '../application/tokenIndex.ts'
@@ -8,7 +8,7 @@ import type { Use } from '../application/usageWindow.ts'
 import type { credentialReader } from './credential.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { type RateLimit, tooMany } from './rateLimit.ts'
-import { scopeOf, userAgentOf } from './scope.ts'
+import { atEnd, type Scope, scopeOf, userAgentOf } from './scope.ts'
 
 export interface AuthenticateOptions {
   /** Lets a request without a credential through as anonymous. A bad credential is refused even then. */
@@ -29,7 +29,7 @@ interface Dependencies {
 const REALM = 'Bearer realm="tokenledger"'
 
 /** Judges the credential of a request once, however many middlewares ask. Null: none was sent. */
-export type Judge = (ctx: Context) => Promise<Accepted | null>
+export type Judge = (ctx: Context) => Accepted | null | Promise<Accepted | null>
 
 /** @returns a function that throws Problem for a bad credential, or an outage */
 export function createJudge(deps: Dependencies): Judge {
@@ -43,7 +43,7 @@ export function createJudge(deps: Dependencies): Judge {
     return quota.exceeded ? tooMany(quota) : unauthorized(true)
   }
 
-  return async (ctx) => {
+  return (ctx) => {
     const scope = scopeOf(ctx)
     if (scope.accepted) return scope.accepted
     const credential = readCredential(ctx.req)
@@ -51,24 +51,30 @@ export function createJudge(deps: Dependencies): Judge {
     const store = strict
       ? (record: TokenRecord) => recorder.store(useOf(ctx, record, 'accepted', now()))
       : undefined
-    const decision = await authenticator.authenticate(credential, store)
+    const decision = authenticator.authenticate(credential, store)
+    return decision instanceof Promise
+      ? decision.then((decided) => admit(ctx, scope, credential, decided))
+      : admit(ctx, scope, credential, decision)
+  }
+
+  function admit(ctx: Context, scope: Scope, credential: Credential, decision: Decision): Accepted {
     if ('refused' in decision) throw refuse(ctx, credential, decision)
     scope.accepted = decision
     ctx.state.principal = decision.principal
     ctx.state.account = decision.account
-    if (decision.record && !strict) recordAtEnd(ctx, decision.record)
+    if (decision.record && !strict) recordAtEnd(ctx, scope, decision.record)
     return decision
   }
 
   /** Counts the use when the response has ended: then its status is known. */
-  function recordAtEnd(ctx: Context, record: TokenRecord): void {
+  function recordAtEnd(ctx: Context, scope: Scope, record: TokenRecord): void {
     const { res } = ctx
-    const count = () => {
-      const outcome = res.writableFinished ? (CLASSES[Math.floor(res.statusCode / 100)] ?? 'aborted') : 'aborted'
+    atEnd(ctx, scope, () => {
+      const outcome = res.writableFinished
+        ? (CLASSES[Math.floor(res.statusCode / 100)] ?? 'aborted')
+        : 'aborted'
       recorder.record(useOf(ctx, record, outcome, now()))
-    }
-    if (res.destroyed) count()
-    else res.once('close', count)
+    })
   }
 }
 
@@ -84,7 +90,11 @@ const matchedRoute = (ctx: Context): string =>
   typeof ctx._matchedRoute === 'string' && ctx._matchedRoute !== '' ? ctx._matchedRoute : ctx.path
 
 /** Middleware for a host's app: `ctx.state.principal` and `ctx.state.account`, or 401. */
-export function authenticateMiddleware(judge: Judge, log: Logger, { optional = false }: AuthenticateOptions): Middleware {
+export function authenticateMiddleware(
+  judge: Judge,
+  log: Logger,
+  { optional = false }: AuthenticateOptions,
+): Middleware {
   return async function authenticate(ctx, next) {
     try {
       if (!(await judge(ctx)) && !optional) throw unauthorized(false)

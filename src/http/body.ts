@@ -41,7 +41,8 @@ export async function readJson(ctx: Context): Promise<unknown> {
 function readProblem(error: Error & { type?: string; status?: number; code?: string }): Problem {
   if (error.status === 413 || error.type === 'entity.too.large') return tooLarge()
   if (error.status === 415) return unsupported('This Content-Encoding is not read.')
-  if (error instanceof SyntaxError || error.name === 'SyntaxError') return malformed('The body is not valid JSON.')
+  if (error instanceof SyntaxError || error.name === 'SyntaxError')
+    return malformed('The body is not valid JSON.')
   return malformed('The body could not be read.')
 }
 

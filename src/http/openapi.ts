@@ -44,7 +44,11 @@ function operation(route: Route, method: string): object {
     operationId: route.method === 'all' ? `${route.operationId}_${method}` : route.operationId,
     summary: route.summary,
     security: security(route.who),
-    parameters: [...pathParameters(route.path), ...queryParameters(route.query), ...headerParameters(route.headers)],
+    parameters: [
+      ...pathParameters(route.path),
+      ...queryParameters(route.query),
+      ...headerParameters(route.headers),
+    ],
     ...(route.body
       ? { requestBody: { required: true, content: contentOf(route.body.types, route.body.schema) } }
       : {}),
@@ -104,14 +108,16 @@ const described = (headers: Record<string, string>) =>
 
 const answers = (route: Route): Record<string, object> =>
   Object.fromEntries(
-    Object.entries(route.answers).map(([status, { description, schema, type = 'application/json', headers }]) => [
-      status,
-      {
-        description,
-        ...(headers ? { headers: described(headers) } : {}),
-        ...(schema ? { content: contentOf([type], schema) } : {}),
-      },
-    ]),
+    Object.entries(route.answers).map(
+      ([status, { description, schema, type = 'application/json', headers }]) => [
+        status,
+        {
+          description,
+          ...(headers ? { headers: described(headers) } : {}),
+          ...(schema ? { content: contentOf([type], schema) } : {}),
+        },
+      ],
+    ),
   )
 
 /** The problems of a route, those that its row implies included, by status. */
@@ -137,11 +143,13 @@ function errors(route: Route): Record<string, object> {
 
 function impliedProblems({ who, query, body }: Route): ProblemCode[] {
   const implied: ProblemCode[] = ['internal_error']
-  if (who !== 'open') implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')
+  if (who !== 'open')
+    implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')
   if (who === 'jwt' || who === 'jwt or the token itself') implied.push('token_may_not_manage')
   if (query && (query as { additionalProperties?: boolean }).additionalProperties === false) {
     implied.push('validation_failed')
   }
-  if (body) implied.push('malformed_request', 'payload_too_large', 'unsupported_media_type', 'validation_failed')
+  if (body)
+    implied.push('malformed_request', 'payload_too_large', 'unsupported_media_type', 'validation_failed')
   return implied
 }

@@ -1,5 +1,10 @@
 import type { Context } from 'koa'
-import { ConflictError, type Logger, StoreUnavailableError, UnknownOutcomeError } from '../application/ports.ts'
+import {
+  ConflictError,
+  type Logger,
+  StoreUnavailableError,
+  UnknownOutcomeError,
+} from '../application/ports.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { scopeOf } from './scope.ts'
 
@@ -61,7 +66,9 @@ export function toProblem(error: unknown): Problem {
     error instanceof UnknownOutcomeError ||
     error instanceof ConflictError
   ) {
-    return new Problem('store_unavailable', 'Try again in a moment.', { headers: { 'Retry-After': RETRY_SECONDS } })
+    return new Problem('store_unavailable', 'Try again in a moment.', {
+      headers: { 'Retry-After': RETRY_SECONDS },
+    })
   }
   return new Problem('internal_error', 'The request was not served. It is logged under its request id.')
 }

@@ -25,7 +25,11 @@ const EVERYBODY_ELSE = ''
  * @param quota events a minute and caller; 0 for no limit
  * @param now monotonic milliseconds
  */
-export function createRateLimit(policy: string, quota: number, now: () => number = performance.now.bind(performance)): RateLimit {
+export function createRateLimit(
+  policy: string,
+  quota: number,
+  now: () => number = performance.now.bind(performance),
+): RateLimit {
   let startedAt = Number.NEGATIVE_INFINITY
   let counts = new Map<string, number>()
   let marks = new Set<string>()

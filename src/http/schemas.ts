@@ -20,7 +20,12 @@ export const refTo = (name: keyof typeof components) => ({ $ref: `#/components/s
 const nameInput = { type: 'string', description: '1 to 100 characters after trimming.' }
 const expiresAtInput = { ...nullableTime, description: 'In the future; null for never.' }
 const scopeItems = { type: 'string', pattern: '^[a-z0-9][a-z0-9:._*-]{0,63}$' }
-const scopesInput = { type: 'array', items: { type: 'string' }, maxItems: 32, description: `Each ${scopeItems.pattern}` }
+const scopesInput = {
+  type: 'array',
+  items: { type: 'string' },
+  maxItems: 32,
+  description: `Each ${scopeItems.pattern}`,
+}
 
 export const createBody = object({ name: nameInput, expires_at: expiresAtInput, scopes: scopesInput }, [
   'expires_at',

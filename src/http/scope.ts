@@ -14,14 +14,20 @@ export interface Scope {
   route: string
   /** The request that the use belongs to, where it is not this one: `/auth/verify` stands in for another. */
   usedRoute: { method: string; route: string } | null
+  /** What is to be done when the response has ended, null before anybody asked. */
+  endings: (() => void)[] | null
 }
 
-const scopes = new WeakMap<Context, Scope>()
+const SCOPE = Symbol('tokenledger')
+interface Scoped extends Context {
+  [SCOPE]?: Scope
+}
+
 const SAFE_ID = /^[\w.-]{1,128}$/
 
 /** The scope of this request, made at first sight. */
-export function scopeOf(ctx: Context): Scope {
-  const known = scopes.get(ctx)
+export function scopeOf(ctx: Scoped): Scope {
+  const known = ctx[SCOPE]
   if (known) return known
   const requestId = ownId(ctx, 'x-request-id') ?? randomUUID()
   const scope: Scope = {
@@ -30,9 +36,24 @@ export function scopeOf(ctx: Context): Scope {
     accepted: null,
     route: 'unmatched',
     usedRoute: null,
+    endings: null,
   }
-  scopes.set(ctx, scope)
+  ctx[SCOPE] = scope
   return scope
+}
+
+/** Calls `done` when the response has ended, or its connection. One listener serves everybody. */
+export function atEnd({ res }: Context, scope: Scope, done: () => void): void {
+  if (res.destroyed) return done()
+  if (scope.endings) {
+    scope.endings.push(done)
+    return
+  }
+  const endings = [done]
+  scope.endings = endings
+  res.on('close', () => {
+    for (const ending of endings) ending()
+  })
 }
 
 /** A caller's own id, if it is one: not long, not for injecting lines, and not a credential in the wrong header. */
@@ -43,7 +64,8 @@ function ownId(ctx: Context, header: string): string | null {
 
 const MAX_AGENT = 256
 
-export const userAgentOf = (ctx: Context): string | null => ctx.req.headers['user-agent']?.slice(0, MAX_AGENT) || null
+export const userAgentOf = (ctx: Context): string | null =>
+  ctx.req.headers['user-agent']?.slice(0, MAX_AGENT) || null
 
 /** Who asks, for the metadata of the events that come of it. */
 export function commandContext(ctx: Context, accepted: Accepted): CommandContext {

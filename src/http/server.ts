@@ -31,5 +31,6 @@ export async function stopServing(server: Server, drained: Promise<void>, graceM
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   await Promise.race([drained, sleep(graceMs, undefined, { ref: false })])
   server.closeAllConnections()
-  await closed
+  // The server says that it is closed before the last requests have ended, and their uses count at their end.
+  await Promise.all([closed, drained])
 }

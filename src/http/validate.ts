@@ -1,35 +1,38 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
+import { maskCredentials } from '../domain/credential.ts'
 import type { InputError } from '../domain/errors.ts'
 import { parseTime } from '../domain/rules.ts'
 import { Problem } from './problem.ts'
 
 const options = { allErrors: true, strict: true, allowUnionTypes: true, useDefaults: true } as const
 
-/** Query strings are text: numbers are read from it, and only there. */
-const forQuery = withFormats(new Ajv2020({ ...options, coerceTypes: true }))
-const forBody = withFormats(new Ajv2020(options))
+const ajv = withFormats(new Ajv2020(options))
 
-function withFormats(ajv: Ajv2020): Ajv2020 {
-  ajv.addFormat('date-time', (text: string) => parseTime(text) !== null)
-  ajv.addKeyword('example')
-  return ajv
+function withFormats(bare: Ajv2020): Ajv2020 {
+  bare.addFormat('date-time', (text: string) => parseTime(text) !== null)
+  bare.addKeyword('example')
+  return bare
 }
 
-/** @throws Problem 422 from the returned function: what is wrong, place by place */
+const WHOLE = /^\d{1,15}$/
+
+/** Query strings are text: numbers are read from it, and only there. @throws Problem 422 from the returned function: what is wrong, place by place */
 export function queryValidator<T>(schema: object): (params: URLSearchParams) => T {
-  const validate = forQuery.compile(schema)
+  const validate = ajv.compile(schema)
+  const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
   return (params) => {
-    const query: Record<string, string> = Object.create(null)
+    const query: Record<string, string | number> = Object.create(null)
     for (const [name, value] of params) {
-      if (name in query) throw invalid([{ pointer: `?${name}`, message: 'must be given once' }])
-      query[name] = value
+      if (name in query)
+        throw invalid([{ pointer: `?${escapePointer(name)}`, message: 'must be given once' }])
+      query[name] = properties[name]?.type === 'integer' && WHOLE.test(value) ? Number(value) : value
     }
     return judged<T>(validate, query, (path) => `?${path.slice(1)}`)
   }
 }
 
 export function bodyValidator<T>(schema: object): (body: unknown) => T {
-  const validate = forBody.compile(schema)
+  const validate = ajv.compile(schema)
   return (body) => judged<T>(validate, body, (path) => path)
 }
 
@@ -41,7 +44,8 @@ function judged<T>(validate: ValidateFunction, value: unknown, pointerOf: (path:
 function toInputError(error: ErrorObject, pointerOf: (path: string) => string): InputError {
   const { additionalProperty, missingProperty, allowedValues } = error.params as Record<string, unknown>
   const member = additionalProperty ?? missingProperty
-  const path = member === undefined ? error.instancePath : `${error.instancePath}/${escapePointer(String(member))}`
+  const path =
+    member === undefined ? error.instancePath : `${error.instancePath}/${escapePointer(String(member))}`
   const message =
     additionalProperty !== undefined
       ? 'is not known'
@@ -55,7 +59,9 @@ function toInputError(error: ErrorObject, pointerOf: (path: string) => string): 
   return { pointer: pointerOf(path), message }
 }
 
-/** RFC 6901. Cut, since an unknown member's name is the caller's and may be long. */
-const escapePointer = (member: string): string => member.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')
+/** RFC 6901. An unknown member's name is the caller's: it may be long, or a credential in the wrong place. */
+const escapePointer = (member: string): string =>
+  maskCredentials(member).slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')
 
-const invalid = (errors: InputError[]) => new Problem('validation_failed', 'The input is not valid.', { errors })
+const invalid = (errors: InputError[]) =>
+  new Problem('validation_failed', 'The input is not valid.', { errors })

@@ -131,6 +131,10 @@ const arrows: Record<string, Arrows> = {
       '../src/main.ts',
     ],
   },
+  'scripts/bench/fixture.ts': {
+    allowed: ['./seed.ts', '../jwt.ts', '../../src/ledger.ts', '../../src/adapters/jwt/verifier.ts'],
+    refused: ['../../src/application/manage.ts', '../../projections/index.ts', '../../src/main.ts'],
+  },
   'src/ledger.ts': {
     allowed: [
       './application/manage.ts',

@@ -69,7 +69,10 @@ function readClaims(payload: unknown, accountClaim: string): JwtClaims | ReturnT
 
 /** Account ids go into a response header and an index: bounded, and free of control characters. */
 const isAccountId = (value: unknown): value is string =>
-  typeof value === 'string' && value.length > 0 && value.length <= MAX_ACCOUNT && !/[\p{Cc}\p{Cs}]/u.test(value)
+  typeof value === 'string' &&
+  value.length > 0 &&
+  value.length <= MAX_ACCOUNT &&
+  !/[\p{Cc}\p{Cs}]/u.test(value)
 
 function keyFinder(options: JwtKeys): (kid: string | undefined) => Key | undefined {
   if ('secret' in options) {

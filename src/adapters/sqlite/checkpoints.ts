@@ -1,7 +1,6 @@
-import { crc32 } from 'node:zlib'
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import type { Database } from './database.ts'
+import { bytes, checksum, type Database, toBytes, toText } from './database.ts'
 
 /** How far each version of each projection has come. */
 export interface Checkpoints {
@@ -11,17 +10,19 @@ export interface Checkpoints {
   advance(projection: Projection, position: string): void
 }
 
+const SELECT = `SELECT ${bytes('projection')}, version, ${bytes('position')}, crc FROM checkpoints`
+
 export function createCheckpoints(database: Database): Checkpoints {
   function get({ name, version }: Projection): string | null {
     // All rows, not the one: a name that was damaged would be a checkpoint that is not there.
-    const rows = database.prepare('SELECT projection, version, position, crc FROM checkpoints').all()
-    for (const row of rows) {
-      if (row.crc !== checksum(row.projection, row.version, row.position)) {
-        throw new DamagedError(`${database.path}: the checkpoint of ${String(row.projection)} is damaged`)
+    const rows = database.prepare(SELECT).all()
+    for (const { projectionBytes, version: of, positionBytes, crc } of rows) {
+      if (crc !== checksum(toBytes(projectionBytes), String(of), toBytes(positionBytes))) {
+        throw new DamagedError(`${database.path}: the checkpoint of ${toText(projectionBytes)} is damaged`)
       }
     }
-    const mine = rows.find((row) => row.projection === name && row.version === version)
-    return mine ? String(mine.position) : null
+    const mine = rows.find((row) => toText(row.projectionBytes) === name && row.version === version)
+    return mine ? toText(mine.positionBytes) : null
   }
 
   return {
@@ -40,10 +41,10 @@ export function createCheckpoints(database: Database): Checkpoints {
       const { name, version } = projection
       if (position <= (get(projection) ?? '')) return
       database
-        .prepare('INSERT OR REPLACE INTO checkpoints (projection, version, position, crc) VALUES (?, ?, ?, ?)')
-        .run(name, version, position, checksum(name, version, position))
+        .prepare(
+          'INSERT OR REPLACE INTO checkpoints (projection, version, position, crc) VALUES (?, ?, ?, ?)',
+        )
+        .run(name, version, position, checksum(name, String(version), position))
     },
   }
 }
-
-const checksum = (...values: unknown[]): number => crc32(values.join('\n'))

@@ -1,18 +1,19 @@
-import { crc32 } from 'node:zlib'
 import type { Collection, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredDocument } from './change.ts'
-import type { Cell, Database, Row } from './database.ts'
+import { bytes, type Cell, checksum, type Database, type Row, toBytes, toText } from './database.ts'
 
 /** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
 export interface Table {
   name: string
   /** The indexed fields. Their columns are written only when they change, so most updates touch no index. */
   fields: readonly string[]
+  /** Made once: they run several times for each event projected. */
+  statements: { load: string; insert: string; update: string; updateWithFields: string }
   /** How a field is named in SQL. */
   sql(field: string): string
-  /** @throws DamagedError the row is not what was written */
-  parse(row: Row): StoredDocument
+  /** @throws DamagedError the row, of columns `DOCUMENT`, is not what was written */
+  parse(row: Row): [id: string, document: StoredDocument]
 }
 
 export interface Collections {
@@ -23,6 +24,8 @@ export interface Collections {
 
 const NAME = /^[A-Za-z][A-Za-z0-9]*$/
 const FIELD = /^[A-Za-z][A-Za-z0-9.]*$/
+
+export const DOCUMENT = `${bytes('id')}, ${bytes('doc')}, crc`
 
 export function createCollections(database: Database): Collections {
   const tables = new Map<string, Table>()
@@ -44,14 +47,13 @@ export function createCollections(database: Database): Collections {
   }
 }
 
-export const checksum = (id: string, doc: string): number => crc32(`${id}\n${doc}`)
-
 /** One document with its bookkeeping, null if there is none. */
 export function load(database: Database, table: Table, id: string): StoredDocument | null {
-  const row = database.prepare(`SELECT id, doc, crc FROM ${table.name} WHERE id = ?`).get(id)
+  const row = database.prepare(table.statements.load).get(id)
   if (!row) return null
-  if (row.id !== id) throw new DamagedError(`${table.name}: '${id}' is damaged`)
-  return table.parse(row)
+  const [found, document] = table.parse(row)
+  if (found !== id) throw new DamagedError(`${table.name}: '${id}' is damaged`)
+  return document
 }
 
 /** The value at a dotted path, null if there is none, as SQL has it: no booleans, and JSON for anything composed. */
@@ -66,7 +68,7 @@ export function toCell(value: unknown): Cell {
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as Cell)
 }
 
-export const columnOf = (field: string): string => `f_${field.replaceAll('.', '_')}`
+const columnOf = (field: string): string => `f_${field.replaceAll('.', '_')}`
 
 const member = (value: unknown, name: string): unknown =>
   typeof value === 'object' && value !== null && Object.hasOwn(value, name)
@@ -77,21 +79,31 @@ function tableOf({ name, indexes }: Collection, version: number): Table {
   if (!NAME.test(name)) throw new RangeError(`'${name}' is no collection name`)
   if (!Number.isSafeInteger(version) || version < 0) throw new RangeError(`${version} is no version`)
   const fields = [...new Set(indexes.flatMap((index) => index.fields))].filter((field) => field !== 'id')
+  const table = `${name}_v${version}`
   return {
-    name: `${name}_v${version}`,
+    name: table,
     fields,
+    statements: statementsOf(table, fields.map(columnOf)),
     sql(field) {
       if (!FIELD.test(field)) throw new RangeError(`'${field}' is no field name`)
       if (field === 'id') return 'id'
       return fields.includes(field) ? columnOf(field) : `json_extract(doc, '$.${field}')`
     },
     parse(row) {
-      const [id, doc] = [String(row.id), String(row.doc)]
+      const [id, doc] = [toText(row.idBytes), toBytes(row.docBytes)]
       if (row.crc !== checksum(id, doc)) throw new DamagedError(`${name}: the document '${id}' is damaged`)
-      return JSON.parse(doc) as StoredDocument
+      return [id, JSON.parse(doc.toString('utf8')) as StoredDocument]
     },
   }
 }
+
+const statementsOf = (table: string, columns: string[]): Table['statements'] => ({
+  load: `SELECT ${DOCUMENT} FROM ${table} WHERE id = ?`,
+  update: `UPDATE ${table} SET doc = ?, crc = ? WHERE id = ?`,
+  updateWithFields: `UPDATE ${table} SET ${['doc', 'crc', ...columns].map((name) => `${name} = ?`).join(', ')} WHERE id = ?`,
+  insert: `INSERT INTO ${table} (${['doc', 'crc', ...columns, 'id'].join(', ')})
+    VALUES (?, ?, ${'?, '.repeat(columns.length)}?)`,
+})
 
 // With rowids: the large rows then stay out of the tree of keys, which makes an update three times as fast.
 function createTable(database: Database, table: Table, { indexes }: Collection): void {

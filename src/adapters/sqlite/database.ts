@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { crc32 } from 'node:zlib'
 import { DamagedError } from '../../domain/errors.ts'
 import { StoreUnavailableError } from '../../application/ports.ts'
 
@@ -12,6 +13,26 @@ import { StoreUnavailableError } from '../../application/ports.ts'
 export type Cell = string | number | null
 /** Name the columns, never spread a row: `libsql` adds a member of its own to each. */
 export type Row = Readonly<Record<string, unknown>>
+
+/**
+ * Selects a text column as bytes, under its own name and `Bytes`, to be read with `toText`. Text that is not UTF-8,
+ * which one flipped bit makes, aborts the whole process in libsql.
+ */
+export const bytes = (column: string): string => `CAST(${column} AS BLOB) AS ${column}Bytes`
+
+/** The bytes of a column selected with `bytes`: the drivers have different types for them. */
+export function toBytes(value: unknown): Buffer {
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  return value instanceof ArrayBuffer ? Buffer.from(value) : Buffer.alloc(0)
+}
+
+/** The text of a column selected with `bytes`; what is not UTF-8 in it becomes replacement characters. */
+export const toText = (value: unknown): string => toBytes(value).toString('utf8')
+
+/** CRC-32 of parts of text with a line end between them: own checksums, since SQLite has none. */
+export function checksum(...parts: (string | Uint8Array)[]): number {
+  return parts.reduce<number>((crc, part, i) => crc32(part, i === 0 ? 0 : crc32('\n', crc)), 0)
+}
 
 export interface Statement {
   run(...values: Cell[]): void
@@ -107,7 +128,10 @@ function wrap(path: string, connection: Connection): Database {
     prepare(sql) {
       const known = statements.get(sql)
       if (known) return known
-      const statement = translating(attempt(() => connection.prepare(sql)), path)
+      const statement = translating(
+        attempt(() => connection.prepare(sql)),
+        path,
+      )
       const [oldest] = statements.keys()
       if (statements.size >= STATEMENTS && oldest !== undefined) statements.delete(oldest)
       statements.set(sql, statement)

@@ -1,7 +1,7 @@
 import type { Change } from '../../../projections/projection.ts'
 import { applyChange, type StoredDocument } from './change.ts'
-import { cellAt, checksum, columnOf, load, type Table } from './collections.ts'
-import type { Cell, Database } from './database.ts'
+import { cellAt, load, type Table } from './collections.ts'
+import { type Cell, checksum, type Database } from './database.ts'
 
 /**
  * The documents a transaction works on: each is loaded once and written once, however many changes it gets, and
@@ -42,19 +42,23 @@ export function createDocuments(database: Database): Documents {
 
   function read(table: Table, id: string): Entry {
     const document = load(database, table, id)
-    return { table, id, document: document ?? {}, cells: document && cellsOf(table, document), changed: false }
+    return {
+      table,
+      id,
+      document: document ?? {},
+      cells: document && cellsOf(table, document),
+      changed: false,
+    }
   }
 
   function write(entry: Entry): void {
     const { table, id, document, cells: before } = entry
+    const { insert, update, updateWithFields } = table.statements
     const doc = JSON.stringify(document)
     const crc = checksum(id, doc)
     const after = cellsOf(table, document)
-    if (before?.every((cell, i) => cell === after[i])) {
-      database.prepare(`UPDATE ${table.name} SET doc = ?, crc = ? WHERE id = ?`).run(doc, crc, id)
-    } else {
-      database.prepare(before ? updateSql(table) : insertSql(table)).run(doc, crc, ...after, id)
-    }
+    if (before?.every((cell, i) => cell === after[i])) database.prepare(update).run(doc, crc, id)
+    else database.prepare(before ? updateWithFields : insert).run(doc, crc, ...after, id)
     entry.cells = after
     entry.changed = false
   }
@@ -86,10 +90,3 @@ export function createDocuments(database: Database): Documents {
 
 const cellsOf = (table: Table, document: StoredDocument): Cell[] =>
   table.fields.map((field) => cellAt(document, field))
-
-const updateSql = ({ name, fields }: Table): string =>
-  `UPDATE ${name} SET doc = ?, crc = ?${fields.map((field) => `, ${columnOf(field)} = ?`).join('')} WHERE id = ?`
-
-const insertSql = ({ name, fields }: Table): string =>
-  `INSERT INTO ${name} (doc, crc, ${fields.map((field) => `${columnOf(field)}, `).join('')}id)
-   VALUES (?, ?, ${'?, '.repeat(fields.length)}?)`

@@ -1,7 +1,6 @@
-import { crc32 } from 'node:zlib'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
-import type { Cell, Database, Row } from './database.ts'
+import { bytes, checksum, type Database, type Row, toBytes, toText } from './database.ts'
 
 /**
  * The tables of the event store and how an event is written to and read from a row. `streams` repeats what the last
@@ -38,12 +37,26 @@ export function createTables(database: Database): void {
 /** @throws DamagedError the file is not an event store this program can read */
 export function checkFormat(database: Database): void {
   const format = formatOf(database)
-  if (format !== FORMAT) throw new DamagedError(`${database.path}: event store format ${format}, not ${FORMAT}`)
+  if (format !== FORMAT)
+    throw new DamagedError(`${database.path}: event store format ${String(format)}, not ${FORMAT}`)
 }
 
 const formatOf = (database: Database): unknown => database.prepare('PRAGMA user_version').get()?.user_version
 
-export const COLUMNS = 'position, stream, revision, id, type, data, metadata, crc'
+const INSERT = `INSERT INTO events (position, stream, revision, id, type, data, metadata, crc)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+const SELECT = `SELECT position, ${bytes('stream')}, revision, ${bytes('id')}, ${bytes('type')}, ${bytes('data')},
+  ${bytes('metadata')}, crc FROM events`
+
+/** Rows behind a position, in log order. */
+export const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
+  database.prepare(`${SELECT} WHERE position > ? ORDER BY position LIMIT ?`).all(position, limit)
+
+/** Rows of one stream from a revision on. */
+export const rowsOf = (database: Database, stream: string, from: number, limit: number): Row[] =>
+  database
+    .prepare(`${SELECT} WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?`)
+    .all(stream, from, limit)
 
 export const toPosition = (number: number): string => String(number).padStart(16, '0')
 
@@ -54,27 +67,36 @@ export function fromPosition(position: string | null): number {
   return Number(position)
 }
 
-/** The values of one row, in the order of `COLUMNS`. */
-export function toCells(position: number, stream: string, revision: number, event: NewEvent): Cell[] {
-  const data = JSON.stringify(event.data)
-  const metadata = JSON.stringify(event.metadata)
-  const crc = checksum(position, stream, revision, event.id, event.type, data, metadata)
-  return [position, stream, revision, event.id, event.type, data, metadata, crc]
+export function insertEvent(
+  database: Database,
+  position: number,
+  stream: string,
+  revision: number,
+  event: NewEvent,
+): void {
+  const texts = [event.id, event.type, JSON.stringify(event.data), JSON.stringify(event.metadata)] as const
+  const crc = checksum(`${position}\n${stream}\n${revision}`, ...texts)
+  database.prepare(INSERT).run(position, stream, revision, ...texts, crc)
 }
 
+export const streamOf = (row: Row): string => toText(row.streamBytes)
+
 /** Is the row what was written? */
-export const isSound = (row: Row): boolean =>
-  row.crc === checksum(row.position, row.stream, row.revision, row.id, row.type, row.data, row.metadata)
+export function isSound(row: Row): boolean {
+  const head = `${String(row.position)}\n${streamOf(row)}\n${String(row.revision)}`
+  const texts = [row.idBytes, row.typeBytes, row.dataBytes, row.metadataBytes].map(toBytes)
+  return row.crc === checksum(head, ...texts)
+}
 
 /** The event of a row; one that was damaged has `data` and `metadata` null, and its names may be wrong. */
 export function toEvent(row: Row): StoredEvent {
   const sound = isSound(row)
   return {
-    id: String(row.id),
-    type: String(row.type),
-    data: sound ? JSON.parse(String(row.data)) : null,
-    metadata: sound ? JSON.parse(String(row.metadata)) : null,
-    stream: String(row.stream),
+    id: toText(row.idBytes),
+    type: toText(row.typeBytes),
+    data: sound ? JSON.parse(toText(row.dataBytes)) : null,
+    metadata: sound ? JSON.parse(toText(row.metadataBytes)) : null,
+    stream: streamOf(row),
     revision: Number(row.revision),
     position: toPosition(Number(row.position)),
   }
@@ -84,14 +106,15 @@ export function toEvent(row: Row): StoredEvent {
 export function newestRevision(database: Database, stream: string): number {
   const row = database.prepare('SELECT revision, crc FROM streams WHERE stream = ?').get(stream)
   if (!row) return -1
-  if (row.crc !== checksum(stream, row.revision)) throw new DamagedError(`${stream}: its newest revision is damaged`)
+  if (row.crc !== checksum(stream, String(row.revision)))
+    throw new DamagedError(`${stream}: its newest revision is damaged`)
   return Number(row.revision)
 }
 
 export function setNewestRevision(database: Database, stream: string, revision: number): void {
   database
     .prepare('INSERT OR REPLACE INTO streams (stream, revision, crc) VALUES (?, ?, ?)')
-    .run(stream, revision, checksum(stream, revision))
+    .run(stream, revision, checksum(stream, String(revision)))
 }
 
 /** Position of the newest event, 0 in an empty log. */
@@ -104,5 +127,3 @@ export function newestPosition(database: Database): number {
   }
   return position
 }
-
-const checksum = (...values: unknown[]): number => crc32(values.join('\n'))

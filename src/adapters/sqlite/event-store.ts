@@ -8,7 +8,7 @@ import {
 } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
-import { type Database, openDatabase, type Row } from './database.ts'
+import { type Database, openDatabase, toText } from './database.ts'
 import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
 import { type Lock, lockFile } from './lock.ts'
@@ -33,9 +33,7 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
   let database: Database | undefined
   try {
     database = await openDatabase(path, { readOnly, synchronous: 'FULL' })
-    if (!readOnly) rows.createTables(database)
-    rows.checkFormat(database)
-    return eventStore(database, lock)
+    return eventStoreOn(database, lock)
   } catch (error) {
     database?.close()
     lock?.release()
@@ -43,15 +41,19 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
   }
 }
 
-function eventStore(database: Database, lock: Lock | undefined): EventStore {
+/** The event store on an open database; it writes only with the lock, and releases that when it is closed. */
+export function eventStoreOn(database: Database, lock: Lock | undefined): EventStore {
+  if (lock) rows.createTables(database)
+  rows.checkFormat(database)
   let written = rows.newestPosition(database)
   let committed = written
   let open = true
   const wakeUp = createWakeUp()
   const group = createGroup(database, {
     afterCommit() {
-      if (written > committed) wakeUp.all()
+      const grown = written > committed
       committed = written
+      if (grown) wakeUp.all()
     },
     afterRollback() {
       written = committed
@@ -61,9 +63,8 @@ function eventStore(database: Database, lock: Lock | undefined): EventStore {
   function appendNow(stream: string, base: number, events: readonly NewEvent[]): Appended {
     const newest = rows.newestRevision(database, stream)
     if (newest !== base) return appendedBefore(database, stream, base, newest, events)
-    const insert = database.prepare(`INSERT INTO events (${rows.COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
     events.forEach((event, i) => {
-      insert.run(...rows.toCells(++written, stream, base + 1 + i, event))
+      rows.insertEvent(database, ++written, stream, base + 1 + i, event)
     })
     const revision = base + events.length
     rows.setNewestRevision(database, stream, revision)
@@ -74,9 +75,7 @@ function eventStore(database: Database, lock: Lock | undefined): EventStore {
   function page(after: number): Page {
     if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
     return database.inTransaction('deferred', () => {
-      const found = database
-        .prepare(`SELECT ${rows.COLUMNS} FROM events WHERE position > ? ORDER BY position LIMIT ${PAGE}`)
-        .all(after)
+      const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
       found.forEach((row, i) => {
         if (row.position !== after + 1 + i) throw lost(database, after + 1 + i)
@@ -158,30 +157,26 @@ function appendedBefore(
   newest: number,
   events: readonly NewEvent[],
 ): Appended {
-  const there = newest < base + events.length ? [] : streamRows(database, stream, base + 1, events.length)
+  const there = newest < base + events.length ? [] : rows.rowsOf(database, stream, base + 1, events.length)
   const last = there.at(-1)
-  if (!last || there.some((row, i) => row.id !== events[i]?.id)) throw new Refused(new ConflictError(stream, newest))
+  if (!last || there.some((row, i) => toText(row.idBytes) !== events[i]?.id))
+    throw new Refused(new ConflictError(stream, newest))
   return { revision: base + events.length, position: rows.toPosition(Number(last.position)) }
 }
 
-const streamRows = (database: Database, stream: string, from: number, limit: number): Row[] =>
-  database
-    .prepare(
-      `SELECT ${rows.COLUMNS} FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?`,
-    )
-    .all(stream, from, limit)
-
 function streamEvents(database: Database, stream: string, from: number, limit: number): StoredEvent[] {
-  const found = streamRows(database, stream, from, limit)
+  const found = rows.rowsOf(database, stream, from, limit)
   const newest = rows.newestRevision(database, stream)
   found.forEach((row, i) => {
-    if (row.stream !== stream || row.revision !== from + i || !rows.isSound(row)) {
+    if (rows.streamOf(row) !== stream || row.revision !== from + i || !rows.isSound(row)) {
       throw new DamagedError(`${stream}: the event at revision ${from + i} is damaged`)
     }
   })
   const next = from + found.length
-  if (found.length < limit && next <= newest) throw new DamagedError(`${stream}: no event at revision ${next}`)
-  if (found.length > 0 && next - 1 > newest) throw new DamagedError(`${stream}: events after its newest revision`)
+  if (found.length < limit && next <= newest)
+    throw new DamagedError(`${stream}: no event at revision ${next}`)
+  if (found.length > 0 && next - 1 > newest)
+    throw new DamagedError(`${stream}: events after its newest revision`)
   return found.map(rows.toEvent)
 }
 

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { type Batch, StoreUnavailableError } from '../../application/ports.ts'
 import type { Row } from './database.ts'
-import { isSound, toEvent } from './event-rows.ts'
+import { isSound, streamOf, toEvent } from './event-rows.ts'
 
 /** A piece of the log as it was read. `last` is the position it ends at. */
 export interface Page {
@@ -59,7 +59,7 @@ export async function* follow(options: Following): AsyncGenerator<Batch, void, u
   const { prefixes, signal, wakeUp } = options
   // A damaged row may have lost its name: it is everybody's, so that somebody sees it.
   const wanted = (row: Row): boolean =>
-    prefixes.some((prefix) => String(row.stream).startsWith(prefix)) || !isSound(row)
+    prefixes.some((prefix) => streamOf(row).startsWith(prefix)) || !isSound(row)
   let { after } = options
   let toldEnd = false
   let failures = 0

@@ -90,7 +90,7 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
       }
       schedule()
       return new Promise<T>((resolve, reject) => {
-        queue.push({ work, resolve: resolve as (value: unknown) => void, reject })
+        queue.push({ work, resolve, reject })
       })
     },
     async close() {

@@ -17,7 +17,10 @@ type Naming = (field: string) => string
 
 export function whereSql(conditions: readonly Condition[], name: Naming): Sql {
   const parts = conditions.map((condition) => conditionSql(condition, name))
-  return { text: parts.map((part) => part.text).join(' AND ') || '1', values: parts.flatMap((part) => part.values) }
+  return {
+    text: parts.map((part) => part.text).join(' AND ') || '1',
+    values: parts.flatMap((part) => part.values),
+  }
 }
 
 /**
@@ -37,7 +40,8 @@ export function pageSql({ where, order, after }: Query, name: Naming): Sql[] {
     return [after ? part(`id ${beyond} ?`, [after.id], `id ${direction}`) : part('1', [], `id ${direction}`)]
   }
   const field = name(order.field)
-  const absent = (condition: string, values: Cell[]): Sql => part(`${field} IS NULL AND ${condition}`, values, 'id ASC')
+  const absent = (condition: string, values: Cell[]): Sql =>
+    part(`${field} IS NULL AND ${condition}`, values, 'id ASC')
   const ordering = `${field} ${direction}, id ASC`
   if (!after) return [part(`${field} IS NOT NULL`, [], ordering), absent('1', [])]
   if (after.value === null) return [absent('id > ?', [after.id])]
@@ -72,7 +76,10 @@ function comparisonSql(condition: Comparison, field: string): Sql {
     case 'contains':
       return { text: `instr(${field}, ?) > 0`, values: [condition.value] }
     case 'in':
-      return { text: `${field} IN (SELECT value FROM json_each(?))`, values: [JSON.stringify(condition.value)] }
+      return {
+        text: `${field} IN (SELECT value FROM json_each(?))`,
+        values: [JSON.stringify(condition.value)],
+      }
     default:
       // Comparing with null is null in SQL, which is not true: a document without the field never matches.
       return { text: `${field} ${OPERATORS[condition.op]} ?`, values: [toCell(condition.value)] }

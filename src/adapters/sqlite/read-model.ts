@@ -2,7 +2,7 @@ import { type Document, type Query, type ReadModel, StoreUnavailableError } from
 import { DamagedError } from '../../domain/errors.ts'
 import { present } from './change.ts'
 import { createCheckpoints } from './checkpoints.ts'
-import { createCollections, load, type Table } from './collections.ts'
+import { createCollections, DOCUMENT, load, type Table } from './collections.ts'
 import { type Database, openDatabase, type Row } from './database.ts'
 import { createDocuments } from './documents.ts'
 import type { SqliteOptions } from './event-store.ts'
@@ -52,7 +52,7 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
     for (const { text, values } of pageSql(query, table.sql)) {
       const missing = query.limit - found.length
       if (missing <= 0) break
-      const sql = `SELECT id, doc, crc FROM ${table.name} WHERE ${text} LIMIT ?`
+      const sql = `SELECT ${DOCUMENT} FROM ${table.name} WHERE ${text} LIMIT ?`
       found.push(...database.prepare(sql).all(...values, missing))
     }
     return found
@@ -75,7 +75,8 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
       const targets = changes.map((change) => [collections.table(change.collection), change] as const)
       return group.submit(() => {
         for (const [table, change] of targets) documents.apply(table, change)
-        for (const projection of checkpoint?.of ?? []) checkpoints.advance(projection, checkpoint?.position ?? '')
+        for (const projection of checkpoint?.of ?? [])
+          checkpoints.advance(projection, checkpoint?.position ?? '')
       })
     },
 
@@ -90,7 +91,7 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
       const table = collections.table(collection)
       const rows = database.inTransaction('deferred', () => page(table, query))
       return rows.map((row) => {
-        const document = present<Document>(String(row.id), table.parse(row))
+        const document = present<Document>(...table.parse(row))
         if (!isMatch(document, query.where)) throw new DamagedError(`${collection}: an index is damaged`)
         return document
       })

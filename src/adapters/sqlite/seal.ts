@@ -28,7 +28,9 @@ export function checkSeal(path: string): void {
   if (before === undefined || before === summary(path)) return
   // A reader may have been overtaken by a writer that opened the file meanwhile.
   if (readSeal(path) !== before) return
-  throw new DamagedError(`${path} is not as it was left: remove it, and it is filled again from the event log`)
+  throw new DamagedError(
+    `${path} is not as it was left: remove it, and it is filled again from the event log`,
+  )
 }
 
 function readSeal(path: string): string | undefined {

@@ -29,32 +29,38 @@ export function createMetrics(log: Logger): Metrics {
     'kind',
     'outcome',
   ])
-  const appends = histogram('append_duration_seconds', 'Appends to the event store until their outcome was known.')
+  const appends = histogram(
+    'append_duration_seconds',
+    'Appends to the event store until their outcome was known.',
+  )
   const appended = counter('events_appended_total', 'Events that the event store took.')
   const projections = histogram('projection_duration_seconds', 'Batches applied to the read model.')
   const projected = counter('events_projected_total', 'Events applied to the read model.')
   const lost = counter('usage_lost_total', 'Uses that could not be kept.')
-  const damaged = counter('events_refused_total', 'Events that were not projected, by what is wrong.', ['kind'])
+  const damaged = counter('events_refused_total', 'Events that were not projected, by what is wrong.', [
+    'kind',
+  ])
 
   // Children are bound once per combination of labels: finding one by a label object costs ten times as much.
-  const bound = <T>(bind: (labels: string[]) => T) => {
-    const children = new Map<string, T>()
-    return (...labels: string[]): T => {
-      const key = labels.join(' ')
-      const known = children.get(key)
-      if (known) return known
-      const child = bind(labels)
-      children.set(key, child)
-      return child
-    }
+  const requestChildren = new Map<string, Histogram.Internal<string>>()
+  function requestChild(method: string, route: string, status: number): Histogram.Internal<string> {
+    const key = `${status} ${method} ${route}`
+    let child = requestChildren.get(key)
+    if (!child) requestChildren.set(key, (child = requests.labels(method, route, String(status))))
+    return child
   }
-  const requestChild = bound((labels) => requests.labels(...labels))
-  const authChild = bound((labels) => authentications.labels(...labels))
+  const authChildren = new Map<string, Counter.Internal>()
+  function authChild(kind: string, outcome: string): Counter.Internal {
+    const key = `${kind} ${outcome}`
+    let child = authChildren.get(key)
+    if (!child) authChildren.set(key, (child = authentications.labels(kind, outcome)))
+    return child
+  }
 
   return {
     registry,
     log,
-    responded: (method, route, status, seconds) => requestChild(method, route, String(status)).observe(seconds),
+    responded: (method, route, status, seconds) => requestChild(method, route, status).observe(seconds),
     authenticated: (kind, outcome) => authChild(kind, outcome).inc(),
     appended(seconds, events) {
       appends.observe(seconds)
@@ -80,4 +86,5 @@ export function createMetrics(log: Logger): Metrics {
 }
 
 /** Memory, event loop and garbage collection of this process, for a service that owns it. */
-export const collectProcessMetrics = (registry: Registry): void => collectDefaultMetrics({ register: registry })
+export const collectProcessMetrics = (registry: Registry): void =>
+  collectDefaultMetrics({ register: registry })

@@ -80,7 +80,9 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
       path: '/metrics',
       operationId: 'metrics',
       summary: 'Prometheus metrics',
-      answers: { 200: { description: 'Text exposition format.', type: 'text/plain', schema: { type: 'string' } } },
+      answers: {
+        200: { description: 'Text exposition format.', type: 'text/plain', schema: { type: 'string' } },
+      },
       handle: scrape,
     },
     {

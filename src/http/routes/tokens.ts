@@ -8,7 +8,14 @@ import type { TokenDocument } from '../../../projections/tokens.ts'
 import { type Judge, unauthorized } from '../authenticate.ts'
 import { readJson } from '../body.ts'
 import { idempotencyKeyOf, ifMatchOf } from '../conditional.ts'
-import { presentEvent, presentPage, presentToken, presentUsage, presentUsageTokens, type TokenLike } from '../present.ts'
+import {
+  presentEvent,
+  presentPage,
+  presentToken,
+  presentUsage,
+  presentUsageTokens,
+  type TokenLike,
+} from '../present.ts'
 import { Problem } from '../problem.ts'
 import { type RateLimit, tooMany } from '../rateLimit.ts'
 import { type Handler, type Route, sendJson } from '../route.ts'
@@ -50,7 +57,10 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
   }
 
   /** Only a JWT may write, and not without end; a token may at most revoke itself. */
-  const writing = (handle: (ctx: Context, command: CommandContext, accountId: string) => Promise<void>, self = false) =>
+  const writing = (
+    handle: (ctx: Context, command: CommandContext, accountId: string) => Promise<void>,
+    self = false,
+  ) =>
     reading(async (ctx, accepted) => {
       const { kind, accountId, tokenId } = accepted.principal
       if (kind === 'token' && !(self && tokenId === ctx.params.id)) {
@@ -87,7 +97,10 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
     const page = await queries.list(principal.accountId, query)
     if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
     const at = now()
-    sendJson(ctx, presentPage(page, (token) => presentToken(token.id, token, at)))
+    sendJson(
+      ctx,
+      presentPage(page, (token) => presentToken(token.id, token, at)),
+    )
   })
 
   const create = writing(async (ctx, command, accountId) => {
@@ -129,7 +142,8 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
   function rangeOf(ctx: Context): UsageRange {
     const { from, to, granularity } = parseUsage(queryOf(ctx))
     const end = to === undefined ? now() : (parseTime(to) as string)
-    const start = from === undefined ? iso(Date.parse(end) - USAGE_DAYS * DAY_MS) : (parseTime(from) as string)
+    const start =
+      from === undefined ? iso(Date.parse(end) - USAGE_DAYS * DAY_MS) : (parseTime(from) as string)
     if (start > end) {
       const errors = [{ pointer: '?from', message: 'must not be after to' }]
       throw new Problem('validation_failed', 'The input is not valid.', { errors })
@@ -189,7 +203,9 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
       who: 'jwt',
       query: schemas.noQuery,
       body: { schema: schemas.createBody, types: ['application/json', 'application/merge-patch+json'] },
-      headers: { 'Idempotency-Key': '1 to 255 visible ASCII characters: the same key and body make one token.' },
+      headers: {
+        'Idempotency-Key': '1 to 255 visible ASCII characters: the same key and body make one token.',
+      },
       answers: {
         200: {
           ...token('The token that this key made before, as it is now.'),

@@ -1,28 +1,64 @@
 import type { Context } from 'koa'
+import type { Accepted } from '../../application/authenticate.ts'
+import type { Principal } from '../../application/principal.ts'
 import { assertScopes, type Judge } from '../authenticate.ts'
 import { presentPrincipal } from '../present.ts'
-import { type Route, sendJson } from '../route.ts'
+import type { Route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { scopeOf } from '../scope.ts'
 
 const VERIFY = '/auth/verify'
 const METHOD = /^[A-Z]{1,20}$/
 const NOT_VISIBLE = /[^\x21-\x7e]/g
+const NOT_VISIBLE_ONCE = /[^\x21-\x7e]/
 const MAX_ROUTE = 256
+
+interface Rendered {
+  accountId: string
+  scopeList: string
+  body: string | Buffer
+}
+
+/** What a principal looks like, made once: a token's principal lives as long as its record in the index. */
+const known = new WeakMap<Principal, Rendered>()
+
+function rendered(principal: Principal): Rendered {
+  const found = known.get(principal)
+  if (found) return found
+  const json = JSON.stringify(presentPrincipal(principal))
+  const accountId = headerText(principal.accountId)
+  // Node writes headers in the encoding of a text body; beside bytes they stay bytes.
+  const body = accountId === principal.accountId ? json : Buffer.from(json)
+  const made = { accountId, scopeList: principal.scopes.join(' '), body }
+  known.set(principal, made)
+  return made
+}
 
 /** `/auth/verify`: the decision as headers, for a reverse proxy that asks before it lets a request through. */
 export function verifyRoutes(judge: Judge): Route[] {
-  const answer = async (ctx: Context, scopes: readonly string[]) => {
-    ctx.set('Cache-Control', 'no-store')
-    const { principal } = assertScopes(await judge(ctx), scopes)
-    ctx.set('X-Account-Id', headerText(principal.accountId))
-    ctx.set('X-Auth-Kind', principal.kind)
-    if (principal.tokenId !== undefined) ctx.set('X-Token-Id', principal.tokenId)
-    ctx.set('X-Token-Scopes', principal.scopes.join(' '))
-    sendJson(ctx, presentPrincipal(principal))
+  const answer = (ctx: Context, scopes: readonly string[]): Promise<void> | void => {
+    const judged = judge(ctx)
+    return judged instanceof Promise
+      ? judged.then((accepted) => send(ctx, accepted, scopes))
+      : send(ctx, judged, scopes)
+  }
+
+  const send = (ctx: Context, accepted: Accepted | null, scopes: readonly string[]): void => {
+    const { principal } = assertScopes(accepted, scopes)
+    const { res } = ctx
+    const { accountId, scopeList, body } = rendered(principal)
+    res.setHeader('Cache-Control', 'no-store')
+    res.setHeader('X-Account-Id', accountId)
+    res.setHeader('X-Auth-Kind', principal.kind)
+    if (principal.tokenId !== undefined) res.setHeader('X-Token-Id', principal.tokenId)
+    res.setHeader('X-Token-Scopes', scopeList)
+    res.setHeader('Content-Type', 'application/json; charset=utf-8')
+    ctx.body = body
   }
 
   const verify = (ctx: Context) => {
+    // `/auth/verify/`: the proxy appended the path `/`.
+    if (ctx.path !== VERIFY) return verifyRest(ctx)
     scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path)
     const scopes = ctx.querystring === '' ? [] : new URLSearchParams(ctx.querystring).getAll('scope')
     return answer(ctx, scopes)
@@ -62,7 +98,8 @@ export function verifyRoutes(judge: Judge): Route[] {
         properties: { scope: { type: 'string', description: 'A scope that is required.' } },
       },
       headers: {
-        'X-Original-Method': 'Method of the request that is asked about (nginx); `X-Forwarded-Method` (Traefik).',
+        'X-Original-Method':
+          'Method of the request that is asked about (nginx); `X-Forwarded-Method` (Traefik).',
         'X-Original-URI': 'Its path (nginx); `X-Forwarded-Uri` (Traefik). The query string is not kept.',
       },
       problems: ['insufficient_scope'],
@@ -94,4 +131,5 @@ const pathOf = (uri: string): string =>
   (uri.split(/[?#]/, 1)[0] as string).slice(0, MAX_ROUTE).replace(NOT_VISIBLE, '?')
 
 /** Header values are bytes: UTF-8, as everywhere else. */
-const headerText = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
+const headerText = (text: string): string =>
+  NOT_VISIBLE_ONCE.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text

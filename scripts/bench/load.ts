@@ -1,0 +1,41 @@
+import autocannon from 'autocannon'
+
+export interface Load {
+  url: string
+  method?: 'GET' | 'POST'
+  connections?: number
+  amount: number
+  body?: string
+  /** Headers of the nth request. */
+  headers: (n: number) => Record<string, string>
+}
+
+/** Sends `amount` requests and sees to it that every one was answered 2xx. @returns requests per second */
+export async function run({
+  url,
+  method = 'GET',
+  connections = 10,
+  amount,
+  body,
+  headers,
+}: Load): Promise<number> {
+  let n = 0
+  const result = await autocannon({
+    url,
+    amount,
+    connections,
+    requests: [
+      {
+        method,
+        ...(body === undefined ? {} : { body }),
+        setupRequest: (request) => ({ ...request, headers: headers(n++) }),
+      },
+    ],
+  })
+  if (result['2xx'] !== amount) {
+    throw new Error(
+      `${url}: ${result.non2xx} answers were not 2xx, ${result.errors} errors, ${result['2xx']} good`,
+    )
+  }
+  return amount / ((result.finish.getTime() - result.start.getTime()) / 1000)
+}

@@ -1,0 +1,50 @@
+import { createSecretKey } from 'node:crypto'
+import { createServer, type Server } from 'node:http'
+import Router from '@koa/router'
+import jwt from 'jsonwebtoken'
+import Koa, { type Middleware } from 'koa'
+import { koaBody } from 'koa-body'
+
+/**
+ * What the service is measured against, each a process of its own: `node peers.js <name> <port>`. They send the same
+ * headers and bodies as the service's routes, and do nothing else.
+ */
+
+const answer: Middleware = (ctx) => {
+  ctx.set('X-Request-Id', '2b6764dc-8ca8-446b-8c59-b2866498e909')
+  ctx.set('Cache-Control', 'no-store')
+  ctx.set('X-Account-Id', 'acct_1')
+  ctx.set('X-Auth-Kind', 'token')
+  ctx.set('X-Token-Id', '01a207c1-f16e-72ce-a419-b063fdf86970')
+  ctx.set('X-Token-Scopes', '')
+  ctx.body = {
+    kind: 'token',
+    account_id: 'acct_1',
+    token_id: '01a207c1-f16e-72ce-a419-b063fdf86970',
+    scopes: [],
+  }
+}
+
+const key = createSecretKey(Buffer.from(process.env.JWT_SECRET ?? ''.padEnd(32, '-')))
+
+/** The usual way to protect a route: `jsonwebtoken` with a KeyObject made once. */
+const withJwt: Middleware = async (ctx, next) => {
+  const token = ctx.get('authorization').slice('Bearer '.length)
+  ctx.state.user = jwt.verify(token, key, { algorithms: ['HS256'] })
+  await next()
+}
+
+const created: Middleware = (ctx) => {
+  answer(ctx, async () => {})
+  ctx.status = 201
+}
+
+const router = new Router()
+router.get('/bare', answer)
+router.get('/jwt', withJwt, answer)
+router.post('/parse', koaBody({ text: false, urlencoded: false, multipart: false }), created)
+
+const app = new Koa()
+app.use(router.routes() as unknown as Middleware)
+const server: Server = createServer(app.callback())
+server.listen(Number(process.argv[2]), '127.0.0.1', () => process.stdout.write('ready\n'))

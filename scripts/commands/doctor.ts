@@ -1,0 +1,83 @@
+import { readSettings, type Settings } from '../../src/settings.ts'
+import { DamagedError, NoDataError } from '../../src/reader.ts'
+import { type Check, fail } from '../check.ts'
+import { defineCommand, type Io, JSON_OPTION } from '../command.ts'
+import * as host from '../hostChecks.ts'
+import { json, printable, progress } from '../output.ts'
+import * as stores from '../storeChecks.ts'
+
+/** Null: what it would look at is not there, and another check says so. */
+type Examine = (settings: Settings, io: Io) => Check | null | Promise<Check | Check[] | null>
+
+const examinations: Record<string, Examine> = {
+  settings: (_, { env }) => host.checkSettings(env),
+  // Before anything reads it.
+  'dev secrets': () => host.checkSecretsFile(),
+  keys: host.checkKeys,
+  node: () => host.checkNode(),
+  sqlite: host.checkSqlite,
+  'event store': stores.checkEventStore,
+  'event store integrity': stores.checkEventStoreFile,
+  'read model': stores.checkReadModel,
+  'read model integrity': stores.checkReadModelFile,
+  projections: stores.checkProjections,
+  peppers: stores.checkPeppers,
+  'disk sync': host.checkDiskSync,
+  'disk space': host.checkSpace,
+}
+
+export const doctor = defineCommand({
+  name: 'doctor',
+  summary: 'Look over settings, stores, versions, lag and disk, and say what to do.',
+  usage: '[--json]',
+  help: 'Changes nothing, and may run beside the service. Settings are named, their values never shown.\nExit code 1 if anything fails; a warning alone is 0.',
+  args: [],
+  options: { json: JSON_OPTION },
+  async run({ values }, io) {
+    const settings = readSettings(io.env)
+    const checks = await examineAll(settings, io)
+    const sound = checks.every(({ status }) => status !== 'fail')
+    io.out(values.json ? json({ ok: sound, checks }) : report(checks))
+    return sound ? 0 : 1
+  },
+})
+
+async function examineAll(settings: Settings, io: Io): Promise<Check[]> {
+  const entries = Object.entries(examinations)
+  const bar = progress(io, entries.length)
+  const checks: Check[] = []
+  for (const [name, examine] of entries) {
+    bar.step(name)
+    checks.push(...(await resultsOf(name, examine, settings, io)))
+  }
+  bar.done()
+  return checks
+}
+
+/** What one examination cannot look at is its finding, and no reason to leave out the others. */
+async function resultsOf(name: string, examine: Examine, settings: Settings, io: Io): Promise<Check[]> {
+  try {
+    return [(await examine(settings, io)) ?? []].flat()
+  } catch (error) {
+    return [fail(name, (error as Error).message, remedyFor(error))]
+  }
+}
+
+function remedyFor(error: unknown): string {
+  if (error instanceof NoDataError) return 'A first start of the service makes it.'
+  if (error instanceof DamagedError)
+    return 'Stop the service; restore the event store from a backup, or delete the read model to refill it.'
+  return 'Check that the file and its folder can be read by this user.'
+}
+
+const MARKS = { ok: 'ok  ', warn: 'WARN', fail: 'FAIL' } as const
+
+function report(checks: readonly Check[]): string {
+  const width = Math.max(...checks.map(({ name }) => name.length))
+  const lines = checks.map(({ status, name, detail, remedy }) => {
+    const line = `${MARKS[status]}  ${name.padEnd(width)}  ${printable(detail)}\n`
+    return remedy === null ? line : `${line}${' '.repeat(width + 8)}-> ${printable(remedy)}\n`
+  })
+  const count = (wanted: Check['status']) => checks.filter(({ status }) => status === wanted).length
+  return `${lines.join('')}\n${count('ok')} ok, ${count('warn')} warnings, ${count('fail')} failed\n`
+}

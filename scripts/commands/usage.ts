@@ -1,0 +1,127 @@
+import type { TokenDocument } from '../../projections/tokens.ts'
+import type { Tally, Usage, UsageRange } from '../../src/application/usage.ts'
+import { presentUsage, presentUsageTokens } from '../../src/http/present.ts'
+import { type ModelReads, Refusal, usageRange, withReadModel } from '../../src/reader.ts'
+import { readSettings } from '../../src/settings.ts'
+import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../command.ts'
+import { csv, json, plural, table } from '../output.ts'
+
+type Owner = { account: string } | { token: string }
+
+export const usage = defineCommand({
+  name: 'usage',
+  summary: 'How often a token, or all tokens of an account, were used.',
+  usage:
+    '(--account <id> | --token <id>) [--from <time>] [--to <time>] [--granularity hour|day] [--csv | --json]',
+  help: 'From the read model. Hours are counted whole: one that overlaps the range belongs to it.',
+  args: [],
+  options: {
+    account: { type: 'string', value: '<id>', help: 'All tokens of this account, with a row for each.' },
+    token: { type: 'string', value: '<id>', help: 'One token.' },
+    from: {
+      type: 'string',
+      value: '<time>',
+      help: 'RFC 3339 or a date (UTC), inclusive. Default: 30 days before --to.',
+    },
+    to: { type: 'string', value: '<time>', help: 'RFC 3339 or a date (UTC), exclusive. Default: now.' },
+    granularity: { type: 'string', value: 'hour|day', help: 'Size of a bucket. Default: day.' },
+    csv: {
+      type: 'boolean',
+      help: 'Print the buckets as CSV (RFC 4180): at, requests, one column for each outcome.',
+    },
+    json: JSON_OPTION,
+  },
+  async run({ values }, io) {
+    const settings = readSettings(io.env)
+    const owner = ownerFrom(values)
+    const range = rangeFrom(values, new Date(io.now()).toISOString())
+    if (values.csv && values.json) throw new WrongUse('--csv and --json exclude each other.')
+    const found = await withReadModel(settings, io.now, (reads) => usageOf(reads, owner, range))
+    if (values.json) io.out(json(shownUsage(owner, found)))
+    else io.out(values.csv ? bucketsCsv(found) : report(found, 'account' in owner))
+    return 0
+  },
+})
+
+function ownerFrom({ account, token }: { account?: string; token?: string }): Owner {
+  if (account !== undefined && token === undefined) return { account }
+  if (token !== undefined && account === undefined) return { token: tokenIdFrom(token, '--token') }
+  throw new WrongUse('Give one of --account and --token.')
+}
+
+const DATE = /^\d{4}-\d\d-\d\d$/
+
+/** @throws WrongUse naming the options that are wrong */
+function rangeFrom(given: { from?: string; to?: string; granularity?: string }, now: string): UsageRange {
+  const time = (text: string | undefined) =>
+    text !== undefined && DATE.test(text) ? `${text}T00:00:00Z` : text
+  try {
+    return usageRange({ ...given, from: time(given.from), to: time(given.to) }, now)
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    throw new WrongUse(
+      error.errors.map(({ pointer, message }) => `${pointer.replace('?', '--')} ${message}.`).join('\n'),
+    )
+  }
+}
+
+/** @throws NotFound for a token or an account that there is nothing of */
+async function usageOf({ queries, readModel }: ModelReads, owner: Owner, range: UsageRange): Promise<Usage> {
+  if ('token' in owner) {
+    const token = await readModel.get('tokens', owner.token)
+    if (!token) throw new NotFound('There is no such token.')
+    return queries.usageOfToken(token as unknown as TokenDocument, range)
+  }
+  const tokens = await readModel.count('tokens', [{ field: 'accountId', op: 'eq', value: owner.account }], 1)
+  if (tokens === 0) throw new NotFound('No token of this account was ever made.')
+  return queries.usageOfAccount(owner.account, range)
+}
+
+/** As the HTTP routes show it. */
+const shownUsage = (owner: Owner, found: Usage): object =>
+  'token' in owner
+    ? { token_id: owner.token, ...presentUsage(found) }
+    : { ...presentUsage(found), tokens: presentUsageTokens(found) }
+
+export function bucketsCsv({ buckets, total }: Pick<Usage, 'buckets' | 'total'>): string {
+  const classes = classesOf(total)
+  return csv(['at', 'requests', ...classes], buckets.map(bucketRow(classes)))
+}
+
+function report(found: Usage, isAccount: boolean): string {
+  const classes = classesOf(found.total)
+  const outcomes = classes.map((name) => `${found.total.outcomes[name]} ${name}`).join(', ')
+  const parts = [
+    `${found.from} to ${found.to}\n${plural(found.total.requests, 'request')}${outcomes && `: ${outcomes}`}\n` +
+      `Last used: ${found.lastAccessed ?? 'never'}\n`,
+  ]
+  const add = (header: string[], rows: (string | number)[][]) =>
+    rows.length > 0 && parts.push(table(header, rows))
+  add([found.granularity, 'requests', ...classes], found.buckets.map(bucketRow(classes)))
+  add(
+    ['method', 'requests', 'route'],
+    found.routes.map(({ method, route, requests }) => [method, requests, route]),
+  )
+  if (isAccount) {
+    add(
+      ['token', 'requests', 'last used', 'name'],
+      found.tokens.map(({ tokenId, requests, lastAccessed, name }) => [
+        tokenId,
+        requests,
+        lastAccessed ?? 'never',
+        name,
+      ]),
+    )
+  }
+  return parts.join('\n')
+}
+
+const classesOf = (total: Tally): string[] => Object.keys(total.outcomes).sort()
+
+const bucketRow =
+  (classes: readonly string[]) =>
+  ({ at, requests, outcomes }: Tally & { at: string }): (string | number)[] => [
+    at,
+    requests,
+    ...classes.map((name) => outcomes[name] ?? 0),
+  ]

@@ -1,0 +1,77 @@
+import type { Io } from './command.ts'
+
+/** How results are written: for people, for programs, for spreadsheets. */
+
+export const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+
+/** Control characters and what turns the direction of text: a stored name or route must not write to a terminal. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]/gu
+
+export const printable = (text: string): string => text.replace(UNPRINTABLE, '\uFFFD')
+
+/** Columns as wide as their widest cell; numbers to the right. The last column is left as it is. */
+export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const cells = [header, ...rows.map((row) => row.map((cell) => printable(String(cell))))]
+  const isNumeric = header.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === 'number'))
+  const widths = header.map((_, i) => Math.max(...cells.map((row) => lengthOf(row[i] ?? ''))))
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => {
+        const space = ' '.repeat((widths[i] ?? 0) - lengthOf(cell))
+        return isNumeric[i] ? space + cell : cell + space
+      })
+      .join('  ')
+      .trimEnd()
+  return cells.map((row) => `${line(row)}\n`).join('')
+}
+
+/** In characters as people count them, nearly: wide ones count as one. */
+const lengthOf = (text: string): number => [...text].length
+
+/**
+ * RFC 4180. Text that a spreadsheet would take for a formula is written with an apostrophe before it; numbers are
+ * written as they are.
+ */
+export const csv = (header: readonly string[], rows: readonly (readonly (string | number)[])[]): string =>
+  [header, ...rows].map((row) => `${row.map(csvCell).join(',')}\r\n`).join('')
+
+function csvCell(cell: string | number): string {
+  if (typeof cell === 'number') return String(cell)
+  const harmless = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless
+}
+
+export interface Progress {
+  /** The next step begins. */
+  step(label: string): void
+  /** Takes the bar away. */
+  done(): void
+}
+
+const BAR = 20
+
+/** A bar on standard error where a person watches, else nothing. */
+export function progress({ terminal, err }: Io, steps: number): Progress {
+  let begun = 0
+  if (!terminal) return { step() {}, done() {} }
+  return {
+    step(label) {
+      const filled = Math.round((begun / steps) * BAR)
+      err(`\r\u001B[K[${'#'.repeat(filled).padEnd(BAR, '-')}] ${label}`)
+      begun = Math.min(begun + 1, steps)
+    },
+    done: () => err('\r\u001B[K'),
+  }
+}
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
+
+/** `1.5 MiB` */
+export function bytes(count: number): string {
+  const unit = Math.min(UNITS.length - 1, Math.floor(Math.log2(Math.max(count, 1)) / 10))
+  const value = count / 1024 ** unit
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`
+}
+
+/** `1 event`, `2 events` */
+export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`

@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { existsSync } from 'node:fs'
+import type { Projection } from '../projections/projection.ts'
+import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.ts'
+import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
+import { existingPeppers } from '../src/devSecrets.ts'
+import { pathOf, withEventStore, withReadModel } from '../src/reader.ts'
+import type { Settings } from '../src/settings.ts'
+import { type Check, fail, ok, warn } from './check.ts'
+import { bytes, plural } from './output.ts'
+
+/** What doctor looks at in the stores, beside a live service: nothing here writes. */
+
+const EVENT_STORE_DAMAGED = 'Stop the service and restore the event store from a backup.'
+const READ_MODEL_DAMAGED =
+  'Stop the service and delete the read model: it is filled again from the event store.'
+
+export async function checkEventStore(settings: Settings): Promise<Check> {
+  const path = pathOf(settings.eventStoreUrl)
+  return withEventStore(settings, async ({ store }) => {
+    const [head, events, size] = [await store.head(), await countEvents(path), sizeOf(path)]
+    const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, head }
+    return ok(
+      'event store',
+      `${path}, ${bytes(size.bytes)}, ${plural(events, 'event')}, head ${head ?? 'none'}`,
+      facts,
+    )
+  })
+}
+
+export async function checkReadModel(settings: Settings): Promise<Check> {
+  const path = pathOf(settings.readModelUrl)
+  return withReadModel(settings, Date.now, async () => {
+    const size = sizeOf(path)
+    const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes }
+    return ok('read model', `${path}, ${bytes(size.bytes)}`, facts)
+  })
+}
+
+export const checkEventStoreFile = (settings: Settings): Promise<Check | null> =>
+  checkFile('event store integrity', pathOf(settings.eventStoreUrl), EVENT_STORE_DAMAGED)
+
+export const checkReadModelFile = (settings: Settings): Promise<Check | null> =>
+  checkFile('read model integrity', pathOf(settings.readModelUrl), READ_MODEL_DAMAGED)
+
+/** Null for a file that is not there: that is another check's to say. */
+async function checkFile(name: string, path: string, remedy: string): Promise<Check | null> {
+  if (!existsSync(path)) return null
+  const problems = await quickCheck(path)
+  if (problems.length === 0) return ok(name, 'quick_check found nothing', { problems })
+  return fail(name, `quick_check: ${problems.join('; ')}`, remedy, { problems })
+}
+
+/** One check for each projection: how far is it behind the log? Null without both stores. */
+export async function checkProjections(settings: Settings): Promise<Check[] | null> {
+  if (!isThere(settings.eventStoreUrl) || !isThere(settings.readModelUrl)) return null
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, async ({ readModel, projections }) => {
+      const head = await store.head()
+      const checks: Check[] = []
+      for (const projection of projections)
+        checks.push(await checkProjection(projection, head, store, readModel))
+      return checks
+    }),
+  )
+}
+
+const LOOKS = 4
+const PAUSE_MS = 150
+
+/** @param head of the log, read before: a live service may need a moment to come that far */
+async function checkProjection(
+  projection: Projection,
+  head: string | null,
+  store: EventStore,
+  readModel: ReadModel,
+): Promise<Check> {
+  let checkpoint = await readModel.checkpoint(projection)
+  for (let look = 1; look < LOOKS && isBehind(checkpoint, head); look++) {
+    await sleep(PAUSE_MS)
+    checkpoint = await readModel.checkpoint(projection)
+  }
+  const newest = await store.head()
+  const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
+  return judgeLag(projection, { checkpoint, head: newest, lag })
+}
+
+const isBehind = (checkpoint: string | null, head: string | null): boolean =>
+  head !== null && (checkpoint ?? '') < head
+
+/** Counting further costs time and says no more. */
+export const MOST_LAG = 100_000
+
+/** Events after one position up to another, no more than `MOST_LAG`. */
+async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
+  let count = 0
+  for await (const events of store.readAll(after)) {
+    const within = events.filter(({ position }) => upTo !== null && position <= upTo).length
+    count += within
+    if (within < events.length || count >= MOST_LAG) break
+  }
+  return Math.min(count, MOST_LAG)
+}
+
+export interface Standing {
+  checkpoint: string | null
+  head: string | null
+  /** Events that the projection has not seen. */
+  lag: number
+}
+
+export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>, standing: Standing): Check {
+  const { checkpoint, head, lag } = standing
+  const title = `projection ${name} v${version}`
+  const facts = { projection: name, version, checkpoint, lag_events: lag }
+  if (checkpoint !== null && checkpoint > (head ?? '')) {
+    const detail = `at ${checkpoint}, past the end of the log`
+    return fail(
+      title,
+      detail,
+      'The log was reset or restored: stop the service and delete the read model.',
+      facts,
+    )
+  }
+  const at = checkpoint === null ? 'nothing projected yet' : `at ${checkpoint}`
+  if (lag === 0) return ok(title, `${at}, level with the log`, facts)
+  const behind = lag >= MOST_LAG ? `${MOST_LAG} events or more` : plural(lag, 'event')
+  return warn(
+    title,
+    `${at}, ${behind} behind`,
+    'The service catches up as it runs; if it does not, see its log.',
+    facts,
+  )
+}
+
+/** Does each token that is not revoked have its pepper? Null without a read model. */
+export async function checkPeppers(settings: Settings): Promise<Check | null> {
+  if (!isThere(settings.readModelUrl)) return null
+  const peppers = existingPeppers(settings)
+  const configured = new Set(peppers?.map(({ id }) => id))
+  return withReadModel(settings, Date.now, async ({ readModel }) =>
+    judgePeppers(await keyIdsInUse(readModel), configured),
+  )
+}
+
+/** @param inUse tokens that are not revoked, by the id of the key that their hash was made with */
+export function judgePeppers(inUse: ReadonlyMap<string, number>, configured: ReadonlySet<string>): Check {
+  const missing = [...inUse].filter(([id]) => !configured.has(id))
+  const facts = { in_use: Object.fromEntries(inUse), missing: missing.map(([id]) => id) }
+  const ids = [...inUse].map(([id, tokens]) => `${id} (${plural(tokens, 'token')})`)
+  if (missing.length === 0)
+    return ok('peppers', ids.length === 0 ? 'no tokens yet' : `in use: ${ids.join(', ')}`, facts)
+  const lost = missing.map(([id, tokens]) => `${id} (${plural(tokens, 'token')} cannot be used)`)
+  const remedy = `Put ${missing.map(([id]) => id).join(', ')} back into TOKEN_PEPPERS.`
+  return fail('peppers', `missing: ${lost.join(', ')}`, remedy, facts)
+}
+
+const COUNT_NO_FURTHER = 1_000_000
+
+/** From one key id to the next, so that the number of tokens does not matter to memory. */
+async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
+  const inUse = new Map<string, number>()
+  const notRevoked: Condition = { field: 'revokedAt', op: 'eq', value: null }
+  for (let last = ''; ; ) {
+    const where: Condition[] = [notRevoked, { field: 'hashKeyId', op: 'gt', value: last }]
+    const [next] = await readModel.find('tokens', { where, order: { field: 'hashKeyId' }, limit: 1 })
+    if (!next) return inUse
+    last = String(next.hashKeyId)
+    const ofKey: Condition = { field: 'hashKeyId', op: 'eq', value: last }
+    inUse.set(last, await readModel.count('tokens', [notRevoked, ofKey], COUNT_NO_FURTHER))
+  }
+}
+
+const isThere = (url: string): boolean => existsSync(pathOf(url))

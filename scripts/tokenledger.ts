@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+import type { Command } from './command.ts'
+import { doctor } from './commands/doctor.ts'
+import { history } from './commands/history.ts'
+import { jwt } from './commands/jwt.ts'
+import { usage } from './commands/usage.ts'
+import { dispatch } from './dispatch.ts'
+
+const commands: readonly Command[] = [jwt, history, usage, doctor]
+
+// Whoever reads may stop reading (`| head`): that is no error, and there is nobody to tell.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(process.exitCode ?? 0)
+  })
+}
+
+// No process.exit here: the end of a long output may still be on its way.
+process.exitCode = await dispatch(process.argv.slice(2), commands, {
+  env: process.env,
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  terminal: process.stderr.isTTY === true,
+  now: Date.now,
+})

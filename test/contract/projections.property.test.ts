@@ -1,0 +1,236 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { projections } from '../../projections/index.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import type { ReadModel } from '../../src/application/ports.ts'
+import type { RecordedEvent } from '../../src/domain/events.ts'
+import { type Expected, expectedAfter, type Happened } from './projections.reference.ts'
+
+const RUNS = 60
+const START = Date.parse('2026-11-02T22:30:00.000Z')
+const TOKENS = 4
+const ROUTES = 70
+
+const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+const time = (seconds: number): string => new Date(START + seconds * 1_000).toISOString()
+
+// --- Random histories: a step is something that could happen next, and is skipped where it cannot -----------------
+
+const token = fc.nat(TOKENS - 1)
+const change = fc.record(
+  {
+    name: fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme' }),
+    scopes: fc.array(fc.constantFrom('read', 'write'), { maxLength: 2 }),
+    expiresAt: fc.option(fc.nat(10_000).map(time)),
+  },
+  { requiredKeys: [] },
+)
+const step = fc.oneof(
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('create' as const), token, change }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('update' as const), token, change }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('revoke' as const), token }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('use' as const),
+      token,
+      writer: fc.nat(2),
+      // Clocks of several processes do not agree: the log order is not the order of times.
+      from: fc.nat(3 * 3_600),
+      length: fc.nat(60),
+      outcomes: fc.dictionary(fc.constantFrom('2xx', '4xx', '5xx'), fc.integer({ min: 1, max: 9 }), {
+        minKeys: 1,
+      }),
+      routes: fc.oneof(
+        fc.array(fc.tuple(fc.nat(ROUTES - 1), fc.integer({ min: 1, max: 9 })), { maxLength: 5 }),
+        fc.array(fc.tuple(fc.nat(ROUTES - 1), fc.integer({ min: 1, max: 9 })), {
+          minLength: 25,
+          maxLength: 40,
+        }),
+      ),
+    }),
+  },
+)
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
+
+function historyOf(steps: readonly Step[]): Happened[] {
+  const history: Happened[] = []
+  const next = new Map<string, number>()
+  const ended = new Set<number>()
+
+  const happen = (stream: string, type: string, data: Record<string, unknown>): void => {
+    const n = history.length + 1
+    const revision = next.get(stream) ?? 0
+    next.set(stream, revision + 1)
+    const metadata = { at: time(n), actor: { kind: 'jwt', id: 'account-1' }, requestId: uuid(n) }
+    history.push({
+      id: uuid(n),
+      type,
+      stream,
+      revision,
+      position: String(n).padStart(16, '0'),
+      metadata,
+      data,
+    })
+  }
+
+  for (const one of steps) {
+    const tokenId = uuid(900_000 + one.token)
+    const stream = `apiToken-${tokenId}`
+    const accountId = `account-${one.token % 2}`
+    if (one.kind === 'create' ? next.has(stream) : !next.has(stream)) continue
+    switch (one.kind) {
+      case 'create':
+        happen(stream, 'TokenCreated', {
+          tokenId,
+          accountId,
+          hash: String(one.token).repeat(64),
+          hashKeyId: 'k1',
+          hint: 'abcd',
+          name: 'First',
+          scopes: [],
+          expiresAt: null,
+          ...one.change,
+        })
+        break
+      case 'update':
+        if (!ended.has(one.token) && Object.keys(one.change).length > 0)
+          happen(stream, 'TokenUpdated', one.change)
+        break
+      case 'revoke':
+        if (!ended.has(one.token)) happen(stream, 'TokenRevoked', { reason: null })
+        ended.add(one.token)
+        break
+      case 'use':
+        happen(`tokenUsage-${one.writer}_20261102`, 'TokenUsed', {
+          tokenId,
+          accountId,
+          count: Object.values(one.outcomes).reduce((sum, n) => sum + n, 0),
+          firstAt: time(one.from),
+          lastAt: time(one.from + one.length),
+          outcomes: one.outcomes,
+          tokenRevision: 0,
+          lastIp: null,
+          lastUserAgent: null,
+          routes: one.routes.map(([n, count]) => ({ method: 'GET', route: `/r${n}`, count })),
+        })
+    }
+  }
+  return history
+}
+
+const histories = fc.array(step, { minLength: 5, maxLength: 60 }).map(historyOf)
+const isLifecycle = ({ stream }: Happened): boolean => stream.startsWith('apiToken-')
+
+// --- The product -------------------------------------------------------------------------------------------------
+
+const apply = (model: ReadModel, events: readonly Happened[], checkpoint = true): Promise<void> => {
+  const recorded = events as unknown as readonly RecordedEvent[]
+  const changes = recorded.flatMap((event) =>
+    projections.flatMap((projection) =>
+      projection.events.includes(event.type) ? projection.project(event) : [],
+    ),
+  )
+  const last = recorded.at(-1)
+  return model.apply(changes, checkpoint && last ? { position: last.position, of: projections } : undefined)
+}
+
+async function documentsOf(model: ReadModel): Promise<Expected> {
+  const all = async (collection: string): Promise<Record<string, unknown>[]> =>
+    model.find(collection, { where: [], limit: 10_000 })
+  return {
+    tokens: await all('tokens'),
+    tokenHistory: await all('tokenHistory'),
+    tokenUsage: await all('tokenUsage'),
+  }
+}
+
+const sorted = (rows: Record<string, unknown>[]): Record<string, unknown>[] =>
+  [...rows].sort((a, b) => (String(a.id) < String(b.id) ? -1 : 1))
+
+function expectDocuments(actual: Expected, history: readonly Happened[]): void {
+  const expected = expectedAfter(history)
+  for (const collection of ['tokens', 'tokenHistory', 'tokenUsage'] as const) {
+    expect(actual[collection], collection).to.deep.equal(sorted(expected[collection]))
+  }
+}
+
+describe('projections on the read model, for any history', function () {
+  this.timeout(120_000)
+  let directory: string
+  let count = 0
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tokenledger-property-'))
+  })
+
+  after(() => rmSync(directory, { recursive: true, force: true }))
+
+  const forAny = <T>(
+    extra: fc.Arbitrary<T>,
+    play: (model: ReadModel, history: Happened[], extra: T) => Promise<void>,
+  ) =>
+    fc.assert(
+      fc.asyncProperty(histories, extra, async (history, more) => {
+        const model = await openSqliteReadModel(join(directory, `${count++}.db`))
+        try {
+          await model.open(projections)
+          await play(model, history, more)
+          expectDocuments(await documentsOf(model), history)
+          const last = history.at(-1)
+          if (last)
+            expect(await model.checkpoint(projections[0] as (typeof projections)[0])).to.equal(last.position)
+        } finally {
+          await model.close()
+        }
+      }),
+      { numRuns: RUNS },
+    )
+
+  it('gives what a plain fold gives', () =>
+    forAny(fc.constant(null), async (model, history) => {
+      for (const event of history) await apply(model, [event])
+    }))
+
+  it('gives the same when batches are delivered again', () =>
+    forAny(
+      fc.array(
+        fc.record({
+          size: fc.integer({ min: 1, max: 9 }),
+          back: fc.nat(12),
+          times: fc.integer({ min: 1, max: 3 }),
+        }),
+        { minLength: 1, maxLength: 20 },
+      ),
+      async (model, history, batches) => {
+        for (let at = 0, i = 0; at < history.length; i++) {
+          const { size, back, times } = batches[i % batches.length] ?? { size: 1, back: 0, times: 1 }
+          const batch = history.slice(Math.max(0, at - back), at + size)
+          await Promise.all(Array.from({ length: times }, () => apply(model, batch)))
+          at += size
+        }
+      },
+    ))
+
+  it('gives the same when lifecycle events are applied early too, in any order', () =>
+    forAny(fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })), async (model, history, dice) => {
+      const drawn = history.filter(isLifecycle).map((event) => ({ event, at: dice.next().value as number }))
+      const shuffled = drawn.sort((a, b) => a.at - b.at).map(({ event }) => event)
+      const early = shuffled.slice(0, Math.ceil(shuffled.length * (dice.next().value as number)))
+      for (const event of early) await apply(model, [event], false)
+      const half = Math.floor(history.length / 2)
+      await apply(model, history.slice(0, half))
+      for (const event of shuffled) await apply(model, [event], false)
+      await apply(model, history.slice(half))
+    }))
+
+  it('gives the same when it is cut anywhere and replayed from an earlier checkpoint', () =>
+    forAny(fc.tuple(fc.nat(100), fc.nat(100)), async (model, history, [first, second]) => {
+      const cut = Math.min(history.length, Math.max(first, second))
+      await apply(model, history.slice(0, cut))
+      await apply(model, history.slice(Math.min(first, second)))
+    }))
+})

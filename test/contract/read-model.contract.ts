@@ -1,0 +1,244 @@
+import { expect } from 'chai'
+import type { Change } from '../../projections/projection.ts'
+import { type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
+import { rejection } from './fixtures.ts'
+import { add, others, people, position, put } from './read-model.fixtures.ts'
+import { queryContract } from './read-model-queries.contract.ts'
+
+export interface ReadModelHarness {
+  /** Without any document. */
+  model: ReadModel
+  /** Closes the model and opens it again on the same documents. */
+  reopen(): Promise<ReadModel>
+  dispose(): Promise<void>
+}
+
+/** What every read model must do, whatever it is made of. */
+export function readModelContract(name: string, makeHarness: () => Promise<ReadModelHarness>): void {
+  describe(`${name} as a read model`, () => {
+    let harness: ReadModelHarness
+    let model: ReadModel
+
+    beforeEach(async () => {
+      harness = await makeHarness()
+      model = harness.model
+      await model.open([people, others])
+    })
+
+    afterEach(() => harness.dispose())
+
+    const get = (id: string) => model.get('people', id)
+
+    it('can be opened again and keeps what it has', async () => {
+      await model.apply([put('a', 0, { name: 'Ada' })], { position: position(3), of: [people] })
+      await model.open([people, others])
+      expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada' })
+      model = await harness.reopen()
+      await model.open([people, others])
+      expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada' })
+      expect(await model.checkpoint(people)).to.equal(position(3))
+    })
+
+    it('has no document where none was made', async () => {
+      expect(await get('nobody')).to.equal(null)
+      expect(await model.find('people', { where: [], limit: 10 })).to.deep.equal([])
+    })
+
+    it('refuses a collection that no opened projection has', async () => {
+      const change = { ...put('a', 0, {}), collection: 'nowhere' }
+      expect(await rejection(model.apply([change]))).to.be.instanceOf(Error)
+      expect(await rejection(model.get('nowhere', 'a'))).to.be.instanceOf(Error)
+    })
+
+    it('gives copies', async () => {
+      await model.apply([put('a', 0, { name: 'Ada' })])
+      const document = await get('a')
+      if (document) document.name = 'changed'
+      expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada' })
+    })
+
+    it('is unavailable once closed', async () => {
+      await model.ping()
+      await model.close()
+      expect(await rejection(model.get('people', 'a'))).to.be.instanceOf(StoreUnavailableError)
+      expect(await rejection(model.apply([put('a', 0, {})]))).to.be.instanceOf(StoreUnavailableError)
+      expect(await rejection(model.ping())).to.be.instanceOf(StoreUnavailableError)
+    })
+
+    describe('put', () => {
+      it('sets fields and leaves the others', async () => {
+        await model.apply([put('a', 0, { name: 'Ada', age: 36 }), put('a', 1, { age: 37 })])
+        expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada', age: 37 })
+      })
+
+      it('changes nothing the second time', async () => {
+        const changes = [put('a', 0, { name: 'Ada', age: 36 }), put('a', 1, { age: 37 })]
+        await model.apply(changes)
+        await model.apply(changes)
+        await model.apply([put('a', 0, { name: 'Ada', age: 36 })])
+        expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada', age: 37 })
+      })
+
+      it('does not depend on the order of arrival', async () => {
+        const changes = [
+          put('', 0, { x: 0, y: 0, z: 0 }),
+          put('', 1, { x: 1, y: 1 }),
+          put('', 2, { x: 2, w: null }),
+        ]
+        const orders = [
+          [0, 1, 2],
+          [0, 2, 1],
+          [1, 0, 2],
+          [1, 2, 0],
+          [2, 0, 1],
+          [2, 1, 0],
+        ]
+        for (const [i, order] of orders.entries()) {
+          const id = `order-${i}`
+          for (const n of order) await model.apply([{ ...(changes[n] as Change), id }])
+          expect(await get(id)).to.deep.equal({ id, x: 2, y: 1, z: 0, w: null })
+        }
+      })
+
+      it('keeps lists, objects and any text', async () => {
+        const fields = {
+          list: ['b', 'a'],
+          empty: [],
+          nested: { 'a.b': [1, { $c: null }] },
+          text: '\'"$ne\u0000🐘',
+        }
+        await model.apply([{ kind: 'put', collection: 'people', id: 'a', revision: 0, fields }])
+        expect(await get('a')).to.deep.equal({ id: 'a', ...fields })
+      })
+    })
+
+    describe('add', () => {
+      it('moves counters, minima and maxima', async () => {
+        const set = { of: 'a' }
+        await model.apply([
+          add('a', 1, { set, sum: { n: 2, 'by.x': 1 }, min: { first: 'm' }, max: { last: 'm' } }),
+          add('a', 2, { set, sum: { n: 3, 'by.y': 4 }, min: { first: 'k' }, max: { last: 'k' } }),
+          add('a', 3, { set, sum: { 'by.x': 1 }, min: { first: 'z' }, max: { last: 'z' } }),
+        ])
+        expect(await get('a')).to.deep.equal({
+          id: 'a',
+          of: 'a',
+          n: 5,
+          by: { x: 2, y: 4 },
+          first: 'k',
+          last: 'z',
+        })
+      })
+
+      it('takes later positions only', async () => {
+        const [one, two] = [add('a', 1, { sum: { n: 1 } }), add('a', 20, { sum: { n: 10 } })]
+        await model.apply([one, two])
+        await model.apply([one, two])
+        await model.apply([two, add('a', 19, { sum: { n: 100 } })])
+        expect(await get('a')).to.deep.equal({ id: 'a', n: 11 })
+      })
+
+      it('guards each document by itself', async () => {
+        await model.apply([add('a', 5, { sum: { n: 1 } }), add('b', 4, { sum: { n: 1 } })])
+        expect(await get('b')).to.deep.equal({ id: 'b', n: 1 })
+      })
+
+      it('goes together with put, whichever comes first', async () => {
+        const [used, made] = [add('a', 9, { max: { last: 'x' } }), put('a', 0, { name: 'Ada' })]
+        await model.apply([used])
+        await model.apply([made])
+        await model.apply([
+          { ...made, id: 'b' },
+          { ...used, id: 'b' },
+        ])
+        expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada', last: 'x' })
+        expect(await get('b')).to.deep.equal({ id: 'b', name: 'Ada', last: 'x' })
+      })
+
+      it('counts the first keys by name and the rest as other', async () => {
+        const top = (counts: [string, number][]) => ({
+          top: { field: 'routes', cap: 2, other: 'other', counts },
+        })
+        await model.apply([
+          add('a', 1, top([['x', 1]])),
+          add(
+            'a',
+            2,
+            top([
+              ['other', 1],
+              ['y', 1],
+              ['z', 1],
+            ]),
+          ),
+        ])
+        await model.apply([
+          add(
+            'a',
+            3,
+            top([
+              ['z', 5],
+              ['y', 1],
+              ['x', 1],
+            ]),
+          ),
+        ])
+        expect(await get('a')).to.deep.equal({ id: 'a', routes: { x: 2, y: 2, other: 7 } })
+      })
+
+      it('takes any key', async () => {
+        const keys = ['GET /a.b', '$where', 'constructor', '__proto__', '', 'ä🐘', '\'"']
+        const counts = keys.map((key) => [key, 2] as const)
+        const change = { top: { field: 'routes', cap: 50, other: 'other', counts } }
+        await model.apply([add('a', 1, change), add('a', 2, change)])
+        const routes = (await get('a'))?.routes as Record<string, number>
+        expect(new Map(Object.entries(routes))).to.deep.equal(new Map(keys.map((key) => [key, 4])))
+      })
+    })
+
+    describe('insert', () => {
+      it('adds a row once', async () => {
+        const row = (n: number): Change => ({ kind: 'insert', collection: 'rows', id: 'r', fields: { n } })
+        await model.apply([row(1), row(2)])
+        await model.apply([row(3)])
+        expect(await model.get('rows', 'r')).to.deep.equal({ id: 'r', n: 1 })
+      })
+    })
+
+    describe('apply', () => {
+      it('keeps the checkpoint of each version and never moves it back', async () => {
+        const next = { ...people, version: 2 }
+        expect(await model.checkpoint(people)).to.equal(null)
+        await model.apply([], { position: position(10), of: [people, others] })
+        await model.apply([], { position: position(9), of: [people] })
+        await model.apply([], { position: position(11), of: [others] })
+        expect(await model.checkpoint(people)).to.equal(position(10))
+        expect(await model.checkpoint(others)).to.equal(position(11))
+        expect(await model.checkpoint(next)).to.equal(null)
+      })
+
+      it('takes many at once, also for one document', async () => {
+        await Promise.all(
+          Array.from({ length: 100 }, (_, i) =>
+            model.apply([put(`p${i}`, 0, { i }), put('all', i, { [`f${i}`]: i, last: i })]),
+          ),
+        )
+        const all = await get('all')
+        expect(all).to.include({ last: 99, f0: 0, f50: 50, f99: 99 })
+        expect(await model.count('people', [], 1_000)).to.equal(101)
+      })
+
+      it('fails alone when a unique field is taken, and leaves nothing behind', async () => {
+        await model.apply([put('a', 0, { email: 'x@y' })])
+        const taken = rejection(model.apply([put('b', 0, { email: 'x@y' })]))
+        const neighbour = model.apply([put('c', 0, { email: null }), put('d', 0, { name: 'no email' })])
+        expect(await taken).to.be.instanceOf(Error)
+        await neighbour
+        await model.apply([put('b', 0, { email: 'z@y' })])
+        expect(await get('b')).to.deep.equal({ id: 'b', email: 'z@y' })
+        expect(await get('c')).to.deep.equal({ id: 'c', email: null })
+      })
+    })
+
+    queryContract(() => model)
+  })
+}

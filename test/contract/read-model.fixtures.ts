@@ -1,0 +1,40 @@
+import type { Change, Projection } from '../../projections/projection.ts'
+
+export const people: Projection = {
+  name: 'people',
+  version: 1,
+  events: [],
+  collections: [
+    { name: 'people', indexes: [{ fields: ['email'], unique: true }, { fields: ['city', 'age'] }] },
+    { name: 'rows', indexes: [] },
+  ],
+  project: () => [],
+}
+export const others: Projection = {
+  ...people,
+  name: 'others',
+  collections: [{ name: 'others', indexes: [] }],
+}
+
+export const put = (
+  id: string,
+  revision: number,
+  fields: Record<string, string | number | boolean | null>,
+): Change => ({
+  kind: 'put',
+  collection: 'people',
+  id,
+  revision,
+  fields,
+})
+
+export const position = (n: number): string => String(n).padStart(16, '0')
+
+type Add = Extract<Change, { kind: 'add' }>
+export const add = (id: string, n: number, change: Partial<Add>): Change => ({
+  kind: 'add',
+  collection: 'people',
+  id,
+  position: position(n),
+  ...change,
+})

@@ -1,0 +1,229 @@
+import { createServer } from 'node:http'
+import { type AddressInfo, connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import Koa from 'koa'
+import { stopServing } from '../../src/http/server.ts'
+import { createTokenLedger } from '../../src/ledger.ts'
+import { apiOf, type CreatedToken, type Usage } from '../support/api.ts'
+import { jwtFor, PEPPERS, SECRET, startLedger } from '../support/ledger.ts'
+import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
+
+/** The contract says 3 s; the machine that runs the tests may be busy. */
+const IDLE_STOP_MS = 6_000
+const TOKENS = '/settings/api-tokens'
+
+interface Raw {
+  socket: Socket
+  send(text: string): void
+  /** Everything received so far. */
+  received(): string
+  until(pattern: RegExp): Promise<string>
+  closed: Promise<void>
+}
+
+const sockets: Socket[] = []
+
+/** A connection whose every byte the test decides. */
+async function raw(url: string): Promise<Raw> {
+  const { hostname, port } = new URL(url)
+  const socket = connect({ host: hostname, port: Number(port) })
+  sockets.push(socket)
+  let received = ''
+  socket.on('data', (chunk: Buffer) => (received += chunk.toString()))
+  socket.on('error', () => {})
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
+  return {
+    socket,
+    send: (text) => void socket.write(text),
+    received: () => received,
+    async until(pattern) {
+      const end = Date.now() + 5_000
+      while (!pattern.test(received)) {
+        if (Date.now() > end || socket.destroyed)
+          throw new Error(`${String(pattern)} never came: ${received}`)
+        await sleep(5)
+      }
+      return received
+    },
+    closed,
+  }
+}
+
+const get = (path: string, headers = ''): string =>
+  `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`
+
+/** A creation whose body is `length` bytes, of which nothing is sent yet. */
+const creation = (length: number): string =>
+  `POST ${TOKENS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${jwtFor('acct_1')}\r\n` +
+  `Content-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
+
+/** Until the service knows of the signal: it takes no new connection any more. */
+async function refusing(service: ServiceProcess): Promise<void> {
+  const end = Date.now() + 5_000
+  while (Date.now() < end) {
+    const refused = await raw(service.url).then(
+      ({ socket }) => void socket.destroy(),
+      () => true,
+    )
+    if (refused) return
+    await sleep(10)
+  }
+  throw new Error('it still takes connections')
+}
+
+async function stopped(
+  service: ServiceProcess,
+  signal: NodeJS.Signals,
+): Promise<{ code: number | null; ms: number }> {
+  const before = Date.now()
+  service.signal(signal)
+  const code = await service.exited
+  return { code, ms: Date.now() - before }
+}
+
+const optionsIn = (folder: string) => ({
+  eventStoreUrl: `sqlite:${folder}/events.db`,
+  readModelUrl: `sqlite:${folder}/read-model.db`,
+  jwt: { secret: SECRET },
+  peppers: PEPPERS,
+})
+
+describe('a stop', () => {
+  afterEach(async () => {
+    for (const socket of sockets.splice(0)) socket.destroy()
+    await endServices()
+  })
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`by ${signal} ends an idle service with 0, whoever is still connected`, async () => {
+      const service = await startService()
+      const keepAlive = await raw(service.url)
+      keepAlive.send(get('/health/live'))
+      await keepAlive.until(/"ok"/)
+      const silent = await raw(service.url)
+      const halfHeader = await raw(service.url)
+      halfHeader.send('GET /auth/verify HTTP/1.1\r\nHost: loc')
+      await sleep(50)
+      const { code, ms } = await stopped(service, signal)
+      expect(code).to.equal(0)
+      expect(ms).to.be.below(IDLE_STOP_MS)
+      await Promise.all([keepAlive.closed, silent.closed, halfHeader.closed])
+      expect(service.output()).to.include('"msg":"stopped"')
+    })
+  }
+
+  it('answers the request under way, and is not ready while it does', async () => {
+    const service = await startService()
+    const body = JSON.stringify({ name: 'sent slowly' })
+    const upload = await raw(service.url)
+    upload.send(creation(body.length))
+    upload.send(body.slice(0, 5))
+    // The header of this one is not whole: neither idle, so that the stop leaves it open, nor under way.
+    const probe = await raw(service.url)
+    probe.send(get('/health/ready'))
+    await probe.until(/"status":"ready"/)
+    probe.send('GET /health/ready HTTP/1.1\r\nHost: loc')
+    await sleep(50)
+
+    service.signal('SIGTERM')
+    await refusing(service)
+    probe.send('alhost\r\n\r\n')
+    const answers = await probe.until(/"status":"not_ready".*\}\}/s)
+    expect(answers)
+      .to.match(/HTTP\/1\.1 503 /)
+      .and.to.include('"service":"stopping"')
+    expect(service.child.exitCode).to.equal(null)
+
+    upload.send(body.slice(5))
+    const answer = await upload.until(/"token":"tkl_/)
+    expect(answer).to.match(/^HTTP\/1\.1 201 /)
+    expect(await service.exited).to.equal(0)
+
+    const created = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))) as CreatedToken
+    const again = await startService({}, service.folder)
+    const read = await apiOf(again.url).read(created.id)
+    expect(read.body).to.include({ name: 'sent slowly', status: 'active' })
+    expect(await apiOf(again.url).use(created.token)).to.equal(200)
+  })
+
+  it('keeps every use up to the last request', async () => {
+    // A flush interval that never comes: only the stop itself can have stored them.
+    const service = await startService({ USAGE_FLUSH_MS: '3600000' })
+    const api = apiOf(service.url)
+    const { id, token } = (await api.create({ name: 'used to the end' })).body
+    let accepted = 0
+    const workers = Array.from({ length: 4 }, async () => {
+      for (;;) {
+        const status = await api.use(token).catch(() => null)
+        if (status === null) return
+        expect(status).to.equal(200)
+        accepted++
+      }
+    })
+    await sleep(300)
+    expect(await service.stop()).to.equal(0)
+    await Promise.all(workers)
+    expect(accepted).to.be.above(10)
+
+    const again = await startService({}, service.folder)
+    const { total } = (await apiOf(again.url).call<Usage>('GET', `${TOKENS}/${id}/usage`)).body
+    // A use is an accepted credential, so one whose answer was cut off on its way counts too: at most one a worker.
+    expect(total.requests).to.be.within(accepted, accepted + workers.length)
+    expect(total.outcomes['2xx']).to.be.at.least(accepted)
+  })
+
+  it('in strict mode keeps every use as well', async () => {
+    const service = await startService({ AUDIT_MODE: 'strict', USAGE_FLUSH_MS: '3600000' })
+    const api = apiOf(service.url)
+    const { id, token } = (await api.create({ name: 'strict' })).body
+    for (let i = 0; i < 5; i++) expect(await api.use(token)).to.equal(200)
+    expect(await service.stop()).to.equal(0)
+    const again = await startService({}, service.folder)
+    expect((await apiOf(again.url).usage(id)).body.total.requests).to.equal(5)
+  })
+
+  it('that cuts off a request which takes too long has counted its use', async () => {
+    const folder = await ownFolder()
+    const first = await startLedger({}, folder)
+    const { id, token } = (await apiOf(first.url).create({ name: 'never answered' })).body
+    await first.close()
+    const ledger = await createTokenLedger(optionsIn(folder))
+    const app = new Koa()
+    app.use(ledger.observe())
+    app.use(ledger.authenticate())
+    app.use(() => new Promise(() => {}))
+    const server = createServer(app.callback())
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const clients = await Promise.all(
+      Array.from({ length: 3 }, () => raw(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)),
+    )
+    for (const client of clients) client.send(get('/orders', `X-API-Token: ${token}\r\n`))
+    await sleep(100)
+    await stopServing(server, ledger.drain(), 50)
+    await ledger.close()
+    await Promise.all(clients.map(({ closed }) => closed))
+
+    const again = await startLedger({}, folder)
+    expect((await apiOf(again.url).usage(id)).body.total).to.deep.equal({
+      requests: 3,
+      outcomes: { aborted: 3 },
+    })
+    await again.close()
+  })
+
+  it('asked for twice ends at once', async () => {
+    const service = await startService()
+    const upload = await raw(service.url)
+    upload.send(creation(100))
+    upload.send('{"name":')
+    await sleep(50)
+    service.signal('SIGTERM')
+    await refusing(service)
+    expect(service.child.exitCode, 'the request under way keeps it').to.equal(null)
+    const { code, ms } = await stopped(service, 'SIGINT')
+    expect(code).to.equal(1)
+    expect(ms).to.be.below(2_000)
+  })
+})

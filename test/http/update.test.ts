@@ -1,0 +1,196 @@
+import { expect } from 'chai'
+import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+
+const UNKNOWN = '01890000-0000-7000-8000-000000000000'
+
+describe('Changing a token', () => {
+  let now = Date.parse('2026-11-23T12:00:00.000Z')
+  let service: TestService
+  let owner: Api
+  let token: Body
+  let path: string
+
+  before(async () => {
+    service = await startLedger({ clock: () => now, maxTokensPerAccount: 1000 })
+    owner = callerOf(service.url, bearer(jwtFor('acct_1')))
+  })
+  after(() => service.close())
+  beforeEach(async () => {
+    token = await createToken(owner, { name: 'before', scopes: ['a'], expires_at: '2027-01-01T00:00:00Z' })
+    path = `${TOKENS}/${token.id}`
+  })
+
+  const revoked = async () => {
+    const { id } = await createToken(owner)
+    await owner.delete(`${TOKENS}/${id}`)
+    return `${TOKENS}/${id}`
+  }
+  const history = async () => (await owner.get(`${path}/events`)).body.data
+
+  it('changes what is named and leaves the rest', async () => {
+    now += 1000
+    const { status, headers, body } = await owner.patch(path, { name: ' after ' })
+    const { token: _, ...resource } = token
+    expect(status).to.equal(200)
+    expect(headers.get('etag')).to.equal('"1"')
+    expect(body).to.deep.equal({
+      ...resource,
+      name: 'after',
+      revision: 1,
+      updated_at: new Date(now).toISOString(),
+    })
+    expect((await owner.get(path)).body).to.deep.equal(body)
+    expect((await owner.patch(path, { scopes: ['b', 'c'] })).body).to.include({ name: 'after', revision: 2 })
+  })
+
+  it('takes both media types', async () => {
+    for (const type of [
+      'application/json',
+      'application/merge-patch+json',
+      'Application/JSON; charset=UTF-8',
+    ]) {
+      const { status } = await owner.patch(path, JSON.stringify({ name: type }), { 'Content-Type': type })
+      expect(status, type).to.equal(200)
+    }
+  })
+
+  it('takes `expires_at: null` for no expiry, `scopes: null` for none, and refuses `name: null`', async () => {
+    expect((await owner.patch(path, { expires_at: null })).body.expires_at).to.equal(null)
+    expect((await owner.patch(path, { scopes: null })).body.scopes).to.deep.equal([])
+    const { status, body } = await owner.patch(path, { name: null })
+    expect(status).to.equal(422)
+    expect(body.errors[0]?.pointer).to.equal('/name')
+  })
+
+  it('acts on the token at once', async () => {
+    const verify = () => callerOf(service.url, tokenHeader(token.token)).get('/auth/verify?scope=b')
+    expect((await verify()).status).to.equal(403)
+    await owner.patch(path, { scopes: ['b'] })
+    expect((await verify()).status).to.equal(200)
+    await owner.patch(path, { expires_at: new Date(now + 1).toISOString() })
+    now += 1
+    expect((await verify()).status).to.equal(401)
+  })
+
+  it('extends a token that has expired', async () => {
+    await owner.patch(path, { expires_at: new Date(now + 1000).toISOString() })
+    now += 5000
+    expect((await owner.get(path)).body.status).to.equal('expired')
+    expect((await owner.patch(path, { name: 'still mine' })).body.status).to.equal('expired')
+    expect(
+      (await owner.patch(path, { expires_at: new Date(now + 1000).toISOString() })).body.status,
+    ).to.equal('active')
+    expect((await callerOf(service.url, tokenHeader(token.token)).get('/auth/verify')).status).to.equal(200)
+  })
+
+  it('writes no event for what changes nothing', async () => {
+    const same = [
+      {},
+      { name: 'before' },
+      { name: ' before ' },
+      { scopes: ['a', 'a'] },
+      { expires_at: '2027-01-01T01:00:00+01:00' },
+      { name: 'before', scopes: ['a'], expires_at: '2027-01-01T00:00:00.000Z' },
+    ]
+    for (const body of same) {
+      const answer = await owner.patch(path, body)
+      expect(answer.status, JSON.stringify(body)).to.equal(200)
+      expect(answer.headers.get('etag')).to.equal('"0"')
+      expect(answer.body.updated_at).to.equal(token.updated_at)
+    }
+    expect(await history()).to.have.lengthOf(1)
+  })
+
+  it('judges in order: 404, then the body, then revoked, then If-Match', async () => {
+    const stale = { 'If-Match': '"7"' }
+    expect((await owner.patch(`${TOKENS}/${UNKNOWN}`, { name: '' }, stale)).status).to.equal(404)
+    expect(
+      (await owner.patch(`${TOKENS}/${UNKNOWN}`, '{"broken', { 'Content-Type': 'text/plain' })).status,
+    ).to.equal(404)
+    const gone = await revoked()
+    expect((await owner.patch(gone, { name: '' }, stale)).status).to.equal(422)
+    expect((await owner.patch(gone, { nonsense: 1 }, stale)).status).to.equal(422)
+    expect(
+      (await owner.patch(gone, '{"broken', { 'Content-Type': 'application/json', ...stale })).status,
+    ).to.equal(400)
+    expect((await owner.patch(path, { name: '' }, stale)).status).to.equal(422)
+    const conflict = await owner.patch(gone, { name: 'x' }, stale)
+    expect(conflict.status).to.equal(409)
+    expect(conflict.body.code).to.equal('token_revoked')
+    expect((await owner.patch(gone, {})).status, 'even with nothing to change').to.equal(409)
+    expect((await owner.patch(path, { name: 'x' }, stale)).status).to.equal(412)
+    expect((await owner.patch(path, {}, stale)).status, 'even with nothing to change').to.equal(412)
+    expect(await history()).to.have.lengthOf(1)
+  })
+
+  it('takes an If-Match that names the revision, strongly', async () => {
+    expect((await owner.patch(path, { name: 'b' }, { 'If-Match': '"0"' })).status).to.equal(200)
+    for (const value of ['"0"', 'W/"1"', '1', '""', '', '"1', 'nonsense', '"01"', '"1.0"', '"-1"']) {
+      const { status, body } = await owner.patch(path, { name: 'c' }, { 'If-Match': value })
+      expect(status, value).to.equal(412)
+      expect(body.code).to.equal('precondition_failed')
+    }
+    expect((await owner.patch(path, { name: 'c' }, { 'If-Match': '"0", "1"' })).body.revision).to.equal(2)
+    expect((await owner.patch(path, { name: 'd' }, { 'If-Match': '*' })).body.revision).to.equal(3)
+  })
+
+  it('lets one of many changes on the same revision win', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 15 }, (_, i) => owner.patch(path, { name: `n${i}` }, { 'If-Match': '"0"' })),
+    )
+    expect(answers.filter(({ status }) => status === 200)).to.have.lengthOf(1)
+    expect(answers.filter(({ status }) => status === 412)).to.have.lengthOf(14)
+    expect(await history()).to.have.lengthOf(2)
+  })
+
+  it('lets changes at the same moment follow one another, and loses none', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => owner.patch(path, { name: `n${i}` })),
+    )
+    expect(answers.map(({ body }) => body.revision).sort((a, b) => a - b)).to.deep.equal([
+      1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+    ])
+    expect((await owner.get(path)).body.revision).to.equal(10)
+  })
+
+  it('keeps to the rules of creation', async () => {
+    const bad = [
+      { name: '' },
+      { name: 'a\u202eb' },
+      { expires_at: '2020-01-01T00:00:00Z' },
+      { expires_at: 'x' },
+      { scopes: ['A'] },
+      { id: 'x' },
+      { account_id: 'acct_2' },
+      { token: 'x' },
+      { revoked_at: null },
+      [],
+      [{ op: 'replace', path: '/name', value: 'x' }],
+      'text',
+      null,
+      1,
+    ]
+    for (const body of bad) {
+      const text = JSON.stringify(body)
+      const { status } = await owner.patch(path, text, { 'Content-Type': 'application/json' })
+      expect(status, text).to.equal(422)
+    }
+    expect((await owner.patch(`${path}?x=1`, { name: 'x' })).status).to.equal(422)
+    expect(await history()).to.have.lengthOf(1)
+  })
+
+  it('is not for tokens, not even on themselves: 403 before any look-up', async () => {
+    const asToken = callerOf(service.url, tokenHeader(token.token))
+    for (const id of [token.id, UNKNOWN, 'nonsense', 'self']) {
+      const { status, body } = await asToken.patch(`${TOKENS}/${id}`, { name: 'x' })
+      expect(status, id).to.equal(403)
+      expect(body.code).to.equal('token_may_not_manage')
+    }
+  })
+
+  it('never shows the credential, and keeps last_accessed', async () => {
+    const { text } = await owner.patch(path, { name: 'x' })
+    expect(text).not.to.include(token.token)
+  })
+})

@@ -1,0 +1,165 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { expect } from 'chai'
+
+/** Holds answers against the service's own `/openapi.json`, and remembers which parts of it were seen. */
+
+interface Response {
+  description: string
+  headers?: Record<string, object>
+  content?: Record<string, object>
+}
+interface Operation {
+  responses: Record<string, Response>
+}
+export interface Description {
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, object> }
+}
+
+interface Seen {
+  status: number
+  headers: Headers
+  text: string
+}
+
+interface Book {
+  description: Description
+  /** @returns what is wrong with a value under the schema at a JSON pointer of the description, or null */
+  judge(pointer: string, value: unknown): string | null
+}
+
+const books = new Map<string, Promise<Book>>()
+/** `<METHOD> <template> <status>` */
+const seen = new Set<string>()
+const descriptions: Description[] = []
+
+/** Headers that are described and come only with some of the answers. */
+const CONDITIONAL = new Set(['link', 'x-token-id'])
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[57][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+
+async function openBook(url: string): Promise<Book> {
+  const response = await fetch(`${url}/openapi.json`)
+  const description = (await response.json()) as Description
+  descriptions.push(description)
+  const ajv = new Ajv2020({ strict: false, allErrors: true, formats: { 'date-time': TIME, uuid: UUID } })
+  ajv.addSchema(description, 'openapi.json')
+  return {
+    description,
+    judge(pointer, value) {
+      const validate = ajv.getSchema(`openapi.json#${pointer}`)
+      if (!validate) return `the description has nothing at ${pointer}`
+      return validate(value) ? null : ajv.errorsText(validate.errors)
+    },
+  }
+}
+
+const bookOf = (url: string): Promise<Book> => {
+  const book = books.get(url) ?? openBook(url)
+  books.set(url, book)
+  return book
+}
+
+/** @throws AssertionError for an answer that is not what the description says */
+export async function assertDescribed(
+  url: string,
+  method: string,
+  target: string,
+  answer: Seen,
+): Promise<void> {
+  const book = await bookOf(url)
+  const [path = ''] = target.split('?', 1)
+  const what = `${method} ${path} ${answer.status}`
+  assertOfAnyAnswer(what, answer)
+  const matching = Object.keys(book.description.paths).filter((template) => matches(template, path))
+  const template = matching.sort(byLiteral).find((key) => operationOf(book.description, key, method))
+  const operation = template === undefined ? undefined : operationOf(book.description, template, method)
+  if (template === undefined || !operation) {
+    expect(answer.status, `${what} is not described`).to.equal(matching.length > 0 ? 405 : 404)
+    return assertProblem(book, what, method, answer)
+  }
+  const response = operation.responses[answer.status]
+  expect(response, `${what}: the status is not described for ${template}`).to.be.an('object')
+  seen.add(`${method} ${template} ${answer.status}`)
+  if (!response) return
+  for (const name of Object.keys(response.headers ?? {})) {
+    if (!CONDITIONAL.has(name.toLowerCase())) expect(answer.headers.has(name), `${what}: ${name}`).to.be.true
+  }
+  assertContent(book, what, `/paths/${escaped(template)}/${key(method)}/responses/${answer.status}`, {
+    response,
+    answer,
+    method,
+  })
+  if (mediaType(answer) === 'application/problem+json') assertProblem(book, what, method, answer)
+}
+
+/** What the contract says of every answer. */
+function assertOfAnyAnswer(what: string, { status, headers }: Seen): void {
+  expect(headers.get('cache-control'), what).to.equal('no-store')
+  expect(headers.get('x-request-id'), `${what}: X-Request-Id`).to.match(/^[\w.-]+$/)
+  if (status === 401) expect(headers.get('www-authenticate'), what).to.match(/^Bearer realm="tokenledger"/)
+  if (status === 405) expect(headers.get('allow'), `${what}: Allow`).to.be.a('string')
+  if (status === 429) expect(headers.get('retry-after'), `${what}: Retry-After`).to.match(/^\d+$/)
+}
+
+function assertContent(
+  book: Book,
+  what: string,
+  pointer: string,
+  { response, answer, method }: { response: Response; answer: Seen; method: string },
+): void {
+  if (!response.content) {
+    expect(answer.text, `${what}: a body that is not described`).to.equal('')
+    return
+  }
+  const type = mediaType(answer)
+  expect(Object.keys(response.content), what).to.include(type)
+  if (method === 'HEAD') return
+  const value: unknown = type.endsWith('json') ? JSON.parse(answer.text) : answer.text
+  expect(book.judge(`${pointer}/content/${escaped(type)}/schema`, value), what).to.equal(null)
+}
+
+function assertProblem(book: Book, what: string, method: string, { status, headers, text }: Seen): void {
+  expect(headers.get('content-type'), what).to.match(/^application\/problem\+json(; charset=utf-8)?$/)
+  if (method === 'HEAD') return
+  const problem = JSON.parse(text)
+  expect(book.judge('/components/schemas/Problem', problem), what).to.equal(null)
+  expect(problem, what).to.include({ status, type: `urn:tokenledger:problem:${problem.code}` })
+  expect(problem.request_id, what).to.equal(headers.get('x-request-id'))
+}
+
+/** Described and never seen, 5xx and 429 aside, and `conflict`, which needs twenty lost races in a row. */
+export function neverSeen(): string[] {
+  const missing = new Set<string>()
+  for (const { paths } of descriptions) {
+    for (const [template, item] of Object.entries(paths)) {
+      for (const [method, { responses }] of Object.entries(item)) {
+        for (const [status, { description }] of Object.entries(responses)) {
+          const entry = `${method.toUpperCase()} ${template} ${status}`
+          const isRare = Number(status) >= 500 || status === '429' || /^`conflict`: [^`]*$/.test(description)
+          if (!isRare && !seen.has(entry)) missing.add(entry)
+        }
+      }
+    }
+  }
+  return [...missing]
+}
+
+/** The operation for a method; HEAD is GET without a body unless it is described by itself. */
+function operationOf({ paths }: Description, template: string, method: string): Operation | undefined {
+  const item = paths[template]
+  return item?.[key(method)] ?? (method === 'HEAD' ? item?.get : undefined)
+}
+
+const key = (method: string): string => method.toLowerCase()
+const mediaType = ({ headers }: Seen): string =>
+  (headers.get('content-type') ?? '').split(';', 1)[0] as string
+const escaped = (text: string): string => encodeURIComponent(text.replaceAll('~', '~0').replaceAll('/', '~1'))
+
+/** `{rest}` is what a proxy appends: it may hold slashes. */
+function matches(template: string, path: string): boolean {
+  const pattern = template.replace(/\{(\w+)\}/g, (_, name: string) => (name === 'rest' ? '.+' : '[^/]+'))
+  return new RegExp(`^${pattern}$`).test(path)
+}
+
+const byLiteral = (a: string, b: string): number => Number(a.includes('{')) - Number(b.includes('{'))

@@ -1,0 +1,69 @@
+import {
+  type EventStore,
+  type ReadModel,
+  StoreUnavailableError,
+  UnknownOutcomeError,
+} from '../../src/application/ports.ts'
+
+/**
+ * What the next append meets. `landed`: it is stored and its answer is lost; `lost`: neither is stored nor answered.
+ */
+export type AppendFault = 'ok' | 'unavailable' | 'landed' | 'lost'
+
+export interface FaultyStore {
+  store: EventStore
+  /** Everything fails until it is up again. */
+  down: boolean
+  /** What the next appends meet, in order; then they succeed. */
+  next: AppendFault[]
+}
+
+/** An event store that fails when it is told to. */
+export function faultyStore(inner: EventStore): FaultyStore {
+  const faulty: FaultyStore = { store: inner, down: false, next: [] }
+  const unlessDown = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => {
+    return async (...args: A): Promise<T> => {
+      if (faulty.down) throw new StoreUnavailableError('the event store is down')
+      return method(...args)
+    }
+  }
+  faulty.store = {
+    ...inner,
+    append: unlessDown(async (...args) => {
+      const fault = faulty.next.shift() ?? 'ok'
+      if (fault === 'unavailable') throw new StoreUnavailableError('the append was refused')
+      if (fault === 'lost') throw new UnknownOutcomeError('the append was lost')
+      const appended = await inner.append(...args)
+      if (fault === 'landed') throw new UnknownOutcomeError('the answer was lost')
+      return appended
+    }),
+    readStream: unlessDown(inner.readStream),
+    head: unlessDown(inner.head),
+  }
+  return faulty
+}
+
+export interface FaultyReadModel {
+  readModel: ReadModel
+  down: boolean
+}
+
+/** A read model that fails when it is told to. */
+export function faultyReadModel(inner: ReadModel): FaultyReadModel {
+  const faulty: FaultyReadModel = { readModel: inner, down: false }
+  const unlessDown = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => {
+    return async (...args: A): Promise<T> => {
+      if (faulty.down) throw new StoreUnavailableError('the read model is down')
+      return method(...args)
+    }
+  }
+  faulty.readModel = {
+    ...inner,
+    apply: unlessDown(inner.apply),
+    get: unlessDown(inner.get),
+    find: unlessDown(inner.find),
+    count: unlessDown(inner.count),
+    ping: unlessDown(inner.ping),
+  }
+  return faulty
+}

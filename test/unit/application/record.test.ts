@@ -1,0 +1,283 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { genesis, isLinked, storedChain } from '../../../src/domain/chain.ts'
+import {
+  type EventData,
+  eventSchemas,
+  metadataSchema,
+  type NewEvent,
+  type StoredEvent,
+} from '../../../src/domain/events.ts'
+import { ids } from '../../../src/application/ids.ts'
+import { ConflictError, type EventStore } from '../../../src/application/ports.ts'
+import { createRecorder } from '../../../src/application/record.ts'
+import type { TokenRecord } from '../../../src/application/tokenIndex.ts'
+import { type AppendFault, faultyStore } from '../../support/faults.ts'
+import { countingTelemetry } from '../../support/pieces.ts'
+
+/** The part of an event store that the recorder needs, in memory, as the port says. */
+function memoryStore(): { store: EventStore; streams: Map<string, StoredEvent[]> } {
+  const streams = new Map<string, StoredEvent[]>()
+  let position = 0
+  const append: EventStore['append'] = async (stream, expected, events) => {
+    expect(events.length).to.be.within(1, 100)
+    const there = streams.get(stream) ?? []
+    const base = expected === 'no_stream' ? -1 : expected
+    const placed = there.slice(base + 1, base + 1 + events.length)
+    const isRepeat = placed.length === events.length && placed.every(({ id }, i) => id === events[i]?.id)
+    if (!isRepeat && there.length - 1 !== base) throw new ConflictError(stream, there.length - 1)
+    if (!isRepeat) {
+      const next = events.map((event, i) => ({
+        ...event,
+        stream,
+        revision: base + 1 + i,
+        position: String(++position),
+      }))
+      streams.set(stream, there)
+      there.push(...next)
+    }
+    return { revision: base + events.length, position: String(position) }
+  }
+  return { store: { append } as EventStore, streams }
+}
+
+const record = (n: number, revision: number): TokenRecord => ({
+  principal: { kind: 'token', accountId: `acct_${n}`, tokenId: tokenId(n), scopes: [] },
+  tokenId: tokenId(n),
+  expiresAt: Number.POSITIVE_INFINITY,
+  revoked: false,
+  stopped: null,
+  revision,
+  stale: false,
+})
+
+const tokenId = (n: number): string => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`
+
+function setUp() {
+  const { store, streams } = memoryStore()
+  const faulty = faultyStore(store)
+  const telemetry = countingTelemetry()
+  const time = { now: Date.parse('2026-03-31T22:30:00.000Z') }
+  const recorder = createRecorder({
+    store: faulty.store,
+    clock: () => time.now,
+    ids,
+    flushMs: 1000,
+    telemetry,
+  })
+  const use = (token: number, revision = 0, route = '/', outcome = '2xx') =>
+    recorder.record({
+      record: record(token, revision),
+      at: time.now,
+      outcome,
+      method: 'GET',
+      route,
+      ip: '127.0.0.1',
+      userAgent: null,
+    })
+  return { recorder, faulty, streams, telemetry, time, use }
+}
+
+const ajv = new Ajv2020({ strict: false, formats: { 'date-time': true } })
+const validators = {
+  TokenUsed: ajv.compile(eventSchemas.TokenUsed),
+  UsageLost: ajv.compile(eventSchemas.UsageLost),
+}
+const validMetadata = ajv.compile(metadataSchema)
+
+const FOREIGN = 'foreign'
+
+/** Everything that holds of stored usage at any time. @returns how many uses it speaks of */
+function assertSound(streams: Map<string, StoredEvent[]>): number {
+  const seen = new Set<string>()
+  let uses = 0
+  for (const [stream, events] of streams) {
+    let chain = genesis(stream)
+    let isForeign = false
+    for (const event of events) {
+      isForeign ||= event.id === FOREIGN
+      expect(isForeign && event.id !== FOREIGN, 'nothing of ours behind a foreign event').to.equal(false)
+      if (isForeign) continue
+      expect(isLinked(chain, event), 'the chain').to.equal(true)
+      chain = storedChain(event)
+      expect(seen.has(event.id), 'stored once').to.equal(false)
+      seen.add(event.id)
+      uses += assertEvent(event)
+    }
+  }
+  return uses
+}
+
+const countIn = (streams: Map<string, StoredEvent[]>): number =>
+  [...streams.values()].flat().reduce((sum, { data }) => sum + (data as { count: number }).count, 0)
+
+function assertEvent({ type, data, metadata, stream }: StoredEvent): number {
+  expect(validMetadata(metadata), ajv.errorsText(validMetadata.errors)).to.equal(true)
+  const day = (metadata as NewEvent['metadata']).at.slice(0, 10).replaceAll('-', '')
+  expect(stream.endsWith(`_${day}`), 'in the stream of its day').to.equal(true)
+  const validate = validators[type as 'TokenUsed' | 'UsageLost']
+  expect(validate(data), ajv.errorsText(validate.errors)).to.equal(true)
+  if (type === 'UsageLost') return (data as EventData<'UsageLost'>).count
+  const { count, firstAt, lastAt, outcomes, routes } = data as EventData<'TokenUsed'>
+  expect(firstAt.slice(0, 13), 'one hour').to.equal(lastAt.slice(0, 13))
+  expect(firstAt <= lastAt).to.equal(true)
+  const sum = (counts: number[]): number => counts.reduce((a, b) => a + b, 0)
+  expect(sum(Object.values(outcomes)), 'by outcome').to.equal(count)
+  expect(sum(routes.map((entry) => entry.count)), 'by route').to.equal(count)
+  return count
+}
+
+type Step =
+  | { kind: 'use'; token: number; revision: number; route: string; outcome: string; times: number }
+  | { kind: 'flush'; faults: AppendFault[] }
+  | { kind: 'wait'; minutes: number }
+  | { kind: 'foreign' }
+
+const steps: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant('use' as const),
+        token: fc.nat(3),
+        revision: fc.nat(1),
+        route: fc.constantFrom('/', '/a', '/b?x=tkl_', '__proto__'),
+        outcome: fc.constantFrom('2xx', '4xx', 'aborted'),
+        times: fc.integer({ min: 1, max: 3 }),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('flush' as const),
+        // An unknown outcome is sent again after a pause of 0.1 s: at most one of them.
+        faults: fc.constantFrom<AppendFault[]>(
+          [],
+          [],
+          ['unavailable'],
+          ['ok', 'unavailable'],
+          ['landed'],
+          ['lost'],
+          ['landed', 'unavailable'],
+        ),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('wait' as const),
+        minutes: fc.constantFrom(1, 31, 60, 1440, -60),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('foreign' as const) }) },
+  ),
+  { minLength: 3, maxLength: 30 },
+)
+
+describe('the recorder', function () {
+  this.timeout(60_000)
+
+  it('stores every use once, whatever the store does and however late it gets', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (sequence) => {
+        const { recorder, faulty, streams, telemetry, time, use } = setUp()
+        let uses = 0
+        for (const step of sequence) {
+          if (step.kind === 'use') {
+            for (let n = 0; n < step.times; n++) use(step.token, step.revision, step.route, step.outcome)
+            uses += step.times
+          } else if (step.kind === 'flush') {
+            faulty.next = [...step.faults]
+            await recorder.flush().catch(() => {})
+            faulty.next = []
+          } else if (step.kind === 'wait') {
+            time.now += step.minutes * 60_000
+          } else {
+            const [stream, events] = [...streams].at(-1) ?? []
+            if (stream && events && events.at(-1)?.id !== FOREIGN) {
+              const foreign = { ...(events.at(-1) as StoredEvent), id: FOREIGN, revision: events.length }
+              streams.set(stream, [...events, foreign])
+            }
+          }
+          expect(assertSound(streams), 'never more than there were').to.be.at.most(uses)
+        }
+        await recorder.flush()
+        expect(assertSound(streams)).to.equal(uses)
+        expect(recorder.pending()).to.equal(0)
+        expect(telemetry.lost).to.equal(0)
+      }),
+      { numRuns: 60, seed: 20_261_123 },
+    )
+  })
+
+  it('beyond its cap declares exactly how many uses it lost, and when', async () => {
+    const { recorder, faulty, streams, telemetry, time, use } = setUp()
+    faulty.down = true
+    use(0)
+    await recorder.flush().catch(() => {})
+    // A token and its route are two entries: the window is full after 100,000 tokens.
+    const CAP = 100_000
+    for (let n = 0; n < CAP; n++) use(n)
+    const from = time.now
+    for (let n = 0; n < 7; n++) {
+      use(CAP + n)
+      time.now += 1
+    }
+    use(5)
+    expect(recorder.pending()).to.be.below(2 * CAP + 10)
+    faulty.down = false
+    await recorder.flush()
+    const lost = [...streams.values()].flat().filter(({ type }) => type === 'UsageLost')
+    expect(lost.map(({ data }) => data)).to.deep.equal([
+      {
+        count: 7,
+        from: new Date(from).toISOString(),
+        to: new Date(from + 6).toISOString(),
+        cause: 'usage buffer full',
+      },
+    ])
+    expect(countIn(streams)).to.equal(1 + CAP + 7 + 1)
+    expect(telemetry.lost).to.equal(7)
+    use(CAP + 1)
+    await recorder.flush()
+    expect(countIn(streams), 'counted again once there is room').to.equal(1 + CAP + 7 + 1 + 1)
+  })
+
+  it('counts losses of a full buffer once, when the stop cannot store anything either', async () => {
+    const { recorder, faulty, telemetry, use } = setUp()
+    faulty.down = true
+    for (let n = 0; n < 100_003; n++) use(n)
+    await recorder.stop()
+    expect(telemetry.lost).to.equal(100_003)
+  })
+
+  it('resolves `store` only when the use is stored', async () => {
+    const { recorder, faulty, streams, use } = setUp()
+    use(1)
+    const flushing = recorder.flush()
+    const stored = recorder.store({
+      record: record(2, 0),
+      at: 0,
+      outcome: 'accepted',
+      method: 'GET',
+      route: '/',
+      ip: null,
+      userAgent: null,
+    })
+    await stored
+    expect(assertSound(streams)).to.equal(2)
+    await flushing
+    faulty.down = true
+    const failed = recorder.store({
+      record: record(3, 0),
+      at: 0,
+      outcome: 'accepted',
+      method: 'GET',
+      route: '/',
+      ip: null,
+      userAgent: null,
+    })
+    expect(await failed.catch((error: Error) => error.name)).to.equal('StoreUnavailableError')
+  })
+})
