@@ -121,6 +121,8 @@ describe('Usage', () => {
     for (const [i, time] of times.entries()) {
       at(time)
       await use(token)
+      // `to`, now by default, is exclusive.
+      now += 1
       await settled(id, i + 1)
     }
     at('2026-11-23T12:00:00.000Z')
@@ -211,14 +213,17 @@ describe('Usage', () => {
     }
   })
 
-  it('tells 50 routes of a token apart and counts the rest as other, last', async () => {
+  it('tells 50 routes of a token apart and counts the rest as other', async () => {
     const { id, token } = await createToken(owner)
     for (let i = 0; i < 60; i++) await use(token, `/r/${String(i).padStart(2, '0')}`)
     await use(token, '/r/00', 3)
     const { routes, total } = await settled(id, 63)
     expect(routes).to.have.lengthOf(51)
-    expect(routes[0]).to.deep.equal({ method: 'GET', route: '/r/00', requests: 4 })
-    expect(routes.at(-1)).to.deep.equal({ method: '*', route: 'other', requests: 10 })
+    expect(routes.slice(0, 3)).to.deep.equal([
+      { method: '*', route: 'other', requests: 10 },
+      { method: 'GET', route: '/r/00', requests: 4 },
+      { method: 'GET', route: '/r/01', requests: 1 },
+    ])
     expect(routes.reduce((sum, { requests }) => sum + requests, 0)).to.equal(total.requests)
   })
 

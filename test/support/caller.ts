@@ -33,6 +33,7 @@ export interface Body extends Tally {
   routes: { method: string; route: string; requests: number }[]
   tokens: { token_id: string; name: string; requests: number; last_accessed: string | null }[]
   type: string
+  at: string
   actor: { kind: string; id: string }
   kind: string
   code: string

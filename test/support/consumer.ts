@@ -1,3 +1,7 @@
+import { readFileSync } from 'node:fs'
+
+const README = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
+
 /** A stranger's project: a strict TypeScript Koa app with one protected route, as the README would have it. */
 export const consumerFiles: Record<string, string> = {
   'package.json': JSON.stringify({ name: 'stranger', private: true, type: 'module' }),
@@ -15,7 +19,7 @@ export const consumerFiles: Record<string, string> = {
       rootDir: '.',
       outDir: 'out',
     },
-    include: ['app.ts'],
+    include: ['app.ts', 'readme.ts'],
   }),
 
   'app.ts': `
@@ -53,4 +57,6 @@ process.once('SIGTERM', () => {
   void ledger.close()
 })
 `,
+  // Checked for its types only.
+  'readme.ts': /```ts\n([\s\S]*?)```/.exec(README)?.[1] ?? 'the README has no example',
 }

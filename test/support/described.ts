@@ -158,7 +158,7 @@ const escaped = (text: string): string => encodeURIComponent(text.replaceAll('~'
 
 /** `{rest}` is what a proxy appends: it may hold slashes. */
 function matches(template: string, path: string): boolean {
-  const pattern = template.replace(/\{(\w+)\}/g, (_, name: string) => (name === 'rest' ? '.+' : '[^/]+'))
+  const pattern = template.replace(/\{(\w+)\}/g, (_, name: string) => (name === 'rest' ? '.*' : '[^/]+'))
   return new RegExp(`^${pattern}$`).test(path)
 }
 

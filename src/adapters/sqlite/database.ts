@@ -47,6 +47,8 @@ export interface Database {
   prepare(sql: string): Statement
   /** One transaction around `work`, which must be synchronous; rolled back if it throws. */
   inTransaction<T>(mode: 'deferred' | 'immediate', work: () => T): T
+  /** Moves the WAL into the file; false if a reader still needs it. */
+  checkpoint(): boolean
   close(): void
 }
 
@@ -122,21 +124,24 @@ function wrap(path: string, connection: Connection): Database {
   }
   const exec = (sql: string): void => attempt(() => connection.exec(sql))
 
+  const prepare = (sql: string): Statement => {
+    const known = statements.get(sql)
+    if (known) return known
+    const statement = translating(
+      attempt(() => connection.prepare(sql)),
+      path,
+    )
+    const [oldest] = statements.keys()
+    if (statements.size >= STATEMENTS && oldest !== undefined) statements.delete(oldest)
+    statements.set(sql, statement)
+    return statement
+  }
+
   return {
     path,
     exec,
-    prepare(sql) {
-      const known = statements.get(sql)
-      if (known) return known
-      const statement = translating(
-        attempt(() => connection.prepare(sql)),
-        path,
-      )
-      const [oldest] = statements.keys()
-      if (statements.size >= STATEMENTS && oldest !== undefined) statements.delete(oldest)
-      statements.set(sql, statement)
-      return statement
-    },
+    prepare,
+    checkpoint: () => prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy === 0,
     inTransaction(mode, work) {
       exec(`BEGIN ${mode}`)
       try {

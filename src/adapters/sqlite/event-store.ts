@@ -135,10 +135,13 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
       await group.close()
       open = false
       wakeUp.all()
-      // libsql closes the file only when its statements are collected: leave nothing in the WAL before that.
-      if (lock) database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all()
-      database.close()
-      lock?.release()
+      try {
+        // libsql closes the file only when its statements are collected: leave nothing in the WAL before that.
+        if (lock) database.checkpoint()
+      } finally {
+        database.close()
+        lock?.release()
+      }
     },
   }
 }

@@ -114,11 +114,13 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
       if (closed) return
       await group.close()
       closed = true
-      // libsql closes the file only when its statements are collected: leave nothing in the WAL before that.
-      if (lock) database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all()
-      database.close()
-      if (lock) seal(database.path)
-      lock?.release()
+      try {
+        // Sealed only when all of it is in the one file.
+        if (lock && database.checkpoint()) seal(database.path)
+      } finally {
+        database.close()
+        lock?.release()
+      }
     },
   }
 }

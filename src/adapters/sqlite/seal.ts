@@ -12,7 +12,7 @@ const CHUNK = 1024 * 1024
 
 const sealOf = (path: string): string => `${path}.seal`
 
-/** To be called once nobody writes the file any more. */
+/** To be called when everything is in the file and nobody writes it any more. */
 export function seal(path: string): void {
   writeFileSync(sealOf(path), summary(path))
 }
@@ -35,7 +35,9 @@ export function checkSeal(path: string): void {
 
 function readSeal(path: string): string | undefined {
   try {
-    return readFileSync(sealOf(path), 'utf8')
+    const text = readFileSync(sealOf(path), 'utf8')
+    // Cut short by a crash or a full disk, it says nothing.
+    return text.endsWith('\n') ? text : undefined
   } catch {
     return undefined
   }

@@ -1,0 +1,108 @@
+import { fork } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { projections } from '../../projections/index.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import { ids } from '../../src/application/ids.ts'
+import { iso } from '../../src/application/ports.ts'
+import { createProjector } from '../../src/application/project.ts'
+import { genesis, link, storedChain } from '../../src/domain/chain.ts'
+import { type NewEvent, usageStream } from '../../src/domain/events.ts'
+import { here } from './processes.ts'
+import { telemetry } from './seed.ts'
+
+export interface Projected {
+  events: number
+  perSecond: number
+  /** Largest resident set seen, in MiB. */
+  peakMiB: number
+}
+
+const EVENTS = 1_000_000
+const TOKENS = 10_000
+const DAYS = 30
+const PER_APPEND = 100
+const START = Date.UTC(2026, 0, 1)
+
+/** A log of 1,000,000 `TokenUsed` over 10,000 tokens and 30 days, projected by a process of its own. */
+export async function benchProjection(): Promise<Projected> {
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  await writeUsage(folder)
+  const projected = await new Promise<Projected>((resolve, reject) => {
+    const child = fork(here('./projection.js'), [folder])
+    child.once('message', (message) => resolve(message as Projected))
+    child.once('exit', (code) => reject(new Error(`the projection ended with ${code}`)))
+  })
+  rmSync(folder, { recursive: true })
+  return projected
+}
+
+async function writeUsage(folder: string): Promise<void> {
+  const store = await openSqliteEventStore(`${folder}/events.db`)
+  const tokens = Array.from({ length: TOKENS }, () => ids.random())
+  let tail = { stream: '', revision: -1, chain: '' }
+  for (let n = 0; n < EVENTS; n += PER_APPEND) {
+    const at = iso(START + Math.floor((n / EVENTS) * DAYS * 86_400_000))
+    const stream = usageStream('bench', at)
+    if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
+    const events = link(
+      tail.chain,
+      Array.from({ length: PER_APPEND }, (_, i) => used(tokens[(n + i) % TOKENS] as string, at)),
+    )
+    const { revision } = await store.append(stream, tail.revision < 0 ? 'no_stream' : tail.revision, events)
+    tail = { stream, revision, chain: storedChain(events.at(-1) as NewEvent) }
+  }
+  await store.close()
+}
+
+function used(tokenId: string, at: string): NewEvent {
+  const id = ids.random()
+  return {
+    id,
+    type: 'TokenUsed',
+    data: {
+      tokenId,
+      accountId: 'acct_1',
+      count: 3,
+      firstAt: at,
+      lastAt: at,
+      outcomes: { '2xx': 2, '4xx': 1 },
+      routes: [
+        { method: 'GET', route: '/orders/:id', count: 2 },
+        { method: 'POST', route: '/orders', count: 1 },
+      ],
+      tokenRevision: 0,
+      lastIp: '127.0.0.1',
+      lastUserAgent: 'bench',
+    },
+    metadata: {
+      at,
+      actor: { kind: 'system', id: 'bench' },
+      requestId: id,
+      correlationId: id,
+      schemaVersion: 1,
+      chain: '',
+    },
+  }
+}
+
+async function project(folder: string): Promise<Projected> {
+  const store = await openSqliteEventStore(`${folder}/events.db`)
+  const readModel = await openSqliteReadModel(`${folder}/read-model.db`)
+  let peak = 0
+  const watch = setInterval(() => {
+    peak = Math.max(peak, process.memoryUsage.rss())
+  }, 20)
+  const projector = createProjector({ store, readModel, projections, telemetry, onChanged: () => {} })
+  const started = performance.now()
+  await projector.start()
+  const seconds = (performance.now() - started) / 1000
+  clearInterval(watch)
+  await projector.stop()
+  await Promise.all([store.close(), readModel.close()])
+  return { events: EVENTS, perSecond: EVENTS / seconds, peakMiB: peak / 2 ** 20 }
+}
+
+if (process.send && process.argv[2]) process.send(await project(process.argv[2]))

@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect } from 'chai'
+import { PEPPERS, SECRET } from '../support/ledger.ts'
+import { type ServiceProcess, startService } from '../support/service.ts'
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+const README = readFileSync(`${ROOT}README.md`, 'utf8')
+const run = promisify(execFile)
+
+describe('the README', () => {
+  let service: ServiceProcess
+  before(async () => {
+    service = await startService()
+  })
+  after(async () => {
+    service.signal('SIGTERM')
+    await service.exited
+  })
+
+  it('holds no shell command that does not work', async function () {
+    this.timeout(120_000)
+    const blocks = [...README.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block)
+    expect(blocks.length).to.be.greaterThan(8)
+    const script = blocks.join('\n').replaceAll('http://127.0.0.1:3000', service.url)
+    const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], {
+      cwd: ROOT,
+      env: {
+        ...process.env,
+        JWT_SECRET: SECRET,
+        TOKEN_PEPPERS: PEPPERS,
+        EVENT_STORE_URL: `sqlite:${service.folder}/data/events.db`,
+        READ_MODEL_URL: `sqlite:${service.folder}/data/read-model.db`,
+      },
+    })
+    expect(stdout).to.contain('"CI deploy, production"').and.to.contain('TokenRevoked')
+    expect(stdout).not.to.match(/tkl_[0-9A-Za-z]{49}/)
+  })
+
+  it('says the two commands literally at its top', () => {
+    expect(README.slice(0, 1000))
+      .to.contain('\nnpm ci && npm start\n')
+      .and.to.contain('\nnpm ci && npm test\n')
+  })
+
+  it('names only tests that exist', () => {
+    const named = [...new Set(README.match(/test\/[\w/-]+(\.\w+)*\.ts/g))]
+    expect(named.length).to.be.greaterThan(8)
+    for (const file of named) expect(() => readFileSync(`${ROOT}${file}`), file).not.to.throw()
+  })
+})
