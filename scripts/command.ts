@@ -48,8 +48,7 @@ export interface Command<O extends Options = Options> {
 }
 
 /** Infers the types of the option values that `run` gets. */
-export const defineCommand = <const O extends Options>(command: Command<O>): Command =>
-  command as unknown as Command
+export const defineCommand = <const O extends Options>(command: Command<O>): Command => command
 
 /** Standard for commands with output. */
 export const JSON_OPTION = { type: 'boolean', help: 'Print JSON.' } as const

@@ -21,6 +21,6 @@ process.exitCode = await dispatch(process.argv.slice(2), commands, {
   env: process.env,
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
-  terminal: process.stderr.isTTY === true,
+  terminal: process.stderr.isTTY,
   now: Date.now,
 })

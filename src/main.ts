@@ -22,7 +22,8 @@ async function main(): Promise<void> {
     observe: ledger.observe(request),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })
-  const server = createServer(app.callback())
+  const handle = app.callback()
+  const server = createServer((incoming, response) => void handle(incoming, response))
   answerUnreadable(server)
   await listen(server, settings)
   const url = urlOf(server)

@@ -46,5 +46,6 @@ router.post('/parse', koaBody({ text: false, urlencoded: false, multipart: false
 
 const app = new Koa()
 app.use(router.routes() as unknown as Middleware)
-const server: Server = createServer(app.callback())
+const handle = app.callback()
+const server: Server = createServer((request, response) => void handle(request, response))
 server.listen(Number(process.argv[2]), '127.0.0.1', () => process.stdout.write('ready\n'))

@@ -79,5 +79,5 @@ function report(checks: readonly Check[]): string {
     return remedy === null ? line : `${line}${' '.repeat(width + 8)}-> ${printable(remedy)}\n`
   })
   const count = (wanted: Check['status']) => checks.filter(({ status }) => status === wanted).length
-  return `${lines.join('')}\n${count('ok')} ok, ${count('warn')} warnings, ${count('fail')} failed\n`
+  return `${lines.join('')}\n${count('ok')} ok, ${count('warn')} to know of, ${count('fail')} failed\n`
 }

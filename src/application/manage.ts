@@ -111,12 +111,12 @@ export function createManage(deps: Dependencies): Manage {
       try {
         const expected = revision < 0 ? 'no_stream' : revision
         const appended = await appendUntilKnown(deps, stream, expected, [event])
-        const recorded = {
+        const recorded: LifecycleEvent = {
           ...event,
           stream,
           revision: revision + 1,
           position: appended.position,
-        } as LifecycleEvent
+        }
         // The whole stream, not the new event alone: the read model may not have seen another process's events yet.
         await deps.project([...events, recorded])
         return existing(evolve(state, recorded))

@@ -113,7 +113,7 @@ export function createProjector({
             // From here on it falls behind, and whoever asks for the lag is told so.
             behindSince ??= performance.now()
             telemetry.log.error({ err: error }, 'projector ended')
-            reject(error as Error)
+            reject(error)
           }
         })
       })

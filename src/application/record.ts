@@ -67,7 +67,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
       schemaVersion: versions[fact.type].current,
       chain: '',
     }
-    return { id, ...fact, metadata } as NewEvent
+    return { id, ...fact, metadata }
   }
 
   /** While the store does not answer, the window stays open instead of becoming ever more events. */

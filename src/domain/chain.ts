@@ -31,7 +31,7 @@ export const isLinked = (previous: string, event: Chained): boolean =>
   storedChain(event) === chainOf(previous, event)
 
 export const storedChain = (event: Pick<StoredEvent, 'metadata'>): string =>
-  String((event.metadata as { chain?: unknown } | null)?.chain ?? '')
+  (event.metadata as { chain?: string } | null)?.chain ?? ''
 
 /** Links new events to the end of a stream, in order. */
 export function link<E extends Chained>(previous: string, events: readonly E[]): E[] {

@@ -15,8 +15,8 @@ const parse = koaBody({
   multipart: false,
   includeUnparsed: true,
   parsedMethods: ['POST' as never, 'PATCH' as never],
-  onError: (error) => {
-    throw readProblem(error)
+  onError(error, ctx) {
+    if (!readAnyway(ctx, error)) throw readProblem(error)
   },
 })
 
@@ -35,6 +35,18 @@ export async function readJson(ctx: Context): Promise<unknown> {
   if (rawBody === undefined || rawBody === '') throw malformed('The body is empty.')
   if (rawBody.includes('\uFFFD')) throw malformed('The body is not UTF-8.')
   return body
+}
+
+/** The parser stops at `__proto__`, which is JSON: a member like any other that the schema does not know. */
+function readAnyway({ request }: Context, { body: text }: Error & { body?: unknown }): boolean {
+  if (typeof text !== 'string') return false
+  try {
+    request.body = JSON.parse(text)
+    request.rawBody = text
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The parser's errors carry the body: only their kind is kept. */

@@ -14,6 +14,8 @@ function withFormats(bare: Ajv2020): Ajv2020 {
   return bare
 }
 
+/** How much of what is wrong is told: an answer is not to be many times its request. */
+const MAX_ERRORS = 50
 const WHOLE = /^\d{1,15}$/
 
 /** Query strings are text: numbers are read from it, and only there. @throws Problem 422 from the returned function: what is wrong, place by place */
@@ -38,14 +40,16 @@ export function bodyValidator<T>(schema: object): (body: unknown) => T {
 
 function judged<T>(validate: ValidateFunction, value: unknown, pointerOf: (path: string) => string): T {
   if (validate(value)) return value as T
-  throw invalid((validate.errors ?? []).map((error) => toInputError(error, pointerOf)))
+  throw invalid((validate.errors ?? []).slice(0, MAX_ERRORS).map((error) => toInputError(error, pointerOf)))
 }
 
 function toInputError(error: ErrorObject, pointerOf: (path: string) => string): InputError {
-  const { additionalProperty, missingProperty, allowedValues } = error.params as Record<string, unknown>
+  const { additionalProperty, missingProperty, allowedValues } = error.params as Record<
+    string,
+    string | undefined
+  >
   const member = additionalProperty ?? missingProperty
-  const path =
-    member === undefined ? error.instancePath : `${error.instancePath}/${escapePointer(String(member))}`
+  const path = member === undefined ? error.instancePath : `${error.instancePath}/${escapePointer(member)}`
   const message =
     additionalProperty !== undefined
       ? 'is not known'

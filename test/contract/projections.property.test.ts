@@ -11,7 +11,7 @@ import { type Expected, expectedAfter, type Happened } from './projections.refer
 
 const RUNS = 60
 const START = Date.parse('2026-11-02T22:30:00.000Z')
-const TOKENS = 4
+const TOKENS = 3
 const ROUTES = 70
 
 const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
@@ -118,7 +118,7 @@ function historyOf(steps: readonly Step[]): Happened[] {
   return history
 }
 
-const histories = fc.array(step, { minLength: 5, maxLength: 60 }).map(historyOf)
+const histories = fc.array(step, { minLength: 5, maxLength: 80, size: 'max' }).map(historyOf)
 const isLifecycle = ({ stream }: Happened): boolean => stream.startsWith('apiToken-')
 
 // --- The product -------------------------------------------------------------------------------------------------

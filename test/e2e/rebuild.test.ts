@@ -77,17 +77,11 @@ async function removeReadModel({ folder }: ServiceProcess): Promise<void> {
   for (const file of files) await rm(join(folder, 'data', file))
 }
 
-/** Resolves when a file was written that often, as far as can be seen from outside. */
-async function afterWrites(file: string, times: number): Promise<void> {
+/** Resolves when a file is written next. */
+async function written(file: string): Promise<void> {
   const stamp = () => statSync(file, { bigint: true, throwIfNoEntry: false })?.mtimeNs
-  const end = Date.now() + 5_000
-  let last = stamp()
-  for (let seen = 0; seen < times && Date.now() < end; ) {
-    await sleep(1)
-    const now = stamp()
-    if (now !== last) seen++
-    last = now
-  }
+  const before = stamp()
+  for (const end = Date.now() + 5_000; stamp() === before && Date.now() < end; ) await sleep(1)
 }
 
 describe('a rebuild', () => {
@@ -161,10 +155,11 @@ describe('a rebuild', () => {
     await second.stop()
     await removeReadModel(second)
     const log = join(first.folder, 'data', 'read-model.db-wal')
-    for (const writes of [2, 3, 4, 5, 6]) {
-      const written = afterWrites(log, writes)
+    for (const ms of [0, 3, 6, 10, 15, 20, 30, 45]) {
+      const nextWrite = written(log)
       const starting = startService({}, first.folder).catch(() => null)
-      await Promise.race([written, starting])
+      await Promise.race([nextWrite, starting])
+      await sleep(ms)
       await killServices()
       await starting
     }

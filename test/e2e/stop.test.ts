@@ -194,7 +194,8 @@ describe('a stop', () => {
     app.use(ledger.observe())
     app.use(ledger.authenticate())
     app.use(() => new Promise(() => {}))
-    const server = createServer(app.callback())
+    const handle = app.callback()
+    const server = createServer((request, response) => void handle(request, response))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const clients = await Promise.all(
       Array.from({ length: 3 }, () => raw(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)),

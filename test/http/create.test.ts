@@ -153,7 +153,7 @@ describe('Creating a token', () => {
     ]
     for (const expires_at of bad) {
       const { status, body } = await owner.post(TOKENS, { name: 'x', expires_at })
-      expect(status, String(expires_at)).to.equal(422)
+      expect(status, JSON.stringify(expires_at)).to.equal(422)
       expect(body.errors[0]?.pointer).to.equal('/expires_at')
     }
   })

@@ -206,7 +206,8 @@ describe('A host app behind authenticate()', () => {
     app.use((ctx, next) => (ctx.path === '/optional' ? optional : required)(ctx, next))
     app.use((ctx, next) => (ctx.path === '/scoped' ? scoped(ctx, next) : next()))
     app.use(answer)
-    const server = createServer(app.callback()).listen(0, '127.0.0.1')
+    const handle = app.callback()
+    const server = createServer((request, response) => void handle(request, response)).listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     close = () => {

@@ -43,7 +43,7 @@ describe('An Idempotency-Key', () => {
     const answers = await Promise.all(
       Array.from({ length: 30 }, () => create('the-same', { name: 'x' }, api)),
     )
-    const statuses = answers.map(({ status }) => status).sort()
+    const statuses = answers.map(({ status }) => status).toSorted((a, b) => a - b)
     expect(statuses).to.deep.equal([...Array.from({ length: 29 }, () => 200), 201])
     expect(new Set(answers.map(({ body }) => body.id)).size).to.equal(1)
     expect(await total(api)).to.equal(1)

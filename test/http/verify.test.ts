@@ -28,7 +28,7 @@ describe('/auth/verify', () => {
     eventually(async () => {
       const { body } = await owner.get(`${TOKENS}/${id}/usage`)
       expect(body.routes).to.have.lengthOf(1)
-      const [{ method = '', route = '' } = {}] = body.routes
+      const [{ method, route } = { method: '', route: '' }] = body.routes
       return `${method} ${route}`
     })
   const routeAfter = async (path: string, headers: Record<string, string> = {}) => {

@@ -119,6 +119,7 @@ const arrows: Record<string, Arrows> = {
       './history.ts',
       '../src/ledger.ts',
       '../src/index.ts',
+      '../src/reader.ts',
       '../src/settings.ts',
       '../src/http/server.ts',
       '../src/adapters/jwt/verifier.ts',
@@ -134,6 +135,19 @@ const arrows: Record<string, Arrows> = {
   'scripts/bench/fixture.ts': {
     allowed: ['./seed.ts', '../jwt.ts', '../../src/ledger.ts', '../../src/adapters/jwt/verifier.ts'],
     refused: ['../../src/application/manage.ts', '../../projections/index.ts', '../../src/main.ts'],
+  },
+  'scripts/commands/fixture.ts': {
+    allowed: [
+      '../command.ts',
+      '../../src/reader.ts',
+      '../../src/devSecrets.ts',
+      'type ../../src/application/asOf.ts',
+    ],
+    refused: ['../../src/application/asOf.ts', '../../src/domain/rules.ts', '../../src/main.ts'],
+  },
+  'src/reader.ts': {
+    allowed: ['./application/load.ts', './adapters/sqlite/event-store.ts', '../projections/index.ts'],
+    refused: [],
   },
   'src/ledger.ts': {
     allowed: [

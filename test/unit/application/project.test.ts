@@ -61,7 +61,7 @@ function logOf(streams: Record<string, NewEvent[]>): StoredEvent[] {
   const log = Object.entries(streams).flatMap(([stream, events]) =>
     link(genesis(stream), events).map((linked, revision) => ({ ...linked, stream, revision })),
   )
-  return log.map((linked, i) => ({ ...linked, position: String(i + 1) }) as StoredEvent)
+  return log.map((linked, i) => ({ ...linked, position: String(i + 1) }))
 }
 
 const soundLog = (): StoredEvent[] =>

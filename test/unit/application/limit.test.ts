@@ -1,0 +1,165 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { type AccountLimit, createAccountLimit, liveConditions } from '../../../src/application/limit.ts'
+import type { Condition, ReadModel } from '../../../src/application/ports.ts'
+import { Refusal } from '../../../src/domain/errors.ts'
+import { gate } from '../../support/eventually.ts'
+
+const MAX = 10
+const NOW = Date.UTC(2026, 2, 1, 10)
+
+type Counting = (live: () => number, asked: number) => Promise<number>
+
+/** Accounts with tokens that are counted by `counting`; none of the rest of a read model. */
+function accounts(live: number, counting: Counting = async (now) => now()) {
+  const state = { live, asked: 0, queries: [] as [string, readonly Condition[], number][] }
+  const counts: Pick<ReadModel, 'count'> = {
+    async count(collection, where, limit) {
+      state.queries.push([collection, where, limit])
+      return Math.min(limit, await counting(() => state.live, ++state.asked))
+    },
+  }
+  const limit: AccountLimit = createAccountLimit(counts as ReadModel, () => NOW, MAX)
+  const create = async (ms = 0) => {
+    await sleep(ms)
+    return ++state.live
+  }
+  return { state, limit, create }
+}
+
+const refusalOf = async (attempt: Promise<unknown>): Promise<unknown> =>
+  attempt.then(
+    () => null,
+    (error: unknown) => (error instanceof Refusal ? error.code : error),
+  )
+
+describe('the limit of an account', () => {
+  const slow: [what: string, counting: Counting][] = [
+    [
+      'before it is waited for',
+      async (live) => {
+        const seen = live()
+        await sleep(3)
+        return seen
+      },
+    ],
+    [
+      'after it is waited for',
+      async (live) => {
+        await sleep(3)
+        return live()
+      },
+    ],
+    [
+      'at another moment each time',
+      async (live, asked) => {
+        await sleep(asked % 4)
+        const seen = live()
+        await sleep((asked * 7) % 5)
+        return seen
+      },
+    ],
+  ]
+  for (const [when, counting] of slow) {
+    for (const already of [0, 7, 9, 10]) {
+      it(`leaves room for exactly ${MAX - already} of 50 at once, counted ${when}`, async () => {
+        const { state, limit, create } = accounts(already, counting)
+        const attempts = Array.from({ length: 50 }, (_, i) => limit.within('a', () => create((i * 7) % 6)))
+        const refusals = (await Promise.all(attempts.map(refusalOf))).filter((code) => code !== null)
+        expect(state.live).to.equal(MAX)
+        expect(refusals).to.deep.equal(Array.from({ length: 40 + already }, () => 'token_limit_reached'))
+      })
+    }
+  }
+
+  it('gives what the creation gives', async () => {
+    const { limit } = accounts(0)
+    expect(await limit.within('a', async () => 'made')).to.equal('made')
+  })
+
+  it('counts what is neither revoked nor expired now, and no further than the limit', async () => {
+    const { state, limit, create } = accounts(0)
+    await limit.within('a', create)
+    expect(state.queries).to.deep.equal([['tokens', liveConditions('a', '2026-03-01T10:00:00.000Z'), MAX]])
+  })
+
+  it('does not make creations wait for each other while there is room for all', async () => {
+    const { limit } = accounts(0)
+    const { opened, open } = gate()
+    const first = limit.within('a', () => opened)
+    await limit.within('a', async () => {})
+    open()
+    await first
+  })
+
+  it('does not make accounts wait for each other', async () => {
+    const { limit } = accounts(MAX - 1)
+    const { opened, open } = gate()
+    const first = limit.within('a', () => opened)
+    await limit.within('b', async () => {})
+    open()
+    await first
+  })
+
+  for (const [how, succeeds] of [
+    ['succeeds', true],
+    ['fails', false],
+  ] as const) {
+    it(`decides near it when the other one ${how} while it waits`, async () => {
+      const { state, limit, create } = accounts(MAX - 1)
+      const { opened, open } = gate()
+      const first = limit.within('a', async () => {
+        await opened
+        if (!succeeds) throw new Error('failed')
+        return create()
+      })
+      const second = limit.within('a', create)
+      await sleep(5)
+      expect(state.live).to.equal(MAX - 1)
+      open()
+      await first.catch(() => {})
+      expect(await refusalOf(second)).to.equal(succeeds ? 'token_limit_reached' : null)
+      expect(state.live).to.equal(MAX)
+    })
+
+    it(`decides near it when the other one ${how} while it counts, and waits for nobody`, async () => {
+      const counted = gate()
+      const { state, limit, create } = accounts(MAX - 1, async (live, asked) => {
+        const seen = live()
+        if (asked === 2) await counted.opened
+        return seen
+      })
+      const ended = gate()
+      const first = limit.within('a', async () => {
+        await ended.opened
+        if (!succeeds) throw new Error('failed')
+        return create()
+      })
+      const second = limit.within('a', create)
+      ended.open()
+      await first.catch(() => {})
+      counted.open()
+      expect(await refusalOf(second)).to.equal(succeeds ? 'token_limit_reached' : null)
+      expect(state.live).to.equal(MAX)
+    })
+  }
+
+  it('takes no room for a creation that failed, or for a count that failed', async () => {
+    const { state, limit, create } = accounts(MAX - 1, async (live, asked) => {
+      if (asked === 1) throw new Error('no count')
+      return live()
+    })
+    expect(await refusalOf(limit.within('a', create))).to.have.property('message', 'no count')
+    const failing = async () => Promise.reject(new Error('no creation'))
+    expect(await refusalOf(limit.within('a', failing))).to.have.property('message', 'no creation')
+    expect(await refusalOf(limit.within('a', create))).to.equal(null)
+    expect(state.live).to.equal(MAX)
+  })
+
+  it('has room again once a token is gone', async () => {
+    const { state, limit, create } = accounts(MAX)
+    expect(await refusalOf(limit.within('a', create))).to.equal('token_limit_reached')
+    state.live--
+    expect(await refusalOf(limit.within('a', create))).to.equal(null)
+  })
+})

@@ -1,0 +1,232 @@
+import { expect } from 'chai'
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import type { ReadModel } from '../../../src/application/ports.ts'
+import { createTokenIndex, type TokenRecord } from '../../../src/application/tokenIndex.ts'
+import { hashToken, type Pepper } from '../../../src/domain/credential.ts'
+import { gate } from '../../support/eventually.ts'
+
+const OLD: Pepper = { id: 'k1', key: Buffer.alloc(32, 1) }
+const NEW: Pepper = { id: 'k2', key: Buffer.alloc(32, 2) }
+const AT = '2026-03-01T10:00:00.000Z'
+
+const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> = {}): TokenDocument => ({
+  id: `id of ${token}`,
+  accountId: 'acct_1',
+  name: token,
+  nameFolded: token,
+  hash: hashToken(pepper, token),
+  hashKeyId: pepper.id,
+  hint: 'tkl_…abcd',
+  scopes: ['a'],
+  createdAt: AT,
+  updatedAt: AT,
+  expiresAt: null,
+  revokedAt: null,
+  revision: 0,
+  ...fields,
+})
+
+/** An index over documents, and how often it looked. A look-up reads at once and answers when `held` lets it. */
+function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = {}) {
+  const seen = { lookUps: 0, held: Promise.resolve() }
+  const finds: Pick<ReadModel, 'find'> = {
+    async find(_, { where }) {
+      seen.lookUps++
+      const [condition] = where
+      const hashes = condition && 'op' in condition && condition.op === 'in' ? condition.value : []
+      const found = documents.filter(({ hash }) => hashes.includes(hash)).map((document) => ({ ...document }))
+      await seen.held
+      return found
+    },
+  }
+  const index = createTokenIndex(finds as ReadModel, peppers, cap)
+  const look = async (token: string): Promise<TokenRecord> => {
+    const record = await index.find(token)
+    if (!record) throw new Error(`${token} is unknown`)
+    return record
+  }
+  /** Is it answered without a look-up? */
+  const holds = (token: string): boolean => {
+    const found = index.find(token)
+    return found !== null && !(found instanceof Promise)
+  }
+  return { index, seen, look, holds }
+}
+
+const idsOf = (...tokens: string[]): Set<string> => new Set(tokens.map((token) => `id of ${token}`))
+
+function change(documents: TokenDocument[], fields: Partial<TokenDocument>): void {
+  const [document] = documents
+  if (document) documents[0] = { ...document, ...fields }
+}
+
+describe('the token index', () => {
+  it('gives what authentication needs, ready to use', async () => {
+    const { look } = indexOver([
+      documentOf('plain'),
+      documentOf('other', NEW, { expiresAt: AT, revokedAt: AT, stopped: 'altered', revision: 7, scopes: [] }),
+    ])
+    expect(await look('plain')).to.deep.equal({
+      principal: { kind: 'token', accountId: 'acct_1', tokenId: 'id of plain', scopes: ['a'] },
+      tokenId: 'id of plain',
+      expiresAt: Number.POSITIVE_INFINITY,
+      revoked: false,
+      stopped: null,
+      revision: 0,
+      stale: false,
+    })
+    expect(await look('other')).to.deep.include({
+      expiresAt: Date.parse(AT),
+      revoked: true,
+      stopped: 'altered',
+      revision: 7,
+    })
+  })
+
+  it('gives a principal that no request can change for the next one', async () => {
+    const { principal } = await indexOver([documentOf('t')]).look('t')
+    expect(principal).to.be.frozen
+    expect(principal.scopes).to.be.frozen
+  })
+
+  it('looks a token up once, and answers at once from then on', async () => {
+    const { index, seen, look } = indexOver([documentOf('t')])
+    const record = await look('t')
+    expect(index.find('t')).to.equal(record)
+    expect(seen.lookUps).to.equal(1)
+  })
+
+  it('never keeps an unknown token, so that it is known as soon as it exists', async () => {
+    const documents: TokenDocument[] = []
+    const { index, seen, look } = indexOver(documents)
+    expect(await index.find('t')).to.equal(null)
+    expect(await index.find('t')).to.equal(null)
+    expect({ lookUps: seen.lookUps, size: index.size() }).to.deep.equal({ lookUps: 2, size: 0 })
+    documents.push(documentOf('t'))
+    expect(await look('t')).to.have.property('tokenId', 'id of t')
+  })
+
+  it('finds tokens of every pepper, the old and the new, with one look-up each', async () => {
+    const documents = [documentOf('old', OLD), documentOf('new', NEW)]
+    const { seen, look } = indexOver(documents, { peppers: [NEW, OLD] })
+    expect((await look('old')).tokenId).to.equal('id of old')
+    expect((await look('new')).tokenId).to.equal('id of new')
+    expect(seen.lookUps).to.equal(2)
+  })
+
+  it('finds no token of a pepper that was taken away', async () => {
+    const { index } = indexOver([documentOf('old', OLD)], { peppers: [NEW] })
+    expect(await index.find('old')).to.equal(null)
+  })
+
+  describe('told of a change', () => {
+    it('looks the token up again', async () => {
+      const documents = [documentOf('t')]
+      const { index, look } = indexOver(documents)
+      await look('t')
+      change(documents, { revokedAt: AT, revision: 1 })
+      index.evict(idsOf('t'))
+      expect(await look('t')).to.include({ revoked: true, revision: 1, stale: false })
+    })
+
+    it('marks the record that somebody may still hold', async () => {
+      const { index, look } = indexOver([documentOf('t')])
+      const record = await look('t')
+      index.evict(idsOf('t'))
+      expect(record.stale).to.equal(true)
+    })
+
+    it('keeps the others', async () => {
+      const { index, look, holds } = indexOver([documentOf('a'), documentOf('b')])
+      await look('a')
+      const b = await look('b')
+      index.evict(idsOf('a', 'nobody'))
+      expect({ a: holds('a'), b: holds('b'), stale: b.stale }).to.deep.equal({
+        a: false,
+        b: true,
+        stale: false,
+      })
+    })
+
+    it('starts a look-up under way again: what it read may be from before', async () => {
+      const documents = [documentOf('t')]
+      const { index, seen, look } = indexOver(documents)
+      const { opened, open } = gate()
+      seen.held = opened
+      const underWay = look('t')
+      change(documents, { revokedAt: AT, revision: 1 })
+      index.evict(idsOf('t'))
+      open()
+      const record = await underWay
+      expect(record).to.include({ revoked: true, revision: 1, stale: false })
+      expect(seen.lookUps).to.equal(2)
+      expect(index.find('t')).to.equal(record)
+    })
+
+    it('starts a look-up under way again that had found nothing', async () => {
+      const documents: TokenDocument[] = []
+      const { index, seen, look } = indexOver(documents)
+      const { opened, open } = gate()
+      seen.held = opened
+      const underWay = look('t')
+      documents.push(documentOf('t'))
+      index.evict(idsOf('t'))
+      open()
+      expect((await underWay).tokenId).to.equal('id of t')
+    })
+
+    it('marks every record of the token, also of two look-ups at once', async () => {
+      const { index, look } = indexOver([documentOf('t')])
+      const records = await Promise.all([look('t'), look('t'), look('t')])
+      index.evict(idsOf('t'))
+      expect(records.map(({ stale }) => stale)).to.deep.equal([true, true, true])
+    })
+
+    it('marks a record that had to go at the cap', async () => {
+      const { index, look } = indexOver([documentOf('a'), documentOf('b')], { cap: 1 })
+      const record = await look('a')
+      await look('b')
+      index.evict(idsOf('a'))
+      expect(record.stale).to.equal(true)
+    })
+  })
+
+  describe('at its cap', () => {
+    const documents = ['a', 'b', 'c', 'd'].map((token) => documentOf(token))
+
+    it('lets the record go that came first, however often it was used', async () => {
+      const { index, look, holds } = indexOver(documents, { cap: 2 })
+      await look('a')
+      await look('b')
+      await look('a')
+      await look('c')
+      expect(index.size()).to.equal(2)
+      expect(['b', 'c'].map(holds)).to.deep.equal([true, true])
+      expect(holds('a')).to.equal(false)
+    })
+
+    it('never holds more', async () => {
+      const { index, look } = indexOver(documents, { cap: 2 })
+      for (const token of ['a', 'b', 'c', 'd', 'a', 'b']) {
+        await look(token)
+        expect(index.size()).to.be.at.most(2)
+      }
+    })
+
+    it('finds what it let go, and takes a change of it', async () => {
+      const { index, look, holds } = indexOver(documents, { cap: 1 })
+      await look('a')
+      await look('b')
+      expect((await look('a')).tokenId).to.equal('id of a')
+      index.evict(idsOf('b'))
+      expect(holds('a')).to.equal(true)
+    })
+
+    it('lets nobody go for a token that it holds already', async () => {
+      const { look, holds } = indexOver(documents, { cap: 2 })
+      await look('a')
+      await Promise.all([look('b'), look('b')])
+      expect(['a', 'b'].map(holds)).to.deep.equal([true, true])
+    })
+  })
+})

@@ -1,0 +1,220 @@
+import { createHmac } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import {
+  formatToken,
+  hashToken,
+  hintOf,
+  holdsCredential,
+  isToken,
+  maskCredentials,
+  parsePeppers,
+  PREFIX_PATTERN,
+} from '../../../src/domain/credential.ts'
+import { projectRoot } from '../../support/package.ts'
+
+interface Vectors {
+  alphabet: string
+  valid: { prefix: string; bytes_hex: string; token: string }[]
+  invalid: { why: string; token: string }[]
+}
+
+const vectors = JSON.parse(
+  readFileSync(join(projectRoot, 'test/golden/token-vectors.json'), 'utf8'),
+) as Vectors
+
+const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
+const BODY = TOKEN.slice(4)
+const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'
+
+const key = (fill: number, bytes = 32): string => Buffer.alloc(bytes, fill).toString('base64')
+
+describe('a token', () => {
+  for (const { prefix, bytes_hex: hex, token } of vectors.valid) {
+    it(`of ${prefix} and the bytes ${hex.slice(0, 16)}… is ${token.slice(0, 16)}…, and is known as one`, () => {
+      expect(formatToken(prefix, Buffer.from(hex, 'hex'))).to.equal(token)
+      expect(isToken(prefix, token)).to.equal(true)
+    })
+  }
+
+  for (const { why, token } of vectors.invalid) {
+    it(`is refused: ${why}`, () => {
+      expect(isToken('tkl', token)).to.equal(false)
+    })
+  }
+
+  it('of another prefix is refused, also of a prefix that begins or ends alike', () => {
+    for (const prefix of ['a1', 'tk', 'tkll', 'kl', 'xtkl']) expect(isToken(prefix, TOKEN)).to.equal(false)
+  })
+
+  it('is refused after any change of one character', () => {
+    for (let i = 0; i < TOKEN.length; i++) {
+      for (const other of ['0', 'A', 'z', '_', ' ']) {
+        if (TOKEN[i] === other) continue
+        const changed = TOKEN.slice(0, i) + other + TOKEN.slice(i + 1)
+        expect(isToken('tkl', changed), changed).to.equal(false)
+      }
+    }
+  })
+
+  it('is made of 32 bytes, no fewer and no more', () => {
+    for (const length of [0, 31, 33, 64]) {
+      expect(() => formatToken('tkl', new Uint8Array(length))).to.throw(RangeError)
+    }
+  })
+
+  it('is made from the bytes of a view, not from those around it', () => {
+    const { bytes_hex: hex = '', token } = vectors.valid[5] ?? {}
+    const around = Buffer.concat([Buffer.alloc(3, 255), Buffer.from(hex, 'hex'), Buffer.alloc(3, 255)])
+    expect(formatToken('tkl', new Uint8Array(around).subarray(3, 35))).to.equal(token)
+  })
+
+  it('has a prefix of 2 to 16 lower-case letters and digits that starts with a letter', () => {
+    for (const prefix of ['tk', 'a1', 'acmeprod', 'a'.repeat(16)]) expect(prefix).to.match(PREFIX_PATTERN)
+    for (const prefix of ['', 't', '1a', 'Tkl', 'tk_', 'tk-l', 'é1', 'tkl\n', 'a'.repeat(17)]) {
+      expect(prefix).not.to.match(PREFIX_PATTERN)
+    }
+  })
+})
+
+describe('the hint of a token', () => {
+  it('is its prefix and the last four characters of its body', () => {
+    expect(hintOf('tkl', TOKEN)).to.equal('tkl_…BAEA')
+    expect(hintOf('acmeprod', vectors.valid[4]?.token ?? '')).to.equal('acmeprod_…n1II')
+  })
+
+  it('says nothing else of any token', () => {
+    for (const { prefix, token } of vectors.valid) {
+      expect(hintOf(prefix, token)).to.equal(`${prefix}_…${token.slice(-10, -6)}`)
+    }
+  })
+})
+
+describe('peppers', () => {
+  it('are read in their order, so that the first signs', () => {
+    expect(parsePeppers(`k2:${key(2)},k1:${key(1)}`)).to.deep.equal([
+      { id: 'k2', key: Buffer.alloc(32, 2) },
+      { id: 'k1', key: Buffer.alloc(32, 1) },
+    ])
+  })
+
+  it('may stand with spaces around them, without padding and in base64url', () => {
+    const read = parsePeppers(
+      ` a_-1:${key(251).replaceAll('=', '')} , b:${Buffer.alloc(48, 255).toString('base64url')} `,
+    )
+    expect(read).to.deep.equal([
+      { id: 'a_-1', key: Buffer.alloc(32, 251) },
+      { id: 'b', key: Buffer.alloc(48, 255) },
+    ])
+  })
+
+  const refused: [what: string, text: string, message: RegExp][] = [
+    ['nothing', '', /<id>:<base64>/],
+    ['no id', key(1), /<id>:<base64>/],
+    ['an empty id', `:${key(1)}`, /<id>:<base64>/],
+    ['an id of more than 32 characters', `${'k'.repeat(33)}:${key(1)}`, /<id>:<base64>/],
+    ['an id with a dot', `k.1:${key(1)}`, /<id>:<base64>/],
+    ['no key', 'k1:', /<id>:<base64>/],
+    ['a key that is not base64', `k1:${key(1)}!`, /<id>:<base64>/],
+    ['padding inside', `k1:AAAA=${key(1)}`, /<id>:<base64>/],
+    ['a comma at the end', `k1:${key(1)},`, /<id>:<base64>/],
+    ['a key of 31 bytes', `k1:${key(1, 31)}`, /at least 32 bytes/],
+    ['a short key behind a good one', `k2:${key(2)},k1:${key(1, 16)}`, /at least 32 bytes/],
+    ['the same id twice', `k1:${key(2)},k1:${key(1)}`, /twice/],
+  ]
+  for (const [what, text, message] of refused) {
+    it(`are refused with ${what}, and none of the text is said`, () => {
+      let said = ''
+      try {
+        parsePeppers(text)
+      } catch (error) {
+        said = (error as Error).message
+      }
+      expect(said).to.match(message)
+      for (const part of text.split(/[:,]/).filter((some) => some.length > 3))
+        expect(said).not.to.include(part)
+    })
+  }
+
+  it('make the hash that is kept: HMAC-SHA-256 in lower-case hex, another one for each pepper', () => {
+    const [one, two] = parsePeppers(`k1:${key(1)},k2:${key(2)}`)
+    if (!one || !two) throw new Error('two peppers')
+    const expected = createHmac('sha256', Buffer.alloc(32, 1)).update(TOKEN).digest('hex')
+    expect(hashToken(one, TOKEN))
+      .to.equal(expected)
+      .and.to.match(/^[0-9a-f]{64}$/)
+    expect(hashToken(two, TOKEN)).not.to.equal(expected)
+  })
+})
+
+describe('masking', () => {
+  it('replaces every token of the vectors', () => {
+    for (const { token } of vectors.valid)
+      expect(maskCredentials(`a ${token} b`)).to.equal('a [credential] b')
+  })
+
+  const masked: [what: string, text: string, left: string][] = [
+    ['a token alone', TOKEN, '[credential]'],
+    ['a token in a path', `/v1/${TOKEN}/x`, '/v1/[credential]/x'],
+    ['a token in a query', `?token=${TOKEN}&a=1`, '?token=[credential]&a=1'],
+    ['a token in quotes', `"${TOKEN}"`, '"[credential]"'],
+    ['two tokens', `${TOKEN},${TOKEN}`, '[credential],[credential]'],
+    ['a token with a wrong check', `${TOKEN.slice(0, -1)}A`, '[credential]'],
+    ['a JWT', `Bearer ${JWT}`, 'Bearer [credential]'],
+    ['an unsigned JWT', JWT.slice(0, JWT.lastIndexOf('.') + 1), '[credential]'],
+    ['a token and a JWT', `${TOKEN} ${JWT}`, '[credential] [credential]'],
+  ]
+  for (const [what, text, left] of masked) {
+    it(`replaces ${what}`, () => {
+      expect(maskCredentials(text)).to.equal(left)
+      expect(holdsCredential(text)).to.equal(true)
+    })
+  }
+
+  const attached: [what: string, before: string][] = [
+    ['an underscore', 'my_'],
+    ['a digit', '7'],
+    ['a capital letter', 'KEY'],
+    ['a small letter', 'key'],
+    ['a percent-encoded space', 'a%20'],
+    ['a percent-encoded equals sign', 'token%3D'],
+    ['a long word', 'abcdefghijklmnopqrstuvwxyz'],
+  ]
+  for (const [what, before] of attached) {
+    it(`leaves nothing of a token behind ${what}`, () => {
+      expect(maskCredentials(before + TOKEN)).not.to.include(BODY)
+      expect(holdsCredential(before + TOKEN)).to.equal(true)
+    })
+
+    it(`leaves nothing of a JWT behind ${what}`, () => {
+      expect(maskCredentials(before + JWT)).not.to.include(JWT)
+      expect(holdsCredential(before + JWT)).to.equal(true)
+    })
+  }
+
+  it('leaves nothing of a token before more text', () => {
+    for (const after of ['0', 'abc', '_x', '%20', '.']) {
+      expect(maskCredentials(TOKEN + after)).not.to.include(BODY)
+    }
+  })
+
+  it('leaves other text as it is', () => {
+    for (const text of [
+      '',
+      'curl/8.5.0',
+      'tkl_…BAEA',
+      'tkl_short',
+      'eyJ is how a JWT begins',
+      'a.b.c',
+      '日本',
+    ]) {
+      expect(maskCredentials(text)).to.equal(text)
+      expect(holdsCredential(text)).to.equal(false)
+    }
+  })
+
+  it('gives the same answer each time it is asked', () => {
+    for (let i = 0; i < 3; i++) expect(holdsCredential(TOKEN)).to.equal(true)
+  })
+})

@@ -1,0 +1,155 @@
+import { expect } from 'chai'
+import { type Change, create, revoke, update } from '../../../src/domain/decide.ts'
+import type { EventData } from '../../../src/domain/events.ts'
+import { given, type LifecycleFact, TOKEN_ID } from '../../support/specification.ts'
+
+const LATER = '2027-01-01T00:00:00.000Z'
+
+const data: EventData<'TokenCreated'> = {
+  tokenId: TOKEN_ID,
+  accountId: 'acct_1',
+  name: 'first',
+  hash: 'a'.repeat(64),
+  hashKeyId: 'k1',
+  hint: 'tkl_…abcd',
+  scopes: ['a', 'b'],
+  expiresAt: null,
+}
+const created: LifecycleFact = { type: 'TokenCreated', data }
+const updated = (change: Change): LifecycleFact => ({ type: 'TokenUpdated', data: change })
+const revoked = (reason: string | null = null): LifecycleFact => ({ type: 'TokenRevoked', data: { reason } })
+
+const always = () => true
+const never = () => false
+const at = (wanted: number) => (revision: number) => revision === wanted
+
+describe('creating a token', () => {
+  it('gives TokenCreated with the data it was given', () => {
+    given()
+      .when((state) => create(state, data))
+      .thenGives(created)
+  })
+
+  it('that exists is refused', () => {
+    given(created)
+      .when((state) => create(state, data))
+      .thenRefuses('conflict')
+  })
+
+  it('that was revoked is refused: its id is never used again', () => {
+    given(created, revoked())
+      .when((state) => create(state, data))
+      .thenRefuses('conflict')
+  })
+})
+
+describe('updating a token', () => {
+  const changes: [what: string, change: Change][] = [
+    ['the name', { name: 'second' }],
+    ['the scopes', { scopes: ['c'] }],
+    ['the scopes to none', { scopes: [] }],
+    ['the order of the scopes', { scopes: ['b', 'a'] }],
+    ['the expiry', { expiresAt: LATER }],
+    ['everything', { name: 'second', scopes: ['c'], expiresAt: LATER }],
+  ]
+  for (const [what, change] of changes) {
+    it(`may change ${what}`, () => {
+      given(created)
+        .when((state) => update(state, change, always))
+        .thenGives(updated(change))
+    })
+  }
+
+  it('may take the expiry away', () => {
+    given(created, updated({ expiresAt: LATER }))
+      .when((state) => update(state, { expiresAt: null }, always))
+      .thenGives(updated({ expiresAt: null }))
+  })
+
+  it('records only the members that differ', () => {
+    given(created)
+      .when((state) => update(state, { name: 'first', scopes: ['a', 'b'], expiresAt: LATER }, always))
+      .thenGives(updated({ expiresAt: LATER }))
+  })
+
+  it('compares with the token as it is now, not as it was created', () => {
+    given(created, updated({ name: 'second' }))
+      .when((state) => update(state, { name: 'first' }, always))
+      .thenGives(updated({ name: 'first' }))
+  })
+
+  it('to what it is already gives no event', () => {
+    given(created)
+      .when((state) => update(state, { name: 'first', scopes: ['a', 'b'], expiresAt: null }, always))
+      .thenGives(null)
+  })
+
+  it('with no member gives no event', () => {
+    given(created)
+      .when((state) => update(state, {}, always))
+      .thenGives(null)
+  })
+
+  it('is judged by the revision of its newest event', () => {
+    const change = { name: 'third' }
+    const twice = given(created, updated({ name: 'second' }))
+    twice.when((state) => update(state, change, at(1))).thenGives(updated(change))
+    twice.when((state) => update(state, change, at(0))).thenRefuses('precondition_failed')
+  })
+
+  it('of another revision is refused, even if it changed nothing', () => {
+    given(created)
+      .when((state) => update(state, { name: 'first' }, never))
+      .thenRefuses('precondition_failed')
+  })
+
+  it('that nobody created is refused, whatever If-Match says', () => {
+    given()
+      .when((state) => update(state, { name: 'second' }, never))
+      .thenRefuses('not_found')
+  })
+
+  it('that was revoked is refused, whatever If-Match says and even if it changed nothing', () => {
+    const gone = given(created, revoked())
+    gone.when((state) => update(state, { name: 'first' }, always)).thenRefuses('token_revoked')
+    gone.when((state) => update(state, { name: 'second' }, never)).thenRefuses('token_revoked')
+  })
+})
+
+describe('revoking a token', () => {
+  it('gives TokenRevoked with its reason, or without', () => {
+    const live = given(created)
+    live.when((state) => revoke(state, 'leaked', always)).thenGives(revoked('leaked'))
+    live.when((state) => revoke(state, null, always)).thenGives(revoked(null))
+  })
+
+  it('a second time gives no event, whatever If-Match says', () => {
+    const gone = given(created, revoked('leaked'))
+    gone.when((state) => revoke(state, 'again', always)).thenGives(null)
+    gone.when((state) => revoke(state, 'again', never)).thenGives(null)
+  })
+
+  it('of another revision is refused', () => {
+    const twice = given(created, updated({ name: 'second' }))
+    twice.when((state) => revoke(state, null, at(0))).thenRefuses('precondition_failed')
+    twice.when((state) => revoke(state, null, at(1))).thenGives(revoked())
+  })
+
+  it('that nobody created is refused, whatever If-Match says', () => {
+    given()
+      .when((state) => revoke(state, null, never))
+      .thenRefuses('not_found')
+  })
+})
+
+describe('a decision', () => {
+  it('changes nothing by itself: neither the state nor what it was asked', () => {
+    const { state } = given(created)
+    const before = structuredClone(state)
+    const change = { name: 'second', scopes: ['c'] }
+    update(state, change, always)
+    revoke(state, 'leaked', always)
+    expect(state).to.deep.equal(before)
+    expect(change).to.deep.equal({ name: 'second', scopes: ['c'] })
+  })
+})

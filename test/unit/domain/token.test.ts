@@ -1,0 +1,94 @@
+import { expect } from 'chai'
+import { evolve, initialState, statusAt } from '../../../src/domain/token.ts'
+import { given, type LifecycleFact, recorded, TOKEN_ID, timeOf } from '../../support/specification.ts'
+
+const NOW = '2026-03-01T10:00:00.000Z'
+const BEFORE = '2026-03-01T09:59:59.999Z'
+const AFTER = '2026-03-01T10:00:00.001Z'
+
+const created: LifecycleFact = {
+  type: 'TokenCreated',
+  data: {
+    tokenId: TOKEN_ID,
+    accountId: 'acct_1',
+    name: 'first',
+    hash: 'a'.repeat(64),
+    hashKeyId: 'k1',
+    hint: 'tkl_…abcd',
+    scopes: ['a'],
+    expiresAt: null,
+  },
+}
+const renamed: LifecycleFact = { type: 'TokenUpdated', data: { name: 'second' } }
+const revoked: LifecycleFact = { type: 'TokenRevoked', data: { reason: 'leaked' } }
+
+describe('the status of a token', () => {
+  const rules: [rule: string, revokedAt: string | null, expiresAt: string | null, status: string][] = [
+    ['is active without an expiry', null, null, 'active'],
+    ['is active until its expiry', null, AFTER, 'active'],
+    ['is expired from its expiry on', null, NOW, 'expired'],
+    ['is expired after its expiry', null, BEFORE, 'expired'],
+    ['is revoked once it was revoked', BEFORE, null, 'revoked'],
+    ['is revoked rather than expired', BEFORE, BEFORE, 'revoked'],
+    ['is revoked at once, whatever the clock of the one who asks', AFTER, AFTER, 'revoked'],
+  ]
+  for (const [rule, revokedAt, expiresAt, status] of rules) {
+    it(rule, () => {
+      expect(statusAt({ revokedAt, expiresAt }, NOW)).to.equal(status)
+    })
+  }
+})
+
+describe('the state of a token', () => {
+  it('is none before its first event', () => {
+    expect(given().state).to.deep.equal({ status: 'none' })
+  })
+
+  it('starts with what it was created with', () => {
+    expect(given(created).state).to.deep.equal({
+      status: 'active',
+      ...created.data,
+      createdAt: timeOf(0),
+      updatedAt: timeOf(0),
+      revokedAt: null,
+      revision: 0,
+      bodyHash: null,
+    })
+  })
+
+  it('remembers the hash of the body that created it', () => {
+    const event = recorded(created, 0)
+    const withHash = { ...event, metadata: { ...event.metadata, bodyHash: 'b' } }
+    expect(evolve(initialState, withHash)).to.have.property('bodyHash', 'b')
+  })
+
+  it('takes over what an update names, and nothing else', () => {
+    const before = given(created).state
+    expect(given(created, renamed).state).to.deep.equal({
+      ...before,
+      name: 'second',
+      updatedAt: timeOf(1),
+      revision: 1,
+    })
+  })
+
+  it('keeps everything else when it is revoked', () => {
+    const before = given(created, renamed).state
+    expect(given(created, renamed, revoked).state).to.deep.equal({
+      ...before,
+      status: 'revoked',
+      updatedAt: timeOf(2),
+      revokedAt: timeOf(2),
+      revision: 2,
+    })
+  })
+
+  it('stays revoked since the first time, whatever comes after', () => {
+    const { state } = given(created, revoked, renamed, revoked)
+    expect(state).to.include({ status: 'revoked', revokedAt: timeOf(1), updatedAt: timeOf(3), revision: 3 })
+  })
+
+  it('is none as long as nothing created it', () => {
+    expect(given(renamed, revoked).state).to.deep.equal({ status: 'none' })
+  })
+})

@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { expect } from 'chai'
+import { genesis, isLinked, storedChain } from '../../../src/domain/chain.ts'
+import {
+  type EventType,
+  eventSchemas,
+  metadataSchema,
+  type StoredEvent,
+  tokenStream,
+  usageStream,
+} from '../../../src/domain/events.ts'
+import { upcast, versions } from '../../../src/domain/upcast.ts'
+import { projectRoot } from '../../support/package.ts'
+
+const FOLDER = join(projectRoot, 'test/golden/events')
+const TOKEN = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e03')
+const USAGE = usageStream('0195506b-0000-7f10-8a2b-3c4d5e6f7081', '2026-03-01T10:12:39.400Z')
+
+interface Golden {
+  stream: string
+  /** The golden file of the event before it in its stream; null for the first one. */
+  after: string | null
+  /** Of the file's bytes. What is stored somewhere stays as it is: add a file, never edit one. */
+  sha256: string
+}
+
+const goldens: Record<string, Golden> = {
+  'TokenCreated.v1.json': {
+    stream: TOKEN,
+    after: null,
+    sha256: 'ba198293437791a25283664e5b12fb0195bdb831677deb3ba73f98324e240804',
+  },
+  'TokenUpdated.v1.json': {
+    stream: TOKEN,
+    after: 'TokenCreated.v1.json',
+    sha256: 'a71a9633b200a395572d9e8c68403727dd1c4f47e4f57ad7f8879a8119303b3d',
+  },
+  'TokenRevoked.v1.json': {
+    stream: TOKEN,
+    after: 'TokenUpdated.v1.json',
+    sha256: '5f3e9cf55c6db590cf3cb78af523a808f5309da8c4ee32361f6c4e78bfc58b4c',
+  },
+  'TokenUsed.v1.json': {
+    stream: USAGE,
+    after: null,
+    sha256: '5c8f58a0abd2e47f08dee9ba699196ed0f25c477d91f2cb57e774f752aa10766',
+  },
+  'UsageLost.v1.json': {
+    stream: USAGE,
+    after: 'TokenUsed.v1.json',
+    sha256: 'c6aea64ce58b452d024b67144cc7f87640579a535c68750ccf3d3a1f7246b81c',
+  },
+}
+
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+const ajv = new Ajv2020({ allErrors: true, allowUnionTypes: true, formats: { 'date-time': TIME } })
+const types = Object.keys(eventSchemas) as EventType[]
+const validData = Object.fromEntries(types.map((type) => [type, ajv.compile(eventSchemas[type])]))
+const validMetadata = ajv.compile(metadataSchema)
+
+function goldenEvent(file: string): StoredEvent {
+  const stored = JSON.parse(readFileSync(join(FOLDER, file), 'utf8')) as StoredEvent
+  return { ...stored, stream: goldens[file]?.stream ?? '', revision: 0, position: '1' }
+}
+
+describe('golden events', () => {
+  it('are there for each version of each type up to the current one, and no other', () => {
+    const wanted = types.flatMap((type) =>
+      Array.from({ length: versions[type].current }, (_, i) => `${type}.v${i + 1}.json`),
+    )
+    expect(readdirSync(FOLDER)).to.have.members(wanted)
+    expect(Object.keys(goldens)).to.have.members(wanted)
+  })
+
+  for (const [file, { stream, after, sha256 }] of Object.entries(goldens)) {
+    const [type = '', version = ''] = file.split('.')
+
+    it(`are never edited: ${file}`, () => {
+      const bytes = readFileSync(join(FOLDER, file))
+      expect(createHash('sha256').update(bytes).digest('hex')).to.equal(sha256)
+    })
+
+    it(`hold what their name says and nothing but a stored event: ${file}`, () => {
+      const stored = JSON.parse(readFileSync(join(FOLDER, file), 'utf8')) as StoredEvent
+      expect(stored).to.have.all.keys('id', 'type', 'data', 'metadata')
+      expect(stored.type).to.equal(type)
+      expect(stored.metadata).to.have.property('schemaVersion', Number(version.slice(1)))
+    })
+
+    it(`follow from what was before them: ${file}`, () => {
+      const previous = after === null ? genesis(stream) : storedChain(goldenEvent(after))
+      expect(isLinked(previous, goldenEvent(file))).to.equal(true)
+    })
+
+    it(`are read as events of today: ${file}`, () => {
+      const stored = goldenEvent(file)
+      const read = upcast(stored)
+      if (read.kind !== 'event') throw new Error(read.kind)
+      const { event } = read
+      const { id, position } = stored
+      expect(event).to.include({ id, type, stream, revision: 0, position })
+      expect(event.metadata.schemaVersion).to.equal(versions[event.type].current)
+      const validate = validData[type]
+      expect(validate?.(event.data), ajv.errorsText(validate?.errors)).to.equal(true)
+      expect(validMetadata(event.metadata), ajv.errorsText(validMetadata.errors)).to.equal(true)
+    })
+  }
+})
+
+describe('an event of an older version', () => {
+  const table = {
+    Made: {
+      current: 3,
+      steps: {
+        1: ({ name, ...data }: Record<string, unknown>) => ({ ...data, title: name }),
+        2: (data: Record<string, unknown>) => ({ ...data, tags: [data.title] }),
+      },
+    },
+    Gapped: { current: 3, steps: { 1: (data: Record<string, unknown>) => data } },
+  }
+  const stored = (
+    schemaVersion: unknown,
+    data: object = { name: 'a', n: 1 },
+    type = 'Made',
+  ): StoredEvent => ({
+    id: 'e',
+    type,
+    data,
+    metadata: { at: '2026-03-01T10:00:00.000Z', chain: 'c', schemaVersion },
+    stream: 's',
+    revision: 4,
+    position: '9',
+  })
+  const today = (data: object) => ({ kind: 'event', event: stored(3, data) })
+
+  it('goes through every step to the current one', () => {
+    expect(upcast(stored(1), table)).to.deep.equal(today({ n: 1, title: 'a', tags: ['a'] }))
+  })
+
+  it('goes through the steps from its own version on', () => {
+    expect(upcast(stored(2, { title: 'b' }), table)).to.deep.equal(today({ title: 'b', tags: ['b'] }))
+  })
+
+  it('of the current version stays as it is', () => {
+    expect(upcast(stored(3, { name: 'kept' }), table)).to.deep.equal(today({ name: 'kept' }))
+  })
+
+  it('is not altered where it is stored', () => {
+    const event = stored(1)
+    upcast(event, table)
+    expect(event).to.deep.equal(stored(1))
+  })
+
+  it('without a step on its way is of an unknown version', () => {
+    expect(upcast(stored(1, {}, 'Gapped'), table)).to.deep.equal({ kind: 'unknown-version', version: 1 })
+  })
+
+  for (const version of [4, 0, -1, 1.5, undefined, null, '1', '3', true, [1], {}]) {
+    it(`that does not exist is of an unknown version: ${JSON.stringify(version) ?? 'none'}`, () => {
+      expect(upcast(stored(version), table)).to.deep.equal({ kind: 'unknown-version', version })
+    })
+  }
+
+  it('is of an unknown version where its metadata cannot be read', () => {
+    for (const metadata of [null, undefined, 'text', 1, []]) {
+      expect(upcast({ ...stored(1), metadata }, table)).to.deep.equal({
+        kind: 'unknown-version',
+        version: undefined,
+      })
+    }
+  })
+
+  for (const type of types) {
+    it(`is of an unknown version where a newer ${type} was written`, () => {
+      const version = versions[type].current + 1
+      expect(upcast(stored(version, {}, type))).to.deep.equal({ kind: 'unknown-version', version })
+    })
+  }
+})
+
+describe('an event of an unknown type', () => {
+  for (const type of ['TokenRotated', 'tokencreated', '', 'constructor', '__proto__', 'toString']) {
+    it(`is said to be one, whatever its version: ${type}`, () => {
+      for (const schemaVersion of [1, 99, undefined]) {
+        const event = { id: 'e', type, data: {}, metadata: { schemaVersion } }
+        expect(upcast({ ...event, stream: 's', revision: 0, position: '1' })).to.deep.equal({
+          kind: 'unknown-type',
+        })
+      }
+    })
+  }
+})
