@@ -1,10 +1,10 @@
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createLog } from './adapters/telemetry/log.ts'
 import { developmentJwt } from './developmentJwt.ts'
 import { DEV_SECRETS_FILE, keysOf } from './devSecrets.ts'
 import { createApp } from './http/app.ts'
-import { answerUnreadable, stopServing } from './http/server.ts'
+import { createHttpServer, stopServing } from './http/server.ts'
 import { createTokenLedger } from './ledger.ts'
 import { jwtOptionsOf, readSettings, type Settings } from './settings.ts'
 
@@ -22,9 +22,7 @@ async function main(): Promise<void> {
     observe: ledger.observe(request),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })
-  const handle = app.callback()
-  const server = createServer((incoming, response) => void handle(incoming, response))
-  answerUnreadable(server)
+  const server = createHttpServer(app)
   await listen(server, settings)
   const url = urlOf(server)
   log.info({ url, eventStore: settings.eventStoreUrl, readModel: settings.readModelUrl }, 'listening')

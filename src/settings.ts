@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { createJwtVerifier, type JwtKeys, type JwtOptions } from './adapters/jwt/verifier.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from './domain/credential.ts'
 
@@ -108,7 +109,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     production,
   }
-  if (settings.eventStoreUrl === settings.readModelUrl) {
+  if (fileOf(settings.eventStoreUrl) === fileOf(settings.readModelUrl)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
   }
   if (production) {
@@ -208,6 +209,8 @@ function tokenHeader(text: string): string {
     throw new Error('must be a header name of its own')
   return text
 }
+
+const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
 
 function storeUrl(text: string): string {
   if (!/^sqlite:.+/.test(text)) throw new Error('must be sqlite:<path>')

@@ -18,49 +18,56 @@ export const liveConditions = (accountId: string, now: string): Condition[] => [
   },
 ]
 
+interface Account {
+  /** Calls of `within` that have not ended. */
+  callers: number
+  /** Creations let through so far. */
+  admitted: number
+  /** Those of them that have not ended. */
+  underWay: Set<Promise<void>>
+}
+
 /**
  * Exact within a process without making creations wait for each other, until an account is near its limit. Creations
  * of one account in several processes at the same moment can pass the limit by their number.
  */
 export function createAccountLimit(readModel: ReadModel, clock: Clock, max: number): AccountLimit {
-  const underWay = new Map<string, Set<Promise<unknown>>>()
+  const accounts = new Map<string, Account>()
 
-  async function run<T>(accountId: string, create: () => Promise<T>): Promise<T> {
-    for (;;) {
-      const others = underWay.get(accountId) ?? new Set()
-      const { promise, resolve } = deferred()
-      underWay.set(accountId, others.add(promise))
-      const leave = () => {
-        others.delete(promise)
-        if (others.size === 0) underWay.delete(accountId)
-        resolve()
-      }
-      try {
-        // Taken before the count: one that ends meanwhile is counted twice rather than not at all.
-        const before = others.size - 1
+  async function within<T>(accountId: string, create: () => Promise<T>): Promise<T> {
+    const account = accounts.get(accountId) ?? { callers: 0, admitted: 0, underWay: new Set() }
+    accounts.set(accountId, account)
+    account.callers++
+    try {
+      for (;;) {
+        const { admitted, underWay } = account
+        const unfinished = underWay.size
         const live = await readModel.count('tokens', liveConditions(accountId, iso(clock())), max)
-        if (live + before < max) return await create()
-        if (before === 0) {
+        // Creations that the count may have missed: taken for missed, so that the limit holds.
+        const uncertain = unfinished + account.admitted - admitted
+        if (live + uncertain < max) return await admit(account, create)
+        if (uncertain === 0) {
           throw new Refusal(
             'token_limit_reached',
             `An account may have ${max} tokens that are neither revoked nor expired.`,
           )
         }
-      } finally {
-        leave()
+        if (underWay.size > 0) await Promise.race(underWay)
       }
-      // Near the limit: wait until one of those under way has ended, and count again.
-      if (others.size > 0) await Promise.race(others)
+    } finally {
+      account.callers--
+      if (account.callers === 0) accounts.delete(accountId)
     }
   }
 
-  return { within: run }
+  return { within }
 }
 
-function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = () => {}
-  const promise = new Promise<void>((done) => {
-    resolve = done
-  })
-  return { promise, resolve }
+function admit<T>(account: Account, create: () => Promise<T>): Promise<T> {
+  account.admitted++
+  const creation = create()
+  const end = () => void account.underWay.delete(ended)
+  const ended: Promise<void> = creation.then(end, end)
+  account.underWay.add(ended)
+  return creation
 }

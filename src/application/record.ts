@@ -1,5 +1,5 @@
 import { genesis, link, storedChain } from '../domain/chain.ts'
-import { maskCredentials } from '../domain/credential.ts'
+import { keptText } from '../domain/credential.ts'
 import type { Fact } from '../domain/decide.ts'
 import { type EventData, type NewEvent, usageStream } from '../domain/events.ts'
 import { versions } from '../domain/upcast.ts'
@@ -151,7 +151,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
 function masked(data: EventData<'TokenUsed'>): EventData<'TokenUsed'> {
   return {
     ...data,
-    lastUserAgent: data.lastUserAgent === null ? null : maskCredentials(data.lastUserAgent),
-    routes: data.routes.map((entry) => ({ ...entry, route: maskCredentials(entry.route) })),
+    lastUserAgent: data.lastUserAgent === null ? null : keptText(data.lastUserAgent),
+    routes: data.routes.map((entry) => ({ ...entry, route: keptText(entry.route) })),
   }
 }

@@ -48,22 +48,27 @@ export function createTokenIndex(readModel: ReadModel, peppers: readonly Pepper[
       // Something changed while this was on its way: it may be from before the change, so it decides nothing.
       if (before !== changes) continue
       if (!found) return null
-      const record = toRecord(found as unknown as TokenDocument)
-      keep(key, record)
-      return record
+      return records.get(key) ?? keep(key, toRecord(found as unknown as TokenDocument))
     }
   }
 
-  function keep(key: string, record: TokenRecord): void {
+  function keep(key: string, record: TokenRecord): TokenRecord {
     if (records.size >= cap) {
-      for (const [oldest, { tokenId }] of records) {
-        records.delete(oldest)
-        keys.delete(tokenId)
+      for (const [oldest, gone] of records) {
+        forget(oldest, gone)
         break
       }
     }
     records.set(key, record)
     keys.set(record.tokenId, key)
+    return record
+  }
+
+  /** Whoever holds a record that is no longer here would not hear of a change: it has to look again. */
+  function forget(key: string, record: TokenRecord): void {
+    record.stale = true
+    records.delete(key)
+    keys.delete(record.tokenId)
   }
 
   return {
@@ -77,10 +82,7 @@ export function createTokenIndex(readModel: ReadModel, peppers: readonly Pepper[
       for (const tokenId of tokenIds) {
         const key = keys.get(tokenId)
         const record = key === undefined ? undefined : records.get(key)
-        if (key === undefined || !record) continue
-        record.stale = true
-        records.delete(key)
-        keys.delete(tokenId)
+        if (key !== undefined && record) forget(key, record)
       }
     },
 

@@ -1,4 +1,5 @@
 import { OTHER_ROUTES } from '../../projections/tokenUsage.ts'
+import { LOOKED_AT } from '../domain/credential.ts'
 import type { EventData } from '../domain/events.ts'
 import { iso } from './ports.ts'
 import type { TokenRecord } from './tokenIndex.ts'
@@ -28,7 +29,6 @@ const ROUTES_PER_ENTRY = 50
 const [OTHER_METHOD = '', OTHER_ROUTE = ''] = OTHER_ROUTES.split(' ')
 /** Entries and routes: what an outage of the event store may hold in memory, some 50 MB. Uses past it are declared lost. */
 const MAX_SIZE = 200_000
-const MAX_TEXT = 256
 const HOUR_MS = 3_600_000
 
 interface Entry {
@@ -84,7 +84,7 @@ export function createUsageWindow(): UsageWindow {
       return
     }
     if (entry.routes.size < ROUTES_PER_ENTRY && size < MAX_SIZE) {
-      entry.routes.set(key, { method: use.method, route: use.route.slice(0, MAX_TEXT), count: 1 })
+      entry.routes.set(key, { method: use.method, route: use.route.slice(0, LOOKED_AT), count: 1 })
       size++
       return
     }
@@ -131,6 +131,6 @@ function toData(entry: Entry): EventData<'TokenUsed'> {
     routes: [...entry.routes.values()],
     tokenRevision: record.revision,
     lastIp: entry.lastIp,
-    lastUserAgent: entry.lastUserAgent?.slice(0, MAX_TEXT) ?? null,
+    lastUserAgent: entry.lastUserAgent,
   }
 }

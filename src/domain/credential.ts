@@ -82,11 +82,19 @@ export function parsePeppers(text: string): Pepper[] {
 export const hashToken = (pepper: Pepper, token: string): string =>
   createHmac('sha256', pepper.key).update(token).digest('hex')
 
-const TOKEN_SHAPE = new RegExp(`\\b[a-z][a-z0-9]{1,15}_[0-9A-Za-z]{${BODY + CHECK}}`, 'g')
-const JWT_SHAPE = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g
+/** Wherever they begin: what stands before them may be any word. */
+const TOKEN_SHAPE = new RegExp(`[a-z][a-z0-9]{1,15}_[0-9A-Za-z]{${BODY + CHECK},}`, 'g')
+const JWT_SHAPE = /eyJ[\w.-]{10,}/g
 
 /** Replaces whatever looks like an API token or a JWT, for text that callers choose and we keep. */
 export const maskCredentials = (text: string): string =>
   text.replace(TOKEN_SHAPE, '[credential]').replace(JWT_SHAPE, '[credential]')
+
+/** How much of a caller's text is looked at: the text that is kept, and the longest token that begins in it. */
+export const LOOKED_AT = 384
+const KEPT = 256
+
+/** A caller's text as it may be kept: short, and without a credential or a piece of one that the cut left. */
+export const keptText = (text: string): string => maskCredentials(text.slice(0, LOOKED_AT)).slice(0, KEPT)
 
 export const holdsCredential = (text: string): boolean => maskCredentials(text) !== text

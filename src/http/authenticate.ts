@@ -9,6 +9,7 @@ import type { credentialReader } from './credential.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { type RateLimit, tooMany } from './rateLimit.ts'
 import { atEnd, type Scope, scopeOf, userAgentOf } from './scope.ts'
+import { isReadable, unreadable } from './target.ts'
 
 export interface AuthenticateOptions {
   /** Lets a request without a credential through as anonymous. A bad credential is refused even then. */
@@ -46,6 +47,7 @@ export function createJudge(deps: Dependencies): Judge {
   return (ctx) => {
     const scope = scopeOf(ctx)
     if (scope.accepted) return scope.accepted
+    if (!isReadable(ctx)) throw unreadable()
     const credential = readCredential(ctx.req)
     if (!credential) return null
     const store = strict

@@ -4,6 +4,7 @@ import type { Accepted } from '../application/authenticate.ts'
 import type { Logger } from '../application/ports.ts'
 import { Problem, type ProblemCode, sendProblem } from './problem.ts'
 import { scopeOf } from './scope.ts'
+import { isReadable, unreadable } from './target.ts'
 
 /** One row of the route table: it serves the requests and it is what `/openapi.json` is made of. */
 export interface Route {
@@ -57,6 +58,7 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
   const dispatch = router.routes() as unknown as Middleware
 
   return (ctx, next) => {
+    if (!isReadable(ctx)) return Promise.resolve(sendProblem(ctx, unreadable(), log))
     const serve = direct.get(ctx.path)
     if (serve) return serve(ctx, next)
     return dispatch(ctx, () => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
 import type { Accepted } from '../application/authenticate.ts'
 import type { CommandContext } from '../application/manage.ts'
-import { holdsCredential } from '../domain/credential.ts'
+import { holdsCredential, keptText, LOOKED_AT } from '../domain/credential.ts'
 
 /** What this package keeps about one request, out of the host's way. */
 export interface Scope {
@@ -62,20 +62,20 @@ function ownId(ctx: Context, header: string): string | null {
   return typeof value === 'string' && SAFE_ID.test(value) && !holdsCredential(value) ? value : null
 }
 
-const MAX_AGENT = 256
-
+/** As the caller sent it, cut short: not to be kept before it is masked. */
 export const userAgentOf = (ctx: Context): string | null =>
-  ctx.req.headers['user-agent']?.slice(0, MAX_AGENT) || null
+  ctx.req.headers['user-agent']?.slice(0, LOOKED_AT) || null
 
 /** Who asks, for the metadata of the events that come of it. */
 export function commandContext(ctx: Context, accepted: Accepted): CommandContext {
   const { requestId, correlationId } = scopeOf(ctx)
   const { kind, accountId, tokenId } = accepted.principal
+  const userAgent = userAgentOf(ctx)
   return {
     actor: { kind, id: tokenId ?? accountId },
     requestId,
     correlationId,
     ip: ctx.ip || null,
-    userAgent: userAgentOf(ctx),
+    userAgent: userAgent === null ? null : keptText(userAgent),
   }
 }

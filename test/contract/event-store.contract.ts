@@ -18,13 +18,11 @@ export function eventStoreContract(name: string, makeHarness: () => Promise<Even
     let harness: EventStoreHarness
     let store: EventStore
     let prefix: string
-
     beforeEach(async () => {
       harness = await makeHarness()
       store = harness.store
       prefix = `contract${randomUUID().replaceAll('-', '')}`
     })
-
     afterEach(() => harness.dispose())
 
     const streamOf = (suffix = 'a'): string => `${prefix}-${suffix}`
@@ -219,7 +217,6 @@ export function eventStoreContract(name: string, makeHarness: () => Promise<Even
       beforeEach(() => {
         stop = new AbortController()
       })
-
       afterEach(() => stop.abort())
 
       const subscribe = (after: string | null, prefixes = [prefix]): AsyncIterator<Batch> =>

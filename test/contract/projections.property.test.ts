@@ -183,7 +183,7 @@ describe('projections on the read model, for any history', function () {
           await model.close()
         }
       }),
-      { numRuns: RUNS, interruptAfterTimeLimit: 60_000 },
+      { numRuns: RUNS, interruptAfterTimeLimit: 20_000 },
     )
 
   it('gives what a plain fold gives', () =>

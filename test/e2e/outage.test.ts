@@ -43,7 +43,7 @@ describe('while the event store is down', () => {
     pieces.events.down = true
     expect(await pieces.use(known.secret)).to.equal('accepted')
     expect(await pieces.use(secret)).to.equal('accepted')
-    expect(await pieces.use(`${secret.slice(0, -1)}x`)).to.equal('malformed')
+    expect(await pieces.use(`${secret.slice(0, -1)}!`)).to.equal('malformed')
     expect((await pieces.queries.token(ACCOUNT, id)).name).to.equal('not looked up yet')
     const { manage } = pieces
     expect(await statusOf(pieces.create('new'))).to.equal(503)

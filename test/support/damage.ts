@@ -1,4 +1,4 @@
-import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -66,7 +66,9 @@ export interface Flip {
 /** A copy of the original with one bit turned over, or none. */
 export async function copyOf({ folder }: Original, flip: Flip | null): Promise<string> {
   const copy = await ownFolder()
-  await cp(folder, copy, { recursive: true })
+  // Not the WAL and its index: they are empty after a stop, and `libsql` removes them when it gets to it.
+  const files = (await readdir(folder)).filter((name) => !/-(wal|shm)$/.test(name))
+  await Promise.all(files.map((name) => copyFile(join(folder, name), join(copy, name))))
   if (!flip) return copy
   const { file, at, bit } = flip
   const bytes = await readFile(join(copy, file))

@@ -1,11 +1,10 @@
-import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
 import { createApp } from '../../src/http/app.ts'
-import { answerUnreadable } from '../../src/http/server.ts'
+import { createHttpServer } from '../../src/http/server.ts'
 import { createTokenLedger, type TokenLedger, type TokenLedgerOptions } from '../../src/ledger.ts'
 
 export const SECRET = 'a secret that only the tests know: 32 bytes'
@@ -37,9 +36,7 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
     observe: ledger.observe(),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })
-  const handle = app.callback()
-  const server = createServer((request, response) => void handle(request, response))
-  answerUnreadable(server)
+  const server = createHttpServer(app)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

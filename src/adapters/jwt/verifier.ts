@@ -37,6 +37,7 @@ export function createJwtVerifier(options: JwtOptions): JwtVerifier {
         const header = jwt.decode(token, { complete: true })?.header
         if (!header) return refuse('malformed')
         if ('crit' in header) return refuse('crit')
+        if (!isCanonical(token)) return refuse('malformed')
         const found = findKey(header.kid)
         if (!found) return refuse('unknown_key')
         const payload = jwt.verify(token, found.key, {
@@ -53,6 +54,15 @@ export function createJwtVerifier(options: JwtOptions): JwtVerifier {
       }
     },
   }
+}
+
+/**
+ * Is the signature in the one spelling that base64url has for its bytes? Decoders ignore the spare bits of the last
+ * character, so that a token changed there would pass. What stands before the signature is signed as text.
+ */
+function isCanonical(token: string): boolean {
+  const signature = token.slice(token.lastIndexOf('.') + 1)
+  return Buffer.from(signature, 'base64url').toString('base64url') === signature
 }
 
 const refuse = (refused: string) => ({ refused, expired: false })

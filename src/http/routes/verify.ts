@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import type { Accepted } from '../../application/authenticate.ts'
 import type { Principal } from '../../application/principal.ts'
+import { LOOKED_AT } from '../../domain/credential.ts'
 import { assertScopes, type Judge } from '../authenticate.ts'
 import { presentPrincipal } from '../present.ts'
 import type { Route } from '../route.ts'
@@ -11,7 +12,6 @@ const VERIFY = '/auth/verify'
 const METHOD = /^[A-Z]{1,20}$/
 const NOT_VISIBLE = /[^\x21-\x7e]/g
 const NOT_VISIBLE_ONCE = /[^\x21-\x7e]/
-const MAX_ROUTE = 256
 
 interface Rendered {
   accountId: string
@@ -128,7 +128,7 @@ function originalRoute(ctx: Context, ownPath: string): { method: string; route: 
 }
 
 const pathOf = (uri: string): string =>
-  (uri.split(/[?#]/, 1)[0] as string).slice(0, MAX_ROUTE).replace(NOT_VISIBLE, '?')
+  (uri.split(/[?#]/, 1)[0] as string).slice(0, LOOKED_AT).replace(NOT_VISIBLE, '?')
 
 /** Header values are bytes: UTF-8, as everywhere else. */
 const headerText = (text: string): string =>

@@ -1,0 +1,54 @@
+import { readdir } from 'node:fs/promises'
+import { expect } from 'chai'
+import { cli } from '../support/cli.ts'
+import { endServices, ownFolder } from '../support/service.ts'
+
+const UNKNOWN = '01a20813-a0b7-7734-878d-269fb727386e'
+const COMMANDS = ['jwt', 'history', 'usage', 'doctor']
+
+describe('tokenledger, without any data', () => {
+  let folder: string
+  const run = (args: readonly string[], env = {}) => cli(args, folder, env)
+
+  beforeEach(async () => {
+    folder = await ownFolder()
+  })
+
+  // Whatever was asked.
+  afterEach(async () => {
+    expect(await readdir(folder)).to.deep.equal([])
+    await endServices()
+  })
+
+  for (const name of COMMANDS) {
+    it(`${name} --help explains it, and needs no settings`, async () => {
+      const { code, stdout } = await run([name, '--help'], { PORT: 'none' })
+      expect(code).to.equal(0)
+      expect(stdout).to.contain(`Usage: tokenledger ${name}`).and.contain('--json')
+    })
+
+    it(`${name} answers 2 to an option it does not know, and to settings that are not usable`, async () => {
+      expect((await run([name, '--colour'])).code).to.equal(2)
+      const args = name === 'history' ? [UNKNOWN] : name === 'usage' ? ['--token', UNKNOWN] : []
+      const { code, stderr } = await run([name, ...args], { PORT: 'none', AUDIT_MODE: 'lax' })
+      expect(code).to.equal(2)
+      expect(stderr).to.contain('PORT').and.contain('AUDIT_MODE')
+    })
+  }
+
+  it('answers 2 to a command it does not know, and to none', async () => {
+    for (const args of [['dance'], []]) {
+      const { code, stdout, stderr } = await run(args)
+      expect([code, stdout]).to.deep.equal([2, ''])
+      for (const name of COMMANDS) expect(stderr).to.contain(name)
+    }
+  })
+
+  it('says what is missing where there is no database yet, and makes none', async () => {
+    for (const args of [['history', UNKNOWN], ['usage', '--account', 'acct_1'], ['doctor']]) {
+      const { code, stdout, stderr } = await run(args)
+      expect(code).to.equal(1)
+      expect(stdout + stderr).to.match(/There is no (event store|read model) yet at \.\/data/)
+    }
+  })
+})

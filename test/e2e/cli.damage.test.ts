@@ -1,0 +1,103 @@
+import { cp, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { openDatabase } from '../../src/adapters/sqlite/database.ts'
+import { insertEvent } from '../../src/adapters/sqlite/event-rows.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { type NewEvent, tokenStream } from '../../src/domain/events.ts'
+import { apiOf } from '../support/api.ts'
+import { cli } from '../support/cli.ts'
+import { startLedger } from '../support/ledger.ts'
+import { endServices, ownFolder } from '../support/service.ts'
+
+const PAGE_BYTES = 4096
+
+describe('tokenledger, on a history that was tampered with', () => {
+  let original: string
+  let tokenId: string
+  let copy: string
+  const env = () => ({
+    EVENT_STORE_URL: `sqlite:${copy}/events.db`,
+    READ_MODEL_URL: `sqlite:${copy}/read-model.db`,
+  })
+  const run = (...args: string[]) => cli(args, copy, env())
+
+  before(async () => {
+    original = await ownFolder()
+    const service = await startLedger({}, original)
+    const api = apiOf(service.url)
+    tokenId = (await api.create({ name: 'CI' })).body.id
+    await api.patch(tokenId, { name: 'CI deploy' })
+    await api.create({ name: 'another' })
+    await service.close()
+  })
+
+  beforeEach(async () => {
+    copy = await ownFolder()
+    await cp(original, copy, { recursive: true })
+  })
+
+  after(endServices)
+
+  async function assertNamed(revision: number): Promise<void> {
+    const { code, stdout, stderr } = await run('history', tokenId)
+    expect([code, stdout]).to.deep.equal([1, ''])
+    expect(stderr).to.contain(tokenStream(tokenId)).and.contain(`revision ${revision}`)
+  }
+
+  const edit = (sql: string) =>
+    withEvents(copy, (database) => database.prepare(sql).run(tokenStream(tokenId)))
+
+  it('is told where nothing was', async () => {
+    expect((await run('history', tokenId)).code).to.equal(0)
+    expect((await run('doctor')).code).to.equal(0)
+  })
+
+  it('is named where a byte was changed', async () => {
+    await edit(
+      "UPDATE events SET data = replace(data, 'CI deploy', 'CI deplox') WHERE stream = ? AND revision = 1",
+    )
+    await assertNamed(1)
+  })
+
+  it('is named where the checksum was made to fit', async () => {
+    const store = await openSqliteEventStore(join(copy, 'events.db'), { readOnly: true })
+    const [event] = await store.readStream(tokenStream(tokenId), 1, 1)
+    await store.close()
+    if (!event) throw new Error('there is no second event')
+    await withEvents(copy, (database) => {
+      database.prepare('DELETE FROM events WHERE stream = ? AND revision = 1').run(event.stream)
+      const forged = { ...event, data: { name: 'CI deplox' } } as unknown as NewEvent
+      insertEvent(database, Number(event.position), event.stream, 1, forged)
+    })
+    await assertNamed(1)
+    expect((await run('history', tokenId, '--at', '0')).code).to.equal(1)
+  })
+
+  it('is named where an event was taken away', async () => {
+    await edit('DELETE FROM events WHERE stream = ? AND revision = 1')
+    await assertNamed(1)
+  })
+
+  it('is seen by doctor where SQLite can see it', async () => {
+    const file = join(copy, 'events.db')
+    const bytes = await readFile(file)
+    // The second page and all that follow: whatever tree they belong to, its nodes are none any more.
+    await writeFile(file, bytes.fill(0xff, PAGE_BYTES))
+    const { code, stdout } = await run('doctor')
+    expect(code).to.equal(1)
+    expect(stdout).to.match(/^FAIL +event store/m)
+  })
+})
+
+type Database = Awaited<ReturnType<typeof openDatabase>>
+
+async function withEvents(folder: string, work: (database: Database) => void): Promise<void> {
+  const database = await openDatabase(join(folder, 'events.db'), { synchronous: 'FULL' })
+  try {
+    work(database)
+    database.checkpoint()
+  } finally {
+    database.close()
+  }
+}

@@ -1,0 +1,231 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect } from 'chai'
+import Koa from 'koa'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { answersIn, exchange, type RawAnswer } from '../support/raw.ts'
+
+const HOST = 'Host: test\r\nConnection: close\r\n'
+const JWT = `Authorization: Bearer ${jwtFor('acct_1')}\r\n`
+const JSON_TYPE = 'Content-Type: application/json\r\n'
+
+describe('Whatever comes over the wire', () => {
+  const errors: string[] = []
+  let service: TestService
+  before(async () => {
+    const log = {
+      debug() {},
+      info() {},
+      warn() {},
+      error: (_: object, message: string) => errors.push(message),
+    }
+    service = await startLedger({ log })
+  })
+  after(() => service.close())
+  afterEach(() => {
+    expect(errors.splice(0), 'nothing went wrong inside').to.deep.equal([])
+  })
+
+  /** Sends bytes. Answers, if any, are below 500; errors are problem documents. */
+  async function send(request: string): Promise<RawAnswer[]> {
+    const answers = answersIn(await exchange(service.url, request))
+    for (const { status, headers, text } of answers) {
+      const what = request.slice(0, 80)
+      expect(status, what).to.be.below(500)
+      if (status < 400) continue
+      expect(headers.get('content-type'), what).to.match(/^application\/problem\+json/)
+      expect(headers.get('cache-control'), what).to.equal('no-store')
+      const problem = JSON.parse(text)
+      expect(problem, what).to.include({ status, type: `urn:tokenledger:problem:${problem.code}` })
+    }
+    return answers
+  }
+  async function assertStatus(expected: number, requests: Record<string, string>): Promise<void> {
+    for (const [what, request] of Object.entries(requests)) {
+      const answers = await send(request)
+      expect(
+        answers.map(({ status }) => status),
+        what,
+      ).to.deep.equal([expected])
+    }
+  }
+  const get = (target: string, more = '') => `GET ${target} HTTP/1.1\r\n${HOST}${more}\r\n`
+  const post = (more: string, body: string) =>
+    `POST ${TOKENS} HTTP/1.1\r\n${HOST}${JWT}${JSON_TYPE}${more}\r\n${body}`
+
+  it('may be for another host, or an odd one: hosts are the proxy’s business', async () => {
+    const withHost = (host: string) =>
+      `GET /health/live HTTP/1.1\r\nConnection: close\r\nHost: ${host}\r\n\r\n`
+    await assertStatus(200, {
+      other: withHost('evil.example'),
+      empty: withHost(''),
+      broken: withHost('[::'),
+      odd: withHost('a b/\\?#@:99999'),
+      bytes: withHost('\xff\xfe'),
+      absolute: get('http://evil.example/health/live'),
+      http10: 'GET /health/live HTTP/1.0\r\n\r\n',
+    })
+  })
+
+  it('that names no host is 400', async () => {
+    await assertStatus(400, { none: 'GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n' })
+  })
+
+  it('as a target that is no URL is 400', async () => {
+    await assertStatus(400, {
+      bracket: get('http://['),
+      address: get(`http://[::1${TOKENS}`, JWT),
+      verify: get('http://[/auth/verify', JWT),
+      authority: get('example.com:80'),
+      query: get('?x'),
+      none: get('http://'),
+      space: get('/a b'),
+      tab: get('/a\tb'),
+      nul: get('/a\0b'),
+      bytes: get('/\xff\xfe'),
+    })
+  })
+
+  it('as a target that is nowhere is 404', async () => {
+    await assertStatus(404, {
+      star: get('*'),
+      options: `OPTIONS * HTTP/1.1\r\n${HOST}\r\n`,
+      slashes: get('//evil.example/health/live'),
+      dots: get('/health/../health/live'),
+      encodedDots: get('/health/%2e%2e/metrics'),
+      backslash: get('/\\evil\\..'),
+      percent: get('/%E0%A4%A'),
+      nul: get('/health/live%00'),
+      port: get('http://a:99999999/'),
+      scheme: get('foo://%%%/x'),
+    })
+  })
+
+  it('with a percent sign out of place is read as far as it goes', async () => {
+    await assertStatus(404, { id: get(`${TOKENS}/%E0%A4%A`, JWT), events: get(`${TOKENS}/%/events`, JWT) })
+    await assertStatus(200, {
+      query: get(`${TOKENS}?q=%E0%A4%A`, JWT),
+      verify: get('/auth/verify/%E0%A4%A?%%%=1', JWT),
+      scope: get('/auth/verify?x=%ZZ', JWT),
+    })
+    await assertStatus(422, {
+      name: get(`${TOKENS}?%E0%A4%A=1`, JWT),
+      status: get(`${TOKENS}?status=%ff`, JWT),
+    })
+  })
+
+  it('with a credential twice is 400, twice anything else is not', async () => {
+    await assertStatus(400, {
+      authorization: get(TOKENS, JWT + JWT),
+      token: get(TOKENS, 'X-API-Token: a\r\nx-api-token: a\r\n'),
+      empty: get(TOKENS, 'X-API-Token:\r\nX-API-Token:\r\n'),
+    })
+    await assertStatus(200, {
+      requestId: get('/health/live', 'X-Request-Id: a\r\nX-Request-Id: b\r\n'),
+      original: get('/auth/verify', `${JWT}X-Original-URI: /a\r\nX-Original-URI: /b\r\n`),
+      agent: get(TOKENS, `${JWT}User-Agent: a\r\nUser-Agent: b\r\n`),
+      many: get('/health/live', 'A: b\r\n'.repeat(1_500)),
+    })
+  })
+
+  it('with more headers than fit is 431', async () => {
+    await assertStatus(431, {
+      header: get('/health/live', `X-Big: ${'x'.repeat(20_000)}\r\n`),
+      token: get('/auth/verify', `X-API-Token: ${'x'.repeat(20_000)}\r\n`),
+      jwt: get('/auth/verify', `Authorization: Bearer ${'x.'.repeat(10_000)}\r\n`),
+      target: get(`/${'x'.repeat(20_000)}`),
+    })
+  })
+
+  it('with a credential as long as fits, or of odd bytes, is 401', async () => {
+    await assertStatus(401, {
+      long: get('/auth/verify', `X-API-Token: tkl_${'x'.repeat(15_000)}\r\n`),
+      longJwt: get('/auth/verify', `Authorization: Bearer ${'e30.'.repeat(3_500)}\r\n`),
+      bytes: get('/auth/verify', 'X-API-Token: \xff\xfe\xfd\r\n'),
+      bearer: get('/auth/verify', 'Authorization: Bearer \xff\xfe\r\n'),
+      quotes: get('/auth/verify', `X-API-Token: "'\\;--\r\n`),
+      tab: get('/auth/verify', 'X-API-Token: a\tb\r\n'),
+    })
+  })
+
+  it('that is no HTTP is 400', async () => {
+    await assertStatus(400, {
+      tls: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
+      http2: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      version: `GET /health/live HTTP/9.9\r\n${HOST}\r\n`,
+      method: `NONSENSE /health/live HTTP/1.1\r\n${HOST}\r\n`,
+      spaceInName: get('/health/live', 'X API: x\r\n'),
+      spaceAfterName: get('/health/live', 'X-API-Token : x\r\n'),
+      nul: get('/auth/verify', 'X-API-Token: a\0b\r\n'),
+      folded: get('/health/live', 'X-A: x\r\n folded\r\n'),
+      cutOff: 'GET /health/live HTTP/1.1\r\nHos',
+    })
+  })
+
+  it('with lengths that contradict each other is 400', async () => {
+    await assertStatus(400, {
+      both: post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+      twice: post('Content-Length: 2\r\nContent-Length: 3\r\n', '{}'),
+      negative: post('Content-Length: -2\r\n', '{}'),
+      encoding: post('Transfer-Encoding: gzip\r\n', '{}'),
+      chunk: post('Transfer-Encoding: chunked\r\n', 'ZZ\r\n{}'),
+      cutOff: post('Content-Length: 20\r\n', '{}'),
+    })
+  })
+
+  it('that expects something we have not heard of is served all the same', async () => {
+    await assertStatus(422, {
+      unknown: post('Expect: something\r\nContent-Length: 2\r\n', '{}'),
+      continue: post('Expect: 100-continue\r\nContent-Length: 2\r\n', '{}'),
+      upgrade: post('Upgrade: h2c\r\nContent-Length: 2\r\n', '{}'),
+    })
+  })
+
+  it('that asks for a tunnel is closed', async () => {
+    expect(await send(`CONNECT example.com:80 HTTP/1.1\r\n${HOST}\r\n`)).to.deep.equal([])
+  })
+
+  it('leaves nothing behind for the next request on the connection', async () => {
+    const live = `GET /health/live HTTP/1.1\r\n${HOST}\r\n`
+    const unread = `POST /nothing HTTP/1.1\r\nHost: t\r\nContent-Length: ${live.length}\r\n\r\n${live}`
+    const refused = `POST ${TOKENS} HTTP/1.1\r\nHost: t\r\nContent-Length: ${live.length}\r\n\r\n${live}`
+    const ignored = `DELETE ${TOKENS}/x HTTP/1.1\r\nHost: t\r\n${JWT}Content-Length: ${live.length}\r\n\r\n${live}`
+    const answers = await send(unread + refused + ignored + live)
+    expect(answers.map(({ status }) => status)).to.deep.equal([404, 401, 404, 200])
+  })
+
+  it('is answered to the end when a body is too large, and the connection ends', async () => {
+    const [answer] = await send(post('Content-Length: 40000\r\n', 'x'.repeat(40_000)))
+    expect(answer?.status).to.equal(413)
+    expect(answer?.headers.get('connection')).to.equal('close')
+  })
+})
+
+describe('A host app behind authenticate(), whatever comes over the wire', () => {
+  it('is not brought down by a target that is no URL', async () => {
+    const service = await startLedger()
+    const { token } = await createToken(callerOf(service.url, bearer(jwtFor('acct_1'))))
+    const app = new Koa()
+    app.silent = true
+    app.use(service.ledger.authenticate())
+    app.use((ctx) => {
+      ctx.body = `you are at ${ctx.path}`
+    })
+    const handle = app.callback()
+    const server = createServer((request, response) => void handle(request, response)).listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    try {
+      const request = `GET http://[ HTTP/1.1\r\n${HOST}X-API-Token: ${token}\r\n\r\n`
+      const [answer] = answersIn(await exchange(url, request))
+      expect(answer?.status).to.equal(400)
+      const after = await fetch(`${url}/here`, { headers: tokenHeader(token) })
+      expect(await after.text()).to.equal('you are at /here')
+    } finally {
+      server.close()
+      server.closeAllConnections()
+      await service.close()
+    }
+  })
+})

@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { PEPPERS, SECRET } from './ledger.ts'
+import type { Environment } from './service.ts'
+
+const CLI = fileURLToPath(new URL('../../scripts/tokenledger.js', import.meta.url))
+
+export interface CliResult {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+/** Runs `tokenledger <args>` in a folder, with the settings that `startService` uses unless told otherwise. */
+export function cli(args: readonly string[], folder: string, env: Environment = {}): Promise<CliResult> {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd: folder,
+    env: {
+      PATH: process.env.PATH,
+      NODE_V8_COVERAGE: process.env.NODE_V8_COVERAGE,
+      JWT_SECRET: SECRET,
+      TOKEN_PEPPERS: PEPPERS,
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 15_000,
+  })
+  const result = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk: Buffer) => (result.stdout += chunk.toString()))
+  child.stderr.on('data', (chunk: Buffer) => (result.stderr += chunk.toString()))
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...result })))
+}
+
+/** Runs a command whose reader goes away after the first bytes, as `| head -c 1` does. */
+export function cliCutOff(args: readonly string[], folder: string): Promise<CliResult> {
+  const child = spawn(process.execPath, [CLI, ...args], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 15_000,
+  })
+  child.stdout.destroy()
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout: '', stderr })))
+}

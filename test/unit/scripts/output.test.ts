@@ -1,0 +1,114 @@
+import { expect } from 'chai'
+import { bucketsCsv } from '../../../scripts/commands/usage.ts'
+import { changesOf } from '../../../scripts/commands/history.ts'
+import { ttlFrom } from '../../../scripts/commands/jwt.ts'
+import { WrongUse } from '../../../scripts/command.ts'
+import { bytes, csv, progress, table } from '../../../scripts/output.ts'
+
+describe('Output of the command line', () => {
+  it('aligns a table, numbers to the right', () => {
+    const text = table(
+      ['name', 'n'],
+      [
+        ['a', 5],
+        ['longer', 1000],
+      ],
+    )
+    expect(text).to.equal('name       n\na          5\nlonger  1000\n')
+  })
+
+  it('lets no stored text write to the terminal', () => {
+    const text = table(['route'], [['/a\u001B[2J\u202Eb\nc']])
+    expect(text).to.equal('route\n/a\uFFFD[2J\uFFFDb\uFFFDc\n')
+  })
+
+  it('quotes CSV as RFC 4180 says', () => {
+    const text = csv(
+      ['a', 'b'],
+      [
+        ['x,y', 'say "no"'],
+        ['two\r\nlines', 3],
+      ],
+    )
+    expect(text).to.equal('a,b\r\n"x,y","say ""no"""\r\n"two\r\nlines",3\r\n')
+  })
+
+  for (const cell of ['=1+1', '+1', '-1', '@SUM(A1)', '\tx', '\rx']) {
+    it(`disarms ${JSON.stringify(cell)} for spreadsheets`, () => {
+      expect(
+        csv([], [[cell]])
+          .split('\r\n')[1]
+          ?.replace(/^"/, ''),
+      ).to.match(/^'/)
+    })
+  }
+
+  it('leaves numbers alone, negative ones too', () => {
+    expect(csv(['n'], [[-1]])).to.equal('n\r\n-1\r\n')
+  })
+
+  it('has a column for each outcome, and 0 where a bucket has none of it', () => {
+    const text = bucketsCsv({
+      total: { requests: 3, outcomes: { '4xx': 1, '2xx': 1, '=cmd': 1 } },
+      buckets: [
+        { at: 'day 1', requests: 2, outcomes: { '2xx': 1, '=cmd': 1 } },
+        { at: 'day 2', requests: 1, outcomes: { '4xx': 1 } },
+      ],
+    })
+    expect(text).to.equal("at,requests,2xx,4xx,'=cmd\r\nday 1,2,1,0,1\r\nday 2,1,0,1,0\r\n")
+  })
+
+  it('tells old and new of what changed', () => {
+    const changes = changesOf([
+      { type: 'TokenCreated', data: { token_id: 'x', name: 'CI', expires_at: null } },
+      { type: 'TokenUpdated', data: { name: 'CD', expires_at: '2027' } },
+      { type: 'TokenUpdated', data: { name: 'CE' } },
+      { type: 'TokenRevoked', data: { reason: null } },
+    ])
+    expect(changes).to.deep.equal([
+      'name "CI", expires_at none',
+      'name "CI" → "CD", expires_at none → "2027"',
+      'name "CD" → "CE"',
+      'reason none',
+    ])
+  })
+
+  it('writes sizes in binary units', () => {
+    expect([0, 1023, 1024, 1536, 200 * 1024 ** 2, 2 ** 40].map(bytes)).to.deep.equal([
+      '0 B',
+      '1023 B',
+      '1.0 KiB',
+      '1.5 KiB',
+      '200 MiB',
+      '1.0 TiB',
+    ])
+  })
+
+  it('draws progress only where a person watches, and leaves nothing behind', () => {
+    const drawn = (terminal: boolean): string => {
+      let text = ''
+      const io = { env: {}, out() {}, err: (more: string) => void (text += more), terminal, now: () => 0 }
+      const bar = progress(io, 2)
+      bar.step('first')
+      bar.step('second')
+      bar.done()
+      return text
+    }
+    expect(drawn(false)).to.equal('')
+    expect(drawn(true))
+      .to.contain('] second')
+      .and.to.satisfy((text: string) => text.endsWith('\r\u001B[K'))
+  })
+})
+
+describe('--ttl', () => {
+  it('is seconds, or a number with a unit', () => {
+    expect(['90', '90s', '15m', '12h', '30d'].map(ttlFrom)).to.deep.equal([90, 90, 900, 43_200, 2_592_000])
+  })
+
+  for (const text of ['0', '-1', '1.5h', 'h', '1w', '1e3', '366d', '']) {
+    it(`is not '${text}'`, () => {
+      expect(() => ttlFrom(text)).to.throw(WrongUse)
+    })
+  }
+})
