@@ -103,8 +103,8 @@ for (const auditMode of ['buffered', 'strict'] as const) {
         expect((await owner().delete(`${TOKENS}/${id}`)).status).to.equal(204)
         revoked.add(token)
         expect((await verify(token)).status).to.equal(401)
-        if (revoked.size === tokens.length - 1) going = false
       }
+      going = false
       await Promise.all(users)
       expect(late).to.equal(0)
     })

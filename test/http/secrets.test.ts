@@ -1,0 +1,77 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import pino from 'pino'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
+import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../support/ledger.ts'
+
+/** Callers put credentials where they do not belong: none of them may be kept or shown. */
+describe('A secret', () => {
+  const lines: string[] = []
+  let service: TestService
+  before(async () => {
+    const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
+    service = await startLedger({ log })
+  })
+  after(() => service.close())
+
+  it('is in no log line, error, event, metric, page or file, wherever a caller puts it', async () => {
+    const jwt = jwtFor('acct_1')
+    const owner = callerOf(service.url, bearer(jwt))
+    const { id, token } = await createToken(owner)
+    const user = callerOf(service.url, tokenHeader(token))
+    const smuggled = {
+      'X-Request-Id': token,
+      'X-Correlation-Id': token,
+      'User-Agent': `curl ${token} ${jwt}`,
+      'X-Original-Method': 'GET',
+      'X-Original-URI': `/hook/my_${token}/x?key=${token}`,
+    }
+    const long = {
+      ...smuggled,
+      'User-Agent': `${'x'.repeat(230)} ${token}`,
+      'X-Original-URI': `/${'y'.repeat(230)}/${jwt}`,
+    }
+    const answers = [
+      await user.get(`/auth/verify?token=${token}`, smuggled),
+      await user.get('/auth/verify', long),
+      await user.get(`/auth/verify/hook/${token}`),
+      await callerOf(service.url, tokenHeader(`${token.slice(0, -1)}!`)).get('/auth/verify', smuggled),
+      await owner.post(TOKENS, { name: token }, smuggled),
+      await owner.post(TOKENS, { name: `my ${jwt}` }, smuggled),
+      await owner.post(TOKENS, { name: 'x', [token]: 1 }),
+      await owner.post(TOKENS, { name: 'x', scopes: [token] }),
+      await owner.post(TOKENS, `{"name": "${token}`, { 'Content-Type': 'application/json' }),
+      await owner.get(`${TOKENS}?${token}=1`),
+      await owner.get(`${TOKENS}?cursor=${token}`),
+      await owner.get(`${TOKENS}/${token}`),
+      await owner.patch(`${TOKENS}/${id}`, { name: 'renamed' }, smuggled),
+      await owner.delete(`${TOKENS}/${id}?reason=${token}`, smuggled),
+    ]
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    answers.push(
+      await owner.get(`${TOKENS}/${id}/usage`),
+      await owner.get(`${TOKENS}/usage`),
+      await owner.get(`${TOKENS}/${id}/events`),
+      await owner.get(TOKENS),
+      await owner.delete(`${TOKENS}/${id}?reason=done`, smuggled),
+    )
+    const pages = answers.map(({ text, headers }) => text + JSON.stringify([...headers]))
+    const metrics = await service.ledger.metrics()
+    const files = readdirSync(service.folder).map((name) =>
+      readFileSync(join(service.folder, name), 'latin1'),
+    )
+
+    const [, pepper = ''] = PEPPERS.split(':')
+    const pieces = [token, token.slice(4, 30), jwt, jwt.slice(0, 36), SECRET, pepper]
+    const hash = /"hash":"([0-9a-f]{64})"/.exec(files.join())?.[1] ?? 'no hash is stored'
+    expect(hash).to.match(/^[0-9a-f]{64}$/)
+    expect(lines.length).to.be.above(3)
+    for (const piece of pieces) {
+      for (const text of [...pages, ...lines, metrics, ...files]) {
+        expect(text.includes(piece), `${piece.slice(0, 4)}… in ${text.slice(0, 200)}`).to.equal(false)
+      }
+    }
+    for (const text of [...pages, ...lines, metrics]) expect(text).not.to.include(hash)
+  })
+})
