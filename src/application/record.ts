@@ -151,6 +151,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
 function masked(data: EventData<'TokenUsed'>): EventData<'TokenUsed'> {
   return {
     ...data,
+    lastIp: data.lastIp === null ? null : keptText(data.lastIp),
     lastUserAgent: data.lastUserAgent === null ? null : keptText(data.lastUserAgent),
     routes: data.routes.map((entry) => ({ ...entry, route: keptText(entry.route) })),
   }

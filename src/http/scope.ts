@@ -75,7 +75,8 @@ export function commandContext(ctx: Context, accepted: Accepted): CommandContext
     actor: { kind, id: tokenId ?? accountId },
     requestId,
     correlationId,
-    ip: ctx.ip || null,
+    // Behind fewer proxies than are trusted, the address too is what the caller says.
+    ip: ctx.ip ? keptText(ctx.ip) : null,
     userAgent: userAgent === null ? null : keptText(userAgent),
   }
 }

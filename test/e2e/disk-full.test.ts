@@ -3,15 +3,19 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import type { Suite } from 'mocha'
 import { type Answer, type Api, apiOf, type CreatedToken } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
+import { describeWith, PATH } from '../support/needs.ts'
 import { endServices, type ServiceProcess, startService } from '../support/service.ts'
-
-const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
 
 /** How large a file of the running service may become: beyond that every write fails, as on a full disk. */
 function limitFiles({ child }: ServiceProcess, bytes: number | 'unlimited'): void {
-  const { status, stderr } = spawnSync('prlimit', ['--pid', String(child.pid), `--fsize=${bytes}:unlimited`])
+  const { status, stderr } = spawnSync(
+    'prlimit',
+    ['--pid', String(child.pid), `--fsize=${bytes}:unlimited`],
+    { env: { PATH } },
+  )
   expect(status, stderr.toString()).to.equal(0)
 }
 
@@ -50,14 +54,10 @@ async function fillUp(api: Api): Promise<Map<string, CreatedToken | null>> {
   return made
 }
 
-describe('a full disk', function () {
-  this.timeout(60_000)
+const required = process.env.CI === 'true' && process.platform === 'linux'
 
-  before(function () {
-    if (hasPrlimit) return
-    console.log('      skipped: there is no prlimit (util-linux) on this machine')
-    this.skip()
-  })
+describeWith('prlimit', { argument: '--version', required }, 'a full disk', function (this: Suite) {
+  this.timeout(60_000)
   afterEach(endServices)
 
   for (const room of [0, 150_000, 400_000]) {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -7,11 +7,9 @@ import { expect } from 'chai'
 import { type Api, apiOf, type CreatedToken } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { jwtFor } from '../support/ledger.ts'
+import { describeWith, PATH } from '../support/needs.ts'
 import { projectRoot } from '../support/package.ts'
 import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
-
-const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`
-const hasNginx = spawnSync('nginx', ['-v'], { env: { PATH } }).status === 0
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port
 
@@ -47,7 +45,9 @@ async function configuration(
   return `daemon off;\nmaster_process off;\npid ${folder}/nginx.pid;\nevents {}\nhttp {\naccess_log off;\n${temporary}\n${shown}\n}\n`
 }
 
-describe('behind nginx with the configuration of docs/proxies', () => {
+const required = process.env.CI === 'true'
+
+describeWith('nginx', { argument: '-v', required }, 'behind nginx with docs/proxies/nginx.conf', () => {
   let service: ServiceProcess
   let nginx: ChildProcess | undefined
   let app: Server | undefined
@@ -57,12 +57,7 @@ describe('behind nginx with the configuration of docs/proxies', () => {
   /** Headers of the requests that reached the application. */
   const reached: IncomingHttpHeaders[] = []
 
-  before(async function () {
-    if (!hasNginx) {
-      if (process.env.CI === 'true') throw new Error('there is no nginx on this machine')
-      console.log('      skipped: there is no nginx on this machine')
-      this.skip()
-    }
+  before(async () => {
     app = await listening(
       createServer((request, response) => {
         reached.push(request.headers)

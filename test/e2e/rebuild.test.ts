@@ -84,7 +84,8 @@ async function written(file: string): Promise<void> {
   for (const end = Date.now() + 5_000; stamp() === before && Date.now() < end; ) await sleep(1)
 }
 
-describe('a rebuild', () => {
+describe('a rebuild', function () {
+  this.timeout(60_000)
   afterEach(endServices)
 
   it('from the events alone gives every answer as it was', async () => {

@@ -1,8 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import Koa from 'koa'
 import pino from 'pino'
 import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
+import { eventually } from '../support/eventually.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../support/ledger.ts'
 
 /** Callers put credentials where they do not belong: none of them may be kept or shown. */
@@ -48,7 +51,10 @@ describe('A secret', () => {
       await owner.patch(`${TOKENS}/${id}`, { name: 'renamed' }, smuggled),
       await owner.delete(`${TOKENS}/${id}?reason=${token}`, smuggled),
     ]
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await eventually(async () => {
+      const { body } = await owner.get(`${TOKENS}/${id}/usage`)
+      expect(body.total.requests, 'uses are stored').to.equal(3)
+    })
     answers.push(
       await owner.get(`${TOKENS}/${id}/usage`),
       await owner.get(`${TOKENS}/usage`),
@@ -73,5 +79,33 @@ describe('A secret', () => {
       }
     }
     for (const text of [...pages, ...lines, metrics]) expect(text).not.to.include(hash)
+  })
+
+  it('is in no file when it comes as an address, by a header that more proxies are trusted for than there are', async () => {
+    const owner = bearer(jwtFor('acct_1'))
+    const { id, token } = await createToken(callerOf(service.url, owner))
+    const app = new Koa({ proxy: true })
+    app.use(service.ledger.authenticate()).use(service.ledger.routes())
+    const server = app.listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}${TOKENS}/${id}`
+      const forwarded = { 'X-Forwarded-For': token }
+      expect((await fetch(url, { headers: { ...tokenHeader(token), ...forwarded } })).status).to.equal(200)
+      expect((await fetch(url, { method: 'DELETE', headers: { ...owner, ...forwarded } })).status).to.equal(
+        204,
+      )
+      await eventually(async () => {
+        const { body } = await callerOf(service.url, owner).get(`${TOKENS}/${id}/usage`)
+        expect(body.total.requests).to.equal(1)
+      })
+      for (const name of readdirSync(service.folder)) {
+        const text = readFileSync(join(service.folder, name), 'latin1')
+        expect(text.includes(token), name).to.equal(false)
+      }
+    } finally {
+      server.close()
+      server.closeAllConnections()
+    }
   })
 })

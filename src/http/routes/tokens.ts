@@ -3,7 +3,7 @@ import type { CommandContext, Manage, Target, TokenInput } from '../../applicati
 import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
 import type { UsageRange } from '../../application/usage.ts'
-import { parseTime } from '../../domain/rules.ts'
+import { type RangeInput, usageRange } from '../../application/usageRange.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { type Judge, unauthorized } from '../authenticate.ts'
 import { readJson } from '../body.ts'
@@ -33,12 +33,9 @@ interface Dependencies {
   clock: Clock
 }
 
-const USAGE_DAYS = 30
-const DAY_MS = 86_400_000
-
 const parseList = queryValidator<ListQuery>(schemas.listQuery)
 const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
-const parseUsage = queryValidator<Partial<UsageRange> & Pick<UsageRange, 'granularity'>>(schemas.usageQuery)
+const parseUsage = queryValidator<RangeInput>(schemas.usageQuery)
 const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
 const parseNoQuery = queryValidator<object>(schemas.noQuery)
 const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
@@ -139,17 +136,7 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
     ctx.status = 204
   }, true)
 
-  function rangeOf(ctx: Context): UsageRange {
-    const { from, to, granularity } = parseUsage(queryOf(ctx))
-    const end = to === undefined ? now() : (parseTime(to) as string)
-    const start =
-      from === undefined ? iso(Date.parse(end) - USAGE_DAYS * DAY_MS) : (parseTime(from) as string)
-    if (start > end) {
-      const errors = [{ pointer: '?from', message: 'must not be after to' }]
-      throw new Problem('validation_failed', 'The input is not valid.', { errors })
-    }
-    return { from: start, to: end, granularity }
-  }
+  const rangeOf = (ctx: Context): UsageRange => usageRange(parseUsage(queryOf(ctx)), now())
 
   const usage = reading(async (ctx, { principal }) => {
     const token = await find(ctx, principal.accountId)
