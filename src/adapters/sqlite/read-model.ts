@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { type Document, type Query, type ReadModel, StoreUnavailableError } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import { present } from './change.ts'
@@ -9,7 +10,7 @@ import type { SqliteOptions } from './event-store.ts'
 import { createGroup } from './group.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { isMatch, pageSql, whereSql } from './query.ts'
-import { checkSeal, seal, unseal } from './seal.ts'
+import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
 
 const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpointPages: 4_000 } as const
 
@@ -22,14 +23,24 @@ export async function openSqliteReadModel(path: string, options: SqliteOptions =
   const { readOnly = false } = options
   const lock = readOnly ? undefined : await lockFile(path)
   try {
-    checkSeal(path)
+    const wasLeft = existsSync(path)
+    const isSealed = checkSeal(path)
     const database = await openDatabase(path, { readOnly, ...SETTINGS })
+    // After a crash nothing vouches for the file: then SQLite compares every index with its table.
+    if (lock && wasLeft && !isSealed) assertIntact(database)
     if (lock) unseal(path)
     return readModel(database, lock)
   } catch (error) {
     lock?.release()
     throw error
   }
+}
+
+function assertIntact(database: Database): void {
+  const found = database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check
+  if (found === 'ok') return
+  database.close()
+  throw beyondUse(database.path)
 }
 
 function readModel(database: Database, lock: Lock | undefined): ReadModel {

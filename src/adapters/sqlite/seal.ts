@@ -22,16 +22,21 @@ export function unseal(path: string): void {
   rmSync(sealOf(path), { force: true })
 }
 
-/** @throws DamagedError the file is not as it was left. A file without a seal (after a crash, say) passes. */
-export function checkSeal(path: string): void {
+/**
+ * @returns whether a seal vouches for the file; there is none after a crash, or while somebody writes it
+ * @throws DamagedError the file is not as it was left
+ */
+export function checkSeal(path: string): boolean {
   const before = readSeal(path)
-  if (before === undefined || before === summary(path)) return
+  if (before === undefined) return false
+  if (before === summary(path)) return true
   // A reader may have been overtaken by a writer that opened the file meanwhile.
-  if (readSeal(path) !== before) return
-  throw new DamagedError(
-    `${path} is not as it was left: remove it, and it is filled again from the event log`,
-  )
+  if (readSeal(path) !== before) return false
+  throw beyondUse(path)
 }
+
+export const beyondUse = (path: string): DamagedError =>
+  new DamagedError(`${path} is not as it was left: remove it, and it is filled again from the event log`)
 
 function readSeal(path: string): string | undefined {
   try {
