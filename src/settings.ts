@@ -60,13 +60,15 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     parse: Parse<Settings[K]>,
   ) {
     const option = given[key]
-    if (option !== undefined) return option as Settings[K]
-    const text = env[name]
-    if (text === undefined || text === '') return fallback
+    // What comes as an object was judged where it was made.
+    const isText = typeof option === 'string' || typeof option === 'number'
+    if (option !== undefined && !isText) return option as Settings[K]
+    const text = isText ? String(option) : env[name]
+    if (text === undefined || (text === '' && !isText)) return fallback
     try {
       return parse(text)
     } catch (error) {
-      problems.push(`${name} ${(error as Error).message}`)
+      problems.push(`${isText ? key : name} ${(error as Error).message}`)
       return fallback
     }
   }

@@ -127,6 +127,26 @@ describe('settings', () => {
     expect(readSettings(env, given)).to.include(given)
   })
 
+  it('hold an option of the library to the same rules, by the option’s own name', () => {
+    const given = {
+      auditMode: 'Strict' as 'strict',
+      tokenPrefix: 'BAD_',
+      apiTokenHeader: 'Authorization',
+      eventStoreUrl: 'postgres://secret@host/db',
+      maxTokensPerAccount: -1,
+      usageFlushMs: 0.5,
+      rateLimitWritesPerMinute: Number.NaN,
+    }
+    expect(() => readSettings({}, given))
+      .to.throw(SettingsError)
+      .with.property('problems')
+      .that.satisfies((problems: string[]) => {
+        expect(problems.map((problem) => problem.split(' ')[0])).to.have.members(Object.keys(given))
+        expect(problems.join()).not.to.match(/secret|BAD_|Strict/)
+        return true
+      })
+  })
+
   it('are refused with every problem at once, by name and never by value', () => {
     const value = 'sentinel value/'
     const names = [
