@@ -15,7 +15,7 @@ export interface Route {
   /** Which credentials may come here: `open` needs none. */
   who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself'
   query?: object
-  body?: { schema: object; types: readonly string[]; optional?: boolean }
+  body?: { schema: object; types: readonly string[] }
   /** Request headers that mean something here. */
   headers?: Record<string, string>
   answers: Record<number, Answer>

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Logger, Telemetry } from '../../application/ports.ts'
 
 export interface Metrics extends Telemetry {
@@ -84,7 +84,3 @@ export function createMetrics(log: Logger): Metrics {
     },
   }
 }
-
-/** Memory, event loop and garbage collection of this process, for a service that owns it. */
-export const collectProcessMetrics = (registry: Registry): void =>
-  collectDefaultMetrics({ register: registry })
