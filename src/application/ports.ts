@@ -95,12 +95,12 @@ export interface ReadModel {
   checkpoint(projection: Projection): Promise<string | null>
   /**
    * Applies changes in order, each under its guard, so that a second application changes nothing. The checkpoint of
-   * every projection named is moved after the documents, never before.
-   * @throws StoreUnavailableError
+   * every projection named is moved after the documents, never before. `term` is the one that `lead` gave.
+   * @throws StoreUnavailableError; DeposedError another process has taken the lead: the checkpoint did not move
    */
   apply(
     changes: readonly Change[],
-    checkpoint?: { position: string; of: readonly Projection[] },
+    checkpoint?: { position: string; of: readonly Projection[]; term: number },
   ): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
   get(collection: string, id: string): Promise<Document | null>
@@ -108,7 +108,55 @@ export interface ReadModel {
   /** How many match, counting no further than `limit`. */
   count(collection: string, where: readonly Condition[], limit: number): Promise<number>
   ping(): Promise<void>
+
+  // Several processes may share a read model. One that belongs to a single process answers these for itself.
+
+  /**
+   * Asks for the lead among the processes that could follow the log for `group`, or keeps it: one has it at a time,
+   * until `ttlMs` pass without its asking again. `lag` (seconds) is what the others are told while it leads.
+   * @throws StoreUnavailableError nobody can tell: it does not lead
+   */
+  lead(group: string, candidate: Candidate): Promise<Lead>
+  /** Leaves the lead to the next who asks; nothing if it is somebody else's. */
+  resign(group: string, id: string): Promise<void>
+  /** Declares that these versions have caught up with the log: readers of the collections may turn to them. */
+  publish(projections: readonly Projection[]): Promise<void>
+  /** Have these versions been published, by whichever process? */
+  isPublished(projections: readonly Projection[]): Promise<boolean>
+  /**
+   * Tells which documents of a collection have changed in one of `fields`, whoever changed them; null: any may have.
+   * Starts at once and goes on by itself after failures, until it is closed.
+   */
+  watch(
+    collection: string,
+    fields: readonly string[],
+    onChanged: (ids: ReadonlySet<string> | null) => void,
+  ): Watch
   close(): Promise<void>
+}
+
+export interface Candidate {
+  /** Of this process start. */
+  id: string
+  ttlMs: number
+  lag: number
+}
+
+/** The fencing number of the term, higher than any before; or null, and what the leader last said of its lag. */
+export type Lead = { term: number } | { term: null; lag: number }
+
+export interface Watch {
+  /**
+   * Has everything that was acknowledged a second ago been told? Only then may what was read earlier be believed. A
+   * monotonic clock is looked at on every call, so that a process that slept knows it.
+   */
+  isLive(): boolean
+  close(): Promise<void>
+}
+
+/** Another process follows the log in a later term. */
+export class DeposedError extends Error {
+  override name = 'DeposedError'
 }
 
 // --- The rest ------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ export function createProjector({
     }
     await readModel.apply(
       changes,
-      checkpoint === undefined ? undefined : { position: checkpoint, of: projections },
+      checkpoint === undefined ? undefined : { position: checkpoint, of: projections, term: 1 },
     )
     if (changed.size > 0) onChanged(changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)

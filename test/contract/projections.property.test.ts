@@ -131,7 +131,10 @@ const apply = (model: ReadModel, events: readonly Happened[], checkpoint = true)
     ),
   )
   const last = recorded.at(-1)
-  return model.apply(changes, checkpoint && last ? { position: last.position, of: projections } : undefined)
+  return model.apply(
+    changes,
+    checkpoint && last ? { position: last.position, of: projections, term: 1 } : undefined,
+  )
 }
 
 async function documentsOf(model: ReadModel): Promise<Expected> {

@@ -30,7 +30,7 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
     const get = (id: string) => model.get('people', id)
 
     it('can be opened again and keeps what it has', async () => {
-      await model.apply([put('a', 0, { name: 'Ada' })], { position: position(3), of: [people] })
+      await model.apply([put('a', 0, { name: 'Ada' })], { position: position(3), of: [people], term: 1 })
       await model.open([people, others])
       expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada' })
       model = await harness.reopen()
@@ -208,9 +208,9 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
       it('keeps the checkpoint of each version and never moves it back', async () => {
         const next = { ...people, version: 2 }
         expect(await model.checkpoint(people)).to.equal(null)
-        await model.apply([], { position: position(10), of: [people, others] })
-        await model.apply([], { position: position(9), of: [people] })
-        await model.apply([], { position: position(11), of: [others] })
+        await model.apply([], { position: position(10), of: [people, others], term: 1 })
+        await model.apply([], { position: position(9), of: [people], term: 1 })
+        await model.apply([], { position: position(11), of: [others], term: 1 })
         expect(await model.checkpoint(people)).to.equal(position(10))
         expect(await model.checkpoint(others)).to.equal(position(11))
         expect(await model.checkpoint(next)).to.equal(null)

@@ -174,7 +174,7 @@ describe('SQLite, damaged', function () {
     async function fill(): Promise<void> {
       const model = await openSqliteReadModel(original)
       await model.open(projections)
-      await model.apply(IDS.map(put), { position: '0000000000000040', of: projections })
+      await model.apply(IDS.map(put), { position: '0000000000000040', of: projections, term: 1 })
       await model.close()
     }
 

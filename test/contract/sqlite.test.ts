@@ -244,6 +244,7 @@ describe('SQLite', () => {
         model.apply([token('b', 'free'), token('c', 'taken')], {
           position: '0000000000000001',
           of: projections,
+          term: 1,
         }),
       )
       expect(await model.get('tokens', 'b')).to.equal(null)

@@ -121,6 +121,13 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
       database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()
     },
 
+    // The lock on the file makes this the only process that writes it: it leads, and nobody else changes anything.
+    lead: async () => ({ term: 1 }),
+    async resign() {},
+    async publish() {},
+    isPublished: async () => true,
+    watch: () => ({ isLive: () => true, async close() {} }),
+
     async close() {
       if (closed) return
       await group.close()
