@@ -4,7 +4,7 @@ import { statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { sqliteEngine } from '../src/adapters/sqlite/inspect.ts'
 import { DEV_SECRETS_FILE } from '../src/devSecrets.ts'
-import { pathOf } from '../src/reader.ts'
+import { sqlitePath } from '../src/reader.ts'
 import { readSettings, type Settings } from '../src/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import type { Io } from './command.ts'
@@ -61,7 +61,8 @@ export function checkNode(version = process.versions.node): Check {
   return fail('node', version, `Use Node ${OLDEST_NODE.join('.')} or later.`, { version })
 }
 
-export async function checkSqlite(): Promise<Check> {
+export async function checkSqlite({ eventStoreUrl, readModelUrl }: Settings): Promise<Check | null> {
+  if ([eventStoreUrl, readModelUrl].every((url) => sqlitePath(url) === null)) return null
   const { driver, version } = await sqliteEngine()
   return ok('sqlite', `${version} by ${driver}`, { version, driver })
 }
@@ -69,10 +70,12 @@ export async function checkSqlite(): Promise<Check> {
 const SYNCS = 21
 const SLOW_SYNC_MS = 20
 
-/** Every command waits for one sync of the disk that the event store is on. */
-export function checkDiskSync(settings: Settings): Check {
+/** Every command waits for one sync of the disk that the event store is on. Null where that is a server's. */
+export function checkDiskSync(settings: Settings): Check | null {
   const name = 'disk sync'
-  const folder = dirname(pathOf(settings.eventStoreUrl))
+  const path = sqlitePath(settings.eventStoreUrl)
+  if (path === null) return null
+  const folder = dirname(path)
   if (!existsSync(folder)) return noFolder(name, folder)
   let median: number
   try {
@@ -114,8 +117,10 @@ const MIB = 1024 * 1024
 const LITTLE_SPACE = 1024 * MIB
 const NO_SPACE = 100 * MIB
 
-export async function checkSpace(settings: Settings): Promise<Check> {
-  const folder = dirname(pathOf(settings.eventStoreUrl))
+export async function checkSpace(settings: Settings): Promise<Check | null> {
+  const path = sqlitePath(settings.eventStoreUrl)
+  if (path === null) return null
+  const folder = dirname(path)
   if (!existsSync(folder)) return noFolder('disk space', folder)
   const { bavail, bsize } = await statfs(folder)
   return judgeSpace(bavail * bsize)

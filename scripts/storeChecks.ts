@@ -4,7 +4,7 @@ import type { Projection } from '../projections/projection.ts'
 import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.ts'
 import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
 import { existingPeppers } from '../src/devSecrets.ts'
-import { pathOf, withEventStore, withReadModel } from '../src/reader.ts'
+import { shownUrl, sqlitePath, STREAMS, withEventStore, withReadModel } from '../src/reader.ts'
 import type { Settings } from '../src/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import { bytes, plural } from './output.ts'
@@ -16,9 +16,12 @@ const READ_MODEL_DAMAGED =
   'Stop the service and delete the read model: it is filled again from the event store.'
 
 export async function checkEventStore(settings: Settings): Promise<Check> {
-  const path = pathOf(settings.eventStoreUrl)
+  const path = sqlitePath(settings.eventStoreUrl)
   return withEventStore(settings, async ({ store }) => {
-    const [head, events, size] = [await store.head(), await countEvents(path), sizeOf(path)]
+    const started = performance.now()
+    const head = await store.head()
+    if (path === null) return answered('event store', settings.eventStoreUrl, started, { head })
+    const [events, size] = [await countEvents(path), sizeOf(path)]
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, head }
     return ok(
       'event store',
@@ -29,23 +32,37 @@ export async function checkEventStore(settings: Settings): Promise<Check> {
 }
 
 export async function checkReadModel(settings: Settings): Promise<Check> {
-  const path = pathOf(settings.readModelUrl)
-  return withReadModel(settings, Date.now, async () => {
+  const path = sqlitePath(settings.readModelUrl)
+  return withReadModel(settings, Date.now, async ({ readModel }) => {
+    if (path === null) {
+      const started = performance.now()
+      await readModel.ping()
+      return answered('read model', settings.readModelUrl, started, {})
+    }
     const size = sizeOf(path)
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes }
     return ok('read model', `${path}, ${bytes(size.bytes)}`, facts)
   })
 }
 
+function answered(name: string, url: string, started: number, facts: Check['facts']): Check {
+  const ms = performance.now() - started
+  return ok(name, `${shownUrl(url)} answers in ${ms.toFixed(1)} ms`, {
+    url: shownUrl(url),
+    answer_ms: Number(ms.toFixed(3)),
+    ...facts,
+  })
+}
+
 export const checkEventStoreFile = (settings: Settings): Promise<Check | null> =>
-  checkFile('event store integrity', pathOf(settings.eventStoreUrl), EVENT_STORE_DAMAGED)
+  checkFile('event store integrity', sqlitePath(settings.eventStoreUrl), EVENT_STORE_DAMAGED)
 
 export const checkReadModelFile = (settings: Settings): Promise<Check | null> =>
-  checkFile('read model integrity', pathOf(settings.readModelUrl), READ_MODEL_DAMAGED)
+  checkFile('read model integrity', sqlitePath(settings.readModelUrl), READ_MODEL_DAMAGED)
 
-/** Null for a file that is not there: that is another check's to say. */
-async function checkFile(name: string, path: string, remedy: string): Promise<Check | null> {
-  if (!existsSync(path)) return null
+/** Null for a server, and for a file that is not there: that is another check's to say. */
+async function checkFile(name: string, path: string | null, remedy: string): Promise<Check | null> {
+  if (path === null || !existsSync(path)) return null
   const problems = await quickCheck(path)
   if (problems.length === 0) return ok(name, 'quick_check found nothing', { problems })
   return fail(name, `quick_check: ${problems.join('; ')}`, remedy, { problems })
@@ -91,13 +108,13 @@ const isBehind = (checkpoint: string | null, head: string | null): boolean =>
 /** Counting further costs time and says no more. */
 export const MOST_LAG = 100_000
 
-/** Events after one position up to another, no more than `MOST_LAG`. */
+/** Events for projections after one position up to another, no more than `MOST_LAG`. A server's log has others too. */
 async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
   let count = 0
   for await (const events of store.readAll(after)) {
-    const within = events.filter(({ position }) => upTo !== null && position <= upTo).length
-    count += within
-    if (within < events.length || count >= MOST_LAG) break
+    const within = events.filter(({ position }) => upTo !== null && position <= upTo)
+    count += within.filter(({ stream }) => STREAMS.some((prefix) => stream.startsWith(prefix))).length
+    if (within.length < events.length || count >= MOST_LAG) break
   }
   return Math.min(count, MOST_LAG)
 }
@@ -171,4 +188,8 @@ async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
   }
 }
 
-const isThere = (url: string): boolean => existsSync(pathOf(url))
+/** A server says for itself whether it is there. */
+function isThere(url: string): boolean {
+  const path = sqlitePath(url)
+  return path === null || existsSync(path)
+}

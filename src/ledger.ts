@@ -2,8 +2,6 @@ import { randomBytes } from 'node:crypto'
 import type { Middleware } from 'koa'
 import { projections } from '../projections/index.ts'
 import { createJwtVerifier, type JwtOptions } from './adapters/jwt/verifier.ts'
-import { openSqliteEventStore } from './adapters/sqlite/event-store.ts'
-import { openSqliteReadModel } from './adapters/sqlite/read-model.ts'
 import { createMetrics } from './adapters/telemetry/metrics.ts'
 import { createAuthenticator, type ResolveAccount } from './application/authenticate.ts'
 import { ids } from './application/ids.ts'
@@ -32,13 +30,14 @@ import { type Health, operationRoutes } from './http/routes/operations.ts'
 import { tokenRoutes } from './http/routes/tokens.ts'
 import { verifyRoutes } from './http/routes/verify.ts'
 import { jwtOptionsOf, readSettings, type Settings, SettingsError } from './settings.ts'
+import { openEventStore, openReadModel } from './stores.ts'
 import { version } from './version.ts'
 
 /** What is not given comes from the environment (see the README's settings), and from its defaults. */
 export interface TokenLedgerOptions {
-  /** `sqlite:<path>` */
+  /** `sqlite:<path>`, `esdb://…` or `esdb+discover://…` */
   eventStoreUrl?: string
-  /** `sqlite:<path>` */
+  /** `sqlite:<path>`, `mongodb://…` or `mongodb+srv://…` */
   readModelUrl?: string
   /** `{ secret }` (HS256, at least 32 bytes), `{ publicKey }` (PEM) or `{ keys }` by `kid`; with issuer and so on. */
   jwt?: JwtOptions
@@ -51,6 +50,8 @@ export interface TokenLedgerOptions {
   tokenMaxLifetimeDays?: number
   maxTokensPerAccount?: number
   usageFlushMs?: number
+  /** EventStoreDB only. Default: usage events are kept for ever. */
+  usageRetentionDays?: number
   auditMode?: 'buffered' | 'strict'
   /** 0: off */
   rateLimitFailuresPerMinute?: number
@@ -118,9 +119,11 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       readModel,
       projections,
       telemetry: metrics,
+      id: ids.random(),
       onChanged: index.evict,
     })
     await projector.start()
+    index.start()
     const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
     recorder.start()
     metrics.gauge(
@@ -130,6 +133,12 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
     metrics.gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
+    metrics.gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
+      Number(index.isLive()),
+    )
+    metrics.gauge('projector_leads', 'Whether this process fills the read model.', () =>
+      Number(projector.leads()),
+    )
     return assemble({
       settings,
       keys,
@@ -259,22 +268,21 @@ function assemble(parts: Parts): TokenLedger {
       stopping = true
       await recorder.stop()
       await projector.stop()
+      await index.stop()
       await Promise.all([store.close(), readModel.close()])
     },
   }
 }
 
 async function openStores(settings: Settings): Promise<{ store: EventStore; readModel: ReadModel }> {
-  const store = await openSqliteEventStore(pathOf(settings.eventStoreUrl))
+  const store = await openEventStore(settings)
   try {
-    return { store, readModel: await openSqliteReadModel(pathOf(settings.readModelUrl)) }
+    return { store, readModel: await openReadModel(settings) }
   } catch (error) {
     await store.close()
     throw error
   }
 }
-
-const pathOf = (url: string): string => url.slice('sqlite:'.length)
 
 function settingsOf({ jwt, peppers, ...options }: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }

@@ -7,6 +7,7 @@ import { createApp } from './http/app.ts'
 import { createHttpServer, stopServing } from './http/server.ts'
 import { createTokenLedger } from './ledger.ts'
 import { jwtOptionsOf, readSettings, type Settings } from './settings.ts'
+import { shownUrl } from './stores.ts'
 
 /** How long requests under way may take once a stop was asked for. */
 const GRACE_MS = 10_000
@@ -25,7 +26,8 @@ async function main(): Promise<void> {
   const server = createHttpServer(app)
   await listen(server, settings)
   const url = urlOf(server)
-  log.info({ url, eventStore: settings.eventStoreUrl, readModel: settings.readModelUrl }, 'listening')
+  const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
+  log.info({ url, ...stores }, 'listening')
   if (keys.developmentSecret !== null) {
     process.stdout.write(
       firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings),

@@ -1,18 +1,19 @@
 import { existsSync } from 'node:fs'
 import type { Projection } from '../projections/projection.ts'
 import { projections } from '../projections/index.ts'
-import { openSqliteEventStore } from './adapters/sqlite/event-store.ts'
-import { openSqliteReadModel } from './adapters/sqlite/read-model.ts'
 import { readTokenEvents, type TokenEvent } from './application/load.ts'
 import { type Clock, type EventStore, type ReadModel, StoreUnavailableError } from './application/ports.ts'
 import { createQueries, type Queries } from './application/query.ts'
 import { DamagedError } from './domain/errors.ts'
 import type { Settings } from './settings.ts'
+import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts'
 
 export { asOf, historyOf, type Moment, parseMoment } from './application/asOf.ts'
 export { StoreUnavailableError } from './application/ports.ts'
 export { usageRange } from './application/usageRange.ts'
 export { DamagedError, Refusal } from './domain/errors.ts'
+export { STREAMS } from './domain/events.ts'
+export { shownUrl, sqlitePath } from './stores.ts'
 
 /**
  * Composition root of those who only read, beside a live service or without one: the command line. Takes no lock,
@@ -35,9 +36,8 @@ export async function withEventStore<T>(
   settings: Settings,
   work: (reads: EventReads) => Promise<T>,
 ): Promise<T> {
-  const path = pathOf(settings.eventStoreUrl)
-  if (!existsSync(path)) throw noFile('event store', path, 'EVENT_STORE_URL')
-  const store = await openSqliteEventStore(path, { readOnly: true })
+  assertFile('event store', settings.eventStoreUrl, 'EVENT_STORE_URL')
+  const store = await openEventStore(settings, { readOnly: true })
   try {
     return await work({
       store,
@@ -62,12 +62,11 @@ export async function withReadModel<T>(
   clock: Clock,
   work: (reads: ModelReads) => Promise<T>,
 ): Promise<T> {
-  const path = pathOf(settings.readModelUrl)
-  if (!existsSync(path)) throw noFile('read model', path, 'READ_MODEL_URL')
-  const readModel = await openSqliteReadModel(path, { readOnly: true })
+  assertFile('read model', settings.readModelUrl, 'READ_MODEL_URL')
+  const readModel = await openReadModel(settings, { readOnly: true })
   try {
     await readModel.open(projections)
-    await assertFilled(readModel, path)
+    await assertFilled(readModel, settings.readModelUrl)
     return await work({ readModel, projections, queries: createQueries(readModel, clock) })
   } finally {
     await readModel.close()
@@ -75,7 +74,12 @@ export async function withReadModel<T>(
 }
 
 /** Whoever only reads makes no tables: those of this version are there once the service has run. */
-async function assertFilled(readModel: ReadModel, path: string): Promise<void> {
+async function assertFilled(readModel: ReadModel, url: string): Promise<void> {
+  const notFilled = (cause?: unknown): NoDataError =>
+    new NoDataError(
+      `The read model ${shownUrl(url)} was not filled by this version yet: start the service once (npm start).`,
+      { cause },
+    )
   try {
     for (const { collections } of projections) {
       for (const { name } of collections) await readModel.count(name, [], 1)
@@ -83,17 +87,16 @@ async function assertFilled(readModel: ReadModel, path: string): Promise<void> {
     for (const projection of projections) await readModel.checkpoint(projection)
   } catch (error) {
     if (error instanceof StoreUnavailableError || error instanceof DamagedError) throw error
-    throw new NoDataError(
-      `The read model ${path} was not filled by this version yet: start the service once (npm start).`,
-      { cause: error },
-    )
+    throw notFilled(error)
   }
+  if (!(await readModel.isPublished(projections))) throw notFilled()
 }
 
-const noFile = (what: string, path: string, setting: string): NoDataError =>
-  new NoDataError(
+/** A server says for itself whether it is there. */
+function assertFile(what: string, url: string, setting: string): void {
+  const path = sqlitePath(url)
+  if (path === null || existsSync(path)) return
+  throw new NoDataError(
     `There is no ${what} yet at ${path}: start the service once (npm start), or set ${setting}.`,
   )
-
-/** The file that a store's URL names. */
-export const pathOf = (url: string): string => url.slice('sqlite:'.length)
+}

@@ -21,6 +21,8 @@ export interface Settings {
   tokenMaxLifetimeDays: number | null
   maxTokensPerAccount: number
   usageFlushMs: number
+  /** Null: usage events are kept for ever. */
+  usageRetentionDays: number | null
   auditMode: 'buffered' | 'strict'
   rateLimitFailuresPerMinute: number
   rateLimitWritesPerMinute: number
@@ -77,8 +79,8 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
   const settings: Settings = {
     host: read('host', 'HOST', '127.0.0.1', matching(/^[^\s/]+$/, 'a host name or an address')),
     port: read('port', 'PORT', 3000, integer(0, 65_535)),
-    eventStoreUrl: read('eventStoreUrl', 'EVENT_STORE_URL', 'sqlite:./data/events.db', storeUrl),
-    readModelUrl: read('readModelUrl', 'READ_MODEL_URL', 'sqlite:./data/read-model.db', storeUrl),
+    eventStoreUrl: read('eventStoreUrl', 'EVENT_STORE_URL', 'sqlite:./data/events.db', eventStoreUrl),
+    readModelUrl: read('readModelUrl', 'READ_MODEL_URL', 'sqlite:./data/read-model.db', readModelUrl),
     jwtKeys: given.jwtKeys ?? readJwtKeys(env, problems),
     jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
     jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),
@@ -94,6 +96,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     tokenMaxLifetimeDays: read('tokenMaxLifetimeDays', 'TOKEN_MAX_LIFETIME_DAYS', null, integer(1, 36_500)),
     maxTokensPerAccount: read('maxTokensPerAccount', 'MAX_TOKENS_PER_ACCOUNT', 100, integer(1, 1_000_000)),
     usageFlushMs: read('usageFlushMs', 'USAGE_FLUSH_MS', 1000, integer(10, 3_600_000)),
+    usageRetentionDays: read('usageRetentionDays', 'USAGE_RETENTION_DAYS', null, integer(1, 36_500)),
     auditMode: read('auditMode', 'AUDIT_MODE', 'buffered', oneOf(['buffered', 'strict'] as const)),
     rateLimitFailuresPerMinute: read(
       'rateLimitFailuresPerMinute',
@@ -111,8 +114,12 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     production,
   }
-  if (fileOf(settings.eventStoreUrl) === fileOf(settings.readModelUrl)) {
+  const { eventStoreUrl: events, readModelUrl: model } = settings
+  if (isFile(events) && isFile(model) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
+  }
+  if (isFile(events) && settings.usageRetentionDays !== null) {
+    problems.push('USAGE_RETENTION_DAYS must not be set with events in SQLite: it keeps them for ever')
   }
   if (production) {
     if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
@@ -212,9 +219,18 @@ function tokenHeader(text: string): string {
   return text
 }
 
+const isFile = (url: string): boolean => url.startsWith('sqlite:')
+
 const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
 
-function storeUrl(text: string): string {
-  if (!/^sqlite:.+/.test(text)) throw new Error('must be sqlite:<path>')
-  return text
-}
+// A URL may hold a password: what is wrong with it is said without it.
+
+const eventStoreUrl = matching(
+  /^(sqlite:.+|(esdb|kurrentdb)(\+discover)?:\/\/[^/\s].*)$/,
+  'sqlite:<path>, esdb://<host>:<port> or esdb+discover://<host>:<port>',
+)
+
+const readModelUrl = matching(
+  /^(sqlite:.+|mongodb(\+srv)?:\/\/[^/\s].*)$/,
+  'sqlite:<path>, mongodb://<host>:<port>/<database> or mongodb+srv://<host>/<database>',
+)

@@ -95,7 +95,14 @@ async function project(folder: string): Promise<Projected> {
   const watch = setInterval(() => {
     peak = Math.max(peak, process.memoryUsage.rss())
   }, 20)
-  const projector = createProjector({ store, readModel, projections, telemetry, onChanged: () => {} })
+  const projector = createProjector({
+    store,
+    readModel,
+    projections,
+    telemetry,
+    id: 'bench',
+    onChanged: () => {},
+  })
   const started = performance.now()
   await projector.start()
   const seconds = (performance.now() - started) / 1000

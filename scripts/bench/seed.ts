@@ -27,7 +27,14 @@ const AT_ONCE = 500
 export async function seedTokens(folder: string, count: number): Promise<string[]> {
   const store = await openSqliteEventStore(`${folder}/events.db`)
   const readModel = await openSqliteReadModel(`${folder}/read-model.db`)
-  const projector = createProjector({ store, readModel, projections, telemetry, onChanged: () => {} })
+  const projector = createProjector({
+    store,
+    readModel,
+    projections,
+    telemetry,
+    id: 'bench',
+    onChanged: () => {},
+  })
   await projector.start()
   const [pepper] = parsePeppers(TOKEN_PEPPERS)
   if (!pepper) throw new Error('no pepper')

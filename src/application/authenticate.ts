@@ -38,7 +38,7 @@ export interface Authenticator {
 }
 
 interface Dependencies {
-  index: TokenIndex
+  index: Pick<TokenIndex, 'find' | 'isCurrent'>
   jwt: JwtVerifier
   resolveAccount: ResolveAccount | undefined
   clock: Clock
@@ -71,20 +71,21 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     first: ReturnType<TokenIndex['find']>,
     beforeServing?: BeforeServing,
   ): Promise<Decision> {
+    let account: object | null = null
     let stored = false
     for (let found = first; ; found = index.find(token)) {
       const record = await found
       const refused = flaw(record)
       if (refused || !record) return refused ?? refuse('unknown')
       const { accountId } = record.principal
-      const account = resolveAccount ? await resolveAccount(accountId) : { id: accountId }
+      account ??= resolveAccount ? await resolveAccount(accountId) : { id: accountId }
       if (!account) return refuse('no_account')
-      if (beforeServing && !stored && !record.stale) {
+      if (beforeServing && !stored && index.isCurrent(record)) {
         await beforeServing(record)
         stored = true
       }
       // The token may have been revoked while something was asked: then nobody has said yes yet.
-      if (!record.stale) return accept(record, account)
+      if (index.isCurrent(record)) return accept(record, account)
     }
   }
 

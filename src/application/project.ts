@@ -2,21 +2,31 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Change, Projection } from '../../projections/projection.ts'
 import { stopToken } from '../../projections/tokens.ts'
 import { DamagedError } from '../domain/errors.ts'
-import { type StoredEvent, TOKEN_STREAM, USAGE_STREAM } from '../domain/events.ts'
+import { type StoredEvent, STREAMS, TOKEN_STREAM } from '../domain/events.ts'
 import { upcast } from '../domain/upcast.ts'
 import { createInspector } from './inspect.ts'
-import type { EventStore, ReadModel, Telemetry } from './ports.ts'
+import { DeposedError, type EventStore, type Lead, type ReadModel, type Telemetry } from './ports.ts'
 
 const RETRY_MS = { first: 50, longest: 2000 }
+/** How often the lead is asked for, or kept. */
+const ASK_MS = 1000
+/** A leader that is not heard of for so long has lost the lead. */
+const TTL_MS = 5000
 
 export interface Projector {
   /** Applies events to the read model, whoever else applies them too. A command calls this with its own events. */
   apply(events: readonly StoredEvent[]): Promise<void>
-  /** Starts following the log; resolves when the read model has caught up with the log as it is now. */
+  /**
+   * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
+   * when the read model has caught up: with the log as it is now where this process leads, else once at least.
+   */
   start(): Promise<void>
+  /** Lets another process lead. */
   stop(): Promise<void>
   /** Seconds since the read model was last known to be level with the log; 0 while it is. */
   lag(): number
+  /** Does this process follow the log? */
+  leads(): boolean
 }
 
 interface Dependencies {
@@ -24,6 +34,8 @@ interface Dependencies {
   readModel: ReadModel
   projections: readonly Projection[]
   telemetry: Telemetry
+  /** Of this process start, among those that share the read model. */
+  id: string
   /** Called after tokens have changed in the read model, before anyone is told that they have. */
   onChanged: (tokenIds: ReadonlySet<string>) => void
 }
@@ -33,15 +45,22 @@ export function createProjector({
   readModel,
   projections,
   telemetry,
+  id,
   onChanged,
 }: Dependencies): Projector {
   const inspect = createInspector(store)
+  /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
+  const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
-  let behindSince: number | null = null
+  let term: number | null = null
+  let behindSince: number | null = performance.now()
 
   /** The one function that turns events into documents, for the loop and for commands alike. */
-  async function apply(events: readonly StoredEvent[], checkpoint?: string): Promise<void> {
+  async function apply(
+    events: readonly StoredEvent[],
+    checkpoint?: { position: string; term: number },
+  ): Promise<void> {
     const started = performance.now()
     const changes: Change[] = []
     const changed = new Set<string>()
@@ -65,56 +84,113 @@ export function createProjector({
         }
       }
     }
-    await readModel.apply(
-      changes,
-      checkpoint === undefined ? undefined : { position: checkpoint, of: projections, term: 1 },
-    )
+    await readModel.apply(changes, checkpoint && { ...checkpoint, of: projections })
     if (changed.size > 0) onChanged(changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)
   }
 
-  async function applyUntilDone(events: readonly StoredEvent[], checkpoint: string): Promise<void> {
+  async function untilDone(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
     for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
-        return await apply(events, checkpoint)
+        return await work()
       } catch (err) {
-        // An outage ends; what is damaged stays so.
-        if (err instanceof DamagedError) throw err
-        telemetry.log.warn({ err, checkpoint }, 'projection failed, trying again')
-        await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal: stopping.signal })
+        // An outage ends; what is damaged stays so, and who was deposed as well.
+        if (err instanceof DamagedError || err instanceof DeposedError) throw err
+        telemetry.log.warn({ err }, 'projection failed, trying again')
+        await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal })
       }
     }
   }
 
-  /** @param from where the slowest projection stands: the guards make the others' second pass a no-op. */
-  async function follow(from: string | null, onCaughtUp: () => void): Promise<void> {
-    for await (const batch of store.subscribe(from, [TOKEN_STREAM, USAGE_STREAM], stopping.signal)) {
+  /** Where the slowest projection stands: the guards make the others' second pass a no-op. */
+  async function slowestCheckpoint(): Promise<string | null> {
+    const checkpoints = await Promise.all(projections.map((projection) => readModel.checkpoint(projection)))
+    return checkpoints.reduce((a, b) => (a === null || b === null ? null : a < b ? a : b))
+  }
+
+  /** Follows the log until the lead is lost or `signal` is aborted. */
+  async function follow(inTerm: number, signal: AbortSignal, onLevel: () => void): Promise<void> {
+    let from: string | null = null
+    await untilDone(async () => {
+      from = await slowestCheckpoint()
+    }, signal)
+    let published = false
+    for await (const { events, caughtUp } of store.subscribe(from, STREAMS, signal)) {
       behindSince ??= performance.now()
-      const last = batch.events.at(-1)
-      if (last) await applyUntilDone(batch.events, last.position)
-      if (batch.caughtUp) {
-        behindSince = null
-        onCaughtUp()
-      }
+      const position = events.at(-1)?.position
+      if (position) await untilDone(() => apply(events, { position, term: inTerm }), signal)
+      if (!caughtUp) continue
+      if (!published) await untilDone(() => readModel.publish(projections), signal)
+      published = true
+      behindSince = null
+      onLevel()
     }
   }
+
+  /** Null: nobody can tell. */
+  async function ask(): Promise<Lead | null> {
+    try {
+      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag() })
+    } catch (err) {
+      telemetry.log.warn({ err }, 'the lead among projectors could not be asked for')
+      return null
+    }
+  }
+
+  /** Follows the log for one term, and keeps asking for the lead meanwhile. */
+  async function serve(inTerm: number, onLevel: () => void): Promise<void> {
+    telemetry.log.info({ term: inTerm }, 'leads the projectors')
+    const over = new AbortController()
+    const signal = AbortSignal.any([over.signal, stopping.signal])
+    const keeping = keep(inTerm, over, signal)
+    term = inTerm
+    try {
+      await follow(inTerm, signal, onLevel)
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof DeposedError)) throw error
+    } finally {
+      term = null
+      over.abort()
+      await keeping
+    }
+  }
+
+  async function keep(inTerm: number, over: AbortController, signal: AbortSignal): Promise<void> {
+    while (await pause(ASK_MS, signal)) {
+      const lead = await ask()
+      // Where nobody can tell, the fence around the checkpoint can.
+      if (lead && lead.term !== inTerm) over.abort()
+    }
+  }
+
+  /** Somebody else leads: what it says of its lag is what there is to know. */
+  async function stand({ lag: told }: { lag: number }, onLevel: () => void): Promise<void> {
+    behindSince = performance.now() - told * 1000
+    if (await readModel.isPublished(projections).catch(() => false)) onLevel()
+  }
+
+  async function run(onLevel: () => void): Promise<void> {
+    do {
+      const lead = await ask()
+      if (lead?.term === null) await stand(lead, onLevel)
+      else if (lead) await serve(lead.term, onLevel)
+    } while (await pause(ASK_MS, stopping.signal))
+  }
+
+  const lag = (): number => (behindSince === null ? 0 : (performance.now() - behindSince) / 1000)
 
   return {
     apply: (events) => apply(events),
 
     async start() {
       await readModel.open(projections)
-      const checkpoints = await Promise.all(projections.map((projection) => readModel.checkpoint(projection)))
-      const from = checkpoints.reduce((a, b) => (a === null || b === null ? null : a < b ? a : b))
-      await assertNotAhead(store, checkpoints)
+      await assertNotAhead(store, await Promise.all(projections.map((one) => readModel.checkpoint(one))))
       await new Promise<void>((resolve, reject) => {
-        running = follow(from, resolve).catch((error: unknown) => {
-          if (!stopping.signal.aborted) {
-            // From here on it falls behind, and whoever asks for the lag is told so.
-            behindSince ??= performance.now()
-            telemetry.log.error({ err: error }, 'projector ended')
-            reject(error)
-          }
+        running = run(resolve).catch((error: unknown) => {
+          // From here on it falls behind, and whoever asks for the lag is told so.
+          behindSince ??= performance.now()
+          telemetry.log.error({ err: error }, 'projector ended')
+          reject(error)
         })
       })
     },
@@ -122,16 +198,27 @@ export function createProjector({
     async stop() {
       stopping.abort()
       await running
+      await readModel
+        .resign(group, id)
+        .catch((err: unknown) => telemetry.log.warn({ err }, 'the lead was not given back'))
     },
 
-    lag: () => (behindSince === null ? 0 : (performance.now() - behindSince) / 1000),
+    lag,
+    leads: () => term !== null,
   }
 }
+
+/** @returns false if it was aborted */
+const pause = (milliseconds: number, signal: AbortSignal): Promise<boolean> =>
+  sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
 
 /** A log that ends before a checkpoint was restored from a backup or replaced: projecting on would skip events. */
 async function assertNotAhead(store: EventStore, checkpoints: readonly (string | null)[]): Promise<void> {
   const newest = checkpoints.reduce((a, b) => (a === null || (b !== null && b > a) ? b : a))
   const head = await store.head()
+  if (newest !== null && head !== null && newest.length !== head.length) {
+    throw new Error('The read model was filled from another event store. Delete it to fill it from this one.')
+  }
   if (newest !== null && (head === null || head < newest)) {
     throw new Error(
       'The read model is ahead of the event store: the log was reset or restored. Delete the read model to rebuild it.',

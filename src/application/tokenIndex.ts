@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { hashToken, type Pepper } from '../domain/credential.ts'
 import type { Principal } from './principal.ts'
-import type { ReadModel } from './ports.ts'
+import type { Condition, ReadModel, Watch } from './ports.ts'
 
 /** What authentication needs of a token, ready to use. */
 export interface TokenRecord {
@@ -15,6 +15,8 @@ export interface TokenRecord {
   stopped: string | null
   /** Stream revision that decisions by this record are made on. */
   revision: number
+  /** When the look-up began that this was last seen by, on a monotonic clock. */
+  readAt: number
   /** Set once the token has changed: whoever still holds the record must look again before saying yes. */
   stale: boolean
 }
@@ -22,37 +24,79 @@ export interface TokenRecord {
 export interface TokenIndex {
   /** A record that was current when it was returned, or null for an unknown token. */
   find(token: string): TokenRecord | Promise<TokenRecord | null>
-  /** Forgets tokens that have changed. Look-ups under way that began before this start again. */
-  evict(tokenIds: ReadonlySet<string>): void
+  /** May the record still decide? To be asked again after every wait. */
+  isCurrent(record: TokenRecord): boolean
+  /** Forgets tokens that have changed, null: all. Look-ups under way that began before this start again. */
+  evict(tokenIds: ReadonlySet<string> | null): void
+  /** Begins to hear of what other processes change. Until then everything is looked up. */
+  start(): void
+  /** From now on everything is looked up again. */
+  stop(): Promise<void>
   size(): number
+  /** Is memory trusted at the moment? */
+  isLive(): boolean
+}
+
+/** What of a token document authentication decides on. Uses change others of its fields all the time. */
+const WATCHED: readonly (keyof TokenDocument)[] = ['revision', 'stopped']
+/** How long a look-up's answer may decide without word of changes, in milliseconds: the same as a watch's word. */
+const TRUSTED_MS = 1000
+
+/** A look-up under way and what has changed since it began. */
+interface LookUp {
+  changed: Set<string>
+  anything: boolean
 }
 
 /**
- * A bounded index in front of the read model, keyed by the SHA-256 of the token, never by the token. Only tokens that
- * exist are kept: a credential nobody knows costs a look-up each time, and a new token is never taken for unknown.
- * At the cap the record that came first goes.
+ * A bounded index in front of the read model, keyed by the SHA-256 of the token, never by the token. It answers only
+ * while the read model tells of every change; at all other times the read model is asked. Only tokens that exist are
+ * kept: a credential nobody knows costs a look-up each time, and a new token is never taken for unknown. At the cap
+ * the record that came first goes.
+ * @param now a monotonic clock, in milliseconds
  */
-export function createTokenIndex(readModel: ReadModel, peppers: readonly Pepper[], cap: number): TokenIndex {
+export function createTokenIndex(
+  readModel: ReadModel,
+  peppers: readonly Pepper[],
+  cap: number,
+  now: () => number = () => performance.now(),
+): TokenIndex {
   const records = new Map<string, TokenRecord>()
   const keys = new Map<string, string>()
-  let changes = 0
+  const lookUps = new Set<LookUp>()
+  let watch: Watch | null = null
+
+  const isLive = (): boolean => watch?.isLive() ?? false
+  const isCurrent = (record: TokenRecord): boolean =>
+    !record.stale && (isLive() || now() - record.readAt < TRUSTED_MS)
 
   async function load(token: string, key: string): Promise<TokenRecord | null> {
+    const hashes = peppers.map((pepper) => hashToken(pepper, token))
     for (;;) {
-      const before = changes
-      const hashes = peppers.map((pepper) => hashToken(pepper, token))
-      const [found] = await readModel.find('tokens', {
-        where: [{ field: 'hash', op: 'in', value: hashes }],
-        limit: 1,
-      })
-      // Something changed while this was on its way: it may be from before the change, so it decides nothing.
-      if (before !== changes) continue
+      const lookUp: LookUp = { changed: new Set(), anything: false }
+      lookUps.add(lookUp)
+      const readAt = now()
+      const where: Condition[] = [{ field: 'hash', op: 'in', value: hashes }]
+      const [found] = await readModel
+        .find('tokens', { where, limit: 1 })
+        .finally(() => lookUps.delete(lookUp))
+      // It has changed while this was on its way: what was read may be from before, so it decides nothing.
+      const { anything, changed } = lookUp
+      if (anything || (found ? changed.has(found.id) : changed.size > 0)) continue
       if (!found) return null
-      return records.get(key) ?? keep(key, toRecord(found as unknown as TokenDocument))
+      const record = keep(key, toRecord(found as unknown as TokenDocument, readAt))
+      if (isCurrent(record)) return record
     }
   }
 
   function keep(key: string, record: TokenRecord): TokenRecord {
+    const known = records.get(key)
+    if (known && known.revision >= record.revision && known.stopped === record.stopped) {
+      // One record for all who hold it, so that each hears of a change.
+      known.readAt = Math.max(known.readAt, record.readAt)
+      return known
+    }
+    if (known) forget(key, known)
     if (records.size >= cap) {
       for (const [oldest, gone] of records) {
         forget(oldest, gone)
@@ -71,26 +115,52 @@ export function createTokenIndex(readModel: ReadModel, peppers: readonly Pepper[
     keys.delete(record.tokenId)
   }
 
+  function forgetAll(): void {
+    for (const record of records.values()) record.stale = true
+    records.clear()
+    keys.clear()
+    for (const lookUp of lookUps) lookUp.anything = true
+  }
+
+  function evict(tokenIds: ReadonlySet<string> | null): void {
+    if (tokenIds === null) {
+      forgetAll()
+      return
+    }
+    for (const tokenId of tokenIds) {
+      for (const lookUp of lookUps) lookUp.changed.add(tokenId)
+      const key = keys.get(tokenId)
+      const record = key === undefined ? undefined : records.get(key)
+      if (key !== undefined && record) forget(key, record)
+    }
+  }
+
   return {
     find(token) {
       const key = hash('sha256', token, 'base64')
-      return records.get(key) ?? load(token, key)
+      const record = records.get(key)
+      return record && isLive() ? record : load(token, key)
     },
 
-    evict(tokenIds) {
-      changes++
-      for (const tokenId of tokenIds) {
-        const key = keys.get(tokenId)
-        const record = key === undefined ? undefined : records.get(key)
-        if (key !== undefined && record) forget(key, record)
-      }
+    isCurrent,
+    evict,
+
+    start() {
+      watch = readModel.watch('tokens', WATCHED, evict)
+    },
+
+    async stop() {
+      const watching = watch
+      watch = null
+      await watching?.close()
     },
 
     size: () => records.size,
+    isLive,
   }
 }
 
-function toRecord(token: TokenDocument): TokenRecord {
+function toRecord(token: TokenDocument, readAt: number): TokenRecord {
   const { id, accountId, scopes, expiresAt, revokedAt, revision, stopped = null } = token
   return {
     principal: Object.freeze({ kind: 'token', accountId, tokenId: id, scopes: Object.freeze([...scopes]) }),
@@ -99,6 +169,7 @@ function toRecord(token: TokenDocument): TokenRecord {
     revoked: revokedAt !== null,
     stopped,
     revision,
+    readAt,
     stale: false,
   }
 }

@@ -138,6 +138,8 @@ export type LifecycleEvent = RecordedEvent<LifecycleType>
 
 export const TOKEN_STREAM = 'apiToken-'
 export const USAGE_STREAM = 'tokenUsage-'
+/** What the names of the product's streams begin with. A log may hold others' too. */
+export const STREAMS = [TOKEN_STREAM, USAGE_STREAM] as const
 
 export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
 

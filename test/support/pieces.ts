@@ -58,8 +58,16 @@ export async function assemblePieces(folder: string, flushMs = 20) {
   const telemetry = countingTelemetry()
   const peppers = parsePeppers(PEPPERS)
   const index = createTokenIndex(readModel, peppers, 1000)
-  const projector = createProjector({ store, readModel, projections, telemetry, onChanged: index.evict })
+  const projector = createProjector({
+    store,
+    readModel,
+    projections,
+    telemetry,
+    id: ids.random(),
+    onChanged: index.evict,
+  })
   await projector.start()
+  index.start()
   const recorder = createRecorder({ store, clock: Date.now, ids, flushMs, telemetry })
   recorder.start()
   const authenticator = createAuthenticator({

@@ -38,6 +38,7 @@ describe('settings', () => {
       tokenMaxLifetimeDays: null,
       maxTokensPerAccount: 100,
       usageFlushMs: 1000,
+      usageRetentionDays: null,
       auditMode: 'buffered',
       rateLimitFailuresPerMinute: 600,
       rateLimitWritesPerMinute: 120,
@@ -51,7 +52,7 @@ describe('settings', () => {
     const settings = readSettings({
       HOST: '::',
       PORT: '0',
-      EVENT_STORE_URL: 'sqlite:/var/events.db',
+      EVENT_STORE_URL: 'esdb://one:2113?tls=false',
       READ_MODEL_URL: 'sqlite:/var/model.db',
       JWT_SECRET: SECRET,
       JWT_ISSUER: 'https://issuer.example',
@@ -63,6 +64,7 @@ describe('settings', () => {
       TOKEN_MAX_LIFETIME_DAYS: '90',
       MAX_TOKENS_PER_ACCOUNT: '5',
       USAGE_FLUSH_MS: '250',
+      USAGE_RETENTION_DAYS: '30',
       AUDIT_MODE: 'strict',
       RATE_LIMIT_FAILURES_PER_MINUTE: '0',
       RATE_LIMIT_WRITES_PER_MINUTE: '10',
@@ -74,7 +76,7 @@ describe('settings', () => {
     expect(settings).to.deep.equal({
       host: '::',
       port: 0,
-      eventStoreUrl: 'sqlite:/var/events.db',
+      eventStoreUrl: 'esdb://one:2113?tls=false',
       readModelUrl: 'sqlite:/var/model.db',
       jwtKeys: { secret: SECRET },
       jwtIssuer: 'https://issuer.example',
@@ -89,6 +91,7 @@ describe('settings', () => {
       tokenMaxLifetimeDays: 90,
       maxTokensPerAccount: 5,
       usageFlushMs: 250,
+      usageRetentionDays: 30,
       auditMode: 'strict',
       rateLimitFailuresPerMinute: 0,
       rateLimitWritesPerMinute: 10,
@@ -183,6 +186,13 @@ describe('settings', () => {
     expect(problemsOf({ READ_MODEL_URL: 'sqlite:./data/events.db' })).to.have.lengthOf(1)
   })
 
+  it('refuse a retention that SQLite would not carry out', () => {
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '30' })).to.deep.equal([
+      'USAGE_RETENTION_DAYS must not be set with events in SQLite: it keeps them for ever',
+    ])
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '30', EVENT_STORE_URL: 'esdb://one' })).to.deep.equal([])
+  })
+
   const ranges: [name: string, good: string[], bad: string[]][] = [
     ['PORT', ['0', '65535'], ['65536', '-1', '80.5', '0x50', '1e3', ' 80', '']],
     ['TOKEN_MAX_LIFETIME_DAYS', ['1', '36500'], ['0', '36501', '-1', 'none']],
@@ -194,8 +204,22 @@ describe('settings', () => {
     ['TRUST_PROXY_HOPS', ['0', '10'], ['11', 'true']],
     ['LOG_LEVEL', ['trace', 'silent'], ['INFO', 'verbose']],
     ['HOST', ['localhost', '0.0.0.0', '::1'], ['http://x', 'a b']],
-    ['EVENT_STORE_URL', ['sqlite:x'], ['sqlite:', 'postgres://x', 'x']],
-    ['READ_MODEL_URL', ['sqlite:x'], ['sqlite:', 'file:x']],
+    [
+      'EVENT_STORE_URL',
+      [
+        'sqlite:x',
+        'esdb://a:b@c:2113?tls=false',
+        'esdb+discover://c',
+        'kurrentdb://c',
+        'kurrentdb+discover://c',
+      ],
+      ['sqlite:', 'postgres://x', 'x', 'esdb:', 'esdb://', 'mongodb://c'],
+    ],
+    [
+      'READ_MODEL_URL',
+      ['sqlite:x', 'mongodb://a:b@c,d/e?replicaSet=rs0', 'mongodb+srv://c'],
+      ['sqlite:', 'file:x', 'mongodb:', 'mongodb://', 'esdb://c'],
+    ],
     ['TOKEN_PREFIX', ['tk', 'a1', 'a'.repeat(16)], ['t', '1a', 'TKL', 'tk_l', 'tkl_', 'a'.repeat(17)]],
     [
       'API_TOKEN_HEADER',

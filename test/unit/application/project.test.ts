@@ -101,12 +101,15 @@ async function project(store: EventStore, apply: (changes: readonly Change[]) =>
   const readModel = {
     open: async () => {},
     checkpoint: async () => null,
+    lead: async () => ({ term: 1 }),
+    publish: async () => {},
+    resign: async () => {},
     async apply(some: readonly Change[]) {
       apply(some)
       changes.push(...some)
     },
   } as unknown as ReadModel
-  const projector = createProjector({ store, readModel, projections, telemetry, onChanged() {} })
+  const projector = createProjector({ store, readModel, projections, telemetry, id: 'p', onChanged() {} })
   await projector.start()
   const closed = changes.filter((change) => change.kind === 'put' && 'stopped' in change.fields)
   return {

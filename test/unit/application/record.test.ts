@@ -49,6 +49,7 @@ const record = (n: number, revision: number): TokenRecord => ({
   revoked: false,
   stopped: null,
   revision,
+  readAt: 0,
   stale: false,
 })
 

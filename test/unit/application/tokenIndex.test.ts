@@ -26,10 +26,18 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
   ...fields,
 })
 
-/** An index over documents, and how often it looked. A look-up reads at once and answers when `held` lets it. */
+/**
+ * An index over documents, and how often it looked. A look-up reads at once and answers when `held` lets it. `live`:
+ * whether the read model tells of every change; `now`: a clock in milliseconds.
+ */
 function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = {}) {
-  const seen = { lookUps: 0, held: Promise.resolve() }
-  const finds: Pick<ReadModel, 'find'> = {
+  let told: Parameters<ReadModel['watch']>[2] = () => {}
+  const seen = { lookUps: 0, held: Promise.resolve(), live: true, now: 0, anything: () => told(null) }
+  const model: Pick<ReadModel, 'find' | 'watch'> = {
+    watch(_, __, onChanged) {
+      told = onChanged
+      return { isLive: () => seen.live, async close() {} }
+    },
     async find(_, { where }) {
       seen.lookUps++
       const [condition] = where
@@ -39,7 +47,8 @@ function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = 
       return found
     },
   }
-  const index = createTokenIndex(finds as ReadModel, peppers, cap)
+  const index = createTokenIndex(model as ReadModel, peppers, cap, () => seen.now)
+  index.start()
   const look = async (token: string): Promise<TokenRecord> => {
     const record = await index.find(token)
     if (!record) throw new Error(`${token} is unknown`)
@@ -73,6 +82,7 @@ describe('the token index', () => {
       revoked: false,
       stopped: null,
       revision: 0,
+      readAt: 0,
       stale: false,
     })
     expect(await look('other')).to.deep.include({
@@ -189,6 +199,96 @@ describe('the token index', () => {
       index.evict(idsOf('a'))
       expect(record.stale).to.equal(true)
     })
+  })
+
+  describe('without word of changes', () => {
+    it('looks every token up, each time, and still finds it', async () => {
+      const documents = [documentOf('t')]
+      const { seen, look } = indexOver(documents)
+      await look('t')
+      seen.live = false
+      change(documents, { revokedAt: AT, revision: 1 })
+      expect(await look('t')).to.include({ revoked: true })
+      expect(await look('t')).to.include({ revoked: true })
+      expect(seen.lookUps).to.equal(3)
+    })
+
+    it('trusts nothing from before until it was told what had changed', async () => {
+      const documents = [documentOf('t')]
+      const { seen, look, holds } = indexOver(documents)
+      await look('t')
+      seen.live = false
+      change(documents, { revokedAt: AT, revision: 1 })
+      seen.anything()
+      seen.live = true
+      expect(holds('t')).to.equal(false)
+      expect(await look('t')).to.include({ revoked: true })
+    })
+
+    it('starts a look-up under way again when anything may have changed', async () => {
+      const documents = [documentOf('t')]
+      const { seen, look } = indexOver(documents)
+      const { opened, open } = gate()
+      seen.held = opened
+      const underWay = look('t')
+      change(documents, { revokedAt: AT, revision: 1 })
+      seen.anything()
+      open()
+      expect(await underWay).to.include({ revoked: true })
+      expect(seen.lookUps).to.equal(2)
+    })
+
+    it('believes what was read for a second, and not longer', async () => {
+      const { index, seen, look } = indexOver([documentOf('t')])
+      const record = await look('t')
+      seen.live = false
+      seen.now = 999
+      expect(index.isCurrent(record)).to.equal(true)
+      seen.now = 1000
+      expect(index.isCurrent(record)).to.equal(false)
+      seen.live = true
+      expect(index.isCurrent(record)).to.equal(true)
+    })
+
+    it('does not believe an answer that was on its way while the process slept', async () => {
+      const documents = [documentOf('t')]
+      const { seen, look } = indexOver(documents)
+      seen.live = false
+      const { opened, open } = gate()
+      seen.held = opened
+      const underWay = look('t')
+      change(documents, { revokedAt: AT, revision: 1 })
+      seen.now = 10_000
+      open()
+      expect(await underWay).to.include({ revoked: true })
+    })
+
+    it('tells whoever holds a record that was looked up again since', async () => {
+      const { index, seen, look } = indexOver([documentOf('t')])
+      seen.live = false
+      const first = await look('t')
+      const second = await look('t')
+      index.evict(idsOf('t'))
+      expect([first.stale, second.stale]).to.deep.equal([true, true])
+    })
+
+    it('trusts nothing once it was stopped', async () => {
+      const { index, look, holds } = indexOver([documentOf('t')])
+      await look('t')
+      await index.stop()
+      expect(holds('t')).to.equal(false)
+    })
+  })
+
+  it('does not look a token up again because others change all the time', async () => {
+    const { index, seen, look } = indexOver([documentOf('t')])
+    const { opened, open } = gate()
+    seen.held = opened
+    const underWay = look('t')
+    index.evict(idsOf('others'))
+    open()
+    await underWay
+    expect(seen.lookUps).to.equal(1)
   })
 
   describe('at its cap', () => {

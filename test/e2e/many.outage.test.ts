@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { eventually } from '../support/eventually.ts'
+import { type Fleet, type Member, startFleet } from '../support/fleet.ts'
+import { type Hammer, hammer } from '../support/hammer.ts'
+import { describeWithMongod } from '../support/mongod.ts'
+
+const EVENTS_AWAY_MS = 30_000
+const MODEL_AWAY_MS = 6_000
+
+/** A call and how long it took. */
+async function timed<T extends { status: number }>(call: Promise<T>): Promise<{ status: number; ms: number }> {
+  const started = performance.now()
+  const { status } = await call
+  return { status, ms: performance.now() - started }
+}
+
+const accepted = (hammers: readonly Hammer[]): number =>
+  hammers.reduce((sum, { statuses }) => sum + (statuses.get(200) ?? 0), 0)
+
+describeWithMongod('processes on stores that go away', function () {
+  this.timeout(120_000)
+  let fleet: Fleet
+  beforeEach(async () => {
+    fleet = await startFleet(2)
+  })
+  afterEach(() => fleet.close())
+
+  const members = () => fleet.members as [Member, Member]
+
+  for (const [how, leave, back] of [
+    ['frozen', () => fleet.eventStore.freeze(), () => fleet.eventStore.thaw()],
+    [
+      'down',
+      () => fleet.members.forEach(({ toEvents }) => toEvents.set('refused')),
+      () => fleet.members.forEach(({ toEvents }) => toEvents.set('open')),
+    ],
+  ] as const) {
+    it(`go on authenticating while the event store is ${how} for 30 s, and count every use`, async () => {
+      const [one, other] = members()
+      const { body: token } = await one.api.create({ name: 'used' })
+      const fires = [one, other].map(({ api }) => hammer(api.url, token.token))
+      await Promise.all(fires.map((fire) => fire.until(200)))
+      await leave()
+      const until = performance.now() + EVENTS_AWAY_MS
+      try {
+        while (performance.now() < until) {
+          const calls = [one.api.create({ name: 'new' }), other.api.patch(token.id, { name: `${until}` })]
+          for (const { status, ms } of await Promise.all(calls.map(timed))) {
+            expect(status).to.equal(503)
+            expect(ms).to.be.below(5_000)
+          }
+          await sleep(500)
+        }
+      } finally {
+        await back()
+      }
+      const returned = performance.now()
+      await eventually(async () => {
+        for (const { api } of [one, other])
+          expect((await api.create({ name: 'after' })).status, 'created').to.equal(201)
+      })
+      expect(performance.now() - returned).to.be.below(10_000)
+      await Promise.all(fires.map((fire) => fire.stop()))
+      for (const { statuses } of fires) expect([...statuses.keys()]).to.deep.equal([200])
+      await eventually(async () => {
+        const { body } = await one.api.usage(token.id)
+        expect(body.total.requests).to.equal(accepted(fires))
+      })
+    })
+  }
+
+  for (const how of ['frozen', 'killed'] as const) {
+    it(`answer 503 and never 401 while MongoDB is ${how}, and lose nothing`, async () => {
+      const [one, other] = members()
+      const names = Array.from({ length: 20 }, (_, i) => `token ${i}`)
+      const tokens = await Promise.all(names.map(async (name) => (await one.api.create({ name })).body))
+      const used = tokens[0]!.token
+      await other.api.use(used)
+      if (how === 'frozen') fleet.mongod.freeze()
+      else await fleet.mongod.kill()
+      // What was in memory may be believed for a second.
+      await sleep(1_000)
+      const until = performance.now() + MODEL_AWAY_MS
+      while (performance.now() < until) {
+        const calls = [
+          other.api.use(used).then((status) => ({ status })),
+          other.api.use(tokens[1]!.token).then((status) => ({ status })),
+          one.api.list(),
+          one.api.create({ name: 'new' }),
+        ]
+        for (const { status, ms } of await Promise.all(calls.map(timed))) {
+          expect(status).to.equal(503)
+          expect(ms).to.be.below(1_500)
+        }
+        await sleep(200)
+      }
+      if (how === 'frozen') fleet.mongod.thaw()
+      else await fleet.mongod.restart()
+      const returned = performance.now()
+      await eventually(async () => {
+        for (const { token } of tokens)
+          for (const { api } of [one, other]) expect(await api.use(token)).to.equal(200)
+        expect((await one.api.create({ name: 'after' })).status).to.equal(201)
+      })
+      expect(performance.now() - returned).to.be.below(5_000)
+      const { body } = await other.api.list()
+      expect(body.data.map(({ name }) => name)).to.include.members([...names, 'after'])
+    })
+  }
+})

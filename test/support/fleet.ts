@@ -1,0 +1,80 @@
+import { type Api, apiOf } from './api.ts'
+import { eventually } from './eventually.ts'
+import { type Mongod, startMongod } from './mongod.ts'
+import { type Environment, endServices, type ServiceProcess, startService } from './service.ts'
+import { type StandInProcess, startStandIn } from './standIn/process.ts'
+import { startProxy, type TcpProxy } from './tcpProxy.ts'
+
+/** Service processes that share an event store and a read model, as behind a load balancer. */
+export interface Fleet {
+  members: Member[]
+  eventStore: StandInProcess
+  mongod: Mongod
+  /** One more, ready to serve. */
+  add(options?: MemberOptions): Promise<Member>
+  close(): Promise<void>
+}
+
+export interface Member {
+  service: ServiceProcess
+  api: Api
+  /** What stands between it and each store. */
+  toEvents: TcpProxy
+  toModel: TcpProxy
+}
+
+export interface MemberOptions {
+  env?: Environment
+  /** Another program in place of the service. */
+  command?: readonly string[]
+}
+
+const SET = 'rs0'
+let databases = 0
+
+/** Real processes on a stand-in for EventStoreDB and a MongoDB replica set of one. */
+export async function startFleet(size: number, options: MemberOptions = {}): Promise<Fleet> {
+  const [eventStore, mongod] = await Promise.all([startStandIn(), startMongod({ set: SET })])
+  const database = `fleet${++databases}`
+  const proxies: TcpProxy[] = []
+
+  async function add({ env = {}, command }: MemberOptions = options): Promise<Member> {
+    const toEvents = await startProxy(eventStore.port)
+    const toModel = await startProxy(mongod.port)
+    proxies.push(toEvents, toModel)
+    const service = await startService(
+      {
+        EVENT_STORE_URL: `esdb://127.0.0.1:${toEvents.port}?tls=false`,
+        // Direct, so that no member of the set is looked for past the proxy.
+        READ_MODEL_URL: `mongodb://127.0.0.1:${toModel.port}/${database}?directConnection=true`,
+        USAGE_FLUSH_MS: '200',
+        MAX_TOKENS_PER_ACCOUNT: '100000',
+        LOG_LEVEL: 'info',
+        ...env,
+      },
+      undefined,
+      command,
+    )
+    return { service, api: apiOf(service.url), toEvents, toModel }
+  }
+
+  const members = await Promise.all(Array.from({ length: size }, () => add()))
+  return {
+    members,
+    eventStore,
+    mongod,
+    add,
+    async close() {
+      await endServices()
+      await Promise.all(proxies.map((proxy) => proxy.close()))
+      await Promise.all([eventStore.stop(), mongod.stop()])
+    },
+  }
+}
+
+/** Waits until the process answers that it is ready. */
+export const ready = ({ api }: Member): Promise<void> =>
+  eventually(async () => {
+    const { status } = await api.call('GET', '/health/ready')
+    if (status !== 200) throw new Error(`${api.url} answers ${status}`)
+  })
