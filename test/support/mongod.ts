@@ -93,7 +93,11 @@ export async function startMongod({ set, initiate = set !== undefined }: Options
 /** Makes servers that were started with one set name a replica set, and waits for its primary. @returns whose port */
 export async function initiateSet(set: string, ports: readonly number[]): Promise<number> {
   const members = ports.map((port, _id) => ({ _id, host: `127.0.0.1:${port}` }))
-  const config = { _id: set, members, settings: { electionTimeoutMillis: 10_000, heartbeatIntervalMillis: 500 } }
+  const config = {
+    _id: set,
+    members,
+    settings: { electionTimeoutMillis: 10_000, heartbeatIntervalMillis: 500 },
+  }
   await onServer(ports[0] ?? 0, (client) => client.db('admin').command({ replSetInitiate: config }))
   return primaryAt(ports)
 }
