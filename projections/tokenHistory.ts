@@ -2,25 +2,25 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/events.ts'
 import type { Projection } from './projection.ts'
 
-const text = { type: 'string' } as const
+const string = { type: 'string' } as const
 
 const schema = {
   type: 'object',
   additionalProperties: false,
   required: ['id', 'tokenId', 'type', 'revision', 'at', 'actor', 'requestId', 'data'],
   properties: {
-    id: text,
-    tokenId: text,
-    type: text,
+    id: string,
+    tokenId: string,
+    type: string,
     revision: { type: 'integer' },
-    at: text,
+    at: string,
     actor: {
       type: 'object',
       additionalProperties: false,
       required: ['kind', 'id'],
-      properties: { kind: text, id: text },
+      properties: { kind: string, id: string },
     },
-    requestId: text,
+    requestId: string,
     data: { type: 'object' },
   },
 } as const

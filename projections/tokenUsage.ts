@@ -1,9 +1,9 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { Projection } from './projection.ts'
 
-const text = { type: 'string' } as const
-const count = { type: 'integer', minimum: 0 } as const
-const counts = { type: 'object', additionalProperties: count } as const
+const string = { type: 'string' } as const
+const number = { type: 'integer', minimum: 0 } as const
+const counts = { type: 'object', additionalProperties: number } as const
 
 const schema = {
   type: 'object',
@@ -21,16 +21,16 @@ const schema = {
     'routes',
   ],
   properties: {
-    id: text,
-    tokenId: text,
-    accountId: text,
+    id: string,
+    tokenId: string,
+    accountId: string,
     granularity: { enum: ['hour', 'day'] },
     // Start of the bucket.
-    at: text,
-    requests: count,
+    at: string,
+    requests: number,
     outcomes: counts,
-    firstAt: text,
-    lastAt: text,
+    firstAt: string,
+    lastAt: string,
     // Requests by `<METHOD> <route>`, the first 50 by name, the rest under `OTHER_ROUTES`.
     routes: counts,
   },

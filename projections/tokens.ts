@@ -2,8 +2,8 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/events.ts'
 import type { Change, Projection, Value } from './projection.ts'
 
-const text = { type: 'string' } as const
-const textOrNull = { type: ['string', 'null'] } as const
+const string = { type: 'string' } as const
+const nullable = { type: ['string', 'null'] } as const
 
 const schema = {
   type: 'object',
@@ -24,22 +24,22 @@ const schema = {
     'revision',
   ],
   properties: {
-    id: text,
-    accountId: text,
-    name: text,
-    nameFolded: text,
-    hash: text,
-    hashKeyId: text,
-    hint: text,
-    scopes: { type: 'array', items: text },
-    createdAt: text,
-    updatedAt: text,
-    expiresAt: textOrNull,
-    revokedAt: textOrNull,
-    lastAccessed: text,
+    id: string,
+    accountId: string,
+    name: string,
+    nameFolded: string,
+    hash: string,
+    hashKeyId: string,
+    hint: string,
+    scopes: { type: 'array', items: string },
+    createdAt: string,
+    updatedAt: string,
+    expiresAt: nullable,
+    revokedAt: nullable,
+    lastAccessed: string,
     revision: { type: 'integer' },
     // Why the stream's events can no longer be trusted; such a token authenticates nobody.
-    stopped: text,
+    stopped: string,
   },
 } as const
 

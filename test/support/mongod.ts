@@ -123,11 +123,16 @@ async function onServer<T>(port: number, work: (client: MongoClient) => Promise<
   }
 }
 
-const flags = (folder: string, port: number): string[] => [
-  ...['--dbpath', folder, '--logpath', join(folder, 'log'), '--port', String(port)],
-  ...['--bind_ip', '127.0.0.1', '--nounixsocket', '--wiredTigerCacheSizeGB', '0.25'],
-  ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
-]
+const flags = (folder: string, port: number): string[] =>
+  [
+    ['--dbpath', folder],
+    ['--logpath', join(folder, 'log')],
+    ['--port', String(port)],
+    ['--bind_ip', '127.0.0.1'],
+    ['--nounixsocket'],
+    ['--wiredTigerCacheSizeGB', '0.25'],
+    ['--setParameter', 'diagnosticDataCollectionEnabled=false'],
+  ].flat()
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')

@@ -4,6 +4,8 @@ import type { Connection } from './connection.ts'
 import { isUpsertRace } from './errors.ts'
 import { type Operation, toOperations } from './update.ts'
 
+type Write = Connection['write']
+
 /** As many as are written well within the time a write may take. */
 const OPERATIONS_PER_WRITE = 500
 
@@ -12,7 +14,7 @@ const OPERATIONS_PER_WRITE = 500
  * `add` to the same document would raise its position, and the one that failed could never be made up for.
  */
 export async function applyChanges(
-  connection: Connection,
+  write: Write,
   targets: Targets,
   changes: readonly Change[],
 ): Promise<void> {
@@ -24,20 +26,20 @@ export async function applyChanges(
     operations.push(...toOperations(target, change))
   }
   const written = await Promise.allSettled(
-    [...work].map(([target, operations]) => writeAll(connection, target, operations)),
+    [...work].map(([target, operations]) => writeAll(write, target, operations)),
   )
   for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
 }
 
-async function writeAll(connection: Connection, target: Target, operations: Operation[]): Promise<void> {
+async function writeAll(write: Write, target: Target, operations: Operation[]): Promise<void> {
   for (let from = 0; from < operations.length; from += OPERATIONS_PER_WRITE) {
     const some = operations.slice(from, from + OPERATIONS_PER_WRITE)
-    await connection.write(async (database) => {
-      const write = () => target.in(database).bulkWrite(some, { ordered: true })
-      await write().catch((error: unknown) => {
+    await write(async (database) => {
+      const writeSome = () => target.in(database).bulkWrite(some, { ordered: true })
+      await writeSome().catch((error: unknown) => {
         if (!isUpsertRace(error)) throw error
         // What was done already is done once, however often it is asked for.
-        return write()
+        return writeSome()
       })
     })
   }

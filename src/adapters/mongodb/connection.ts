@@ -14,6 +14,8 @@ export interface Connection {
   read<T>(work: (database: Db) => Promise<T>): Promise<T>
   /** What is answered is on the disks of a majority. May be called again: a failure may come after the effect. */
   write<T>(work: (database: Db) => Promise<T>): Promise<T>
+  /** @throws StoreUnavailableError it is closed */
+  assertOpen(): void
   close(): Promise<void>
 }
 
@@ -75,6 +77,7 @@ export async function connect(url: string): Promise<Connection> {
       assertOpen()
       return within(WRITE_MS, work(writes.db(name)))
     },
+    assertOpen,
     async close() {
       if (!closed) await closeAll()
     },
@@ -89,8 +92,9 @@ async function isInReplicaSet(client: MongoClient): Promise<boolean> {
 function clientOf(url: string, options: MongoClientOptions): MongoClient {
   try {
     return new MongoClient(url, options)
-  } catch (error) {
-    throw new Error(`the MongoDB connection string cannot be used: ${(error as Error).name}`)
+  } catch {
+    // Not even as a cause: the driver's error quotes pieces of it.
+    throw new Error('the MongoDB connection string cannot be used')
   }
 }
 

@@ -27,8 +27,13 @@ function readModel(connection: Connection, readOnly: boolean): ReadModel {
   const watches = new Set<Watch>()
   const { read } = connection
 
-  const write: Connection['write'] = async (work) => {
+  function assertWritable(): void {
+    connection.assertOpen()
     if (readOnly) throw new StoreUnavailableError('the read model is open for reading only')
+  }
+
+  const write: Connection['write'] = async (work) => {
+    assertWritable()
     return connection.write(work)
   }
 
@@ -42,7 +47,8 @@ function readModel(connection: Connection, readOnly: boolean): ReadModel {
     checkpoint: (projection) => read((database) => readCheckpoint(database, projection)),
 
     async apply(changes, checkpoint) {
-      await applyChanges({ ...connection, write }, targets, changes)
+      assertWritable()
+      await applyChanges(write, targets, changes)
       if (!checkpoint) return
       await write((database) =>
         Promise.all(checkpoint.of.map((projection) => advanceCheckpoint(database, projection, checkpoint))),
