@@ -16,8 +16,19 @@ export interface Projection {
 
 export interface Collection {
   name: string
-  /** Each index is a list of fields; documents that lack the first field are left out of a unique one. */
+  /** JSON Schema of a whole document. While its changes arrive, any member but `id` may be missing yet. */
+  schema: DocumentSchema
+  /** Each index is a list of fields; documents that lack the first field are left out of a unique one, of texts. */
   indexes: readonly { fields: readonly string[]; unique?: boolean }[]
+  /** Members that `top` fills. Their keys are anybody's text, which not every store takes as names. */
+  counters?: readonly string[]
+}
+
+export interface DocumentSchema {
+  readonly type: 'object'
+  readonly properties: { readonly id: { readonly type: 'string' }; readonly [member: string]: object }
+  readonly required: readonly string[]
+  readonly additionalProperties: boolean
 }
 
 export type Value = string | number | boolean | null | readonly string[] | { readonly [key: string]: unknown }

@@ -1,23 +1,38 @@
+import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/events.ts'
 import type { Projection } from './projection.ts'
 
+const string = { type: 'string' } as const
+
+const schema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['id', 'tokenId', 'type', 'revision', 'at', 'actor', 'requestId', 'data'],
+  properties: {
+    id: string,
+    tokenId: string,
+    type: string,
+    revision: { type: 'integer' },
+    at: string,
+    actor: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['kind', 'id'],
+      properties: { kind: string, id: string },
+    },
+    requestId: string,
+    data: { type: 'object' },
+  },
+} as const
+
 /** One row for each event of a token's life, without what only the service needs (the hash and its key id). */
-export interface HistoryDocument {
-  id: string
-  tokenId: string
-  type: string
-  revision: number
-  at: string
-  actor: { kind: string; id: string }
-  requestId: string
-  data: Record<string, unknown>
-}
+export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
   version: 1,
   events: ['TokenCreated', 'TokenUpdated', 'TokenRevoked'],
-  collections: [{ name: 'tokenHistory', indexes: [{ fields: ['tokenId', 'revision'] }] }],
+  collections: [{ name: 'tokenHistory', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
   project(event) {
     const { at, actor, requestId } = event.metadata
     const { hash: _, hashKeyId: __, ...data } = event.data as Record<string, unknown>

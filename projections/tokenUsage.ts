@@ -1,22 +1,44 @@
+import type { FromSchema } from 'json-schema-to-ts'
 import type { Projection } from './projection.ts'
 
-export type Granularity = 'hour' | 'day'
+const string = { type: 'string' } as const
+const number = { type: 'integer', minimum: 0 } as const
+const counts = { type: 'object', additionalProperties: number } as const
+
+const schema = {
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    'id',
+    'tokenId',
+    'accountId',
+    'granularity',
+    'at',
+    'requests',
+    'outcomes',
+    'firstAt',
+    'lastAt',
+    'routes',
+  ],
+  properties: {
+    id: string,
+    tokenId: string,
+    accountId: string,
+    granularity: { enum: ['hour', 'day'] },
+    // Start of the bucket.
+    at: string,
+    requests: number,
+    outcomes: counts,
+    firstAt: string,
+    lastAt: string,
+    // Requests by `<METHOD> <route>`, the first 50 by name, the rest under `OTHER_ROUTES`.
+    routes: counts,
+  },
+} as const
 
 /** Uses of one token in one hour or one day (UTC). Totals of an account are sums over its tokens. */
-export interface UsageDocument {
-  id: string
-  tokenId: string
-  accountId: string
-  granularity: Granularity
-  /** Start of the bucket. */
-  at: string
-  requests: number
-  outcomes: Record<string, number>
-  firstAt: string
-  lastAt: string
-  /** Requests by `<METHOD> <route>`, the first 50 by name, the rest under `OTHER_ROUTES`. */
-  routes: Record<string, number>
-}
+export type UsageDocument = FromSchema<typeof schema>
+export type Granularity = UsageDocument['granularity']
 
 const ROUTES_PER_BUCKET = 50
 export const OTHER_ROUTES = '* other'
@@ -32,6 +54,8 @@ export const tokenUsage: Projection = {
   collections: [
     {
       name: 'tokenUsage',
+      schema,
+      counters: ['routes'],
       indexes: [{ fields: ['tokenId', 'granularity', 'at'] }, { fields: ['accountId', 'granularity', 'at'] }],
     },
   ],

@@ -1,25 +1,50 @@
+import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/events.ts'
 import type { Change, Projection, Value } from './projection.ts'
 
+const string = { type: 'string' } as const
+const nullable = { type: ['string', 'null'] } as const
+
+const schema = {
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    'id',
+    'accountId',
+    'name',
+    'nameFolded',
+    'hash',
+    'hashKeyId',
+    'hint',
+    'scopes',
+    'createdAt',
+    'updatedAt',
+    'expiresAt',
+    'revokedAt',
+    'revision',
+  ],
+  properties: {
+    id: string,
+    accountId: string,
+    name: string,
+    nameFolded: string,
+    hash: string,
+    hashKeyId: string,
+    hint: string,
+    scopes: { type: 'array', items: string },
+    createdAt: string,
+    updatedAt: string,
+    expiresAt: nullable,
+    revokedAt: nullable,
+    lastAccessed: string,
+    revision: { type: 'integer' },
+    // Why the stream's events can no longer be trusted; such a token authenticates nobody.
+    stopped: string,
+  },
+} as const
+
 /** A token as it is now. `hash` finds it for authentication; `nameFolded` is for a search that ignores case. */
-export interface TokenDocument {
-  id: string
-  accountId: string
-  name: string
-  nameFolded: string
-  hash: string
-  hashKeyId: string
-  hint: string
-  scopes: string[]
-  createdAt: string
-  updatedAt: string
-  expiresAt: string | null
-  revokedAt: string | null
-  lastAccessed?: string
-  revision: number
-  /** Why the stream's events can no longer be trusted; such a token authenticates nobody. */
-  stopped?: string
-}
+export type TokenDocument = FromSchema<typeof schema>
 
 export const foldCase = (text: string): string => text.normalize('NFC').toLowerCase()
 
@@ -30,6 +55,7 @@ export const tokens: Projection = {
   collections: [
     {
       name: 'tokens',
+      schema,
       indexes: [{ fields: ['hash'], unique: true }, { fields: ['accountId', 'createdAt'] }],
     },
   ],

@@ -1,19 +1,31 @@
 import type { Change, Projection } from '../../projections/projection.ts'
 
+const schema = {
+  type: 'object',
+  properties: { id: { type: 'string' }, name: { type: 'string' } },
+  required: ['id'],
+  additionalProperties: true,
+} as const
+
 export const people: Projection = {
   name: 'people',
   version: 1,
   events: [],
   collections: [
-    { name: 'people', indexes: [{ fields: ['email'], unique: true }, { fields: ['city', 'age'] }] },
-    { name: 'rows', indexes: [] },
+    {
+      name: 'people',
+      schema,
+      counters: ['routes'],
+      indexes: [{ fields: ['email'], unique: true }, { fields: ['city', 'age'] }],
+    },
+    { name: 'rows', schema, indexes: [] },
   ],
   project: () => [],
 }
 export const others: Projection = {
   ...people,
   name: 'others',
-  collections: [{ name: 'others', indexes: [] }],
+  collections: [{ name: 'others', schema, indexes: [] }],
 }
 
 export const put = (

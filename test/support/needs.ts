@@ -9,6 +9,8 @@ interface Needs {
   argument: string
   /** Whether a machine without it fails the suite. */
   required: boolean
+  /** How to have it. */
+  remedy?: string
 }
 
 /**
@@ -17,7 +19,7 @@ interface Needs {
  */
 export function describeWith(
   program: string,
-  { argument, required }: Needs,
+  { argument, required, remedy }: Needs,
   title: string,
   suite: (this: Suite) => void,
 ): void {
@@ -26,7 +28,7 @@ export function describeWith(
     return
   }
   describe(title, () => {
-    it(`is left out: there is no ${program} on this machine`, () => {
+    it(`is left out: there is no ${program} on this machine${remedy ? `; ${remedy}` : ''}`, () => {
       if (required) throw new Error(`${program} is missing, and this machine must have it`)
     })
   })

@@ -28,8 +28,9 @@ const arrows: Record<string, Arrows> = {
     ],
   },
   'projections/fixture.ts': {
-    allowed: ['./projection.ts', '../src/domain/events.ts'],
+    allowed: ['./projection.ts', '../src/domain/events.ts', 'type json-schema-to-ts'],
     refused: [
+      'json-schema-to-ts',
       '../src/application/ports.ts',
       '../src/adapters/sqlite/database.ts',
       '../src/http/problem.ts',

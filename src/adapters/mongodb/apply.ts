@@ -1,0 +1,46 @@
+import type { Change } from '../../../projections/projection.ts'
+import type { Target, Targets } from './collections.ts'
+import type { Connection } from './connection.ts'
+import { isUpsertRace } from './errors.ts'
+import { type Operation, toOperations } from './update.ts'
+
+type Write = Connection['write']
+
+/** As many as are written well within the time a write may take. */
+const OPERATIONS_PER_WRITE = 500
+
+/**
+ * Writes changes in order, collection by collection. The first failure stops what follows in its collection: a later
+ * `add` to the same document would raise its position, and the one that failed could never be made up for.
+ */
+export async function applyChanges(
+  write: Write,
+  targets: Targets,
+  changes: readonly Change[],
+): Promise<void> {
+  const work = new Map<Target, Operation[]>()
+  for (const change of changes) {
+    const target = targets.of(change.collection)
+    const operations = work.get(target) ?? []
+    work.set(target, operations)
+    operations.push(...toOperations(target, change))
+  }
+  const written = await Promise.allSettled(
+    [...work].map(([target, operations]) => writeAll(write, target, operations)),
+  )
+  for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
+}
+
+async function writeAll(write: Write, target: Target, operations: Operation[]): Promise<void> {
+  for (let from = 0; from < operations.length; from += OPERATIONS_PER_WRITE) {
+    const some = operations.slice(from, from + OPERATIONS_PER_WRITE)
+    await write(async (database) => {
+      const writeSome = () => target.in(database).bulkWrite(some, { ordered: true })
+      await writeSome().catch((error: unknown) => {
+        if (!isUpsertRace(error)) throw error
+        // What was done already is done once, however often it is asked for.
+        return writeSome()
+      })
+    })
+  }
+}

@@ -1,0 +1,94 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Collection, Db, Document as Stored } from 'mongodb'
+import type { Document } from '../../application/ports.ts'
+import type { Projection } from '../../../projections/projection.ts'
+import type { Connection } from './connection.ts'
+import { isCode, NAMESPACE_EXISTS } from './errors.ts'
+import { pathOf, storedName } from './names.ts'
+import { validatorOf } from './validator.ts'
+
+/**
+ * A document as it is stored, with the bookkeeping of its guards: `_revisions` holds the stream revision that set
+ * each field, `_position` the log position of the last `add`.
+ */
+export type StoredDocument = { _id: string } & Record<string, unknown>
+
+/** A collection in one version of its projection. */
+export interface Target {
+  name: string
+  counters: readonly string[]
+  in(database: Db): Collection<StoredDocument>
+}
+
+export interface Targets {
+  add(projections: readonly Projection[]): void
+  /** @throws RangeError no opened projection has such a collection: a mistake in the program */
+  of(collection: string): Target
+}
+
+export function createTargets(): Targets {
+  const targets = new Map<string, Target>()
+  return {
+    add(projections) {
+      for (const { version, collections } of projections) {
+        for (const { name, counters = [] } of collections) {
+          const stored = storedName({ name, version })
+          targets.set(name, { name: stored, counters, in: (database) => database.collection(stored) })
+        }
+      }
+    },
+    of(collection) {
+      const target = targets.get(collection)
+      if (!target) throw new RangeError(`no open projection has a collection '${collection}'`)
+      return target
+    },
+  }
+}
+
+/** The document without its bookkeeping, as readers get it. */
+export function present({ counters }: Target, { _id, ...stored }: StoredDocument): Document {
+  const shown: Document = { id: _id }
+  for (const [field, value] of Object.entries(stored)) {
+    if (field.startsWith('_')) continue
+    shown[field] = counters.includes(field) ? toObject(value as { key: string; count: number }[]) : value
+  }
+  return shown
+}
+
+type Write = Connection['write']
+
+/** Makes what is missing. Several processes may do so at once. */
+export async function makeCollections(write: Write, projections: readonly Projection[]): Promise<void> {
+  for (const { version, collections } of projections) {
+    for (const collection of collections) {
+      const name = storedName({ name: collection.name, version })
+      await write((database) => makeCollection(database, name, validatorOf(collection)))
+      for (const { fields, unique = false } of collection.indexes) {
+        await write((database) => makeIndex(database.collection(name), fields, unique))
+      }
+    }
+  }
+}
+
+async function makeCollection(database: Db, name: string, validator: Stored): Promise<void> {
+  try {
+    await database.createCollection(name, { validator })
+  } catch (error) {
+    if (!isCode(error, NAMESPACE_EXISTS)) throw error
+    const [there] = await database.listCollections({ name }).toArray()
+    const options = there && 'options' in there ? (there.options as Stored) : {}
+    if (!isDeepStrictEqual(options.validator, validator)) await database.command({ collMod: name, validator })
+  }
+}
+
+async function makeIndex(collection: Collection, fields: readonly string[], unique: boolean): Promise<void> {
+  const paths = fields.map(pathOf)
+  const keys = Object.fromEntries(paths.map((path) => [path, 1 as const]))
+  // Only documents that have a text there: `null` may be in many.
+  const options = unique ? { unique, partialFilterExpression: { [String(paths[0])]: { $gte: '' } } } : {}
+  await collection.createIndex(keys, options)
+}
+
+/** `fromEntries` makes own members of any keys, `__proto__` included. */
+const toObject = (counters: readonly { key: string; count: number }[]): Record<string, number> =>
+  Object.fromEntries(counters.map(({ key, count }) => [key, count]))

@@ -1,0 +1,83 @@
+import type { Db, MongoClient, ServerDescription, TopologyDescription } from 'mongodb'
+import { ageOf, type Instant, now } from './clock.ts'
+
+/**
+ * Proof that the server which answers is the primary. One that has been cut off from the others goes on answering, from
+ * what it knew, until it notices after some ten seconds that it is none any more. A linearizable read is answered only
+ * by a server that a majority still follows.
+ */
+export interface Primacy {
+  /** Changes when another primary is in sight, of which nothing is proven yet. */
+  reign(): number
+  /** Waits for a proof not older than a second, if there is none. @returns the reign it is of */
+  ensure(): Promise<number>
+  /** Asks anew. @throws for a server that cannot prove it */
+  renew(): Promise<void>
+  /** When the newest proof was asked for. */
+  provenAt(): Instant | null
+}
+
+/** For a server without a replica set. */
+export const undisputed: Primacy = {
+  reign: () => 0,
+  ensure: async () => 0,
+  async renew() {},
+  provenAt: now,
+}
+
+const TRUSTED_MS = 1_000
+/** At this age a new proof is asked for beside the read, so that under load nobody waits for one. */
+const RENEWED_MS = 500
+const MAX_TIME_MS = 500
+
+export function createPrimacy(client: MongoClient, database: Db): Primacy {
+  let reign = 0
+  let primary = ''
+  let proven: Instant | null = null
+  let asked: Promise<void> | null = null
+
+  client.on('topologyDescriptionChanged', ({ newDescription }) => {
+    const seen = primaryOf(newDescription)
+    if (seen === null || seen === primary) return
+    primary = seen
+    proven = null
+    reign++
+  })
+
+  async function renew(): Promise<void> {
+    const [at, of] = [now(), reign]
+    await database
+      .collection<{ _id: string }>('leases')
+      .findOne({ _id: 'any' }, { readConcern: { level: 'linearizable' }, maxTimeMS: MAX_TIME_MS })
+    if (of === reign && (proven === null || proven.monotonic < at.monotonic)) proven = at
+  }
+
+  function renewOnce(): Promise<void> {
+    asked ??= renew().finally(() => {
+      asked = null
+    })
+    return asked
+  }
+
+  return {
+    reign: () => reign,
+    async ensure() {
+      for (;;) {
+        const age = proven === null ? Number.POSITIVE_INFINITY : ageOf(proven)
+        if (age > TRUSTED_MS) await renewOnce()
+        else {
+          if (age > RENEWED_MS) renewOnce().catch(() => {})
+          return reign
+        }
+      }
+    },
+    renew,
+    provenAt: () => proven,
+  }
+}
+
+/** Who it is and since which election; null while nobody knows. */
+function primaryOf({ servers }: TopologyDescription): string | null {
+  const primary = [...servers.values()].find((server: ServerDescription) => server.type === 'RSPrimary')
+  return primary ? `${primary.address} ${primary.electionId?.toHexString()}` : null
+}

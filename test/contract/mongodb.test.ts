@@ -1,0 +1,35 @@
+import { randomUUID } from 'node:crypto'
+import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { readModelContract } from './read-model.contract.ts'
+
+describeWithMongod('MongoDB', () => {
+  for (const [name, set] of [
+    ['a replica set', 'rs0'],
+    ['a standalone server', undefined],
+  ] as const) {
+    describe(name, () => {
+      let server: Mongod
+
+      before(async () => {
+        server = await startMongod({ ...(set && { set }) })
+      })
+
+      after(() => server.stop())
+
+      readModelContract(`MongoDB, ${name},`, async () => {
+        const url = server.url(`contract-${randomUUID()}`)
+        let model = await openMongoReadModel(url)
+        return {
+          model,
+          async reopen() {
+            await model.close()
+            model = await openMongoReadModel(url)
+            return model
+          },
+          dispose: () => model.close(),
+        }
+      })
+    })
+  }
+})

@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Suite } from 'mocha'
+import { MongoClient } from 'mongodb'
+import { eventually } from './eventually.ts'
+import { describeWith, PATH } from './needs.ts'
+import { projectRoot } from './package.ts'
+
+const cached = join(projectRoot, '.cache/mongod/6.0.5/mongod')
+const program = process.env.MONGOD ?? (existsSync(cached) ? cached : 'mongod')
+
+/** A suite on MongoDB servers of its own, found by `MONGOD`, in the cache that `scripts/mongod.sh` fills, or in PATH. */
+export const describeWithMongod = (title: string, suite: (this: Suite) => void): void =>
+  describeWith(
+    program,
+    {
+      argument: '--version',
+      required: process.env.REQUIRE_MONGOD === '1',
+      remedy: 'scripts/mongod.sh gets one, MONGOD=<path> names one',
+    },
+    title,
+    suite,
+  )
+
+export interface Mongod {
+  port: number
+  /** Connection string of one database. */
+  url(database: string): string
+  /** SIGKILL. */
+  kill(): Promise<void>
+  /** After `kill`: the same port, the same data. */
+  restart(): Promise<void>
+  freeze(): void
+  thaw(): void
+  /** Ends it and removes its data. */
+  stop(): Promise<void>
+}
+
+interface Options {
+  /** Name of the replica set it is a member of. Default: standalone. */
+  set?: string
+  /** Whether to make it the only member of its set and wait until it is the primary. Default: if there is a set. */
+  initiate?: boolean
+}
+
+export async function startMongod({ set, initiate = set !== undefined }: Options = {}): Promise<Mongod> {
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-mongod-'))
+  const port = await freePort()
+  let child = await launch()
+
+  async function launch(): Promise<ChildProcess> {
+    const started = spawn(program, [...flags(folder, port), ...(set ? ['--replSet', set] : [])], {
+      env: { PATH },
+      stdio: 'ignore',
+    })
+    await eventually(async () => {
+      if (started.exitCode !== null) throw new Error(readFileSync(join(folder, 'log'), 'utf8').slice(-2_000))
+      await onServer(port, (client) => client.db('admin').command({ ping: 1 }))
+    })
+    return started
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill(signal)
+    await once(child, 'exit')
+  }
+
+  if (set && initiate) await initiateSet(set, [port])
+
+  return {
+    port,
+    url: (database) =>
+      `mongodb://127.0.0.1:${port}/${database}${set ? `?replicaSet=${set}` : '?directConnection=true'}`,
+    kill: () => end('SIGKILL'),
+    async restart() {
+      child = await launch()
+      if (set) await primaryAt([port])
+    },
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    async stop() {
+      await end('SIGKILL')
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Makes servers that were started with one set name a replica set, and waits for its primary. @returns whose port */
+export async function initiateSet(set: string, ports: readonly number[]): Promise<number> {
+  const members = ports.map((port, _id) => ({ _id, host: `127.0.0.1:${port}` }))
+  const config = {
+    _id: set,
+    members,
+    settings: { electionTimeoutMillis: 10_000, heartbeatIntervalMillis: 500 },
+  }
+  await onServer(ports[0] ?? 0, (client) => client.db('admin').command({ replSetInitiate: config }))
+  return primaryAt(ports)
+}
+
+function primaryAt(ports: readonly number[]): Promise<number> {
+  return eventually(async () => {
+    for (const port of ports) {
+      const hello = await onServer(port, (client) => client.db('admin').command({ hello: 1 }))
+      if (hello.isWritablePrimary) return port
+    }
+    throw new Error('the replica set has no primary')
+  })
+}
+
+async function onServer<T>(port: number, work: (client: MongoClient) => Promise<T>): Promise<T> {
+  const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+    serverSelectionTimeoutMS: 500,
+  })
+  try {
+    return await work(client)
+  } finally {
+    await client.close()
+  }
+}
+
+const flags = (folder: string, port: number): string[] =>
+  [
+    ['--dbpath', folder],
+    ['--logpath', join(folder, 'log')],
+    ['--port', String(port)],
+    ['--bind_ip', '127.0.0.1'],
+    ['--nounixsocket'],
+    ['--wiredTigerCacheSizeGB', '0.25'],
+    ['--setParameter', 'diagnosticDataCollectionEnabled=false'],
+  ].flat()
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
