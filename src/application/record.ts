@@ -30,8 +30,8 @@ interface Dependencies {
   telemetry: Telemetry
 }
 
-/** Larger appends drop live EventStoreDB subscriptions. */
-const EVENTS_PER_APPEND = 100
+/** Larger appends drop live EventStoreDB subscriptions, and it takes none of more than 1 MiB. */
+const PER_APPEND = { events: 100, bytes: 512 * 1024 }
 
 /**
  * Uses, in flush windows, into a stream that only this process start writes, a new one every UTC day. One append is in
@@ -79,7 +79,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
 
   async function appendQueue(): Promise<void> {
     while (queue.length > 0) {
-      const chunk = queue.slice(0, EVENTS_PER_APPEND)
+      const chunk = firstChunk(queue)
       const stream = usageStream(instance, chunk[0]?.metadata.at ?? '')
       const sameDay = chunk.filter((event) => usageStream(instance, event.metadata.at) === stream)
       if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
@@ -145,6 +145,16 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
 
     pending: () => window.size() + queue.length,
   }
+}
+
+/** Depends on nothing but the events themselves, so that an append is sent again as it was. */
+function firstChunk(queue: readonly NewEvent[]): NewEvent[] {
+  let bytes = 0
+  const end = queue.findIndex((event, i) => {
+    bytes += Buffer.byteLength(JSON.stringify(event))
+    return i > 0 && (i >= PER_APPEND.events || bytes > PER_APPEND.bytes)
+  })
+  return end < 0 ? [...queue] : queue.slice(0, end)
 }
 
 /** Routes, addresses and agents are the callers' words: no credential in them is kept. */

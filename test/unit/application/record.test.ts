@@ -22,6 +22,7 @@ function memoryStore(): { store: EventStore; streams: Map<string, StoredEvent[]>
   let position = 0
   const append: EventStore['append'] = async (stream, expected, events) => {
     expect(events.length).to.be.within(1, 100)
+    expect(Buffer.byteLength(JSON.stringify(events)), 'bytes').to.be.below(1024 * 1024)
     const there = streams.get(stream) ?? []
     const base = expected === 'no_stream' ? -1 : expected
     const placed = there.slice(base + 1, base + 1 + events.length)
@@ -210,6 +211,18 @@ describe('the recorder', function () {
       }),
       { numRuns: 60, seed: 20_261_123 },
     )
+  })
+
+  it('sends few events at a time when they are large, and the same ones again', async () => {
+    const { recorder, faulty, streams, use } = setUp()
+    const routes = Array.from({ length: 50 }, (_, n) => `/${String(n).padStart(2, '0')}${'r'.repeat(380)}`)
+    for (let n = 0; n < 120; n++) for (const route of routes) use(n, 0, route)
+    faulty.next = ['landed', 'unavailable']
+    await recorder.flush().catch(() => {})
+    const [stored = []] = [...streams.values()]
+    expect(stored.length).to.be.within(1, 99)
+    await recorder.flush()
+    expect(assertSound(streams)).to.equal(120 * 50)
   })
 
   it('beyond its cap declares exactly how many uses it lost, and when', async () => {

@@ -1,0 +1,71 @@
+import { NO_STREAM } from '@eventstore/db-client'
+import {
+  type Appended,
+  ConflictError,
+  type ExpectedRevision,
+  StoreUnavailableError,
+} from '../../application/ports.ts'
+import type { NewEvent } from '../../domain/events.ts'
+import type { Connection } from './connection.ts'
+import { withinDeadline } from './deadline.ts'
+import { appendError, deleted, tooLarge } from './errors.ts'
+import { sizeOf, toJsonEvent } from './event.ts'
+import { toPosition } from './position.ts'
+
+const MAX_EVENTS = 100
+const MAX_BYTES = 1024 * 1024
+
+/** How long the server keeps the events of streams whose name begins with `prefix`. */
+export interface MaxAge {
+  prefix: string
+  seconds: number
+}
+
+/** @throws RangeError for an append that no server would ever take */
+export function assertAppendable(
+  stream: string,
+  expected: ExpectedRevision,
+  events: readonly NewEvent[],
+): void {
+  if (expected !== 'no_stream' && (!Number.isSafeInteger(expected) || expected < 0)) {
+    throw new RangeError(`${expected} is no revision`)
+  }
+  if (events.length === 0 || events.length > MAX_EVENTS) {
+    throw new RangeError(`an append has 1 to ${MAX_EVENTS} events, not ${events.length}`)
+  }
+  if (events.reduce((sum, event) => sum + sizeOf(event), 0) > MAX_BYTES) throw tooLarge(stream)
+}
+
+/** One append, sent once. Errors as the port says. */
+export async function append(
+  { client, call }: Connection,
+  stream: string,
+  expected: ExpectedRevision,
+  events: readonly NewEvent[],
+): Promise<Appended> {
+  const expectedRevision = expected === 'no_stream' ? NO_STREAM : BigInt(expected)
+  const { nextExpectedRevision, position } = await withinDeadline(
+    client.appendToStream(stream, events.map(toJsonEvent), { ...call, expectedRevision }),
+  ).catch((error: unknown) => {
+    throw appendError(stream, error)
+  })
+  // A deleted stream takes its old events again with a success that writes nothing.
+  if (!position) throw deleted(stream)
+  return { revision: Number(nextExpectedRevision), position: toPosition(position) }
+}
+
+/**
+ * Sets how long the events of a stream are kept, before it has any. What is set already stays.
+ * @throws StoreUnavailableError
+ */
+export async function limitAge({ client, call }: Connection, stream: string, seconds: number): Promise<void> {
+  try {
+    await withinDeadline(
+      client.setStreamMetadata(stream, { maxAge: seconds }, { ...call, expectedRevision: NO_STREAM }),
+    )
+  } catch (error) {
+    const failure = appendError(stream, error)
+    if (failure instanceof ConflictError) return
+    throw new StoreUnavailableError(`nothing appended, the age limit is not set: ${failure.message}`)
+  }
+}

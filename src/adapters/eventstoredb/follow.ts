@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Batch } from '../../application/ports.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import type { Connection } from './connection.ts'
+import { readError } from './errors.ts'
+import { subscription } from './subscription.ts'
+
+const BACKOFF_MS = { first: 50, longest: 1_000 }
+
+/**
+ * What the port calls a subscription: one after the other, each going on behind the last event that was yielded, until
+ * aborted. A server drops them as routine, when a burst outruns one or it restarts. While there is none the reader is
+ * told that it is not caught up.
+ */
+export async function* follow(
+  connection: Connection,
+  after: string | null,
+  prefixes: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Batch, void, undefined> {
+  let position = after
+  let isCaughtUp = false
+  let failures = 0
+
+  while (!signal.aborted) {
+    try {
+      for await (const batch of subscription(connection, position, prefixes, signal)) {
+        failures = 0
+        isCaughtUp = batch.caughtUp
+        yield batch
+        position = batch.events.at(-1)?.position ?? position
+      }
+    } catch (error) {
+      const failure = readError(error)
+      if (failure instanceof DamagedError) throw failure
+    }
+    if (isCaughtUp && !signal.aborted) yield { events: [], caughtUp: false }
+    isCaughtUp = false
+    await pause(backoff(failures++), signal)
+  }
+}
+
+/** Between half and all of a doubling time, so that many do not come back at once. */
+const backoff = (failures: number): number =>
+  Math.min(BACKOFF_MS.longest, BACKOFF_MS.first * 2 ** failures) * (0.5 + Math.random() / 2)
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {})
+}

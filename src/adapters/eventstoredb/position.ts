@@ -1,0 +1,30 @@
+import { StoreUnavailableError } from '../../application/ports.ts'
+
+export interface LogPosition {
+  commit: bigint
+  prepare: bigint
+}
+
+/** 64 bits without a sign, in decimal. */
+const DIGITS = 20
+/** What a server says of an event whose place in the log it does not know. */
+const UNKNOWN = 2n ** 64n - 1n
+
+/** As text that sorts in log order: commit and prepare, 20 digits each. */
+export function toPosition(position: LogPosition | undefined): string {
+  if (!position || position.commit === UNKNOWN) {
+    throw new StoreUnavailableError('the server gives no log positions: EventStoreDB 22.6 or newer is needed')
+  }
+  return `${digits(position.commit)}-${digits(position.prepare)}`
+}
+
+/** @throws RangeError for text that `toPosition` did not make */
+export function fromPosition(position: string): LogPosition {
+  const [, commit, prepare] = /^(\d{20})-(\d{20})$/.exec(position) ?? []
+  if (commit === undefined || prepare === undefined) {
+    throw new RangeError(`${position} is no position of an EventStoreDB log`)
+  }
+  return { commit: BigInt(commit), prepare: BigInt(prepare) }
+}
+
+const digits = (part: bigint): string => part.toString().padStart(DIGITS, '0')

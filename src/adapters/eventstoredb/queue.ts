@@ -1,0 +1,49 @@
+import { StoreUnavailableError } from '../../application/ports.ts'
+
+const MAX_WAITING = 1_000
+const MAX_WAIT_MS = 1_000
+
+/**
+ * One task at a time for each key, in the order they came: calls that are under way together may reach the server in
+ * any order.
+ * @returns a function that runs a task in its turn; it throws StoreUnavailableError when that takes too long
+ */
+export function createTurns(): <T>(key: string, task: () => Promise<T>) => Promise<T> {
+  /** By key, while one is under way: what starts each of those behind it. */
+  const queues = new Map<string, (() => void)[]>()
+
+  async function turn(key: string): Promise<void> {
+    const waiting = queues.get(key)
+    if (!waiting) {
+      queues.set(key, [])
+      return
+    }
+    if (waiting.length >= MAX_WAITING) throw new StoreUnavailableError(`too many appends to ${key} at once`)
+    await new Promise<void>((resolve, reject) => {
+      const start = (): void => {
+        clearTimeout(timer)
+        resolve()
+      }
+      const timer = setTimeout(() => {
+        waiting.splice(waiting.indexOf(start), 1)
+        reject(new StoreUnavailableError(`nothing appended: ${key} is still busy with earlier appends`))
+      }, MAX_WAIT_MS)
+      waiting.push(start)
+    })
+  }
+
+  function next(key: string): void {
+    const start = queues.get(key)?.shift()
+    if (start) start()
+    else queues.delete(key)
+  }
+
+  return async (key, task) => {
+    await turn(key)
+    try {
+      return await task()
+    } finally {
+      next(key)
+    }
+  }
+}

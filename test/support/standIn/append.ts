@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type sendUnaryData, type ServerReadableStream, status } from '@grpc/grpc-js'
+import type streams from '@eventstore/db-client/generated/streams_pb.js'
+import type { Misbehaviour } from './faults.ts'
+import { type Log, type Outcome, type Proposed, sizeOf } from './log.ts'
+import { type Failure, failure, streamOf, toAppendResponse, toProposed } from './messages.ts'
+
+type Call = ServerReadableStream<streams.AppendReq, streams.AppendResp>
+
+const MAX_APPEND_BYTES = 1_048_576
+/** How long the server lets an append wait for the same one that is under way. */
+const COMMIT_TIMEOUT_MS = 2_000
+
+const tooLarge = failure(status.INVALID_ARGUMENT, `Maximum Append Size of ${MAX_APPEND_BYTES} Exceeded.`, {
+  exception: 'maximum-append-size-exceeded',
+  'maximum-append-size': String(MAX_APPEND_BYTES),
+})
+const commitTimeout = failure(status.ABORTED, 'Operation timed out: Commit phase timeout')
+const unknownExpectation = failure(status.UNIMPLEMENTED, 'the stand-in knows exact revisions only')
+
+/** Serves `Append`. */
+export function createAppend(log: Log, faults: Misbehaviour) {
+  /** First ids of appends that are written late. */
+  const underWay = new Set<string>()
+
+  async function execute(
+    stream: string,
+    base: number,
+    events: readonly Proposed[],
+  ): Promise<Outcome | Failure> {
+    const [first] = events
+    if (first && underWay.has(first.id)) {
+      await sleep(COMMIT_TIMEOUT_MS)
+      return commitTimeout
+    }
+    const fault = faults.takeAppendFault()
+    switch (fault?.kind) {
+      case 'swallow':
+        return new Promise(() => {})
+      case 'conflict':
+        return { actual: fault.actual }
+      case 'late':
+        if (first) underWay.add(first.id)
+        await sleep(fault.milliseconds)
+        if (first) underWay.delete(first.id)
+        return log.append(stream, base, events)
+      case 'fail':
+        log.append(stream, base, events)
+        return failure(fault.code, fault.details)
+      case undefined:
+        return log.append(stream, base, events)
+    }
+  }
+
+  async function serve(call: Call): Promise<streams.AppendResp | Failure> {
+    const requests: streams.AppendReq[] = []
+    for await (const request of call) requests.push(request as streams.AppendReq)
+    await faults.thawed()
+    const refusal = faults.refusal(call.metadata)
+    if (refusal) return refusal
+    const options = requests.shift()?.getOptions()
+    if (!options?.hasRevision() && !options?.hasNoStream()) return unknownExpectation
+    const base = options.hasNoStream() ? -1 : Number(options.getRevision())
+    const events = requests.map(toProposed)
+    if (events.reduce((sum, event) => sum + sizeOf(event), 0) > MAX_APPEND_BYTES) return tooLarge
+    const outcome = await execute(streamOf(options.getStreamIdentifier()), base, events)
+    await faults.thawed()
+    return 'code' in outcome ? outcome : toAppendResponse(outcome, base)
+  }
+
+  return (call: Call, answer: sendUnaryData<streams.AppendResp>): void => {
+    serve(call).then(
+      (result) => ('code' in result ? answer(result) : answer(null, result)),
+      (error: unknown) => answer({ code: status.CANCELLED, details: String(error) }),
+    )
+  }
+}

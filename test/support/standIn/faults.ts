@@ -1,0 +1,102 @@
+import { type Metadata, status } from '@grpc/grpc-js'
+import { type Failure, failure } from './messages.ts'
+
+/**
+ * What the next append meets. `fail`: it is stored and an error is answered; `late`: it is stored and answered so many
+ * milliseconds later, whether or not somebody still waits; `swallow`: neither stored nor answered; `conflict`: refused
+ * as if the stream were at that revision.
+ */
+export type AppendFault =
+  | { kind: 'fail'; code: number; details: string }
+  | { kind: 'late'; milliseconds: number }
+  | { kind: 'swallow' }
+  | { kind: 'conflict'; actual: number }
+
+/** `slow`: the consumer could not keep up; `end`: no error, as at an orderly close; `reset`: the connection broke. */
+export type Drop = 'slow' | 'end' | 'reset'
+
+export const drops: Record<Drop, Failure | null> = {
+  slow: failure(
+    status.ABORTED,
+    'Operation timed out: Consumer too slow to handle event while live. Client resubscription required.',
+  ),
+  end: null,
+  reset: failure(status.INTERNAL, 'Received RST_STREAM with code 2 (Internal server error)'),
+}
+
+/** Every misbehaviour there is, on command. */
+export interface Faults {
+  /** From now on everything is accepted and nothing answered. */
+  freeze(): void
+  /** What was asked meanwhile is done now, also for those who have gone. */
+  thaw(): void
+  /** For one append each, in order. */
+  nextAppend(fault: AppendFault): void
+  /** Ends all subscriptions there are. */
+  drop(how: Drop): void
+  /** For so many milliseconds everything is refused, as right after a start. */
+  notReady(milliseconds: number): void
+  /** Refuses what needs the leader and names it; null: leads again. */
+  followLeader(leader: { host: string; port: number } | null): void
+}
+
+/** The faults as those see them who serve a call. */
+export interface Misbehaviour extends Faults {
+  /** Waits while frozen. */
+  thawed(): Promise<void>
+  takeAppendFault(): AppendFault | undefined
+  /** Why a call is refused before it is looked at. */
+  refusal(metadata: Metadata): Failure | undefined
+  onDrop(end: (how: Drop) => void): () => void
+}
+
+export function createFaults(): Misbehaviour {
+  const appendFaults: AppendFault[] = []
+  const subscriptions = new Set<(how: Drop) => void>()
+  let readyAt = 0
+  let leader: { host: string; port: number } | null = null
+  let frozen: { until: Promise<void>; thaw: () => void } | undefined
+
+  return {
+    freeze() {
+      if (frozen) return
+      let thaw = (): void => {}
+      const until = new Promise<void>((resolve) => {
+        thaw = resolve
+      })
+      frozen = { until, thaw }
+    },
+    thaw() {
+      frozen?.thaw()
+      frozen = undefined
+    },
+    nextAppend: (fault) => void appendFaults.push(fault),
+    drop(how) {
+      for (const end of subscriptions) end(how)
+    },
+    notReady(milliseconds) {
+      readyAt = performance.now() + milliseconds
+    },
+    followLeader(named) {
+      leader = named
+    },
+
+    async thawed() {
+      while (frozen) await frozen.until
+    },
+    takeAppendFault: () => appendFaults.shift(),
+    refusal(metadata) {
+      if (performance.now() < readyAt) return failure(status.UNAVAILABLE, 'Server Is Not Ready')
+      if (!leader || metadata.get('requires-leader')[0] !== 'true') return undefined
+      return failure(status.NOT_FOUND, 'Leader info available', {
+        exception: 'not-leader',
+        'leader-endpoint-host': leader.host,
+        'leader-endpoint-port': String(leader.port),
+      })
+    },
+    onDrop(end) {
+      subscriptions.add(end)
+      return () => subscriptions.delete(end)
+    },
+  }
+}

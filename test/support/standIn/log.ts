@@ -1,0 +1,125 @@
+/** What the stand-in keeps, by the rules of the real server. In memory. */
+
+export interface Proposed {
+  id: string
+  type: string
+  contentType: string
+  data: Uint8Array
+  metadata: Uint8Array
+}
+
+export interface Entry extends Proposed {
+  stream: string
+  revision: number
+  /** Commit and prepare position alike: the byte where it begins. */
+  position: bigint
+  /** Milliseconds since 1970. */
+  created: number
+}
+
+/** `position` is missing where there was nothing to append; `actual` is -1 for a stream without events. */
+export type Outcome = { revision: number; position: bigint | undefined } | { actual: number }
+
+export interface Log {
+  /** @param base revision that the stream is expected at, -1: no events */
+  append(stream: string, base: number, events: readonly Proposed[]): Outcome
+  /** Null for a stream that there never was. What is older than the stream's age limit is left out. */
+  stream(name: string): readonly Entry[] | null
+  all(): readonly Entry[]
+  /** Where in `all` the first event behind a position is; null for a position inside of an event. */
+  indexAfter(position: bigint): number | null
+  /** Calls `listener` with each append. @returns what ends that */
+  watch(listener: (entries: readonly Entry[]) => void): () => void
+}
+
+const HEADER_BYTES = 96
+/** Now and then the server writes for itself. */
+const EVENTS_BETWEEN_STATISTICS = 50
+
+export function createLog(): Log {
+  const entries: Entry[] = []
+  const streams = new Map<string, Entry[]>()
+  const listeners = new Set<(appended: readonly Entry[]) => void>()
+  let end = 1_024n
+
+  function write(stream: string, events: readonly Proposed[]): Entry[] {
+    const there = streams.get(stream) ?? []
+    const added = events.map((event, i) => {
+      const entry = { ...event, stream, revision: there.length + i, position: end, created: Date.now() }
+      end += BigInt(HEADER_BYTES + stream.length + sizeOf(event))
+      return entry
+    })
+    if (added.length > 0) streams.set(stream, there)
+    there.push(...added)
+    entries.push(...added)
+    for (const listener of listeners) listener(added)
+    return added
+  }
+
+  function writeStatistics(): void {
+    const last = entries.findLastIndex(({ stream }) => stream === '$stats-127.0.0.1:2113')
+    if (entries.length - last > EVENTS_BETWEEN_STATISTICS) {
+      write('$stats-127.0.0.1:2113', [systemEvent('$statsCollected', { entries: entries.length })])
+    }
+  }
+
+  write('$settings', [systemEvent('$settings', {}), systemEvent('$settings', { $userStreamAcl: {} })])
+  writeStatistics()
+
+  return {
+    append(stream, base, events) {
+      const there = streams.get(stream) ?? []
+      if (events.length === 0) return { revision: there.length - 1, position: undefined }
+      if (base === there.length - 1) {
+        const last = write(stream, events).at(-1)
+        writeStatistics()
+        return { revision: base + events.length, position: last?.position }
+      }
+      // The same events at the same place were appended before: the answer is that of the first time.
+      const placed = there.slice(base + 1, base + 1 + events.length)
+      const isRepeat = placed.length === events.length && placed.every(({ id }, i) => id === events[i]?.id)
+      if (!isRepeat) return { actual: there.length - 1 }
+      return { revision: base + events.length, position: placed.at(-1)?.position }
+    },
+
+    stream(name) {
+      const there = streams.get(name)
+      if (!there) return null
+      const maxAge = maxAgeOf(streams.get(`$$${name}`)?.at(-1))
+      const oldest = maxAge === undefined ? 0 : Date.now() - maxAge * 1_000
+      return there.filter(({ created }) => created >= oldest)
+    },
+
+    all: () => entries,
+
+    indexAfter(position) {
+      const index = entries.findLastIndex((entry) => entry.position <= position)
+      const isBoundary = index < 0 || entries[index]?.position === position || position >= end
+      return isBoundary ? index + 1 : null
+    },
+
+    watch(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+/** Bytes that count against the limit of one append. */
+export const sizeOf = ({ type, data, metadata }: Proposed): number =>
+  type.length * 2 + data.length + metadata.length
+
+function systemEvent(type: string, data: object): Proposed {
+  return {
+    id: crypto.randomUUID(),
+    type,
+    contentType: 'application/json',
+    data: Buffer.from(JSON.stringify(data)),
+    metadata: new Uint8Array(),
+  }
+}
+
+function maxAgeOf(metadata: Entry | undefined): number | undefined {
+  if (!metadata) return undefined
+  return (JSON.parse(Buffer.from(metadata.data).toString()) as { $maxAge?: number }).$maxAge
+}

@@ -1,0 +1,24 @@
+import { type ServerWritableStream, status } from '@grpc/grpc-js'
+import type streams from '@eventstore/db-client/generated/streams_pb.js'
+import type { Misbehaviour } from './faults.ts'
+import { failure } from './messages.ts'
+
+export type ReadCall = ServerWritableStream<streams.ReadReq, streams.ReadResp>
+
+export const invalidPosition = failure(status.UNKNOWN, 'Unexpected FilteredReadAllResult: InvalidPosition')
+
+/** Writes with regard to whoever reads: resolves when there is room for more. @throws when the call was cancelled */
+export async function send(call: ReadCall, faults: Misbehaviour, response: streams.ReadResp): Promise<void> {
+  await faults.thawed()
+  if (call.cancelled) throw new Error('cancelled')
+  if (call.write(response)) return
+  await new Promise<void>((resolve) => {
+    const go = (): void => {
+      call.off('drain', go)
+      call.off('cancelled', go)
+      resolve()
+    }
+    call.on('drain', go)
+    call.on('cancelled', go)
+  })
+}

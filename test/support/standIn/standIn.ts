@@ -1,0 +1,82 @@
+import { status, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js'
+import gossip from '@eventstore/db-client/generated/gossip_pb.js'
+import gossipGrpc from '@eventstore/db-client/generated/gossip_grpc_pb.js'
+import type shared from '@eventstore/db-client/generated/shared_pb.js'
+import streamsGrpc from '@eventstore/db-client/generated/streams_grpc_pb.js'
+import { createAppend } from './append.ts'
+import { createFaults, type Faults } from './faults.ts'
+import { createLog, type Log } from './log.ts'
+import { failure } from './messages.ts'
+import { createRead } from './read.ts'
+
+const HOST = '127.0.0.1'
+/** As the real server: a call that is left open takes one of these places for ever. */
+const CALLS_PER_CONNECTION = 100
+
+export interface StandIn extends Faults {
+  /** For `openEventStoreDb`. */
+  url: string
+  port: number
+  log: Log
+  /** Breaks all connections at once, like `kill -9`; what was acknowledged is kept. */
+  kill(): Promise<void>
+  /** Listens again, on the same port, after a kill. */
+  restart(): Promise<void>
+}
+
+/**
+ * A server that behaves as EventStoreDB was measured to, over the real protocol, as far as this product asks for it;
+ * insecure, in memory, and misbehaving on command. Port 0: a free one.
+ */
+export async function startStandIn(port = 0): Promise<StandIn> {
+  const log = createLog()
+  const faults = createFaults()
+  let bound = port
+  let server: Server
+
+  async function listen(): Promise<void> {
+    server = new Server({ 'grpc.max_concurrent_streams': CALLS_PER_CONNECTION })
+    server.addService(streamsGrpc.StreamsService, {
+      read: createRead(log, faults),
+      append: createAppend(log, faults),
+      batchAppend: (call: { emit(name: string, error: object): void }) => call.emit('error', notHere),
+      delete: (_: unknown, answer: (error: object) => void) => answer(notHere),
+      tombstone: (_: unknown, answer: (error: object) => void) => answer(notHere),
+    })
+    server.addService(gossipGrpc.GossipService, { read: gossipOf(() => bound) })
+    bound = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`${HOST}:${bound}`, ServerCredentials.createInsecure(), (error, found) =>
+        error ? reject(error) : resolve(found),
+      )
+    })
+  }
+
+  await listen()
+  return {
+    ...faults,
+    url: `esdb://${HOST}:${bound}?tls=false`,
+    port: bound,
+    log,
+    async kill() {
+      server.forceShutdown()
+    },
+    restart: listen,
+  }
+}
+
+const notHere = failure(status.UNIMPLEMENTED, 'the stand-in does not know this call')
+
+/** A cluster of one, for discovery. */
+function gossipOf(port: () => number) {
+  return (
+    _: ServerUnaryCall<shared.Empty, gossip.ClusterInfo>,
+    answer: sendUnaryData<gossip.ClusterInfo>,
+  ) => {
+    const endPoint = new gossip.EndPoint().setAddress(HOST).setPort(port())
+    const member = new gossip.MemberInfo()
+      .setState(gossip.MemberInfo.VNodeState.LEADER)
+      .setIsAlive(true)
+      .setHttpEndPoint(endPoint)
+    answer(null, new gossip.ClusterInfo().setMembersList([member]))
+  }
+}
