@@ -75,7 +75,7 @@ export interface TokenLedger {
   routes(): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
-  /** `/health/*`, `/metrics` and `/openapi.json`. */
+  /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */
   operationRoutes(): Middleware
   /** One log line and one metric for each request. `write` writes the lines in place of the ledger's own log. */
   observe(write?: (entry: RequestEntry) => void): Middleware

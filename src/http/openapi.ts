@@ -26,7 +26,8 @@ export function describe(routes: readonly Route[], { version, tokenHeader }: Inf
       description: 'API tokens with a memory. Errors are problem documents (RFC 9457).',
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    servers: [{ url: '/' }],
+    // From where this is served: behind a prefix, `/` would be somebody else's.
+    servers: [{ url: './' }],
     paths,
     components: {
       schemas: components,
@@ -114,7 +115,7 @@ const answers = (route: Route): Record<string, object> =>
         {
           description,
           ...(headers ? { headers: described(headers) } : {}),
-          ...(schema ? { content: contentOf([type], schema) } : {}),
+          ...(schema ? { content: contentOf([type].flat(), schema) } : {}),
         },
       ],
     ),

@@ -27,7 +27,7 @@ export interface Route {
 export interface Answer {
   description: string
   schema?: object
-  type?: string
+  type?: string | readonly string[]
   headers?: Record<string, string>
 }
 

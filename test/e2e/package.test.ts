@@ -14,6 +14,14 @@ import { type Ended, outsideEnvironment, projectRoot, run } from '../support/pac
 const JWT_SECRET = randomBytes(32).toString('hex')
 const APP_PEPPER = randomBytes(32).toString('base64')
 
+const VIEWER = [
+  'dist/viewer/LICENSE',
+  'dist/viewer/NOTICE',
+  'dist/viewer/swagger-ui-bundle.js',
+  'dist/viewer/swagger-ui-bundle.js.LICENSE.txt',
+  'dist/viewer/swagger-ui.css',
+]
+
 /** What a stranger gets: packed, installed in an empty folder, compiled against and run. */
 describe('the package', function () {
   this.timeout(180_000)
@@ -47,17 +55,17 @@ describe('the package', function () {
     await rm(folder, { recursive: true, force: true })
   })
 
-  it('holds the compiled library and its papers, and nothing of the workshop', () => {
+  it('holds the compiled library, the viewer and their papers, and nothing of the workshop', () => {
     expect(packed).to.include.members([
       'package.json',
       'README.md',
       'LICENSE',
       'dist/src/index.js',
       'dist/src/index.d.ts',
+      ...VIEWER,
     ])
-    const strange = packed.filter(
-      (path) => !/^(package\.json|README\.md|LICENSE)$/.test(path) && !isCode(path),
-    )
+    const papers = ['package.json', 'README.md', 'LICENSE']
+    const strange = packed.filter((path) => ![...papers, ...VIEWER].includes(path) && !isCode(path))
     expect(strange).to.deep.equal([])
   })
 
@@ -92,6 +100,11 @@ describe('the package', function () {
     expect([...missing]).to.deep.equal([])
   })
 
+  it('brings no package that reports its installation, though the viewer’s own would', () => {
+    expect(existsSync(join(folder, 'node_modules', '@scarf'))).to.be.false
+    expect(existsSync(join(folder, 'node_modules', 'swagger-ui-dist'))).to.be.false
+  })
+
   it('is typed for a strict project that checks declarations too', async () => {
     succeeded(
       await run(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', '.'], folder),
@@ -117,6 +130,10 @@ describe('the package', function () {
       return ((await answer.json()) as { token: string }).token
     }
     const orders = (headers: Record<string, string>) => fetch(`${url}/orders`, { headers })
+
+    for (const path of ['/docs', '/docs/swagger-ui-bundle.js', '/docs/swagger-ui.css', '/openapi.json']) {
+      expect((await fetch(url + path)).status, path).to.equal(200)
+    }
 
     const anonymous = await orders({})
     expect(anonymous.status).to.equal(401)
@@ -155,7 +172,8 @@ describe('the package', function () {
 })
 
 const isCode = (path: string): boolean =>
-  /^dist\/(src|projections|scripts)\/.+\.(js|js\.map|d\.ts)$/.test(path) && !/(^|\/)bench|\.test\./.test(path)
+  /^dist\/(src|projections|scripts)\/.+\.(js|js\.map|d\.ts)$/.test(path) &&
+  !/(^|\/)(bench|buildViewer)|\.test\./.test(path)
 
 function succeeded(ended: Ended): Ended {
   expect(ended.code, ended.stdout + ended.stderr).to.equal(0)

@@ -17,7 +17,7 @@ describe('What the service says about itself', () => {
   after(() => service.close())
 
   it('is open to everybody, and asks nobody for a credential', async () => {
-    for (const path of ['/health/live', '/health/ready', '/metrics', '/openapi.json']) {
+    for (const path of ['/health/live', '/health/ready', '/metrics', '/openapi.json', '/docs']) {
       expect((await anyone.get(path)).status, path).to.equal(200)
       expect((await anyone.get(path, { ...tokenHeader('bad'), ...bearer('bad') })).status, path).to.equal(200)
       expect((await anyone.send('HEAD', path)).status, path).to.equal(200)

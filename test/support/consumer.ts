@@ -42,6 +42,7 @@ app.use(async (ctx, next) => {
   const principal: Principal | null = await ledger.verify(ctx.get('X-Candidate'))
   ctx.body = { accountId: principal?.accountId ?? null, kind: principal?.kind ?? null }
 })
+app.use(ledger.operationRoutes())
 app.use(ledger.authenticate())
 app.use(ledger.routes())
 app.use((ctx, next) => (ctx.path === '/orders' ? mayReadOrders(ctx, next) : next()))

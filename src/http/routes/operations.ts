@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import { type Route, sendJson } from '../route.ts'
 import * as schemas from '../schemas.ts'
+import { docsRoutes } from './docs.ts'
 
 /** What the service says about itself. */
 export interface Health {
@@ -93,5 +94,6 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
       answers: { 200: { description: 'OpenAPI 3.1.', schema: { type: 'object' } } },
       handle: describe,
     },
+    ...docsRoutes(),
   ]
 }
