@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Suite } from 'mocha'
 import { MongoClient } from 'mongodb'
 import { eventually } from './eventually.ts'
@@ -34,7 +35,7 @@ export interface Mongod {
   kill(): Promise<void>
   /** After `kill`: the same port, the same data. */
   restart(): Promise<void>
-  freeze(): void
+  freeze(): Promise<void>
   thaw(): void
   /** Ends it and removes its data. */
   stop(): Promise<void>
@@ -81,7 +82,11 @@ export async function startMongod({ set, initiate = set !== undefined }: Options
       child = await launch()
       if (set) await primaryAt([port])
     },
-    freeze: () => void child.kill('SIGSTOP'),
+    async freeze() {
+      child.kill('SIGSTOP')
+      // Its threads stop one by one.
+      await sleep(50)
+    },
     thaw: () => void child.kill('SIGCONT'),
     async stop() {
       await end('SIGKILL')
@@ -98,7 +103,12 @@ export async function initiateSet(set: string, ports: readonly number[]): Promis
     members,
     settings: { electionTimeoutMillis: 10_000, heartbeatIntervalMillis: 500 },
   }
-  await onServer(ports[0] ?? 0, (client) => client.db('admin').command({ replSetInitiate: config }))
+  const [first = 0] = ports
+  await onServer(first, (client) => client.db('admin').command({ replSetInitiate: config }))
+  // Left to itself the first election waits for as long as one after a failure.
+  if (ports.length > 1) {
+    await eventually(() => onServer(first, (client) => client.db('admin').command({ replSetStepUp: 1 })))
+  }
   return primaryAt(ports)
 }
 

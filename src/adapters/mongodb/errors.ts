@@ -3,9 +3,9 @@ import { MongoBulkWriteError, MongoError, MongoServerError } from 'mongodb'
 import { StoreUnavailableError } from '../../application/ports.ts'
 
 /** Codes of servers that are no primary, going down, interrupted, out of time or out of disk: the next try may work. */
-const PASSING_CODES = new Set([
-  6, 7, 13, 18, 43, 46, 50, 64, 89, 91, 134, 189, 237, 262, 9001, 10058, 10107, 11600, 11601, 11602, 13388,
-  13435, 13436, 14031,
+const PASSING_CODES = new Set<unknown>([
+  6, 7, 13, 18, 43, 46, 50, 64, 89, 91, 94, 100, 112, 134, 138, 189, 237, 246, 262, 9001, 10058, 10107, 11600,
+  11601, 11602, 13388, 13435, 13436, 14031,
 ])
 
 const DUPLICATE_KEY = 11_000
@@ -16,15 +16,20 @@ export const NAMESPACE_EXISTS = 48
  * and, for a connection string that cannot be parsed, pieces of that.
  */
 export function toStoreError(error: unknown): unknown {
-  if (!(error instanceof MongoError)) return error
-  if (!(error instanceof MongoServerError)) {
-    return new StoreUnavailableError(`MongoDB cannot be reached: ${error.name}`)
-  }
-  const reason = `${error.codeName ?? 'code'} ${error.code}`
-  return PASSING_CODES.has(Number(error.code))
-    ? new StoreUnavailableError(`MongoDB cannot do it now: ${reason}`)
-    : new Error(`MongoDB refused it: ${reason}`)
+  if (!(error instanceof MongoError)) return isSystemError(error) ? cannotReach(error) : error
+  // A failure of the network comes as one of the server when it met a bulk write; it has no number then.
+  if (!(error instanceof MongoServerError) || typeof error.code !== 'number') return cannotReach(error)
+  return PASSING_CODES.has(error.code)
+    ? new StoreUnavailableError(`MongoDB cannot do it now: code ${error.code}`)
+    : new Error(`MongoDB refused it: code ${error.code}`)
 }
+
+const cannotReach = (error: Error): Error =>
+  new StoreUnavailableError(`MongoDB cannot be reached: ${error.name}`)
+
+/** A socket may end under the driver, which then passes on what Node says. */
+const isSystemError = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string'
 
 export const isCode = (error: unknown, code: number): boolean =>
   error instanceof MongoServerError && error.code === code
