@@ -1,28 +1,41 @@
+import { parseArgs } from 'node:util'
 import { benchCreate } from './bench/create.ts'
+import { benchAppend } from './bench/eventstore.ts'
 import { benchProjection } from './bench/projection.ts'
 import { benchVerify } from './bench/verify.ts'
 
 /**
- * `npm run bench [verify|create|projection]`: what authentication, creation and projection cost, against bare Koa in
- * the same run. Linux only, since it reads CPU time from the scheduler's counters.
+ * `npm run bench -- [verify|create|projection|append] [--read-model mongodb]`: what authentication, creation,
+ * projection and appending cost, against bare Koa in the same run. With `--read-model mongodb`, authentication also on
+ * MongoDB, against the usual way there. Linux only, since it reads CPU time from the scheduler's counters.
  */
 
-const wanted = process.argv[2]
+const { values, positionals } = parseArgs({
+  options: { 'read-model': { type: 'string' } },
+  allowPositionals: true,
+})
+const readModel = values['read-model'] === 'mongodb' ? 'mongodb' : 'sqlite'
+const [wanted] = positionals
 const runs = (name: string): boolean => wanted === undefined || wanted === name
 const fixed = (value: number, digits = 2): string => value.toFixed(digits)
 
 if (runs('verify')) {
-  const { rows, ofJwt, starts } = await benchVerify()
+  const { rows, ofJwt, mongodb, starts } = await benchVerify(readModel)
   console.log('\nCPU time of an authenticated request (log to a file, metrics and usage on)')
   console.table(
-    rows.map(({ name, micros, ofBare }) => ({
+    rows.map(({ name, micros, perSecond, ofBare }) => ({
       route: name,
       'CPU µs/request': fixed(micros, 1),
       'of bare Koa': fixed(ofBare),
+      'requests/s': fixed(perSecond, 0),
     })),
   )
   console.log(`/auth/verify against the route behind jsonwebtoken: ${fixed(ofJwt)}`)
-  for (const { tokens, ms } of starts) console.log(`start with ${tokens} tokens: ${fixed(ms / 1000)} s`)
+  if (mongodb) {
+    console.log(`CPU with MongoDB against SQLite, 100,000 tokens: ${fixed(mongodb.cpuOfSqlite)}`)
+    console.log(`throughput with MongoDB against findOne and updateOne: ${fixed(mongodb.rateOfUsual, 1)}`)
+  }
+  for (const { name, ms } of starts) console.log(`start, ${name}: ${fixed(ms / 1000)} s`)
 }
 
 if (runs('create')) {
@@ -39,4 +52,11 @@ if (runs('projection')) {
   console.log(
     `\n${events} TokenUsed projected: ${fixed(perSecond, 0)} events/s, at most ${fixed(peakMiB, 0)} MiB resident`,
   )
+}
+
+if (runs('append')) {
+  const { server, rates, bytesPerEvent } = await benchAppend()
+  console.log(`\nAppends to ${server}`)
+  console.table(rates.map(({ name, perSecond }) => ({ appends: name, 'events/s': fixed(perSecond, 0) })))
+  console.log(`one TokenUsed (a token's uses in one flush window of one process): ${bytesPerEvent} bytes`)
 }

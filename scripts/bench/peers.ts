@@ -1,9 +1,10 @@
-import { createSecretKey } from 'node:crypto'
+import { createHash, createSecretKey } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import Router from '@koa/router'
 import jwt from 'jsonwebtoken'
 import Koa, { type Middleware } from 'koa'
 import { koaBody } from 'koa-body'
+import { MongoClient } from 'mongodb'
 
 /**
  * What the service is measured against, each a process of its own: `node peers.js <name> <port>`. They send the same
@@ -34,6 +35,20 @@ const withJwt: Middleware = async (ctx, next) => {
   await next()
 }
 
+/** The usual way to accept API tokens on MongoDB: look the hash up, write the last use, on every request. */
+async function withLookUp(url: string): Promise<Middleware> {
+  const client = await new MongoClient(url).connect()
+  const tokens = client.db().collection<{ hash: string; accountId: string; lastAccessed: Date }>('usual')
+  await tokens.createIndex({ hash: 1 }, { unique: true })
+  return async (ctx, next) => {
+    const hash = createHash('sha256').update(ctx.get('x-api-token')).digest('hex')
+    const token = await tokens.findOne({ hash })
+    if (!token) return ctx.throw(401)
+    await tokens.updateOne({ _id: token._id }, { $set: { lastAccessed: new Date() } })
+    await next()
+  }
+}
+
 const created: Middleware = (ctx) => {
   answer(ctx, async () => {})
   ctx.status = 201
@@ -42,6 +57,8 @@ const created: Middleware = (ctx) => {
 const router = new Router()
 router.get('/bare', answer)
 router.get('/jwt', withJwt, answer)
+const { MONGODB_URL } = process.env
+if (MONGODB_URL) router.get('/usual', await withLookUp(MONGODB_URL), answer)
 router.post('/parse', koaBody({ text: false, urlencoded: false, multipart: false }), created)
 
 const app = new Koa()

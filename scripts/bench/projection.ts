@@ -57,7 +57,7 @@ async function writeUsage(folder: string): Promise<void> {
   await store.close()
 }
 
-function used(tokenId: string, at: string): NewEvent {
+export function used(tokenId: string, at: string): NewEvent {
   const id = ids.random()
   return {
     id,

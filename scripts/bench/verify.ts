@@ -1,10 +1,13 @@
-import { mkdtempSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { copyFileSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
+import { MongoClient } from 'mongodb'
 import { run } from './load.ts'
 import { cpuMicros, freePort, here, median, type Server, startServer } from './processes.ts'
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
+import { inFolder, type Mongo, mongo, type Stores } from './stores.ts'
 
 const TURNS = 15
 const REQUESTS = 4000
@@ -15,96 +18,159 @@ const ACTIVE = 10
 export interface Row {
   name: string
   micros: number
+  perSecond: number
   /** CPU of bare Koa divided by this one's, turn by turn, the median: 1 is bare Koa's own. */
   ofBare: number
 }
 
-/** CPU time per request of the service's `/auth/verify`, of bare Koa, and of a route behind `jsonwebtoken`. */
-export async function benchVerify(): Promise<{
+export interface Verified {
   rows: Row[]
+  /** CPU behind `jsonwebtoken` divided by that of the service with 1,000 tokens. */
   ofJwt: number
-  starts: { tokens: number; ms: number }[]
-}> {
-  const peerPort = await freePort()
-  const peers = await startServer(here('./peers.js'), [String(peerPort)], {
-    cwd: tmpdir(),
-    env: { JWT_SECRET },
-    port: peerPort,
-    log: '/dev/null',
-  })
-  const small = await service(1_000)
-  const large = await service(100_000)
+  /** With MongoDB: its CPU divided by SQLite's, and its throughput by that of the usual way on the same server. */
+  mongodb: { cpuOfSqlite: number; rateOfUsual: number } | null
+  starts: { name: string; ms: number }[]
+}
+
+interface Candidate {
+  name: string
+  server: Server
+  url: string
+  headers: (n: number) => Record<string, string>
+}
+
+const agent = { 'user-agent': 'bench', accept: '*/*' }
+const withToken = (tokens: readonly string[]) => (n: number) => ({
+  ...agent,
+  'x-api-token': tokens[n % tokens.length] as string,
+})
+
+/**
+ * CPU time per request and throughput of the service's `/auth/verify`, of bare Koa, and of a route behind
+ * `jsonwebtoken`; with MongoDB also of the service on it and of a route that looks up and writes on each request.
+ */
+export async function benchVerify(readModel: 'sqlite' | 'mongodb'): Promise<Verified> {
+  const server = readModel === 'mongodb' ? await mongo() : null
+  try {
+    return await compare(server)
+  } finally {
+    await server?.stop()
+  }
+}
+
+async function compare(server: Mongo | null): Promise<Verified> {
+  const peers = await startPeers(server)
+  const small = await seeded(1_000)
+  const large = await seeded(100_000)
+  const services = [await service('1,000 tokens', small), await service('100,000 tokens', large)]
+  if (server) services.push(await onMongo(server, large))
   const bearer = jwt.sign({ sub: 'acct_1' }, JWT_SECRET, { expiresIn: '1h' })
-  const agent = { 'user-agent': 'bench', accept: '*/*' }
-  const candidates = [
-    {
-      name: 'bare Koa + @koa/router',
-      server: peers,
-      url: `${peers.url}/bare`,
-      headers: withToken(['x'.repeat(53)]),
-    },
+  const candidates: Candidate[] = [
+    { name: 'bare Koa + @koa/router', server: peers, url: '/bare', headers: withToken(['x'.repeat(53)]) },
     {
       name: 'behind jsonwebtoken',
       server: peers,
-      url: `${peers.url}/jwt`,
+      url: '/jwt',
       headers: () => ({ ...agent, authorization: `Bearer ${bearer}` }),
     },
-    { name: '/auth/verify, 1,000 tokens', ...small, url: `${small.server.url}/auth/verify` },
-    { name: '/auth/verify, 100,000 tokens', ...large, url: `${large.server.url}/auth/verify` },
+    ...services,
+    ...(server
+      ? [{ name: 'findOne and updateOne', server: peers, url: '/usual', headers: withToken(large.active) }]
+      : []),
   ]
-  function withToken(tokens: readonly string[]) {
-    return (n: number) => ({ ...agent, 'x-api-token': tokens[n % tokens.length] as string })
-  }
-
-  async function service(count: number) {
-    const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
-    const tokens = await seedTokens(folder, count)
-    const port = await freePort()
-    const started = performance.now()
-    const server = await startServer(here('../../src/main.js'), [], {
-      cwd: folder,
-      env: {
-        PORT: String(port),
-        JWT_SECRET,
-        TOKEN_PEPPERS,
-        EVENT_STORE_URL: `sqlite:${folder}/events.db`,
-        READ_MODEL_URL: `sqlite:${folder}/read-model.db`,
-      },
-      port,
-      log: join(folder, 'service.log'),
-    })
-    return {
-      server,
-      headers: withToken(tokens.filter((_, i) => i % (count / ACTIVE) === 0)),
-      start: { tokens: count, ms: performance.now() - started },
-    }
-  }
-
-  const measure = async ({ server, url, headers }: (typeof candidates)[number], amount: number) => {
-    const before = cpuMicros(server.pid)
-    await run({ url, amount, headers })
-    return (cpuMicros(server.pid) - before) / amount
-  }
 
   for (const candidate of candidates) await measure(candidate, WARM_UP)
-  const turns: number[][] = []
+  const turns: Measured[][] = []
   for (let turn = 0; turn < TURNS; turn++) {
-    const costs: number[] = []
-    for (const candidate of candidates) costs.push(await measure(candidate, REQUESTS))
-    turns.push(costs)
+    const measured: Measured[] = []
+    for (const candidate of candidates) measured.push(await measure(candidate, REQUESTS))
+    turns.push(measured)
   }
-  const servers: Server[] = [peers, small.server, large.server]
-  await Promise.all(servers.map((server) => server.stop()))
+  await Promise.all([peers, ...services.map((one) => one.server)].map((one) => one.stop()))
 
-  const ratio = (a: number, b: number) =>
-    median(turns.map((costs) => (costs[a] as number) / (costs[b] as number)))
+  const of = (index: number, value: keyof Measured) => turns.map((turn) => turn[index]?.[value] ?? Number.NaN)
+  const ratio = (value: keyof Measured, a: number, b: number) => {
+    const [over, under] = [of(a, value), of(b, value)]
+    return median(over.map((one, i) => one / (under[i] ?? Number.NaN)))
+  }
   return {
     rows: candidates.map(({ name }, i) => ({
       name,
-      micros: median(turns.map((costs) => costs[i] as number)),
-      ofBare: ratio(0, i),
+      micros: median(of(i, 'micros')),
+      perSecond: median(of(i, 'perSecond')),
+      ofBare: ratio('micros', 0, i),
     })),
-    ofJwt: ratio(1, 2),
-    starts: [small.start, large.start],
+    ofJwt: ratio('micros', 1, 2),
+    mongodb: server && {
+      cpuOfSqlite: ratio('micros', 4, 3),
+      rateOfUsual: ratio('perSecond', 4, 5),
+    },
+    starts: services.map(({ name, start }) => ({ name, ms: start })),
   }
+}
+
+interface Measured {
+  micros: number
+  perSecond: number
+}
+
+async function measure({ server, url, headers }: Candidate, amount: number): Promise<Measured> {
+  const before = cpuMicros(server.pid)
+  const perSecond = await run({ url: server.url + url, amount, headers })
+  return { micros: (cpuMicros(server.pid) - before) / amount, perSecond }
+}
+
+async function startPeers(server: Mongo | null): Promise<Server> {
+  const port = await freePort()
+  return startServer(here('./peers.js'), [String(port)], {
+    cwd: tmpdir(),
+    env: { JWT_SECRET, ...(server ? { MONGODB_URL: server.url('usual') } : {}) },
+    port,
+    log: '/dev/null',
+  })
+}
+
+interface Seeded {
+  folder: string
+  active: string[]
+}
+
+async function seeded(count: number): Promise<Seeded> {
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const tokens = await seedTokens(folder, count)
+  return { folder, active: tokens.filter((_, i) => i % (count / ACTIVE) === 0) }
+}
+
+/** `start`: milliseconds until it answered. */
+type Service = Candidate & { start: number }
+
+async function service(
+  name: string,
+  { folder, active }: Seeded,
+  stores: Stores = inFolder(folder),
+): Promise<Service> {
+  const port = await freePort()
+  const started = performance.now()
+  const server = await startServer(here('../../src/main.js'), [], {
+    cwd: folder,
+    env: { PORT: String(port), JWT_SECRET, TOKEN_PEPPERS, ...stores },
+    port,
+    log: join(folder, 'service.log'),
+  })
+  const start = performance.now() - started
+  return { name: `/auth/verify, ${name}`, server, url: '/auth/verify', headers: withToken(active), start }
+}
+
+/** The same tokens once more, read from MongoDB, and what the usual way needs to know of them. */
+async function onMongo(server: Mongo, { folder, active }: Seeded): Promise<Service> {
+  const own = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  copyFileSync(join(folder, 'events.db'), join(own, 'events.db'))
+  const stores = { ...inFolder(own), READ_MODEL_URL: server.url('tokens') }
+  const filling = await service('filling', { folder: own, active }, stores)
+  await filling.server.stop()
+  const client = new MongoClient(server.url('usual'))
+  const hashes = active.map((token) => ({ hash: createHash('sha256').update(token).digest('hex') }))
+  await client.db().collection('usual').insertMany(hashes)
+  await client.close()
+  return service('100,000 tokens in MongoDB', { folder: own, active }, stores)
 }
