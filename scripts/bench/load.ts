@@ -22,7 +22,7 @@ export async function run({
   let n = 0
   let answered = 0
   const started = performance.now()
-  const instance = autocannon({
+  const options: autocannon.Options = {
     url,
     amount,
     connections,
@@ -33,12 +33,14 @@ export async function run({
         setupRequest: (request) => ({ ...request, headers: headers(n++) }),
       },
     ],
+  }
+  const result = await new Promise<autocannon.Result>((resolve, reject) => {
+    const instance = autocannon(options, (error, value) => (error ? reject(error) : resolve(value)))
+    // It tells the time of its end by the second.
+    instance.on('response', () => {
+      answered = performance.now()
+    })
   })
-  // It tells the time of its end by the second.
-  instance.on('response', () => {
-    answered = performance.now()
-  })
-  const result = await instance
   if (result['2xx'] !== amount) {
     throw new Error(
       `${url}: ${result.non2xx} answers were not 2xx, ${result.errors} errors, ${result['2xx']} good`,
