@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { once } from 'node:events'
 import type { Command } from './command.ts'
 import { doctor } from './commands/doctor.ts'
 import { history } from './commands/history.ts'
@@ -20,6 +21,9 @@ for (const stream of [process.stdout, process.stderr]) {
 process.exitCode = await dispatch(process.argv.slice(2), commands, {
   env: process.env,
   out: (text) => process.stdout.write(text),
+  async write(text) {
+    if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+  },
   err: (text) => process.stderr.write(text),
   terminal: process.stderr.isTTY,
   now: Date.now,
