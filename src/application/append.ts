@@ -8,6 +8,10 @@ import {
   UnknownOutcomeError,
 } from './ports.ts'
 
+export interface AppendTelemetry extends Pick<Telemetry, 'appended'> {
+  log: Pick<Telemetry['log'], 'warn'>
+}
+
 /** A command gives up and answers 503 after this; its append may still land, and the same command recognises it. */
 const GIVE_UP_MS = 4000
 const PAUSE_MS = 100
@@ -17,7 +21,7 @@ const PAUSE_MS = 100
  * may still be busy with the first. Effects once, by the port's contract.
  */
 export async function appendUntilKnown(
-  { store, telemetry }: { store: EventStore; telemetry: Telemetry },
+  { store, telemetry }: { store: EventStore; telemetry: AppendTelemetry },
   stream: string,
   expected: ExpectedRevision,
   events: readonly NewEvent[],
