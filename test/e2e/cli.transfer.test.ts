@@ -2,12 +2,16 @@ import { spawn } from 'node:child_process'
 import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { openDatabase } from '../../src/adapters/sqlite/database.ts'
+import * as rows from '../../src/adapters/sqlite/event-rows.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { link } from '../../src/domain/chain.ts'
+import type { NewEvent } from '../../src/domain/events.ts'
 import { apiOf, type CreatedToken } from '../support/api.ts'
 import { CLI, cli, cliCutOff, type CliResult } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { fill } from '../support/movable.ts'
+import { fill, movableEvent, USAGE } from '../support/movable.ts'
 import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
 
 interface Report {
@@ -138,6 +142,27 @@ describe('tokenledger export and import, of a service that was used', () => {
       expect(stderr).to.contain('There is no')
     }
     expect(await readdir(folder)).to.deep.equal(['directory'])
+  })
+
+  it('says of a usage stream that retention has shortened that it can be exported only', async () => {
+    const folder = await ownFolder()
+    const path = join(folder, 'data/events.db')
+    await (await openSqliteEventStore(path)).close()
+    const database = await openDatabase(path, { synchronous: 'FULL' })
+    const [event] = link('what retention has taken', [movableEvent('TokenUsed')])
+    rows.insertEvent(database, 1, USAGE, 5, event as NewEvent)
+    rows.setNewestRevision(database, USAGE, 5)
+    database.close()
+
+    const exported = await cli(['export', '--out', 'events.ndjson', '--json'], folder)
+    expect(exported.code).to.equal(1)
+    expect(exported.stderr).to.contain(`Retention has taken the first events of ${USAGE}`)
+    expect(JSON.parse(exported.stdout)).to.deep.include({ events: 1, shortened: [USAGE] })
+    const env = { EVENT_STORE_URL: 'sqlite:other.db' }
+    const imported = await cli(['import', 'events.ndjson'], folder, env)
+    expect(imported.code).to.equal(1)
+    expect(imported.stderr).to.contain(USAGE).and.contain('retention')
+    expect(await readdir(folder)).to.have.members(['data', 'events.ndjson'])
   })
 
   it('leaves what was there where an export fails', async () => {
