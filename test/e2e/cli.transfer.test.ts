@@ -6,12 +6,12 @@ import { openDatabase } from '../../src/adapters/sqlite/database.ts'
 import * as rows from '../../src/adapters/sqlite/event-rows.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { link } from '../../src/domain/chain.ts'
-import type { NewEvent } from '../../src/domain/events.ts'
+import { type NewEvent, usageStream } from '../../src/domain/events.ts'
 import { apiOf, type CreatedToken } from '../support/api.ts'
 import { CLI, cli, cliCutOff, type CliResult } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { fill, movableEvent, USAGE } from '../support/movable.ts'
+import { createWriter, fill, movableEvent, USAGE } from '../support/movable.ts'
 import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
 
 interface Report {
@@ -179,7 +179,9 @@ describe('tokenledger export and import, of a service that was used', () => {
 
 describe('tokenledger export and import, of many events', () => {
   const TOKENS = 500
-  const EVENTS = TOKENS * 8
+  /** Cheap to write, so that an export takes long enough to be stopped. */
+  const MORE_USES = 6000
+  const EVENTS = TOKENS * 8 + MORE_USES
   let folder: string
   let file: string
 
@@ -187,6 +189,11 @@ describe('tokenledger export and import, of many events', () => {
     folder = await ownFolder()
     const store = await openSqliteEventStore(join(folder, 'data/events.db'))
     await fill(store, TOKENS)
+    const write = createWriter(store)
+    for (let left = MORE_USES; left > 0; left -= 100) {
+      const uses = Array.from({ length: 100 }, () => movableEvent('TokenUsed'))
+      await write(usageStream('other', '2026-11-02'), uses)
+    }
     await store.close()
     file = join(folder, 'events.ndjson')
     expect((await cli(['export', '--out', file], folder)).code).to.equal(0)
@@ -212,7 +219,7 @@ describe('tokenledger export and import, of many events', () => {
   it('an import that is killed again and again goes on, and in the end has everything once', async () => {
     const other = await ownFolder()
     let there = 0
-    for (const wanted of [1, EVENTS * 0.2, EVENTS * 0.4]) {
+    for (const wanted of [1, TOKENS * 2, TOKENS * 5]) {
       const { child, ended } = start(['import', file], other)
       await eventually(async () => expect(await eventsIn(other)).to.be.greaterThan(Math.max(there, wanted)))
       child.kill('SIGKILL')
