@@ -25,6 +25,8 @@ export interface Given<O extends Options = Options> {
 export interface Io {
   env: Record<string, string | undefined>
   out(text: string): void
+  /** As `out`, for output of any length: resolves when the reader takes more. */
+  write(text: string): Promise<void>
   err(text: string): void
   /** A person watches standard error. */
   terminal: boolean

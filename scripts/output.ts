@@ -44,21 +44,49 @@ function csvCell(cell: string | number): string {
 export interface Progress {
   /** The next step begins. */
   step(label: string): void
+  /**
+   * How far this step is.
+   * @param share from 0 to 1; null if nobody knows
+   * @param events done so far, those of an earlier run included
+   */
+  at(share: number | null, events: number): void
   /** Takes the bar away. */
   done(): void
 }
 
 const BAR = 20
+const REDRAW_MS = 100
+/** A rate of less time than this says nothing. */
+const RATE_AFTER_MS = 500
 
 /** A bar on standard error where a person watches, else nothing. */
-export function progress({ terminal, err }: Io, steps: number): Progress {
+export function progress({ terminal, err, now }: Io, steps: number): Progress {
   let begun = 0
-  if (!terminal) return { step() {}, done() {} }
+  let current = { label: '', since: 0, from: 0 }
+  let drawn = 0
+  if (!terminal) return { step() {}, at() {}, done() {} }
+
+  function draw(share: number, text: string): void {
+    const filled = Math.round(((begun - 1 + share) / steps) * BAR)
+    err(`\r\u001B[K[${'#'.repeat(filled).padEnd(BAR, '-')}] ${text}`)
+    drawn = now()
+  }
+
   return {
     step(label) {
-      const filled = Math.round((begun / steps) * BAR)
-      err(`\r\u001B[K[${'#'.repeat(filled).padEnd(BAR, '-')}] ${label}`)
       begun = Math.min(begun + 1, steps)
+      current = { label, since: now(), from: Number.NaN }
+      draw(0, label)
+    },
+    at(share, events) {
+      if (Number.isNaN(current.from)) current.from = events
+      if (now() - drawn < REDRAW_MS) return
+      const parts = [plural(events, 'event')]
+      if (share !== null) parts.unshift(`${Math.floor(share * 100)} %`)
+      const milliseconds = now() - current.since
+      const rate = ((events - current.from) / milliseconds) * 1000
+      if (milliseconds >= RATE_AFTER_MS) parts.push(`${Math.round(rate)}/s`)
+      draw(share ?? 0, `${current.label}: ${parts.join(', ')}`)
     },
     done: () => err('\r\u001B[K'),
   }

@@ -1,12 +1,15 @@
 #!/usr/bin/env node
+import { once } from 'node:events'
 import type { Command } from './command.ts'
 import { doctor } from './commands/doctor.ts'
+import { exportCommand } from './commands/export.ts'
 import { history } from './commands/history.ts'
+import { importCommand } from './commands/import.ts'
 import { jwt } from './commands/jwt.ts'
 import { usage } from './commands/usage.ts'
 import { dispatch } from './dispatch.ts'
 
-const commands: readonly Command[] = [jwt, history, usage, doctor]
+const commands: readonly Command[] = [jwt, history, usage, exportCommand, importCommand, doctor]
 
 // Whoever reads may stop reading (`| head`): that is no error, and there is nobody to tell.
 for (const stream of [process.stdout, process.stderr]) {
@@ -20,6 +23,9 @@ for (const stream of [process.stdout, process.stderr]) {
 process.exitCode = await dispatch(process.argv.slice(2), commands, {
   env: process.env,
   out: (text) => process.stdout.write(text),
+  async write(text) {
+    if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+  },
   err: (text) => process.stderr.write(text),
   terminal: process.stderr.isTTY,
   now: Date.now,

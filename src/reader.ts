@@ -10,14 +10,17 @@ import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts
 
 export { asOf, historyOf, type Moment, parseMoment } from './application/asOf.ts'
 export { StoreUnavailableError } from './application/ports.ts'
+export { exportEvents } from './application/exportEvents.ts'
+export { importEvents } from './application/importEvents.ts'
+export { checkFile } from './application/transferCheck.ts'
 export { usageRange } from './application/usageRange.ts'
 export { DamagedError, Refusal } from './domain/errors.ts'
 export { STREAMS } from './domain/events.ts'
 export { shownUrl, sqlitePath } from './stores.ts'
 
 /**
- * Composition root of those who only read, beside a live service or without one: the command line. Takes no lock,
- * writes nothing, and closes what it opened.
+ * Composition root of the command line, beside a live service or without one. It only reads, takes no lock, writes
+ * nothing, but for `withWritableEventStore`; and closes what it opened.
  */
 
 /** There is nothing to read: nothing was written yet, or the setting names another place. */
@@ -45,6 +48,22 @@ export async function withEventStore<T>(
         return (await readTokenEvents(store, tokenId)).events
       },
     })
+  } finally {
+    await store.close()
+  }
+}
+
+/**
+ * For an import. Makes the store if there is none.
+ * @throws StoreInUseError a service runs on it; StoreUnavailableError, DamagedError
+ */
+export async function withWritableEventStore<T>(
+  settings: Settings,
+  work: (store: EventStore) => Promise<T>,
+): Promise<T> {
+  const store = await openEventStore(settings)
+  try {
+    return await work(store)
   } finally {
     await store.close()
   }

@@ -9,6 +9,10 @@ import {
   UnknownOutcomeError,
 } from './ports.ts'
 
+export interface AppendTelemetry extends Pick<Telemetry, 'appended'> {
+  log: Pick<Telemetry['log'], 'warn'>
+}
+
 /**
  * No attempt begins later than this. A store that does not answer at all is given up after three, of a second each, so
  * that a command answers 503 within 5 s; its append may still land, and the same command recognises it.
@@ -21,7 +25,7 @@ const PAUSE_MS = 100
  * may still be busy with the first and refuses the second until then. Effects once, by the port's contract.
  */
 export async function appendUntilKnown(
-  { store, telemetry }: { store: EventStore; telemetry: Telemetry },
+  { store, telemetry }: { store: EventStore; telemetry: AppendTelemetry },
   stream: string,
   expected: ExpectedRevision,
   events: readonly NewEvent[],

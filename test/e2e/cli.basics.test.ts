@@ -4,7 +4,12 @@ import { cli } from '../support/cli.ts'
 import { endServices, ownFolder } from '../support/service.ts'
 
 const UNKNOWN = '01a20813-a0b7-7734-878d-269fb727386e'
-const COMMANDS = ['jwt', 'history', 'usage', 'doctor']
+const COMMANDS = ['jwt', 'history', 'usage', 'export', 'import', 'doctor']
+const ARGUMENTS: Record<string, string[]> = {
+  history: [UNKNOWN],
+  usage: ['--token', UNKNOWN],
+  import: ['events.ndjson'],
+}
 
 describe('tokenledger, without any data', () => {
   let folder: string
@@ -29,8 +34,10 @@ describe('tokenledger, without any data', () => {
 
     it(`${name} answers 2 to an option it does not know, and to settings that are not usable`, async () => {
       expect((await run([name, '--colour'])).code).to.equal(2)
-      const args = name === 'history' ? [UNKNOWN] : name === 'usage' ? ['--token', UNKNOWN] : []
-      const { code, stderr } = await run([name, ...args], { PORT: 'none', AUDIT_MODE: 'lax' })
+      const { code, stderr } = await run([name, ...(ARGUMENTS[name] ?? [])], {
+        PORT: 'none',
+        AUDIT_MODE: 'lax',
+      })
       expect(code).to.equal(2)
       expect(stderr).to.contain('PORT').and.contain('AUDIT_MODE')
     })
@@ -45,7 +52,7 @@ describe('tokenledger, without any data', () => {
   })
 
   it('says what is missing where there is no database yet, and makes none', async () => {
-    for (const args of [['history', UNKNOWN], ['usage', '--account', 'acct_1'], ['doctor']]) {
+    for (const args of [['history', UNKNOWN], ['usage', '--account', 'acct_1'], ['export'], ['doctor']]) {
       const { code, stdout, stderr } = await run(args)
       expect(code).to.equal(1)
       expect(stdout + stderr).to.match(/There is no (event store|read model) yet at \.\/data/)

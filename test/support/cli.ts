@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { PEPPERS, SECRET } from './ledger.ts'
 import type { Environment } from './service.ts'
 
-const CLI = fileURLToPath(new URL('../../scripts/tokenledger.js', import.meta.url))
+export const CLI = fileURLToPath(new URL('../../scripts/tokenledger.js', import.meta.url))
 
 export interface CliResult {
   code: number | null

@@ -31,6 +31,7 @@ async function run(...argv: string[]) {
   const code = await dispatch(argv, commands, {
     env: {},
     out: (text) => void (said.out += text),
+    write: async (text) => void (said.out += text),
     err: (text) => void (said.err += text),
     terminal: false,
     now: () => 0,

@@ -84,20 +84,40 @@ describe('Output of the command line', () => {
     ])
   })
 
-  it('draws progress only where a person watches, and leaves nothing behind', () => {
-    const drawn = (terminal: boolean): string => {
+  describe('progress', () => {
+    /** Draws two steps of two seconds. @returns what was drawn, redraw by redraw */
+    function drawn(terminal: boolean): string[] {
       let text = ''
-      const io = { env: {}, out() {}, err: (more: string) => void (text += more), terminal, now: () => 0 }
+      let time = 0
+      const err = (more: string): void => void (text += more)
+      const io = { env: {}, out() {}, write: async () => {}, err, terminal, now: () => time }
       const bar = progress(io, 2)
       bar.step('first')
+      for (time = 1; time <= 2000; time++) bar.at(time / 2000, 500 + time)
       bar.step('second')
+      time += 1000
+      bar.at(null, 1)
       bar.done()
-      return text
+      return text.split('\r\u001B[K').slice(1)
     }
-    expect(drawn(false)).to.equal('')
-    expect(drawn(true))
-      .to.contain('] second')
-      .and.to.satisfy((text: string) => text.endsWith('\r\u001B[K'))
+
+    it('is drawn only where a person watches, and leaves nothing behind', () => {
+      expect(drawn(false)).to.deep.equal([])
+      expect(drawn(true).at(-1)).to.equal('')
+    })
+
+    it('shows share, count and rate of a step, what an earlier run did not counted in', () => {
+      expect(drawn(true)[0]).to.equal('[--------------------] first')
+      expect(drawn(true)).to.include('[#####---------------] first: 50 %, 1500 events, 999/s')
+    })
+
+    it('shows no share where nobody knows it', () => {
+      expect(drawn(true).at(-2)).to.equal('[##########----------] second: 1 event, 0/s')
+    })
+
+    it('is not drawn more often than the eye sees', () => {
+      expect(drawn(true).length).to.be.within(15, 30)
+    })
   })
 })
 

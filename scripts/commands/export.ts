@@ -1,0 +1,66 @@
+import type { Exported } from '../../src/application/exportEvents.ts'
+import { exportEvents, withEventStore } from '../../src/reader.ts'
+import { readSettings, type Settings } from '../../src/settings.ts'
+import { defineCommand, type Io, JSON_OPTION, WrongUse } from '../command.ts'
+import { json, plural, progress } from '../output.ts'
+import { writeWhole } from '../wholeFile.ts'
+
+export const exportCommand = defineCommand({
+  name: 'export',
+  summary: 'Write all events to a file or to standard output, to be imported into another event store.',
+  usage: '[--out <file> [--json]]',
+  help: [
+    'One event a line (NDJSON), in the order of the log, up to the newest there is at the start; a last line has',
+    'their number and SHA-256. The same events give the same bytes, whatever store they are in. Each event is',
+    'checked against the one before it in its stream: the first that is not what was written ends the export.',
+    'Only reads, and may run beside the service. The output holds addresses and keyed hashes: keep it private.',
+    'Usage streams that retention has shortened are written as they are; then the exit code is 1, since such a',
+    'file cannot be imported.',
+  ].join('\n'),
+  args: [],
+  options: {
+    out: {
+      type: 'string',
+      value: '<file>',
+      help: 'Write to this file (mode 0600), which gets its name when it is complete. Default: standard output.',
+    },
+    json: { ...JSON_OPTION, help: 'Print number and SHA-256 as JSON. With --out only.' },
+  },
+  async run({ values: { out, json: asJson } }, io) {
+    const settings = readSettings(io.env)
+    if (asJson && out === undefined) throw new WrongUse('--json goes with --out.')
+    const exported =
+      out === undefined
+        ? await exportTo(io.write, settings, io)
+        : await writeWhole(out, '--out', (write) => exportTo(write, settings, io))
+    if (asJson) io.out(json(exported))
+    else
+      (out === undefined ? io.err : io.out)(
+        `${plural(exported.events, 'event')}, SHA-256 ${exported.sha256}\n`,
+      )
+    return judge(exported, io)
+  },
+})
+
+async function exportTo(
+  write: (text: string) => Promise<void>,
+  settings: Settings,
+  io: Io,
+): Promise<Exported> {
+  const bar = progress(io, 1)
+  try {
+    return await withEventStore(settings, ({ store }) => {
+      bar.step('exporting')
+      return exportEvents(store, write, (events) => bar.at(null, events))
+    })
+  } finally {
+    bar.done()
+  }
+}
+
+function judge({ shortened: [first, ...others] }: Exported, io: Io): 0 | 1 {
+  if (first === undefined) return 0
+  const more = others.length === 0 ? '' : ` and ${plural(others.length, 'other stream')}`
+  io.err(`Retention has taken the first events of ${first}${more}: this export cannot be imported.\n`)
+  return 1
+}

@@ -1,0 +1,35 @@
+import { DamagedError } from '../domain/errors.ts'
+import { type StoredEvent, TOKEN_STREAM, USAGE_STREAM } from '../domain/events.ts'
+import type { EventStore } from './ports.ts'
+
+/** The product's events in log order, up to a position. An EventStoreDB may hold the events of other applications, too. */
+export async function* productEvents(
+  store: EventStore,
+  end?: string,
+): AsyncGenerator<StoredEvent[], void, undefined> {
+  for await (const batch of store.readAll(null)) {
+    const within = end === undefined ? batch : batch.filter(({ position }) => position <= end)
+    for (const event of within) if (isNameless(event)) await assertForeign(store, event)
+    yield within.filter(isOfProduct)
+    if (within.length < batch.length) return
+  }
+}
+
+const isOfProduct = ({ stream }: StoredEvent): boolean =>
+  stream.startsWith(TOKEN_STREAM) || stream.startsWith(USAGE_STREAM)
+
+const isNameless = (event: StoredEvent): boolean =>
+  event.data === null && event.metadata === null && !isOfProduct(event)
+
+/** An event that cannot be read may have lost its name: it is somebody else's only if it stands in that stream. */
+async function assertForeign(store: EventStore, { stream, revision, position }: StoredEvent): Promise<void> {
+  const [found] = await store.readStream(stream, revision, 1).catch((error: unknown) => {
+    if (error instanceof DamagedError) return []
+    throw error
+  })
+  if (found?.position === position) return
+  throw new DamagedError(`The event at position ${position} is damaged and nothing says whose it is.`)
+}
+
+export const placeOf = ({ stream, revision, position }: StoredEvent): string =>
+  `revision ${revision} of ${stream}, at position ${position},`
