@@ -1,5 +1,6 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { constants } from 'node:os'
 import { createLog } from './adapters/telemetry/log.ts'
 import { developmentJwt } from './developmentJwt.ts'
 import { DEV_SECRETS_FILE, keysOf } from './devSecrets.ts'
@@ -16,6 +17,14 @@ async function main(): Promise<void> {
   const settings = readSettings(process.env)
   const keys = keysOf(settings)
   const { log, request, drain } = createLog(settings.logLevel)
+  // A container's first process has no default action for a signal: it would sit one out while its stores open.
+  const giveUp = (signal: NodeJS.Signals) => {
+    log.info({ signal }, 'stopped before it listened')
+    drain()
+    process.exit(128 + constants.signals[signal])
+  }
+  process.on('SIGTERM', giveUp)
+  process.on('SIGINT', giveUp)
   const ledger = await createTokenLedger({ log, jwt: jwtOptionsOf(settings, keys.jwt) })
   const app = createApp({
     log,
@@ -54,6 +63,8 @@ async function main(): Promise<void> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  process.off('SIGTERM', giveUp)
+  process.off('SIGINT', giveUp)
 }
 
 const listen = (server: Server, { host, port }: Settings): Promise<void> =>

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import Koa from 'koa'
@@ -7,7 +8,13 @@ import { stopServing } from '../../src/http/server.ts'
 import { createTokenLedger } from '../../src/ledger.ts'
 import { apiOf, type CreatedToken, type Usage } from '../support/api.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger } from '../support/ledger.ts'
-import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
+import {
+  endServices,
+  failingService,
+  ownFolder,
+  type ServiceProcess,
+  startService,
+} from '../support/service.ts'
 
 /** The contract says 3 s; the machine that runs the tests may be busy. */
 const IDLE_STOP_MS = 6_000
@@ -226,5 +233,16 @@ describe('a stop', () => {
     const { code, ms } = await stopped(service, 'SIGINT')
     expect(code).to.equal(1)
     expect(ms).to.be.below(2_000)
+  })
+
+  it('asked for while the stores open ends at once, by a handler: a first process has no other way', async () => {
+    // Its signal follows the first handler, before anything that is awaited can go on.
+    const preload = `process.on('newListener', (name) => {
+      if (name === 'SIGTERM') process.nextTick(() => process.emit(name, name))
+    })`
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` }
+    const { code, stdout } = await failingService(env, await ownFolder())
+    expect(code).to.equal(128 + constants.signals.SIGTERM)
+    expect(stdout).to.contain('stopped before it listened').and.not.to.contain('"listening"')
   })
 })
