@@ -9,7 +9,9 @@ const EVENTS_AWAY_MS = 30_000
 const MODEL_AWAY_MS = 6_000
 
 /** A call and how long it took. */
-async function timed<T extends { status: number }>(call: Promise<T>): Promise<{ status: number; ms: number }> {
+async function timed<T extends { status: number }>(
+  call: Promise<T>,
+): Promise<{ status: number; ms: number }> {
   const started = performance.now()
   const { status } = await call
   return { status, ms: performance.now() - started }
@@ -41,7 +43,7 @@ describeWithMongod('processes on stores that go away', function () {
       const { body: token } = await one.api.create({ name: 'used' })
       const fires = [one, other].map(({ api }) => hammer(api.url, token.token))
       await Promise.all(fires.map((fire) => fire.until(200)))
-      await leave()
+      leave()
       const until = performance.now() + EVENTS_AWAY_MS
       try {
         while (performance.now() < until) {
@@ -53,7 +55,7 @@ describeWithMongod('processes on stores that go away', function () {
           await sleep(500)
         }
       } finally {
-        await back()
+        back()
       }
       const returned = performance.now()
       await eventually(async () => {
@@ -77,7 +79,7 @@ describeWithMongod('processes on stores that go away', function () {
       const tokens = await Promise.all(names.map(async (name) => (await one.api.create({ name })).body))
       const used = tokens[0]!.token
       await other.api.use(used)
-      if (how === 'frozen') fleet.mongod.freeze()
+      if (how === 'frozen') await fleet.mongod.freeze()
       else await fleet.mongod.kill()
       // What was in memory may be believed for a second.
       await sleep(1_000)

@@ -122,7 +122,7 @@ describeWithMongod('a token revoked on one of three processes', function () {
     await Promise.all([revoked.until(401), good.until(200)])
     await Promise.all([revoked.stop(), good.stop()])
     expect(revoked.lastAccepted() - at).to.be.below(BOUND_MS)
-    expect([...good.statuses.keys()].sort()).to.deep.equal([200, 503])
+    expect([...good.statuses.keys()]).to.have.members([200, 503])
   })
 })
 
