@@ -30,28 +30,23 @@ const writes: Record<string, (model: ReadModel) => Promise<unknown>> = {
   publish: (model) => model.publish([people]),
 }
 
-async function timed(call: Promise<unknown>): Promise<[error: unknown, ms: number]> {
-  const started = performance.now()
-  const error = await rejection(call)
-  return [error, performance.now() - started]
+async function expectAll(model: ReadModel, calls: typeof reads, limit: number): Promise<void> {
+  await Promise.all(
+    Object.entries(calls).map(async ([name, call]) => {
+      const started = performance.now()
+      const error = await rejection(call(model))
+      expect(error, name).to.be.instanceOf(StoreUnavailableError)
+      expect(inspect(error), name).to.not.contain('127.0.0.1')
+      expect(performance.now() - started, name).to.be.below(limit)
+    }),
+  )
 }
 
-/** Again and again for some seconds: the first call meets a socket, later ones a server that is known to be gone. */
-async function expectUnavailable(model: ReadModel, seconds: number): Promise<void> {
-  const until = performance.now() + seconds * 1_000
+/** Again and again for some time: the first call meets a socket, later ones a server that is known to be gone. */
+async function expectUnavailable(model: ReadModel, ms: number): Promise<void> {
+  const until = performance.now() + ms
   while (performance.now() < until) {
-    const calls = [
-      ...Object.entries(reads).map(([name, call]) => [name, call, 1_000] as const),
-      ...Object.entries(writes).map(([name, call]) => [name, call, 3_100] as const),
-    ]
-    await Promise.all(
-      calls.map(async ([name, call, limit]) => {
-        const [error, ms] = await timed(call(model))
-        expect(error, name).to.be.instanceOf(StoreUnavailableError)
-        expect(ms, name).to.be.below(limit)
-        expect(inspect(error), name).to.not.contain('127.0.0.1')
-      }),
-    )
+    await Promise.all([expectAll(model, reads, 1_000), expectAll(model, writes, 3_100)])
   }
 }
 
@@ -90,7 +85,7 @@ for (const [name, set] of [
     it('is told in time when the server is frozen, and over when it is thawed', async () => {
       await server.freeze()
       try {
-        await expectUnavailable(model, 3)
+        await expectUnavailable(model, 2_500)
       } finally {
         server.thaw()
       }
@@ -99,10 +94,8 @@ for (const [name, set] of [
 
     it('is told in time when the server is gone, and over when it is back', async () => {
       await server.kill()
-      await expectUnavailable(model, 1)
-      const [error, ms] = await timed(openMongoReadModel(server.url('x')))
-      expect(error).to.be.instanceOf(StoreUnavailableError)
-      expect(ms).to.be.below(3_100)
+      await expectUnavailable(model, 1_000)
+      await expectAll(model, { open: () => openMongoReadModel(server.url('x')) }, 3_100)
       await server.restart()
       await expectRecovery()
     })
@@ -132,14 +125,15 @@ for (const [name, set] of [
       const counting = (async () => {
         while (!stopping) {
           const batch = [1, 2, 3].map((n) => add('sum', applied + n, { sum: { n: 1 } }))
-          const done = () => {
-            applied += 3
-          }
           // As a projector does: the same batch until it is taken.
-          await model.apply(batch).then(done, NOTHING)
+          const isTaken = await model.apply(batch).then(
+            () => true,
+            () => false,
+          )
+          if (isTaken) applied += batch.length
         }
       })()
-      for (let round = 0; round < 3; round++) {
+      for (let round = 0; round < 2; round++) {
         await sleep(300 + 200 * Math.random())
         await server.kill()
         await server.restart()
@@ -161,7 +155,8 @@ describeWithMongod('A MongoDB primary that is cut off from the others', function
   const servers: Mongod[] = []
 
   before(async () => {
-    for (let i = 0; i < 3; i++) servers.push(await startMongod({ set: 'rs3', initiate: false }))
+    const three = Array.from({ length: 3 }, () => startMongod({ set: 'rs3', initiate: false }))
+    servers.push(...(await Promise.all(three)))
   })
 
   after(() => Promise.all(servers.map((server) => server.stop())))
@@ -185,13 +180,7 @@ describeWithMongod('A MongoDB primary that is cut off from the others', function
       await Promise.all(others.map((other) => other.freeze()))
       await sleep(2_000)
       expect(watch.isLive()).to.equal(false)
-      for (const each of [model, unwatched]) {
-        for (const [name, read] of Object.entries(reads)) {
-          const [error, ms] = await timed(read(each))
-          expect(error, name).to.be.instanceOf(StoreUnavailableError)
-          expect(ms, name).to.be.below(1_000)
-        }
-      }
+      for (const each of [model, unwatched]) await expectAll(each, reads, 1_000)
 
       for (const other of others) other.thaw()
       await isLive()

@@ -1,4 +1,3 @@
-import { setTimeout as later } from 'node:timers/promises'
 import { MongoBulkWriteError, MongoError, MongoServerError } from 'mongodb'
 import { StoreUnavailableError } from '../../application/ports.ts'
 
@@ -40,16 +39,16 @@ export const isUpsertRace = (error: unknown): boolean =>
 
 /** Gives up after `ms`, whatever the driver does: its own limits are each for one step of several. */
 export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const done = new AbortController()
-  const limit = later(ms, undefined, { signal: done.signal }).then(() => {
-    throw new StoreUnavailableError(`MongoDB did not answer within ${ms} ms`)
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_, reject) => {
+    const giveUp = () => reject(new StoreUnavailableError(`MongoDB did not answer within ${ms} ms`))
+    timer = setTimeout(giveUp, ms)
   })
   try {
     return await Promise.race([work, limit])
   } catch (error) {
     throw toStoreError(error)
   } finally {
-    done.abort()
-    limit.catch(() => {})
+    clearTimeout(timer)
   }
 }
