@@ -10,6 +10,8 @@ type Call = ServerReadableStream<streams.AppendReq, streams.AppendResp>
 const MAX_APPEND_BYTES = 1_048_576
 /** How long the server lets an append wait for the same one that is under way. */
 const COMMIT_TIMEOUT_MS = 2_000
+/** Calls that are under way together are not served in the order they came. */
+const JITTER_MS = 3
 
 const tooLarge = failure(status.INVALID_ARGUMENT, `Maximum Append Size of ${MAX_APPEND_BYTES} Exceeded.`, {
   exception: 'maximum-append-size-exceeded',
@@ -55,6 +57,7 @@ export function createAppend(log: Log, faults: Misbehaviour) {
   async function serve(call: Call): Promise<streams.AppendResp | Failure> {
     const requests: streams.AppendReq[] = []
     for await (const request of call) requests.push(request as streams.AppendReq)
+    await sleep(Math.random() * JITTER_MS)
     await faults.thawed()
     const refusal = faults.refusal(call.metadata)
     if (refusal) return refusal

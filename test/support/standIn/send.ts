@@ -5,7 +5,7 @@ import { failure } from './messages.ts'
 
 export type ReadCall = ServerWritableStream<streams.ReadReq, streams.ReadResp>
 
-export const invalidPosition = failure(status.UNKNOWN, 'Unexpected FilteredReadAllResult: InvalidPosition')
+export const invalidPosition = failure(status.UNKNOWN, 'Unexpected FilteredReadAllResult: Error')
 
 /** Writes with regard to whoever reads: resolves when there is room for more. @throws when the call was cancelled */
 export async function send(call: ReadCall, faults: Misbehaviour, response: streams.ReadResp): Promise<void> {

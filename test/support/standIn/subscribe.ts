@@ -60,11 +60,9 @@ export async function serveSubscription(
     if (last) outbox.put(toCheckpoint(last.position))
     outbox.put(toCaughtUp())
     let passed = 0
-    // From a position beyond the end there is silence until the log has grown to it.
-    const after = position ? BigInt(position.getCommitPosition()) : 0n
     unwatch = log.watch((entries) => {
       for (const entry of entries) {
-        if (entry.position > after && isWanted(entry)) outbox.put(toEventResponse(entry))
+        if (isWanted(entry)) outbox.put(toEventResponse(entry))
         if (++passed % CHECKPOINT_EVENTS === 0) outbox.put(toCheckpoint(entry.position))
       }
     })

@@ -1,0 +1,40 @@
+import { createInterface } from 'node:readline'
+import { parseArgs } from 'node:util'
+import { type Drop, drops } from './faults.ts'
+import { type StandIn, startStandIn } from './standIn.ts'
+
+/**
+ * The stand-in as a process: `node main.js --port 2113`. It prints `ready <address>` when it listens, takes one command
+ * a line on standard input and answers each with `ok` or `error`, and ends with its standard input or on SIGTERM.
+ * SIGSTOP makes it a server that accepts and never answers, SIGKILL one that is gone.
+ */
+
+const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void> = {
+  freeze: (standIn) => standIn.freeze(),
+  thaw: (standIn) => standIn.thaw(),
+  drop: (standIn, how) => standIn.drop(Object.hasOwn(drops, how) ? (how as Drop) : 'slow'),
+  'not-ready': (standIn, ms) => standIn.notReady(Number(ms)),
+  late: (standIn, ms) => standIn.nextAppend({ kind: 'late', milliseconds: Number(ms) }),
+  swallow: (standIn) => standIn.nextAppend({ kind: 'swallow' }),
+  conflict: (standIn, actual) => standIn.nextAppend({ kind: 'conflict', actual: Number(actual) }),
+  fail: (standIn, code) => standIn.nextAppend({ kind: 'fail', code: Number(code), details: 'on command' }),
+}
+
+const { values } = parseArgs({ options: { port: { type: 'string', default: '2113' } } })
+const standIn = await startStandIn(Number(values.port))
+console.log(`ready ${standIn.url}`)
+
+const input = createInterface(process.stdin)
+input.on('line', (line) => {
+  const [name = '', argument = ''] = line.trim().split(/\s+/)
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  command?.(standIn, argument)
+  console.log(command ? `ok ${line}` : `error: none of ${Object.keys(COMMANDS).join(', ')}`)
+})
+const stop = (): void => {
+  input.close()
+  void standIn.kill()
+}
+input.on('close', () => void standIn.kill())
+process.on('SIGTERM', stop)
+process.on('SIGINT', stop)
