@@ -1,15 +1,16 @@
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
-import { startStandIn } from '../support/standIn/standIn.ts'
 import { eventStoreContract } from './event-store.contract.ts'
+import { startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
 
-eventStoreContract('EventStoreDB', async () => {
-  const standIn = await startStandIn()
-  const store = await openEventStoreDb(standIn.url)
-  return {
-    store,
-    async dispose() {
-      await store.close()
-      await standIn.kill()
-    },
-  }
+describe('EventStoreDB', () => {
+  let server: TestServer
+  before(async () => {
+    server = await startServer()
+  })
+  after(() => server.stop())
+
+  eventStoreContract(TITLE, async () => {
+    const store = await openEventStoreDb(server.url)
+    return { store, dispose: () => store.close() }
+  })
 })

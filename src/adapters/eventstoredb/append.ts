@@ -36,16 +36,18 @@ export function assertAppendable(
   if (events.reduce((sum, event) => sum + sizeOf(event), 0) > MAX_BYTES) throw tooLarge(stream)
 }
 
-/** One append, sent once. Errors as the port says. */
+/** One append, sent once, that waits for its answer until `deadline`, in milliseconds. Errors as the port says. */
 export async function append(
   { client, call }: Connection,
   stream: string,
   expected: ExpectedRevision,
   events: readonly NewEvent[],
+  deadline: number,
 ): Promise<Appended> {
   const expectedRevision = expected === 'no_stream' ? NO_STREAM : BigInt(expected)
   const { nextExpectedRevision, position } = await withinDeadline(
-    client.appendToStream(stream, events.map(toJsonEvent), { ...call, expectedRevision }),
+    client.appendToStream(stream, events.map(toJsonEvent), { ...call, expectedRevision, deadline }),
+    deadline,
   ).catch((error: unknown) => {
     throw appendError(stream, error)
   })
@@ -58,11 +60,15 @@ export async function append(
  * Sets how long the events of a stream are kept, before it has any. What is set already stays.
  * @throws StoreUnavailableError
  */
-export async function limitAge({ client, call }: Connection, stream: string, seconds: number): Promise<void> {
+export async function limitAge(
+  { client, call }: Connection,
+  stream: string,
+  seconds: number,
+  deadline: number,
+): Promise<void> {
+  const options = { ...call, expectedRevision: NO_STREAM, deadline } as const
   try {
-    await withinDeadline(
-      client.setStreamMetadata(stream, { maxAge: seconds }, { ...call, expectedRevision: NO_STREAM }),
-    )
+    await withinDeadline(client.setStreamMetadata(stream, { maxAge: seconds }, options), deadline)
   } catch (error) {
     const failure = appendError(stream, error)
     if (failure instanceof ConflictError) return

@@ -49,13 +49,16 @@ export function arrivalsOf<T>(stream: Readable): Arrivals<T> {
       if (stream.readableLength > 0 || ended) return true
       if (failure) throw failure.error
       return new Promise<boolean>((resolve) => {
-        const done = (arrived: boolean): void => {
-          clearTimeout(timer)
+        const timer = setTimeout(() => {
           wake = undefined
-          resolve(arrived)
+          resolve(false)
+        }, ms)
+        wake = () => {
+          wake = undefined
+          clearTimeout(timer)
+          // What came with it over the wire comes one by one: in the next turn it is all here.
+          setImmediate(resolve, true)
         }
-        const timer = setTimeout(() => done(false), ms)
-        wake = () => done(true)
       })
     },
     poke,

@@ -1,7 +1,6 @@
 import { EventStoreDBClient } from '@eventstore/db-client'
 import { StoreUnavailableError } from '../../application/ports.ts'
 import { type Address, parseAddress } from './address.ts'
-import { CALL_MS } from './deadline.ts'
 
 /** The client and what every call to it says. */
 export interface Connection {
@@ -11,7 +10,7 @@ export interface Connection {
    * Credentials with each call choose the append that has a deadline and is not shared with other clients of the
    * process; a node that does not lead would serve the past.
    */
-  call: { credentials: Address['credentials']; requiresLeader: true; deadline: number }
+  call: { credentials: Address['credentials']; requiresLeader: true }
   /** @throws StoreUnavailableError when it is closed */
   assertOpen(): void
   close(): Promise<void>
@@ -25,7 +24,7 @@ export function connect(url: string): Connection {
   return {
     client,
     hosts,
-    call: { credentials, requiresLeader: true, deadline: CALL_MS },
+    call: { credentials, requiresLeader: true },
     assertOpen() {
       if (!open) throw new StoreUnavailableError(`the connection to ${hosts} is closed`)
     },

@@ -1,7 +1,7 @@
 import { type EventStore, StoreUnavailableError } from '../../application/ports.ts'
 import { append, assertAppendable, limitAge, type MaxAge } from './append.ts'
 import { connect } from './connection.ts'
-import { withinDeadline } from './deadline.ts'
+import { startBudget, withinDeadline } from './deadline.ts'
 import { readError } from './errors.ts'
 import { follow } from './follow.ts'
 import { createTurns } from './queue.ts'
@@ -32,11 +32,12 @@ export async function openEventStoreDb(url: string, options: EventStoreDbOptions
       connection.assertOpen()
       assertAppendable(stream, expected, events)
       if (readOnly) throw new StoreUnavailableError(`${connection.hosts} is open for reading only`)
+      const timeLeft = startBudget()
       return inTurn(stream, async () => {
         if (maxAge && expected === 'no_stream' && stream.startsWith(maxAge.prefix)) {
-          await limitAge(connection, stream, maxAge.seconds)
+          await limitAge(connection, stream, maxAge.seconds, timeLeft())
         }
-        return append(connection, stream, expected, events)
+        return append(connection, stream, expected, events, timeLeft())
       })
     },
 

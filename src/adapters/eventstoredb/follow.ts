@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../application/ports.ts'
-import { DamagedError } from '../../domain/errors.ts'
 import type { Connection } from './connection.ts'
-import { readError } from './errors.ts'
+import { fromPosition } from './position.ts'
 import { subscription } from './subscription.ts'
 
 const BACKOFF_MS = { first: 50, longest: 1_000 }
@@ -11,6 +10,7 @@ const BACKOFF_MS = { first: 50, longest: 1_000 }
  * What the port calls a subscription: one after the other, each going on behind the last event that was yielded, until
  * aborted. A server drops them as routine, when a burst outruns one or it restarts. While there is none the reader is
  * told that it is not caught up.
+ * @throws RangeError for a position that is not one of this kind of log
  */
 export async function* follow(
   connection: Connection,
@@ -18,6 +18,7 @@ export async function* follow(
   prefixes: readonly string[],
   signal: AbortSignal,
 ): AsyncGenerator<Batch, void, undefined> {
+  if (after !== null) fromPosition(after)
   let position = after
   let isCaughtUp = false
   let failures = 0
@@ -30,9 +31,8 @@ export async function* follow(
         yield batch
         position = batch.events.at(-1)?.position ?? position
       }
-    } catch (error) {
-      const failure = readError(error)
-      if (failure instanceof DamagedError) throw failure
+    } catch {
+      // Whatever it was, the reader is told that it is not caught up, and there will be another.
     }
     if (isCaughtUp && !signal.aborted) yield { events: [], caughtUp: false }
     isCaughtUp = false

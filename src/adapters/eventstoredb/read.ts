@@ -15,9 +15,10 @@ import { isMissingStream, readError } from './errors.ts'
 import { isSystemStream, type Recorded, toStoredEvent } from './event.ts'
 import { fromPosition, toPosition } from './position.ts'
 
-/** Events in one batch, and how many may wait in memory for whoever reads them. */
+/** Events in one batch. */
 export const BATCH = 500
-export const BUFFER = { highWaterMark: BATCH }
+/** How many wait in memory for whoever reads them: the next comes while one batch is used. */
+export const BUFFER = { highWaterMark: 2 * BATCH }
 
 /** The events of one stream from a revision on; none if there is no such stream. */
 export async function readStream(

@@ -28,49 +28,26 @@ export async function* subscription(
     BUFFER,
   )
   const arrivals = arrivalsOf<AllStreamResolvedEvent>(source)
-  const level = createLevel(arrivals)
-  source.on('caughtUp', level.announce)
+  let isLive = false
+  let isToldCaughtUp = false
+  source.on('caughtUp', () => {
+    isLive = true
+    arrivals.poke()
+  })
   signal.addEventListener('abort', arrivals.poke)
   try {
     while (!signal.aborted) {
       const events = arrivals.take(BATCH).map(({ event }) => toStoredEvent(event as Recorded))
-      const news = level.after(events.length)
-      if (events.length > 0 || news) yield { events, caughtUp: level.reached() }
-      else if (arrivals.ended()) return
+      // It is told as soon as it arrives, before the events ahead of it have been taken.
+      const caughtUp = isLive && arrivals.waiting() === 0
+      if (events.length > 0 || (caughtUp && !isToldCaughtUp)) {
+        yield { events, caughtUp }
+        isToldCaughtUp = caughtUp
+      } else if (arrivals.ended()) return
       else if (!(await arrivals.next(SILENCE_MS))) await head(connection)
     }
   } finally {
     signal.removeEventListener('abort', arrivals.poke)
     source.unsubscribe().catch(() => {})
-  }
-}
-
-/**
- * The server says once that it has sent everything there was, and the client tells that at once, before what came
- * earlier has been taken. Held back until then, it is true; later on, what has arrived is all there is.
- */
-function createLevel({ waiting, poke }: { waiting(): number; poke(): void }) {
-  let taken = 0
-  let announcedAt = Number.POSITIVE_INFINITY
-  let isLive = false
-  let isReached = false
-  return {
-    announce(): void {
-      announcedAt = taken + waiting()
-      poke()
-    },
-    /** Counts events that were taken. @returns whether the end is reached and was not before */
-    after(count: number): boolean {
-      taken += count
-      const isFulfilled = taken >= announcedAt
-      if (isFulfilled) {
-        announcedAt = Number.POSITIVE_INFINITY
-        isLive = true
-      }
-      const was = isReached
-      isReached = isFulfilled || (isLive && waiting() === 0)
-      return isReached && !was
-    },
-    reached: (): boolean => isReached,
   }
 }

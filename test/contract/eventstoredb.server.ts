@@ -1,0 +1,33 @@
+import { EventStoreDBClient } from '@eventstore/db-client'
+import { parseAddress } from '../../src/adapters/eventstoredb/address.ts'
+import { startStandIn } from '../support/standIn/standIn.ts'
+
+/** A real server to run against instead of the stand-in. */
+export const REAL_URL = process.env.TEST_EVENTSTORE_URL
+
+/** Says which server it was: what the stand-in shows is proof of nothing but that. */
+export const TITLE = REAL_URL ? `EventStoreDB at ${parseAddress(REAL_URL).hosts}` : 'EventStoreDB (stand-in)'
+
+export interface TestServer {
+  url: string
+  /** A client of its own, and what its calls must say to append like the adapter. */
+  client: EventStoreDBClient
+  call: { credentials: { username: string; password: string }; deadline: number }
+  stop(): Promise<void>
+}
+
+export async function startServer(): Promise<TestServer> {
+  const standIn = REAL_URL ? undefined : await startStandIn()
+  const url = REAL_URL ?? standIn?.url ?? ''
+  const { connectionString, credentials } = parseAddress(url)
+  const client = EventStoreDBClient.connectionString(connectionString)
+  return {
+    url,
+    client,
+    call: { credentials, deadline: 5_000 },
+    async stop() {
+      await client.dispose()
+      await standIn?.kill()
+    },
+  }
+}
