@@ -241,8 +241,14 @@ describe(`The adapter of ${TITLE}`, function () {
       ['names a certificate that is not there', 'esdb://ann:s3cret@localhost:1?tlsCAFile=missing.pem'],
     ] as const) {
       it(`is refused, without a secret, when it ${what}`, async () => {
-        const error = (await rejection(openEventStoreDb(url))) as Error
+        const { warn } = console
+        const printed: unknown[] = []
+        console.warn = (...words: unknown[]) => printed.push(words)
+        const error = (await rejection(openEventStoreDb(url)).finally(() => {
+          console.warn = warn
+        })) as Error
         expect(String(error.stack)).to.not.match(/s3cret|ann/)
+        expect(printed).to.deep.equal([])
       })
     }
 

@@ -1,0 +1,39 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('./main.js', import.meta.url))
+
+export interface StandInProcess {
+  /** For `openEventStoreDb` and `EVENT_STORE_URL`. */
+  url: string
+  child: ChildProcess
+  /** One command of `main.ts`; resolves when it is obeyed. */
+  command(line: string): Promise<void>
+  /** `kill -9`, and resolves when it is gone, with everything it kept. */
+  kill(): Promise<void>
+}
+
+/** The stand-in as a process of its own, to be frozen by SIGSTOP and killed. It ends with the process that started it. */
+export async function startStandInProcess(port = 0): Promise<StandInProcess> {
+  const child = spawn(process.execPath, [MAIN, '--port', String(port)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const lines = createInterface(child.stdout)
+  const [ready] = (await once(lines, 'line')) as [string]
+  return {
+    url: ready.replace('ready ', ''),
+    child,
+    async command(line) {
+      child.stdin.write(`${line}\n`)
+      const [answer] = (await once(lines, 'line')) as [string]
+      if (answer !== `ok ${line}`) throw new Error(answer)
+    },
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    },
+  }
+}
