@@ -47,10 +47,15 @@ describe(`The adapter of ${TITLE}`, function () {
     })
 
     it('refuses more than 1 MiB as what it is: no outage, and nothing to try again', async () => {
-      const error = await rejection(
-        store.append(stream(), 'no_stream', many(11, { text: 'x'.repeat(100_000) })),
-      )
-      expect(error).to.be.instanceOf(RangeError)
+      for (const [count, size] of [
+        [11, 100_000],
+        [1, 5_000_000],
+      ] as const) {
+        const error = await rejection(
+          store.append(stream(), 'no_stream', many(count, { text: 'x'.repeat(size) })),
+        )
+        expect(error).to.be.instanceOf(RangeError)
+      }
       expect(await store.readStream(stream())).to.deep.equal([])
     })
 

@@ -9,6 +9,7 @@ import {
   StoreUnavailableError,
   UnknownOutcomeError,
 } from '../../src/application/ports.ts'
+import { DamagedError } from '../../src/domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../src/domain/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { countingTelemetry } from '../support/pieces.ts'
@@ -92,6 +93,17 @@ function faults(this: Mocha.Suite): void {
       standIn.nextAppend({ kind: 'conflict', actual: 41 })
       const error = await rejection(store.append('s-1', 'no_stream', many(1)))
       expect(error).to.be.instanceOf(ConflictError).with.property('actual', 41)
+    })
+
+    it('that a deleted stream only seems to take is damage', async () => {
+      standIn.nextAppend({ kind: 'deleted' })
+      expect(await rejection(store.append('s-1', 'no_stream', many(1)))).to.be.instanceOf(DamagedError)
+    })
+
+    it('that is too large for a server which takes less is no outage', async () => {
+      const more = { exception: 'maximum-append-size-exceeded', 'maximum-append-size': '1024' }
+      standIn.nextAppend({ kind: 'fail', code: 3, details: 'Maximum Append Size of 1024 Exceeded.', more })
+      expect(await rejection(store.append('s-1', 'no_stream', many(1)))).to.be.instanceOf(RangeError)
     })
 
     it('to a server that is not there was not done', async () => {

@@ -39,6 +39,6 @@ function createClient(connectionString: string): EventStoreDBClient {
   try {
     return EventStoreDBClient.connectionString(connectionString)
   } catch (error) {
-    throw new TypeError(error instanceof Error ? error.message : String(error))
+    throw new TypeError(error instanceof Error ? error.message : String(error), { cause: error })
   }
 }

@@ -16,6 +16,7 @@ const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void> = {
   'not-ready': (standIn, ms) => standIn.notReady(Number(ms)),
   late: (standIn, ms) => standIn.nextAppend({ kind: 'late', milliseconds: Number(ms) }),
   swallow: (standIn) => standIn.nextAppend({ kind: 'swallow' }),
+  deleted: (standIn) => standIn.nextAppend({ kind: 'deleted' }),
   conflict: (standIn, actual) => standIn.nextAppend({ kind: 'conflict', actual: Number(actual) }),
   fail: (standIn, code) => standIn.nextAppend({ kind: 'fail', code: Number(code), details: 'on command' }),
 }
