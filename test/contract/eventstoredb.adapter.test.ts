@@ -6,7 +6,7 @@ import { NO_STREAM, jsonEvent } from '@eventstore/db-client'
 import { expect } from 'chai'
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
 import { type Batch, type EventStore, StoreUnavailableError } from '../../src/application/ports.ts'
-import { REAL_URL, startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
+import { openForOneTest, REAL_URL, startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
 import { makeEvent, rejection } from './fixtures.ts'
 
 const many = (count: number, data?: Record<string, unknown>) =>
@@ -17,13 +17,7 @@ describe(`The adapter of ${TITLE}`, function () {
   let server: TestServer
   let store: EventStore
   let prefix: string
-  const opened: EventStore[] = []
-
-  const open = async (...args: Parameters<typeof openEventStoreDb>): Promise<EventStore> => {
-    const another = await openEventStoreDb(...args)
-    opened.push(another)
-    return another
-  }
+  const open = openForOneTest()
 
   before(async () => {
     server = await startServer()
@@ -33,7 +27,6 @@ describe(`The adapter of ${TITLE}`, function () {
     prefix = `adapter${randomUUID().replaceAll('-', '')}`
     store = await open(server.url)
   })
-  afterEach(() => Promise.all(opened.splice(0).map((each) => each.close())))
 
   const stream = (suffix = 'a'): string => `${prefix}-${suffix}`
 
