@@ -2,7 +2,7 @@ import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts
 import { ids } from '../../src/application/ids.ts'
 import { iso } from '../../src/application/ports.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
-import { startStandIn } from '../../test/support/standIn/process.ts'
+import { startStandInProcess } from '../../test/support/standIn/process.ts'
 import { used } from './projection.ts'
 
 const APPENDS = 600
@@ -20,8 +20,8 @@ export interface Appended {
 /** Appends a second, and the size of what a flush window of one token costs. */
 export async function benchAppend(): Promise<Appended> {
   const { TEST_EVENTSTORE_URL: given } = process.env
-  const standIn = given ? null : await startStandIn()
-  const store = await openEventStoreDb(given ?? `esdb://127.0.0.1:${standIn?.port}?tls=false`)
+  const standIn = given ? null : await startStandInProcess()
+  const store = await openEventStoreDb(given ?? standIn?.url ?? '')
   const at = iso(Date.now())
   const eventsFor = (stream: string, count: number) =>
     link(
@@ -52,6 +52,6 @@ export async function benchAppend(): Promise<Appended> {
     }
   } finally {
     await store.close()
-    await standIn?.stop()
+    await standIn?.kill()
   }
 }

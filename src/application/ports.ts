@@ -16,7 +16,10 @@ export interface Appended {
   position: string
 }
 
-/** One step of a subscription: events in log order, and whether they reach the end of the log as it was then. */
+/**
+ * One step of a subscription: events in log order, and whether they reach the end of the log as it was then. A step
+ * without events that does not reach it says that the store has been lost sight of.
+ */
 export interface Batch {
   events: StoredEvent[]
   caughtUp: boolean

@@ -6,7 +6,7 @@ import { NO_STREAM, jsonEvent } from '@eventstore/db-client'
 import { expect } from 'chai'
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
 import { type Batch, type EventStore, StoreUnavailableError } from '../../src/application/ports.ts'
-import { REAL_URL, startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
+import { openForOneTest, REAL_URL, startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
 import { makeEvent, rejection } from './fixtures.ts'
 
 const many = (count: number, data?: Record<string, unknown>) =>
@@ -17,13 +17,7 @@ describe(`The adapter of ${TITLE}`, function () {
   let server: TestServer
   let store: EventStore
   let prefix: string
-  const opened: EventStore[] = []
-
-  const open = async (...args: Parameters<typeof openEventStoreDb>): Promise<EventStore> => {
-    const another = await openEventStoreDb(...args)
-    opened.push(another)
-    return another
-  }
+  const open = openForOneTest()
 
   before(async () => {
     server = await startServer()
@@ -33,7 +27,6 @@ describe(`The adapter of ${TITLE}`, function () {
     prefix = `adapter${randomUUID().replaceAll('-', '')}`
     store = await open(server.url)
   })
-  afterEach(() => Promise.all(opened.splice(0).map((each) => each.close())))
 
   const stream = (suffix = 'a'): string => `${prefix}-${suffix}`
 
@@ -47,10 +40,15 @@ describe(`The adapter of ${TITLE}`, function () {
     })
 
     it('refuses more than 1 MiB as what it is: no outage, and nothing to try again', async () => {
-      const error = await rejection(
-        store.append(stream(), 'no_stream', many(11, { text: 'x'.repeat(100_000) })),
-      )
-      expect(error).to.be.instanceOf(RangeError)
+      for (const [count, size] of [
+        [11, 100_000],
+        [1, 5_000_000],
+      ] as const) {
+        const error = await rejection(
+          store.append(stream(), 'no_stream', many(count, { text: 'x'.repeat(size) })),
+        )
+        expect(error).to.be.instanceOf(RangeError)
+      }
       expect(await store.readStream(stream())).to.deep.equal([])
     })
 
@@ -241,8 +239,14 @@ describe(`The adapter of ${TITLE}`, function () {
       ['names a certificate that is not there', 'esdb://ann:s3cret@localhost:1?tlsCAFile=missing.pem'],
     ] as const) {
       it(`is refused, without a secret, when it ${what}`, async () => {
-        const error = (await rejection(openEventStoreDb(url))) as Error
+        const { warn } = console
+        const printed: unknown[] = []
+        console.warn = (...words: unknown[]) => printed.push(words)
+        const error = (await rejection(openEventStoreDb(url)).finally(() => {
+          console.warn = warn
+        })) as Error
         expect(String(error.stack)).to.not.match(/s3cret|ann/)
+        expect(printed).to.deep.equal([])
       })
     }
 

@@ -126,12 +126,12 @@ describe(`${TITLE}, as it behaves`, function () {
     it('finds no events of a stream past its age, whose revisions go on', async () => {
       await server.client.setStreamMetadata(
         stream,
-        { maxAge: 1 },
+        { maxAge: 2 },
         { ...server.call, expectedRevision: NO_STREAM },
       )
       await append(make(2), NO_STREAM)
       expect(await readStream()).to.have.length(2)
-      await sleep(2_500)
+      await sleep(3_500)
       expect(await readStream()).to.deep.equal([])
       expect(await rejection(append(make(1), NO_STREAM))).to.have.property('actualVersion', 1n)
       await append(make(1), 1n)

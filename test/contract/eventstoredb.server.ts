@@ -1,4 +1,6 @@
 import { EventStoreDBClient } from '@eventstore/db-client'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import type { EventStore } from '../../src/application/ports.ts'
 import { parseAddress } from '../../src/adapters/eventstoredb/address.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
 
@@ -29,5 +31,16 @@ export async function startServer(): Promise<TestServer> {
       await client.dispose()
       await standIn?.kill()
     },
+  }
+}
+
+/** Opens stores that are closed after the test. To be called where tests are described. */
+export function openForOneTest(): typeof openEventStoreDb {
+  const opened: EventStore[] = []
+  afterEach(() => Promise.all(opened.splice(0).map((store) => store.close())))
+  return async (...args) => {
+    const store = await openEventStoreDb(...args)
+    opened.push(store)
+    return store
   }
 }

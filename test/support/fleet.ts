@@ -2,7 +2,7 @@ import { type Api, apiOf } from './api.ts'
 import { eventually } from './eventually.ts'
 import { type Mongod, startMongod } from './mongod.ts'
 import { type Environment, endServices, type ServiceProcess, startService } from './service.ts'
-import { type StandInProcess, startStandIn } from './standIn/process.ts'
+import { type StandInProcess, startStandInProcess } from './standIn/process.ts'
 import { startProxy, type TcpProxy } from './tcpProxy.ts'
 
 /** Service processes that share an event store and a read model, as behind a load balancer. */
@@ -34,7 +34,7 @@ let databases = 0
 
 /** Real processes on a stand-in for EventStoreDB and a MongoDB replica set of one. */
 export async function startFleet(size: number, options: MemberOptions = {}): Promise<Fleet> {
-  const [eventStore, mongod] = await Promise.all([startStandIn(), startMongod({ set: SET })])
+  const [eventStore, mongod] = await Promise.all([startStandInProcess(), startMongod({ set: SET })])
   const database = `fleet${++databases}`
   const proxies: TcpProxy[] = []
 
@@ -67,7 +67,7 @@ export async function startFleet(size: number, options: MemberOptions = {}): Pro
     async close() {
       await endServices()
       await Promise.all(proxies.map((proxy) => proxy.close()))
-      await Promise.all([eventStore.stop(), mongod.stop()])
+      await Promise.all([eventStore.kill(), mongod.stop()])
     },
   }
 }

@@ -19,7 +19,7 @@ export interface Connection {
 /** Connects with the first call. @throws TypeError for an address that cannot be one */
 export function connect(url: string): Connection {
   const { connectionString, credentials, hosts } = parseAddress(url)
-  const client = EventStoreDBClient.connectionString(connectionString)
+  const client = createClient(connectionString)
   let open = true
   return {
     client,
@@ -32,5 +32,13 @@ export function connect(url: string): Connection {
       open = false
       await client.dispose()
     },
+  }
+}
+
+function createClient(connectionString: string): EventStoreDBClient {
+  try {
+    return EventStoreDBClient.connectionString(connectionString)
+  } catch (error) {
+    throw new TypeError(error instanceof Error ? error.message : String(error), { cause: error })
   }
 }

@@ -46,9 +46,9 @@ export async function* readAll(
   { client, call }: Connection,
   after: string | null,
 ): AsyncGenerator<StoredEvent[], void, undefined> {
-  const fromPosition_ = after === null ? START : fromPosition(after)
+  const start = after === null ? START : fromPosition(after)
   try {
-    for await (const events of batches(client.readAll({ ...call, fromPosition: fromPosition_ }, BUFFER))) {
+    for await (const events of batches(client.readAll({ ...call, fromPosition: start }, BUFFER))) {
       const stored = events.filter(({ streamId }) => !isSystemStream(streamId)).map(toStoredEvent)
       // A read begins with the event at the position itself.
       const next = stored[0]?.position === after ? stored.slice(1) : stored

@@ -39,6 +39,8 @@ export function createAppend(log: Log, faults: Misbehaviour) {
     switch (fault?.kind) {
       case 'swallow':
         return new Promise(() => {})
+      case 'deleted':
+        return { revision: base + events.length, position: undefined }
       case 'conflict':
         return { actual: fault.actual }
       case 'late':
@@ -48,7 +50,7 @@ export function createAppend(log: Log, faults: Misbehaviour) {
         return log.append(stream, base, events)
       case 'fail':
         log.append(stream, base, events)
-        return failure(fault.code, fault.details)
+        return failure(fault.code, fault.details, fault.more)
       case undefined:
         return log.append(stream, base, events)
     }

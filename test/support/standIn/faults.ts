@@ -2,14 +2,15 @@ import { type Metadata, status } from '@grpc/grpc-js'
 import { type Failure, failure } from './messages.ts'
 
 /**
- * What the next append meets. `fail`: it is stored and an error is answered; `late`: it is stored and answered so many
+ * What the next append meets. `fail`: it is stored and an error is answered, with `more` in its metadata; `late`: it is stored and answered so many
  * milliseconds later, whether or not somebody still waits; `swallow`: neither stored nor answered; `conflict`: refused
- * as if the stream were at that revision.
+ * as if the stream were at that revision; `deleted`: a success that stores nothing, as for old events of such a stream.
  */
 export type AppendFault =
-  | { kind: 'fail'; code: number; details: string }
+  | { kind: 'fail'; code: number; details: string; more?: Record<string, string> }
   | { kind: 'late'; milliseconds: number }
   | { kind: 'swallow' }
+  | { kind: 'deleted' }
   | { kind: 'conflict'; actual: number }
 
 /** `slow`: the consumer could not keep up; `end`: no error, as at an orderly close; `reset`: the connection broke. */

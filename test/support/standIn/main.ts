@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { type Drop, drops } from './faults.ts'
@@ -5,7 +6,8 @@ import { type StandIn, startStandIn } from './standIn.ts'
 
 /**
  * The stand-in as a process: `node main.js --port 2113`. It prints `ready <address>` when it listens, takes one command
- * a line on standard input and answers each with `ok` or `error`, and ends on SIGTERM.
+ * a line on standard input and answers each with `ok` or `error`, and ends on SIGTERM, or with
+ * whoever holds the other end of its standard input.
  * SIGSTOP makes it a server that accepts and never answers, SIGKILL one that is gone.
  */
 
@@ -16,6 +18,7 @@ const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void> = {
   'not-ready': (standIn, ms) => standIn.notReady(Number(ms)),
   late: (standIn, ms) => standIn.nextAppend({ kind: 'late', milliseconds: Number(ms) }),
   swallow: (standIn) => standIn.nextAppend({ kind: 'swallow' }),
+  deleted: (standIn) => standIn.nextAppend({ kind: 'deleted' }),
   conflict: (standIn, actual) => standIn.nextAppend({ kind: 'conflict', actual: Number(actual) }),
   fail: (standIn, code) => standIn.nextAppend({ kind: 'fail', code: Number(code), details: 'on command' }),
 }
@@ -35,5 +38,8 @@ const stop = (): void => {
   input.close()
   void standIn.kill()
 }
+// A terminal's or /dev/null's end is nobody's.
+const stdin = fstatSync(0)
+if (stdin.isSocket() || stdin.isFIFO()) input.on('close', () => void standIn.kill())
 process.on('SIGTERM', stop)
 process.on('SIGINT', stop)

@@ -1,33 +1,47 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-/** The stand-in for EventStoreDB as a process of its own, for several services to share. */
+const MAIN = fileURLToPath(new URL('./main.js', import.meta.url))
+
 export interface StandInProcess {
+  /** For `openEventStoreDb` and `EVENT_STORE_URL`. */
+  url: string
   port: number
+  child: ChildProcess
   /** SIGSTOP: it takes connections and never answers. */
   freeze(): void
   thaw(): void
-  /** Ends it; what it held in memory is gone. */
-  stop(): Promise<void>
+  /** One command of `main.ts`; resolves when it is obeyed. */
+  command(line: string): Promise<void>
+  /** `kill -9`, and resolves when it is gone, with everything it kept. */
+  kill(): Promise<void>
 }
 
-const PROGRAM = fileURLToPath(new URL('./main.js', import.meta.url))
-
-/** On a free port of loopback. Resolves when it listens. */
-export async function startStandIn(): Promise<StandInProcess> {
-  const child = spawn(process.execPath, [PROGRAM, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [line] = (await once(createInterface(child.stdout), 'line')) as [string]
-  const [, port] = /:(\d+)/.exec(line.replace('esdb://', '')) ?? []
-  if (!port) throw new Error(`the stand-in says '${line}'`)
+/** The stand-in as a process of its own, to be frozen by SIGSTOP and killed. It ends with the process that started it. */
+export async function startStandInProcess(port = 0): Promise<StandInProcess> {
+  const child = spawn(process.execPath, [MAIN, '--port', String(port)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const lines = createInterface(child.stdout)
+  const [ready] = (await once(lines, 'line')) as [string]
+  const url = ready.replace('ready ', '')
   return {
-    port: Number(port),
+    url,
+    port: Number(/:(\d+)/.exec(url.slice('esdb://'.length))?.[1]),
+    child,
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
-    async stop() {
+    async command(line) {
+      child.stdin.write(`${line}\n`)
+      const [answer] = (await once(lines, 'line')) as [string]
+      if (answer !== `ok ${line}`) throw new Error(answer)
+    },
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return
       child.kill('SIGKILL')
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+      await once(child, 'exit')
     },
   }
 }

@@ -1,6 +1,8 @@
 import { status, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js'
 import gossip from '@eventstore/db-client/generated/gossip_pb.js'
 import gossipGrpc from '@eventstore/db-client/generated/gossip_grpc_pb.js'
+import features from '@eventstore/db-client/generated/serverfeatures_pb.js'
+import featuresGrpc from '@eventstore/db-client/generated/serverfeatures_grpc_pb.js'
 import type shared from '@eventstore/db-client/generated/shared_pb.js'
 import streamsGrpc from '@eventstore/db-client/generated/streams_grpc_pb.js'
 import { createAppend } from './append.ts'
@@ -43,6 +45,7 @@ export async function startStandIn(port = 0): Promise<StandIn> {
       delete: (_: unknown, answer: (error: object) => void) => answer(notHere),
       tombstone: (_: unknown, answer: (error: object) => void) => answer(notHere),
     })
+    server.addService(featuresGrpc.ServerFeaturesService, { getSupportedMethods })
     server.addService(gossipGrpc.GossipService, { read: gossipOf(() => bound) })
     bound = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`${HOST}:${bound}`, ServerCredentials.createInsecure(), (error, found) =>
@@ -65,6 +68,13 @@ export async function startStandIn(port = 0): Promise<StandIn> {
 }
 
 const notHere = failure(status.UNIMPLEMENTED, 'the stand-in does not know this call')
+
+/** Like every server since 21.10 it offers the append that the adapter must not use, and here that fails. */
+function getSupportedMethods(_: unknown, answer: sendUnaryData<features.SupportedMethods>): void {
+  const method = new features.SupportedMethod()
+  method.setServiceName('event_store.client.streams.streams').setMethodName('batchappend')
+  answer(null, new features.SupportedMethods().setEventStoreServerVersion('23.10.6').setMethodsList([method]))
+}
 
 /** A cluster of one, for discovery. */
 function gossipOf(port: () => number) {
