@@ -7,7 +7,14 @@ import { createAuthenticator, type ResolveAccount } from './application/authenti
 import { ids } from './application/ids.ts'
 import { createAccountLimit } from './application/limit.ts'
 import { createManage } from './application/manage.ts'
-import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
+import {
+  type Clock,
+  type EventStore,
+  type Logger,
+  type ReadModel,
+  type RequestEntry,
+  StoreUnavailableError,
+} from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
@@ -30,7 +37,7 @@ import { type Health, operationRoutes } from './http/routes/operations.ts'
 import { tokenRoutes } from './http/routes/tokens.ts'
 import { verifyRoutes } from './http/routes/verify.ts'
 import { jwtOptionsOf, readSettings, type Settings, SettingsError } from './settings.ts'
-import { openEventStore, openReadModel } from './stores.ts'
+import { openEventStore, openReadModel, shownUrl } from './stores.ts'
 import { version } from './version.ts'
 
 /** What is not given comes from the environment (see the README's settings), and from its defaults. */
@@ -275,12 +282,30 @@ function assemble(parts: Parts): TokenLedger {
 }
 
 async function openStores(settings: Settings): Promise<{ store: EventStore; readModel: ReadModel }> {
-  const store = await openEventStore(settings)
+  const { eventStoreUrl, readModelUrl } = settings
+  const store = await named('EVENT_STORE_URL', eventStoreUrl, async () => {
+    const opened = await openEventStore(settings)
+    await opened.head().catch(async (error: unknown) => {
+      await opened.close()
+      throw error
+    })
+    return opened
+  })
   try {
-    return { store, readModel: await openReadModel(settings) }
+    return { store, readModel: await named('READ_MODEL_URL', readModelUrl, () => openReadModel(settings)) }
   } catch (error) {
     await store.close()
     throw error
+  }
+}
+
+/** Of two stores, which one was it? */
+async function named<T>(setting: string, url: string, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open()
+  } catch (error) {
+    if (!(error instanceof StoreUnavailableError)) throw error
+    throw new StoreUnavailableError(`${setting} ${shownUrl(url)}: ${error.message}`, { cause: error })
   }
 }
 

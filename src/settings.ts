@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { parseAddress } from './adapters/eventstoredb/address.ts'
 import { createJwtVerifier, type JwtKeys, type JwtOptions } from './adapters/jwt/verifier.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from './domain/credential.ts'
 
@@ -225,10 +226,18 @@ const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
 
 // A URL may hold a password: what is wrong with it is said without it.
 
-const eventStoreUrl = matching(
-  /^(sqlite:.+|(esdb|kurrentdb)(\+discover)?:\/\/[^/\s].*)$/,
-  'sqlite:<path>, esdb://<host>:<port> or esdb+discover://<host>:<port>',
-)
+function eventStoreUrl(text: string): string {
+  if (/^sqlite:.+/.test(text)) return text
+  if (!/^(esdb|kurrentdb)(\+discover)?:/.test(text)) {
+    throw new Error('must be sqlite:<path>, esdb://<host>:<port> or esdb+discover://<host>:<port>')
+  }
+  try {
+    parseAddress(text)
+  } catch (error) {
+    throw new Error(`must be an address that can be used: ${(error as Error).message}`, { cause: error })
+  }
+  return text
+}
 
 const readModelUrl = matching(
   /^(sqlite:.+|mongodb(\+srv)?:\/\/[^/\s].*)$/,

@@ -190,7 +190,9 @@ describe('settings', () => {
     expect(problemsOf({ USAGE_RETENTION_DAYS: '30' })).to.deep.equal([
       'USAGE_RETENTION_DAYS must not be set with events in SQLite: it keeps them for ever',
     ])
-    expect(problemsOf({ USAGE_RETENTION_DAYS: '30', EVENT_STORE_URL: 'esdb://one' })).to.deep.equal([])
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '30', EVENT_STORE_URL: 'esdb://one?tls=false' })).to.deep.equal(
+      [],
+    )
   })
 
   const ranges: [name: string, good: string[], bad: string[]][] = [
@@ -209,11 +211,20 @@ describe('settings', () => {
       [
         'sqlite:x',
         'esdb://a:b@c:2113?tls=false',
-        'esdb+discover://c',
-        'kurrentdb://c',
-        'kurrentdb+discover://c',
+        'esdb+discover://a:b@c',
+        'kurrentdb://c?tls=false',
+        'kurrentdb+discover://a:b@c',
       ],
-      ['sqlite:', 'postgres://x', 'x', 'esdb:', 'esdb://', 'mongodb://c'],
+      [
+        'sqlite:',
+        'postgres://x',
+        'x',
+        'esdb:',
+        'esdb://',
+        'esdb://c?tls=fals%',
+        'esdb://c?key=v',
+        'mongodb://c',
+      ],
     ],
     [
       'READ_MODEL_URL',

@@ -7,6 +7,9 @@ const PASSING_CODES = new Set<unknown>([
   11601, 11602, 13388, 13435, 13436, 14031,
 ])
 
+/** Of those, what somebody has to put right: Unauthorized and AuthenticationFailed. */
+const NOT_ALLOWED = new Set<unknown>([13, 18])
+
 const DUPLICATE_KEY = 11_000
 export const NAMESPACE_EXISTS = 48
 
@@ -18,6 +21,8 @@ export function toStoreError(error: unknown): unknown {
   if (!(error instanceof MongoError)) return isSystemError(error) ? cannotReach(error) : error
   // A failure of the network comes as one of the server when it met a bulk write; it has no number then.
   if (!(error instanceof MongoServerError) || typeof error.code !== 'number') return cannotReach(error)
+  if (NOT_ALLOWED.has(error.code))
+    return new StoreUnavailableError(`MongoDB refuses the user or what it may do: code ${error.code}`)
   return PASSING_CODES.has(error.code)
     ? new StoreUnavailableError(`MongoDB cannot do it now: code ${error.code}`)
     : new Error(`MongoDB refused it: code ${error.code}`)
