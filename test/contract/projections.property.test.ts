@@ -1,15 +1,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { projections } from '../../projections/index.ts'
+import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import type { ReadModel } from '../../src/application/ports.ts'
 import type { RecordedEvent } from '../../src/domain/events.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
 import { type Expected, expectedAfter, type Happened } from './projections.reference.ts'
 
-const RUNS = 60
 const START = Date.parse('2026-11-02T22:30:00.000Z')
 const TOKENS = 3
 const ROUTES = 70
@@ -157,28 +159,40 @@ function expectDocuments(actual: Expected, history: readonly Happened[]): void {
   }
 }
 
-describe('projections on the read model, for any history', function () {
-  this.timeout(120_000)
-  let directory: string
-  let count = 0
+const validate = new Map(
+  projections
+    .flatMap(({ collections }) => collections)
+    .map(({ name, schema }) => [name, new Ajv2020().compile(schema)] as const),
+)
 
-  before(() => {
-    directory = mkdtempSync(join(tmpdir(), 'tokenledger-property-'))
-  })
+function expectDeclaredForm(actual: Expected): void {
+  for (const [collection, documents] of Object.entries(actual)) {
+    const isValid = validate.get(collection)
+    for (const document of documents)
+      expect(isValid?.(document), isValid?.errors?.[0]?.message).to.equal(true)
+  }
+}
 
-  after(() => rmSync(directory, { recursive: true, force: true }))
+interface Place {
+  /** A read model without documents. */
+  open(): Promise<ReadModel>
+  runs: number
+}
 
+function holdsForAnyHistory({ open, runs }: Place): void {
   const forAny = <T>(
     extra: fc.Arbitrary<T>,
     play: (model: ReadModel, history: Happened[], extra: T) => Promise<void>,
   ) =>
     fc.assert(
       fc.asyncProperty(histories, extra, async (history, more) => {
-        const model = await openSqliteReadModel(join(directory, `${count++}.db`))
+        const model = await open()
         try {
           await model.open(projections)
           await play(model, history, more)
-          expectDocuments(await documentsOf(model), history)
+          const documents = await documentsOf(model)
+          expectDocuments(documents, history)
+          expectDeclaredForm(documents)
           const last = history.at(-1)
           if (last)
             expect(await model.checkpoint(projections[0] as (typeof projections)[0])).to.equal(last.position)
@@ -186,7 +200,7 @@ describe('projections on the read model, for any history', function () {
           await model.close()
         }
       }),
-      { numRuns: RUNS, interruptAfterTimeLimit: 20_000 },
+      { numRuns: runs, interruptAfterTimeLimit: 20_000 },
     )
 
   it('gives what a plain fold gives', () =>
@@ -232,4 +246,32 @@ describe('projections on the read model, for any history', function () {
       await apply(model, history.slice(0, cut))
       await apply(model, history.slice(Math.min(first, second)))
     }))
+}
+
+describe('projections on SQLite, for any history', function () {
+  this.timeout(120_000)
+  let directory: string
+  let count = 0
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), 'tokenledger-property-'))
+  })
+
+  after(() => rmSync(directory, { recursive: true, force: true }))
+
+  holdsForAnyHistory({ open: () => openSqliteReadModel(join(directory, `${count++}.db`)), runs: 60 })
+})
+
+describeWithMongod('projections on MongoDB, for any history', function () {
+  this.timeout(120_000)
+  let server: Mongod
+  let count = 0
+
+  before(async () => {
+    server = await startMongod()
+  })
+
+  after(() => server.stop())
+
+  holdsForAnyHistory({ open: () => openMongoReadModel(server.url(`property-${count++}`)), runs: 15 })
 })
