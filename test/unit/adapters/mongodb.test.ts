@@ -1,0 +1,151 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import {
+  type Db,
+  Long,
+  type MongoClient,
+  MongoBulkWriteError,
+  MongoNetworkError,
+  MongoServerError,
+} from 'mongodb'
+import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
+import { type Instant, now } from '../../../src/adapters/mongodb/clock.ts'
+import { createTargets, type Target } from '../../../src/adapters/mongodb/collections.ts'
+import { toStoreError, within } from '../../../src/adapters/mongodb/errors.ts'
+import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
+import { StoreUnavailableError } from '../../../src/application/ports.ts'
+import { people, put } from '../../contract/read-model.fixtures.ts'
+import { rejection } from '../../contract/fixtures.ts'
+
+/** What only a server could do that is made to: answers late, batches that are full, errors of each kind. */
+describe('The MongoDB adapter', () => {
+  describe('a watch', () => {
+    const changes = (n: number) =>
+      Array.from({ length: n }, (_, i) => ({ operationType: 'insert', documentKey: { _id: `t${i}` } }))
+
+    /** A replica set with one answer to each `getMore`; after the last it does not answer any more. */
+    function scripted(answers: { ms: number; batch: object[] }[], provenAt: () => Instant | null = now) {
+      const said: string[] = []
+      const command = async (asked: object): Promise<unknown> => {
+        if ('aggregate' in asked) return { cursor: { id: Long.fromNumber(1) } }
+        const next = answers.shift()
+        if (!next) return new Promise(() => {})
+        await sleep(next.ms)
+        said.push('answer')
+        return { cursor: { nextBatch: next.batch } }
+      }
+      const renew = async () => void said.push('proof')
+      const replicaSet = {
+        client: { startSession: () => ({ endSession: async () => {} }) } as unknown as MongoClient,
+        database: { command } as unknown as Db,
+        primacy: { reign: () => 0, ensure: async () => 0, renew, provenAt },
+      }
+      const target = { name: 'people_v1' } as Target
+      const watch = watchCollection(replicaSet, target, ['name'], (ids) => {
+        said.push(ids ? `${ids.size} changed, ${watch.isLive()}` : `any, ${watch.isLive()}`)
+      })
+      return { watch, said }
+    }
+
+    it('proves who answers, then tells that any may have changed, then is live', async () => {
+      const { watch, said } = scripted([])
+      expect(watch.isLive()).to.equal(false)
+      await sleep(10)
+      expect(said).to.deep.equal(['proof', 'any, false'])
+      expect(watch.isLive()).to.equal(true)
+    })
+
+    it('is worth the moment it asked, not the one it was answered', async () => {
+      const { watch, said } = scripted([{ ms: 700, batch: [] }])
+      await sleep(850)
+      expect(said).to.include('answer')
+      expect(watch.isLive()).to.equal(true)
+      await sleep(250)
+      expect(watch.isLive()).to.equal(false)
+    })
+
+    it('is worth no more than the proof that the one who answers is the primary', async () => {
+      const proven = now()
+      const { watch } = scripted(
+        Array.from({ length: 30 }, () => ({ ms: 50, batch: [] })),
+        () => proven,
+      )
+      await sleep(900)
+      expect(watch.isLive()).to.equal(true)
+      await sleep(200)
+      expect(watch.isLive()).to.equal(false)
+    })
+
+    it('is worth nothing more for a full batch, behind which there may be others', async () => {
+      const full = Array.from({ length: 30 }, () => ({ ms: 50, batch: changes(1_000) }))
+      const { watch, said } = scripted(full)
+      await sleep(900)
+      expect(said).to.include('1000 changed, true')
+      await sleep(200)
+      expect(watch.isLive()).to.equal(false)
+    })
+  })
+
+  describe('an application of changes', () => {
+    const failure = (message: string, code: number) =>
+      new MongoBulkWriteError({ message, code }, {} as MongoBulkWriteError['result'])
+
+    /** @returns how often it was tried */
+    async function attempts(first: Error): Promise<number> {
+      let tries = 0
+      const bulkWrite = async () => {
+        if (++tries === 1) throw first
+      }
+      const targets = createTargets()
+      targets.add([people])
+      const database = { collection: () => ({ bulkWrite }) } as unknown as Db
+      await applyChanges((work) => work(database), targets, [put('a', 0, { n: 1 })]).catch(() => {})
+      return tries
+    }
+
+    it('is tried again when another made the same document at the same time', async () => {
+      const race = failure(
+        'E11000 duplicate key error collection: x.people_v1 index: _id_ dup key: {}',
+        11000,
+      )
+      expect(await attempts(race)).to.equal(2)
+    })
+
+    it('is not tried again when a unique field is taken', async () => {
+      const taken = failure(
+        'E11000 duplicate key error collection: x.people_v1 index: email_1 dup key: {}',
+        11000,
+      )
+      expect(await attempts(taken)).to.equal(1)
+    })
+  })
+
+  describe('an error of the driver', () => {
+    const ofServer = (code: number) => new MongoServerError({ message: 'secret', code })
+
+    for (const [title, error] of [
+      ['of the network', new MongoNetworkError('secret')],
+      [
+        'of the network, in a bulk write',
+        new MongoBulkWriteError(new MongoNetworkError('secret'), {} as never),
+      ],
+      ['of a socket', Object.assign(new Error('secret'), { code: 'EPIPE' })],
+      ['of a server that is no primary', ofServer(10107)],
+      ['of a server that ran out of time', ofServer(50)],
+    ] as const) {
+      it(`${title} is an outage`, () => {
+        expect(toStoreError(error)).to.be.instanceOf(StoreUnavailableError)
+        expect((toStoreError(error) as Error).message).to.not.contain('secret')
+      })
+    }
+
+    it('about what was asked is none', () => {
+      expect(toStoreError(ofServer(121))).to.not.be.instanceOf(StoreUnavailableError)
+      expect((toStoreError(ofServer(121)) as Error).message).to.not.contain('secret')
+    })
+
+    it('is not waited for', async () => {
+      expect(await rejection(within(10, new Promise(() => {})))).to.be.instanceOf(StoreUnavailableError)
+    })
+  })
+})
