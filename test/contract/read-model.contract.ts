@@ -230,7 +230,11 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
       it('fails alone when a unique field is taken, and leaves nothing behind', async () => {
         await model.apply([put('a', 0, { email: 'x@y' })])
         const taken = rejection(model.apply([put('b', 0, { email: 'x@y' })]))
-        const neighbour = model.apply([put('c', 0, { email: null }), put('d', 0, { name: 'no email' })])
+        const neighbour = model.apply([
+          put('c', 0, { email: null }),
+          put('d', 0, { name: 'no email' }),
+          put('e', 0, { email: null }),
+        ])
         expect(await taken).to.be.instanceOf(Error)
         await neighbour
         await model.apply([put('b', 0, { email: 'z@y' })])
