@@ -14,6 +14,13 @@ describeWithMongod('Documents in MongoDB', () => {
   let url: string
   let client: MongoClient
   let model: ReadModel
+  const opened: ReadModel[] = []
+
+  const open = async (...args: Parameters<typeof openMongoReadModel>): Promise<ReadModel> => {
+    const made = await openMongoReadModel(...args)
+    opened.push(made)
+    return made
+  }
 
   before(async () => {
     server = await startMongod({ set: 'rs0' })
@@ -24,12 +31,12 @@ describeWithMongod('Documents in MongoDB', () => {
   beforeEach(async () => {
     url = server.url(`documents-${randomUUID()}`)
     client = new MongoClient(url)
-    model = await openMongoReadModel(url)
+    model = await open(url)
     await model.open(projections)
   })
 
   afterEach(async () => {
-    await model.close()
+    await Promise.all(opened.splice(0).map((each) => each.close()))
     await client.db().dropDatabase()
     await client.close()
   })
@@ -113,31 +120,26 @@ describeWithMongod('Documents in MongoDB', () => {
 
   it('find their collections, validators and indexes made, also by several processes that start at once', async () => {
     const fresh = server.url(`documents-${randomUUID()}`)
-    const models = await Promise.all(Array.from({ length: 5 }, () => openMongoReadModel(fresh)))
+    const models = await Promise.all(Array.from({ length: 5 }, () => open(fresh)))
     await Promise.all(models.map((each) => each.open([...projections, people])))
     const changed = { ...people.collections[0], schema: { ...people.collections[0]?.schema } }
     changed.schema.properties = { id: { type: 'string' }, age: { type: 'integer' } }
     await models[0]?.open([{ ...people, collections: [changed as (typeof people.collections)[0]] }])
-    await Promise.all(models.map((each) => each.close()))
-    const other = new MongoClient(fresh)
-    const indexes = await other.db().collection('tokens_v1').indexes()
-    const [{ options } = { options: {} }] = (await other
-      .db()
-      .listCollections({ name: 'people_v1' })
-      .toArray()) as { options: { validator?: { $jsonSchema: { properties: object } } } }[]
-    await other.db().dropDatabase()
-    await other.close()
+    const made = client.db(new URL(fresh).pathname.slice(1))
+    const indexes = await made.collection('tokens_v1').indexes()
+    const [there] = await made.listCollections({ name: 'people_v1' }).toArray()
+    await made.dropDatabase()
     expect(indexes.map(({ key }) => Object.keys(key).join())).to.have.members([
       '_id',
       'hash',
       'accountId,createdAt',
     ])
-    expect(options.validator?.$jsonSchema.properties).to.have.property('age')
+    expect(there).to.have.nested.property('options.validator.$jsonSchema.properties.age')
   })
 
   it('are read and left alone by who opens for reading only', async () => {
     await model.apply([token('a', { hash: 'h' })])
-    const reader = await openMongoReadModel(url, { readOnly: true })
+    const reader = await open(url, { readOnly: true })
     await reader.open([...projections, people])
     expect(await reader.get('tokens', 'a')).to.deep.equal({ id: 'a', hash: 'h' })
     expect(await reader.get('people', 'a')).to.equal(null)
@@ -150,15 +152,13 @@ describeWithMongod('Documents in MongoDB', () => {
     }
     const names = (await client.db().listCollections().toArray()).map(({ name }) => name)
     expect(names).to.not.include('people_v1')
-    await reader.close()
   })
 
   it('go to the database of the connection string, or to tokenledger', async () => {
     const address = `mongodb://127.0.0.1:${server.port}/?replicaSet=rs0`
-    const own = await openMongoReadModel(address)
+    const own = await open(address)
     await own.open(projections)
     await own.apply([token('a', { hash: 'h' })])
-    await own.close()
     const stored = client.db('tokenledger')
     expect(await stored.collection('tokens_v1').countDocuments()).to.equal(1)
     await stored.dropDatabase()
@@ -169,10 +169,10 @@ describeWithMongod('Documents in MongoDB', () => {
     const host = `127.0.0.1:${server.port}`
     const errors = [
       await rejection(model.apply([token('b', { hash: 'c0ffee' })])),
-      await rejection(openMongoReadModel(`mongodb://someone:c0ffee@${host}/`)),
-      await rejection(openMongoReadModel(`mongodb://someone:c0ffee@${host}@/`)),
-      await rejection(openMongoReadModel(`mongodb://someone:c0ffee@127.0.0.1:1/`)),
-      await rejection(openMongoReadModel(`mongo://someone:c0ffee@${host}/`)),
+      await rejection(open(`mongodb://someone:c0ffee@${host}/`)),
+      await rejection(open(`mongodb://someone:c0ffee@${host}@/`)),
+      await rejection(open(`mongodb://someone:c0ffee@127.0.0.1:1/`)),
+      await rejection(open(`mongo://someone:c0ffee@${host}/`)),
     ]
     const [taken, denied, , down] = errors
     expect(taken).to.have.property('message', 'MongoDB refused it: code 11000')

@@ -5,17 +5,17 @@ import fc from 'fast-check'
 import type { Change } from '../../projections/projection.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { DeposedError, type ReadModel } from '../../src/application/ports.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
 import { rejection } from './fixtures.ts'
 import { add, others, people, position, put } from './read-model.fixtures.ts'
 
-describeWithMongod('Several processes on one MongoDB', () => {
-  let server: Mongod
+describeOnMongo('Several processes on one MongoDB', () => {
+  let server: MongoServer
   let one: ReadModel
   let two: ReadModel
 
   before(async () => {
-    server = await startMongod({ set: 'rs0' })
+    server = await someMongo({ set: 'rs0' })
   })
 
   after(() => server.stop())

@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
 import { readModelContract } from './read-model.contract.ts'
 
-describeWithMongod('MongoDB', () => {
+describeOnMongo('MongoDB', () => {
   for (const [name, set] of [
     ['a replica set', 'rs0'],
     ['a standalone server', undefined],
   ] as const) {
     describe(name, () => {
-      let server: Mongod
+      let server: MongoServer
 
       before(async () => {
-        server = await startMongod({ ...(set && { set }) })
+        server = await someMongo({ ...(set && { set }) })
       })
 
       after(() => server.stop())

@@ -9,7 +9,7 @@ import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import type { ReadModel } from '../../src/application/ports.ts'
 import type { RecordedEvent } from '../../src/domain/events.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
 import { type Expected, expectedAfter, type Happened } from './projections.reference.ts'
 
 const START = Date.parse('2026-11-02T22:30:00.000Z')
@@ -262,13 +262,13 @@ describe('projections on SQLite, for any history', function () {
   holdsForAnyHistory({ open: () => openSqliteReadModel(join(directory, `${count++}.db`)), runs: 60 })
 })
 
-describeWithMongod('projections on MongoDB, for any history', function () {
+describeOnMongo('projections on MongoDB, for any history', function () {
   this.timeout(120_000)
-  let server: Mongod
+  let server: MongoServer
   let count = 0
 
   before(async () => {
-    server = await startMongod()
+    server = await someMongo()
   })
 
   after(() => server.stop())

@@ -12,6 +12,7 @@ import { describeWith, PATH } from './needs.ts'
 import { projectRoot } from './package.ts'
 
 const cached = join(projectRoot, '.cache/mongod/6.0.5/mongod')
+const running = process.env.TEST_MONGODB_URL
 const program = process.env.MONGOD ?? (existsSync(cached) ? cached : 'mongod')
 
 /** A suite on MongoDB servers of its own, found by `MONGOD`, in the cache that `scripts/mongod.sh` fills, or in PATH. */
@@ -27,18 +28,25 @@ export const describeWithMongod = (title: string, suite: (this: Suite) => void):
     suite,
   )
 
-export interface Mongod {
-  port: number
+/** A suite that any server will do for: also one that is running, which `TEST_MONGODB_URL` names. */
+export const describeOnMongo = (title: string, suite: (this: Suite) => void): void =>
+  running ? void describe(title, suite) : describeWithMongod(title, suite)
+
+export interface MongoServer {
   /** Connection string of one database. */
   url(database: string): string
+  /** Ends it and removes its data; of a running one, the databases that were asked for. */
+  stop(): Promise<void>
+}
+
+export interface Mongod extends MongoServer {
+  port: number
   /** SIGKILL. */
   kill(): Promise<void>
   /** After `kill`: the same port, the same data. */
   restart(): Promise<void>
   freeze(): Promise<void>
   thaw(): void
-  /** Ends it and removes its data. */
-  stop(): Promise<void>
 }
 
 interface Options {
@@ -46,6 +54,23 @@ interface Options {
   set?: string
   /** Whether to make it the only member of its set and wait until it is the primary. Default: if there is a set. */
   initiate?: boolean
+}
+
+/** The server of a suite that any will do for. */
+export async function someMongo(options: Options = {}): Promise<MongoServer> {
+  if (!running) return startMongod(options)
+  const used = new Set<string>()
+  return {
+    url(database) {
+      used.add(database)
+      return running.replace(/^([^/]*\/\/[^/?]+)[^?]*/, `$1/${database}`)
+    },
+    async stop() {
+      const client = new MongoClient(running)
+      for (const database of used) await client.db(database).dropDatabase()
+      await client.close()
+    },
+  }
 }
 
 export async function startMongod({ set, initiate = set !== undefined }: Options = {}): Promise<Mongod> {
