@@ -46,7 +46,7 @@ async function expectAll(model: ReadModel, calls: typeof reads, limit: number): 
 async function expectUnavailable(model: ReadModel, ms: number): Promise<void> {
   const until = performance.now() + ms
   while (performance.now() < until) {
-    await Promise.all([expectAll(model, reads, 1_000), expectAll(model, writes, 3_100)])
+    await Promise.all([expectAll(model, reads, 1_000), expectAll(model, writes, 3_500)])
   }
 }
 
@@ -95,7 +95,7 @@ for (const [name, set] of [
     it('is told in time when the server is gone, and over when it is back', async () => {
       await server.kill()
       await expectUnavailable(model, 1_000)
-      await expectAll(model, { open: () => openMongoReadModel(server.url('x')) }, 3_100)
+      await expectAll(model, { open: () => openMongoReadModel(server.url('x')) }, 3_500)
       await server.restart()
       await expectRecovery()
     })

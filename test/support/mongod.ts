@@ -86,6 +86,9 @@ export async function startMongod({ set, initiate = set !== undefined }: Options
     await eventually(async () => {
       if (started.exitCode !== null) throw new Error(readFileSync(join(folder, 'log'), 'utf8').slice(-2_000))
       await onServer(port, (client) => client.db('admin').command({ ping: 1 }))
+    }).catch((error: unknown) => {
+      started.kill('SIGKILL')
+      throw error
     })
     return started
   }

@@ -4,7 +4,7 @@ import { within } from './errors.ts'
 import { createPrimacy, type Primacy, undisputed } from './primacy.ts'
 
 /** A request waits for a read; a write may wait for a disk. */
-const READ_MS = 900
+const READ_MS = 800
 const WRITE_MS = 3_000
 
 export interface Connection {

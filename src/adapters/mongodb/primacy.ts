@@ -13,6 +13,8 @@ export interface Primacy {
   ensure(): Promise<number>
   /** Asks anew. @throws for a server that cannot prove it */
   renew(): Promise<void>
+  /** Asks beside whatever goes on, if the newest proof is older than this and none is on its way. */
+  keepFresh(ms: number): void
   /** When the newest proof was asked for. */
   provenAt(): Instant | null
 }
@@ -22,6 +24,7 @@ export const undisputed: Primacy = {
   reign: () => 0,
   ensure: async () => 0,
   async renew() {},
+  keepFresh() {},
   provenAt: now,
 }
 
@@ -59,19 +62,21 @@ export function createPrimacy(client: MongoClient, database: Db): Primacy {
     return asked
   }
 
+  const age = (): number => (proven === null ? Number.POSITIVE_INFINITY : ageOf(proven))
+
+  function keepFresh(ms: number): void {
+    if (age() > ms) renewOnce().catch(() => {})
+  }
+
   return {
     reign: () => reign,
     async ensure() {
-      for (;;) {
-        const age = proven === null ? Number.POSITIVE_INFINITY : ageOf(proven)
-        if (age > TRUSTED_MS) await renewOnce()
-        else {
-          if (age > RENEWED_MS) renewOnce().catch(() => {})
-          return reign
-        }
-      }
+      while (age() > TRUSTED_MS) await renewOnce()
+      keepFresh(RENEWED_MS)
+      return reign
     },
     renew,
+    keepFresh,
     provenAt: () => proven,
   }
 }

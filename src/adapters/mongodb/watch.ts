@@ -17,8 +17,8 @@ type OnChanged = (ids: ReadonlySet<string> | null) => void
 const WAIT_MS = 200
 const BATCH_SIZE = 1_000
 const TRUSTED_MS = 1_000
-/** A proof that the server is the primary is asked for this often, beside the stream. */
-const PROOF_MS = 150
+/** Of the proof that the server is the primary, which is asked for beside the stream. */
+const PROOF_AGE_MS = 150
 const RETRY_MS = { first: 25, longest: 500 }
 
 /**
@@ -60,7 +60,7 @@ export function watchCollection(
     const asked = now()
     // Only a proof that was complete before the question vouches for the answer.
     const proven = primacy.provenAt()
-    if (proven === null || ageOf(proven, asked) > PROOF_MS) primacy.renew().catch(() => {})
+    primacy.keepFresh(PROOF_AGE_MS)
     const batch = await stream.next()
     const ids = changedIn(batch)
     if (ids === null || ids.size > 0) onChanged(ids)

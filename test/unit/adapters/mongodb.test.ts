@@ -38,7 +38,7 @@ describe('The MongoDB adapter', () => {
       const replicaSet = {
         client: { startSession: () => ({ endSession: async () => {} }) } as unknown as MongoClient,
         database: { command } as unknown as Db,
-        primacy: { reign: () => 0, ensure: async () => 0, renew, provenAt },
+        primacy: { reign: () => 0, ensure: async () => 0, renew, keepFresh() {}, provenAt },
       }
       const target = { name: 'people_v1' } as Target
       const watch = watchCollection(replicaSet, target, ['name'], (ids) => {
@@ -56,11 +56,11 @@ describe('The MongoDB adapter', () => {
     })
 
     it('is worth the moment it asked, not the one it was answered', async () => {
-      const { watch, said } = scripted([{ ms: 700, batch: [] }])
-      await sleep(850)
+      const { watch, said } = scripted([{ ms: 400, batch: [] }])
+      await sleep(500)
       expect(said).to.include('answer')
       expect(watch.isLive()).to.equal(true)
-      await sleep(250)
+      await sleep(600)
       expect(watch.isLive()).to.equal(false)
     })
 
@@ -70,18 +70,18 @@ describe('The MongoDB adapter', () => {
         Array.from({ length: 30 }, () => ({ ms: 50, batch: [] })),
         () => proven,
       )
-      await sleep(900)
+      await sleep(500)
       expect(watch.isLive()).to.equal(true)
-      await sleep(200)
+      await sleep(600)
       expect(watch.isLive()).to.equal(false)
     })
 
     it('is worth nothing more for a full batch, behind which there may be others', async () => {
       const full = Array.from({ length: 30 }, () => ({ ms: 50, batch: changes(1_000) }))
       const { watch, said } = scripted(full)
-      await sleep(900)
+      await sleep(500)
       expect(said).to.include('1000 changed, true')
-      await sleep(200)
+      await sleep(600)
       expect(watch.isLive()).to.equal(false)
     })
   })
