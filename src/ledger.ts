@@ -7,14 +7,7 @@ import { createAuthenticator, type ResolveAccount } from './application/authenti
 import { ids } from './application/ids.ts'
 import { createAccountLimit } from './application/limit.ts'
 import { createManage } from './application/manage.ts'
-import {
-  type Clock,
-  type EventStore,
-  type Logger,
-  type ReadModel,
-  type RequestEntry,
-  StoreUnavailableError,
-} from './application/ports.ts'
+import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
@@ -37,7 +30,7 @@ import { type Health, operationRoutes } from './http/routes/operations.ts'
 import { tokenRoutes } from './http/routes/tokens.ts'
 import { verifyRoutes } from './http/routes/verify.ts'
 import { jwtOptionsOf, readSettings, type Settings, SettingsError } from './settings.ts'
-import { openEventStore, openReadModel, shownUrl } from './stores.ts'
+import { openStores } from './stores.ts'
 import { version } from './version.ts'
 
 /** What is not given comes from the environment (see the README's settings), and from its defaults. */
@@ -118,7 +111,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
   const metrics = createMetrics(log)
   const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
 
-  const { store, readModel } = await openStores(settings)
+  const { store, readModel } = await openStores(settings, log)
   try {
     const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP)
     const projector = createProjector({
@@ -130,7 +123,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       onChanged: index.evict,
     })
     await projector.start()
-    index.start()
+    index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
     recorder.start()
     metrics.gauge(
@@ -278,34 +271,6 @@ function assemble(parts: Parts): TokenLedger {
       await index.stop()
       await Promise.all([store.close(), readModel.close()])
     },
-  }
-}
-
-async function openStores(settings: Settings): Promise<{ store: EventStore; readModel: ReadModel }> {
-  const { eventStoreUrl, readModelUrl } = settings
-  const store = await named('EVENT_STORE_URL', eventStoreUrl, async () => {
-    const opened = await openEventStore(settings)
-    await opened.head().catch(async (error: unknown) => {
-      await opened.close()
-      throw error
-    })
-    return opened
-  })
-  try {
-    return { store, readModel: await named('READ_MODEL_URL', readModelUrl, () => openReadModel(settings)) }
-  } catch (error) {
-    await store.close()
-    throw error
-  }
-}
-
-/** Of two stores, which one was it? */
-async function named<T>(setting: string, url: string, open: () => Promise<T>): Promise<T> {
-  try {
-    return await open()
-  } catch (error) {
-    if (!(error instanceof StoreUnavailableError)) throw error
-    throw new StoreUnavailableError(`${setting} ${shownUrl(url)}: ${error.message}`, { cause: error })
   }
 }
 

@@ -1,4 +1,5 @@
-import type { EventStore, ReadModel } from './application/ports.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type EventStore, type Logger, type ReadModel, StoreUnavailableError } from './application/ports.ts'
 import { USAGE_STREAM } from './domain/events.ts'
 import type { Settings } from './settings.ts'
 
@@ -15,6 +16,9 @@ interface Options {
 type EventStoreSettings = Pick<Settings, 'eventStoreUrl' | 'usageRetentionDays'>
 
 const DAY_SECONDS = 86_400
+/** How long a start waits for a server. */
+const PATIENCE_MS = 10_000
+const PAUSE_MS = 500
 
 /** @throws StoreInUseError, StoreUnavailableError, DamagedError */
 export async function openEventStore(
@@ -44,6 +48,48 @@ export async function openReadModel(
   }
   const { openMongoReadModel } = await import('./adapters/mongodb/read-model.ts')
   return openMongoReadModel(url, options)
+}
+
+/**
+ * Both stores, for a service.
+ * @throws StoreInUseError, StoreUnavailableError, DamagedError; what cannot be reached with the setting that names it
+ */
+export async function openStores(
+  settings: Settings,
+  log: Logger,
+): Promise<{ store: EventStore; readModel: ReadModel }> {
+  const store = await patiently('EVENT_STORE_URL', settings.eventStoreUrl, log, async () => {
+    const opened = await openEventStore(settings)
+    await opened.head().catch(async (error: unknown) => {
+      await opened.close()
+      throw error
+    })
+    return opened
+  })
+  try {
+    const open = () => openReadModel(settings)
+    return { store, readModel: await patiently('READ_MODEL_URL', settings.readModelUrl, log, open) }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** A server may be on its way up as well: it is waited for. What it says in the end is said with its setting. */
+async function patiently<T>(setting: string, url: string, log: Logger, open: () => Promise<T>): Promise<T> {
+  const patience = sqlitePath(url) === null ? PATIENCE_MS : 0
+  const giveUpAt = performance.now() + patience
+  for (;;) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error
+      const failure = new StoreUnavailableError(`${setting} ${shownUrl(url)}: ${error.message}`)
+      if (performance.now() >= giveUpAt) throw failure
+      log.warn({ err: failure }, 'a store cannot be opened yet')
+      await sleep(PAUSE_MS)
+    }
+  }
 }
 
 const SQLITE = 'sqlite:'

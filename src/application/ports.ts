@@ -128,12 +128,13 @@ export interface ReadModel {
   isPublished(projections: readonly Projection[]): Promise<boolean>
   /**
    * Tells which documents of a collection have changed in one of `fields`, whoever changed them; null: any may have.
-   * Starts at once and goes on by itself after failures, until it is closed.
+   * Starts at once and goes on by itself after failures, until it is closed; `onLost` hears of the first one in a row.
    */
   watch(
     collection: string,
     fields: readonly string[],
     onChanged: (ids: ReadonlySet<string> | null) => void,
+    onLost?: (error: unknown) => void,
   ): Watch
   close(): Promise<void>
 }

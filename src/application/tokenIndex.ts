@@ -28,8 +28,8 @@ export interface TokenIndex {
   isCurrent(record: TokenRecord): boolean
   /** Forgets tokens that have changed, null: all. Look-ups under way that began before this start again. */
   evict(tokenIds: ReadonlySet<string> | null): void
-  /** Begins to hear of what other processes change. Until then everything is looked up. */
-  start(): void
+  /** Begins to hear of what other processes change. Until then, and after `onLost`, everything is looked up. */
+  start(onLost?: (error: unknown) => void): void
   /** From now on everything is looked up again. */
   stop(): Promise<void>
   size(): number
@@ -145,8 +145,8 @@ export function createTokenIndex(
     isCurrent,
     evict,
 
-    start() {
-      watch = readModel.watch('tokens', WATCHED, evict)
+    start(onLost) {
+      watch = readModel.watch('tokens', WATCHED, evict, onLost)
     },
 
     async stop() {

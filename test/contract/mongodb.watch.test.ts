@@ -9,7 +9,7 @@ import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
 import { ageOf } from '../../src/adapters/mongodb/clock.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
-import type { ReadModel, Watch } from '../../src/application/ports.ts'
+import { type ReadModel, StoreUnavailableError, type Watch } from '../../src/application/ports.ts'
 import { eventually } from '../support/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
 import { people, put } from './read-model.fixtures.ts'
@@ -43,8 +43,8 @@ describeWithMongod('A watch on MongoDB', function () {
 
   afterEach(() => Promise.all([here.close(), there.close()]))
 
-  async function watchTokens(fields: string[]): Promise<void> {
-    watch = here.watch('tokens', fields, (ids) => told.push(ids && [...ids].sort()))
+  async function watchTokens(fields: string[], onLost?: (error: unknown) => void): Promise<void> {
+    watch = here.watch('tokens', fields, (ids) => told.push(ids && [...ids].sort()), onLost)
     await live()
     expect(told, 'any may have changed before it was live').to.deep.equal([null])
     told.length = 0
@@ -142,6 +142,19 @@ describeWithMongod('A watch on MongoDB', function () {
     await change('a', 0, whole)
     await sleep(300)
     expect(told).to.deep.equal([])
+  })
+
+  it('says once that it hears of nothing any more, and again the next time', async () => {
+    const lost: unknown[] = []
+    await watchTokens(['revision'], (error) => lost.push(error))
+    for (const times of [1, 2]) {
+      await server.kill()
+      await eventually(() => expect(lost).to.have.length(times))
+      await server.restart()
+      await live()
+    }
+    expect(lost[0]).to.be.instanceOf(StoreUnavailableError)
+    expect(lost).to.have.length(2)
   })
 
   it('is not live a second after the server has stopped answering, and is soon after it answers again', async () => {

@@ -97,10 +97,10 @@ function readModel(connection: Connection, readOnly: boolean): ReadModel {
 
     isPublished: (projections) => read((database) => arePublished(database, projections)),
 
-    watch(collection, fields, onChanged) {
+    watch(collection, fields, onChanged, onLost) {
       const { replicaSet } = connection
       if (!replicaSet) return { isLive: () => false, async close() {} }
-      const watch = watchCollection(replicaSet, targets.of(collection), fields, onChanged)
+      const watch = watchCollection(replicaSet, targets.of(collection), fields, onChanged, onLost)
       watches.add(watch)
       return watch
     },

@@ -3,6 +3,7 @@ import type { ClientSession, Db, Document, Long, MongoClient } from 'mongodb'
 import type { Watch } from '../../application/ports.ts'
 import { ageOf, type Instant, now, older } from './clock.ts'
 import type { Target } from './collections.ts'
+import { toStoreError } from './errors.ts'
 import type { Primacy } from './primacy.ts'
 
 interface ReplicaSet {
@@ -30,6 +31,7 @@ export function watchCollection(
   target: Target,
   fields: readonly string[],
   onChanged: OnChanged,
+  onLost: (error: unknown) => void = () => {},
 ): Watch {
   const closing = new AbortController()
   /** Whatever was acknowledged before this moment has been told. */
@@ -70,7 +72,9 @@ export function watchCollection(
 
   async function run(): Promise<void> {
     while (!closing.signal.aborted) {
-      await follow().catch(() => {})
+      await follow().catch((error: unknown) => {
+        if (failures === 0 && !closing.signal.aborted) onLost(toStoreError(error))
+      })
       const pause = Math.min(RETRY_MS.first * 2 ** failures++, RETRY_MS.longest)
       await sleep(pause * (0.5 + Math.random()), undefined, { signal: closing.signal }).catch(() => {})
     }
