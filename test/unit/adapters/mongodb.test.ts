@@ -9,11 +9,10 @@ import {
   MongoServerError,
 } from 'mongodb'
 import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
-import { type Instant, now } from '../../../src/adapters/mongodb/clock.ts'
 import { createTargets, type Target } from '../../../src/adapters/mongodb/collections.ts'
 import { toStoreError, within } from '../../../src/adapters/mongodb/errors.ts'
 import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
-import { StoreUnavailableError } from '../../../src/application/ports.ts'
+import { type Instant, now, StoreUnavailableError } from '../../../src/application/ports.ts'
 import { people, put } from '../../contract/read-model.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 

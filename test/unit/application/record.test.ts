@@ -50,7 +50,7 @@ const record = (n: number, revision: number): TokenRecord => ({
   revoked: false,
   stopped: null,
   revision,
-  readAt: 0,
+  readAt: { monotonic: 0, wall: 0 },
   stale: false,
 })
 

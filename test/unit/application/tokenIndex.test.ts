@@ -28,11 +28,18 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
 
 /**
  * An index over documents, and how often it looked. A look-up reads at once and answers when `held` lets it. `live`:
- * whether the read model tells of every change; `now`: a clock in milliseconds.
+ * whether the read model tells of every change; `now`: a clock in milliseconds, and `suspended` how long it stood still.
  */
 function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = {}) {
   let told: Parameters<ReadModel['watch']>[2] = () => {}
-  const seen = { lookUps: 0, held: Promise.resolve(), live: true, now: 0, anything: () => told(null) }
+  const seen = {
+    lookUps: 0,
+    held: Promise.resolve(),
+    live: true,
+    now: 0,
+    suspended: 0,
+    anything: () => told(null),
+  }
   const model: Pick<ReadModel, 'find' | 'watch'> = {
     watch(_, __, onChanged) {
       told = onChanged
@@ -47,7 +54,10 @@ function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = 
       return found
     },
   }
-  const index = createTokenIndex(model as ReadModel, peppers, cap, () => seen.now)
+  const index = createTokenIndex(model as ReadModel, peppers, cap, () => ({
+    monotonic: seen.now,
+    wall: seen.now + seen.suspended,
+  }))
   index.start()
   const look = async (token: string): Promise<TokenRecord> => {
     const record = await index.find(token)
@@ -82,7 +92,7 @@ describe('the token index', () => {
       revoked: false,
       stopped: null,
       revision: 0,
-      readAt: 0,
+      readAt: { monotonic: 0, wall: 0 },
       stale: false,
     })
     expect(await look('other')).to.deep.include({
@@ -259,6 +269,19 @@ describe('the token index', () => {
       const underWay = look('t')
       change(documents, { revokedAt: AT, revision: 1 })
       seen.now = 10_000
+      open()
+      expect(await underWay).to.include({ revoked: true })
+    })
+
+    it('does not believe an answer that was on its way while the machine was suspended', async () => {
+      const documents = [documentOf('t')]
+      const { seen, look } = indexOver(documents)
+      seen.live = false
+      const { opened, open } = gate()
+      seen.held = opened
+      const underWay = look('t')
+      change(documents, { revokedAt: AT, revision: 1 })
+      seen.suspended = 3_600_000
       open()
       expect(await underWay).to.include({ revoked: true })
     })
