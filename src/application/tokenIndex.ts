@@ -79,7 +79,7 @@ export function createTokenIndex(
 
   async function load(token: string, key: string): Promise<TokenRecord | null> {
     const hashes = peppers.map((pepper) => hashToken(pepper, token))
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const lookUp: LookUp = { changed: new Set(), anything: false }
       lookUps.add(lookUp)
       const readAt = now()
@@ -89,7 +89,9 @@ export function createTokenIndex(
         .finally(() => lookUps.delete(lookUp))
       // It has changed while this was on its way: what was read may be from before, so it decides nothing.
       const { anything, changed } = lookUp
-      if (anything || (found ? changed.has(found.id) : changed.size > 0)) continue
+      if (anything || (found && changed.has(found.id))) continue
+      // It may be the one that has just been made; others change all the time.
+      if (!found && changed.size > 0 && isFirst) continue
       if (!found) return null
       const record = keep(key, toRecord(found as unknown as TokenDocument, readAt))
       if (isCurrent(record)) return record

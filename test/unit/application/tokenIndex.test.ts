@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import type { ReadModel } from '../../../src/application/ports.ts'
@@ -193,6 +194,21 @@ describe('the token index', () => {
       index.evict(idsOf('t'))
       open()
       expect((await underWay).tokenId).to.equal('id of t')
+    })
+
+    it('does not look for a token that nobody has for as long as others change', async () => {
+      const { index, seen } = indexOver([])
+      const changes = setInterval(() => index.evict(idsOf('others')), 1)
+      const hold = (): void => {
+        seen.held = sleep(20)
+      }
+      hold()
+      const held = setInterval(hold, 5)
+      const found = await Promise.race([index.find('t'), sleep(500, 'nothing')])
+      clearInterval(changes)
+      clearInterval(held)
+      expect(found).to.equal(null)
+      expect(seen.lookUps).to.equal(2)
     })
 
     it('marks every record of the token, also of two look-ups at once', async () => {
