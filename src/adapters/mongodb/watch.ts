@@ -34,6 +34,7 @@ export function watchCollection(
   /** Whatever was acknowledged before this moment has been told. */
   let told: Instant | null = null
   let failures = 0
+  let isProving = false
 
   async function follow(): Promise<void> {
     const session = client.startSession({ causalConsistency: false })
@@ -59,12 +60,20 @@ export function watchCollection(
     const asked = now()
     // Only a proof that was complete before the question vouches for the answer.
     const proven = primacy.provenAt()
-    if (proven === null || ageOf(proven, asked) > PROOF_MS) primacy.renew().catch(() => {})
+    if (proven === null || ageOf(proven, asked) > PROOF_MS) void prove()
     const batch = await stream.next()
     const ids = changedIn(batch)
     if (ids === null || ids.size > 0) onChanged(ids)
     if (ids === null || reign !== primacy.reign()) throw new Error('the stream has ended')
     if (proven && batch.length < BATCH_SIZE) told = older(asked, proven)
+  }
+
+  /** One at a time: changes may come faster than proofs, and each would take a connection that look-ups need. */
+  async function prove(): Promise<void> {
+    if (isProving) return
+    isProving = true
+    await primacy.renew().catch(() => {})
+    isProving = false
   }
 
   async function run(): Promise<void> {

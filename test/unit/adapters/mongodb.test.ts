@@ -23,7 +23,11 @@ describe('The MongoDB adapter', () => {
       Array.from({ length: n }, (_, i) => ({ operationType: 'insert', documentKey: { _id: `t${i}` } }))
 
     /** A replica set with one answer to each `getMore`; after the last it does not answer any more. */
-    function scripted(answers: { ms: number; batch: object[] }[], provenAt: () => Instant | null = now) {
+    function scripted(
+      answers: { ms: number; batch: object[] }[],
+      provenAt: () => Instant | null = now,
+      renewed: () => Promise<void> = async () => {},
+    ) {
       const said: string[] = []
       const command = async (asked: object): Promise<unknown> => {
         if ('aggregate' in asked) return { cursor: { id: Long.fromNumber(1) } }
@@ -33,7 +37,10 @@ describe('The MongoDB adapter', () => {
         said.push('answer')
         return { cursor: { nextBatch: next.batch } }
       }
-      const renew = async () => void said.push('proof')
+      const renew = async () => {
+        said.push('proof')
+        await renewed()
+      }
       const replicaSet = {
         client: { startSession: () => ({ endSession: async () => {} }) } as unknown as MongoClient,
         database: { command } as unknown as Db,
@@ -75,6 +82,19 @@ describe('The MongoDB adapter', () => {
       expect(watch.isLive()).to.equal(false)
     })
 
+    it('asks for one proof at a time, however slow it comes and however much happens', async () => {
+      const proven = now()
+      let asked = 0
+      const { said } = scripted(
+        Array.from({ length: 50 }, () => ({ ms: 5, batch: changes(1) })),
+        () => ({ ...proven, monotonic: proven.monotonic - 500 }),
+        () => (++asked === 1 ? Promise.resolve() : sleep(400)),
+      )
+      await sleep(390)
+      expect(said.filter((what) => what === 'answer').length).to.be.above(20)
+      expect(said.filter((what) => what === 'proof').length).to.equal(2)
+    })
+
     it('is worth nothing more for a full batch, behind which there may be others', async () => {
       const full = Array.from({ length: 30 }, () => ({ ms: 50, batch: changes(1_000) }))
       const { watch, said } = scripted(full)
@@ -90,10 +110,12 @@ describe('The MongoDB adapter', () => {
       new MongoBulkWriteError({ message, code }, {} as MongoBulkWriteError['result'])
 
     /** @returns how often it was tried */
-    async function attempts(first: Error): Promise<number> {
+    async function attempts(...failures: Error[]): Promise<number> {
       let tries = 0
       const bulkWrite = async () => {
-        if (++tries === 1) throw first
+        tries++
+        const next = failures.shift()
+        if (next) throw next
       }
       const targets = createTargets()
       targets.add([people])
@@ -108,6 +130,18 @@ describe('The MongoDB adapter', () => {
         11000,
       )
       expect(await attempts(race)).to.equal(2)
+    })
+
+    it('is tried again for each document that another made at the same time', async () => {
+      const race = () =>
+        failure('E11000 duplicate key error collection: x.people_v1 index: _id_ dup key: {}', 11000)
+      expect(await attempts(race(), race(), race())).to.equal(4)
+    })
+
+    it('is not tried for ever', async () => {
+      const race = () =>
+        failure('E11000 duplicate key error collection: x.people_v1 index: _id_ dup key: {}', 11000)
+      expect(await attempts(...Array.from({ length: 100 }, race))).to.be.below(20)
     })
 
     it('is not tried again when a unique field is taken', async () => {
