@@ -116,7 +116,8 @@ export interface ReadModel {
 
   /**
    * Asks for the lead among the processes that could follow the log for `group`, or keeps it: one has it at a time,
-   * until `ttlMs` pass without its asking again. `lag` (seconds) is what the others are told while it leads.
+   * until `ttlMs` pass without its asking again. `lag` (seconds) and `level` are what the others are told while it
+   * leads.
    * @throws StoreUnavailableError nobody can tell: it does not lead
    */
   lead(group: string, candidate: Candidate): Promise<Lead>
@@ -144,10 +145,12 @@ export interface Candidate {
   id: string
   ttlMs: number
   lag: number
+  /** Has it caught up with the log in its term? */
+  level: boolean
 }
 
-/** The fencing number of the term, higher than any before; or null, and what the leader last said of its lag. */
-export type Lead = { term: number } | { term: null; lag: number }
+/** The fencing number of the term, higher than any before; or null, and what the leader last said of itself. */
+export type Lead = { term: number } | { term: null; lag: number; level: boolean }
 
 export interface Watch {
   /**
@@ -177,6 +180,20 @@ export interface JwtVerifier {
 
 /** Milliseconds since 1970, UTC. */
 export type Clock = () => number
+
+/** A moment by two clocks: the monotonic one stands still while the machine is suspended, the other can be set. */
+export interface Instant {
+  monotonic: number
+  wall: number
+}
+
+export const now = (): Instant => ({ monotonic: performance.now(), wall: Date.now() })
+
+/** Milliseconds since, by the clock that says more. */
+export const ageOf = (then: Instant, at: Instant = now()): number =>
+  Math.max(at.monotonic - then.monotonic, at.wall - then.wall)
+
+export const older = (a: Instant, b: Instant): Instant => (a.monotonic < b.monotonic ? a : b)
 
 /** RFC 3339 UTC with milliseconds. */
 export const iso = (millis: number): string => new Date(millis).toISOString()

@@ -18,7 +18,8 @@ export interface Projector {
   apply(events: readonly StoredEvent[]): Promise<void>
   /**
    * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
-   * when the read model has caught up: with the log as it is now where this process leads, else once at least.
+   * when the read model has caught up with the log: with all of it as it is now where this process leads, else once at
+   * least in the term of the process that does. What was filled earlier may be older than a revocation.
    */
   start(): Promise<void>
   /** Lets another process lead. */
@@ -54,6 +55,7 @@ export function createProjector({
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
   let term: number | null = null
+  let level = false
   let behindSince: number | null = performance.now()
 
   /** The one function that turns events into documents, for the loop and for commands alike. */
@@ -114,15 +116,18 @@ export function createProjector({
     await untilDone(async () => {
       from = await slowestCheckpoint()
     }, signal)
-    let published = false
     for await (const { events, caughtUp } of store.subscribe(from, STREAMS, signal)) {
       behindSince ??= performance.now()
       const position = events.at(-1)?.position
       if (position) await untilDone(() => apply(events, { position, term: inTerm }), signal)
       if (!caughtUp) continue
-      if (!published) await untilDone(() => readModel.publish(projections), signal)
-      published = true
+      if (!level) await untilDone(() => readModel.publish(projections), signal)
       behindSince = null
+      if (!level) {
+        level = true
+        // Others may wait for it.
+        await ask()
+      }
       onLevel()
     }
   }
@@ -130,7 +135,7 @@ export function createProjector({
   /** Null: nobody can tell. */
   async function ask(): Promise<Lead | null> {
     try {
-      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag() })
+      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), level })
     } catch (err) {
       telemetry.log.warn({ err }, 'the lead among projectors could not be asked for')
       return null
@@ -150,6 +155,7 @@ export function createProjector({
       if (!signal.aborted && !(error instanceof DeposedError)) throw error
     } finally {
       term = null
+      level = false
       over.abort()
       await keeping
     }
@@ -164,9 +170,9 @@ export function createProjector({
   }
 
   /** Somebody else leads: what it says of its lag is what there is to know. */
-  async function stand({ lag: told }: { lag: number }, onLevel: () => void): Promise<void> {
-    behindSince = performance.now() - told * 1000
-    if (await readModel.isPublished(projections).catch(() => false)) onLevel()
+  async function stand(leader: Lead & { term: null }, onLevel: () => void): Promise<void> {
+    behindSince = performance.now() - leader.lag * 1000
+    if (leader.level && (await readModel.isPublished(projections).catch(() => false))) onLevel()
   }
 
   async function run(onLevel: () => void): Promise<void> {

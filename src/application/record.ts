@@ -81,7 +81,9 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
     while (queue.length > 0) {
       const chunk = firstChunk(queue)
       const stream = usageStream(instance, chunk[0]?.metadata.at ?? '')
-      const sameDay = chunk.filter((event) => usageStream(instance, event.metadata.at) === stream)
+      // A clock may be set back at midnight: only what stands together leaves the queue.
+      const next = chunk.findIndex((event) => usageStream(instance, event.metadata.at) !== stream)
+      const sameDay = next < 0 ? chunk : chunk.slice(0, next)
       if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
       const events = link(tail.chain, sameDay)
       try {

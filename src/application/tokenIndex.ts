@@ -2,7 +2,14 @@ import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { hashToken, type Pepper } from '../domain/credential.ts'
 import type { Principal } from './principal.ts'
-import type { Condition, ReadModel, Watch } from './ports.ts'
+import {
+  ageOf,
+  type Condition,
+  type Instant,
+  now as readClocks,
+  type ReadModel,
+  type Watch,
+} from './ports.ts'
 
 /** What authentication needs of a token, ready to use. */
 export interface TokenRecord {
@@ -15,8 +22,8 @@ export interface TokenRecord {
   stopped: string | null
   /** Stream revision that decisions by this record are made on. */
   revision: number
-  /** When the look-up began that this was last seen by, on a monotonic clock. */
-  readAt: number
+  /** When the look-up began that this was last seen by. */
+  readAt: Instant
   /** Set once the token has changed: whoever still holds the record must look again before saying yes. */
   stale: boolean
 }
@@ -53,13 +60,13 @@ interface LookUp {
  * while the read model tells of every change; at all other times the read model is asked. Only tokens that exist are
  * kept: a credential nobody knows costs a look-up each time, and a new token is never taken for unknown. At the cap
  * the record that came first goes.
- * @param now a monotonic clock, in milliseconds
+ * @param now two clocks: a look-up may be under way while the machine is suspended
  */
 export function createTokenIndex(
   readModel: ReadModel,
   peppers: readonly Pepper[],
   cap: number,
-  now: () => number = () => performance.now(),
+  now: () => Instant = readClocks,
 ): TokenIndex {
   const records = new Map<string, TokenRecord>()
   const keys = new Map<string, string>()
@@ -68,11 +75,11 @@ export function createTokenIndex(
 
   const isLive = (): boolean => watch?.isLive() ?? false
   const isCurrent = (record: TokenRecord): boolean =>
-    !record.stale && (isLive() || now() - record.readAt < TRUSTED_MS)
+    !record.stale && (isLive() || ageOf(record.readAt, now()) < TRUSTED_MS)
 
   async function load(token: string, key: string): Promise<TokenRecord | null> {
     const hashes = peppers.map((pepper) => hashToken(pepper, token))
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const lookUp: LookUp = { changed: new Set(), anything: false }
       lookUps.add(lookUp)
       const readAt = now()
@@ -82,7 +89,9 @@ export function createTokenIndex(
         .finally(() => lookUps.delete(lookUp))
       // It has changed while this was on its way: what was read may be from before, so it decides nothing.
       const { anything, changed } = lookUp
-      if (anything || (found ? changed.has(found.id) : changed.size > 0)) continue
+      if (anything || (found && changed.has(found.id))) continue
+      // It may be the one that has just been made; others change all the time.
+      if (!found && changed.size > 0 && isFirst) continue
       if (!found) return null
       const record = keep(key, toRecord(found as unknown as TokenDocument, readAt))
       if (isCurrent(record)) return record
@@ -93,7 +102,7 @@ export function createTokenIndex(
     const known = records.get(key)
     if (known && known.revision >= record.revision && known.stopped === record.stopped) {
       // One record for all who hold it, so that each hears of a change.
-      known.readAt = Math.max(known.readAt, record.readAt)
+      if (known.readAt.monotonic < record.readAt.monotonic) known.readAt = record.readAt
       return known
     }
     if (known) forget(key, known)
@@ -160,7 +169,7 @@ export function createTokenIndex(
   }
 }
 
-function toRecord(token: TokenDocument, readAt: number): TokenRecord {
+function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
   const { id, accountId, scopes, expiresAt, revokedAt, revision, stopped = null } = token
   return {
     principal: Object.freeze({ kind: 'token', accountId, tokenId: id, scopes: Object.freeze([...scopes]) }),

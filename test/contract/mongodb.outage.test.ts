@@ -25,7 +25,7 @@ const reads: Record<string, (model: ReadModel) => Promise<unknown>> = {
 const writes: Record<string, (model: ReadModel) => Promise<unknown>> = {
   apply: (model) =>
     model.apply([put('a', 9, { name: 'x' })], { position: position(1), of: [people], term: 1 }),
-  lead: (model) => model.lead('group', { id: 'a', ttlMs: 1_000, lag: 0 }),
+  lead: (model) => model.lead('group', { id: 'a', ttlMs: 1_000, lag: 0, level: true }),
   resign: (model) => model.resign('group', 'a'),
   publish: (model) => model.publish([people]),
 }

@@ -8,6 +8,7 @@ type Write = Connection['write']
 
 /** As many as are written well within the time a write may take. */
 const OPERATIONS_PER_WRITE = 500
+const MAX_RACES = 10
 
 /**
  * Writes changes in order, collection by collection. The first failure stops what follows in its collection: a later
@@ -34,13 +35,18 @@ export async function applyChanges(
 async function writeAll(write: Write, target: Target, operations: Operation[]): Promise<void> {
   for (let from = 0; from < operations.length; from += OPERATIONS_PER_WRITE) {
     const some = operations.slice(from, from + OPERATIONS_PER_WRITE)
-    await write(async (database) => {
-      const writeSome = () => target.in(database).bulkWrite(some, { ordered: true })
-      await writeSome().catch((error: unknown) => {
-        if (!isUpsertRace(error)) throw error
-        // What was done already is done once, however often it is asked for.
-        return writeSome()
-      })
-    })
+    await write((database) => writeSome(target.in(database), some))
+  }
+}
+
+/** A race can be lost for each of the documents. What was done already is done once, however often it is asked for. */
+async function writeSome(collection: ReturnType<Target['in']>, operations: Operation[]): Promise<void> {
+  for (let races = 0; ; races++) {
+    try {
+      await collection.bulkWrite(operations, { ordered: true })
+      return
+    } catch (error) {
+      if (!isUpsertRace(error) || races === MAX_RACES) throw error
+    }
   }
 }

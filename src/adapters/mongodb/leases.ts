@@ -8,12 +8,13 @@ interface LeaseDocument {
   term: number
   until: Date
   lag: number
+  level: boolean
 }
 
 const leases = (database: Db) => database.collection<LeaseDocument>('leases')
 
 export async function lead(database: Db, group: string, candidate: Candidate): Promise<Lead> {
-  const { id, ttlMs, lag } = candidate
+  const { id, ttlMs, lag, level } = candidate
   const isHeld = { $eq: ['$holder', { $literal: id }] }
   const isFree = { $lte: [{ $ifNull: ['$until', new Date(0)] }, '$$NOW'] }
   const mine = (value: unknown, field: string) => ({ $cond: [{ $or: [isHeld, isFree] }, value, `$${field}`] })
@@ -27,13 +28,14 @@ export async function lead(database: Db, group: string, candidate: Candidate): P
           term: mine(nextTerm, 'term'),
           until: mine({ $add: ['$$NOW', ttlMs] }, 'until'),
           lag: mine(lag, 'lag'),
+          level: mine(level, 'level'),
         },
       },
     ],
     { upsert: true, returnDocument: 'after' },
   )
   if (found?.holder === id) return { term: found.term }
-  return { term: null, lag: found?.lag ?? 0 }
+  return { term: null, lag: found?.lag ?? 0, level: found?.level ?? false }
 }
 
 /** The next to ask gets a term of its own, whoever it is. */

@@ -1,5 +1,5 @@
 import type { Db, MongoClient, ServerDescription, TopologyDescription } from 'mongodb'
-import { ageOf, type Instant, now } from './clock.ts'
+import { ageOf, type Instant, now } from '../../application/ports.ts'
 
 /**
  * Proof that the server which answers is the primary. One that has been cut off from the others goes on answering, from

@@ -9,11 +9,10 @@ import {
   MongoServerError,
 } from 'mongodb'
 import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
-import { type Instant, now } from '../../../src/adapters/mongodb/clock.ts'
 import { createTargets, type Target } from '../../../src/adapters/mongodb/collections.ts'
 import { toStoreError, within } from '../../../src/adapters/mongodb/errors.ts'
 import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
-import { StoreUnavailableError } from '../../../src/application/ports.ts'
+import { type Instant, now, StoreUnavailableError } from '../../../src/application/ports.ts'
 import { people, put } from '../../contract/read-model.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 
@@ -91,10 +90,12 @@ describe('The MongoDB adapter', () => {
       new MongoBulkWriteError({ message, code }, {} as MongoBulkWriteError['result'])
 
     /** @returns how often it was tried */
-    async function attempts(first: Error): Promise<number> {
+    async function attempts(...failures: Error[]): Promise<number> {
       let tries = 0
       const bulkWrite = async () => {
-        if (++tries === 1) throw first
+        tries++
+        const next = failures.shift()
+        if (next) throw next
       }
       const targets = createTargets()
       targets.add([people])
@@ -109,6 +110,18 @@ describe('The MongoDB adapter', () => {
         11000,
       )
       expect(await attempts(race)).to.equal(2)
+    })
+
+    it('is tried again for each document that another made at the same time', async () => {
+      const race = () =>
+        failure('E11000 duplicate key error collection: x.people_v1 index: _id_ dup key: {}', 11000)
+      expect(await attempts(race(), race(), race())).to.equal(4)
+    })
+
+    it('is not tried for ever', async () => {
+      const race = () =>
+        failure('E11000 duplicate key error collection: x.people_v1 index: _id_ dup key: {}', 11000)
+      expect(await attempts(...Array.from({ length: 100 }, race))).to.be.below(20)
     })
 
     it('is not tried again when a unique field is taken', async () => {

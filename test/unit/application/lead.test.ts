@@ -13,7 +13,14 @@ import { countingTelemetry } from '../../support/pieces.ts'
 
 /** A read model that several processes share, as far as the lead goes, and a log that tells who follows it. */
 function shared() {
-  const state = { holder: null as string | null, term: 0, lag: 0, published: false, down: false }
+  const state = {
+    holder: null as string | null,
+    term: 0,
+    lag: 0,
+    level: false,
+    published: false,
+    down: false,
+  }
   const following = new Map<string, { caughtUp: () => void }>()
 
   const readModel = {
@@ -22,11 +29,11 @@ function shared() {
     async apply(_: unknown, checkpoint?: { term: number }) {
       if (checkpoint && checkpoint.term < state.term) throw new DeposedError('deposed')
     },
-    async lead(_: string, { id, lag }: Candidate) {
+    async lead(_: string, { id, lag, level }: Candidate) {
       if (state.down) throw new Error('down')
       state.holder ??= id
-      if (state.holder !== id) return { term: null, lag: state.lag }
-      state.lag = lag
+      if (state.holder !== id) return { term: null, lag: state.lag, level: state.level }
+      Object.assign(state, { lag, level })
       return { term: state.term }
     },
     async resign(_: string, id: string) {
@@ -86,6 +93,22 @@ describe('projectors that share a read model', () => {
     await Promise.all([a.stop(), b.stop()])
   })
 
+  it('do not serve what was filled earlier and has fallen behind since', async () => {
+    const { state, following, process } = shared()
+    // Published once, then restored from a backup, or left alone while another version ran.
+    state.published = true
+    const [a, b] = [process('a'), process('b')]
+    let ready = false
+    const first = a.start()
+    await eventually(() => expect(following.size).to.equal(1))
+    const second = b.start().then(() => (ready = true))
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    expect(ready).to.equal(false)
+    following.get('a')?.caughtUp()
+    await Promise.all([first, second])
+    await Promise.all([a.stop(), b.stop()])
+  })
+
   it('leave the lead to whoever took it, and ask for it again', async () => {
     const { state, following, process } = shared()
     const a = process('a')
@@ -102,7 +125,7 @@ describe('projectors that share a read model', () => {
 
   it('say how far behind the leader says it is, and more while nobody can be asked', async () => {
     const { state, process } = shared()
-    Object.assign(state, { holder: 'somebody else', lag: 7, published: true })
+    Object.assign(state, { holder: 'somebody else', lag: 7, level: true, published: true })
     const a = process('a')
     await a.start()
     expect(a.lag()).to.be.within(7, 9)

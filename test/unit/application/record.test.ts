@@ -50,7 +50,7 @@ const record = (n: number, revision: number): TokenRecord => ({
   revoked: false,
   stopped: null,
   revision,
-  readAt: 0,
+  readAt: { monotonic: 0, wall: 0 },
   stale: false,
 })
 
@@ -211,6 +211,18 @@ describe('the recorder', function () {
       }),
       { numRuns: 60, seed: 20_261_123 },
     )
+  })
+
+  it('stores every use once when the clock is set back at midnight', async () => {
+    const { streams, store } = memoryStore()
+    const midnight = Date.parse('2026-04-01T00:00:00.000Z')
+    let read = 0
+    const clock = () => (read++ % 2 === 0 ? midnight - 1 : midnight)
+    const recorder = createRecorder({ store, clock, ids, flushMs: 1000, telemetry: countingTelemetry() })
+    const use = { at: midnight - 1, outcome: '2xx', method: 'GET', route: '/', ip: null, userAgent: null }
+    for (let n = 0; n < 5; n++) recorder.record({ ...use, record: record(n, 0) })
+    await recorder.flush()
+    expect(assertSound(streams)).to.equal(5)
   })
 
   it('sends few events at a time when they are large, and the same ones again', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import type { ReadModel } from '../../../src/application/ports.ts'
@@ -28,11 +29,18 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
 
 /**
  * An index over documents, and how often it looked. A look-up reads at once and answers when `held` lets it. `live`:
- * whether the read model tells of every change; `now`: a clock in milliseconds.
+ * whether the read model tells of every change; `now`: a clock in milliseconds, and `suspended` how long it stood still.
  */
 function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = {}) {
   let told: Parameters<ReadModel['watch']>[2] = () => {}
-  const seen = { lookUps: 0, held: Promise.resolve(), live: true, now: 0, anything: () => told(null) }
+  const seen = {
+    lookUps: 0,
+    held: Promise.resolve(),
+    live: true,
+    now: 0,
+    suspended: 0,
+    anything: () => told(null),
+  }
   const model: Pick<ReadModel, 'find' | 'watch'> = {
     watch(_, __, onChanged) {
       told = onChanged
@@ -47,7 +55,10 @@ function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = 
       return found
     },
   }
-  const index = createTokenIndex(model as ReadModel, peppers, cap, () => seen.now)
+  const index = createTokenIndex(model as ReadModel, peppers, cap, () => ({
+    monotonic: seen.now,
+    wall: seen.now + seen.suspended,
+  }))
   index.start()
   const look = async (token: string): Promise<TokenRecord> => {
     const record = await index.find(token)
@@ -82,7 +93,7 @@ describe('the token index', () => {
       revoked: false,
       stopped: null,
       revision: 0,
-      readAt: 0,
+      readAt: { monotonic: 0, wall: 0 },
       stale: false,
     })
     expect(await look('other')).to.deep.include({
@@ -185,6 +196,21 @@ describe('the token index', () => {
       expect((await underWay).tokenId).to.equal('id of t')
     })
 
+    it('does not look for a token that nobody has for as long as others change', async () => {
+      const { index, seen } = indexOver([])
+      const changes = setInterval(() => index.evict(idsOf('others')), 1)
+      const hold = (): void => {
+        seen.held = sleep(20)
+      }
+      hold()
+      const held = setInterval(hold, 5)
+      const found = await Promise.race([index.find('t'), sleep(500, 'nothing')])
+      clearInterval(changes)
+      clearInterval(held)
+      expect(found).to.equal(null)
+      expect(seen.lookUps).to.equal(2)
+    })
+
     it('marks every record of the token, also of two look-ups at once', async () => {
       const { index, look } = indexOver([documentOf('t')])
       const records = await Promise.all([look('t'), look('t'), look('t')])
@@ -259,6 +285,19 @@ describe('the token index', () => {
       const underWay = look('t')
       change(documents, { revokedAt: AT, revision: 1 })
       seen.now = 10_000
+      open()
+      expect(await underWay).to.include({ revoked: true })
+    })
+
+    it('does not believe an answer that was on its way while the machine was suspended', async () => {
+      const documents = [documentOf('t')]
+      const { seen, look } = indexOver(documents)
+      seen.live = false
+      const { opened, open } = gate()
+      seen.held = opened
+      const underWay = look('t')
+      change(documents, { revokedAt: AT, revision: 1 })
+      seen.suspended = 3_600_000
       open()
       expect(await underWay).to.include({ revoked: true })
     })

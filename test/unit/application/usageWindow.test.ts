@@ -36,7 +36,7 @@ async function storedOf(route: string, userAgent: string): Promise<EventData<'To
     revoked: false,
     stopped: null,
     revision: 0,
-    readAt: 0,
+    readAt: { monotonic: 0, wall: 0 },
     stale: false,
   }
   recorder.record({ record, at: AT, outcome: '2xx', method: 'GET', route, ip: null, userAgent })
