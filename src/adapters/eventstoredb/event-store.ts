@@ -16,7 +16,7 @@ export interface EventStoreDbOptions {
 }
 
 /**
- * The event store on a server of EventStoreDB 22.6 or newer, or KurrentDB, with its own address form:
+ * The event store on a server of EventStoreDB 23.10 or newer, or KurrentDB, with its own address form:
  * `esdb://user:password@host:2113?tls=false`. Connects with the first call. A position is the commit and prepare
  * position of an event and has gaps.
  * @throws TypeError for an address that cannot be one

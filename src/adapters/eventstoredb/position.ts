@@ -13,7 +13,9 @@ const UNKNOWN = 2n ** 64n - 1n
 /** As text that sorts in log order: commit and prepare, 20 digits each. */
 export function toPosition(position: LogPosition | undefined): string {
   if (!position || position.commit === UNKNOWN) {
-    throw new StoreUnavailableError('the server gives no log positions: EventStoreDB 22.6 or newer is needed')
+    throw new StoreUnavailableError(
+      'the server gives no log positions: EventStoreDB 23.10 or newer is needed',
+    )
   }
   return `${digits(position.commit)}-${digits(position.prepare)}`
 }

@@ -30,17 +30,19 @@ export async function* subscription(
   const arrivals = arrivalsOf<AllStreamResolvedEvent>(source)
   let isLive = false
   let isToldCaughtUp = false
-  source.on('caughtUp', () => {
-    isLive = true
+  const turn = (live: boolean) => (): void => {
+    isLive = live
     arrivals.poke()
-  })
+  }
+  source.on('caughtUp', turn(true))
+  source.on('fellBehind', turn(false))
   signal.addEventListener('abort', arrivals.poke)
   try {
     while (!signal.aborted) {
       const events = arrivals.take(BATCH).map(({ event }) => toStoredEvent(event as Recorded))
       // It is told as soon as it arrives, before the events ahead of it have been taken.
       const caughtUp = isLive && arrivals.waiting() === 0
-      if (events.length > 0 || (caughtUp && !isToldCaughtUp)) {
+      if (events.length > 0 || caughtUp !== isToldCaughtUp) {
         yield { events, caughtUp }
         isToldCaughtUp = caughtUp
       } else if (arrivals.ended()) return
