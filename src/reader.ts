@@ -8,7 +8,7 @@ import { DamagedError } from './domain/errors.ts'
 import type { Settings } from './settings.ts'
 import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts'
 
-export { asOf, historyOf, type Moment, parseMoment } from './application/asOf.ts'
+export { asOf, historyOf, missingText, type Moment, parseMoment } from './application/asOf.ts'
 export { StoreUnavailableError } from './application/ports.ts'
 export { exportEvents } from './application/exportEvents.ts'
 export { importEvents } from './application/importEvents.ts'
