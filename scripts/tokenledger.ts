@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 import { once } from 'node:events'
 import type { Command } from './command.ts'
+import { audit } from './commands/audit.ts'
 import { checkpoint } from './commands/checkpoint.ts'
 import { doctor } from './commands/doctor.ts'
+import { explain } from './commands/explain.ts'
 import { exportCommand } from './commands/export.ts'
 import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
@@ -14,7 +16,9 @@ import { dispatch } from './dispatch.ts'
 const commands: readonly Command[] = [
   jwt,
   history,
+  explain,
   usage,
+  audit,
   verify,
   checkpoint,
   exportCommand,

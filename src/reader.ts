@@ -9,6 +9,8 @@ import { DamagedError } from './domain/errors.ts'
 import type { Settings } from './settings.ts'
 import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts'
 
+export { auditDecisions, REVOCATION_BOUND_MS } from './application/decisions.ts'
+export { judgeUses, usesAround } from './application/explain.ts'
 export { asOf, historyOf, missingText, type Moment, parseMoment } from './application/asOf.ts'
 export {
   BadCheckpointError,

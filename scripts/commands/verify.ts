@@ -14,7 +14,8 @@ import {
 import { readSettings, type Settings } from '../../src/settings.ts'
 import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../command.ts'
 import { damageText } from '../damage.ts'
-import { json, plural, progress } from '../output.ts'
+import { jsonList } from '../jsonList.ts'
+import { plural, progress } from '../output.ts'
 
 export const verify = defineCommand({
   name: 'verify',
@@ -134,22 +135,17 @@ function* heldLines({ found, expired }: Held, { at, events }: Checkpoint): Gener
 }
 
 function jsonReport(write: Io['write']): Report {
-  let first = true
+  const list = jsonList(write, 'damaged')
   return {
-    async damage(damage) {
-      await write(`${first ? '{\n  "damaged": [' : ','}\n    ${JSON.stringify(damage)}`)
-      first = false
-    },
-    async end({ walked: { events, streams, shortened, damages }, held, checkpoint, seconds }) {
-      const rest = json({
+    damage: list.add,
+    end: ({ walked: { events, streams, shortened, damages }, held, checkpoint, seconds }) =>
+      list.end({
         ok: damages === 0 && (held === null || held.found.length === 0),
         events,
         streams,
         shortened,
         events_per_second: Math.round(events / Math.max(seconds, 0.001)),
         checkpoint: held && checkpoint && { at: checkpoint.at, events: checkpoint.events, ...held },
-      })
-      await write(`${first ? '{\n  "damaged": [' : '\n  '}],${rest.slice(1)}`)
-    },
+      }),
   }
 }

@@ -21,7 +21,7 @@ export interface Walk {
   /** Takes what is found, at most one for each stream; the walk goes on when it resolves. */
   onDamage(damage: Damage): Promise<void> | void
   /** How many events of the product were read so far. */
-  told?(events: number): void
+  told?(events: number): Promise<void> | void
 }
 
 export interface Walked {
@@ -92,7 +92,7 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
         })
       }
     }
-    told?.(walked.events)
+    await told?.(walked.events)
   }
   return { ...walked, streams: streams.size() }
 }
