@@ -51,6 +51,8 @@ export interface Audit {
 /** Of each token: its newest revision, that of its revocation plus one or 0, when that was (milliseconds). */
 const BYTES = 16
 const [NEWEST, REVOKED, REVOKED_AT] = [0, 4, 8]
+/** In place of the newest revision: the token's history is damaged, and no use is judged by it. */
+const UNKNOWABLE = 2 ** 32 - 1
 
 /**
  * Holds every use to what the log said of its token before the use was stored: what was stored earlier than a
@@ -62,10 +64,11 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
   const sums = { uses: 0, revokedTokens: 0, withinBound: 0, findings: 0 }
   let found: Finding[] = []
 
-  function learn(event: StoredEvent): void {
+  function learn(event: StoredEvent, isSound: boolean): void {
     const id = tokenIdOf(event.stream)
     const token = tokens.get(id) ?? tokens.add(id)
-    token.writeUInt32LE(event.revision, NEWEST)
+    token.writeUInt32LE(isSound ? event.revision : UNKNOWABLE, NEWEST)
+    if (!isSound) return
     const read = upcast(event)
     const isRevocation = read.kind === 'event' && read.event.type === 'TokenRevoked'
     if (!isRevocation || token.readUInt32LE(REVOKED) > 0) return
@@ -93,8 +96,9 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
 
     const token = tokens.get(tokenId)
     if (!token) return void certain('accepted before the log knew of the token')
-    if (tokenRevision > token.readUInt32LE(NEWEST))
-      return void certain('accepted on a revision that the token did not have')
+    const newest = token.readUInt32LE(NEWEST)
+    if (newest === UNKNOWABLE) return
+    if (tokenRevision > newest) return void certain('accepted on a revision that the token did not have')
     const revoked = token.readUInt32LE(REVOKED) - 1
     if (revoked < 0) return
     const revokedAt = token.readDoubleLE(REVOKED_AT)
@@ -121,9 +125,8 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
 
   const walked = await walkLog(store, {
     onEvent(event, isSound) {
-      if (!isSound) return
-      if (event.stream.startsWith(TOKEN_STREAM)) learn(event)
-      else judge(event)
+      if (event.stream.startsWith(TOKEN_STREAM)) learn(event, isSound)
+      else if (isSound) judge(event)
     },
     onDamage: audit.onDamage,
     async told(events) {
