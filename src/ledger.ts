@@ -3,6 +3,7 @@ import type { Middleware } from 'koa'
 import { projections } from '../projections/index.ts'
 import { createJwtVerifier, type JwtOptions } from './adapters/jwt/verifier.ts'
 import { createMetrics } from './adapters/telemetry/metrics.ts'
+import { createTokenAt } from './application/asOf.ts'
 import { createAuthenticator, type ResolveAccount } from './application/authenticate.ts'
 import { ids } from './application/ids.ts'
 import { createAccountLimit } from './application/limit.ts'
@@ -221,6 +222,7 @@ function assemble(parts: Parts): TokenLedger {
       judge,
       manage,
       queries: createQueries(readModel, clock),
+      tokenAt: createTokenAt(store),
       writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
       clock,
     }),

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import type { IndexProblem } from './adapters/sqlite/inspect.ts'
 import type { Projection } from '../projections/projection.ts'
 import { projections } from '../projections/index.ts'
 import { readTokenEvents, type TokenEvent } from './application/load.ts'
@@ -8,12 +9,24 @@ import { DamagedError } from './domain/errors.ts'
 import type { Settings } from './settings.ts'
 import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts'
 
-export { asOf, historyOf, type Moment, parseMoment } from './application/asOf.ts'
+export { auditDecisions, REVOCATION_BOUND_MS } from './application/decisions.ts'
+export { judgeUses, usesAround } from './application/explain.ts'
+export { asOf, historyOf, missingText, type Moment, parseMoment } from './application/asOf.ts'
+export {
+  BadCheckpointError,
+  digestOf,
+  judgeDifferences,
+  readCheckpoint,
+  signCheckpoint,
+} from './application/checkpoint.ts'
+export { createLogDigester } from './application/logDigest.ts'
 export { StoreUnavailableError } from './application/ports.ts'
 export { exportEvents } from './application/exportEvents.ts'
 export { importEvents } from './application/importEvents.ts'
 export { checkFile } from './application/transferCheck.ts'
+export { walkLog } from './application/walk.ts'
 export { usageRange } from './application/usageRange.ts'
+export { checkingKey, signingKey } from './auditKey.ts'
 export { DamagedError, Refusal } from './domain/errors.ts'
 export { STREAMS } from './domain/events.ts'
 export { shownUrl, sqlitePath } from './stores.ts'
@@ -32,6 +45,8 @@ export interface EventReads {
   store: EventStore
   /** @throws DamagedError naming the event where the stream stops being what was written */
   tokenEvents(tokenId: string): Promise<TokenEvent[]>
+  /** What the store's own tables say and its events do not. Nothing for a server, which looks after its own. */
+  indexProblems(): Promise<IndexProblem[]>
 }
 
 /** @throws NoDataError, StoreUnavailableError, DamagedError */
@@ -46,6 +61,12 @@ export async function withEventStore<T>(
       store,
       async tokenEvents(tokenId) {
         return (await readTokenEvents(store, tokenId)).events
+      },
+      async indexProblems() {
+        const path = sqlitePath(settings.eventStoreUrl)
+        if (path === null) return []
+        const { checkIndexes } = await import('./adapters/sqlite/inspect.ts')
+        return checkIndexes(path)
       },
     })
   } finally {

@@ -25,6 +25,8 @@ export interface Settings {
   /** Null: usage events are kept for ever. */
   usageRetentionDays: number | null
   auditMode: 'buffered' | 'strict'
+  /** What checkpoints are signed with. Read by the commands that need it, never by the service. */
+  auditKeyFile: string | null
   rateLimitFailuresPerMinute: number
   rateLimitWritesPerMinute: number
   trustProxyHops: number
@@ -99,6 +101,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     usageFlushMs: read('usageFlushMs', 'USAGE_FLUSH_MS', 1000, integer(10, 3_600_000)),
     usageRetentionDays: read('usageRetentionDays', 'USAGE_RETENTION_DAYS', null, integer(1, 36_500)),
     auditMode: read('auditMode', 'AUDIT_MODE', 'buffered', oneOf(['buffered', 'strict'] as const)),
+    auditKeyFile: read('auditKeyFile', 'AUDIT_KEY_FILE', null, String),
     rateLimitFailuresPerMinute: read(
       'rateLimitFailuresPerMinute',
       'RATE_LIMIT_FAILURES_PER_MINUTE',

@@ -1,4 +1,5 @@
 import { type HistoryDocument, tokenHistory } from '../../projections/tokenHistory.ts'
+import { DamagedError, Refusal } from '../domain/errors.ts'
 import { tokenIdOf } from '../domain/events.ts'
 import { parseTime } from '../domain/rules.ts'
 import {
@@ -9,7 +10,8 @@ import {
   type TokenState,
   type TokenStatus,
 } from '../domain/token.ts'
-import type { TokenEvent } from './load.ts'
+import { readTokenEvents, type TokenEvent } from './load.ts'
+import type { EventStore } from './ports.ts'
 
 /** A moment in a token's life: an RFC 3339 time in UTC with milliseconds, or a revision of its stream. */
 export type Moment = { time: string } | { revision: number }
@@ -26,6 +28,44 @@ export type AsOf =
       events: readonly TokenEvent[]
     }
   | { found: false; why: 'no such token' | 'not created yet' | 'no such revision' }
+
+export type FoundThen = Extract<AsOf, { found: true }>
+
+/**
+ * A token of the past, from its events.
+ * @param seen the newest revision that the read model shows
+ * @throws Refusal (not_found) where there was none then; DamagedError also where the events end before `seen`
+ */
+export type TokenAt = (tokenId: string, seen: number, moment: Moment) => Promise<FoundThen>
+
+export const createTokenAt =
+  (store: EventStore): TokenAt =>
+  async (tokenId, seen, moment) => {
+    const { events } = await readTokenEvents(store, tokenId)
+    if (events.length <= seen) throw new DamagedError(`token ${tokenId} has lost events: ${seen}`)
+    const then = asOf(events, moment)
+    if (!then.found) throw new Refusal('not_found', missingText(then.why))
+    return then
+  }
+
+/** @throws Refusal for text that is neither a revision nor a time */
+export function askedMoment(text: string): Moment {
+  const moment = parseMoment(text)
+  if (moment) return moment
+  const message = 'must be an RFC 3339 time or a revision'
+  throw new Refusal('validation_failed', 'The input is not valid.', [{ pointer: '?at', message }])
+}
+
+export function missingText(why: Extract<AsOf, { found: false }>['why']): string {
+  switch (why) {
+    case 'no such token':
+      return 'There is no such token.'
+    case 'no such revision':
+      return 'The token has no such revision.'
+    case 'not created yet':
+      return 'The token did not exist yet.'
+  }
+}
 
 /** `17` is a revision, RFC 3339 text a time; null for anything else. */
 export function parseMoment(text: string): Moment | null {

@@ -15,20 +15,27 @@ export async function* productEvents(
   }
 }
 
-const isOfProduct = ({ stream }: StoredEvent): boolean =>
+export const isOfProduct = ({ stream }: StoredEvent): boolean =>
   stream.startsWith(TOKEN_STREAM) || stream.startsWith(USAGE_STREAM)
 
 const isNameless = (event: StoredEvent): boolean =>
   event.data === null && event.metadata === null && !isOfProduct(event)
 
+async function assertForeign(store: EventStore, event: StoredEvent): Promise<void> {
+  if (await isForeign(store, event)) return
+  throw new DamagedError(`The event at position ${event.position} is damaged and nothing says whose it is.`)
+}
+
 /** An event that cannot be read may have lost its name: it is somebody else's only if it stands in that stream. */
-async function assertForeign(store: EventStore, { stream, revision, position }: StoredEvent): Promise<void> {
+export async function isForeign(
+  store: EventStore,
+  { stream, revision, position }: StoredEvent,
+): Promise<boolean> {
   const [found] = await store.readStream(stream, revision, 1).catch((error: unknown) => {
     if (error instanceof DamagedError) return []
     throw error
   })
-  if (found?.position === position) return
-  throw new DamagedError(`The event at position ${position} is damaged and nothing says whose it is.`)
+  return found?.position === position
 }
 
 export const placeOf = ({ stream, revision, position }: StoredEvent): string =>

@@ -61,7 +61,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
     const id = ids.random()
     const metadata = {
       at: iso(clock()),
-      actor: { kind: 'system' as const, id: instance },
+      actor: actorOf(instance),
       requestId: id,
       correlationId: id,
       schemaVersion: versions[fact.type].current,
@@ -96,6 +96,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
         // Somebody else wrote into this stream: leave it to them and go on in a new one.
         telemetry.log.error({ stream, err: error }, 'usage stream has another writer')
         instance = ids.random()
+        queue = queue.map(ownedBy(instance))
       }
     }
   }
@@ -148,6 +149,16 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
     pending: () => window.size() + queue.length,
   }
 }
+
+const actorOf = (instance: string) => ({ kind: 'system' as const, id: instance })
+
+/** The writer that an event names is the one whose stream it stands in: an audit holds it to that. */
+const ownedBy =
+  (instance: string) =>
+  <E extends NewEvent>(event: E): E => ({
+    ...event,
+    metadata: { ...event.metadata, actor: actorOf(instance) },
+  })
 
 /** Depends on nothing but the events themselves, so that an append is sent again as it was. */
 function firstChunk(queue: readonly NewEvent[]): NewEvent[] {

@@ -30,4 +30,11 @@ export class Refusal extends Error {
 /** Stored data that is not what was written. Named in the log, never served. */
 export class DamagedError extends Error {
   override name = 'DamagedError'
+  /** Where reading the log can go on, behind what is missing: a position. Undefined where it cannot. */
+  readonly after: string | undefined
+
+  constructor(message: string, { after, ...options }: ErrorOptions & { after?: string } = {}) {
+    super(message, options)
+    this.after = after
+  }
 }

@@ -35,6 +35,12 @@ export const presentToken = (id: string, token: TokenLike, now: string) => ({
   revision: token.revision,
 })
 
+/** A token of the past. When it was last used then is not in the events of its life, so nothing is said of it. */
+export function presentTokenAt(id: string, token: TokenLike, at: string) {
+  const { last_accessed: _, ...shown } = presentToken(id, token, at)
+  return { ...shown, at }
+}
+
 export const presentPage = <T, P>(page: Page<T>, present: (item: T) => P) => ({
   data: page.data.map(present),
   next_cursor: page.nextCursor,

@@ -41,6 +41,10 @@ const limit = { type: 'integer', minimum: 1, maximum: 100, default: 25 } as cons
 const cursor = { type: 'string', minLength: 1, description: 'The next_cursor of the page before.' } as const
 
 export const noQuery = object({})
+export const readQuery = object(
+  { at: { type: 'string', description: 'The token as it was: an RFC 3339 time, or a revision.' } },
+  ['at'],
+)
 export const pageQuery = object({ limit, cursor }, ['limit', 'cursor'])
 export const listQuery = object(
   {
@@ -81,6 +85,7 @@ const resource = {
   revoked_at: nullableTime,
   revision: { ...count, description: 'Revision of the event stream; the ETag is this in quotes.' },
 }
+const { last_accessed: _, ...resourceThen } = resource
 const tally = {
   requests: count,
   outcomes: { type: 'object', additionalProperties: count, description: 'Requests by class of status.' },
@@ -98,6 +103,10 @@ const usage = {
 
 export const components = {
   Token: object(resource),
+  TokenAt: object({
+    ...resourceThen,
+    at: { ...time, description: 'The time asked for, or that of the revision; `status` is by its clock.' },
+  }),
   CreatedToken: object({
     ...resource,
     token: { type: 'string', description: 'The credential. Shown here and never again.' },

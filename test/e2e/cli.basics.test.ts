@@ -4,9 +4,23 @@ import { cli } from '../support/cli.ts'
 import { endServices, ownFolder } from '../support/service.ts'
 
 const UNKNOWN = '01a20813-a0b7-7734-878d-269fb727386e'
-const COMMANDS = ['jwt', 'history', 'usage', 'export', 'import', 'doctor']
+const COMMANDS = [
+  'jwt',
+  'history',
+  'explain',
+  'usage',
+  'audit',
+  'verify',
+  'checkpoint',
+  'export',
+  'import',
+  'doctor',
+]
 const ARGUMENTS: Record<string, string[]> = {
   history: [UNKNOWN],
+  explain: [UNKNOWN, '2026-11-02T10:00:00Z'],
+  audit: ['decisions'],
+  verify: ['--chain'],
   usage: ['--token', UNKNOWN],
   import: ['events.ndjson'],
 }
@@ -52,7 +66,9 @@ describe('tokenledger, without any data', () => {
   })
 
   it('says what is missing where there is no database yet, and makes none', async () => {
-    for (const args of [['history', UNKNOWN], ['usage', '--account', 'acct_1'], ['export'], ['doctor']]) {
+    const readers = ['history', 'explain', 'audit', 'verify', 'checkpoint', 'export', 'doctor']
+    const asked = readers.map((name) => [name, ...(ARGUMENTS[name] ?? [])])
+    for (const args of [...asked, ['usage', '--account', 'acct_1']]) {
       const { code, stdout, stderr } = await run(args)
       expect(code).to.equal(1)
       expect(stdout + stderr).to.match(/There is no (event store|read model) yet at \.\/data/)

@@ -85,8 +85,8 @@ describe('docker-compose.yml', () => {
       },
     )
     readSettings(env)
-    for (const name of ['HOST', 'PORT', 'NODE_ENV', 'JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE'])
-      settings.delete(name)
+    const files = ['JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE', 'AUDIT_KEY_FILE']
+    for (const name of ['HOST', 'PORT', 'NODE_ENV', ...files]) settings.delete(name)
     expect(Object.keys(app.environment ?? {})).to.have.members([...settings])
   })
 

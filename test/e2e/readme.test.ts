@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
@@ -22,21 +23,8 @@ describe('the README', () => {
 
   it('holds no shell command that does not work', async function () {
     this.timeout(120_000)
-    const blocks = [...README.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block)
-    expect(blocks.length).to.be.greaterThan(8)
-    const script = blocks.join('\n').replaceAll('http://127.0.0.1:3000', service.url)
-    const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], {
-      cwd: ROOT,
-      env: {
-        ...process.env,
-        JWT_SECRET: SECRET,
-        TOKEN_PEPPERS: PEPPERS,
-        EVENT_STORE_URL: `sqlite:${service.folder}/data/events.db`,
-        READ_MODEL_URL: `sqlite:${service.folder}/data/read-model.db`,
-      },
-    })
+    const stdout = await runBlocks(README, 8, service)
     expect(stdout).to.contain('"CI deploy, production"').and.to.contain('TokenRevoked')
-    expect(stdout).not.to.match(/tkl_[0-9A-Za-z]{49}/)
   })
 
   it('says the two commands literally at its top', () => {
@@ -51,3 +39,48 @@ describe('the README', () => {
     for (const file of named) expect(() => readFileSync(`${ROOT}${file}`), file).not.to.throw()
   })
 })
+
+describe('the guide for auditors', () => {
+  let service: ServiceProcess
+  before(async () => {
+    service = await startService()
+  })
+  after(async () => {
+    service.signal('SIGTERM')
+    await service.exited
+  })
+
+  it('holds no shell command that does not work, and tells what it promises', async function () {
+    this.timeout(120_000)
+    const key = `${service.folder}/audit-key.pem`
+    const { privateKey } = generateKeyPairSync('ed25519')
+    writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    const guide = readFileSync(`${ROOT}docs/auditors.md`, 'utf8')
+    const stdout = await runBlocks(guide, 6, service, { AUDIT_KEY_FILE: key })
+    expect(stdout)
+      .to.contain('No revoked token was accepted.')
+      .and.contain('No link is broken.')
+      .and.match(/The log holds the \d+ events? of the checkpoint/)
+      .and.match(/is refused: at revision \d the token is revoked/)
+  })
+})
+
+/** Runs the `sh` blocks of a text, one after the other in one shell, against a service. @returns what they print */
+async function runBlocks(text: string, atLeast: number, service: ServiceProcess, env = {}): Promise<string> {
+  const blocks = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block)
+  expect(blocks.length).to.be.greaterThan(atLeast)
+  const script = blocks.join('\n').replaceAll('http://127.0.0.1:3000', service.url)
+  const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], {
+    cwd: ROOT,
+    env: {
+      ...process.env,
+      JWT_SECRET: SECRET,
+      TOKEN_PEPPERS: PEPPERS,
+      EVENT_STORE_URL: `sqlite:${service.folder}/data/events.db`,
+      READ_MODEL_URL: `sqlite:${service.folder}/data/read-model.db`,
+      ...env,
+    },
+  })
+  expect(stdout).not.to.match(/tkl_[0-9A-Za-z]{49}/)
+  return stdout
+}

@@ -90,15 +90,27 @@ export function isSound(row: Row): boolean {
 
 /** The event of a row; one that was damaged has `data` and `metadata` null, and its names may be wrong. */
 export function toEvent(row: Row): StoredEvent {
-  const sound = isSound(row)
+  const [data, metadata] = isSound(row) ? [parsed(row.dataBytes), parsed(row.metadataBytes)] : []
+  const isWhole = data !== undefined && metadata !== undefined
   return {
     id: toText(row.idBytes),
     type: toText(row.typeBytes),
-    data: sound ? JSON.parse(toText(row.dataBytes)) : null,
-    metadata: sound ? JSON.parse(toText(row.metadataBytes)) : null,
+    data: isWhole ? data : null,
+    metadata: isWhole ? metadata : null,
     stream: streamOf(row),
     revision: Number(row.revision),
     position: toPosition(Number(row.position)),
+  }
+}
+
+/** Undefined for text that this program does not write: a checksum can be made to fit, and JSON has many spellings. */
+function parsed(column: unknown): unknown {
+  const text = toText(column)
+  try {
+    const value: unknown = JSON.parse(text)
+    return JSON.stringify(value) === text ? value : undefined
+  } catch {
+    return undefined
   }
 }
 

@@ -77,12 +77,12 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
-      found.forEach((row, i) => {
-        if (row.position !== after + 1 + i) throw lost(database, after + 1 + i)
-      })
-      const last = after + found.length
-      if (found.length < PAGE && last < end) throw lost(database, last + 1)
-      return { rows: found, last, caughtUp: last >= end }
+      const gap = found.findIndex((row, i) => row.position !== after + 1 + i)
+      if (gap === 0) throw lost(database, after + 1, Number(found[0]?.position) - 1)
+      const sound = gap < 0 ? found : found.slice(0, gap)
+      const last = after + sound.length
+      if (sound.length === 0 && last < end) throw lost(database, last + 1, end)
+      return { rows: sound, last, caughtUp: last >= end }
     })
   }
 
@@ -169,9 +169,10 @@ function appendedBefore(
 
 function streamEvents(database: Database, stream: string, from: number, limit: number): StoredEvent[] {
   const found = rows.rowsOf(database, stream, from, limit)
+  const events = found.map(rows.toEvent)
   const newest = rows.newestRevision(database, stream)
   found.forEach((row, i) => {
-    if (rows.streamOf(row) !== stream || row.revision !== from + i || !rows.isSound(row)) {
+    if (rows.streamOf(row) !== stream || row.revision !== from + i || events[i]?.metadata === null) {
       throw new DamagedError(`${stream}: the event at revision ${from + i} is damaged`)
     }
   })
@@ -180,8 +181,10 @@ function streamEvents(database: Database, stream: string, from: number, limit: n
     throw new DamagedError(`${stream}: no event at revision ${next}`)
   if (found.length > 0 && next - 1 > newest)
     throw new DamagedError(`${stream}: events after its newest revision`)
-  return found.map(rows.toEvent)
+  return events
 }
 
-const lost = (database: Database, position: number): DamagedError =>
-  new DamagedError(`${database.path}: no event at position ${position}`)
+const lost = (database: Database, first: number, last: number): DamagedError =>
+  new DamagedError(`${database.path}: no event at position ${first}${last > first ? ` to ${last}` : ''}`, {
+    after: rows.toPosition(last),
+  })

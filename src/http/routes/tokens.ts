@@ -1,4 +1,5 @@
 import type { Context } from 'koa'
+import { askedMoment, type TokenAt } from '../../application/asOf.ts'
 import type { CommandContext, Manage, Target, TokenInput } from '../../application/manage.ts'
 import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
@@ -12,6 +13,7 @@ import {
   presentEvent,
   presentPage,
   presentToken,
+  presentTokenAt,
   presentUsage,
   presentUsageTokens,
   type TokenLike,
@@ -29,11 +31,13 @@ interface Dependencies {
   judge: Judge
   manage: Manage
   queries: Queries
+  tokenAt: TokenAt
   writes: RateLimit
   clock: Clock
 }
 
 const parseList = queryValidator<ListQuery>(schemas.listQuery)
+const parseRead = queryValidator<{ at?: string }>(schemas.readQuery)
 const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
 const parseUsage = queryValidator<RangeInput>(schemas.usageQuery)
 const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
@@ -42,7 +46,7 @@ const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
 const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
 
 /** The `/settings/api-tokens` table. Each handler goes credential, permission, look-up, input, use case, answer. */
-export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependencies): Route[] {
+export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: Dependencies): Route[] {
   const now = () => iso(clock())
 
   /** Any credential may read. */
@@ -116,8 +120,10 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
 
   const read = reading(async (ctx, { principal }) => {
     const token = await find(ctx, principal.accountId)
-    parseNoQuery(queryOf(ctx))
-    sendToken(ctx, token.id, token)
+    const { at } = parseRead(queryOf(ctx))
+    if (at === undefined) return sendToken(ctx, token.id, token)
+    const then = await tokenAt(token.id, token.revision, askedMoment(at))
+    sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
   })
 
   const patch = writing(async (ctx, command, accountId) => {
@@ -161,6 +167,11 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
     schema: schemas.refTo('Token'),
     headers: { ETag: 'The revision in quotes.' },
   })
+  const tokenNowOrThen = {
+    description: 'The token as it is; with `at` as it was then, without an ETag.',
+    schema: { anyOf: [schemas.refTo('Token'), schemas.refTo('TokenAt')] },
+    headers: { ETag: 'The revision in quotes; not with `at`.' },
+  }
   const page = (schema: 'TokenPage' | 'HistoryPage') => ({
     description: 'One page.',
     schema: schemas.refTo(schema),
@@ -224,8 +235,8 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
       operationId: 'readSelf',
       summary: "The token's own resource",
       who: 'token',
-      query: schemas.noQuery,
-      answers: { 200: token('The token.') },
+      query: schemas.readQuery,
+      answers: { 200: tokenNowOrThen },
       problems: ['not_found'],
       handle: asSelf(read),
     },
@@ -247,8 +258,8 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
       operationId: 'readToken',
       summary: 'One token; a revoked one too',
       who: 'any',
-      query: schemas.noQuery,
-      answers: { 200: token('The token.') },
+      query: schemas.readQuery,
+      answers: { 200: tokenNowOrThen },
       problems: ['not_found'],
       handle: read,
     },

@@ -118,6 +118,8 @@ function assertEvent({ type, data, metadata, stream }: StoredEvent): number {
   expect(validMetadata(metadata), ajv.errorsText(validMetadata.errors)).to.equal(true)
   const day = (metadata as NewEvent['metadata']).at.slice(0, 10).replaceAll('-', '')
   expect(stream.endsWith(`_${day}`), 'in the stream of its day').to.equal(true)
+  const { actor } = metadata as { actor: { id: string } }
+  expect(stream, 'names the writer of its stream').to.contain(actor.id)
   const validate = validators[type as 'TokenUsed' | 'UsageLost']
   expect(validate(data), ajv.errorsText(validate.errors)).to.equal(true)
   if (type === 'UsageLost') return (data as EventData<'UsageLost'>).count

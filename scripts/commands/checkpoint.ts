@@ -1,0 +1,50 @@
+import {
+  createLogDigester,
+  DamagedError,
+  signCheckpoint,
+  signingKey,
+  walkLog,
+  withEventStore,
+} from '../../src/reader.ts'
+import { readSettings } from '../../src/settings.ts'
+import { defineCommand, type ExitCode, JSON_OPTION } from '../command.ts'
+import { damageText } from '../damage.ts'
+import { json, progress } from '../output.ts'
+
+export const checkpoint = defineCommand({
+  name: 'checkpoint',
+  summary: 'Print a signed head of the whole log, to hold it to later: verify --against.',
+  usage: '[--json]',
+  help: [
+    'Checks every event, and binds each by stream, revision and link, in the order of the log. Keep the output where',
+    'whoever may change the log may not change it. Signed (Ed25519) with AUDIT_KEY_FILE; outside of production a key',
+    'is made in data/ if there is none. Only reads the log, and may run beside the service.',
+  ].join('\n'),
+  args: [],
+  options: { json: { ...JSON_OPTION, help: 'The same: a checkpoint is JSON.' } },
+  async run(_, io): Promise<ExitCode> {
+    const settings = readSettings(io.env)
+    const bar = progress(io, 1)
+    try {
+      return await withEventStore<ExitCode>(settings, async ({ store }) => {
+        const key = signingKey(settings)
+        const digester = createLogDigester()
+        bar.step('reading the log')
+        await walkLog(store, {
+          onEvent: digester.add,
+          onDamage(damage) {
+            throw new DamagedError(`What is damaged is not signed. ${damageText(damage)}`)
+          },
+          told: (events) => bar.at(null, events),
+        })
+        const at = new Date(io.now()).toISOString()
+        bar.done()
+        io.out(json(signCheckpoint(digester.result(), at, key)))
+        return 0
+      })
+    } catch (error) {
+      bar.done()
+      throw error
+    }
+  },
+})

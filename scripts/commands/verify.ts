@@ -1,0 +1,151 @@
+import { readFileSync, statSync } from 'node:fs'
+import type { Checkpoint, Held } from '../../src/application/checkpoint.ts'
+import type { Damage, Walked } from '../../src/application/walk.ts'
+import {
+  checkingKey,
+  createLogDigester,
+  digestOf,
+  type EventReads,
+  judgeDifferences,
+  readCheckpoint,
+  walkLog,
+  withEventStore,
+} from '../../src/reader.ts'
+import { readSettings, type Settings } from '../../src/settings.ts'
+import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../command.ts'
+import { damageText } from '../damage.ts'
+import { jsonList } from '../jsonList.ts'
+import { plural, progress } from '../output.ts'
+
+export const verify = defineCommand({
+  name: 'verify',
+  summary: 'Find out whether anybody has altered the log.',
+  usage: '(--chain | --against <file>) [--json]',
+  help: [
+    'Only reads, and may run beside the service; what is appended meanwhile is left for the next time. Exit code 1',
+    'if anything was found. A usage stream that retention has shortened is checked from its first event left.',
+  ].join('\n'),
+  args: [],
+  options: {
+    chain: {
+      type: 'boolean',
+      help: 'Check every link of every stream; name the first event of each that was altered, inserted, removed or moved.',
+    },
+    against: {
+      type: 'string',
+      value: '<file>',
+      help: 'The same, and hold the log to a checkpoint: finds what was cut off or rewritten with new links, too.',
+    },
+    json: JSON_OPTION,
+  },
+  async run({ values: { chain, against, json: asJson = false } }, io) {
+    const settings = readSettings(io.env)
+    if (against !== undefined) return verifyLog(settings, io, asJson, readAgainst(against, settings))
+    if (chain) return verifyLog(settings, io, asJson, null)
+    throw new WrongUse('Say what to verify: --chain or --against <file>.')
+  },
+})
+
+function readAgainst(path: string, settings: Settings): Checkpoint {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found) throw new NotFound('There is no such file.')
+  if (!found.isFile()) throw new WrongUse('--against must name a file.')
+  return readCheckpoint(readFileSync(path, 'utf8'), checkingKey(settings))
+}
+
+async function verifyLog(
+  settings: Settings,
+  io: Io,
+  asJson: boolean,
+  checkpoint: Checkpoint | null,
+): Promise<ExitCode> {
+  const bar = progress(io, 2)
+  const write = (text: string): Promise<void> => {
+    bar.done()
+    return io.write(text)
+  }
+  const report = asJson ? jsonReport(write) : textReport(write)
+  const started = performance.now()
+  try {
+    return await withEventStore(settings, async (reads) => {
+      const digester = checkpoint && createLogDigester(digestOf(checkpoint))
+      bar.step('checking links')
+      const walked = await walkLog(reads.store, {
+        onEvent: digester?.add,
+        onDamage: (damage) => report.damage(damage),
+        told: (events) => bar.at(null, events),
+      })
+      const seconds = (performance.now() - started) / 1000
+      bar.step('checking indexes')
+      walked.damages += await reportIndexes(reads, report)
+      const held = digester && judgeDifferences(digester.differences(), firstDayKept(settings, io.now()))
+      await report.end({ walked, held, checkpoint, seconds })
+      return walked.damages > 0 || (held && held.found.length > 0) ? 1 : 0
+    })
+  } finally {
+    bar.done()
+  }
+}
+
+async function reportIndexes(reads: EventReads, report: Report): Promise<number> {
+  const problems = await reads.indexProblems()
+  for (const problem of problems) await report.damage({ revision: null, position: null, ...problem })
+  return problems.length
+}
+
+const DAY_MS = 86_400_000
+
+/** Usage of earlier days than this may have been taken by retention; null where it is kept for ever. */
+const firstDayKept = ({ usageRetentionDays: days }: Settings, now: number): string | null =>
+  days === null ? null : new Date(now - (days - 1) * DAY_MS).toISOString().slice(0, 10)
+
+interface End {
+  walked: Walked
+  held: Held | null
+  checkpoint: Checkpoint | null
+  /** Spent on the links. */
+  seconds: number
+}
+
+/** Damages are written as they are found: there may be as many as streams. */
+interface Report {
+  damage(damage: Damage): Promise<void>
+  end(end: End): Promise<void>
+}
+
+function textReport(write: Io['write']): Report {
+  return {
+    damage: (damage) => write(`${damageText(damage)}\n`),
+    async end({ walked: { events, streams, shortened, damages }, held, checkpoint, seconds }) {
+      const rate = Math.round(events / Math.max(seconds, 0.001))
+      const lines = [`${plural(events, 'event')} in ${plural(streams, 'stream')}, ${rate} events/s`]
+      if (shortened > 0) lines.push(`${plural(shortened, 'usage stream')} shortened by retention`)
+      lines.push(damages === 0 ? 'No link is broken.' : `${plural(damages, 'place')} damaged.`)
+      if (held && checkpoint) lines.push(...heldLines(held, checkpoint))
+      await write(`${lines.join('\n')}\n`)
+    },
+  }
+}
+
+function* heldLines({ found, expired }: Held, { at, events }: Checkpoint): Generator<string> {
+  for (const what of found) yield `Since the checkpoint of ${at}: ${what}.`
+  if (expired.length > 0)
+    yield `Usage taken by retention, in part or whole, and not held to it: ${expired.join(', ')}`
+  if (found.length === 0) yield `The log holds the ${plural(events, 'event')} of the checkpoint of ${at}.`
+}
+
+function jsonReport(write: Io['write']): Report {
+  const list = jsonList(write, 'damaged')
+  return {
+    damage: list.add,
+    end: ({ walked: { events, streams, shortened, damages }, held, checkpoint, seconds }) =>
+      list.end({
+        ok: damages === 0 && (held === null || held.found.length === 0),
+        events,
+        streams,
+        shortened,
+        events_per_second: Math.round(events / Math.max(seconds, 0.001)),
+        checkpoint: held && checkpoint && { at: checkpoint.at, events: checkpoint.events, ...held },
+      }),
+  }
+}

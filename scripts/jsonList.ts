@@ -1,0 +1,18 @@
+import { json } from './output.ts'
+
+/** A JSON object whose first member is a list of any length, written item by item; the other members come last. */
+export function jsonList(write: (text: string) => Promise<void>, name: string) {
+  let isEmpty = true
+  const open = (): string => (isEmpty ? `{\n  ${JSON.stringify(name)}: [` : ',')
+  return {
+    async add(item: object): Promise<void> {
+      const before = open()
+      isEmpty = false
+      await write(`${before}\n    ${JSON.stringify(item)}`)
+    },
+    /** @param rest not empty */
+    async end(rest: object): Promise<void> {
+      await write(`${isEmpty ? open() : '\n  '}],${json(rest).slice(1)}`)
+    },
+  }
+}

@@ -1,0 +1,57 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type Settings, SettingsError } from './settings.ts'
+
+/** The Ed25519 key of checkpoints. Outside production one is made at the first of them and kept. */
+
+export const DEV_AUDIT_KEY_FILE = 'data/audit-key.pem'
+
+type KeySettings = Pick<Settings, 'auditKeyFile' | 'production'>
+
+/** @throws SettingsError naming AUDIT_KEY_FILE */
+export function signingKey({ auditKeyFile, production }: KeySettings, file = DEV_AUDIT_KEY_FILE): KeyObject {
+  if (auditKeyFile === null && !production) makeIfMissing(file)
+  return keyIn(fileOf({ auditKeyFile, production }, file), 'private key', createPrivateKey)
+}
+
+/** For whoever only checks: a file with the public key will do. Makes nothing. @throws as `signingKey` */
+export const checkingKey = (settings: KeySettings, file = DEV_AUDIT_KEY_FILE): KeyObject =>
+  keyIn(fileOf(settings, file), 'key, private or public', createPublicKey)
+
+function fileOf({ auditKeyFile, production }: KeySettings, file: string): string {
+  if (auditKeyFile !== null) return auditKeyFile
+  if (production) throw wrong('must be set in production')
+  if (!existsSync(file)) throw wrong('must name the key that the checkpoint was signed with')
+  return file
+}
+
+function makeIfMissing(file: string): void {
+  const { privateKey } = generateKeyPairSync('ed25519')
+  mkdirSync(dirname(file), { recursive: true })
+  try {
+    // `wx`: of two commands that run at once, one makes the file and the other reads it.
+    writeFileSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    chmodSync(file, 0o600)
+  }
+}
+
+function keyIn(file: string, what: string, read: (pem: string) => KeyObject): KeyObject {
+  let pem: string
+  try {
+    pem = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw wrong(`names a file that cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+  try {
+    const key = read(pem)
+    if (key.asymmetricKeyType === 'ed25519') return key
+  } catch {
+    // Said below, without what is in the file.
+  }
+  throw wrong(`must name a file with an Ed25519 ${what} (PEM)`)
+}
+
+const wrong = (problem: string): SettingsError => new SettingsError([`AUDIT_KEY_FILE ${problem}`])

@@ -1,0 +1,338 @@
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { openDatabase } from '../../src/adapters/sqlite/database.ts'
+import { setNewestRevision } from '../../src/adapters/sqlite/event-rows.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import type { Checkpoint } from '../../src/application/checkpoint.ts'
+import type { EventStore } from '../../src/application/ports.ts'
+import { type EventData, tokenStream, usageStream } from '../../src/domain/events.ts'
+import { apiOf, type CreatedToken, type HistoryRow } from '../support/api.ts'
+import { INSTANCE, used, writerTo } from '../support/audited.ts'
+import { cli } from '../support/cli.ts'
+import { eventually } from '../support/eventually.ts'
+import { PEPPERS, SECRET } from '../support/ledger.ts'
+import { endServices, type Environment, ownFolder, startService } from '../support/service.ts'
+import { startStandIn, type StandInProcess } from '../support/standIn/process.ts'
+
+interface Explained {
+  decision: { outcome: string; status: string; revision: number }
+  token: { name: string }
+  events: unknown[]
+  uses: { place: string; requests: number; token_revision: number; first_at: string; verdict: object }[]
+}
+interface Audited {
+  ok: boolean
+  uses: number
+  revoked_tokens: number
+  found: { kind: string; token_id: string; late_ms: number }[]
+}
+interface Verified {
+  ok: boolean
+  events: number
+  damaged: { stream: string | null; revision: number | null }[]
+  checkpoint: { found: string[] } | null
+}
+
+type Row = HistoryRow & { at: string }
+
+for (const kind of ['SQLite', 'EventStoreDB']) {
+  describe(`tokenledger, for an auditor of a log in ${kind}`, () => {
+    let standIn: StandInProcess | undefined
+    let folder: string
+    let url: string
+    let stores: Environment
+    let kept: CreatedToken
+    let gone: CreatedToken
+    let history: Row[]
+    let checkpointFile: string
+    const outputs: string[] = []
+
+    async function run(args: readonly string[], env: Environment = {}) {
+      const result = await cli(args, folder, { ...stores, ...env })
+      outputs.push(result.stdout, result.stderr)
+      return result
+    }
+
+    async function runJson<T>(args: readonly string[], code = 0): Promise<T> {
+      const result = await run([...args, '--json'])
+      expect(result.code, result.stderr).to.equal(code)
+      return JSON.parse(result.stdout) as T
+    }
+
+    before(async () => {
+      folder = await ownFolder()
+      if (kind === 'EventStoreDB') {
+        standIn = await startStandIn()
+        stores = { EVENT_STORE_URL: `esdb://127.0.0.1:${standIn.port}?tls=false` }
+      } else {
+        stores = {}
+      }
+      ;({ url } = await startService({ USAGE_FLUSH_MS: '20', ...stores }, folder))
+      const api = apiOf(url)
+      kept = (await api.create({ name: 'CI' })).body
+      gone = (await api.create({ name: 'gone' })).body
+      for (const { token } of [kept, gone, kept]) expect(await api.use(token)).to.equal(200)
+      await eventually(async () => {
+        expect((await api.usage(kept.id)).body.total.requests).to.equal(2)
+        expect((await api.usage(gone.id)).body.total.requests).to.equal(1)
+      })
+      await api.patch(kept.id, { name: 'CI deploy' })
+      await api.revoke(gone.id)
+      expect(await api.use(gone.token)).to.equal(401)
+      history = (await api.events(gone.id)).body.data as Row[]
+      checkpointFile = join(folder, 'checkpoint.json')
+    })
+
+    after(async () => {
+      await endServices()
+      await standIn?.stop()
+    })
+
+    const revokedAt = (): string => history[1]?.at ?? ''
+
+    it('tells over HTTP what the token was', async () => {
+      const { body } = await apiOf(url).call('GET', `/settings/api-tokens/${gone.id}?at=${history[0]?.at}`)
+      expect(body).to.include({ status: 'active', revision: 0, revoked_at: null })
+    })
+
+    it('explains why a token was accepted, and why it is refused since', async () => {
+      const first = await runJson<Explained>(['explain', gone.id, history[0]?.at ?? ''])
+      expect(first.decision).to.deep.equal({ outcome: 'accepted', status: 'active', revision: 0 })
+      expect(first.events).to.have.lengthOf(1)
+      const [use] = first.uses
+      expect(use).to.deep.include({
+        place: 'after',
+        requests: 1,
+        token_revision: 0,
+        verdict: { kind: 'current' },
+      })
+      const during = await runJson<Explained>(['explain', gone.id, use?.first_at ?? ''])
+      expect(during.uses.map(({ place }) => place)).to.deep.equal(['during'])
+      const later = await runJson<Explained>(['explain', gone.id, revokedAt()])
+      expect(later.decision).to.deep.equal({ outcome: 'refused', status: 'revoked', revision: 1 })
+      expect(later.uses.map(({ place }) => place)).to.deep.equal(['before'])
+      const { code, stdout } = await run(['explain', gone.id, revokedAt()])
+      expect(code).to.equal(0)
+      expect(stdout)
+        .to.match(/TokenRevoked +jwt acct_1/)
+        .and.contain('is refused: at revision 1 the token is revoked')
+        .and.match(/^before +.* was the newest$/m)
+    })
+
+    it('answers 1 for a token that was not, and 2 to what is no time', async () => {
+      expect((await run(['explain', randomUUID(), revokedAt()])).code).to.equal(1)
+      expect((await run(['explain', gone.id, '2020-01-01T00:00:00Z'])).code).to.equal(1)
+      for (const time of ['0', 'noon', '2026-01-01']) {
+        expect((await run(['explain', gone.id, time])).code, time).to.equal(2)
+      }
+    })
+
+    it('finds no decision that the history does not allow', async () => {
+      const audited = await runJson<Audited>(['audit', 'decisions'])
+      expect(audited).to.deep.include({ ok: true, found: [], uses: 3, revoked_tokens: 1 })
+      expect((await run(['audit', 'decisions'])).stdout).to.contain('No revoked token was accepted.')
+    })
+
+    it('answers 2 to an audit of nothing, and to a tolerance that is none', async () => {
+      for (const args of [[], ['everything'], ['decisions', '--tolerance', '1s'], ['decisions', 'more']]) {
+        expect((await run(['audit', ...args])).code, args.join(' ')).to.equal(2)
+      }
+    })
+
+    it('finds the links whole', async () => {
+      const verified = await runJson<Verified>(['verify', '--chain'])
+      expect(verified).to.deep.include({ ok: true, damaged: [], checkpoint: null })
+      expect(verified.events).to.be.at.least(6)
+      expect((await run(['verify', '--chain'])).stdout).to.contain('No link is broken.')
+    })
+
+    it('answers 2 where it is not told what to verify', async () => {
+      const { code, stderr } = await run(['verify'])
+      expect(code).to.equal(2)
+      expect(stderr).to.contain('--chain or --against')
+    })
+
+    it('makes a checkpoint, with a key for its owner alone, and holds the log to it', async () => {
+      const { code, stdout } = await run(['checkpoint'])
+      expect(code).to.equal(0)
+      expect((await stat(join(folder, 'data/audit-key.pem'))).mode & 0o777).to.equal(0o600)
+      await writeFile(checkpointFile, stdout)
+      const { events } = JSON.parse(stdout) as Checkpoint
+      await apiOf(url).create({ name: 'later' })
+      const verified = await runJson<Verified>(['verify', '--against', checkpointFile])
+      expect(verified.checkpoint).to.deep.include({ events, found: [], expired: [] })
+      expect(verified.events).to.equal(events + 1)
+      expect((await run(['verify', '--against', checkpointFile])).stdout).to.contain(
+        `The log holds the ${events} events of the checkpoint of `,
+      )
+    })
+
+    it('signs with the key it is told, and checks with the public half', async () => {
+      const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+      await writeFile(join(folder, 'own.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }))
+      await writeFile(join(folder, 'own.pub'), publicKey.export({ type: 'spki', format: 'pem' }))
+      const { stdout } = await run(['checkpoint'], { AUDIT_KEY_FILE: 'own.pem', NODE_ENV: 'production' })
+      const file = join(folder, 'own.json')
+      await writeFile(file, stdout)
+      const against = ['verify', '--against', file]
+      expect((await run(against, { AUDIT_KEY_FILE: 'own.pub' })).code).to.equal(0)
+      const other = await run(against)
+      expect([other.code, other.stdout]).to.deep.equal([1, ''])
+      expect(other.stderr).to.contain('another key')
+      expect((await run(['checkpoint'], { AUDIT_KEY_FILE: 'own.pub' })).code).to.equal(2)
+    })
+
+    it('makes no key in production, and says so', async () => {
+      for (const args of [['checkpoint'], ['verify', '--against', checkpointFile]]) {
+        const { code, stdout, stderr } = await run(args, { NODE_ENV: 'production' })
+        expect([code, stdout]).to.deep.equal([2, ''])
+        expect(stderr).to.contain('AUDIT_KEY_FILE must be set in production')
+      }
+    })
+
+    it('refuses a checkpoint that was altered, and what is none', async () => {
+      const text = await readFile(checkpointFile, 'utf8')
+      const file = join(folder, 'altered.json')
+      for (const altered of [text.replace(/"events": \d+/, '"events": 1'), '{}', '']) {
+        await writeFile(file, altered)
+        const { code, stdout, stderr } = await run(['verify', '--against', file])
+        expect([code, stdout], altered).to.deep.equal([1, ''])
+        expect(stderr).to.contain('checkpoint')
+      }
+      expect((await run(['verify', '--against', join(folder, 'none.json')])).code).to.equal(1)
+      expect((await run(['verify', '--against', folder])).code).to.equal(2)
+    })
+
+    it('never showed a secret, and did not disturb the service', async () => {
+      for (const secret of [kept.token, gone.token, SECRET, PEPPERS.split(':')[1] ?? '', 'PRIVATE KEY'])
+        expect(outputs.join('\n')).not.to.contain(secret)
+      expect(await apiOf(url).use(kept.token)).to.equal(200)
+    })
+  })
+}
+
+describe('tokenledger, for an auditor of a log that was tampered with', () => {
+  let original: string
+  let folder: string
+  let tokenId: string
+  let revokedAt: number
+  let checkpoint: string
+  const run = (...args: string[]) => cli(args, folder)
+
+  before(async () => {
+    original = await ownFolder()
+    const service = await startService({ USAGE_FLUSH_MS: '20' }, original)
+    const api = apiOf(service.url)
+    const { id, token } = (await api.create({ name: 'CI' })).body
+    await api.create({ name: 'other' })
+    await api.use(token)
+    await api.patch(id, { name: 'CI deploy' })
+    await api.revoke(id)
+    const { data } = (await api.events(id)).body
+    revokedAt = Date.parse((data[2] as Row).at)
+    tokenId = id
+    await service.stop()
+    checkpoint = (await cli(['checkpoint'], original)).stdout
+  })
+
+  beforeEach(async () => {
+    folder = await ownFolder()
+    await mkdir(join(folder, 'data'))
+    for (const name of ['events.db', 'audit-key.pem']) {
+      await copyFile(join(original, 'data', name), join(folder, 'data', name))
+    }
+    await writeFile(join(folder, 'checkpoint.json'), checkpoint)
+  })
+
+  after(endServices)
+
+  async function plant(what: Partial<EventData<'TokenUsed'>>): Promise<void> {
+    await withStore(async (store) => {
+      const at = what.lastAt ?? new Date().toISOString()
+      await writerTo(store)(usageStream(INSTANCE, at), [used(tokenId, what)])
+    })
+  }
+
+  async function withStore(work: (store: EventStore) => Promise<void>): Promise<void> {
+    const store = await openSqliteEventStore(join(folder, 'data/events.db'))
+    await work(store)
+    await store.close()
+  }
+
+  async function edit(...statements: string[]): Promise<void> {
+    const database = await openDatabase(join(folder, 'data/events.db'), { synchronous: 'FULL' })
+    for (const sql of statements) database.exec(sql)
+    database.checkpoint()
+    database.close()
+  }
+
+  it('finds a use after the revocation and the bound', async () => {
+    const at = (millis: number) => new Date(revokedAt + 2000 + millis).toISOString()
+    await plant({ tokenRevision: 1, count: 3, firstAt: at(10), lastAt: at(900) })
+    const { code, stdout } = await run('audit', 'decisions', '--json')
+    expect(code).to.equal(1)
+    const { ok, found } = JSON.parse(stdout) as Audited
+    expect(ok).to.equal(false)
+    expect(found).to.have.lengthOf(1)
+    expect(found[0]).to.include({ kind: 'possible', token_id: tokenId, late_ms: 900 })
+    const text = await run('audit', 'decisions')
+    expect(text.code).to.equal(1)
+    expect(text.stdout).to.match(/^possible: token .*, 3 uses from .*after the bound, by up to 900 ms/m)
+    expect((await run('audit', 'decisions', '--tolerance', '900')).code).to.equal(0)
+  })
+
+  it('finds a use on the revision of the revocation, and explain names it', async () => {
+    const at = new Date(revokedAt + 5).toISOString()
+    await plant({ tokenRevision: 2, firstAt: at, lastAt: at })
+    const { code, stdout } = await run('audit', 'decisions', '--tolerance', '60000')
+    expect(code).to.equal(1)
+    expect(stdout).to.match(/^certain: token .* on revision 2/m)
+    expect((await run('explain', tokenId, at)).stdout).to.contain('IS THAT OF A REVOKED TOKEN')
+  })
+
+  it('names the first event of each stream that was altered, and signs nothing', async () => {
+    await edit("UPDATE events SET data = replace(data, 'CI', 'XX')", "UPDATE events SET type = 'TokenUsed'")
+    const { code, stdout } = await run('verify', '--chain', '--json')
+    expect(code).to.equal(1)
+    const { ok, damaged } = JSON.parse(stdout) as Verified
+    expect(ok).to.equal(false)
+    expect(damaged).to.have.lengthOf(2)
+    expect(damaged.find(({ stream }) => stream === tokenStream(tokenId))?.revision).to.equal(0)
+    const text = await run('verify', '--chain')
+    expect(text.stdout).to.contain(`${tokenStream(tokenId)}: revision 0 `)
+    const signed = await run('checkpoint')
+    expect([signed.code, signed.stdout]).to.deep.equal([1, ''])
+    expect(signed.stderr).to.contain('What is damaged is not signed.')
+    expect((await run('audit', 'decisions')).code).to.equal(1)
+  })
+
+  it('finds the last event of a stream gone, by the table of streams', async () => {
+    await edit(
+      `DELETE FROM events WHERE stream = '${tokenStream(tokenId)}' AND revision = 2`,
+      "UPDATE sqlite_sequence SET seq = (SELECT max(position) FROM events) WHERE name = 'events'",
+    )
+    const { code, stdout } = await run('verify', '--chain')
+    expect(code).to.equal(1)
+    expect(stdout).to.contain(`${tokenStream(tokenId)}: its newest event is at revision 1, and 2 was written`)
+  })
+
+  it('finds by the checkpoint what was cut off without a trace in the store', async () => {
+    await edit(
+      'DELETE FROM events WHERE position = (SELECT max(position) FROM events)',
+      "UPDATE sqlite_sequence SET seq = (SELECT max(position) FROM events) WHERE name = 'events'",
+      'DELETE FROM streams WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.stream = streams.stream)',
+    )
+    const database = await openDatabase(join(folder, 'data/events.db'), { synchronous: 'FULL' })
+    const [row] = database
+      .prepare('SELECT stream, max(revision) AS newest FROM events WHERE stream LIKE ? GROUP BY stream')
+      .all(tokenStream(tokenId))
+    if (row) setNewestRevision(database, String(row.stream), Number(row.newest))
+    database.close()
+    expect((await run('verify', '--chain')).code, 'the links').to.equal(0)
+    const { code, stdout } = await run('verify', '--against', 'checkpoint.json')
+    expect(code).to.equal(1)
+    expect(stdout).to.match(/^Since the checkpoint of .*: of the .*, 1 of \d are gone/m)
+  })
+})
