@@ -31,7 +31,7 @@ export type HistoryDocument = FromSchema<typeof schema>
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
   version: 1,
-  events: ['TokenCreated', 'TokenUpdated', 'TokenRevoked'],
+  events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'],
   collections: [{ name: 'tokenHistory', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
   project(event) {
     const { at, actor, requestId } = event.metadata
