@@ -30,7 +30,7 @@ export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
-  version: 1,
+  version: 2,
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'],
   collections: [{ name: 'tokenHistory', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
   project(event) {

@@ -50,7 +50,7 @@ export const foldCase = (text: string): string => text.normalize('NFC').toLowerC
 
 export const tokens: Projection = {
   name: 'tokens',
-  version: 1,
+  version: 2,
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed'],
   collections: [
     {

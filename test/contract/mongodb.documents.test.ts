@@ -46,7 +46,7 @@ describeWithMongod('Documents in MongoDB', () => {
     await database.command({ profile: 0 })
     expect(found).to.deep.equal([{ id: 't7', hash: 'h7' }])
     const profile = database.collection('system.profile')
-    const [look] = await profile.find({ op: 'query', ns: /tokens_v1$/ }).toArray()
+    const [look] = await profile.find({ op: 'query', ns: /tokens_v2$/ }).toArray()
     expect(look?.planSummary).to.equal('IXSCAN { hash: 1 }')
     expect(look?.docsExamined).to.equal(2)
     expect(look?.command.readConcern).to.deep.equal({ level: 'majority' })
@@ -82,7 +82,7 @@ describeWithMongod('Documents in MongoDB', () => {
     expect(error).to.not.be.instanceOf(StoreUnavailableError)
     expect(error.message).to.equal('MongoDB refused it: code 121')
     expect(await model.get('tokens', 'a')).to.equal(null)
-    const tokens = client.db().collection<{ _id: string; scopes?: unknown }>('tokens_v1')
+    const tokens = client.db().collection<{ _id: string; scopes?: unknown }>('tokens_v2')
     for (const scopes of ['all', [1], null]) {
       expect(await rejection(tokens.insertOne({ _id: 'b', scopes }))).to.have.property('code', 121)
     }
@@ -120,7 +120,7 @@ describeWithMongod('Documents in MongoDB', () => {
     await models[0]?.open([{ ...people, collections: [changed as (typeof people.collections)[0]] }])
     await Promise.all(models.map((each) => each.close()))
     const other = new MongoClient(fresh)
-    const indexes = await other.db().collection('tokens_v1').indexes()
+    const indexes = await other.db().collection('tokens_v2').indexes()
     const [{ options } = { options: {} }] = (await other
       .db()
       .listCollections({ name: 'people_v1' })
@@ -160,7 +160,7 @@ describeWithMongod('Documents in MongoDB', () => {
     await own.apply([token('a', { hash: 'h' })])
     await own.close()
     const stored = client.db('tokenledger')
-    expect(await stored.collection('tokens_v1').countDocuments()).to.equal(1)
+    expect(await stored.collection('tokens_v2').countDocuments()).to.equal(1)
     await stored.dropDatabase()
   })
 
