@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../projections/tokens.ts'
-import { hashToken, type Pepper } from '../domain/credential.ts'
+import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../domain/credential.ts'
 import type { Principal } from './principal.ts'
 import type { Condition, ReadModel, Watch } from './ports.ts'
 
@@ -22,8 +22,11 @@ export interface TokenRecord {
 }
 
 export interface TokenIndex {
-  /** A record that was current when it was returned, or null for an unknown token. */
-  find(token: string): TokenRecord | Promise<TokenRecord | null>
+  /**
+   * A record that was current when it was returned, or null for an unknown token.
+   * @param isLegacy looks among imported tokens only, without it among all others
+   */
+  find(token: string, isLegacy?: boolean): TokenRecord | Promise<TokenRecord | null>
   /** May the record still decide? To be asked again after every wait. */
   isCurrent(record: TokenRecord): boolean
   /** Forgets tokens that have changed, null: all. Look-ups under way that began before this start again. */
@@ -70,8 +73,8 @@ export function createTokenIndex(
   const isCurrent = (record: TokenRecord): boolean =>
     !record.stale && (isLive() || now() - record.readAt < TRUSTED_MS)
 
-  async function load(token: string, key: string): Promise<TokenRecord | null> {
-    const hashes = peppers.map((pepper) => hashToken(pepper, token))
+  async function load(token: string, key: string, isLegacy: boolean): Promise<TokenRecord | null> {
+    const hashes = isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))
     for (;;) {
       const lookUp: LookUp = { changed: new Set(), anything: false }
       lookUps.add(lookUp)
@@ -83,7 +86,8 @@ export function createTokenIndex(
       // It has changed while this was on its way: what was read may be from before, so it decides nothing.
       const { anything, changed } = lookUp
       if (anything || (found ? changed.has(found.id) : changed.size > 0)) continue
-      if (!found) return null
+      // A hash counts only as what it was made as: a keyed one is never matched by a plain one, nor the other way.
+      if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) return null
       const record = keep(key, toRecord(found as unknown as TokenDocument, readAt))
       if (isCurrent(record)) return record
     }
@@ -136,10 +140,10 @@ export function createTokenIndex(
   }
 
   return {
-    find(token) {
+    find(token, isLegacy = false) {
       const key = hash('sha256', token, 'base64')
       const record = records.get(key)
-      return record && isLive() ? record : load(token, key)
+      return record && isLive() ? record : load(token, key, isLegacy)
     },
 
     isCurrent,
