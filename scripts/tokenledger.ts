@@ -5,11 +5,12 @@ import { doctor } from './commands/doctor.ts'
 import { exportCommand } from './commands/export.ts'
 import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
+import { importTokens } from './commands/import-tokens.ts'
 import { jwt } from './commands/jwt.ts'
 import { usage } from './commands/usage.ts'
 import { dispatch } from './dispatch.ts'
 
-const commands: readonly Command[] = [jwt, history, usage, exportCommand, importCommand, doctor]
+const commands: readonly Command[] = [jwt, history, usage, exportCommand, importCommand, importTokens, doctor]
 
 // Whoever reads may stop reading (`| head`): that is no error, and there is nobody to tell.
 for (const stream of [process.stdout, process.stderr]) {

@@ -11,6 +11,8 @@ import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts
 export { asOf, historyOf, type Moment, parseMoment } from './application/asOf.ts'
 export { StoreUnavailableError } from './application/ports.ts'
 export { exportEvents } from './application/exportEvents.ts'
+export { BadRowsError, checkRows } from './application/checkRows.ts'
+export { compareRows, importRows } from './application/importTokens.ts'
 export { importEvents } from './application/importEvents.ts'
 export { checkFile } from './application/transferCheck.ts'
 export { usageRange } from './application/usageRange.ts'
