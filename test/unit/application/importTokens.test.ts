@@ -5,6 +5,7 @@ import { loadToken } from '../../../src/application/load.ts'
 import { ConflictError, type EventStore } from '../../../src/application/ports.ts'
 import { BadFileError } from '../../../src/application/transferFile.ts'
 import { checkFile } from '../../../src/application/transferCheck.ts'
+import { link } from '../../../src/domain/chain.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import { type StoredEvent, tokenStream } from '../../../src/domain/events.ts'
 import { rejection } from '../../contract/fixtures.ts'
@@ -52,8 +53,7 @@ describe('An import of an old table', () => {
     await takeOver(memory.store, file)
     const { stream } = memory.log[0] as StoredEvent
     const { chain } = await loadToken(memory.store, stream.slice('apiToken-'.length))
-    const [revoked] = [movableEvent('TokenRevoked', { reason: null })]
-    await memory.store.append(stream, 0, [{ ...revoked, metadata: { ...revoked?.metadata, chain } } as never])
+    await memory.store.append(stream, 0, link(chain, [movableEvent('TokenRevoked', { reason: null })]))
     const before = structuredClone(memory.log)
     const later = '2026-11-21T00:00:00.000Z'
     expect(await takeOver(memory.store, file, later)).to.deep.equal({ written: 0, there: ROWS })
