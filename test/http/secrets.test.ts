@@ -126,10 +126,13 @@ describe('A secret', () => {
       const files = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
       const texts = [...pages, ...heard, await other.ledger.metrics()]
       for (const token of [oldToken(1), oldToken(2), unknown]) {
-        for (const text of [...texts, ...files]) expect(text.includes(token), text.slice(0, 200)).to.equal(false)
+        for (const text of [...texts, ...files])
+          expect(text.includes(token), text.slice(0, 200)).to.equal(false)
       }
       for (const text of texts) expect(text).not.to.include(sha256(oldToken(1)))
-      expect(files.join()).to.include(sha256(oldToken(1))).and.include('[credential]')
+      expect(files.join())
+        .to.include(sha256(oldToken(1)))
+        .and.include('[credential]')
     } finally {
       await other.close()
       await endServices()
