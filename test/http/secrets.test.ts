@@ -11,6 +11,9 @@ import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../suppo
 import { fileOfRows, oldRow, oldToken, sha256, takeOver } from '../support/oldTable.ts'
 import { endServices, ownFolder } from '../support/service.ts'
 
+/** An old token that could be the id of a request, too. */
+const WORD = 'an_old-token.of_letters'
+
 /** Callers put credentials where they do not belong: none of them may be kept or shown. */
 describe('A secret', () => {
   const lines: string[] = []
@@ -87,7 +90,11 @@ describe('A secret', () => {
   it('of an older system is nowhere either, which no pattern would find', async () => {
     const folder = await ownFolder()
     const store = await openSqliteEventStore(join(folder, 'events.db'))
-    await takeOver(store, fileOfRows([oldRow(1), oldRow(2)]), new Date().toISOString())
+    await takeOver(
+      store,
+      fileOfRows([oldRow(1), oldRow(2), oldRow(3, { token: sha256(WORD) })]),
+      new Date().toISOString(),
+    )
     await store.close()
     const heard: string[] = []
     const log = pino({ level: 'trace' }, { write: (line: string) => void heard.push(line) })
@@ -112,11 +119,12 @@ describe('A secret', () => {
         await caller.delete(`${TOKENS}/self`, smuggled(oldToken(1))),
         await caller.get('/auth/verify', smuggled(oldToken(1))),
         await caller.get('/auth/verify', smuggled(oldToken(2))),
+        await caller.delete(`${TOKENS}/self?reason=${WORD}`, smuggled(WORD)),
       ]
-      expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 401, 401, 204, 401, 200])
+      expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 401, 401, 204, 401, 200, 204])
       await eventually(async () => {
         const { body } = await owner.get(`${TOKENS}/usage`)
-        expect(body.total.requests).to.equal(4)
+        expect(body.total.requests).to.equal(5)
       })
       answers.push(await owner.get(`${TOKENS}?status=all`), await owner.get(`${TOKENS}/usage`))
       for (const { id } of answers.at(-2)?.body.data ?? []) {
@@ -125,7 +133,7 @@ describe('A secret', () => {
       const pages = answers.map(({ text, headers }) => text + JSON.stringify([...headers]))
       const files = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
       const texts = [...pages, ...heard, await other.ledger.metrics()]
-      for (const token of [oldToken(1), oldToken(2), unknown]) {
+      for (const token of [oldToken(1), oldToken(2), WORD, unknown]) {
         for (const text of [...texts, ...files])
           expect(text.includes(token), text.slice(0, 200)).to.equal(false)
       }
