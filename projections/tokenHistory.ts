@@ -30,8 +30,8 @@ export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
-  version: 1,
-  events: ['TokenCreated', 'TokenUpdated', 'TokenRevoked'],
+  version: 2,
+  events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'],
   collections: [{ name: 'tokenHistory', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
   project(event) {
     const { at, actor, requestId } = event.metadata

@@ -50,8 +50,8 @@ export const foldCase = (text: string): string => text.normalize('NFC').toLowerC
 
 export const tokens: Projection = {
   name: 'tokens',
-  version: 1,
-  events: ['TokenCreated', 'TokenUpdated', 'TokenRevoked', 'TokenUsed'],
+  version: 2,
+  events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed'],
   collections: [
     {
       name: 'tokens',
@@ -60,29 +60,31 @@ export const tokens: Projection = {
     },
   ],
   project(event) {
-    if (event.type === 'TokenUsed') {
-      const { tokenId, lastAt } = event.data
-      return [
-        {
-          kind: 'add',
-          collection: 'tokens',
-          id: tokenId,
-          position: event.position,
-          max: { lastAccessed: lastAt },
-        },
-      ]
-    }
+    const used = (id: string, lastAccessed: string): Change => ({
+      kind: 'add',
+      collection: 'tokens',
+      id,
+      position: event.position,
+      max: { lastAccessed },
+    })
+    if (event.type === 'TokenUsed') return [used(event.data.tokenId, event.data.lastAt)]
     if (event.type === 'UsageLost') return []
     const { at } = event.metadata
     const { revision } = event
     const id = tokenIdOf(event.stream)
     const put = (fields: Record<string, Value>): Change[] => [
-      { kind: 'put', collection: 'tokens', id, revision, fields: { ...fields, updatedAt: at, revision } },
+      { kind: 'put', collection: 'tokens', id, revision, fields: { updatedAt: at, ...fields, revision } },
     ]
     switch (event.type) {
       case 'TokenCreated': {
         const { tokenId: _, ...data } = event.data
         return put({ ...data, nameFolded: foldCase(data.name), createdAt: at, revokedAt: null })
+      }
+      case 'TokenImported': {
+        const { tokenId: _, oldId: __, lastAccessed, ...data } = event.data
+        const made = put({ ...data, nameFolded: foldCase(data.name), revokedAt: null })
+        // As a use, so that it yields to later ones.
+        return lastAccessed === null ? made : [...made, used(id, lastAccessed)]
       }
       case 'TokenUpdated': {
         const { name, ...data } = event.data

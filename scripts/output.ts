@@ -42,14 +42,14 @@ function csvCell(cell: string | number): string {
 }
 
 export interface Progress {
-  /** The next step begins. */
-  step(label: string): void
+  /** The next step begins. `noun`: what it counts. Default: event. */
+  step(label: string, noun?: string): void
   /**
    * How far this step is.
    * @param share from 0 to 1; null if nobody knows
-   * @param events done so far, those of an earlier run included
+   * @param count done so far, what an earlier run has done included
    */
-  at(share: number | null, events: number): void
+  at(share: number | null, count: number): void
   /** Takes the bar away. */
   done(): void
 }
@@ -62,7 +62,7 @@ const RATE_AFTER_MS = 500
 /** A bar on standard error where a person watches, else nothing. */
 export function progress({ terminal, err, now }: Io, steps: number): Progress {
   let begun = 0
-  let current = { label: '', since: 0, from: 0 }
+  let current = { label: '', noun: '', since: 0, from: 0 }
   let drawn = 0
   if (!terminal) return { step() {}, at() {}, done() {} }
 
@@ -73,18 +73,18 @@ export function progress({ terminal, err, now }: Io, steps: number): Progress {
   }
 
   return {
-    step(label) {
+    step(label, noun = 'event') {
       begun = Math.min(begun + 1, steps)
-      current = { label, since: now(), from: Number.NaN }
+      current = { label, noun, since: now(), from: Number.NaN }
       draw(0, label)
     },
-    at(share, events) {
-      if (Number.isNaN(current.from)) current.from = events
+    at(share, count) {
+      if (Number.isNaN(current.from)) current.from = count
       if (now() - drawn < REDRAW_MS) return
-      const parts = [plural(events, 'event')]
+      const parts = [plural(count, current.noun)]
       if (share !== null) parts.unshift(`${Math.floor(share * 100)} %`)
       const milliseconds = now() - current.since
-      const rate = ((events - current.from) / milliseconds) * 1000
+      const rate = ((count - current.from) / milliseconds) * 1000
       if (milliseconds >= RATE_AFTER_MS) parts.push(`${Math.round(rate)}/s`)
       draw(share ?? 0, `${current.label}: ${parts.join(', ')}`)
     },

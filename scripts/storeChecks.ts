@@ -4,7 +4,7 @@ import type { Projection } from '../projections/projection.ts'
 import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.ts'
 import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
 import { existingPeppers } from '../src/devSecrets.ts'
-import { shownUrl, sqlitePath, STREAMS, withEventStore, withReadModel } from '../src/reader.ts'
+import { PLAIN_KEY_ID, shownUrl, sqlitePath, STREAMS, withEventStore, withReadModel } from '../src/reader.ts'
 import type { Settings } from '../src/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import { bytes, plural } from './output.ts'
@@ -150,23 +150,33 @@ export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>
   )
 }
 
-/** Does each token that is not revoked have its pepper? Null without a read model. */
+/** Does each token that is not revoked have its pepper, and are imported ones accepted? Null without a read model. */
 export async function checkPeppers(settings: Settings): Promise<Check | null> {
   if (!isThere(settings.readModelUrl)) return null
   const peppers = existingPeppers(settings)
   const configured = new Set(peppers?.map(({ id }) => id))
   return withReadModel(settings, Date.now, async ({ readModel }) =>
-    judgePeppers(await keyIdsInUse(readModel), configured),
+    judgePeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
   )
 }
 
 /** @param inUse tokens that are not revoked, by the id of the key that their hash was made with */
-export function judgePeppers(inUse: ReadonlyMap<string, number>, configured: ReadonlySet<string>): Check {
-  const missing = [...inUse].filter(([id]) => !configured.has(id))
+export function judgePeppers(
+  inUse: ReadonlyMap<string, number>,
+  configured: ReadonlySet<string>,
+  acceptsLegacy: boolean,
+): Check {
+  const missing = [...inUse].filter(([id]) => id !== PLAIN_KEY_ID && !configured.has(id))
   const facts = { in_use: Object.fromEntries(inUse), missing: missing.map(([id]) => id) }
-  const ids = [...inUse].map(([id, tokens]) => `${id} (${plural(tokens, 'token')})`)
-  if (missing.length === 0)
-    return ok('peppers', ids.length === 0 ? 'no tokens yet' : `in use: ${ids.join(', ')}`, facts)
+  const ids = [...inUse].map(([id, tokens]) =>
+    id === PLAIN_KEY_ID ? plural(tokens, 'imported token') : `${id} (${plural(tokens, 'token')})`,
+  )
+  const found = ids.length === 0 ? 'no tokens yet' : `in use: ${ids.join(', ')}`
+  if (missing.length === 0 && inUse.has(PLAIN_KEY_ID) && !acceptsLegacy) {
+    const remedy = 'To accept imported tokens set ACCEPT_LEGACY_TOKENS=true; else revoke them.'
+    return warn('peppers', `${found}, which are refused`, remedy, facts)
+  }
+  if (missing.length === 0) return ok('peppers', found, facts)
   const lost = missing.map(([id, tokens]) => `${id} (${plural(tokens, 'token')} cannot be used)`)
   const remedy = `Put ${missing.map(([id]) => id).join(', ')} back into TOKEN_PEPPERS.`
   return fail('peppers', `missing: ${lost.join(', ')}`, remedy, facts)

@@ -8,6 +8,7 @@ import { explain } from './commands/explain.ts'
 import { exportCommand } from './commands/export.ts'
 import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
+import { importTokens } from './commands/import-tokens.ts'
 import { jwt } from './commands/jwt.ts'
 import { usage } from './commands/usage.ts'
 import { verify } from './commands/verify.ts'
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   checkpoint,
   exportCommand,
   importCommand,
+  importTokens,
   doctor,
 ]
 

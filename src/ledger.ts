@@ -48,6 +48,8 @@ export interface TokenLedgerOptions {
   resolveAccount?: ResolveAccount
   tokenPrefix?: string
   apiTokenHeader?: string
+  /** Looks for what stands in the API token header and is not of the own format among imported tokens. Default: no. */
+  acceptLegacyTokens?: boolean
   tokenMaxLifetimeDays?: number
   maxTokensPerAccount?: number
   usageFlushMs?: number
@@ -192,7 +194,7 @@ function assemble(parts: Parts): TokenLedger {
   const strict = settings.auditMode === 'strict'
   const judge = createJudge({
     authenticator,
-    readCredential: credentialReader(apiTokenHeader, prefix),
+    readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
     recorder,
     failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
     strict,

@@ -17,6 +17,7 @@ export interface Settings {
   jwtAccountClaim: string
   tokenPrefix: string
   apiTokenHeader: string
+  acceptLegacyTokens: boolean
   /** The first signs, all verify. Null where none is configured. */
   peppers: readonly Pepper[] | null
   tokenMaxLifetimeDays: number | null
@@ -95,6 +96,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
       matching(PREFIX_PATTERN, 'like tkl: [a-z][a-z0-9]{1,15}'),
     ),
     apiTokenHeader: read('apiTokenHeader', 'API_TOKEN_HEADER', 'X-API-Token', tokenHeader),
+    acceptLegacyTokens: read('acceptLegacyTokens', 'ACCEPT_LEGACY_TOKENS', false, trueOrFalse),
     peppers: read('peppers', 'TOKEN_PEPPERS', null, parsePeppers),
     tokenMaxLifetimeDays: read('tokenMaxLifetimeDays', 'TOKEN_MAX_LIFETIME_DAYS', null, integer(1, 36_500)),
     maxTokensPerAccount: read('maxTokensPerAccount', 'MAX_TOKENS_PER_ACCOUNT', 100, integer(1, 1_000_000)),
@@ -205,6 +207,8 @@ const oneOf =
     if (value === undefined) throw new Error(`must be one of ${values.join(', ')}`)
     return value
   }
+
+const trueOrFalse: Parse<boolean> = (text) => oneOf(['true', 'false'] as const)(text) === 'true'
 
 const matching =
   (pattern: RegExp, what: string): Parse<string> =>

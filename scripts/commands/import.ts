@@ -1,9 +1,10 @@
-import { createReadStream, statSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import type { Imported } from '../../src/application/importEvents.ts'
 import type { Sum } from '../../src/application/transferFile.ts'
 import { checkFile, importEvents, withWritableEventStore } from '../../src/reader.ts'
 import { readSettings } from '../../src/settings.ts'
-import { defineCommand, type Io, JSON_OPTION, NotFound, WrongUse } from '../command.ts'
+import { defineCommand, type Io, JSON_OPTION } from '../command.ts'
+import { sizeOf } from '../inputFile.ts'
 import { json, type Progress, progress, table } from '../output.ts'
 
 export const importCommand = defineCommand({
@@ -37,14 +38,6 @@ export const importCommand = defineCommand({
     }
   },
 })
-
-/** @throws NotFound, WrongUse: it is read twice, which only a file can be */
-function sizeOf(path: string): number {
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (!found) throw new NotFound('There is no such file.')
-  if (!found.isFile()) throw new WrongUse('<file> must be a file.')
-  return found.size
-}
 
 function check(path: string, size: number, bar: Progress): Promise<Sum> {
   const chunks = createReadStream(path)

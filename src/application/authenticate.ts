@@ -4,7 +4,8 @@ import type { Principal } from './principal.ts'
 import type { TokenIndex, TokenRecord } from './tokenIndex.ts'
 
 export interface Credential {
-  kind: 'token' | 'jwt'
+  /** `legacy`: by its shape it may be a token of an older system, and is looked for among the imported ones. */
+  kind: 'token' | 'legacy' | 'jwt'
   value: string
 }
 
@@ -37,6 +38,8 @@ export interface Authenticator {
   authenticate(credential: Credential, beforeServing?: BeforeServing): Decision | Promise<Decision>
 }
 
+type Find = () => TokenRecord | Promise<TokenRecord | null>
+
 interface Dependencies {
   index: Pick<TokenIndex, 'find' | 'isCurrent'>
   jwt: JwtVerifier
@@ -59,21 +62,25 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
 
   function byToken(token: string, beforeServing?: BeforeServing): Decision | Promise<Decision> {
     if (!isToken(prefix, token)) return refuse('malformed')
-    const record = index.find(token)
+    return byRecord(() => index.find(token), beforeServing)
+  }
+
+  function byRecord(find: Find, beforeServing?: BeforeServing): Decision | Promise<Decision> {
+    const record = find()
     if (record instanceof Promise || resolveAccount || beforeServing)
-      return withWaiting(token, record, beforeServing)
+      return withWaiting(find, record, beforeServing)
     return flaw(record) ?? accept(record, { id: record.principal.accountId })
   }
 
   /** The same where something has to be asked: the record, the account, the event store. */
   async function withWaiting(
-    token: string,
-    first: ReturnType<TokenIndex['find']>,
+    find: Find,
+    first: ReturnType<Find>,
     beforeServing?: BeforeServing,
   ): Promise<Decision> {
     let account: object | null = null
     let stored = false
-    for (let found = first; ; found = index.find(token)) {
+    for (let found = first; ; found = find()) {
       const record = await found
       const refused = flaw(record)
       if (refused || !record) return refused ?? refuse('unknown')
@@ -112,9 +119,24 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return decision
   }
 
+  function decide(
+    kind: Credential['kind'],
+    value: string,
+    beforeServing?: BeforeServing,
+  ): Decision | Promise<Decision> {
+    switch (kind) {
+      case 'token':
+        return byToken(value, beforeServing)
+      case 'legacy':
+        return byRecord(() => index.find(value, true), beforeServing)
+      case 'jwt':
+        return byJwt(value)
+    }
+  }
+
   return {
     authenticate({ kind, value }, beforeServing) {
-      const decision = kind === 'token' ? byToken(value, beforeServing) : byJwt(value)
+      const decision = decide(kind, value, beforeServing)
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
   }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../projections/tokens.ts'
-import { hashToken, type Pepper } from '../domain/credential.ts'
+import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../domain/credential.ts'
 import type { Principal } from './principal.ts'
 import {
   ageOf,
@@ -29,8 +29,11 @@ export interface TokenRecord {
 }
 
 export interface TokenIndex {
-  /** A record that was current when it was returned, or null for an unknown token. */
-  find(token: string): TokenRecord | Promise<TokenRecord | null>
+  /**
+   * A record that was current when it was returned, or null for an unknown token.
+   * @param isLegacy looks among imported tokens only, without it among all others
+   */
+  find(token: string, isLegacy?: boolean): TokenRecord | Promise<TokenRecord | null>
   /** May the record still decide? To be asked again after every wait. */
   isCurrent(record: TokenRecord): boolean
   /** Forgets tokens that have changed, null: all. Look-ups under way that began before this start again. */
@@ -77,8 +80,8 @@ export function createTokenIndex(
   const isCurrent = (record: TokenRecord): boolean =>
     !record.stale && (isLive() || ageOf(record.readAt, now()) < TRUSTED_MS)
 
-  async function load(token: string, key: string): Promise<TokenRecord | null> {
-    const hashes = peppers.map((pepper) => hashToken(pepper, token))
+  async function load(token: string, key: string, isLegacy: boolean): Promise<TokenRecord | null> {
+    const hashes = isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))
     for (let isFirst = true; ; isFirst = false) {
       const lookUp: LookUp = { changed: new Set(), anything: false }
       lookUps.add(lookUp)
@@ -92,7 +95,8 @@ export function createTokenIndex(
       if (anything || (found && changed.has(found.id))) continue
       // It may be the one that has just been made; others change all the time.
       if (!found && changed.size > 0 && isFirst) continue
-      if (!found) return null
+      // A hash counts only as what it was made as: a keyed one is never matched by a plain one, nor the other way.
+      if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) return null
       const record = keep(key, toRecord(found as unknown as TokenDocument, readAt))
       if (isCurrent(record)) return record
     }
@@ -145,10 +149,10 @@ export function createTokenIndex(
   }
 
   return {
-    find(token) {
+    find(token, isLegacy = false) {
       const key = hash('sha256', token, 'base64')
       const record = records.get(key)
-      return record && isLive() ? record : load(token, key)
+      return record && isLive() ? record : load(token, key, isLegacy)
     },
 
     isCurrent,

@@ -85,7 +85,7 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
       start = end + 1
     }
     rest = piece.subarray(start)
-    if (rest.length > MAX_LINE_BYTES) throw badLine(number + 1, 'it is too long for an event')
+    if (rest.length > MAX_LINE_BYTES) throw badLine(number + 1, 'it is too long')
   }
   if (rest.length > 0) throw new BadFileError(`The file is cut short in line ${number + 1}.`)
 }

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
 /**
@@ -54,6 +54,24 @@ export function isToken(prefix: string, text: string): boolean {
 export const hintOf = (prefix: string, token: string): string =>
   `${prefix}_…${token.slice(prefix.length + 1 + BODY - 4, prefix.length + 1 + BODY)}`
 
+/**
+ * Key id of the plain SHA-256 hashes that come with tokens of an older system. No pepper may be called so: what an id
+ * names is either a key or this.
+ */
+export const PLAIN_KEY_ID = 'sha256'
+
+/** What is shown of an imported token: nothing of it is known that would tell it from others. */
+export const UNKNOWN_HINT = '…'
+
+const LEGACY_SHAPE = /^[!-~]{16,255}$/
+
+/** Could `text` be a token of an older system? What is of the own format never is. */
+export const isLegacyToken = (prefix: string, text: string): boolean =>
+  LEGACY_SHAPE.test(text) && !isToken(prefix, text)
+
+/** What an older system kept of its token: plain SHA-256, in lower-case hex. */
+export const hashLegacyToken = (token: string): string => hash('sha256', token, 'hex')
+
 export interface Pepper {
   id: string
   key: Uint8Array
@@ -70,6 +88,7 @@ export function parsePeppers(text: string): Pepper[] {
     const [, id, base64] = /^\s*([\w-]{1,32}):([A-Za-z0-9+/_-]+={0,2})\s*$/.exec(entry) ?? []
     if (id === undefined || base64 === undefined)
       throw new Error('must be <id>:<base64>, separated by commas')
+    if (id === PLAIN_KEY_ID) throw new Error(`must not name a key ${PLAIN_KEY_ID}: imported tokens have that`)
     const key = Buffer.from(base64, 'base64')
     if (key.length < MIN_PEPPER_BYTES) throw new Error(`must have keys of at least ${MIN_PEPPER_BYTES} bytes`)
     return { id, key }

@@ -14,6 +14,12 @@ export function create(state: TokenState, data: EventData<'TokenCreated'>): Fact
   return { type: 'TokenCreated', data }
 }
 
+/** @param data a row of the table that the token comes from; its times are the old ones */
+export function importToken(state: TokenState, data: EventData<'TokenImported'>): Fact<'TokenImported'> {
+  if (state.status !== 'none') throw new Refusal('conflict', 'The token exists already.')
+  return { type: 'TokenImported', data }
+}
+
 /** A change that changes nothing gives no event. `ifMatch` is judged after the state, whatever the change. */
 export function update(
   state: TokenState,

@@ -1,4 +1,5 @@
 import type { FromSchema } from 'json-schema-to-ts'
+import { PLAIN_KEY_ID } from './credential.ts'
 
 /**
  * The facts. One schema per event type is the source of both the TypeScript type and the run-time check.
@@ -9,6 +10,8 @@ const id = { type: 'string', minLength: 36, maxLength: 36 } as const
 const time = { type: 'string', format: 'date-time' } as const
 const nullableTime = { type: ['string', 'null'], format: 'date-time' } as const
 const count = { type: 'integer', minimum: 1 } as const
+const text = { type: 'string', minLength: 1 } as const
+const hash = { type: 'string', pattern: '^[0-9a-f]{64}$' } as const
 const scopes = { type: 'array', items: { type: 'string' }, maxItems: 32 } as const
 
 export const eventSchemas = {
@@ -18,20 +21,54 @@ export const eventSchemas = {
     required: ['tokenId', 'accountId', 'name', 'hash', 'hashKeyId', 'hint', 'scopes', 'expiresAt'],
     properties: {
       tokenId: id,
-      accountId: { type: 'string', minLength: 1 },
-      name: { type: 'string', minLength: 1 },
-      hash: { type: 'string', pattern: '^[0-9a-f]{64}$' },
-      hashKeyId: { type: 'string', minLength: 1 },
+      accountId: text,
+      name: text,
+      hash,
+      hashKeyId: text,
       hint: { type: 'string' },
       scopes,
       expiresAt: nullableTime,
+    },
+  },
+  TokenImported: {
+    type: 'object',
+    additionalProperties: false,
+    required: [
+      'tokenId',
+      'accountId',
+      'name',
+      'hash',
+      'hashKeyId',
+      'hint',
+      'scopes',
+      'createdAt',
+      'updatedAt',
+      'lastAccessed',
+      'expiresAt',
+      'oldId',
+    ],
+    properties: {
+      tokenId: id,
+      accountId: text,
+      name: text,
+      // Plain SHA-256, as the old table has it.
+      hash,
+      hashKeyId: { const: PLAIN_KEY_ID },
+      hint: { type: 'string' },
+      scopes,
+      createdAt: time,
+      updatedAt: time,
+      lastAccessed: nullableTime,
+      expiresAt: nullableTime,
+      // The row's id in the old table: the token's too if it was a UUID.
+      oldId: text,
     },
   },
   TokenUpdated: {
     type: 'object',
     additionalProperties: false,
     minProperties: 1,
-    properties: { name: { type: 'string', minLength: 1 }, scopes, expiresAt: nullableTime },
+    properties: { name: text, scopes, expiresAt: nullableTime },
   },
   TokenRevoked: {
     type: 'object',
@@ -56,7 +93,7 @@ export const eventSchemas = {
     ],
     properties: {
       tokenId: id,
-      accountId: { type: 'string', minLength: 1 },
+      accountId: text,
       count,
       firstAt: time,
       lastAt: time,
@@ -133,7 +170,7 @@ export type RecordedEvent<T extends EventType = EventType> = T extends EventType
   ? NewEvent<T> & { stream: string; revision: number; position: string }
   : never
 
-export type LifecycleType = 'TokenCreated' | 'TokenUpdated' | 'TokenRevoked'
+export type LifecycleType = 'TokenCreated' | 'TokenImported' | 'TokenUpdated' | 'TokenRevoked'
 export type LifecycleEvent = RecordedEvent<LifecycleType>
 
 export const TOKEN_STREAM = 'apiToken-'

@@ -29,6 +29,12 @@ export function parseTime(text: string): string | null {
   return /^\d{4}-/.test(iso) ? iso : null
 }
 
+const MAX_ID = 255
+
+/** Ids of accounts go into a response header and an index: bounded, and free of control characters. */
+export const isAccountId = (value: unknown): value is string =>
+  typeof value === 'string' && value.length > 0 && value.length <= MAX_ID && !/[\p{Cc}\p{Cs}]/u.test(value)
+
 export const normaliseName = (name: string): string => name.normalize('NFC').trim()
 
 /** @param name as it comes out of `normaliseName`. */

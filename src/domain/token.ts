@@ -41,6 +41,10 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
         revision,
         bodyHash: event.metadata.bodyHash ?? null,
       }
+    case 'TokenImported': {
+      const { oldId: _, lastAccessed: __, ...data } = event.data
+      return { status: 'active', ...data, revokedAt: null, revision, bodyHash: null }
+    }
     case 'TokenUpdated':
       return state.status === 'none' ? state : { ...state, ...event.data, updatedAt: at, revision }
     case 'TokenRevoked':

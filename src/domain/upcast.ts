@@ -11,6 +11,7 @@ interface Versions {
 
 export const versions: Record<EventType, Versions> = {
   TokenCreated: { current: 1, steps: {} },
+  TokenImported: { current: 1, steps: {} },
   TokenUpdated: { current: 1, steps: {} },
   TokenRevoked: { current: 1, steps: {} },
   TokenUsed: { current: 1, steps: {} },

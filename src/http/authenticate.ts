@@ -8,7 +8,7 @@ import type { Use } from '../application/usageWindow.ts'
 import type { credentialReader } from './credential.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { type RateLimit, tooMany } from './rateLimit.ts'
-import { atEnd, type Scope, scopeOf, userAgentOf } from './scope.ts'
+import { atEnd, conceal, concealed, type Scope, scopeOf, userAgentOf } from './scope.ts'
 import { isReadable, unreadable } from './target.ts'
 
 export interface AuthenticateOptions {
@@ -50,6 +50,7 @@ export function createJudge(deps: Dependencies): Judge {
     if (!isReadable(ctx)) throw unreadable()
     const credential = readCredential(ctx.req)
     if (!credential) return null
+    if (credential.kind === 'legacy') conceal(ctx, scope, credential.value)
     const store = strict
       ? (record: TokenRecord) => recorder.store(useOf(ctx, record, 'accepted', now()))
       : undefined
@@ -83,8 +84,17 @@ export function createJudge(deps: Dependencies): Judge {
 const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
 
 function useOf(ctx: Context, record: TokenRecord, outcome: string, at: number): Use {
-  const { method, route } = scopeOf(ctx).usedRoute ?? { method: ctx.method, route: matchedRoute(ctx) }
-  return { record, at, outcome, method, route, ip: ctx.ip || null, userAgent: userAgentOf(ctx) }
+  const scope = scopeOf(ctx)
+  const { method, route } = scope.usedRoute ?? { method: ctx.method, route: matchedRoute(ctx) }
+  return {
+    record,
+    at,
+    outcome,
+    method,
+    route: concealed(scope, route),
+    ip: ctx.ip ? concealed(scope, ctx.ip) : null,
+    userAgent: userAgentOf(ctx),
+  }
 }
 
 /** The pattern of the host's route, as @koa/router leaves it; the path for hosts without. */

@@ -1,15 +1,18 @@
 import type { IncomingMessage } from 'node:http'
 import type { Credential } from '../application/authenticate.ts'
+import { isLegacyToken } from '../domain/credential.ts'
 import { Problem } from './problem.ts'
 
 /**
  * The one credential of a request (RFC 6750 for `Bearer`). The API token header decides alone when it is there, even
  * empty; then `Authorization: Bearer`, a token by its prefix, else a JWT. Another scheme is no credential.
+ * @param acceptLegacy takes what stands in the API token header and may be an older system's token for one
  * @throws Problem `duplicate_credential` for a header that comes twice
  */
 export function credentialReader(
   headerName: string,
   prefix: string,
+  acceptLegacy: boolean,
 ): (request: IncomingMessage) => Credential | null {
   const tokenHeader = headerName.toLowerCase()
   const tokenStart = `${prefix}_`
@@ -28,7 +31,9 @@ export function credentialReader(
         authorization = rawHeaders[i + 1] as string
       }
     }
-    if (token !== undefined) return { kind: 'token', value: token }
+    if (token !== undefined) {
+      return { kind: acceptLegacy && isLegacyToken(prefix, token) ? 'legacy' : 'token', value: token }
+    }
     const bearer = authorization === undefined ? null : bearerValue(authorization)
     if (bearer === null) return null
     return { kind: bearer.startsWith(tokenStart) ? 'token' : 'jwt', value: bearer }

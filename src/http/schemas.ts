@@ -75,7 +75,11 @@ const resource = {
   id: uuid,
   account_id: { type: 'string' },
   name: { type: 'string' },
-  hint: { type: 'string', description: 'Prefix and last four characters of the body.', example: 'tkl_…9fQz' },
+  hint: {
+    type: 'string',
+    description: 'Prefix and last four characters of the body; `…` alone for an imported token.',
+    example: 'tkl_…9fQz',
+  },
   scopes: arrayOf(scopeItems),
   status: { enum: ['active', 'expired', 'revoked'] },
   created_at: time,

@@ -14,6 +14,8 @@ export interface Scope {
   route: string
   /** The request that the use belongs to, where it is not this one: `/auth/verify` stands in for another. */
   usedRoute: { method: string; route: string } | null
+  /** The credential of this request where no pattern would find it in a text; null for any other. */
+  secret: string | null
   /** What is to be done when the response has ended, null before anybody asked. */
   endings: (() => void)[] | null
 }
@@ -36,6 +38,7 @@ export function scopeOf(ctx: Scoped): Scope {
     accepted: null,
     route: 'unmatched',
     usedRoute: null,
+    secret: null,
     endings: null,
   }
   ctx[SCOPE] = scope
@@ -56,6 +59,18 @@ export function atEnd({ res }: Context, scope: Scope, done: () => void): void {
   })
 }
 
+/** From here on the credential stays out of what is kept of its request, wherever else the caller has put it. */
+export function conceal(ctx: Context, scope: Scope, secret: string): void {
+  scope.secret = secret
+  if (scope.correlationId.includes(secret)) scope.correlationId = randomUUID()
+  if (!scope.requestId.includes(secret)) return
+  scope.requestId = randomUUID()
+  ctx.set('X-Request-Id', scope.requestId)
+}
+
+export const concealed = ({ secret }: Scope, text: string): string =>
+  secret === null ? text : text.replaceAll(secret, '[credential]')
+
 /** A caller's own id, if it is one: not long, not for injecting lines, and not a credential in the wrong header. */
 function ownId(ctx: Context, header: string): string | null {
   const value = ctx.req.headers[header]
@@ -64,7 +79,7 @@ function ownId(ctx: Context, header: string): string | null {
 
 /** As the caller sent it, cut short: not to be kept before it is masked. */
 export const userAgentOf = (ctx: Context): string | null =>
-  ctx.req.headers['user-agent']?.slice(0, LOOKED_AT) || null
+  concealed(scopeOf(ctx), ctx.req.headers['user-agent'] ?? '').slice(0, LOOKED_AT) || null
 
 /** Who asks, for the metadata of the events that come of it. */
 export function commandContext(ctx: Context, accepted: Accepted): CommandContext {
@@ -76,7 +91,7 @@ export function commandContext(ctx: Context, accepted: Accepted): CommandContext
     requestId,
     correlationId,
     // Behind fewer proxies than are trusted, the address too is what the caller says.
-    ip: ctx.ip ? keptText(ctx.ip) : null,
+    ip: ctx.ip ? keptText(concealed(scopeOf(ctx), ctx.ip)) : null,
     userAgent: userAgent === null ? null : keptText(userAgent),
   }
 }

@@ -33,6 +33,15 @@ const change = fc.record(
 const call = fc.tuple(fc.nat(ROUTES - 1), fc.integer({ min: 1, max: 9 }))
 const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('create' as const), token, change }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('import' as const),
+      token,
+      // Before, among and after the uses.
+      lastAccessed: fc.option(fc.integer({ min: -10_000, max: 10_000 }).map(time)),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('update' as const), token, change }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('revoke' as const), token }) },
   {
@@ -79,7 +88,7 @@ function historyOf(steps: readonly Step[]): Happened[] {
     const tokenId = uuid(900_000 + one.token)
     const stream = `apiToken-${tokenId}`
     const accountId = `account-${one.token % 2}`
-    if (one.kind === 'create' ? next.has(stream) : !next.has(stream)) continue
+    if ((one.kind === 'create' || one.kind === 'import') === next.has(stream)) continue
     switch (one.kind) {
       case 'create':
         happen(stream, 'TokenCreated', {
@@ -92,6 +101,22 @@ function historyOf(steps: readonly Step[]): Happened[] {
           scopes: [],
           expiresAt: null,
           ...one.change,
+        })
+        break
+      case 'import':
+        happen(stream, 'TokenImported', {
+          tokenId,
+          accountId,
+          hash: String(one.token).repeat(64),
+          hashKeyId: 'sha256',
+          hint: '…',
+          name: 'Old',
+          scopes: [],
+          createdAt: time(-20_000),
+          updatedAt: time(-15_000),
+          lastAccessed: one.lastAccessed,
+          expiresAt: null,
+          oldId: '17',
         })
         break
       case 'update':

@@ -32,10 +32,12 @@ export interface Expected {
   tokenUsage: Json[]
 }
 
+const LIFE = ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked']
+
 /** @param history in log order */
 export function expectedAfter(history: readonly Happened[]): Expected {
   const used = history.filter(({ type }) => type === 'TokenUsed').map(({ data }) => data as unknown as Use)
-  const life = history.filter(({ type }) => ['TokenCreated', 'TokenUpdated', 'TokenRevoked'].includes(type))
+  const life = history.filter(({ type }) => LIFE.includes(type))
   return {
     tokens: expectedTokens(life, used),
     tokenHistory: life.map(historyRow),
@@ -47,15 +49,17 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
   const byId = new Map<string, Json>()
   for (const { type, stream, revision, data, metadata } of life) {
     const id = stream.replace('apiToken-', '')
-    const { tokenId: _, reason: __, ...fields } = data
+    const { tokenId: _, reason: __, oldId: ___, ...fields } = data
     const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null }
-    Object.assign(token, fields, { updatedAt: metadata.at, revision })
+    Object.assign(token, { updatedAt: metadata.at }, fields, { revision })
     if (type === 'TokenRevoked') token.revokedAt = metadata.at
     if (typeof fields.name === 'string') token.nameFolded = fields.name.normalize('NFC').toLowerCase()
     byId.set(id, token)
   }
   for (const [id, token] of byId) {
     const times = used.filter(({ tokenId }) => tokenId === id).map(({ lastAt }) => lastAt)
+    if (typeof token.lastAccessed === 'string') times.push(token.lastAccessed)
+    delete token.lastAccessed
     if (times.length > 0) token.lastAccessed = times.sort().at(-1)
   }
   return [...byId.values()]

@@ -245,7 +245,7 @@ describe('SQLite, damaged', function () {
       await fill()
       rmSync(`${original}.seal`)
       const database = await openDatabase(original, { synchronous: 'NORMAL' })
-      database.exec(`UPDATE tokens_v1 SET doc = replace(doc, 'account-1', 'account-2') WHERE id = 'token-1'`)
+      database.exec(`UPDATE tokens_v2 SET doc = replace(doc, 'account-1', 'account-2') WHERE id = 'token-1'`)
       database.close()
       const model = await openSqliteReadModel(original)
       await model.open(projections)

@@ -14,7 +14,7 @@ import { cli } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'
 import { endServices, type Environment, ownFolder, startService } from '../support/service.ts'
-import { startStandIn, type StandInProcess } from '../support/standIn/process.ts'
+import { startStandInProcess, type StandInProcess } from '../support/standIn/process.ts'
 
 interface Explained {
   decision: { outcome: string; status: string; revision: number }
@@ -64,7 +64,7 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
     before(async () => {
       folder = await ownFolder()
       if (kind === 'EventStoreDB') {
-        standIn = await startStandIn()
+        standIn = await startStandInProcess()
         stores = { EVENT_STORE_URL: `esdb://127.0.0.1:${standIn.port}?tls=false` }
       } else {
         stores = {}
@@ -87,7 +87,7 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
 
     after(async () => {
       await endServices()
-      await standIn?.stop()
+      await standIn?.kill()
     })
 
     const revokedAt = (): string => history[1]?.at ?? ''

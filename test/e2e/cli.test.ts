@@ -217,7 +217,7 @@ describe('tokenledger, beside a live service', () => {
       const of = (name: string): Check => checks.find((check) => check.name === name) as Check
       expect(of('event store').facts.events).to.be.at.least(3)
       expect(of('event store integrity').status).to.equal('ok')
-      expect(of('projection tokens v1')).to.nested.include({ status: 'ok', 'facts.lag_events': 0 })
+      expect(of('projection tokens v2')).to.nested.include({ status: 'ok', 'facts.lag_events': 0 })
       expect(of('peppers').facts).to.deep.equal({ in_use: { k1: 1 }, missing: [] })
       expect(of('sqlite').facts.driver).to.be.oneOf(['node:sqlite', 'libsql'])
       expect(of('disk sync').facts.median_ms).to.be.a('number')

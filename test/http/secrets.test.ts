@@ -5,8 +5,14 @@ import { expect } from 'chai'
 import Koa from 'koa'
 import pino from 'pino'
 import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { eventually } from '../support/eventually.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../support/ledger.ts'
+import { fileOfRows, oldRow, oldToken, sha256, takeOver } from '../support/oldTable.ts'
+import { endServices, ownFolder } from '../support/service.ts'
+
+/** An old token that could be the id of a request, too. */
+const WORD = 'an_old-token.of_letters'
 
 /** Callers put credentials where they do not belong: none of them may be kept or shown. */
 describe('A secret', () => {
@@ -79,6 +85,66 @@ describe('A secret', () => {
       }
     }
     for (const text of [...pages, ...lines, metrics]) expect(text).not.to.include(hash)
+  })
+
+  it('of an older system is nowhere either, which no pattern would find', async () => {
+    const folder = await ownFolder()
+    const store = await openSqliteEventStore(join(folder, 'events.db'))
+    await takeOver(
+      store,
+      fileOfRows([oldRow(1), oldRow(2), oldRow(3, { token: sha256(WORD) })]),
+      new Date().toISOString(),
+    )
+    await store.close()
+    const heard: string[] = []
+    const log = pino({ level: 'trace' }, { write: (line: string) => void heard.push(line) })
+    const other = await startLedger({ log, acceptLegacyTokens: true }, folder)
+    try {
+      const owner = callerOf(other.url, bearer(jwtFor('acct_1')))
+      const unknown = 'this_token-is.known_to-nobody'
+      const smuggled = (token: string) => ({
+        'X-Request-Id': token.replaceAll(/[^\w.-]/g, '-'),
+        'X-Correlation-Id': token,
+        'User-Agent': `${'x'.repeat(230)} ${token}`,
+        'X-Original-Method': 'GET',
+        'X-Original-URI': `/hook/my_${token}/x?key=${token}`,
+        ...tokenHeader(token),
+      })
+      const caller = callerOf(other.url)
+      const answers = [
+        await caller.get('/auth/verify', smuggled(oldToken(1))),
+        await caller.get(`${TOKENS}/self`, smuggled(oldToken(1))),
+        await caller.get('/auth/verify', smuggled(unknown)),
+        await caller.get('/auth/verify', smuggled(`${oldToken(1)}!`)),
+        await caller.delete(`${TOKENS}/self`, smuggled(oldToken(1))),
+        await caller.get('/auth/verify', smuggled(oldToken(1))),
+        await caller.get('/auth/verify', smuggled(oldToken(2))),
+        await caller.delete(`${TOKENS}/self?reason=${WORD}`, smuggled(WORD)),
+      ]
+      expect(answers.map(({ status }) => status)).to.deep.equal([200, 200, 401, 401, 204, 401, 200, 204])
+      await eventually(async () => {
+        const { body } = await owner.get(`${TOKENS}/usage`)
+        expect(body.total.requests).to.equal(5)
+      })
+      answers.push(await owner.get(`${TOKENS}?status=all`), await owner.get(`${TOKENS}/usage`))
+      for (const { id } of answers.at(-2)?.body.data ?? []) {
+        answers.push(await owner.get(`${TOKENS}/${id}/usage`), await owner.get(`${TOKENS}/${id}/events`))
+      }
+      const pages = answers.map(({ text, headers }) => text + JSON.stringify([...headers]))
+      const files = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
+      const texts = [...pages, ...heard, await other.ledger.metrics()]
+      for (const token of [oldToken(1), oldToken(2), WORD, unknown]) {
+        for (const text of [...texts, ...files])
+          expect(text.includes(token), text.slice(0, 200)).to.equal(false)
+      }
+      for (const text of texts) expect(text).not.to.include(sha256(oldToken(1)))
+      expect(files.join())
+        .to.include(sha256(oldToken(1)))
+        .and.include('[credential]')
+    } finally {
+      await other.close()
+      await endServices()
+    }
   })
 
   it('is in no file when it comes as an address, by a header that more proxies are trusted for than there are', async () => {

@@ -34,6 +34,7 @@ describe('settings', () => {
       jwtAccountClaim: 'sub',
       tokenPrefix: 'tkl',
       apiTokenHeader: 'X-API-Token',
+      acceptLegacyTokens: false,
       peppers: null,
       tokenMaxLifetimeDays: null,
       maxTokensPerAccount: 100,
@@ -61,6 +62,7 @@ describe('settings', () => {
       JWT_ACCOUNT_CLAIM: 'account',
       TOKEN_PREFIX: 'acme',
       API_TOKEN_HEADER: 'X-Acme-Key',
+      ACCEPT_LEGACY_TOKENS: 'true',
       TOKEN_PEPPERS: `k2:${KEY},${PEPPERS}`,
       TOKEN_MAX_LIFETIME_DAYS: '90',
       MAX_TOKENS_PER_ACCOUNT: '5',
@@ -86,6 +88,7 @@ describe('settings', () => {
       jwtAccountClaim: 'account',
       tokenPrefix: 'acme',
       apiTokenHeader: 'X-Acme-Key',
+      acceptLegacyTokens: true,
       peppers: [
         { id: 'k2', key },
         { id: 'k1', key },
@@ -163,6 +166,7 @@ describe('settings', () => {
       'JWT_SECRET',
       'TOKEN_PREFIX',
       'API_TOKEN_HEADER',
+      'ACCEPT_LEGACY_TOKENS',
       'TOKEN_PEPPERS',
       'TOKEN_MAX_LIFETIME_DAYS',
       'MAX_TOKENS_PER_ACCOUNT',
@@ -200,6 +204,7 @@ describe('settings', () => {
 
   const ranges: [name: string, good: string[], bad: string[]][] = [
     ['PORT', ['0', '65535'], ['65536', '-1', '80.5', '0x50', '1e3', ' 80', '']],
+    ['ACCEPT_LEGACY_TOKENS', ['true', 'false'], ['True', '1', 'yes', ' true']],
     ['TOKEN_MAX_LIFETIME_DAYS', ['1', '36500'], ['0', '36501', '-1', 'none']],
     ['MAX_TOKENS_PER_ACCOUNT', ['1', '1000000'], ['0', '1000001']],
     ['USAGE_FLUSH_MS', ['10', '3600000'], ['9', '3600001', '1s']],
@@ -256,7 +261,11 @@ describe('settings', () => {
         'Idempotency-Key',
       ],
     ],
-    ['TOKEN_PEPPERS', [PEPPERS], [KEY, `k1:${Buffer.alloc(31).toString('base64')}`, `${PEPPERS},${PEPPERS}`]],
+    [
+      'TOKEN_PEPPERS',
+      [PEPPERS],
+      [KEY, `k1:${Buffer.alloc(31).toString('base64')}`, `${PEPPERS},${PEPPERS}`, `sha256:${KEY}`],
+    ],
   ]
   for (const [name, good, bad] of ranges) {
     it(`know what ${name} may be`, () => {

@@ -1,7 +1,7 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import type { JwtClaims, JwtVerifier } from '../../application/ports.ts'
-import { isScope } from '../../domain/rules.ts'
+import { isAccountId, isScope } from '../../domain/rules.ts'
 
 /** Where JWT keys come from: one secret, one public key (PEM), or several of either by `kid`. */
 export type JwtKeys = { secret: string } | { publicKey: string } | { keys: Record<string, string> }
@@ -20,7 +20,6 @@ interface Key {
 
 const MIN_SECRET_BYTES = 32
 const MIN_RSA_BITS = 2048
-const MAX_ACCOUNT = 255
 
 /**
  * Verifies JWTs (RFC 7519) with keys made once and one algorithm for each.
@@ -76,13 +75,6 @@ function readClaims(payload: unknown, accountClaim: string): JwtClaims | ReturnT
   const scope = typeof claims.scope === 'string' ? claims.scope.split(' ').filter(isScope) : []
   return { accountId, scopes: scope }
 }
-
-/** Account ids go into a response header and an index: bounded, and free of control characters. */
-const isAccountId = (value: unknown): value is string =>
-  typeof value === 'string' &&
-  value.length > 0 &&
-  value.length <= MAX_ACCOUNT &&
-  !/[\p{Cc}\p{Cs}]/u.test(value)
 
 function keyFinder(options: JwtKeys): (kid: string | undefined) => Key | undefined {
   if ('secret' in options) {

@@ -22,7 +22,7 @@ import { Problem } from '../problem.ts'
 import { type RateLimit, tooMany } from '../rateLimit.ts'
 import { type Handler, type Route, sendJson } from '../route.ts'
 import * as schemas from '../schemas.ts'
-import { commandContext } from '../scope.ts'
+import { commandContext, concealed, scopeOf } from '../scope.ts'
 import { bodyValidator, queryValidator } from '../validate.ts'
 
 export const TOKENS = '/settings/api-tokens'
@@ -137,8 +137,8 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
 
   const revoke = writing(async (ctx, command, accountId) => {
     const token = await find(ctx, accountId)
-    const { reason } = parseRevoke(queryOf(ctx))
-    await manage.revoke(command, targetOf(ctx, token), reason || null)
+    const { reason = '' } = parseRevoke(queryOf(ctx))
+    await manage.revoke(command, targetOf(ctx, token), concealed(scopeOf(ctx), reason) || null)
     ctx.status = 204
   }, true)
 

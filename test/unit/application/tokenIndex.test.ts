@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import type { ReadModel } from '../../../src/application/ports.ts'
 import { createTokenIndex, type TokenRecord } from '../../../src/application/tokenIndex.ts'
-import { hashToken, type Pepper } from '../../../src/domain/credential.ts'
+import { hashLegacyToken, hashToken, type Pepper } from '../../../src/domain/credential.ts'
 import { gate } from '../../support/eventually.ts'
 
 const OLD: Pepper = { id: 'k1', key: Buffer.alloc(32, 1) }
@@ -138,6 +138,25 @@ describe('the token index', () => {
   it('finds no token of a pepper that was taken away', async () => {
     const { index } = indexOver([documentOf('old', OLD)], { peppers: [NEW] })
     expect(await index.find('old')).to.equal(null)
+  })
+
+  it('finds an imported token by its plain hash, and only where that is asked for', async () => {
+    const imported = documentOf('t', NEW, { hash: hashLegacyToken('t'), hashKeyId: 'sha256' })
+    const { index, seen } = indexOver([imported])
+    expect(await index.find('t')).to.equal(null)
+    const record = await index.find('t', true)
+    expect(record?.tokenId).to.equal('id of t')
+    expect(index.find('t', true)).to.equal(record)
+    expect(seen.lookUps).to.equal(2)
+  })
+
+  it('never takes a hash for one of the other kind', async () => {
+    // A row of the old table whose hash is the keyed one of a token, and a token whose keyed hash is a plain one.
+    const keyed = documentOf('a', NEW, { hashKeyId: 'sha256' })
+    const plain = documentOf('b', NEW, { hash: hashLegacyToken('b') })
+    const { index } = indexOver([keyed, plain])
+    expect(await index.find('a')).to.equal(null)
+    expect(await index.find('b', true)).to.equal(null)
   })
 
   describe('told of a change', () => {

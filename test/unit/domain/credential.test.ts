@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import {
   formatToken,
+  hashLegacyToken,
   hashToken,
   hintOf,
   holdsCredential,
+  isLegacyToken,
   isToken,
   maskCredentials,
   parsePeppers,
@@ -91,7 +93,48 @@ describe('the hint of a token', () => {
   })
 })
 
+describe('a token of an older system', () => {
+  it('has 16 to 255 visible ASCII characters', () => {
+    for (const text of [
+      'x'.repeat(16),
+      'x'.repeat(255),
+      '!"#$%&/()=?`*+~~',
+      `${TOKEN}x`,
+      TOKEN.slice(0, -1),
+    ]) {
+      expect(isLegacyToken('tkl', text), text).to.equal(true)
+    }
+    for (const text of [
+      '',
+      'x'.repeat(15),
+      'x'.repeat(256),
+      'with one space in it',
+      'with\ttab-in-the-middle',
+      'with-an-é-in-the-middle',
+      'ends-with-a-newline\n',
+    ]) {
+      expect(isLegacyToken('tkl', text), text).to.equal(false)
+    }
+  })
+
+  it('is never one of the own format; with another prefix, or wrong check digits, it may be', () => {
+    expect(isLegacyToken('tkl', TOKEN)).to.equal(false)
+    expect(isLegacyToken('acme', TOKEN)).to.equal(true)
+    expect(isLegacyToken('tkl', `${TOKEN.slice(0, -1)}${TOKEN.endsWith('0') ? '1' : '0'}`)).to.equal(true)
+  })
+
+  it('is known by its plain SHA-256', () => {
+    expect(hashLegacyToken('password')).to.equal(
+      '5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8',
+    )
+  })
+})
+
 describe('peppers', () => {
+  it('have no id that means the plain hashes of imported tokens', () => {
+    expect(() => parsePeppers(`k1:${key(1)},sha256:${key(2)}`)).to.throw(/must not name a key sha256/)
+  })
+
   it('are read in their order, so that the first signs', () => {
     expect(parsePeppers(`k2:${key(2)},k1:${key(1)}`)).to.deep.equal([
       { id: 'k2', key: Buffer.alloc(32, 2) },

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Change, create, revoke, update } from '../../../src/domain/decide.ts'
+import { type Change, create, importToken, revoke, update } from '../../../src/domain/decide.ts'
 import type { EventData } from '../../../src/domain/events.ts'
 import { given, type LifecycleFact, TOKEN_ID } from '../../support/specification.ts'
 
@@ -40,6 +40,39 @@ describe('creating a token', () => {
     given(created, revoked())
       .when((state) => create(state, data))
       .thenRefuses('conflict')
+  })
+})
+
+describe('importing a token', () => {
+  const old: EventData<'TokenImported'> = {
+    ...data,
+    hashKeyId: 'sha256',
+    createdAt: '2024-01-01T00:00:00.000Z',
+    updatedAt: '2024-02-01T00:00:00.000Z',
+    lastAccessed: null,
+    oldId: '17',
+  }
+
+  it('gives TokenImported with the data it was given', () => {
+    given()
+      .when((state) => importToken(state, old))
+      .thenGives({ type: 'TokenImported', data: old })
+  })
+
+  it('that exists, or has existed, is refused', () => {
+    for (const facts of [[created], [created, revoked()]]) {
+      given(...facts)
+        .when((state) => importToken(state, old))
+        .thenRefuses('conflict')
+    }
+  })
+
+  it('makes a token that is changed and revoked like any other', () => {
+    const imported = given({ type: 'TokenImported', data: old })
+    imported
+      .when((state) => update(state, { name: 'new', scopes: ['a', 'b'] }, at(0)))
+      .thenGives(updated({ name: 'new' }))
+    imported.when((state) => revoke(state, 'moved', at(0))).thenGives(revoked('moved'))
   })
 })
 

@@ -56,6 +56,31 @@ describe('the state of a token', () => {
     })
   })
 
+  it('starts with the old times where it was imported, and goes on with the new ones', () => {
+    const { hint: _, ...known } = created.data
+    const old = { ...known, hint: '…', createdAt: '2024-01-01T00:00:00.000Z', updatedAt: BEFORE }
+    const imported: LifecycleFact = {
+      type: 'TokenImported',
+      data: { ...old, hashKeyId: 'sha256', lastAccessed: NOW, oldId: '17' },
+    }
+    const state = {
+      ...old,
+      status: 'active',
+      hashKeyId: 'sha256',
+      revokedAt: null,
+      revision: 0,
+      bodyHash: null,
+    }
+    expect(given(imported).state).to.deep.equal(state)
+    expect(given(imported, renamed).state).to.deep.equal({
+      ...state,
+      name: 'second',
+      updatedAt: timeOf(1),
+      revision: 1,
+    })
+    expect(given(imported, revoked).state).to.include({ status: 'revoked', revokedAt: timeOf(1) })
+  })
+
   it('remembers the hash of the body that created it', () => {
     const event = recorded(created, 0)
     const withHash = { ...event, metadata: { ...event.metadata, bodyHash: 'b' } }

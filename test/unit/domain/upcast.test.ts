@@ -17,6 +17,7 @@ import { projectRoot } from '../../support/package.ts'
 
 const FOLDER = join(projectRoot, 'test/golden/events')
 const TOKEN = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e03')
+const IMPORTED = tokenStream('0c1f9b7e-4d2a-4e0b-9a65-7b1d3c5e8f21')
 const USAGE = usageStream('0195506b-0000-7f10-8a2b-3c4d5e6f7081', '2026-03-01T10:12:39.400Z')
 
 interface Golden {
@@ -32,6 +33,11 @@ const goldens: Record<string, Golden> = {
     stream: TOKEN,
     after: null,
     sha256: 'ba198293437791a25283664e5b12fb0195bdb831677deb3ba73f98324e240804',
+  },
+  'TokenImported.v1.json': {
+    stream: IMPORTED,
+    after: null,
+    sha256: 'a5ccbc79b1b879e329247c235e39c9052ee79d9c2d4fe6c9ce67b896cf07ec99',
   },
   'TokenUpdated.v1.json': {
     stream: TOKEN,

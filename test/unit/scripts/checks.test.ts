@@ -88,11 +88,24 @@ describe('What doctor makes of', () => {
       ['k1', 2],
       ['k2', 1],
     ])
-    expect(judgePeppers(inUse, new Set(['k1', 'k2', 'k3'])).status).to.equal('ok')
-    expect(judgePeppers(new Map(), new Set()).status).to.equal('ok')
-    const lacking = judgePeppers(inUse, new Set(['k2']))
+    expect(judgePeppers(inUse, new Set(['k1', 'k2', 'k3']), false).status).to.equal('ok')
+    expect(judgePeppers(new Map(), new Set(), false).status).to.equal('ok')
+    const lacking = judgePeppers(inUse, new Set(['k2']), false)
     expect(lacking.status).to.equal('fail')
     expect(lacking.facts.missing).to.deep.equal(['k1'])
     expect(lacking.detail).to.contain('k1 (2 tokens cannot be used)')
+  })
+
+  it('peppers: imported tokens need none, but to be accepted', () => {
+    const imported = new Map([
+      ['k1', 2],
+      ['sha256', 3],
+    ])
+    const accepted = judgePeppers(imported, new Set(['k1']), true)
+    expect(accepted).to.include({ status: 'ok', detail: 'in use: k1 (2 tokens), 3 imported tokens' })
+    const refused = judgePeppers(imported, new Set(['k1']), false)
+    expect(refused.status).to.equal('warn')
+    expect(refused.remedy).to.contain('ACCEPT_LEGACY_TOKENS')
+    expect(judgePeppers(imported, new Set(), false).facts.missing).to.deep.equal(['k1'])
   })
 })

@@ -1,0 +1,121 @@
+import { createReadStream } from 'node:fs'
+import {
+  BadRowsError,
+  checkRows,
+  compareRows,
+  importRows,
+  NoDataError,
+  withEventStore,
+  withWritableEventStore,
+} from '../../src/reader.ts'
+import type { EventStore } from '../../src/application/ports.ts'
+import { readSettings, type Settings } from '../../src/settings.ts'
+import { defineCommand, type Io, JSON_OPTION, NotFound } from '../command.ts'
+import { sizeOf } from '../inputFile.ts'
+import { json, plural, type Progress, progress } from '../output.ts'
+
+interface Outcome {
+  rows: number
+  imported: number
+  alreadyThere: number
+}
+
+export const importTokens = defineCommand({
+  name: 'import-tokens',
+  summary: 'Take over the tokens of another system from a file with the rows of its table.',
+  usage: '<file> [--dry-run] [--json]',
+  help: [
+    'One JSON object a line: id, token (the SHA-256 of the token in hex), account_id, name, created_at, updated_at,',
+    'last_accessed and expires_at (null for never); times in RFC 3339 with their zone. A UUID stays the id of its',
+    'token, for another id one is derived from account and id. All rows are checked and compared with the store',
+    'before the first is written; a row that cannot be taken is named by its line. Running it again changes nothing,',
+    'and goes on where a run was killed. MAX_TOKENS_PER_ACCOUNT and TOKEN_MAX_LIFETIME_DAYS do not apply.',
+    'On SQLite stop the service first; on EventStoreDB it may run on. One import at a time.',
+    'The service accepts such tokens with ACCEPT_LEGACY_TOKENS=true, in the API token header.',
+  ].join('\n'),
+  args: ['<file>'],
+  options: {
+    'dry-run': { type: 'boolean', help: 'Check and compare only; may run beside any service.' },
+    json: JSON_OPTION,
+  },
+  async run({ values, args: [path = ''] }, io) {
+    const settings = readSettings(io.env)
+    const dryRun = values['dry-run'] === true
+    const size = sizeOf(path)
+    const bar = progress(io, dryRun ? 2 : 3)
+    try {
+      const outcome = await takeOver(path, size, dryRun, settings, io, bar)
+      bar.done()
+      report(outcome, dryRun, values.json === true, io)
+      return 0
+    } catch (error) {
+      bar.done()
+      if (!(error instanceof BadRowsError && values.json)) throw error
+      io.out(json({ ok: false, dry_run: dryRun, problems: error.problems, more_problems: error.more }))
+      return 1
+    }
+  },
+})
+
+async function takeOver(
+  path: string,
+  size: number,
+  dryRun: boolean,
+  settings: Settings,
+  io: Io,
+  bar: Progress,
+): Promise<Outcome> {
+  const chunks = createReadStream(path)
+  bar.step('checking the rows', 'row')
+  const now = new Date(io.now()).toISOString()
+  const rows = await checkRows(chunks, now, (done) => bar.at(chunks.bytesRead / size, done))
+  if (rows.count === 0) throw new NotFound('There is no row in the file.')
+
+  const compare = (store: EventStore): Promise<Uint8Array> => {
+    bar.step('comparing with the store')
+    return compareRows(rows, store, (events) => bar.at(null, events))
+  }
+  const outcome = (there: Uint8Array, imported: number): Outcome => ({
+    rows: rows.count,
+    imported,
+    alreadyThere: there.reduce((sum, one) => sum + one, 0),
+  })
+  if (dryRun) return outcome(await beside(settings, compare, rows.count), 0)
+  return writing(settings, async (store) => {
+    const there = await compare(store)
+    bar.step('importing', 'row')
+    const told = (done: number): void => bar.at(done / rows.count, done)
+    const stores = { store, clock: io.now }
+    return outcome(there, await importRows(createReadStream(path), rows, there, stores, told))
+  })
+}
+
+/** A store that nobody has made yet holds none of the rows. */
+function beside(
+  settings: Settings,
+  compare: (store: EventStore) => Promise<Uint8Array>,
+  rows: number,
+): Promise<Uint8Array> {
+  return withEventStore(settings, ({ store }) => compare(store)).catch((error: unknown) => {
+    if (error instanceof NoDataError) return new Uint8Array(rows)
+    throw error
+  })
+}
+
+function writing<T>(settings: Settings, work: (store: EventStore) => Promise<T>): Promise<T> {
+  return withWritableEventStore(settings, work).catch((error: unknown) => {
+    if (!(error instanceof Error && error.name === 'StoreInUseError')) throw error
+    throw new Error(`${error.message}. Stop the service for the import; --dry-run works beside it.`)
+  })
+}
+
+function report({ rows, imported, alreadyThere }: Outcome, dryRun: boolean, asJson: boolean, io: Io): void {
+  if (asJson) {
+    io.out(json({ ok: true, dry_run: dryRun, rows, imported, already_there: alreadyThere }))
+  } else if (dryRun) {
+    const missing = rows - alreadyThere
+    io.out(`${plural(rows, 'row')}, all good: ${missing} to import, ${alreadyThere} already there.\n`)
+  } else {
+    io.out(`${plural(rows, 'row')}: ${imported} imported, ${alreadyThere} already there.\n`)
+  }
+}

@@ -1,0 +1,131 @@
+import { genesis, isLinked, link } from '../domain/chain.ts'
+import { importToken } from '../domain/decide.ts'
+import { DamagedError } from '../domain/errors.ts'
+import { type NewEvent, type StoredEvent, TOKEN_STREAM, tokenIdOf, tokenStream } from '../domain/events.ts'
+import { initialState } from '../domain/token.ts'
+import { upcast, versions } from '../domain/upcast.ts'
+import { appendUntilKnown } from './append.ts'
+import { bytesOf, type CheckedRows, createProblems, type Told } from './checkRows.ts'
+import { ids, importedEventId } from './ids.ts'
+import { type ImportedToken, readRow } from './oldRow.ts'
+import { type Clock, ConflictError, type EventStore, iso } from './ports.ts'
+import { placeOf, productEvents } from './productEvents.ts'
+import { type BadFileError, badLine, linesOf } from './transferFile.ts'
+
+/**
+ * Tokens of an older system, from a file with a row of its table in each line, in three steps: all rows are checked,
+ * all are compared with the store, and only then they are written, each as the first event of its token's stream. The
+ * event's id is derived from the row, so that an import knows again what an earlier one has written.
+ */
+
+/**
+ * Finds the rows that the store has already, by reading the first event of every token in it.
+ * @param told how many events were read
+ * @returns by line number less one: 1 for a row that is there
+ * @throws BadRowsError for rows whose id or token another token of the store has; DamagedError
+ */
+export async function compareRows(rows: CheckedRows, store: EventStore, told: Told): Promise<Uint8Array> {
+  const problems = createProblems()
+  const there = new Uint8Array(rows.count)
+  let events = 0
+  for await (const batch of productEvents(store)) {
+    for (const event of batch) if (isFirst(event)) compare(event)
+    told((events += batch.length))
+  }
+  problems.assertNone()
+  return there
+
+  function compare(event: StoredEvent): void {
+    if (event.metadata === null || !isLinked(genesis(event.stream), event)) {
+      throw new DamagedError(`${placeOf(event)} is not what was written.`)
+    }
+    const tokenId = tokenIdOf(event.stream)
+    const line = rows.byToken.find(bytesOf(tokenId))
+    if (line !== null) {
+      const isSame = Buffer.compare(rows.eventIds.at(line - 1), bytesOf(event.id)) === 0
+      if (isSame) there[line - 1] = 1
+      else problems.add(line, `the store has token ${tokenId} with other data`)
+    }
+    const lineOfHash = rows.byHash.find(bytesOf(hashOf(event)))
+    if (lineOfHash !== null && lineOfHash !== line) {
+      problems.add(lineOfHash, `its token is that of ${tokenId} in the store`)
+    }
+  }
+}
+
+/** Of a type or version that this code does not know: none. */
+function hashOf(event: StoredEvent): string {
+  const read = upcast(event)
+  const data = read.kind === 'event' ? (read.event.data as { hash?: string }) : {}
+  return data.hash ?? ''
+}
+
+const isFirst = ({ stream, revision }: StoredEvent): boolean =>
+  revision === 0 && stream.startsWith(TOKEN_STREAM)
+
+/** Stores take appends to many streams at once faster than one after the other. EventStoreDB has room for 100 calls. */
+const AT_ONCE = 50
+
+/**
+ * Writes what is not there yet. Whatever ends it, each row is taken as a whole or not, and the next import goes on.
+ * @param there as `compareRows` gave it
+ * @param told how many rows are in the store
+ * @returns how many were written
+ * @throws BadFileError the file has changed since it was checked; errors of `append`
+ */
+export async function importRows(
+  chunks: AsyncIterable<Uint8Array>,
+  rows: CheckedRows,
+  there: Uint8Array,
+  { store, clock }: { store: EventStore; clock: Clock },
+  told: Told,
+): Promise<number> {
+  const requestId = ids.random()
+  let [batch, written, read]: [Promise<void>[], number, number] = [[], 0, 0]
+
+  async function settle(): Promise<void> {
+    await Promise.all(batch)
+    written += batch.length
+    batch = []
+    told(read)
+  }
+
+  for await (const { number: line, text } of linesOf(chunks)) {
+    const row = readRow(text, rows.now)
+    if (typeof row === 'string') throw changed(line)
+    const id = importedEventId(row)
+    if (Buffer.compare(rows.eventIds.at(line - 1), bytesOf(id)) !== 0) throw changed(line)
+    if (there[line - 1] === 0) batch.push(append(line, row, id))
+    read = line
+    if (batch.length === AT_ONCE) await settle()
+  }
+  await settle()
+  if (read < rows.count) throw changed(read + 1)
+  return written
+
+  async function append(line: number, row: ImportedToken, id: string): Promise<void> {
+    const stream = tokenStream(row.tokenId)
+    const fact = importToken(initialState, row)
+    const metadata = {
+      at: iso(clock()),
+      actor: { kind: 'system' as const, id: 'import-tokens' },
+      requestId,
+      correlationId: requestId,
+      ip: null,
+      userAgent: null,
+      schemaVersion: versions[fact.type].current,
+      chain: '',
+    }
+    const events: NewEvent[] = link(genesis(stream), [{ id, ...fact, metadata }])
+    try {
+      await appendUntilKnown({ store, telemetry: QUIET }, stream, 'no_stream', events)
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error
+      throw badLine(line, 'the store has got a token with its id meanwhile: run the import again')
+    }
+  }
+}
+
+const QUIET = { appended() {}, log: { warn() {} } }
+
+const changed = (line: number): BadFileError => badLine(line, 'it has changed since the file was checked')
