@@ -59,8 +59,11 @@ const REDRAW_MS = 100
 /** A rate of less time than this says nothing. */
 const RATE_AFTER_MS = 500
 
-/** A bar on standard error where a person watches, else nothing. */
-export function progress({ terminal, err, now }: Io, steps: number): Progress {
+/**
+ * A bar on standard error where a person watches, else nothing.
+ * @param noun what is counted
+ */
+export function progress({ terminal, err, now }: Io, steps: number, noun = 'event'): Progress {
   let begun = 0
   let current = { label: '', since: 0, from: 0 }
   let drawn = 0
@@ -81,7 +84,7 @@ export function progress({ terminal, err, now }: Io, steps: number): Progress {
     at(share, events) {
       if (Number.isNaN(current.from)) current.from = events
       if (now() - drawn < REDRAW_MS) return
-      const parts = [plural(events, 'event')]
+      const parts = [plural(events, noun)]
       if (share !== null) parts.unshift(`${Math.floor(share * 100)} %`)
       const milliseconds = now() - current.since
       const rate = ((events - current.from) / milliseconds) * 1000

@@ -1,15 +1,26 @@
 #!/usr/bin/env node
 import { once } from 'node:events'
 import type { Command } from './command.ts'
+import { blastRadius } from './commands/blastRadius.ts'
 import { doctor } from './commands/doctor.ts'
 import { exportCommand } from './commands/export.ts'
 import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
 import { jwt } from './commands/jwt.ts'
+import { report } from './commands/report.ts'
 import { usage } from './commands/usage.ts'
 import { dispatch } from './dispatch.ts'
 
-const commands: readonly Command[] = [jwt, history, usage, exportCommand, importCommand, doctor]
+const commands: readonly Command[] = [
+  jwt,
+  history,
+  usage,
+  report,
+  blastRadius,
+  exportCommand,
+  importCommand,
+  doctor,
+]
 
 // Whoever reads may stop reading (`| head`): that is no error, and there is nobody to tell.
 for (const stream of [process.stdout, process.stderr]) {

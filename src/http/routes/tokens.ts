@@ -2,28 +2,21 @@ import type { Context } from 'koa'
 import type { CommandContext, Manage, Target, TokenInput } from '../../application/manage.ts'
 import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
-import type { UsageRange } from '../../application/usage.ts'
-import { type RangeInput, usageRange } from '../../application/usageRange.ts'
+import { MANAGEMENT_PATH } from '../../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
-import { type Judge, unauthorized } from '../authenticate.ts'
+import type { Judge } from '../authenticate.ts'
 import { readJson } from '../body.ts'
 import { idempotencyKeyOf, ifMatchOf } from '../conditional.ts'
-import {
-  presentEvent,
-  presentPage,
-  presentToken,
-  presentUsage,
-  presentUsageTokens,
-  type TokenLike,
-} from '../present.ts'
+import { presentEvent, presentPage, presentToken, type TokenLike } from '../present.ts'
 import { Problem } from '../problem.ts'
 import { type RateLimit, tooMany } from '../rateLimit.ts'
-import { type Handler, type Route, sendJson } from '../route.ts'
+import { queryOf, readingWith } from '../reading.ts'
+import { type Route, sendJson } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { commandContext } from '../scope.ts'
 import { bodyValidator, queryValidator } from '../validate.ts'
 
-export const TOKENS = '/settings/api-tokens'
+export const TOKENS = MANAGEMENT_PATH
 
 interface Dependencies {
   judge: Judge
@@ -35,7 +28,6 @@ interface Dependencies {
 
 const parseList = queryValidator<ListQuery>(schemas.listQuery)
 const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
-const parseUsage = queryValidator<RangeInput>(schemas.usageQuery)
 const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
 const parseNoQuery = queryValidator<object>(schemas.noQuery)
 const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
@@ -45,13 +37,7 @@ const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
 export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependencies): Route[] {
   const now = () => iso(clock())
 
-  /** Any credential may read. */
-  const reading = (handle: Handler) => async (ctx: Context) => {
-    ctx.set('Cache-Control', 'no-store')
-    const accepted = await judge(ctx)
-    if (!accepted) throw unauthorized(false)
-    await handle(ctx, accepted)
-  }
+  const reading = readingWith(judge)
 
   /** Only a JWT may write, and not without end; a token may at most revoke itself. */
   const writing = (
@@ -136,19 +122,6 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
     ctx.status = 204
   }, true)
 
-  const rangeOf = (ctx: Context): UsageRange => usageRange(parseUsage(queryOf(ctx)), now())
-
-  const usage = reading(async (ctx, { principal }) => {
-    const token = await find(ctx, principal.accountId)
-    const found = await queries.usageOfToken(token, rangeOf(ctx))
-    sendJson(ctx, { token_id: token.id, ...presentUsage(found) })
-  })
-
-  const accountUsage = reading(async (ctx, { principal }) => {
-    const found = await queries.usageOfAccount(principal.accountId, rangeOf(ctx))
-    sendJson(ctx, { ...presentUsage(found), tokens: presentUsageTokens(found) })
-  })
-
   const events = reading(async (ctx, { principal }) => {
     const { id } = await find(ctx, principal.accountId)
     const page = await queries.history(id, parsePage(queryOf(ctx)))
@@ -206,17 +179,6 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
       },
       problems: ['invalid_idempotency_key', 'idempotency_key_reused', 'token_limit_reached', 'conflict'],
       handle: create,
-    },
-    {
-      method: 'get',
-      path: `${TOKENS}/usage`,
-      operationId: 'accountUsage',
-      summary: 'Usage of the account, with a row per token',
-      who: 'any',
-      query: schemas.usageQuery,
-      answers: { 200: { description: 'Counts.', schema: schemas.refTo('AccountUsage') } },
-      problems: ['validation_failed'],
-      handle: accountUsage,
     },
     {
       method: 'get',
@@ -279,17 +241,6 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
     },
     {
       method: 'get',
-      path: `${id}/usage`,
-      operationId: 'tokenUsage',
-      summary: 'Usage of one token',
-      who: 'any',
-      query: schemas.usageQuery,
-      answers: { 200: { description: 'Counts.', schema: schemas.refTo('TokenUsage') } },
-      problems: ['not_found'],
-      handle: usage,
-    },
-    {
-      method: 'get',
       path: `${id}/events`,
       operationId: 'tokenEvents',
       summary: 'History of one token, oldest first',
@@ -301,8 +252,6 @@ export function tokenRoutes({ judge, manage, queries, writes, clock }: Dependenc
     },
   ]
 }
-
-const queryOf = (ctx: Context): URLSearchParams => new URLSearchParams(ctx.querystring)
 
 /** RFC 8288: the same query with the next cursor. */
 function nextLink(ctx: Context, cursor: string): string {
