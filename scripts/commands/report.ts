@@ -79,13 +79,13 @@ const listsOf = (shown: Shown) => [
   { name: 'without_expiry', title: 'Without expiry, oldest first', list: shown.without_expiry },
 ]
 
-const HEADER = ['token', 'account', 'status', 'requests', 'created', 'last used', 'expires', 'name']
+const HEADER = ['token', 'account', 'status', 'created', 'last used', 'expires', 'name']
 
 const cells = (row: Row): (string | number)[] => [
+  ...(row.requests === undefined ? [] : [row.requests]),
   row.token_id,
   row.account_id,
   row.status,
-  row.requests ?? '',
   row.created_at,
   row.last_accessed ?? 'never',
   row.expires_at ?? 'never',
@@ -97,7 +97,8 @@ function asText(shown: Shown): string {
   const counts = `${shown.at}: ${plural(active, 'active token')}, ${expired} expired, ${revoked} revoked`
   const parts = listsOf(shown).map(({ title, list: { total, data } }) => {
     const many = total > data.length ? `, the first ${data.length}` : ''
-    return `${title} (${total}${many})\n${data.length > 0 ? table(HEADER, data.map(cells)) : ''}`
+    const header = data[0]?.requests === undefined ? HEADER : ['requests', ...HEADER]
+    return `${title} (${total}${many})\n${data.length > 0 ? table(header, data.map(cells)) : ''}`
   })
   return [`${counts}${damaged > 0 ? `, ${damaged} damaged` : ''}\n`, ...parts].join('\n')
 }
