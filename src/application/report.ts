@@ -150,7 +150,7 @@ function judge(
   else if (expiresAt < expiringBefore) put(report.expiring, (one) => one.expiresAt ?? '')
 }
 
-/** Keeps the first `limit` rows in order; ties by id. */
+/** Keeps the first `limit` rows in order; equals as they come, which is by id. */
 function add(
   list: ReportList,
   limit: number,
@@ -158,10 +158,9 @@ function add(
   order: (a: ReportRow, b: ReportRow) => number,
 ): void {
   list.total++
-  const inOrder = (a: ReportRow, b: ReportRow): number => order(a, b) || compare(a.token.id, b.token.id)
   const last = list.data.at(-1)
-  if (last && list.data.length >= limit && inOrder(last, row) < 0) return
-  const at = list.data.findIndex((other) => inOrder(row, other) < 0)
+  if (last && list.data.length >= limit && order(last, row) <= 0) return
+  const at = list.data.findIndex((other) => order(row, other) < 0)
   list.data.splice(at < 0 ? list.data.length : at, 0, row)
   list.data.length = Math.min(list.data.length, limit)
 }
