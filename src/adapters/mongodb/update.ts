@@ -90,6 +90,8 @@ function merged(was: string, tree: Tree): Document {
  * are anybody's text, so they are stored as values.
  */
 function increased(was: string, { cap, other, counts }: Top): Document {
+  const there = { $ifNull: [was, []] }
+  if (counts.length === 0) return there
   const others = { $filter: { input: '$$value', as: 'each', cond: { $ne: ['$$each.key', literal(other)] } } }
   const enters = {
     $or: [{ $in: ['$$this.key', '$$value.key'] }, { $lt: [{ $size: others }, cap] }],
@@ -106,7 +108,7 @@ function increased(was: string, { cap, other, counts }: Top): Document {
   return {
     $reduce: {
       input: literal(counts.map(([key, count]) => ({ key, count }))),
-      initialValue: { $ifNull: [was, []] },
+      initialValue: there,
       in: {
         $let: {
           vars: { key: { $cond: [enters, '$$this.key', literal(other)] } },
