@@ -33,6 +33,14 @@ export interface DocumentSchema {
 
 export type Value = string | number | boolean | null | readonly string[] | { readonly [key: string]: unknown }
 
+/** Counters by key in one member, the first `cap` keys by name and all others under `other`. */
+export interface Top {
+  field: string
+  cap: number
+  other: string
+  counts: readonly (readonly [key: string, count: number])[]
+}
+
 /**
  * A change and its guard. Applying a change twice is applying it once; a document that is missing is made.
  * - `put` sets fields of the document that stands for one stream. Each field remembers the stream revision that set
@@ -54,12 +62,6 @@ export type Change =
       sum?: Record<string, number>
       min?: Record<string, string>
       max?: Record<string, string>
-      /** Counters by key, the first `cap` keys by name and all others under `other`. */
-      top?: {
-        field: string
-        cap: number
-        other: string
-        counts: readonly (readonly [key: string, count: number])[]
-      }
+      top?: readonly Top[]
     }
   | { kind: 'insert'; collection: string; id: string; fields: Record<string, Value> }

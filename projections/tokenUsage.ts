@@ -74,12 +74,14 @@ export const tokenUsage: Projection = {
         sum: { requests: count, ...Object.fromEntries(counters) },
         min: { firstAt },
         max: { lastAt },
-        top: {
-          field: 'routes',
-          cap: ROUTES_PER_BUCKET,
-          other: OTHER_ROUTES,
-          counts: routes.map(({ method, route, count: n }) => [`${method} ${route}`, n] as const),
-        },
+        top: [
+          {
+            field: 'routes',
+            cap: ROUTES_PER_BUCKET,
+            other: OTHER_ROUTES,
+            counts: routes.map(({ method, route, count: n }) => [`${method} ${route}`, n] as const),
+          },
+        ],
       }
     })
   },

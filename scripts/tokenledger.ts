@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { Command } from './command.ts'
 import { audit } from './commands/audit.ts'
+import { blastRadius } from './commands/blastRadius.ts'
 import { checkpoint } from './commands/checkpoint.ts'
 import { doctor } from './commands/doctor.ts'
 import { explain } from './commands/explain.ts'
@@ -10,6 +11,7 @@ import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
 import { importTokens } from './commands/import-tokens.ts'
 import { jwt } from './commands/jwt.ts'
+import { report } from './commands/report.ts'
 import { usage } from './commands/usage.ts'
 import { verify } from './commands/verify.ts'
 import { dispatch } from './dispatch.ts'
@@ -19,6 +21,8 @@ const commands: readonly Command[] = [
   history,
   explain,
   usage,
+  report,
+  blastRadius,
   audit,
   verify,
   checkpoint,

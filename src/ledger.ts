@@ -27,6 +27,7 @@ import { createObserver } from './http/observe.ts'
 import { describe } from './http/openapi.ts'
 import { createRateLimit } from './http/rateLimit.ts'
 import { routerOf } from './http/route.ts'
+import { analyticsRoutes } from './http/routes/analytics.ts'
 import { type Health, operationRoutes } from './http/routes/operations.ts'
 import { tokenRoutes } from './http/routes/tokens.ts'
 import { verifyRoutes } from './http/routes/verify.ts'
@@ -219,15 +220,19 @@ function assemble(parts: Parts): TokenLedger {
     return { eventStore, readModel: model, lag: projector.lag(), stopping }
   }
 
+  const queries = createQueries(readModel, clock)
   const table = {
-    tokens: tokenRoutes({
-      judge,
-      manage,
-      queries: createQueries(readModel, clock),
-      tokenAt: createTokenAt(store),
-      writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
-      clock,
-    }),
+    tokens: [
+      ...analyticsRoutes({ judge, queries, clock }),
+      ...tokenRoutes({
+        judge,
+        manage,
+        queries,
+        tokenAt: createTokenAt(store),
+        writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
+        clock,
+      }),
+    ],
     verify: verifyRoutes(judge),
     operations: operationRoutes({
       health,

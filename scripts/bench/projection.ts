@@ -10,6 +10,7 @@ import { iso } from '../../src/application/ports.ts'
 import { createProjector } from '../../src/application/project.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { type NewEvent, usageStream } from '../../src/domain/events.ts'
+import { versions } from '../../src/domain/upcast.ts'
 import { here } from './processes.ts'
 import { telemetry } from './seed.ts'
 
@@ -70,8 +71,8 @@ export function used(tokenId: string, at: string): NewEvent {
       lastAt: at,
       outcomes: { '2xx': 2, '4xx': 1 },
       routes: [
-        { method: 'GET', route: '/orders/:id', count: 2 },
-        { method: 'POST', route: '/orders', count: 1 },
+        { method: 'GET', route: '/orders/:id', count: 2, outcomes: { '2xx': 2 } },
+        { method: 'POST', route: '/orders', count: 1, outcomes: { '4xx': 1 } },
       ],
       tokenRevision: 0,
       lastIp: '127.0.0.1',
@@ -82,7 +83,7 @@ export function used(tokenId: string, at: string): NewEvent {
       actor: { kind: 'system', id: 'bench' },
       requestId: id,
       correlationId: id,
-      schemaVersion: 1,
+      schemaVersion: versions.TokenUsed.current,
       chain: '',
     },
   }

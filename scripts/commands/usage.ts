@@ -1,10 +1,17 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
 import type { Tally, Usage, UsageRange } from '../../src/application/usage.ts'
 import { presentUsage, presentUsageTokens } from '../../src/http/present.ts'
-import { type ModelReads, Refusal, usageRange, withReadModel } from '../../src/reader.ts'
+import {
+  type ModelReads,
+  type RouteFilter,
+  routeFilter,
+  usageRange,
+  withReadModel,
+} from '../../src/reader.ts'
 import { readSettings } from '../../src/settings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../command.ts'
-import { csv, json, plural, table } from '../output.ts'
+import { checked, timeOrDate } from '../input.ts'
+import { csv, json, plural, printable, table } from '../output.ts'
 
 type Owner = { account: string } | { token: string }
 
@@ -12,8 +19,11 @@ export const usage = defineCommand({
   name: 'usage',
   summary: 'How often a token, or all tokens of an account, were used.',
   usage:
-    '(--account <id> | --token <id>) [--from <time>] [--to <time>] [--granularity hour|day] [--csv | --json]',
-  help: 'From the read model. Hours are counted whole: one that overlaps the range belongs to it.',
+    '(--account <id> | --token <id>) [--from <time>] [--to <time>] [--granularity hour|day] [--route <route>] [--csv | --json]',
+  help:
+    'From the read model. Hours are counted whole: one that overlaps the range belongs to it. Of each token the first\n' +
+    '50 routes of an hour or day are kept by name, the rest as `other`, which no --route can find. Outcomes are not\n' +
+    'kept by route.',
   args: [],
   options: {
     account: { type: 'string', value: '<id>', help: 'All tokens of this account, with a row for each.' },
@@ -25,6 +35,11 @@ export const usage = defineCommand({
     },
     to: { type: 'string', value: '<time>', help: 'RFC 3339 or a date (UTC), exclusive. Default: now.' },
     granularity: { type: 'string', value: 'hour|day', help: 'Size of a bucket. Default: day.' },
+    route: {
+      type: 'string',
+      value: '<route>',
+      help: "Only requests on this route, as usage names it: '/orders/:id', or 'GET /orders/:id'.",
+    },
     csv: {
       type: 'boolean',
       help: 'Print the buckets as CSV (RFC 4180): at, requests, one column for each outcome.',
@@ -36,7 +51,8 @@ export const usage = defineCommand({
     const owner = ownerFrom(values)
     const range = rangeFrom(values, new Date(io.now()).toISOString())
     if (values.csv && values.json) throw new WrongUse('--csv and --json exclude each other.')
-    const found = await withReadModel(settings, io.now, (reads) => usageOf(reads, owner, range))
+    const route = values.route === undefined ? undefined : checked(() => routeFilter(values.route ?? ''))
+    const found = await withReadModel(settings, io.now, (reads) => usageOf(reads, owner, range, route))
     if (values.json) io.out(json(shownUsage(owner, found)))
     else io.out(values.csv ? bucketsCsv(found) : report(found, 'account' in owner))
     return 0
@@ -49,32 +65,27 @@ function ownerFrom({ account, token }: { account?: string; token?: string }): Ow
   throw new WrongUse('Give one of --account and --token.')
 }
 
-const DATE = /^\d{4}-\d\d-\d\d$/
-
 /** @throws WrongUse naming the options that are wrong */
-function rangeFrom(given: { from?: string; to?: string; granularity?: string }, now: string): UsageRange {
-  const time = (text: string | undefined) =>
-    text !== undefined && DATE.test(text) ? `${text}T00:00:00Z` : text
-  try {
-    return usageRange({ ...given, from: time(given.from), to: time(given.to) }, now)
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error
-    throw new WrongUse(
-      error.errors.map(({ pointer, message }) => `${pointer.replace('?', '--')} ${message}.`).join('\n'),
-    )
-  }
-}
+const rangeFrom = (
+  { from, to, granularity }: { from?: string; to?: string; granularity?: string },
+  now: string,
+): UsageRange => checked(() => usageRange({ from: timeOrDate(from), to: timeOrDate(to), granularity }, now))
 
 /** @throws NotFound for a token or an account that there is nothing of */
-async function usageOf({ queries, readModel }: ModelReads, owner: Owner, range: UsageRange): Promise<Usage> {
+async function usageOf(
+  { queries, readModel }: ModelReads,
+  owner: Owner,
+  range: UsageRange,
+  route: RouteFilter | undefined,
+): Promise<Usage> {
   if ('token' in owner) {
     const token = await readModel.get('tokens', owner.token)
     if (!token) throw new NotFound('There is no such token.')
-    return queries.usageOfToken(token as unknown as TokenDocument, range)
+    return queries.usageOfToken(token as unknown as TokenDocument, range, route)
   }
   const tokens = await readModel.count('tokens', [{ field: 'accountId', op: 'eq', value: owner.account }], 1)
   if (tokens === 0) throw new NotFound('No token of this account was ever made.')
-  return queries.usageOfAccount(owner.account, range)
+  return queries.usageOfAccount(owner.account, range, route)
 }
 
 /** As the HTTP routes show it. */
@@ -90,10 +101,10 @@ export function bucketsCsv({ buckets, total }: Pick<Usage, 'buckets' | 'total'>)
 
 function report(found: Usage, isAccount: boolean): string {
   const classes = classesOf(found.total)
-  const outcomes = classes.map((name) => `${found.total.outcomes[name]} ${name}`).join(', ')
+  const outcomes = classes.map((name) => `${found.total.outcomes?.[name]} ${name}`).join(', ')
   const parts = [
     `${found.from} to ${found.to}\n${plural(found.total.requests, 'request')}${outcomes && `: ${outcomes}`}\n` +
-      `Last used: ${found.lastAccessed ?? 'never'}\n`,
+      `Last used: ${found.lastAccessed ?? 'never'}\n${filtered(found)}`,
   ]
   const add = (header: string[], rows: (string | number)[][]) =>
     rows.length > 0 && parts.push(table(header, rows))
@@ -116,12 +127,21 @@ function report(found: Usage, isAccount: boolean): string {
   return parts.join('\n')
 }
 
-const classesOf = (total: Tally): string[] => Object.keys(total.outcomes).sort()
+/** What the counts leave out, where they are of one route. */
+function filtered({ filter }: Usage): string {
+  if (!filter) return ''
+  const { method, route, other } = filter
+  const unnamed =
+    other > 0 ? `; some of ${plural(other, 'request')} on routes not kept by name may be too` : ''
+  return `On ${method === null ? '' : `${method} `}${printable(route)}${unnamed}\n`
+}
+
+const classesOf = (total: Tally): string[] => Object.keys(total.outcomes ?? {}).sort()
 
 const bucketRow =
   (classes: readonly string[]) =>
   ({ at, requests, outcomes }: Tally & { at: string }): (string | number)[] => [
     at,
     requests,
-    ...classes.map((name) => outcomes[name] ?? 0),
+    ...classes.map((name) => outcomes?.[name] ?? 0),
   ]

@@ -12,7 +12,9 @@ import {
   type ReadModel,
   type Scalar,
 } from './ports.ts'
-import { createUsageQuery, type Usage, type UsageRange } from './usage.ts'
+import { type BlastRadiusQueries, createBlastRadiusQuery } from './blastRadius.ts'
+import { createReportQuery, type ReportQueries } from './report.ts'
+import { createUsageQuery, type UsageQueries } from './usage.ts'
 
 export type StatusFilter = 'live' | 'active' | 'expired' | 'revoked' | 'all'
 export type SortField = 'created_at' | 'name' | 'last_accessed' | 'expires_at'
@@ -33,13 +35,11 @@ export interface Page<T> {
 }
 
 /** The reading side: everything comes from the read model. */
-export interface Queries {
+export interface Queries extends UsageQueries, ReportQueries, BlastRadiusQueries {
   /** @throws Refusal for an id that is not one of the account's tokens, whatever it is */
   token(accountId: string, id: string): Promise<TokenDocument>
   list(accountId: string, query: ListQuery): Promise<Page<TokenDocument>>
   history(tokenId: string, query: { limit: number; cursor?: string }): Promise<Page<HistoryDocument>>
-  usageOfToken(token: TokenDocument, range: UsageRange): Promise<Usage>
-  usageOfAccount(accountId: string, range: UsageRange): Promise<Usage>
 }
 
 const FIELDS: Record<SortField, keyof TokenDocument> = {
@@ -90,6 +90,8 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
     },
 
     ...createUsageQuery(readModel, clock),
+    ...createReportQuery(readModel, clock),
+    ...createBlastRadiusQuery(readModel, clock),
   }
 }
 

@@ -172,10 +172,17 @@ function firstChunk(queue: readonly NewEvent[]): NewEvent[] {
 
 /** Routes, addresses and agents are the callers' words: no credential in them is kept. */
 function masked(data: EventData<'TokenUsed'>): EventData<'TokenUsed'> {
+  const { addresses, userAgents } = data
   return {
     ...data,
-    lastIp: data.lastIp === null ? null : keptText(data.lastIp),
-    lastUserAgent: data.lastUserAgent === null ? null : keptText(data.lastUserAgent),
+    lastIp: keptOrNull(data.lastIp),
+    lastUserAgent: keptOrNull(data.lastUserAgent),
     routes: data.routes.map((entry) => ({ ...entry, route: keptText(entry.route) })),
+    ...(addresses && { addresses: addresses.map((entry) => ({ ...entry, ip: keptOrNull(entry.ip) })) }),
+    ...(userAgents && {
+      userAgents: userAgents.map((entry) => ({ ...entry, userAgent: keptOrNull(entry.userAgent) })),
+    }),
   }
 }
+
+const keptOrNull = (text: string | null): string | null => (text === null ? null : keptText(text))

@@ -5,7 +5,9 @@ import {
   OTHER_ROUTES,
   type UsageDocument,
 } from '../../projections/tokenUsage.ts'
-import { type Clock, type Condition, iso, type Query, type ReadModel } from './ports.ts'
+import { eachDocument } from './pages.ts'
+import { type Clock, type Condition, iso, type ReadModel } from './ports.ts'
+import { isOnRoute, type RouteFilter } from './routeFilter.ts'
 
 /** `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Counted by the hour: an hour that overlaps counts whole. */
 export interface UsageRange {
@@ -16,10 +18,16 @@ export interface UsageRange {
 
 export interface Tally {
   requests: number
-  outcomes: Record<string, number>
+  /** Null where they are not known: requests of one route are counted without them. */
+  outcomes: Record<string, number> | null
 }
 
 export interface Usage extends UsageRange {
+  /**
+   * The route that was asked for: then only requests on it are counted. `other` is how many requests of the range are
+   * on routes that were not kept by name; some of them may be on this one.
+   */
+  filter: (RouteFilter & { other: number }) | null
   total: Tally
   lastAccessed: string | null
   /** Oldest first; those without a use are left out. */
@@ -31,35 +39,26 @@ export interface Usage extends UsageRange {
 }
 
 export interface UsageQueries {
-  usageOfToken(token: TokenDocument, range: UsageRange): Promise<Usage>
-  usageOfAccount(accountId: string, range: UsageRange): Promise<Usage>
+  usageOfToken(token: TokenDocument, range: UsageRange, route?: RouteFilter): Promise<Usage>
+  usageOfAccount(accountId: string, range: UsageRange, route?: RouteFilter): Promise<Usage>
 }
 
-const PAGE = 1000
 const DAY_MS = 86_400_000
 
 export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueries {
-  /** Walks a collection page by page, so that no answer of the store is large. */
-  async function* each<T>(collection: string, where: readonly Condition[]): AsyncGenerator<T> {
-    let after: Query['after']
-    do {
-      const found = await readModel.find(collection, { where, limit: PAGE, ...(after ? { after } : {}) })
-      yield* found as unknown[] as T[]
-      const last = found.length === PAGE ? found.at(-1) : undefined
-      after = last && { value: null, id: last.id }
-    } while (after)
-  }
+  const each = <T>(collection: string, where: readonly Condition[]): AsyncGenerator<T> =>
+    eachDocument(readModel, collection, where)
 
-  async function collect(owner: Condition, range: UsageRange): Promise<Collected> {
-    const collected: Collected = { total: empty(), buckets: new Map(), routes: new Map(), byToken: new Map() }
-    for (const { granularity, from, to } of segments(range, iso(clock()))) {
-      const where: Condition[] = [
-        owner,
-        { field: 'granularity', op: 'eq', value: granularity },
-        { field: 'at', op: 'gte', value: from },
-        { field: 'at', op: 'lt', value: to },
-      ]
-      for await (const document of each<UsageDocument>('tokenUsage', where)) {
+  async function collect(owner: Condition, range: UsageRange, route?: RouteFilter): Promise<Collected> {
+    const collected: Collected = {
+      filter: route ? { ...route, other: 0 } : null,
+      total: empty(route),
+      buckets: new Map(),
+      routes: new Map(),
+      byToken: new Map(),
+    }
+    for (const segment of segments(range, iso(clock()))) {
+      for await (const document of each<UsageDocument>('tokenUsage', inSegment(owner, segment))) {
         add(collected, document, range.granularity)
       }
     }
@@ -67,14 +66,14 @@ export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueri
   }
 
   return {
-    async usageOfToken(token, range) {
-      const collected = await collect({ field: 'tokenId', op: 'eq', value: token.id }, range)
+    async usageOfToken(token, range, route) {
+      const collected = await collect({ field: 'tokenId', op: 'eq', value: token.id }, range, route)
       return present(collected, range, token.lastAccessed ?? null, [])
     },
 
-    async usageOfAccount(accountId, range) {
+    async usageOfAccount(accountId, range, route) {
       const ofAccount: Condition = { field: 'accountId', op: 'eq', value: accountId }
-      const collected = await collect(ofAccount, range)
+      const collected = await collect(ofAccount, range, route)
       const tokens: Usage['tokens'] = []
       let newest: string | null = null
       for await (const { id, name, lastAccessed = null, revokedAt } of each<TokenDocument>('tokens', [
@@ -111,6 +110,14 @@ export function segments({ from, to, granularity }: UsageRange, now: string): Us
   ].filter((segment) => segment.from < segment.to)
 }
 
+/** The buckets of a segment, of the tokens that `owner` finds. */
+export const inSegment = (owner: Condition, { granularity, from, to }: UsageRange): Condition[] => [
+  owner,
+  { field: 'granularity', op: 'eq', value: granularity },
+  { field: 'at', op: 'gte', value: from },
+  { field: 'at', op: 'lt', value: to },
+]
+
 /** The first midnight at or after a time. */
 function dayFrom(at: string): string {
   const start = bucketStart(at, 'day')
@@ -118,39 +125,44 @@ function dayFrom(at: string): string {
 }
 
 interface Collected {
+  filter: Usage['filter']
   total: Tally
   buckets: Map<string, Tally>
   routes: Map<string, number>
   byToken: Map<string, number>
 }
 
-const empty = (): Tally => ({ requests: 0, outcomes: {} })
+const empty = (route?: RouteFilter | null): Tally => ({ requests: 0, outcomes: route ? null : {} })
 
 function add(collected: Collected, document: UsageDocument, granularity: Granularity): void {
+  const { filter, byToken } = collected
+  const routes = Object.entries(document.routes).filter(([key]) => !filter || isOnRoute(key, filter))
+  const requests = filter ? routes.reduce((sum, [, n]) => sum + n, 0) : document.requests
+  if (filter) filter.other += document.routes[OTHER_ROUTES] ?? 0
+  if (requests === 0) return
   const at = bucketStart(document.at, granularity)
-  const bucket = collected.buckets.get(at) ?? empty()
+  const bucket = collected.buckets.get(at) ?? empty(filter)
   collected.buckets.set(at, bucket)
   for (const tally of [collected.total, bucket]) {
-    tally.requests += document.requests
+    tally.requests += requests
+    if (tally.outcomes === null) continue
     for (const [outcome, n] of Object.entries(document.outcomes)) {
       tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + n
     }
   }
-  for (const [route, n] of Object.entries(document.routes)) {
-    collected.routes.set(route, (collected.routes.get(route) ?? 0) + n)
-  }
-  const { tokenId, requests } = document
-  collected.byToken.set(tokenId, (collected.byToken.get(tokenId) ?? 0) + requests)
+  for (const [route, n] of routes) collected.routes.set(route, (collected.routes.get(route) ?? 0) + n)
+  byToken.set(document.tokenId, (byToken.get(document.tokenId) ?? 0) + requests)
 }
 
 function present(
-  { total, buckets, routes }: Collected,
+  { filter, total, buckets, routes }: Collected,
   range: UsageRange,
   lastAccessed: string | null,
   tokens: Usage['tokens'],
 ): Usage {
   return {
     ...range,
+    filter,
     total,
     lastAccessed,
     buckets: [...buckets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([at, tally]) => ({ at, ...tally })),

@@ -10,6 +10,14 @@ export interface RangeInput {
   granularity?: string | undefined
 }
 
+/** @throws Refusal for what is no RFC 3339 time, or one that has not come yet */
+export function sinceTime(text: string, now: string): string {
+  const since = parseTime(text)
+  if (since !== null && since <= now) return since
+  const message = since === null ? 'must be an RFC 3339 time' : 'must not be after now'
+  throw new Refusal('validation_failed', 'The time is not valid.', [{ pointer: '?since', message }])
+}
+
 const DEFAULT_DAYS = 30
 const DAY_MS = 86_400_000
 const GRANULARITIES: readonly Granularity[] = ['hour', 'day']

@@ -3,6 +3,7 @@ import { LOOKED_AT } from '../domain/credential.ts'
 import type { EventData } from '../domain/events.ts'
 import { iso } from './ports.ts'
 import type { TokenRecord } from './tokenIndex.ts'
+import { type Callers, type Entry, type RouteEntry, toData } from './usageEntry.ts'
 
 /** One accepted token on one request. */
 export interface Use {
@@ -20,28 +21,18 @@ export interface Use {
 
 export interface UsageWindow {
   count(use: Use): void
-  /** Entries: tokens (by hour and revision) plus their routes. */
+  /** Entries: tokens (by hour and revision), their routes, and the callers of those that have several. */
   size(): number
   close(): { used: EventData<'TokenUsed'>[]; lost: Omit<EventData<'UsageLost'>, 'cause'> | null }
 }
 
 const ROUTES_PER_ENTRY = 50
+/** Addresses, and agents, that are told apart where there are several. */
+const CALLERS_PER_ENTRY = 20
 const [OTHER_METHOD = '', OTHER_ROUTE = ''] = OTHER_ROUTES.split(' ')
-/** Entries and routes: what an outage of the event store may hold in memory, some 50 MB. Uses past it are declared lost. */
+/** Entries, routes and callers: what an outage of the event store may hold in memory, some 50 MB. Uses past it are declared lost. */
 const MAX_SIZE = 200_000
 const HOUR_MS = 3_600_000
-
-interface Entry {
-  record: TokenRecord
-  hour: number
-  count: number
-  firstAt: number
-  lastAt: number
-  outcomes: Record<string, number>
-  routes: Map<string, { method: string; route: string; count: number }>
-  lastIp: string | null
-  lastUserAgent: string | null
-}
 
 /**
  * Counts uses by token, hour and the revision they were decided on, so that each entry falls into one bucket and names
@@ -66,10 +57,11 @@ export function createUsageWindow(): UsageWindow {
       count: 0,
       firstAt: at,
       lastAt: at,
-      outcomes: {},
       routes: new Map(),
-      lastIp: null,
-      lastUserAgent: null,
+      lastIp: use.ip,
+      lastUserAgent: use.userAgent,
+      addresses: null,
+      userAgents: null,
     }
     open.set(record.tokenId, entry)
     size++
@@ -78,19 +70,38 @@ export function createUsageWindow(): UsageWindow {
 
   function countRoute(entry: Entry, use: Use): void {
     const key = `${use.method} ${use.route}`
-    const known = entry.routes.get(key)
-    if (known) {
-      known.count++
-      return
-    }
-    if (entry.routes.size < ROUTES_PER_ENTRY && size < MAX_SIZE) {
-      entry.routes.set(key, { method: use.method, route: use.route.slice(0, LOOKED_AT), count: 1 })
+    const { outcomes } = entry.routes.get(key) ?? newRoute(entry, key, use)
+    outcomes[use.outcome] = (outcomes[use.outcome] ?? 0) + 1
+  }
+
+  function newRoute(entry: Entry, key: string, { method, route }: Use): RouteEntry {
+    const isNamed = entry.routes.size < ROUTES_PER_ENTRY && size < MAX_SIZE
+    const known = isNamed ? undefined : entry.routes.get(OTHER_ROUTES)
+    if (known) return known
+    const made = isNamed
+      ? { method, route: route.slice(0, LOOKED_AT), outcomes: {} }
+      : { method: OTHER_METHOD, route: OTHER_ROUTE, outcomes: {} }
+    entry.routes.set(isNamed ? key : OTHER_ROUTES, made)
+    if (isNamed) size++
+    return made
+  }
+
+  /** @param before how many uses came by `last` as long as nobody else came */
+  function countCaller(
+    callers: Callers | null,
+    text: string | null,
+    last: string | null,
+    before: number,
+  ): Callers | null {
+    if (callers === null && text === last) return null
+    const several = callers ?? { named: [{ text: last, count: before }], other: 0 }
+    const known = several.named.find((one) => one.text === text)
+    if (known) known.count++
+    else if (several.named.length < CALLERS_PER_ENTRY && size < MAX_SIZE) {
+      several.named.push({ text, count: 1 })
       size++
-      return
-    }
-    const other = entry.routes.get(OTHER_ROUTES)
-    if (other) other.count++
-    else entry.routes.set(OTHER_ROUTES, { method: OTHER_METHOD, route: OTHER_ROUTE, count: 1 })
+    } else several.other++
+    return several
   }
 
   return {
@@ -100,10 +111,11 @@ export function createUsageWindow(): UsageWindow {
         lost = { count: lost.count + 1, from: Math.min(lost.from, use.at), to: Math.max(lost.to, use.at) }
         return
       }
+      entry.addresses = countCaller(entry.addresses, use.ip, entry.lastIp, entry.count)
+      entry.userAgents = countCaller(entry.userAgents, use.userAgent, entry.lastUserAgent, entry.count)
       entry.count++
       entry.firstAt = Math.min(entry.firstAt, use.at)
       entry.lastAt = Math.max(entry.lastAt, use.at)
-      entry.outcomes[use.outcome] = (entry.outcomes[use.outcome] ?? 0) + 1
       entry.lastIp = use.ip
       entry.lastUserAgent = use.userAgent
       countRoute(entry, use)
@@ -116,21 +128,5 @@ export function createUsageWindow(): UsageWindow {
       const declared = lost.count > 0 ? { count: lost.count, from: iso(lost.from), to: iso(lost.to) } : null
       return { used, lost: declared }
     },
-  }
-}
-
-function toData(entry: Entry): EventData<'TokenUsed'> {
-  const { record } = entry
-  return {
-    tokenId: record.tokenId,
-    accountId: record.principal.accountId,
-    count: entry.count,
-    firstAt: iso(entry.firstAt),
-    lastAt: iso(entry.lastAt),
-    outcomes: entry.outcomes,
-    routes: [...entry.routes.values()],
-    tokenRevision: record.revision,
-    lastIp: entry.lastIp,
-    lastUserAgent: entry.lastUserAgent,
   }
 }

@@ -12,6 +12,8 @@ const nullableTime = { type: ['string', 'null'], format: 'date-time' } as const
 const count = { type: 'integer', minimum: 1 } as const
 const text = { type: 'string', minLength: 1 } as const
 const hash = { type: 'string', pattern: '^[0-9a-f]{64}$' } as const
+const nullableText = { type: ['string', 'null'] } as const
+const counts = { type: 'object', additionalProperties: count } as const
 const scopes = { type: 'array', items: { type: 'string' }, maxItems: 32 } as const
 
 export const eventSchemas = {
@@ -76,6 +78,12 @@ export const eventSchemas = {
     required: ['reason'],
     properties: { reason: { type: ['string', 'null'] } },
   },
+  /**
+   * One token's uses in one window of one process. Members that only say again what others do are left out: without
+   * `addresses` all uses came from `lastIp`, without `userAgents` by `lastUserAgent`, and without `outcomes` of a route
+   * they are the window's, where that has a single one. `otherAddresses` and `otherUserAgents` count uses whose caller
+   * is not told apart.
+   */
   TokenUsed: {
     type: 'object',
     additionalProperties: false,
@@ -97,19 +105,39 @@ export const eventSchemas = {
       count,
       firstAt: time,
       lastAt: time,
-      outcomes: { type: 'object', additionalProperties: count },
+      outcomes: counts,
       routes: {
         type: 'array',
         items: {
           type: 'object',
           additionalProperties: false,
           required: ['method', 'route', 'count'],
-          properties: { method: { type: 'string' }, route: { type: 'string' }, count },
+          properties: { method: { type: 'string' }, route: { type: 'string' }, count, outcomes: counts },
         },
       },
       tokenRevision: { type: 'integer', minimum: 0 },
-      lastIp: { type: ['string', 'null'] },
-      lastUserAgent: { type: ['string', 'null'] },
+      lastIp: nullableText,
+      lastUserAgent: nullableText,
+      addresses: {
+        type: 'array',
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['ip', 'count'],
+          properties: { ip: nullableText, count },
+        },
+      },
+      otherAddresses: count,
+      userAgents: {
+        type: 'array',
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['userAgent', 'count'],
+          properties: { userAgent: nullableText, count },
+        },
+      },
+      otherUserAgents: count,
     },
   },
   UsageLost: {

@@ -1,4 +1,4 @@
-import type { EventType, RecordedEvent, StoredEvent } from './events.ts'
+import type { EventData, EventType, RecordedEvent, StoredEvent } from './events.ts'
 
 /**
  * The version each type is written in today, and one function per step from an older version to the next.
@@ -14,8 +14,21 @@ export const versions: Record<EventType, Versions> = {
   TokenImported: { current: 1, steps: {} },
   TokenUpdated: { current: 1, steps: {} },
   TokenRevoked: { current: 1, steps: {} },
-  TokenUsed: { current: 1, steps: {} },
+  TokenUsed: { current: 2, steps: { 1: withCallers } },
   UsageLost: { current: 1, steps: {} },
+}
+
+/** Before, only the last caller of a window was kept: of the other uses nobody knows where they came from. */
+function withCallers(data: Record<string, unknown>): Record<string, unknown> {
+  const { count, lastIp: ip, lastUserAgent: userAgent } = data as EventData<'TokenUsed'>
+  if (count === 1) return data
+  return {
+    ...data,
+    addresses: [{ ip, count: 1 }],
+    otherAddresses: count - 1,
+    userAgents: [{ userAgent, count: 1 }],
+    otherUserAgents: count - 1,
+  }
 }
 
 export type Upcast =

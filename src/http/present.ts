@@ -62,6 +62,9 @@ export const presentUsage = (usage: Usage) => ({
   from: usage.from,
   to: usage.to,
   granularity: usage.granularity,
+  ...(usage.filter
+    ? { filter: { method: usage.filter.method, route: usage.filter.route, other: usage.filter.other } }
+    : {}),
   total: presentTally(usage.total),
   last_accessed: usage.lastAccessed,
   buckets: usage.buckets.map(({ at, ...tally }) => ({ at, ...presentTally(tally) })),

@@ -64,8 +64,28 @@ export const usageQuery = object(
     from: { ...time, description: 'Inclusive; default: 30 days before now.' },
     to: { ...time, description: 'Exclusive; default: now.' },
     granularity: { enum: ['hour', 'day'], default: 'day' },
+    route: {
+      type: 'string',
+      maxLength: 300,
+      description: 'Only requests on this route, as usage names it: `/orders/:id`, or `GET /orders/:id`.',
+    },
   },
-  ['from', 'to', 'granularity'],
+  ['from', 'to', 'granularity', 'route'],
+)
+const days = { type: 'integer', minimum: 1, maximum: 3650 } as const
+export const reportQuery = object(
+  {
+    from: { ...time, description: 'Of the range of `top`, inclusive; default: 30 days before its end.' },
+    to: { ...time, description: 'Exclusive; default: now.' },
+    idle_days: { ...days, default: 90, description: 'Not used for so many days is idle.' },
+    expiring_days: { ...days, default: 30, description: 'What expires within so many days is shown.' },
+    limit: { ...limit, description: 'Rows of a list.' },
+  },
+  ['from', 'to', 'idle_days', 'expiring_days', 'limit'],
+)
+export const sinceQuery = object(
+  { since: { ...time, description: 'The hour that it lies in counts whole. Default: the creation.' } },
+  ['since'],
 )
 export const revokeQuery = object({ reason: { type: 'string', maxLength: 200 } }, ['reason'])
 
@@ -94,16 +114,50 @@ const tally = {
   requests: count,
   outcomes: { type: 'object', additionalProperties: count, description: 'Requests by class of status.' },
 }
+const tallyOfRoute = {
+  requests: count,
+  outcomes: {
+    ...tally.outcomes,
+    type: ['object', 'null'],
+    description: 'Null with a `route`: not kept by it.',
+  },
+}
 const nextCursor = { type: ['string', 'null'] }
 const usage = {
   from: time,
   to: time,
   granularity: { enum: ['hour', 'day'] },
-  total: object(tally),
+  filter: object({
+    method: { type: ['string', 'null'] },
+    route: { type: 'string' },
+    other: { ...count, description: 'Requests on routes not kept by name: some may be on this one.' },
+  }),
+  total: object(tallyOfRoute),
   last_accessed: nullableTime,
-  buckets: arrayOf(object({ at: time, ...tally })),
+  buckets: arrayOf(object({ at: time, ...tallyOfRoute })),
   routes: arrayOf(object({ method: { type: 'string' }, route: { type: 'string' }, requests: count })),
 }
+
+const reportRow = {
+  token_id: uuid,
+  account_id: { type: 'string' },
+  name: { type: 'string' },
+  status: { enum: ['active', 'expired', 'revoked'] },
+  requests: count,
+  created_at: time,
+  last_accessed: nullableTime,
+  expires_at: nullableTime,
+}
+/** `total` counts what there is, `data` shows the first of it. */
+const reportList = { total: count, data: arrayOf(object(reportRow, ['requests'])) }
+
+const seen = { requests: count, first_hour: time, last_hour: time }
+const nullableText = { type: ['string', 'null'] }
+const other = { ...count, description: 'Requests of those that are not told apart.' }
+const seenRoutes = object({
+  data: arrayOf(object({ method: { type: 'string' }, route: { type: 'string' }, ...seen, ...tally })),
+  other,
+})
 
 export const components = {
   Token: object(resource),
@@ -116,12 +170,59 @@ export const components = {
     token: { type: 'string', description: 'The credential. Shown here and never again.' },
   }),
   TokenPage: object({ data: arrayOf({ $ref: '#/components/schemas/Token' }), next_cursor: nextCursor }),
-  TokenUsage: object({ token_id: uuid, ...usage }),
-  AccountUsage: object({
-    ...usage,
-    tokens: arrayOf(
-      object({ token_id: uuid, name: { type: 'string' }, requests: count, last_accessed: nullableTime }),
-    ),
+  TokenUsage: object({ token_id: uuid, ...usage }, ['filter']),
+  AccountUsage: object(
+    {
+      ...usage,
+      tokens: arrayOf(
+        object({ token_id: uuid, name: { type: 'string' }, requests: count, last_accessed: nullableTime }),
+      ),
+    },
+    ['filter'],
+  ),
+  Report: object({
+    at: time,
+    account_id: { type: ['string', 'null'] },
+    tokens: object({ active: count, expired: count, revoked: count, damaged: count }),
+    top: object({ from: time, to: time, ...reportList }),
+    never_used: object(reportList),
+    idle: object({ days: count, ...reportList }),
+    expiring: object({ days: count, ...reportList }),
+    without_expiry: object(reportList),
+  }),
+  BlastRadius: object({
+    token_id: uuid,
+    account_id: { type: 'string' },
+    name: { type: 'string' },
+    status: { enum: ['active', 'expired', 'revoked'] },
+    since: time,
+    to: time,
+    first_at: nullableTime,
+    last_at: nullableTime,
+    total: object(tally),
+    addresses: object({ data: arrayOf(object({ ip: nullableText, ...seen })), other }),
+    user_agents: object({ data: arrayOf(object({ user_agent: nullableText, ...seen })), other }),
+    routes: seenRoutes,
+    management: object({
+      requests: seenRoutes,
+      events: object({
+        total: count,
+        data: arrayOf(
+          object({
+            id: uuid,
+            type: { type: 'string' },
+            at: time,
+            token_id: uuid,
+            revision: count,
+            request_id: { type: 'string' },
+            ip: nullableText,
+            user_agent: nullableText,
+          }),
+        ),
+      }),
+    }),
+    hours: arrayOf(object({ at: time, ...tally, addresses: count, user_agents: count })),
+    earlier: object({ hours: count, requests: count }),
   }),
   HistoryPage: object({
     data: arrayOf(

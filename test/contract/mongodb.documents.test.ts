@@ -65,7 +65,7 @@ describeWithMongod('Documents in MongoDB', () => {
       ['GET /a.b', 1],
       ['$where', 2],
     ] as const
-    await model.apply([add('a', 1, { top: { field: 'routes', cap: 9, other: 'other', counts } })])
+    await model.apply([add('a', 1, { top: [{ field: 'routes', cap: 9, other: 'other', counts }] })])
     const stored = await client.db().collection<{ _id: string }>('people_v1').findOne({ _id: 'a' })
     expect(stored).to.deep.equal({
       _id: 'a',

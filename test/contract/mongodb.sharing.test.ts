@@ -151,7 +151,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
           sum: { n: i + 1 },
           min: { first: `a${String(i + 1).padStart(2, '0')}` },
           max: { last: `a${String(i + 1).padStart(2, '0')}` },
-          top: { field: 'routes', cap: 2, other: 'other', counts: [[`r${i % 3}`, 1]] },
+          top: [{ field: 'routes', cap: 2, other: 'other', counts: [[`r${i % 3}`, 1]] }],
         }),
       ])
   })

@@ -30,7 +30,19 @@ const change = fc.record(
   },
   { requiredKeys: [] },
 )
-const call = fc.tuple(fc.nat(ROUTES - 1), fc.integer({ min: 1, max: 9 }))
+const call = fc.tuple(fc.nat(ROUTES - 1), fc.integer({ min: 1, max: 9 }), fc.boolean())
+const WORDS = [null, '* other', '* none', '**', '__proto__', 'a.b', '$c', '']
+const callers: fc.Arbitrary<[caller: string | null, count: number][]> = fc.oneof(
+  fc.array(fc.tuple(fc.constantFrom(...WORDS), fc.integer({ min: 1, max: 9 })), {
+    minLength: 2,
+    maxLength: 4,
+  }),
+  // More than a bucket names, at times.
+  fc.array(fc.tuple(fc.nat(150).map(String), fc.integer({ min: 1, max: 9 })), {
+    minLength: 30,
+    maxLength: 60,
+  }),
+)
 const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('create' as const), token, change }) },
   {
@@ -58,6 +70,8 @@ const step = fc.oneof(
       }),
       // More routes than a bucket names, at times.
       routes: fc.oneof(fc.array(call, { maxLength: 5 }), fc.array(call, { minLength: 25, maxLength: 40 })),
+      callers: fc.option(fc.record({ addresses: callers, userAgents: callers }), { nil: undefined }),
+      others: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
     }),
   },
 )
@@ -72,7 +86,8 @@ function historyOf(steps: readonly Step[]): Happened[] {
     const n = history.length + 1
     const revision = next.get(stream) ?? 0
     next.set(stream, revision + 1)
-    const metadata = { at: time(n), actor: { kind: 'jwt', id: 'account-1' }, requestId: uuid(n) }
+    const actor = type === 'TokenRevoked' ? { kind: 'token', id: uuid(1) } : { kind: 'jwt', id: 'account-1' }
+    const metadata = { at: time(n), actor, requestId: uuid(n), ip: '::1', userAgent: null }
     history.push({
       id: uuid(n),
       type,
@@ -138,7 +153,20 @@ function historyOf(steps: readonly Step[]): Happened[] {
           tokenRevision: 0,
           lastIp: null,
           lastUserAgent: null,
-          routes: one.routes.map(([n, count]) => ({ method: 'GET', route: `/r${n}`, count })),
+          routes: [
+            ...one.routes.map(([n, count, isKept]) => ({
+              method: 'GET',
+              route: n % 7 === 0 ? `/settings/api-tokens/r${n}` : `/r${n}`,
+              count,
+              ...(isKept ? { outcomes: { '2xx': 1, '5xx': count } } : {}),
+            })),
+            ...(one.others ? [{ method: '*', route: 'other', count: one.others }] : []),
+          ],
+          ...(one.callers && {
+            addresses: one.callers.addresses.map(([ip, count]) => ({ ip, count })),
+            userAgents: one.callers.userAgents.map(([userAgent, count]) => ({ userAgent, count })),
+          }),
+          ...(one.others && { otherAddresses: one.others, otherUserAgents: one.others }),
         })
     }
   }
@@ -171,6 +199,8 @@ async function documentsOf(model: ReadModel): Promise<Expected> {
     tokens: await all('tokens'),
     tokenHistory: await all('tokenHistory'),
     tokenUsage: await all('tokenUsage'),
+    tokenActivity: await all('tokenActivity'),
+    tokenActions: await all('tokenActions'),
   }
 }
 
@@ -179,7 +209,7 @@ const sorted = (rows: Record<string, unknown>[]): Record<string, unknown>[] =>
 
 function expectDocuments(actual: Expected, history: readonly Happened[]): void {
   const expected = expectedAfter(history)
-  for (const collection of ['tokens', 'tokenHistory', 'tokenUsage'] as const) {
+  for (const collection of Object.keys(expected) as (keyof Expected)[]) {
     expect(actual[collection], collection).to.deep.equal(sorted(expected[collection]))
   }
 }

@@ -12,7 +12,7 @@ export interface Happened {
   stream: string
   revision: number
   position: string
-  metadata: { at: string; actor: Json; requestId: string }
+  metadata: { at: string; actor: Json; requestId: string; ip: string | null; userAgent: string | null }
   data: Json
 }
 
@@ -23,13 +23,21 @@ interface Use {
   firstAt: string
   lastAt: string
   outcomes: Record<string, number>
-  routes: { method: string; route: string; count: number }[]
+  routes: { method: string; route: string; count: number; outcomes?: Record<string, number> }[]
+  lastIp: string | null
+  lastUserAgent: string | null
+  addresses?: { ip: string | null; count: number }[]
+  otherAddresses?: number
+  userAgents?: { userAgent: string | null; count: number }[]
+  otherUserAgents?: number
 }
 
 export interface Expected {
   tokens: Json[]
   tokenHistory: Json[]
   tokenUsage: Json[]
+  tokenActivity: Json[]
+  tokenActions: Json[]
 }
 
 const LIFE = ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked']
@@ -42,6 +50,8 @@ export function expectedAfter(history: readonly Happened[]): Expected {
     tokens: expectedTokens(life, used),
     tokenHistory: life.map(historyRow),
     tokenUsage: usageRows(used),
+    tokenActivity: activityRows(used),
+    tokenActions: life.filter(({ metadata }) => metadata.actor.kind === 'token').map(actionRow),
   }
 }
 
@@ -69,6 +79,12 @@ function historyRow({ id, type, stream, revision, data, metadata }: Happened): J
   const { hash: _, hashKeyId: __, ...shown } = data
   const { at, actor, requestId } = metadata
   return { id, tokenId: stream.replace('apiToken-', ''), type, revision, at, actor, requestId, data: shown }
+}
+
+function actionRow({ id, type, stream, revision, metadata }: Happened): Json {
+  const { at, actor, requestId, ip, userAgent } = metadata
+  const tokenId = stream.replace('apiToken-', '')
+  return { id, actorId: actor.id, at, type, tokenId, revision, requestId, ip, userAgent }
 }
 
 function usageRows(used: readonly Use[]): Json[] {
@@ -109,16 +125,77 @@ function usageRows(used: readonly Use[]): Json[] {
   return rows
 }
 
-/** The 50 routes that came first by name, the rest together. */
-function routesOf(uses: readonly Use[]): Record<string, number> {
-  const calls = uses
-    .flatMap(({ routes }) => routes)
-    .map(({ method, route, count }) => [`${method} ${route}`, count] as const)
-  const named = new Set([...new Set(calls.map(([name]) => name))].slice(0, 50))
-  const routes: Record<string, number> = {}
-  for (const [name, count] of calls) {
+const routesOf = (uses: readonly Use[]): Json =>
+  firstByName(
+    50,
+    uses
+      .flatMap(({ routes }) => routes)
+      .map(({ method, route, count }) => [`${method} ${route}`, count] as const),
+  )
+
+/** Those that came first by name, the rest together. */
+function firstByName(cap: number, counts: readonly (readonly [name: string, count: number])[]): Json {
+  const names = new Set(counts.map(([name]) => name))
+  names.delete('* other')
+  const named = new Set([...names].slice(0, cap))
+  const sums = new Map<string, number>()
+  for (const [name, count] of counts) {
     const key = named.has(name) ? name : '* other'
-    routes[key] = (routes[key] ?? 0) + count
+    sums.set(key, (sums.get(key) ?? 0) + count)
   }
-  return routes
+  return Object.fromEntries(sums)
+}
+
+function activityRows(used: readonly Use[]): Json[] {
+  const hours = new Map<string, Use[]>()
+  for (const use of used) {
+    const key = `${use.tokenId}_${use.firstAt.slice(0, 13)}:00:00.000Z`
+    hours.set(key, [...(hours.get(key) ?? []), use])
+  }
+  const byHour = new Map(usageRows(used).map((row) => [String(row.id).replace('_hour_', '_'), row]))
+  return [...hours].map(([id, uses]) => {
+    const { granularity: _, ...same } = byHour.get(id) as Json
+    const calls = uses.flatMap(callsOf)
+    const isOwn = ([, route]: readonly [string, string, number]) =>
+      /^\/settings\/api-tokens(\/|$)/.test(route)
+    const counts = (some: typeof calls) => some.map(([name, , count]) => [name, count] as const)
+    return {
+      ...same,
+      id,
+      routes: firstByName(100, counts(calls.filter((call) => !isOwn(call)))),
+      management: firstByName(100, counts(calls.filter(isOwn))),
+      addresses: firstByName(
+        100,
+        uses.flatMap((use) => [
+          ...(use.addresses ?? [{ ip: use.lastIp, count: use.count }]).map(
+            ({ ip, count }) => [named(ip), count] as const,
+          ),
+          ...(use.otherAddresses ? [['* other', use.otherAddresses] as const] : []),
+        ]),
+      ),
+      userAgents: firstByName(
+        50,
+        uses.flatMap((use) => [
+          ...(use.userAgents ?? [{ userAgent: use.lastUserAgent, count: use.count }]).map(
+            ({ userAgent, count }) => [named(userAgent), count] as const,
+          ),
+          ...(use.otherUserAgents ? [['* other', use.otherUserAgents] as const] : []),
+        ]),
+      ),
+    }
+  })
+}
+
+const named = (caller: string | null): string => caller?.replace(/^\*/, '**') ?? '* none'
+
+function callsOf({ outcomes, routes }: Use): [name: string, route: string, count: number][] {
+  const [only, second] = Object.keys(outcomes)
+  const unsaid = second === undefined ? String(only) : 'unknown'
+  return routes.flatMap(({ method, route, count, outcomes: own }) =>
+    Object.entries(own ?? { [unsaid]: count }).map(([outcome, n]): [string, string, number] => [
+      method === '*' ? '* other' : `${outcome} ${method} ${route}`,
+      route,
+      n,
+    ]),
+  )
 }

@@ -157,7 +157,7 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
 
       it('counts the first keys by name and the rest as other', async () => {
         const top = (counts: [string, number][]) => ({
-          top: { field: 'routes', cap: 2, other: 'other', counts },
+          top: [{ field: 'routes', cap: 2, other: 'other', counts }],
         })
         await model.apply([
           add('a', 1, top([['x', 1]])),
@@ -188,7 +188,7 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
       it('takes any key', async () => {
         const keys = ['GET /a.b', '$where', 'constructor', '__proto__', '', 'ä🐘', '\'"']
         const counts = keys.map((key) => [key, 2] as const)
-        const change = { top: { field: 'routes', cap: 50, other: 'other', counts } }
+        const change = { top: [{ field: 'routes', cap: 50, other: 'other', counts }] }
         await model.apply([add('a', 1, change), add('a', 2, change)])
         const routes = (await get('a'))?.routes as Record<string, number>
         expect(new Map(Object.entries(routes))).to.deep.equal(new Map(keys.map((key) => [key, 4])))

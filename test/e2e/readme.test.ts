@@ -27,6 +27,17 @@ describe('the README', () => {
     expect(stdout).to.contain('"CI deploy, production"').and.to.contain('TokenRevoked')
   })
 
+  it('has an analyst’s guide that holds none either, and whose answers are there', async function () {
+    this.timeout(120_000)
+    const stdout = await runBlocks(readFileSync(`${ROOT}docs/analysts.md`, 'utf8'), 5, service)
+    expect(stdout).to.match(/Never used, oldest first \(\d+\)[\s\S]*nobody uses this/)
+    expect(stdout).to.match(/never_used,[0-9a-f-]{36},acct_1,active,.*,nobody uses this\r?\n/)
+    expect(stdout).to.match(/On GET \/orders|On \/orders/)
+    expect(stdout).to.match(/^ +1 .* 1 2xx +GET +\/orders$/m)
+    expect(stdout).to.match(/Where tokens are managed\n.*\n +1 .* 1 4xx +GET +\/settings\/api-tokens\/:id$/m)
+    expect(stdout).to.match(/^tokenledger_usage_lost_total 0$/m)
+  })
+
   it('says the two commands literally at its top', () => {
     expect(README.slice(0, 1000))
       .to.contain('\nnpm ci && npm start\n')

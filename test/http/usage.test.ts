@@ -227,6 +227,46 @@ describe('Usage', () => {
     expect(routes.reduce((sum, { requests }) => sum + requests, 0)).to.equal(total.requests)
   })
 
+  it('is told of one route, exactly as it is named, by one method or by any', async () => {
+    const { id, token } = await createToken(owner)
+    const asToken = callerOf(service.url, tokenHeader(token))
+    await use(token, '/orders', 3)
+    await use(token, '/orders/17', 2)
+    await use(token, '/__proto__')
+    await asToken.get('/auth/verify', { 'X-Original-URI': '/orders', 'X-Original-Method': 'POST' })
+    await settled(id, 7)
+    const of = (route: string) => read(id, `?route=${encodeURIComponent(route)}`)
+    const orders = await of('/orders')
+    expect(orders).to.deep.include({
+      filter: { method: null, route: '/orders', other: 0 },
+      total: { requests: 4, outcomes: null },
+      buckets: [{ at: '2026-11-23T00:00:00.000Z', requests: 4, outcomes: null }],
+      routes: [
+        { method: 'GET', route: '/orders', requests: 3 },
+        { method: 'POST', route: '/orders', requests: 1 },
+      ],
+    })
+    expect((await of('GET /orders')).total.requests).to.equal(3)
+    expect((await of('/__proto__')).total.requests).to.equal(1)
+    expect((await of('/order')).buckets).to.deep.equal([])
+    expect((await read(id)).filter).to.equal(undefined)
+    const account = (await owner.get(`${TOKENS}/usage?route=/orders`)).body
+    expect(account.total.requests).to.equal(4)
+    expect(account.tokens.map(({ requests }) => requests)).to.deep.equal([4])
+  })
+
+  it('says of one route how many requests are not told apart, which cannot be asked for', async () => {
+    const { id, token } = await createToken(owner)
+    for (let i = 0; i < 55; i++) await use(token, `/r/${i}`)
+    await settled(id, 55)
+    const { filter, total } = await read(id, '?route=/r/54')
+    expect([filter?.other, total.requests]).to.deep.equal([5, 0])
+    for (const route of ['*%20other', '', 'x'.repeat(301)]) {
+      const { status, body } = await owner.get(`${TOKENS}/${id}/usage?route=${route}`)
+      expect([status, body.errors[0]?.pointer]).to.deep.equal([422, '?route'])
+    }
+  })
+
   it('goes on being readable after the token was revoked', async () => {
     const { id, token } = await createToken(owner)
     await use(token)

@@ -28,6 +28,7 @@ export interface Body extends Tally {
   from: string
   to: string
   granularity: string
+  filter?: { method: string | null; route: string; other: number }
   total: Tally
   buckets: (Tally & { at: string })[]
   routes: { method: string; route: string; requests: number }[]

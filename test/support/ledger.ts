@@ -18,7 +18,11 @@ export interface TestService {
 }
 
 /** A ledger under the service's app on a free port of loopback, with its data in a folder of its own. */
-export async function startLedger(options: TokenLedgerOptions = {}, folder?: string): Promise<TestService> {
+export async function startLedger(
+  options: TokenLedgerOptions = {},
+  folder?: string,
+  trustProxyHops = 0,
+): Promise<TestService> {
   const own = folder ?? (await mkdtemp(join(tmpdir(), 'tokenledger-')))
   const ledger = await createTokenLedger({
     eventStoreUrl: `sqlite:${own}/events.db`,
@@ -32,7 +36,7 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
   })
   const app = createApp({
     log: options.log ?? { debug() {}, info() {}, warn() {}, error() {} },
-    trustProxyHops: 0,
+    trustProxyHops,
     observe: ledger.observe(),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })

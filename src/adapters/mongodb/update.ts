@@ -1,11 +1,10 @@
 import type { AnyBulkWriteOperation, Document } from 'mongodb'
-import type { Change, Value } from '../../../projections/projection.ts'
+import type { Change, Top, Value } from '../../../projections/projection.ts'
 import type { StoredDocument, Target } from './collections.ts'
 import { pathOf } from './names.ts'
 
 type Put = Extract<Change, { kind: 'put' }>
 type Add = Extract<Change, { kind: 'add' }>
-type Top = NonNullable<Add['top']>
 export type Operation = AnyBulkWriteOperation<StoredDocument>
 
 /**
@@ -51,9 +50,9 @@ function add(target: Target, { position, set, sum, min, max, top }: Add): Docume
   for (const [path, n] of members(sum)) grow(changed, path, (was) => ({ $add: [{ $ifNull: [was, 0] }, n] }))
   for (const [path, value] of members(min)) grow(changed, path, (was) => ({ $min: [was, literal(value)] }))
   for (const [path, value] of members(max)) grow(changed, path, (was) => ({ $max: [was, literal(value)] }))
-  if (top) {
-    if (!target.counters.includes(top.field)) throw new RangeError(`'${top.field}' holds no counters`)
-    grow(changed, top.field, (was) => increased(was, top))
+  for (const one of top ?? []) {
+    if (!target.counters.includes(one.field)) throw new RangeError(`'${one.field}' holds no counters`)
+    grow(changed, one.field, (was) => increased(was, one))
   }
   changed.set('_position', literal(position))
   const isNewer = { $lt: [{ $ifNull: ['$_position', ''] }, literal(position)] }
@@ -91,6 +90,8 @@ function merged(was: string, tree: Tree): Document {
  * are anybody's text, so they are stored as values.
  */
 function increased(was: string, { cap, other, counts }: Top): Document {
+  const there = { $ifNull: [was, []] }
+  if (counts.length === 0) return there
   const others = { $filter: { input: '$$value', as: 'each', cond: { $ne: ['$$each.key', literal(other)] } } }
   const enters = {
     $or: [{ $in: ['$$this.key', '$$value.key'] }, { $lt: [{ $size: others }, cap] }],
@@ -107,7 +108,7 @@ function increased(was: string, { cap, other, counts }: Top): Document {
   return {
     $reduce: {
       input: literal(counts.map(([key, count]) => ({ key, count }))),
-      initialValue: { $ifNull: [was, []] },
+      initialValue: there,
       in: {
         $let: {
           vars: { key: { $cond: [enters, '$$this.key', literal(other)] } },

@@ -1,4 +1,4 @@
-import type { Change, Value } from '../../../projections/projection.ts'
+import type { Change, Top, Value } from '../../../projections/projection.ts'
 
 /**
  * A document as it is stored, with the bookkeeping of its guards: `_revisions` holds the stream revision that set
@@ -64,12 +64,12 @@ function add(document: StoredDocument, change: Add): boolean {
     const most = own<string | null>(parent, field) ?? null
     if (most === null || value > most) set(parent, field, value)
   }
-  if (change.top) increaseTop(child(document, change.top.field), change.top)
+  for (const top of change.top ?? NOTHING) increaseTop(child(document, top.field), top)
   return true
 }
 
 /** A key that is there goes on counting; a new one enters while there is room, and counts as `other` after that. */
-function increaseTop(counters: StoredDocument, { cap, other, counts }: NonNullable<Add['top']>): void {
+function increaseTop(counters: StoredDocument, { cap, other, counts }: Top): void {
   for (const [key, count] of counts) {
     const enters = Object.hasOwn(counters, key) || hasRoom(counters, cap, other)
     increase(counters, enters ? key : other, count)

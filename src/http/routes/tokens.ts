@@ -3,29 +3,21 @@ import { askedMoment, type TokenAt } from '../../application/asOf.ts'
 import type { CommandContext, Manage, Target, TokenInput } from '../../application/manage.ts'
 import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
-import type { UsageRange } from '../../application/usage.ts'
-import { type RangeInput, usageRange } from '../../application/usageRange.ts'
+import { MANAGEMENT_PATH } from '../../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
-import { type Judge, unauthorized } from '../authenticate.ts'
+import type { Judge } from '../authenticate.ts'
 import { readJson } from '../body.ts'
 import { idempotencyKeyOf, ifMatchOf } from '../conditional.ts'
-import {
-  presentEvent,
-  presentPage,
-  presentToken,
-  presentTokenAt,
-  presentUsage,
-  presentUsageTokens,
-  type TokenLike,
-} from '../present.ts'
+import { presentEvent, presentPage, presentToken, presentTokenAt, type TokenLike } from '../present.ts'
 import { Problem } from '../problem.ts'
 import { type RateLimit, tooMany } from '../rateLimit.ts'
-import { type Handler, type Route, sendJson } from '../route.ts'
+import { queryOf, readingWith } from '../reading.ts'
+import { type Route, sendJson } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { commandContext, concealed, scopeOf } from '../scope.ts'
 import { bodyValidator, queryValidator } from '../validate.ts'
 
-export const TOKENS = '/settings/api-tokens'
+export const TOKENS = MANAGEMENT_PATH
 
 interface Dependencies {
   judge: Judge
@@ -39,7 +31,6 @@ interface Dependencies {
 const parseList = queryValidator<ListQuery>(schemas.listQuery)
 const parseRead = queryValidator<{ at?: string }>(schemas.readQuery)
 const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
-const parseUsage = queryValidator<RangeInput>(schemas.usageQuery)
 const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
 const parseNoQuery = queryValidator<object>(schemas.noQuery)
 const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
@@ -49,13 +40,7 @@ const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
 export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: Dependencies): Route[] {
   const now = () => iso(clock())
 
-  /** Any credential may read. */
-  const reading = (handle: Handler) => async (ctx: Context) => {
-    ctx.set('Cache-Control', 'no-store')
-    const accepted = await judge(ctx)
-    if (!accepted) throw unauthorized(false)
-    await handle(ctx, accepted)
-  }
+  const reading = readingWith(judge)
 
   /** Only a JWT may write, and not without end; a token may at most revoke itself. */
   const writing = (
@@ -142,19 +127,6 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     ctx.status = 204
   }, true)
 
-  const rangeOf = (ctx: Context): UsageRange => usageRange(parseUsage(queryOf(ctx)), now())
-
-  const usage = reading(async (ctx, { principal }) => {
-    const token = await find(ctx, principal.accountId)
-    const found = await queries.usageOfToken(token, rangeOf(ctx))
-    sendJson(ctx, { token_id: token.id, ...presentUsage(found) })
-  })
-
-  const accountUsage = reading(async (ctx, { principal }) => {
-    const found = await queries.usageOfAccount(principal.accountId, rangeOf(ctx))
-    sendJson(ctx, { ...presentUsage(found), tokens: presentUsageTokens(found) })
-  })
-
   const events = reading(async (ctx, { principal }) => {
     const { id } = await find(ctx, principal.accountId)
     const page = await queries.history(id, parsePage(queryOf(ctx)))
@@ -220,17 +192,6 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     },
     {
       method: 'get',
-      path: `${TOKENS}/usage`,
-      operationId: 'accountUsage',
-      summary: 'Usage of the account, with a row per token',
-      who: 'any',
-      query: schemas.usageQuery,
-      answers: { 200: { description: 'Counts.', schema: schemas.refTo('AccountUsage') } },
-      problems: ['validation_failed'],
-      handle: accountUsage,
-    },
-    {
-      method: 'get',
       path: self,
       operationId: 'readSelf',
       summary: "The token's own resource",
@@ -290,17 +251,6 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     },
     {
       method: 'get',
-      path: `${id}/usage`,
-      operationId: 'tokenUsage',
-      summary: 'Usage of one token',
-      who: 'any',
-      query: schemas.usageQuery,
-      answers: { 200: { description: 'Counts.', schema: schemas.refTo('TokenUsage') } },
-      problems: ['not_found'],
-      handle: usage,
-    },
-    {
-      method: 'get',
       path: `${id}/events`,
       operationId: 'tokenEvents',
       summary: 'History of one token, oldest first',
@@ -312,8 +262,6 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     },
   ]
 }
-
-const queryOf = (ctx: Context): URLSearchParams => new URLSearchParams(ctx.querystring)
 
 /** RFC 8288: the same query with the next cursor. */
 function nextLink(ctx: Context, cursor: string): string {

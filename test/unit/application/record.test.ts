@@ -68,15 +68,15 @@ function setUp() {
     flushMs: 1000,
     telemetry,
   })
-  const use = (token: number, revision = 0, route = '/', outcome = '2xx') =>
+  const use = (token: number, revision = 0, route = '/', outcome = '2xx', caller = 0) =>
     recorder.record({
       record: record(token, revision),
       at: time.now,
       outcome,
       method: 'GET',
       route,
-      ip: '127.0.0.1',
-      userAgent: null,
+      ip: `127.0.0.${caller}`,
+      userAgent: caller % 2 === 0 ? null : `agent ${caller}`,
     })
   return { recorder, faulty, streams, telemetry, time, use }
 }
@@ -123,17 +123,39 @@ function assertEvent({ type, data, metadata, stream }: StoredEvent): number {
   const validate = validators[type as 'TokenUsed' | 'UsageLost']
   expect(validate(data), ajv.errorsText(validate.errors)).to.equal(true)
   if (type === 'UsageLost') return (data as EventData<'UsageLost'>).count
-  const { count, firstAt, lastAt, outcomes, routes } = data as EventData<'TokenUsed'>
+  const used = data as EventData<'TokenUsed'>
+  const { count, firstAt, lastAt, outcomes, routes } = used
   expect(firstAt.slice(0, 13), 'one hour').to.equal(lastAt.slice(0, 13))
   expect(firstAt <= lastAt).to.equal(true)
   const sum = (counts: number[]): number => counts.reduce((a, b) => a + b, 0)
   expect(sum(Object.values(outcomes)), 'by outcome').to.equal(count)
   expect(sum(routes.map((entry) => entry.count)), 'by route').to.equal(count)
+  for (const [callers, others] of [
+    [used.addresses, used.otherAddresses],
+    [used.userAgents, used.otherUserAgents],
+  ] as const) {
+    const named = callers?.map((entry) => entry.count) ?? [count]
+    expect(sum(named) + (others ?? 0), 'by caller').to.equal(count)
+    expect(named.length, 'callers').to.be.within(callers ? 2 : 1, 20)
+  }
+  const several = Object.keys(outcomes).length > 1
+  for (const [outcome, n] of Object.entries(outcomes)) {
+    const ofRoutes = routes.map((entry) => entry.outcomes?.[outcome] ?? 0)
+    expect(sum(ofRoutes), 'by outcome of routes').to.equal(several ? n : 0)
+  }
   return count
 }
 
 type Step =
-  | { kind: 'use'; token: number; revision: number; route: string; outcome: string; times: number }
+  | {
+      kind: 'use'
+      token: number
+      revision: number
+      route: string
+      outcome: string
+      caller: number
+      times: number
+    }
   | { kind: 'flush'; faults: AppendFault[] }
   | { kind: 'wait'; minutes: number }
   | { kind: 'foreign' }
@@ -148,6 +170,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
         revision: fc.nat(1),
         route: fc.constantFrom('/', '/a', '/b?x=tkl_', '__proto__'),
         outcome: fc.constantFrom('2xx', '4xx', 'aborted'),
+        caller: fc.oneof(fc.constant(1), fc.nat(60)),
         times: fc.integer({ min: 1, max: 3 }),
       }),
     },
@@ -189,7 +212,8 @@ describe('the recorder', function () {
         let uses = 0
         for (const step of sequence) {
           if (step.kind === 'use') {
-            for (let n = 0; n < step.times; n++) use(step.token, step.revision, step.route, step.outcome)
+            const { token, revision, route, outcome, caller } = step
+            for (let n = 0; n < step.times; n++) use(token, revision, route, outcome, caller + n * 61)
             uses += step.times
           } else if (step.kind === 'flush') {
             faulty.next = [...step.faults]
@@ -237,6 +261,18 @@ describe('the recorder', function () {
     expect(stored.length).to.be.within(1, 99)
     await recorder.flush()
     expect(assertSound(streams)).to.equal(120 * 50)
+  })
+
+  it('counts callers towards its cap, and beyond it counts them as others', async () => {
+    const { recorder, streams, telemetry, use } = setUp()
+    // Of each token one entry, one route, and 19 addresses and agents beside the first: 40 in all.
+    for (let n = 0; n < 5_003; n++) for (let caller = 0; caller < 40; caller++) use(n, 0, '/', '2xx', caller)
+    expect(recorder.pending()).to.be.below(200_010)
+    await recorder.flush()
+    const data = [...streams.values()].flat().map((event) => event.data as EventData<'TokenUsed'>)
+    expect(data[0]).to.deep.include({ count: 40, otherAddresses: 20, otherUserAgents: 1 })
+    expect(telemetry.lost).to.be.above(0)
+    expect(assertSound(streams)).to.equal(5_003 * 40)
   })
 
   it('beyond its cap declares exactly how many uses it lost, and when', async () => {

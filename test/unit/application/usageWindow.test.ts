@@ -18,8 +18,14 @@ const telemetry: Telemetry = {
   damaged() {},
 }
 
-/** What is stored of one use on a route by an agent. */
-async function storedOf(route: string, userAgent: string): Promise<EventData<'TokenUsed'>> {
+interface Caller {
+  ip?: string | null
+  userAgent: string | null
+  outcome?: string
+}
+
+/** What is stored of uses on a route by agents, all in one window. */
+async function storedOf(route: string, ...callers: (string | Caller)[]): Promise<EventData<'TokenUsed'>> {
   const stored: NewEvent[] = []
   const appends: Pick<EventStore, 'append'> = {
     async append(_, __, events) {
@@ -39,7 +45,10 @@ async function storedOf(route: string, userAgent: string): Promise<EventData<'To
     readAt: { monotonic: 0, wall: 0 },
     stale: false,
   }
-  recorder.record({ record, at: AT, outcome: '2xx', method: 'GET', route, ip: null, userAgent })
+  for (const caller of callers) {
+    const known = typeof caller === 'string' ? { userAgent: caller } : caller
+    recorder.record({ record, at: AT, outcome: '2xx', method: 'GET', route, ip: null, ...known })
+  }
   await recorder.flush()
   const [event] = stored
   if (event?.type !== 'TokenUsed') throw new Error('no use was stored')
@@ -68,4 +77,57 @@ describe('what is kept of the words of a caller', () => {
       }
     })
   }
+})
+
+describe('where the uses of a window came from', () => {
+  const owner = { ip: '192.0.2.1', userAgent: 'deploy/1.0' }
+  const thief = { ip: '203.0.113.9', userAgent: 'curl/8.5.0' }
+
+  it('is said by the last caller alone where there was no other', async () => {
+    const data = await storedOf('/', owner, owner)
+    expect(data).to.include({ count: 2, lastIp: owner.ip, lastUserAgent: owner.userAgent })
+    expect(data).to.not.have.any.keys('addresses', 'otherAddresses', 'userAgents', 'otherUserAgents')
+    expect(data.routes).to.deep.equal([{ method: 'GET', route: '/', count: 2 }])
+  })
+
+  it('names one that came between two uses of another', async () => {
+    const data = await storedOf('/', owner, owner, { ...thief, outcome: '4xx' }, owner)
+    expect(data).to.deep.include({
+      lastIp: owner.ip,
+      addresses: [
+        { ip: owner.ip, count: 3 },
+        { ip: thief.ip, count: 1 },
+      ],
+      userAgents: [
+        { userAgent: owner.userAgent, count: 3 },
+        { userAgent: thief.userAgent, count: 1 },
+      ],
+      routes: [{ method: 'GET', route: '/', count: 4, outcomes: { '2xx': 3, '4xx': 1 } }],
+    })
+    expect(data).to.not.have.any.keys('otherAddresses', 'otherUserAgents')
+  })
+
+  it('tells one member apart where only that one changed, unknown callers too', async () => {
+    const data = await storedOf('/', owner, { ...owner, ip: null })
+    expect(data.addresses).to.deep.equal([
+      { ip: owner.ip, count: 1 },
+      { ip: null, count: 1 },
+    ])
+    expect(data).to.not.have.any.keys('userAgents')
+  })
+
+  it('names 20, and counts the rest', async () => {
+    const many = Array.from({ length: 25 }, (_, i) => ({ ip: `192.0.2.${i}`, userAgent: `agent ${i}` }))
+    const data = await storedOf('/', ...many, ...many)
+    expect(data.addresses).to.have.lengthOf(20)
+    expect(data.userAgents).to.have.lengthOf(20)
+    expect(data).to.include({ count: 50, otherAddresses: 10, otherUserAgents: 10 })
+  })
+
+  it('holds no credential that a caller put where its name belongs', async () => {
+    const data = await storedOf('/', owner, { ip: TOKEN, userAgent: `x ${JWT}` }, owner)
+    expect(JSON.stringify(data)).to.not.contain(TOKEN).and.not.contain(JWT)
+    expect(data.addresses?.[1]?.ip).to.equal('[credential]')
+    expect(data.userAgents?.[1]?.userAgent).to.equal('x [credential]')
+  })
 })

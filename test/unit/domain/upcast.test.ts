@@ -59,6 +59,11 @@ const goldens: Record<string, Golden> = {
     after: 'TokenUsed.v1.json',
     sha256: 'c6aea64ce58b452d024b67144cc7f87640579a535c68750ccf3d3a1f7246b81c',
   },
+  'TokenUsed.v2.json': {
+    stream: USAGE,
+    after: 'UsageLost.v1.json',
+    sha256: '80ddc80304051d0069bf60a78af01375050545e3ef6969ed857f8ab460f09a61',
+  },
 }
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
@@ -114,6 +119,28 @@ describe('golden events', () => {
       expect(validMetadata(event.metadata), ajv.errorsText(validMetadata.errors)).to.equal(true)
     })
   }
+})
+
+describe('a TokenUsed that names the last caller only', () => {
+  const upgraded = (count: number) => {
+    const golden = goldenEvent('TokenUsed.v1.json')
+    const read = upcast({ ...golden, data: { ...(golden.data as object), count } })
+    return read.kind === 'event' ? read.event.data : null
+  }
+
+  it('says of its other uses that nobody knows where they came from', () => {
+    expect(upgraded(3)).to.deep.include({
+      count: 3,
+      addresses: [{ ip: '2001:db8::1', count: 1 }],
+      otherAddresses: 2,
+      userAgents: [{ userAgent: null, count: 1 }],
+      otherUserAgents: 2,
+    })
+  })
+
+  it('says all there is where it is about one use', () => {
+    expect(upgraded(1)).to.not.have.any.keys('addresses', 'otherAddresses', 'userAgents', 'otherUserAgents')
+  })
 })
 
 describe('an event of an older version', () => {

@@ -1,0 +1,181 @@
+import type { FromSchema } from 'json-schema-to-ts'
+import { type LifecycleEvent, type RecordedEvent, tokenIdOf } from '../src/domain/events.ts'
+import type { Change, Projection, Top } from './projection.ts'
+
+const string = { type: 'string' } as const
+const nullable = { type: ['string', 'null'] } as const
+const number = { type: 'integer', minimum: 0 } as const
+const counts = { type: 'object', additionalProperties: number } as const
+
+const hourSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    'id',
+    'tokenId',
+    'accountId',
+    'at',
+    'requests',
+    'outcomes',
+    'firstAt',
+    'lastAt',
+    'routes',
+    'management',
+    'addresses',
+    'userAgents',
+  ],
+  properties: {
+    id: string,
+    tokenId: string,
+    accountId: string,
+    // Start of the hour.
+    at: string,
+    requests: number,
+    outcomes: counts,
+    firstAt: string,
+    lastAt: string,
+    // Requests by `<outcome> <METHOD> <route>`: those under `MANAGEMENT_PATH` apart, so that no other can crowd them out.
+    routes: counts,
+    management: counts,
+    // Requests by caller, as `callerKey` names it.
+    addresses: counts,
+    userAgents: counts,
+  },
+} as const
+
+const actionSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['id', 'actorId', 'at', 'type', 'tokenId', 'revision', 'requestId', 'ip', 'userAgent'],
+  properties: {
+    id: string,
+    // The token that did it.
+    actorId: string,
+    at: string,
+    type: string,
+    // The token that it was done to.
+    tokenId: string,
+    revision: { type: 'integer' },
+    requestId: string,
+    ip: nullable,
+    userAgent: nullable,
+  },
+} as const
+
+/** What one token did in one hour (UTC), and where its uses came from. */
+export type ActivityDocument = FromSchema<typeof hourSchema>
+/** An event of some token's life that a token caused. */
+export type ActionDocument = FromSchema<typeof actionSchema>
+
+/** Where tokens are managed. */
+export const MANAGEMENT_PATH = '/settings/api-tokens'
+
+/** What did not fit, and what was not told apart when it was counted. */
+export const OTHER = '* other'
+const NONE = '* none'
+/** Stands for an outcome that was not kept by route. */
+export const UNKNOWN_OUTCOME = 'unknown'
+
+const CAPS = { routes: 100, management: 100, addresses: 100, userAgents: 50 } as const
+
+/** Callers choose their words, so those that could be taken for `OTHER` are marked. */
+const callerKey = (text: string | null): string =>
+  text === null ? NONE : text.startsWith('*') ? `*${text}` : text
+
+/** The caller that a key stands for: null where none was known. Not for `OTHER`. */
+export const callerOf = (key: string): string | null =>
+  key === NONE ? null : key.startsWith('**') ? key.slice(1) : key
+
+export const isManagement = (route: string): boolean =>
+  route === MANAGEMENT_PATH || route.startsWith(`${MANAGEMENT_PATH}/`)
+
+export const tokenActivity: Projection = {
+  name: 'tokenActivity',
+  version: 1,
+  events: ['TokenUsed', 'TokenCreated', 'TokenUpdated', 'TokenRevoked'],
+  collections: [
+    {
+      name: 'tokenActivity',
+      schema: hourSchema,
+      counters: ['routes', 'management', 'addresses', 'userAgents'],
+      indexes: [{ fields: ['tokenId', 'at', 'id'] }],
+    },
+    { name: 'tokenActions', schema: actionSchema, indexes: [{ fields: ['actorId', 'at', 'id'] }] },
+  ],
+  project(event) {
+    if (event.type === 'TokenUsed') return [hour(event)]
+    if (event.type === 'UsageLost' || event.metadata.actor.kind !== 'token') return []
+    return [action(event)]
+  },
+}
+
+function hour({ data, position }: RecordedEvent<'TokenUsed'>): Change {
+  const { tokenId, accountId, count, firstAt, lastAt, outcomes, lastIp, lastUserAgent } = data
+  const at = `${firstAt.slice(0, 13)}:00:00.000Z`
+  const byRoute = routeCounts(data)
+  return {
+    kind: 'add',
+    collection: 'tokenActivity',
+    id: `${tokenId}_${at}`,
+    position,
+    set: { tokenId, accountId, at },
+    sum: {
+      requests: count,
+      ...Object.fromEntries(Object.entries(outcomes).map(([outcome, n]) => [`outcomes.${outcome}`, n])),
+    },
+    min: { firstAt },
+    max: { lastAt },
+    top: [
+      top('routes', byRoute.others),
+      top('management', byRoute.management),
+      top('addresses', [
+        ...(data.addresses ?? [{ ip: lastIp, count }]).map(({ ip, count: n }) => [callerKey(ip), n] as const),
+        ...rest(data.otherAddresses),
+      ]),
+      top('userAgents', [
+        ...(data.userAgents ?? [{ userAgent: lastUserAgent, count }]).map(
+          ({ userAgent, count: n }) => [callerKey(userAgent), n] as const,
+        ),
+        ...rest(data.otherUserAgents),
+      ]),
+    ],
+  }
+}
+
+const top = (field: keyof typeof CAPS, counted: Top['counts']): Top => ({
+  field,
+  cap: CAPS[field],
+  other: OTHER,
+  counts: counted,
+})
+
+const rest = (count: number | undefined): (readonly [string, number])[] =>
+  count === undefined ? [] : [[OTHER, count]]
+
+type Counted = [key: string, count: number]
+
+function routeCounts({ outcomes, routes }: RecordedEvent<'TokenUsed'>['data']) {
+  const classes = Object.keys(outcomes)
+  const theirs = classes.length === 1 ? String(classes[0]) : UNKNOWN_OUTCOME
+  const management: Counted[] = []
+  const others: Counted[] = []
+  for (const { method, route, count, outcomes: own = { [theirs]: count } } of routes) {
+    const isOther = method === '*'
+    for (const [outcome, n] of Object.entries(own)) {
+      const key = isOther ? OTHER : `${outcome} ${method} ${route}`
+      ;(isManagement(route) ? management : others).push([key, n])
+    }
+  }
+  return { management, others }
+}
+
+function action({ id, type, stream, revision, metadata }: LifecycleEvent): Change {
+  const { at, actor, requestId, ip = null, userAgent = null } = metadata
+  const tokenId = tokenIdOf(stream)
+  return {
+    kind: 'insert',
+    collection: 'tokenActions',
+    id,
+    fields: { actorId: actor.id, at, type, tokenId, revision, requestId, ip, userAgent },
+  }
+}
