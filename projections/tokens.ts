@@ -51,7 +51,7 @@ export const foldCase = (text: string): string => text.normalize('NFC').toLowerC
 export const tokens: Projection = {
   name: 'tokens',
   version: 1,
-  events: ['TokenCreated', 'TokenUpdated', 'TokenRevoked', 'TokenUsed'],
+  events: ['TokenCreated', 'TokenUpdated', 'TokenRevoked', 'TokenUsed', 'UsageRolledUp'],
   collections: [
     {
       name: 'tokens',
@@ -60,19 +60,15 @@ export const tokens: Projection = {
     },
   ],
   project(event) {
-    if (event.type === 'TokenUsed') {
-      const { tokenId, lastAt } = event.data
-      return [
-        {
-          kind: 'add',
-          collection: 'tokens',
-          id: tokenId,
-          position: event.position,
-          max: { lastAccessed: lastAt },
-        },
-      ]
+    const used = (tokenId: string, lastAccessed: string): Change[] => [
+      { kind: 'add', collection: 'tokens', id: tokenId, position: event.position, max: { lastAccessed } },
+    ]
+    if (event.type === 'TokenUsed') return used(event.data.tokenId, event.data.lastAt)
+    if (event.type === 'UsageRolledUp') {
+      const { tokenId, buckets } = event.data
+      return used(tokenId, buckets.map(({ lastAt }) => lastAt).reduce((a, b) => (a > b ? a : b)))
     }
-    if (event.type === 'UsageLost') return []
+    if (event.type === 'UsageLost' || event.type === 'UsageDayRolledUp') return []
     const { at } = event.metadata
     const { revision } = event
     const id = tokenIdOf(event.stream)

@@ -15,6 +15,8 @@ export const versions: Record<EventType, Versions> = {
   TokenRevoked: { current: 1, steps: {} },
   TokenUsed: { current: 1, steps: {} },
   UsageLost: { current: 1, steps: {} },
+  UsageRolledUp: { current: 1, steps: {} },
+  UsageDayRolledUp: { current: 1, steps: {} },
 }
 
 export type Upcast =

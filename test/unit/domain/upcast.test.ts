@@ -8,6 +8,8 @@ import {
   type EventType,
   eventSchemas,
   metadataSchema,
+  ROLLED_UP_DAYS,
+  rollUpStream,
   type StoredEvent,
   tokenStream,
   usageStream,
@@ -52,6 +54,16 @@ const goldens: Record<string, Golden> = {
     stream: USAGE,
     after: 'TokenUsed.v1.json',
     sha256: 'c6aea64ce58b452d024b67144cc7f87640579a535c68750ccf3d3a1f7246b81c',
+  },
+  'UsageRolledUp.v1.json': {
+    stream: rollUpStream('2026-03-01'),
+    after: null,
+    sha256: '152dcf622cb05792400084e8a0c5bbb23f24a8d9feec108ba44a16d68f59a7c2',
+  },
+  'UsageDayRolledUp.v1.json': {
+    stream: ROLLED_UP_DAYS,
+    after: null,
+    sha256: '6eef8582e21b0c3954481a79fdaaf223f2435332bf3f93410c81491c488202df',
   },
 }
 
