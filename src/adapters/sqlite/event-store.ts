@@ -13,6 +13,7 @@ import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { createWakeUp, follow, type Page } from './follow.ts'
+import { firstNotSwept, sweepSome, sweptRevision } from './sweep.ts'
 
 const MAX_EVENTS_PER_APPEND = 100
 const PAGE = 500
@@ -24,7 +25,7 @@ export interface SqliteOptions {
 
 /**
  * Opens the event log in one SQLite file, made if missing. One process writes it; others may read it at any time.
- * A position is 16 decimal digits and has no gaps.
+ * A position is 16 decimal digits and has no gaps but for what was swept.
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
@@ -77,10 +78,12 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
-      found.forEach((row, i) => {
-        if (row.position !== after + 1 + i) throw lost(database, after + 1 + i)
-      })
-      const last = after + found.length
+      let last = after
+      for (const row of found) {
+        const position = Number(row.position)
+        if (position > last + 1) assertSwept(database, last + 1, position - 1)
+        last = position
+      }
       if (found.length < PAGE && last < end) throw lost(database, last + 1)
       return { rows: found, last, caughtUp: last >= end }
     })
@@ -123,6 +126,11 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
         polls: !lock,
         isOpen: () => open,
       }),
+
+    async sweep(stream, upTo) {
+      if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
+      return group.submit(() => sweepSome(database, stream, upTo, committed))
+    },
 
     async head() {
       if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
@@ -170,17 +178,24 @@ function appendedBefore(
 function streamEvents(database: Database, stream: string, from: number, limit: number): StoredEvent[] {
   const found = rows.rowsOf(database, stream, from, limit)
   const newest = rows.newestRevision(database, stream)
+  const isWhole = found[0]?.revision === from || from > newest
+  const first = isWhole ? from : Math.max(from, sweptRevision(database, stream) + 1)
   found.forEach((row, i) => {
-    if (rows.streamOf(row) !== stream || row.revision !== from + i || !rows.isSound(row)) {
-      throw new DamagedError(`${stream}: the event at revision ${from + i} is damaged`)
+    if (rows.streamOf(row) !== stream || row.revision !== first + i || !rows.isSound(row)) {
+      throw new DamagedError(`${stream}: the event at revision ${first + i} is damaged`)
     }
   })
-  const next = from + found.length
+  const next = first + found.length
   if (found.length < limit && next <= newest)
     throw new DamagedError(`${stream}: no event at revision ${next}`)
   if (found.length > 0 && next - 1 > newest)
     throw new DamagedError(`${stream}: events after its newest revision`)
   return found.map(rows.toEvent)
+}
+
+function assertSwept(database: Database, first: number, last: number): void {
+  const missing = firstNotSwept(database, first, last)
+  if (missing !== null) throw lost(database, missing)
 }
 
 const lost = (database: Database, position: number): DamagedError =>
