@@ -66,7 +66,10 @@ export const tokens: Projection = {
     if (event.type === 'TokenUsed') return used(event.data.tokenId, event.data.lastAt)
     if (event.type === 'UsageRolledUp') {
       const { tokenId, buckets } = event.data
-      return used(tokenId, buckets.map(({ lastAt }) => lastAt).reduce((a, b) => (a > b ? a : b)))
+      return used(
+        tokenId,
+        buckets.map(({ lastAt }) => lastAt).reduce((a, b) => (a > b ? a : b)),
+      )
     }
     if (event.type === 'UsageLost' || event.type === 'UsageDayRolledUp') return []
     const { at } = event.metadata

@@ -15,8 +15,7 @@ export async function* productEvents(
   }
 }
 
-const isOfProduct = ({ stream }: StoredEvent): boolean =>
-  STREAMS.some((prefix) => stream.startsWith(prefix))
+const isOfProduct = ({ stream }: StoredEvent): boolean => STREAMS.some((prefix) => stream.startsWith(prefix))
 
 const isNameless = (event: StoredEvent): boolean =>
   event.data === null && event.metadata === null && !isOfProduct(event)

@@ -205,7 +205,7 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
       it('makes the same of a document that counts all, some or nothing of it', async () => {
         for (const [i, before] of [[one, two], [one], [two], []].entries()) {
           const id = `a${i}`
-          await model.apply([...before, both].map((change) => ({ ...change, id }) as Change))
+          await model.apply([...before, both].map((change) => ({ ...change, id })))
           expect(await get(id)).to.deep.equal({ ...after, id })
           await model.apply([{ ...three, id }])
           expect(await get(id)).to.deep.equal({ ...after, id, n: 6, by: { x: 3, y: 3 } })

@@ -69,7 +69,9 @@ function total(target: Target, { position, by, fields }: Total): Document[] {
     field,
     literal(target.counters.includes(field) ? toCounters(value as Record<string, number>) : value),
   ])
-  const replaced = { $mergeObjects: ['$$ROOT', { ...Object.fromEntries(stored), _position: literal(position) }] }
+  const replaced = {
+    $mergeObjects: ['$$ROOT', { ...Object.fromEntries(stored), _position: literal(position) }],
+  }
   const isLater = { $lt: [{ $ifNull: ['$_position', ''] }, literal(position)] }
   const isMore = { $lt: [{ $ifNull: [`$${topLevel(by)}`, 0] }, literal(fields[by])] }
   return [{ $replaceWith: { $cond: [{ $and: [isLater, isMore] }, replaced, '$$ROOT'] } }]

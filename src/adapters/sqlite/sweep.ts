@@ -46,9 +46,7 @@ export function sweepSome(database: Database, stream: string, upTo: number, newe
   if (rows.length === 0) return false
   createTables(database)
   const last = from + rows.length - 1
-  database
-    .prepare('DELETE FROM events WHERE stream = ? AND revision BETWEEN ? AND ?')
-    .run(stream, from, last)
+  database.prepare('DELETE FROM events WHERE stream = ? AND revision BETWEEN ? AND ?').run(stream, from, last)
   database
     .prepare('INSERT OR REPLACE INTO swept_streams (stream, revision, crc) VALUES (?, ?, ?)')
     .run(stream, last, checksum(stream, String(last)))
