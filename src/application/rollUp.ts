@@ -38,11 +38,11 @@ export async function rollUpDay(
   const stream = rollUpStream(day)
   // Taken before the events are read: whoever adds to either stream in the meantime has read others.
   const [tail, ofDays] = [await tailOf(context.store, stream), { ...days.tail() }]
-  const covered: Covered = { streams: new Map(), lost: 0 }
+  const covered: Covered = { streams: new Map(), lost: 0, refused: new Set() }
   let upTo = days.upTo(day)
   for (let above: string | null = ''; above !== null; ) {
     const fold = createDayFold(day, above, context.maxSize)
-    if (await foldDay(context.store, days, pending, { fold, covered, signal })) {
+    if (await foldDay(context.store, days, pending, { fold, covered, isFirst: above === '', signal })) {
       await append(context, stream, tail, rollUps(fold))
       upTo = tail.revision
     }
@@ -58,15 +58,19 @@ export async function rollUpDay(
   await days.refresh()
 }
 
-/** What the events that were read are, for all rounds alike. */
+/** What the first round finds of the events, for all rounds. */
 interface Covered {
+  /** Of each stream, the revision of the last event. */
   streams: Map<string, number>
   lost: number
+  /** Positions of those that the projector refuses too. */
+  refused: Set<string>
 }
 
 interface Round {
   fold: DayFold
   covered: Covered
+  isFirst: boolean
   signal: AbortSignal
 }
 
@@ -75,7 +79,7 @@ async function foldDay(
   store: EventStore,
   days: RolledUpDays,
   pending: PendingDay,
-  { fold, covered, signal }: Round,
+  { fold, covered, isFirst, signal }: Round,
 ): Promise<boolean> {
   const upTo = days.upTo(pending.day)
   const start: Tail = { revision: -1, chain: genesis(rollUpStream(pending.day)) }
@@ -84,34 +88,36 @@ async function foldDay(
     const read = upcast(stored)
     if (read.kind === 'event' && read.event.type === 'UsageRolledUp') fold.base(read.event)
   }
-  let [isUsed, lost] = [false, 0]
-  for await (const event of usesOf(store, days, pending)) {
+  let isUsed = false
+  const judge = isFirst ? createInspector(store) : undefined
+  for await (const event of usesOf(store, days, pending, covered.refused, judge)) {
     signal.throwIfAborted()
-    covered.streams.set(event.stream, event.revision)
-    if (event.type === 'UsageLost') {
-      lost += event.data.count
-    } else {
+    if (isFirst) covered.streams.set(event.stream, event.revision)
+    if (event.type === 'TokenUsed') {
       isUsed = true
       fold.use(event)
-    }
+    } else if (isFirst) covered.lost += event.data.count
   }
-  covered.lost = lost
   return isUsed
 }
 
-/** The events of a day that its roll-up does not have, but those that the projector refuses too. */
+/** The events of a day that its roll-up does not have. */
 async function* usesOf(
   store: EventStore,
   days: RolledUpDays,
   { day, after, until }: PendingDay,
+  refused: Set<string>,
+  judge?: ReturnType<typeof createInspector>,
 ): AsyncGenerator<UsageEvent, void, undefined> {
-  const inspect = createInspector(store)
   for await (const events of store.readAll(after)) {
     for (const stored of events) {
       if (stored.position > until) return
       if (!stored.stream.startsWith(USAGE_STREAM)) continue
-      const damage = await inspect(stored)
-      const usage = damage === null ? usageOf(stored) : null
+      // Awaited only when the answer needs the store.
+      const judged = judge?.(stored) ?? null
+      if ((judged instanceof Promise ? await judged : judged) !== null) refused.add(stored.position)
+      if (refused.has(stored.position)) continue
+      const usage = usageOf(stored)
       if (usage?.day === day && !days.covers(day, stored)) yield usage.event
     }
   }

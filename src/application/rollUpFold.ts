@@ -22,8 +22,8 @@ interface Token {
   used: boolean
 }
 
-/** Buckets and their routes: some 50 MB, as much as usage that waits for an event store may take. */
-const MAX_SIZE = 200_000
+/** Buckets and their routes: some 50 MB. */
+const MAX_SIZE = 100_000
 const BYTES_PER_EVENT = 256 * 1024
 
 /** @param above tokens up to this id were in an earlier round */
@@ -43,7 +43,7 @@ export function createDayFold(day: string, above: string, maxSize = MAX_SIZE): D
   function makeRoom(): void {
     if (size <= maxSize || tokens.size === 1) return
     const ids = [...tokens.keys()].sort()
-    const dropped = ids.slice(Math.ceil(ids.length / 2))
+    const dropped = ids.slice(Math.ceil(ids.length * 0.75))
     below = dropped[0] ?? below
     for (const id of dropped) {
       for (const document of tokens.get(id)?.documents.values() ?? []) size -= sizeOf(document)
