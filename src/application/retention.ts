@@ -22,7 +22,7 @@ export interface Retention {
   stop(): Promise<void>
   /** One turn: rolls up the days that are due, then lets the store drop what is older than the retention. */
   run(): Promise<void>
-  /** Days older than the retention with events that are not rolled up, as of the last turn: something is wrong. */
+  /** Days older than the retention with events not known to be rolled up, as of the last turn: something is wrong. */
   overdue(): number
 }
 
@@ -72,8 +72,13 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
   }
 
   async function sweep(age: number): Promise<void> {
-    for (const { stream, revision } of scan.finished(iso(clock() - age))) {
+    const verified = new Set<string>()
+    for (const { stream, revision, days: ofStream } of scan.finished(iso(clock() - age))) {
       await unlessDamaged({ stream }, async () => {
+        for (const day of store.sweep ? ofStream : []) {
+          if (!verified.has(day)) await rolledUpDays.verify(day)
+          verified.add(day)
+        }
         for (let more = true; more; ) {
           more = (await store.sweep?.(stream, revision)) ?? false
           await sleep(SWEEP_PAUSE_MS, undefined, { signal })
@@ -112,6 +117,8 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
       if (signal.aborted) return
       if (err instanceof ConflictError) log.info({ err }, 'another process rolls usage up')
       else log.error({ err }, 'usage is not rolled up or swept')
+      // What is overdue is told from the events, whatever is known of the roll-ups.
+      if (err instanceof DamagedError) await scan.advance(signal).catch(() => {})
     } finally {
       report(age)
     }
@@ -133,6 +140,6 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
       stopping.abort()
       await running
     },
-    overdue: () => overdue,
+    overdue: () => (leads() ? overdue : 0),
   }
 }

@@ -1,6 +1,6 @@
 import { genesis, isLinked, storedChain } from '../domain/chain.ts'
 import { DamagedError } from '../domain/errors.ts'
-import { type RecordedEvent, ROLLED_UP_DAYS, type StoredEvent } from '../domain/events.ts'
+import { type RecordedEvent, ROLLED_UP_DAYS, rollUpStream, type StoredEvent } from '../domain/events.ts'
 import { upcast } from '../domain/upcast.ts'
 import type { EventStore } from './ports.ts'
 
@@ -31,6 +31,8 @@ export interface RolledUpDays {
   covers(day: string, event: Pick<StoredEvent, 'stream' | 'revision'>): boolean
   /** Revision of the day's stream up to which it is complete; -1 for a day without a roll-up. */
   upTo(day: string): number
+  /** @throws DamagedError what is rolled up of this day is not all there as it was written */
+  verify(day: string): Promise<void>
   tail(): Tail
 }
 
@@ -59,6 +61,12 @@ export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): Rolle
     },
     covers: (day, { stream, revision }) => revision <= (days.get(day)?.covers.get(stream) ?? -1),
     upTo: (day) => days.get(day)?.upTo ?? -1,
+    async verify(day) {
+      const [stream, upTo] = [rollUpStream(day), days.get(day)?.upTo ?? -1]
+      const read: Tail = { revision: -1, chain: genesis(stream) }
+      for await (const { revision } of linked(store, stream, read)) if (revision >= upTo) return
+      if (read.revision < upTo) throw new DamagedError(`${stream} ends before revision ${upTo}`)
+    },
     tail: () => tail,
   }
 }

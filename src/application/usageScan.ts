@@ -19,10 +19,10 @@ export interface UsageScan {
   pending(): PendingDay[]
   rolledUp(day: string): void
   /**
-   * Streams whose newest event was written before a time (RFC 3339) and is rolled up, like all before it, and the
-   * revision of that event.
+   * Streams whose newest event was written before a time (RFC 3339) and is rolled up, like all before it, with the
+   * revision of that event and the days that they have uses of.
    */
-  finished(before: string): { stream: string; revision: number }[]
+  finished(before: string): { stream: string; revision: number; days: string[] }[]
   forget(stream: string): void
 }
 
@@ -79,7 +79,7 @@ export function createUsageScan(store: EventStore, rolledUpDays: RolledUpDays): 
     finished: (before) =>
       [...streams]
         .filter(([stream, known]) => isFinished(stream, known, before))
-        .map(([stream, { revision }]) => ({ stream, revision })),
+        .map(([stream, known]) => ({ stream, revision: known.revision, days: [...known.days.keys()] })),
     forget: (stream) => void streams.delete(stream),
   }
 }
