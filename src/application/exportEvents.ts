@@ -26,7 +26,8 @@ const WRITE_CHARACTERS = 64 * 1024
  * Writes all events of the product up to the newest that the store has now; what comes later is left for the next.
  * @param write resolves when it takes more
  * @param told how many events were written so far
- * @throws DamagedError naming the event that is not what was written; what was written by then is no whole file
+ * @throws DamagedError naming the event that is not what was written; Error retention was at work, another export will
+ *   do. What was written by then is no whole file.
  */
 export async function exportEvents(
   store: EventStore,
@@ -67,8 +68,18 @@ export async function exportEvents(
     await write(text)
     text = ''
   }
+  await assertNothingDropped(store, await days.refresh())
   const result = sum.result()
   await write(text + lastLineOf(result))
   const shortened = [...cut].filter(([, how]) => how === 'not rolled up').map(([stream]) => stream)
   return { ...result, leftOut, shortened }
+}
+
+/** What was rolled up meanwhile is not in the file, and so nothing of it may be missing. */
+async function assertNothingDropped(store: EventStore, rolledUp: ReadonlySet<string>): Promise<void> {
+  for (const stream of rolledUp) {
+    const [first] = await store.readStream(stream, 0, 1)
+    if (first?.revision !== 0)
+      throw new Error('Retention took events while they were exported: export again.')
+  }
 }

@@ -25,8 +25,8 @@ export function usageOf(stored: StoredEvent): { event: UsageEvent; day: string }
 
 /** What the log itself says about the days that are rolled up. */
 export interface RolledUpDays {
-  /** Reads what was added since the last time. @throws DamagedError */
-  refresh(): Promise<void>
+  /** Reads what was added since the last time. @returns the streams it covers more of; @throws DamagedError */
+  refresh(): Promise<ReadonlySet<string>>
   /** Are the uses of this event, which are of this day, in the roll-up of the day? */
   covers(day: string, event: Pick<StoredEvent, 'stream' | 'revision'>): boolean
   /** Revision of the day's stream up to which it is complete; -1 for a day without a roll-up. */
@@ -43,13 +43,14 @@ export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): Rolle
   const days = new Map<string, { upTo: number; covers: Map<string, number> }>()
   const tail: Tail = { revision: -1, chain: genesis(ROLLED_UP_DAYS) }
 
-  function take(stored: StoredEvent): void {
+  function take(stored: StoredEvent, covered: Set<string>): void {
     const read = upcast(stored)
     if (read.kind !== 'event' || read.event.type !== 'UsageDayRolledUp') return
     const { day, upTo, covers } = read.event.data
     const known = days.get(day) ?? { upTo: -1, covers: new Map<string, number>() }
     known.upTo = upTo
     for (const { stream, revision } of covers) {
+      covered.add(stream)
       known.covers.set(stream, Math.max(revision, known.covers.get(stream) ?? -1))
     }
     days.set(day, known)
@@ -57,7 +58,9 @@ export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): Rolle
 
   return {
     async refresh() {
-      for await (const event of linked(store, ROLLED_UP_DAYS, tail)) take(event)
+      const covered = new Set<string>()
+      for await (const event of linked(store, ROLLED_UP_DAYS, tail)) take(event, covered)
+      return covered
     },
     covers: (day, { stream, revision }) => revision <= (days.get(day)?.covers.get(stream) ?? -1),
     upTo: (day) => days.get(day)?.upTo ?? -1,

@@ -1,10 +1,12 @@
 import { expect } from 'chai'
 import { applyChange, present, type StoredDocument } from '../../../projections/change.ts'
 import { tokenUsage } from '../../../projections/tokenUsage.ts'
+import { exportEvents } from '../../../src/application/exportEvents.ts'
 import { ids } from '../../../src/application/ids.ts'
 import { type EventStore, StoreUnavailableError } from '../../../src/application/ports.ts'
 import { createRetention, GRACE_MS } from '../../../src/application/retention.ts'
 import { rollUpDay } from '../../../src/application/rollUp.ts'
+import { checkFile } from '../../../src/application/transferCheck.ts'
 import { createRolledUpDays, usageOf } from '../../../src/application/usageDays.ts'
 import { createUsageScan } from '../../../src/application/usageScan.ts'
 import { genesis, link } from '../../../src/domain/chain.ts'
@@ -18,9 +20,11 @@ import {
   usageStream,
 } from '../../../src/domain/events.ts'
 import { upcast } from '../../../src/domain/upcast.ts'
+import { rejection } from '../../contract/fixtures.ts'
 import { expectedAfter, type Happened } from '../../contract/projections.reference.ts'
 import { type MemoryStore, memoryStore } from '../../support/memoryStore.ts'
 import { countingTelemetry } from '../../support/pieces.ts'
+import { chunked, fileOf } from '../../support/transfer.ts'
 import { DAY, FIRST_DAY, HOUR, type UsageLife, usageLife } from '../../support/usageLife.ts'
 
 const RETENTION = 7
@@ -360,6 +364,35 @@ describe('Retention', () => {
     first.data = data
     await retention.run()
     expect([swept.length, retention.overdue()]).to.deep.equal([3, 0])
+  })
+
+  it('does not let an export pass during which uses were dropped that it has no roll-up of', async () => {
+    await twoDays()
+    let isFirst = true
+    const readAll: EventStore['readAll'] = async function* (after) {
+      for await (const batch of memory.store.readAll(after)) {
+        yield batch
+        if (!isFirst) continue
+        isFirst = false
+        await retentionOn().run()
+        const { stream } = memory.log[0] as StoredEvent
+        if (drops)
+          for (let i = memory.log.length; i-- > 0; )
+            if (memory.log[i]?.stream === stream) memory.log.splice(i, 1)
+      }
+    }
+    let drops = false
+    const { leftOut } = await exportEvents({ ...memory.store, readAll }, async () => {})
+    expect([leftOut, memory.log.filter(isUsage).length > 0]).to.deep.equal([0, true])
+    memory.log.splice(0, memory.log.length, ...memory.log.filter(isUsage))
+    ;[isFirst, drops] = [true, true]
+    let file = ''
+    const error = await rejection(
+      exportEvents({ ...memory.store, readAll }, async (text) => void (file += text)),
+    )
+    expect((error as Error).message).to.contain('export again')
+    expect(await rejection(checkFile(chunked(file)))).to.be.an('error')
+    await checkFile(chunked(await fileOf(memory.store)))
   })
 
   it('takes a roll-up that is cut short for damaged', async () => {
