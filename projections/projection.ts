@@ -47,6 +47,10 @@ export interface Top {
  *   it and yields to a higher one only, so that the order of arrival does not matter.
  * - `add` moves counters, minima and maxima of a bucket. The document remembers the log position of its last `add`
  *   and takes only later ones: feed them in log order.
+ * - `total` sets a bucket to what it adds up to as of this position, and the document's position with it, unless the
+ *   document counts as much already: then nothing has to change. So a bucket comes out the same whether all, some or
+ *   none of the `add`s before it are there, and those behind it go on from it. It must count every `add` before it;
+ *   one that does not is made up for by the next `total`.
  * - `insert` adds a row whose id comes from the event, if it is not there.
  */
 export type Change =
@@ -63,5 +67,15 @@ export type Change =
       min?: Record<string, string>
       max?: Record<string, string>
       top?: readonly Top[]
+    }
+  | {
+      kind: 'total'
+      collection: string
+      id: string
+      position: string
+      /** The counter that says how much a document counts. */
+      by: string
+      /** Whole members, counters by key included; none is taken apart. */
+      fields: Record<string, Value>
     }
   | { kind: 'insert'; collection: string; id: string; fields: Record<string, Value> }

@@ -104,8 +104,9 @@ export const tokenActivity: Projection = {
   ],
   project(event) {
     if (event.type === 'TokenUsed') return [hour(event)]
-    if (event.type === 'UsageLost' || event.metadata.actor.kind !== 'token') return []
-    return [action(event)]
+    if (event.type === 'UsageLost' || event.type === 'UsageRolledUp' || event.type === 'UsageDayRolledUp')
+      return []
+    return event.metadata.actor.kind === 'token' ? [action(event)] : []
   },
 }
 

@@ -1,5 +1,6 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import type { Projection } from './projection.ts'
+import type { EventData, RecordedEvent } from '../src/domain/events.ts'
+import type { Change, Projection } from './projection.ts'
 
 const string = { type: 'string' } as const
 const number = { type: 'integer', minimum: 0 } as const
@@ -50,7 +51,7 @@ export const bucketStart = (at: string, granularity: Granularity): string =>
 export const tokenUsage: Projection = {
   name: 'tokenUsage',
   version: 1,
-  events: ['TokenUsed'],
+  events: ['TokenUsed', 'UsageRolledUp'],
   collections: [
     {
       name: 'tokenUsage',
@@ -60,6 +61,7 @@ export const tokenUsage: Projection = {
     },
   ],
   project(event) {
+    if (event.type === 'UsageRolledUp') return totals(event)
     if (event.type !== 'TokenUsed') return []
     const { tokenId, accountId, count, firstAt, lastAt, outcomes, routes } = event.data
     const counters = Object.entries(outcomes).map(([outcome, n]) => [`outcomes.${outcome}`, n])
@@ -68,7 +70,7 @@ export const tokenUsage: Projection = {
       return {
         kind: 'add',
         collection: 'tokenUsage',
-        id: `${tokenId}_${granularity}_${at}`,
+        id: idOf(tokenId, granularity, at),
         position: event.position,
         set: { tokenId, accountId, granularity, at },
         sum: { requests: count, ...Object.fromEntries(counters) },
@@ -79,10 +81,62 @@ export const tokenUsage: Projection = {
             field: 'routes',
             cap: ROUTES_PER_BUCKET,
             other: OTHER_ROUTES,
-            counts: routes.map(({ method, route, count: n }) => [`${method} ${route}`, n] as const),
+            counts: routes.map(byRoute),
           },
         ],
       }
     })
   },
+}
+
+const idOf = (tokenId: string, granularity: Granularity, at: string): string =>
+  `${tokenId}_${granularity}_${at}`
+
+const byRoute = ({ method, route, count }: { method: string; route: string; count: number }) =>
+  [`${method} ${route}`, count] as const
+
+/** A day that was rolled up: where its events were seen already this changes nothing. */
+const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): Change[] =>
+  data.buckets.map(({ granularity, at, count, firstAt, lastAt, outcomes, routes }) => ({
+    kind: 'total',
+    collection: 'tokenUsage',
+    id: idOf(data.tokenId, granularity, at),
+    position,
+    by: 'requests',
+    fields: {
+      tokenId: data.tokenId,
+      accountId: data.accountId,
+      granularity,
+      at,
+      requests: count,
+      outcomes,
+      firstAt,
+      lastAt,
+      routes: Object.fromEntries(routes.map(byRoute)),
+    },
+  }))
+
+/** The buckets of a token's day as they are rolled up. */
+export const bucketOf = ({
+  granularity,
+  at,
+  requests: count,
+  firstAt,
+  lastAt,
+  outcomes,
+  routes,
+}: UsageDocument): EventData<'UsageRolledUp'>['buckets'][number] => ({
+  granularity,
+  at,
+  count,
+  firstAt,
+  lastAt,
+  outcomes,
+  routes: Object.entries(routes).map(([key, n]) => ({ ...routeOf(key), count: n })),
+})
+
+/** Method and path of a route as it is counted. */
+export function routeOf(key: string): { method: string; route: string } {
+  const space = key.indexOf(' ')
+  return { method: key.slice(0, space), route: key.slice(space + 1) }
 }

@@ -51,7 +51,7 @@ export const foldCase = (text: string): string => text.normalize('NFC').toLowerC
 export const tokens: Projection = {
   name: 'tokens',
   version: 2,
-  events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed'],
+  events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed', 'UsageRolledUp'],
   collections: [
     {
       name: 'tokens',
@@ -68,7 +68,16 @@ export const tokens: Projection = {
       max: { lastAccessed },
     })
     if (event.type === 'TokenUsed') return [used(event.data.tokenId, event.data.lastAt)]
-    if (event.type === 'UsageLost') return []
+    if (event.type === 'UsageRolledUp') {
+      const { tokenId, buckets } = event.data
+      return [
+        used(
+          tokenId,
+          buckets.map(({ lastAt }) => lastAt).reduce((a, b) => (a > b ? a : b)),
+        ),
+      ]
+    }
+    if (event.type === 'UsageLost' || event.type === 'UsageDayRolledUp') return []
     const { at } = event.metadata
     const { revision } = event
     const id = tokenIdOf(event.stream)

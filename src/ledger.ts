@@ -13,6 +13,7 @@ import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
 import { createRecorder } from './application/record.ts'
+import { createRetention, type Retention } from './application/retention.ts'
 import { createTokenIndex } from './application/tokenIndex.ts'
 import { type Keys, keysOf } from './devSecrets.ts'
 import { type Pepper, parsePeppers } from './domain/credential.ts'
@@ -54,7 +55,7 @@ export interface TokenLedgerOptions {
   tokenMaxLifetimeDays?: number
   maxTokensPerAccount?: number
   usageFlushMs?: number
-  /** EventStoreDB only. Default: usage events are kept for ever. */
+  /** Usage events older than that are dropped once their day is rolled up. Default: they are kept for ever. */
   usageRetentionDays?: number
   auditMode?: 'buffered' | 'strict'
   /** 0: off */
@@ -130,6 +131,16 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
     recorder.start()
+    const retention = createRetention({
+      store,
+      clock,
+      ids,
+      telemetry: metrics,
+      days: settings.usageRetentionDays,
+      leads: () => projector.leads() && projector.lag() === 0,
+    })
+    retention.start()
+    metrics.gauge('usage_days_overdue', 'Days that may be lost: see the log.', retention.overdue)
     metrics.gauge(
       'projector_lag_seconds',
       'How long the read model has been behind the event store.',
@@ -155,6 +166,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       index,
       projector,
       recorder,
+      retention,
     })
   } catch (error) {
     await Promise.allSettled([store.close(), readModel.close()])
@@ -174,10 +186,24 @@ interface Parts {
   index: ReturnType<typeof createTokenIndex>
   projector: ReturnType<typeof createProjector>
   recorder: ReturnType<typeof createRecorder>
+  retention: Retention
 }
 
 function assemble(parts: Parts): TokenLedger {
-  const { settings, keys, options, clock, jwt, metrics, store, readModel, index, projector, recorder } = parts
+  const {
+    settings,
+    keys,
+    options,
+    clock,
+    jwt,
+    metrics,
+    store,
+    readModel,
+    index,
+    projector,
+    recorder,
+    retention,
+  } = parts
   const { log } = metrics
   const { tokenPrefix: prefix, apiTokenHeader } = settings
   const observer = createObserver(metrics.responded)
@@ -276,6 +302,7 @@ function assemble(parts: Parts): TokenLedger {
     async close() {
       stopping = true
       await recorder.stop()
+      await retention.stop()
       await projector.stop()
       await index.stop()
       await Promise.all([store.close(), readModel.close()])

@@ -124,9 +124,6 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
   if (isFile(events) && isFile(model) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
   }
-  if (isFile(events) && settings.usageRetentionDays !== null) {
-    problems.push('USAGE_RETENTION_DAYS must not be set with events in SQLite: it keeps them for ever')
-  }
   if (production) {
     if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
       problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)

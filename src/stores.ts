@@ -19,6 +19,11 @@ const DAY_SECONDS = 86_400
 /** How long a start waits for a server. */
 const PATIENCE_MS = 10_000
 const PAUSE_MS = 500
+/**
+ * A server drops events by their age alone. This much later than they may go, so that a process that was down or
+ * behind has the time to roll them up.
+ */
+const MARGIN_DAYS = 7
 
 /** @throws StoreInUseError, StoreUnavailableError, DamagedError */
 export async function openEventStore(
@@ -32,7 +37,8 @@ export async function openEventStore(
     return openSqliteEventStore(path, options)
   }
   const { openEventStoreDb } = await import('./adapters/eventstoredb/event-store.ts')
-  const maxAge = days === null ? {} : { maxAge: { prefix: USAGE_STREAM, seconds: days * DAY_SECONDS } }
+  const maxAge =
+    days === null ? {} : { maxAge: { prefix: USAGE_STREAM, seconds: (days + MARGIN_DAYS) * DAY_SECONDS } }
   return openEventStoreDb(url, { ...options, ...maxAge })
 }
 

@@ -14,8 +14,8 @@ export const exportCommand = defineCommand({
     'their number and SHA-256. The same events give the same bytes, whatever store they are in. Each event is',
     'checked against the one before it in its stream: the first that is not what was written ends the export.',
     'Only reads, and may run beside the service. The output holds addresses and keyed hashes: keep it private.',
-    'Usage streams that retention has shortened are written as they are; then the exit code is 1, since such a',
-    'file cannot be imported.',
+    'Of usage streams that retention is taking, what is left is not written: it is in the daily roll-ups. Where it is',
+    'not, it is written; then the exit code is 1, since such a file cannot be imported.',
   ].join('\n'),
   args: [],
   options: {
@@ -33,7 +33,8 @@ export const exportCommand = defineCommand({
       out === undefined
         ? await exportTo(io.write, settings, io)
         : await writeWhole(out, '--out', (write) => exportTo(write, settings, io))
-    if (asJson) io.out(json(exported))
+    const { leftOut, ...rest } = exported
+    if (asJson) io.out(json({ ...rest, left_out: leftOut }))
     else
       (out === undefined ? io.err : io.out)(
         `${plural(exported.events, 'event')}, SHA-256 ${exported.sha256}\n`,
@@ -58,7 +59,10 @@ async function exportTo(
   }
 }
 
-function judge({ shortened: [first, ...others] }: Exported, io: Io): 0 | 1 {
+function judge({ leftOut, shortened: [first, ...others] }: Exported, io: Io): 0 | 1 {
+  if (leftOut > 0) {
+    io.err(`${plural(leftOut, 'event')} left out: retention is taking them, and their uses are rolled up.\n`)
+  }
   if (first === undefined) return 0
   const more = others.length === 0 ? '' : ` and ${plural(others.length, 'other stream')}`
   io.err(`Retention has taken the first events of ${first}${more}: this export cannot be imported.\n`)

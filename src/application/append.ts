@@ -48,3 +48,16 @@ export async function appendUntilKnown(
     }
   }
 }
+
+/** Larger appends drop live EventStoreDB subscriptions, and it takes none of more than 1 MiB. */
+const PER_APPEND = { events: 100, bytes: 512 * 1024 }
+
+/** Depends on nothing but the events themselves, so that an append is sent again as it was. */
+export function firstAppend(queue: readonly NewEvent[]): NewEvent[] {
+  let bytes = 0
+  const end = queue.findIndex((event, i) => {
+    bytes += Buffer.byteLength(JSON.stringify(event))
+    return i > 0 && (i >= PER_APPEND.events || bytes > PER_APPEND.bytes)
+  })
+  return end < 0 ? [...queue] : queue.slice(0, end)
+}

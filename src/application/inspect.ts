@@ -56,8 +56,9 @@ export function createInspector(
     if (before === 'damaged') return judge(event, null)
     if (before?.revision === event.revision - 1) return judge(event, storedChain(before))
     const first = await readOne(event.stream, 0)
-    if (isUsage(event) && first !== 'damaged' && first?.revision === event.revision) {
-      // Retention takes events from the front of a usage stream: what is left is checked from its first event on.
+    if (isUsage(event) && first !== 'damaged' && (first?.revision ?? event.revision) >= event.revision) {
+      // Retention takes events from the front of a usage stream: what is left is checked from its first event on. The
+      // log of an EventStoreDB may show some that the stream does not any more.
       return judge(event, null)
     }
     return 'the event before it is missing'

@@ -43,6 +43,13 @@ export interface EventStore {
    * `signal` is aborted; failures of the store are retried inside.
    */
   subscribe(after: string | null, prefixes: readonly string[], signal: AbortSignal): AsyncIterable<Batch>
+  /**
+   * Takes the first events of a stream up to a revision out for good, some at a time; revisions and positions of what
+   * is left stay. A store that lets events go by their age itself has none of this.
+   * @returns whether there are more to take
+   * @throws StoreUnavailableError; DamagedError one of them is not what was written: it stays, and those behind it
+   */
+  sweep?(stream: string, upTo: number): Promise<boolean>
   /** Position of the newest event, null in an empty log. Also the health check. */
   head(): Promise<string | null>
   close(): Promise<void>

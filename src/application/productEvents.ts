@@ -1,5 +1,5 @@
 import { DamagedError } from '../domain/errors.ts'
-import { type StoredEvent, TOKEN_STREAM, USAGE_STREAM } from '../domain/events.ts'
+import { type StoredEvent, STREAMS } from '../domain/events.ts'
 import type { EventStore } from './ports.ts'
 
 /** The product's events in log order, up to a position. An EventStoreDB may hold the events of other applications, too. */
@@ -16,7 +16,7 @@ export async function* productEvents(
 }
 
 export const isOfProduct = ({ stream }: StoredEvent): boolean =>
-  stream.startsWith(TOKEN_STREAM) || stream.startsWith(USAGE_STREAM)
+  STREAMS.some((prefix) => stream.startsWith(prefix))
 
 const isNameless = (event: StoredEvent): boolean =>
   event.data === null && event.metadata === null && !isOfProduct(event)

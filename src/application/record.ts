@@ -2,10 +2,10 @@ import { genesis, link, storedChain } from '../domain/chain.ts'
 import { keptText } from '../domain/credential.ts'
 import type { Fact } from '../domain/decide.ts'
 import { type EventData, type NewEvent, usageStream } from '../domain/events.ts'
-import { versions } from '../domain/upcast.ts'
-import { appendUntilKnown } from './append.ts'
+import { appendUntilKnown, firstAppend } from './append.ts'
 import type { Ids } from './ids.ts'
-import { type Clock, ConflictError, type EventStore, iso, type Telemetry } from './ports.ts'
+import { type Clock, ConflictError, type EventStore, type Telemetry } from './ports.ts'
+import { systemEvent } from './systemEvent.ts'
 import { createUsageWindow, type Use, type UsageWindow } from './usageWindow.ts'
 
 export interface Recorder {
@@ -29,9 +29,6 @@ interface Dependencies {
   flushMs: number
   telemetry: Telemetry
 }
-
-/** Larger appends drop live EventStoreDB subscriptions, and it takes none of more than 1 MiB. */
-const PER_APPEND = { events: 100, bytes: 512 * 1024 }
 
 /**
  * Uses, in flush windows, into a stream that only this process start writes, a new one every UTC day. One append is in
@@ -57,18 +54,8 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
     }
   }
 
-  function envelope(fact: Fact<'TokenUsed' | 'UsageLost'>): NewEvent {
-    const id = ids.random()
-    const metadata = {
-      at: iso(clock()),
-      actor: actorOf(instance),
-      requestId: id,
-      correlationId: id,
-      schemaVersion: versions[fact.type].current,
-      chain: '',
-    }
-    return { id, ...fact, metadata }
-  }
+  const envelope = (fact: Fact<'TokenUsed' | 'UsageLost'>): NewEvent =>
+    systemEvent(fact, { clock, ids, instance })
 
   /** While the store does not answer, the window stays open instead of becoming ever more events. */
   async function drain(): Promise<void> {
@@ -79,7 +66,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
 
   async function appendQueue(): Promise<void> {
     while (queue.length > 0) {
-      const chunk = firstChunk(queue)
+      const chunk = firstAppend(queue)
       const stream = usageStream(instance, chunk[0]?.metadata.at ?? '')
       // A clock may be set back at midnight: only what stands together leaves the queue.
       const next = chunk.findIndex((event) => usageStream(instance, event.metadata.at) !== stream)
@@ -150,25 +137,13 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
   }
 }
 
-const actorOf = (instance: string) => ({ kind: 'system' as const, id: instance })
-
 /** The writer that an event names is the one whose stream it stands in: an audit holds it to that. */
 const ownedBy =
   (instance: string) =>
   <E extends NewEvent>(event: E): E => ({
     ...event,
-    metadata: { ...event.metadata, actor: actorOf(instance) },
+    metadata: { ...event.metadata, actor: { kind: 'system', id: instance } },
   })
-
-/** Depends on nothing but the events themselves, so that an append is sent again as it was. */
-function firstChunk(queue: readonly NewEvent[]): NewEvent[] {
-  let bytes = 0
-  const end = queue.findIndex((event, i) => {
-    bytes += Buffer.byteLength(JSON.stringify(event))
-    return i > 0 && (i >= PER_APPEND.events || bytes > PER_APPEND.bytes)
-  })
-  return end < 0 ? [...queue] : queue.slice(0, end)
-}
 
 /** Routes, addresses and agents are the callers' words: no credential in them is kept. */
 function masked(data: EventData<'TokenUsed'>): EventData<'TokenUsed'> {

@@ -1,5 +1,5 @@
 import { genesis, isLinked, storedChain } from '../domain/chain.ts'
-import { TOKEN_STREAM, USAGE_STREAM } from '../domain/events.ts'
+import { STREAMS, TOKEN_STREAM, USAGE_STREAM } from '../domain/events.ts'
 import {
   BadFileError,
   badLine,
@@ -14,7 +14,7 @@ import {
 
 /** What can be moved. One check for both ways, so that nothing is exported that cannot be imported. */
 
-const STREAM = new RegExp(`^(${TOKEN_STREAM}|${USAGE_STREAM})[!-~]+$`)
+const STREAM = new RegExp(`^(${STREAMS.join('|')})[!-~]+$`)
 /** In lower case: EventStoreDB gives ids back in it. */
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
@@ -48,8 +48,10 @@ export function createCheck(
       if (revision !== next) return `revision ${next} of ${stream} should come here`
       if (!isLinked(tail?.chain ?? genesis(stream), event)) return 'it is not what was written'
     }
-    if (!isUsage && idsOfTokens.has(id)) return 'its id is that of an earlier event'
-    if (!isUsage) idsOfTokens.add(id)
+    if (stream.startsWith(TOKEN_STREAM)) {
+      if (idsOfTokens.has(id)) return 'its id is that of an earlier event'
+      idsOfTokens.add(id)
+    }
     if (tail) [tail.revision, tail.chain] = [revision, storedChain(event)]
     else tails.set(stream, { revision, chain: storedChain(event) })
     return null

@@ -3,6 +3,7 @@ import {
   bucketStart,
   type Granularity,
   OTHER_ROUTES,
+  routeOf,
   type UsageDocument,
 } from '../../projections/tokenUsage.ts'
 import { eachDocument } from './pages.ts'
@@ -168,10 +169,7 @@ function present(
     buckets: [...buckets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([at, tally]) => ({ at, ...tally })),
     routes: [...routes]
       .sort(([a, n], [b, m]) => m - n || (a === OTHER_ROUTES ? 1 : b === OTHER_ROUTES ? -1 : a < b ? -1 : 1))
-      .map(([key, requests]) => {
-        const space = key.indexOf(' ')
-        return { method: key.slice(0, space), route: key.slice(space + 1), requests }
-      }),
+      .map(([key, requests]) => ({ ...routeOf(key), requests })),
     tokens,
   }
 }

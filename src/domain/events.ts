@@ -15,6 +15,19 @@ const hash = { type: 'string', pattern: '^[0-9a-f]{64}$' } as const
 const nullableText = { type: ['string', 'null'] } as const
 const counts = { type: 'object', additionalProperties: count } as const
 const scopes = { type: 'array', items: { type: 'string' }, maxItems: 32 } as const
+const accountId = { type: 'string', minLength: 1 } as const
+/** A UTC day, `2026-11-22`. */
+const day = { type: 'string', pattern: '^\\d{4}-\\d{2}-\\d{2}$' } as const
+const outcomes = { type: 'object', additionalProperties: count } as const
+const routes = {
+  type: 'array',
+  items: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['method', 'route', 'count'],
+    properties: { method: { type: 'string' }, route: { type: 'string' }, count },
+  },
+} as const
 
 export const eventSchemas = {
   TokenCreated: {
@@ -146,6 +159,62 @@ export const eventSchemas = {
     required: ['count', 'from', 'to', 'cause'],
     properties: { count, from: time, to: time, cause: { type: 'string' } },
   },
+  // What a token's uses of one UTC day add up to: not what was added, so that it holds whether or not the events it
+  // was made from are still there. The hours and the day, in several events where they are too large for one.
+  UsageRolledUp: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['tokenId', 'accountId', 'day', 'buckets'],
+    properties: {
+      tokenId: id,
+      accountId,
+      day,
+      buckets: {
+        type: 'array',
+        minItems: 1,
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['granularity', 'at', 'count', 'firstAt', 'lastAt', 'outcomes', 'routes'],
+          properties: {
+            granularity: { enum: ['hour', 'day'] },
+            // Start of the bucket.
+            at: time,
+            count,
+            firstAt: time,
+            lastAt: time,
+            outcomes,
+            routes,
+          },
+        },
+      },
+    },
+  },
+  // Ends the roll-up of a day: only from here on its usage events may go.
+  UsageDayRolledUp: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['day', 'upTo', 'lost', 'covers'],
+    properties: {
+      day,
+      // Revision of the day's stream that the roll-up ends with; -1: no token was used.
+      upTo: { type: 'integer', minimum: -1 },
+      // Uses declared as lost among the events covered.
+      lost: { type: 'integer', minimum: 0 },
+      // Every event in these streams up to the revision that is of this day is in the roll-up. Adds to what earlier
+      // events of the day cover. Named by stream and revision, which hold in any store.
+      covers: {
+        type: 'array',
+        minItems: 1,
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['stream', 'revision'],
+          properties: { stream: { type: 'string' }, revision: { type: 'integer', minimum: 0 } },
+        },
+      },
+    },
+  },
 } as const
 
 export type EventType = keyof typeof eventSchemas
@@ -203,8 +272,9 @@ export type LifecycleEvent = RecordedEvent<LifecycleType>
 
 export const TOKEN_STREAM = 'apiToken-'
 export const USAGE_STREAM = 'tokenUsage-'
+export const ROLLUP_STREAM = 'tokenUsageDaily-'
 /** What the names of the product's streams begin with. A log may hold others' too. */
-export const STREAMS = [TOKEN_STREAM, USAGE_STREAM] as const
+export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM] as const
 
 export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
 
@@ -213,3 +283,9 @@ export const tokenStream = (tokenId: string): string => TOKEN_STREAM + tokenId
 /** One writer and one UTC day per stream: `instance` is unique per process start. */
 export const usageStream = (instance: string, at: string): string =>
   `${USAGE_STREAM}${instance}_${at.slice(0, 10).replaceAll('-', '')}`
+
+/** What the uses of one UTC day (`2026-11-22`) add up to. Never shortened. */
+export const rollUpStream = (ofDay: string): string => ROLLUP_STREAM + ofDay.replaceAll('-', '')
+
+/** Which days are rolled up, and how far. Never shortened. */
+export const ROLLED_UP_DAYS = `${ROLLUP_STREAM}days`

@@ -16,6 +16,8 @@ export const versions: Record<EventType, Versions> = {
   TokenRevoked: { current: 1, steps: {} },
   TokenUsed: { current: 2, steps: { 1: withCallers } },
   UsageLost: { current: 1, steps: {} },
+  UsageRolledUp: { current: 1, steps: {} },
+  UsageDayRolledUp: { current: 1, steps: {} },
 }
 
 /** Before, only the last caller of a window was kept: of the other uses nobody knows where they came from. */

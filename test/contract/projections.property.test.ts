@@ -173,6 +173,45 @@ function historyOf(steps: readonly Step[]): Happened[] {
   return history
 }
 
+/** What retention makes of a history: totals of what happened up to each cut, of whose uses any may be gone. */
+function rolledUp(history: readonly Happened[], cuts: readonly number[], isKept: () => boolean): Happened[] {
+  const log = [...history]
+  const ends = cuts.map((cut) => cut % history.length).sort((a, b) => b - a)
+  const [last = 0] = ends
+  for (const end of ends) log.splice(end, 0, ...totalsOf(history.slice(0, end)))
+  const isCovered = new Set(history.slice(0, last).filter(({ type }) => type === 'TokenUsed'))
+  return log.filter((event) => !isCovered.has(event) || isKept())
+}
+
+/** By the plain fold, not by the product. */
+function totalsOf(past: readonly Happened[]): Happened[] {
+  const byTokenAndDay = new Map<string, Record<string, unknown>[]>()
+  for (const row of expectedAfter(past).tokenUsage) {
+    const key = `${String(row.tokenId)} ${String(row.at).slice(0, 10)}`
+    byTokenAndDay.set(key, [...(byTokenAndDay.get(key) ?? []), row])
+  }
+  return [...byTokenAndDay].map(([key, rows], i) => {
+    const [tokenId, day = ''] = key.split(' ')
+    const buckets = rows.map(({ requests: count, routes, ...row }) => ({
+      ...row,
+      count,
+      routes: Object.entries(routes as Record<string, number>).map(([name, n]) => {
+        const [method, route] = name.split(' ')
+        return { method, route, count: n }
+      }),
+    }))
+    return {
+      ...(past.at(-1) as Happened),
+      id: uuid(800_000 + i),
+      type: 'UsageRolledUp',
+      stream: `tokenUsageDaily-${day.replaceAll('-', '')}`,
+      // Between the last event before it and the next one.
+      position: `${past.at(-1)?.position}-${String(i).padStart(4, '0')}`,
+      data: { tokenId, accountId: rows[0]?.accountId, day, buckets },
+    }
+  })
+}
+
 const histories = fc.array(step, { minLength: 5, maxLength: 80, size: 'max' }).map(historyOf)
 const isLifecycle = ({ stream }: Happened): boolean => stream.startsWith('apiToken-')
 
@@ -294,6 +333,36 @@ function holdsForAnyHistory({ open, runs }: Place): void {
       for (const event of shuffled) await apply(model, [event], false)
       await apply(model, history.slice(half))
     }))
+
+  it('gives the same when days are rolled up and any of the uses in them are gone', () =>
+    forAny(
+      fc.tuple(
+        fc.array(fc.nat(1_000), { minLength: 1, maxLength: 3 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
+      ),
+      async (model, history, [cuts, share, dice]) => {
+        if (history.length === 0) return
+        const log = rolledUp(history, cuts, () => (dice.next().value as number) < share)
+        const half = Math.floor(log.length / 2)
+        await apply(model, log.slice(0, half))
+        await apply(model, log)
+      },
+    ))
+
+  it('gives the same when days are rolled up and seen again from an earlier checkpoint, with uses gone since', () =>
+    forAny(
+      fc.tuple(fc.array(fc.nat(1_000), { minLength: 1, maxLength: 3 }), fc.nat(1_000)),
+      async (model, history, [cuts, from]) => {
+        if (history.length === 0) return
+        await apply(
+          model,
+          rolledUp(history, cuts, () => true),
+        )
+        const left = rolledUp(history, cuts, () => false)
+        await apply(model, left.slice(from % left.length))
+      },
+    ))
 
   it('gives the same when it is cut anywhere and replayed from an earlier checkpoint', () =>
     forAny(fc.tuple(fc.nat(100), fc.nat(100)), async (model, history, [first, second]) => {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
 import { type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
 import { rejection } from './fixtures.ts'
-import { add, others, people, position, put } from './read-model.fixtures.ts'
+import { add, others, people, position, put, total } from './read-model.fixtures.ts'
 import { queryContract } from './read-model-queries.contract.ts'
 
 export interface ReadModelHarness {
@@ -192,6 +192,65 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
         await model.apply([add('a', 1, change), add('a', 2, change)])
         const routes = (await get('a'))?.routes as Record<string, number>
         expect(new Map(Object.entries(routes))).to.deep.equal(new Map(keys.map((key) => [key, 4])))
+      })
+    })
+
+    describe('total', () => {
+      const one = add('a', 1, { set: { of: 'a' }, sum: { n: 2, 'by.x': 2 }, min: { first: 'm' } })
+      const two = add('a', 2, { set: { of: 'a' }, sum: { n: 3, 'by.y': 3 }, min: { first: 'k' } })
+      const three = add('a', 4, { set: { of: 'a' }, sum: { n: 1, 'by.x': 1 }, min: { first: 'z' } })
+      const both = total('a', 3, { of: 'a', n: 5, by: { x: 2, y: 3 }, first: 'k' })
+      const after = { id: 'a', of: 'a', n: 5, by: { x: 2, y: 3 }, first: 'k' }
+
+      it('makes the same of a document that counts all, some or nothing of it', async () => {
+        for (const [i, before] of [[one, two], [one], [two], []].entries()) {
+          const id = `a${i}`
+          await model.apply([...before, both].map((change) => ({ ...change, id })))
+          expect(await get(id)).to.deep.equal({ ...after, id })
+          await model.apply([{ ...three, id }])
+          expect(await get(id)).to.deep.equal({ ...after, id, n: 6, by: { x: 3, y: 3 } })
+        }
+      })
+
+      it('changes nothing when it comes again, nor do those it counts when they come late', async () => {
+        await model.apply([both])
+        await model.apply([one, two, both])
+        expect(await get('a')).to.deep.equal(after)
+        await model.apply([three])
+        await model.apply([one, two, both, three])
+        expect(await get('a')).to.deep.equal({ ...after, n: 6, by: { x: 3, y: 3 } })
+      })
+
+      it('leaves alone what counts more than it does', async () => {
+        await model.apply([one, two])
+        await model.apply([total('a', 3, { of: 'b', n: 4, by: { x: 4 }, first: 'z' })])
+        await model.apply([total('a', 4, { of: 'b', n: 5, by: { x: 5 }, first: 'z' })])
+        expect(await get('a')).to.deep.equal(after)
+      })
+
+      it('takes later positions only', async () => {
+        await model.apply([two])
+        await model.apply([total('a', 2, { of: 'b', n: 9 }), total('a', 1, { of: 'b', n: 9 })])
+        expect(await get('a')).to.deep.equal({ id: 'a', of: 'a', n: 3, by: { y: 3 }, first: 'k' })
+      })
+
+      it('is made up for by a later one that counts more', async () => {
+        await model.apply([both, total('a', 9, { of: 'a', n: 7, by: { x: 4, y: 3 }, first: 'a' })])
+        await model.apply([both])
+        expect(await get('a')).to.deep.equal({ id: 'a', of: 'a', n: 7, by: { x: 4, y: 3 }, first: 'a' })
+      })
+
+      it('takes any text and any key, which counting goes on from', async () => {
+        const keys = ['GET /a.b', '$where', 'constructor', '__proto__', '', '$n', "'"]
+        const routes = Object.fromEntries(keys.map((key) => [key, 2]))
+        await model.apply([total('a', 1, { n: 14, of: '$n', routes })])
+        const counts = [...keys, 'new'].map((key) => [key, 1] as const)
+        await model.apply([add('a', 2, { top: [{ field: 'routes', cap: 7, other: 'other', counts }] })])
+        const document = await get('a')
+        expect(document?.of).to.equal('$n')
+        expect(new Map(Object.entries(document?.routes as object))).to.deep.equal(
+          new Map([...keys.map((key) => [key, 3] as const), ['other', 1]]),
+        )
       })
     })
 

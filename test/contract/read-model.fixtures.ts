@@ -50,3 +50,13 @@ export const add = (id: string, n: number, change: Partial<Add>): Change => ({
   position: position(n),
   ...change,
 })
+
+/** Counted by `n`. */
+export const total = (id: string, at: number, fields: Record<string, unknown>): Change => ({
+  kind: 'total',
+  collection: 'people',
+  id,
+  position: position(at),
+  by: 'n',
+  fields: fields as Extract<Change, { kind: 'total' }>['fields'],
+})

@@ -100,6 +100,7 @@ const arrows: Record<string, Arrows> = {
       '../../application/ports.ts',
       '../../domain/events.ts',
       '../../../projections/projection.ts',
+      '../../../projections/change.ts',
       'node:fs',
       'libsql',
     ],

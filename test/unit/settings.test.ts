@@ -193,13 +193,12 @@ describe('settings', () => {
     expect(problemsOf({ READ_MODEL_URL: 'sqlite:./data/events.db' })).to.have.lengthOf(1)
   })
 
-  it('refuse a retention that SQLite would not carry out', () => {
-    expect(problemsOf({ USAGE_RETENTION_DAYS: '30' })).to.deep.equal([
-      'USAGE_RETENTION_DAYS must not be set with events in SQLite: it keeps them for ever',
-    ])
+  it('take a retention for events in either store', () => {
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '30' })).to.deep.equal([])
     expect(problemsOf({ USAGE_RETENTION_DAYS: '30', EVENT_STORE_URL: 'esdb://one?tls=false' })).to.deep.equal(
       [],
     )
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '0' })).to.have.length(1)
   })
 
   const ranges: [name: string, good: string[], bad: string[]][] = [

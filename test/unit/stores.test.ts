@@ -1,5 +1,23 @@
 import { expect } from 'chai'
-import { shownUrl, sqlitePath } from '../../src/stores.ts'
+import { openEventStore, shownUrl, sqlitePath } from '../../src/stores.ts'
+import { makeEvent } from '../contract/fixtures.ts'
+import { startStandIn } from '../support/standIn/standIn.ts'
+
+describe('Usage in an EventStoreDB', () => {
+  it('is kept for a week longer than it has to be, and what is rolled up for ever', async () => {
+    const standIn = await startStandIn()
+    const store = await openEventStore({ eventStoreUrl: standIn.url, usageRetentionDays: 30 })
+    for (const stream of ['tokenUsage-a_20261102', 'tokenUsageDaily-20261102', 'apiToken-a']) {
+      await store.append(stream, 'no_stream', [makeEvent()])
+    }
+    const limits = standIn.log.all().filter(({ stream }) => stream.startsWith('$$'))
+    expect(limits.map(({ stream, data }) => [stream, Buffer.from(data).toString()])).to.deep.equal([
+      ['$$tokenUsage-a_20261102', JSON.stringify({ $maxAge: 37 * 86_400 })],
+    ])
+    await store.close()
+    await standIn.kill()
+  })
+})
 
 describe('the URL of a store', () => {
   it('is shown without user, password and options', () => {

@@ -9,7 +9,7 @@ import { validatorOf } from './validator.ts'
 
 /**
  * A document as it is stored, with the bookkeeping of its guards: `_revisions` holds the stream revision that set
- * each field, `_position` the log position of the last `add`.
+ * each field, `_position` the log position of the last `add` or `total`.
  */
 export type StoredDocument = { _id: string } & Record<string, unknown>
 

@@ -5,6 +5,7 @@ import { pathOf } from './names.ts'
 
 type Put = Extract<Change, { kind: 'put' }>
 type Add = Extract<Change, { kind: 'add' }>
+type Total = Extract<Change, { kind: 'total' }>
 export type Operation = AnyBulkWriteOperation<StoredDocument>
 
 /**
@@ -23,6 +24,8 @@ function updateOf(target: Target, change: Change): Document | Document[] | null 
       return put(change)
     case 'add':
       return add(target, change)
+    case 'total':
+      return total(target, change)
     case 'insert':
       return { $setOnInsert: Object.fromEntries(given(change.fields)) }
   }
@@ -59,6 +62,22 @@ function add(target: Target, { position, set, sum, min, max, top }: Add): Docume
   // The whole document or nothing: setting a nested member to what it is makes its parent where there was none.
   return [{ $replaceWith: { $cond: [isNewer, merged('$$ROOT', changed), '$$ROOT'] } }]
 }
+
+function total(target: Target, { position, by, fields }: Total): Document[] {
+  const stored = given(fields).map(([field, value]) => [
+    field,
+    literal(target.counters.includes(field) ? toCounters(value as Record<string, number>) : value),
+  ])
+  const replaced = {
+    $mergeObjects: ['$$ROOT', { ...Object.fromEntries(stored), _position: literal(position) }],
+  }
+  const isLater = { $lt: [{ $ifNull: ['$_position', ''] }, literal(position)] }
+  const isMore = { $lt: [{ $ifNull: [`$${topLevel(by)}`, 0] }, literal(fields[by])] }
+  return [{ $replaceWith: { $cond: [{ $and: [isLater, isMore] }, replaced, '$$ROOT'] } }]
+}
+
+const toCounters = (counts: Record<string, number>): object[] =>
+  Object.entries(counts).map(([key, count]) => ({ key, count }))
 
 /** Expressions by member, nested as the dotted paths are. */
 type Tree = Map<string, Document | Tree>

@@ -1,6 +1,6 @@
 import type { Collection, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import type { StoredDocument } from './change.ts'
+import type { StoredDocument } from '../../../projections/change.ts'
 import { bytes, type Cell, checksum, type Database, type Row, toBytes, toText } from './database.ts'
 
 /** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */

@@ -1,5 +1,5 @@
 import type { Change } from '../../../projections/projection.ts'
-import { applyChange, type StoredDocument } from './change.ts'
+import { applyChange, type StoredDocument } from '../../../projections/change.ts'
 import { cellAt, load, type Table } from './collections.ts'
 import { type Cell, checksum, type Database } from './database.ts'
 

@@ -9,6 +9,8 @@ import { bytes, checksum, type Database, type Row, toBytes, toText } from './dat
  */
 
 const FORMAT = 1
+/** A file that events were swept from: what read the first format would take them for lost. */
+export const SWEPT_FORMAT = 2
 
 export function createTables(database: Database): void {
   if (formatOf(database) !== 0) return
@@ -37,9 +39,14 @@ export function createTables(database: Database): void {
 /** @throws DamagedError the file is not an event store this program can read */
 export function checkFormat(database: Database): void {
   const format = formatOf(database)
-  if (format !== FORMAT)
-    throw new DamagedError(`${database.path}: event store format ${String(format)}, not ${FORMAT}`)
+  if (format !== FORMAT && format !== SWEPT_FORMAT)
+    throw new DamagedError(
+      `${database.path}: event store format ${String(format)}, not ${FORMAT} or ${SWEPT_FORMAT}`,
+    )
 }
+
+export const setFormat = (database: Database, format: number): void =>
+  database.exec(`PRAGMA user_version = ${format}`)
 
 const formatOf = (database: Database): unknown => database.prepare('PRAGMA user_version').get()?.user_version
 

@@ -8,11 +8,12 @@ import {
 } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
-import { type Database, openDatabase, toText } from './database.ts'
+import { type Database, openDatabase, type Row, toText } from './database.ts'
 import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { createWakeUp, follow, type Page } from './follow.ts'
+import { firstNotSwept, sweepSome, sweptRevision } from './sweep.ts'
 
 const MAX_EVENTS_PER_APPEND = 100
 const PAGE = 500
@@ -24,7 +25,7 @@ export interface SqliteOptions {
 
 /**
  * Opens the event log in one SQLite file, made if missing. One process writes it; others may read it at any time.
- * A position is 16 decimal digits and has no gaps.
+ * A position is 16 decimal digits and has no gaps but for what was swept.
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
@@ -77,10 +78,16 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
-      const gap = found.findIndex((row, i) => row.position !== after + 1 + i)
-      if (gap === 0) throw lost(database, after + 1, Number(found[0]?.position) - 1)
-      const sound = gap < 0 ? found : found.slice(0, gap)
-      const last = after + sound.length
+      const sound: Row[] = []
+      let last = after
+      for (const row of found) {
+        const position = Number(row.position)
+        const missing = position > last + 1 ? firstNotSwept(database, last + 1, position - 1) : null
+        if (missing !== null && sound.length === 0) throw lost(database, missing, position - 1)
+        if (missing !== null) return { rows: sound, last, caughtUp: false }
+        sound.push(row)
+        last = position
+      }
       if (sound.length === 0 && last < end) throw lost(database, last + 1, end)
       return { rows: sound, last, caughtUp: last >= end }
     })
@@ -123,6 +130,11 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
         polls: !lock,
         isOpen: () => open,
       }),
+
+    async sweep(stream, upTo) {
+      if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
+      return group.submit(() => sweepSome(database, stream, upTo, committed))
+    },
 
     async head() {
       if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
@@ -171,12 +183,14 @@ function streamEvents(database: Database, stream: string, from: number, limit: n
   const found = rows.rowsOf(database, stream, from, limit)
   const events = found.map(rows.toEvent)
   const newest = rows.newestRevision(database, stream)
+  const isWhole = found[0]?.revision === from || from > newest
+  const first = isWhole ? from : Math.max(from, sweptRevision(database, stream) + 1)
   found.forEach((row, i) => {
-    if (rows.streamOf(row) !== stream || row.revision !== from + i || events[i]?.metadata === null) {
-      throw new DamagedError(`${stream}: the event at revision ${from + i} is damaged`)
+    if (rows.streamOf(row) !== stream || row.revision !== first + i || events[i]?.metadata === null) {
+      throw new DamagedError(`${stream}: the event at revision ${first + i} is damaged`)
     }
   })
-  const next = from + found.length
+  const next = first + found.length
   if (found.length < limit && next <= newest)
     throw new DamagedError(`${stream}: no event at revision ${next}`)
   if (found.length > 0 && next - 1 > newest)

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type Document, type Query, type ReadModel, StoreUnavailableError } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { present } from './change.ts'
+import { present } from '../../../projections/change.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { createCollections, DOCUMENT, load, type Table } from './collections.ts'
 import { type Database, openDatabase, type Row } from './database.ts'

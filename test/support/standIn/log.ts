@@ -30,14 +30,18 @@ export interface Log {
   indexAfter(position: bigint): number | null
   /** Calls `listener` with each append. @returns what ends that */
   watch(listener: (entries: readonly Entry[]) => void): () => void
+  /** Takes what is older than its stream's age limit out of the log, all but the last event of a stream. */
+  scavenge(): void
 }
 
 const HEADER_BYTES = 96
 /** Now and then the server writes for itself. */
 const EVENTS_BETWEEN_STATISTICS = 50
 
-export function createLog(): Log {
+/** @param now milliseconds since 1970: what ages are told by */
+export function createLog(now: () => number = Date.now): Log {
   const entries: Entry[] = []
+  const scavenged = new Set<bigint>()
   const streams = new Map<string, Entry[]>()
   const listeners = new Set<(appended: readonly Entry[]) => void>()
   let end = 1_024n
@@ -45,7 +49,7 @@ export function createLog(): Log {
   function write(stream: string, events: readonly Proposed[]): Entry[] {
     const there = streams.get(stream) ?? []
     const added = events.map((event, i) => {
-      const entry = { ...event, stream, revision: there.length + i, position: end, created: Date.now() }
+      const entry = { ...event, stream, revision: there.length + i, position: end, created: now() }
       end += BigInt(HEADER_BYTES + stream.length + sizeOf(event))
       return entry
     })
@@ -61,6 +65,11 @@ export function createLog(): Log {
     if (entries.length - last > EVENTS_BETWEEN_STATISTICS) {
       write('$stats-127.0.0.1:2113', [systemEvent('$statsCollected', { entries: entries.length })])
     }
+  }
+
+  function oldestOf(stream: string): number {
+    const maxAge = maxAgeOf(streams.get(`$$${stream}`)?.at(-1))
+    return maxAge === undefined ? 0 : now() - maxAge * 1_000
   }
 
   write('$settings', [systemEvent('$settings', {}), systemEvent('$settings', { $userStreamAcl: {} })])
@@ -85,8 +94,7 @@ export function createLog(): Log {
     stream(name) {
       const there = streams.get(name)
       if (!there) return null
-      const maxAge = maxAgeOf(streams.get(`$$${name}`)?.at(-1))
-      const oldest = maxAge === undefined ? 0 : Date.now() - maxAge * 1_000
+      const oldest = oldestOf(name)
       return there.filter(({ created }) => created >= oldest)
     },
 
@@ -94,13 +102,22 @@ export function createLog(): Log {
 
     indexAfter(position) {
       const index = entries.findLastIndex((entry) => entry.position <= position)
-      const isBoundary = index < 0 || entries[index]?.position === position || position >= end
+      const isEvent = entries[index]?.position === position || scavenged.has(position)
+      const isBoundary = index < 0 || isEvent || position >= end
       return isBoundary ? index + 1 : null
     },
 
     watch(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
+    },
+
+    scavenge() {
+      const isKept = (entry: Entry): boolean =>
+        entry.created >= oldestOf(entry.stream) || streams.get(entry.stream)?.at(-1) === entry
+      const kept = entries.filter(isKept)
+      for (const entry of entries) if (!isKept(entry)) scavenged.add(entry.position)
+      entries.splice(0, entries.length, ...kept)
     },
   }
 }

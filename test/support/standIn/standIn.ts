@@ -29,9 +29,10 @@ export interface StandIn extends Faults {
 /**
  * A server that behaves as EventStoreDB was measured to, over the real protocol, as far as this product asks for it;
  * insecure, in memory, and misbehaving on command. Port 0: a free one.
+ * @param now milliseconds since 1970: what the age of events is told by
  */
-export async function startStandIn(port = 0): Promise<StandIn> {
-  const log = createLog()
+export async function startStandIn(port = 0, now: () => number = Date.now): Promise<StandIn> {
+  const log = createLog(now)
   const faults = createFaults()
   let bound = port
   let server: Server

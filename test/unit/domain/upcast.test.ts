@@ -8,6 +8,8 @@ import {
   type EventType,
   eventSchemas,
   metadataSchema,
+  ROLLED_UP_DAYS,
+  rollUpStream,
   type StoredEvent,
   tokenStream,
   usageStream,
@@ -63,6 +65,16 @@ const goldens: Record<string, Golden> = {
     stream: USAGE,
     after: 'UsageLost.v1.json',
     sha256: '80ddc80304051d0069bf60a78af01375050545e3ef6969ed857f8ab460f09a61',
+  },
+  'UsageRolledUp.v1.json': {
+    stream: rollUpStream('2026-03-01'),
+    after: null,
+    sha256: '152dcf622cb05792400084e8a0c5bbb23f24a8d9feec108ba44a16d68f59a7c2',
+  },
+  'UsageDayRolledUp.v1.json': {
+    stream: ROLLED_UP_DAYS,
+    after: null,
+    sha256: '6eef8582e21b0c3954481a79fdaaf223f2435332bf3f93410c81491c488202df',
   },
 }
 

@@ -1,13 +1,14 @@
-import type { Change, Top, Value } from '../../../projections/projection.ts'
+import type { Change, Top, Value } from './projection.ts'
 
 /**
  * A document as it is stored, with the bookkeeping of its guards: `_revisions` holds the stream revision that set
- * each field, `_position` the log position of the last `add`.
+ * each field, `_position` the log position of the last `add` or `total`.
  */
 export type StoredDocument = Record<string, unknown>
 
 type Put = Extract<Change, { kind: 'put' }>
 type Add = Extract<Change, { kind: 'add' }>
+type Total = Extract<Change, { kind: 'total' }>
 
 /**
  * Applies one change to a document in place, under its guard.
@@ -20,6 +21,8 @@ export function applyChange(document: StoredDocument, change: Change, isNew: boo
       return put(document, change)
     case 'add':
       return add(document, change)
+    case 'total':
+      return total(document, change)
     case 'insert':
       if (!isNew) return false
       setAll(document, change.fields)
@@ -65,6 +68,15 @@ function add(document: StoredDocument, change: Add): boolean {
     if (most === null || value > most) set(parent, field, value)
   }
   for (const top of change.top ?? NOTHING) increaseTop(child(document, top.field), top)
+  return true
+}
+
+function total(document: StoredDocument, { position, by, fields }: Total): boolean {
+  const isLater = position > (own<string>(document, '_position') ?? '')
+  if (!isLater || Number(fields[by]) <= (own<number>(document, by) ?? 0)) return false
+  document._position = position
+  // The next `add` counts on in it: the event it came from stays as it is.
+  setAll(document, structuredClone(fields))
   return true
 }
 
