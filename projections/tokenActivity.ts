@@ -86,6 +86,9 @@ const callerKey = (text: string | null): string =>
 export const callerOf = (key: string): string | null =>
   key === NONE ? null : key.startsWith('**') ? key.slice(1) : key
 
+/** @param at start of an hour; `~` is behind them all */
+export const activityId = (tokenId: string, at: string): string => `${tokenId}_${at}`
+
 export const isManagement = (route: string): boolean =>
   route === MANAGEMENT_PATH || route.startsWith(`${MANAGEMENT_PATH}/`)
 
@@ -98,7 +101,8 @@ export const tokenActivity: Projection = {
       name: 'tokenActivity',
       schema: hourSchema,
       counters: ['routes', 'management', 'addresses', 'userAgents'],
-      indexes: [{ fields: ['tokenId', 'at', 'id'] }],
+      // Found by its ids, which sort by token and hour.
+      indexes: [],
     },
     { name: 'tokenActions', schema: actionSchema, indexes: [{ fields: ['actorId', 'at', 'id'] }] },
   ],
@@ -117,7 +121,7 @@ function hour({ data, position }: RecordedEvent<'TokenUsed'>): Change {
   return {
     kind: 'add',
     collection: 'tokenActivity',
-    id: `${tokenId}_${at}`,
+    id: activityId(tokenId, at),
     position,
     set: { tokenId, accountId, at },
     sum: {

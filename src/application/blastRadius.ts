@@ -1,4 +1,4 @@
-import type { ActionDocument, ActivityDocument } from '../../projections/tokenActivity.ts'
+import { type ActionDocument, type ActivityDocument, activityId } from '../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { bucketStart } from '../../projections/tokenUsage.ts'
 import { createFold } from './activityFold.ts'
@@ -72,19 +72,22 @@ export function createBlastRadiusQuery(readModel: ReadModel, clock: Clock): Blas
   return {
     async blastRadius(token, since, onProgress = () => {}) {
       const from = since ?? token.createdAt
-      const start: Condition = { field: 'at', op: 'gte', value: bucketStart(from, 'hour') }
+      const firstHour = bucketStart(from, 'hour')
       const found = createFold()
       let read = 0
-      const ofToken: Condition = { field: 'tokenId', op: 'eq', value: token.id }
-      const hours = eachDocument<ActivityDocument>(readModel, 'tokenActivity', [ofToken, start], {
-        by: 'at',
-        page: PAGE,
-      })
+      const ofToken: Condition[] = [
+        { field: 'id', op: 'gte', value: activityId(token.id, firstHour) },
+        { field: 'id', op: 'lt', value: activityId(token.id, '~') },
+      ]
+      const hours = eachDocument<ActivityDocument>(readModel, 'tokenActivity', ofToken, PAGE)
       for await (const hour of hours) {
         found.add(hour)
         onProgress(++read)
       }
-      const caused: Condition[] = [{ field: 'actorId', op: 'eq', value: token.id }, start]
+      const caused: Condition[] = [
+        { field: 'actorId', op: 'eq', value: token.id },
+        { field: 'at', op: 'gte', value: firstHour },
+      ]
       const events = await readModel.find('tokenActions', {
         where: caused,
         order: { field: 'at' },
