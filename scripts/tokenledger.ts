@@ -6,10 +6,11 @@ import { exportCommand } from './commands/export.ts'
 import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
 import { jwt } from './commands/jwt.ts'
+import { rebuildCommand } from './commands/rebuild.ts'
 import { usage } from './commands/usage.ts'
 import { dispatch } from './dispatch.ts'
 
-const commands: readonly Command[] = [jwt, history, usage, exportCommand, importCommand, doctor]
+const commands: readonly Command[] = [jwt, history, usage, exportCommand, importCommand, rebuildCommand, doctor]
 
 // Whoever reads may stop reading (`| head`): that is no error, and there is nobody to tell.
 for (const stream of [process.stdout, process.stderr]) {

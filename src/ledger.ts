@@ -10,6 +10,7 @@ import { createManage } from './application/manage.ts'
 import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
+import { startAdopting } from './application/rebuild.ts'
 import { createQueries } from './application/query.ts'
 import { createRecorder } from './application/record.ts'
 import { createTokenIndex } from './application/tokenIndex.ts'
@@ -126,6 +127,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     index.start()
     const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
     recorder.start()
+    const adopting = startAdopting({ store, readModel, telemetry: metrics })
     metrics.gauge(
       'projector_lag_seconds',
       'How long the read model has been behind the event store.',
@@ -151,6 +153,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       index,
       projector,
       recorder,
+      background: [adopting],
     })
   } catch (error) {
     await Promise.allSettled([store.close(), readModel.close()])
@@ -170,6 +173,8 @@ interface Parts {
   index: ReturnType<typeof createTokenIndex>
   projector: ReturnType<typeof createProjector>
   recorder: ReturnType<typeof createRecorder>
+  /** What goes on beside the requests. */
+  background: readonly { stop(): Promise<void> }[]
 }
 
 function assemble(parts: Parts): TokenLedger {
@@ -266,6 +271,7 @@ function assemble(parts: Parts): TokenLedger {
 
     async close() {
       stopping = true
+      await Promise.all(parts.background.map((one) => one.stop()))
       await recorder.stop()
       await projector.stop()
       await index.stop()

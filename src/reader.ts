@@ -2,11 +2,18 @@ import { existsSync } from 'node:fs'
 import type { Projection } from '../projections/projection.ts'
 import { projections } from '../projections/index.ts'
 import { readTokenEvents, type TokenEvent } from './application/load.ts'
-import { type Clock, type EventStore, type ReadModel, StoreUnavailableError } from './application/ports.ts'
+import {
+  type Clock,
+  type EventStore,
+  type Logger,
+  type ReadModel,
+  StoreUnavailableError,
+} from './application/ports.ts'
 import { createQueries, type Queries } from './application/query.ts'
+import { rebuild, type RebuildProgress } from './application/rebuild.ts'
 import { DamagedError } from './domain/errors.ts'
 import type { Settings } from './settings.ts'
-import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts'
+import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
 export { asOf, historyOf, type Moment, parseMoment } from './application/asOf.ts'
 export { StoreUnavailableError } from './application/ports.ts'
@@ -16,11 +23,11 @@ export { checkFile } from './application/transferCheck.ts'
 export { usageRange } from './application/usageRange.ts'
 export { DamagedError, Refusal } from './domain/errors.ts'
 export { STREAMS } from './domain/events.ts'
-export { shownUrl, sqlitePath } from './stores.ts'
+export { readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
 /**
  * Composition root of the command line, beside a live service or without one. It only reads, takes no lock, writes
- * nothing, but for `withWritableEventStore`; and closes what it opened.
+ * nothing, but for `withWritableEventStore` and `rebuildReadModel`; and closes what it opened.
  */
 
 /** There is nothing to read: nothing was written yet, or the setting names another place. */
@@ -39,7 +46,7 @@ export async function withEventStore<T>(
   settings: Settings,
   work: (reads: EventReads) => Promise<T>,
 ): Promise<T> {
-  assertFile('event store', settings.eventStoreUrl, 'EVENT_STORE_URL')
+  assertFile('event store', sqlitePath(settings.eventStoreUrl), 'EVENT_STORE_URL')
   const store = await openEventStore(settings, { readOnly: true })
   try {
     return await work({
@@ -81,7 +88,7 @@ export async function withReadModel<T>(
   clock: Clock,
   work: (reads: ModelReads) => Promise<T>,
 ): Promise<T> {
-  assertFile('read model', settings.readModelUrl, 'READ_MODEL_URL')
+  assertFile('read model', readModelFile(settings.readModelUrl), 'READ_MODEL_URL')
   const readModel = await openReadModel(settings, { readOnly: true })
   try {
     await readModel.open(projections)
@@ -89,6 +96,45 @@ export async function withReadModel<T>(
     return await work({ readModel, projections, queries: createQueries(readModel, clock) })
   } finally {
     await readModel.close()
+  }
+}
+
+export interface Rebuilt {
+  projections: string[]
+  /** That were read in this run. */
+  events: number
+}
+
+/**
+ * Fills the next generation of some projections beside the live one and switches to it, beside a running service or
+ * without one.
+ * @param name of one projection; undefined: all
+ * @throws UnknownProjectionError; RebuildUnderWayError; others as `withReadModel`
+ */
+export async function rebuildReadModel(
+  settings: Settings,
+  name: string | undefined,
+  { log, told, signal }: { log: Logger; told: (progress: RebuildProgress, end: string) => void; signal: AbortSignal },
+): Promise<Rebuilt> {
+  const wanted = projections.filter((one) => name === undefined || one.name === name)
+  if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, async ({ readModel }) => {
+      const end = (await store.head()) ?? ''
+      const telemetry = { log, damaged() {} }
+      const tell = (progress: RebuildProgress): void => told(progress, end)
+      const events = await rebuild({ store, readModel, telemetry }, wanted, tell, signal)
+      return { projections: wanted.map((one) => one.name), events }
+    }),
+  )
+}
+
+/** There is no projection of that name. */
+export class UnknownProjectionError extends Error {
+  override name = 'UnknownProjectionError'
+
+  constructor(names: readonly string[]) {
+    super(`There is no such projection: there are ${names.join(', ')}.`)
   }
 }
 
@@ -112,8 +158,7 @@ async function assertFilled(readModel: ReadModel, url: string): Promise<void> {
 }
 
 /** A server says for itself whether it is there. */
-function assertFile(what: string, url: string, setting: string): void {
-  const path = sqlitePath(url)
+function assertFile(what: string, path: string | null, setting: string): void {
   if (path === null || existsSync(path)) return
   throw new NoDataError(
     `There is no ${what} yet at ${path}: start the service once (npm start), or set ${setting}.`,
