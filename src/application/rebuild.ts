@@ -91,9 +91,10 @@ async function fillAndSwitch({ store, telemetry }: Deps, next: NextGeneration, h
       for await (const { events, caughtUp } of store.subscribe(slowest(standing), STREAMS, either)) {
         for (const some of slices(events, pace?.events ?? events.length)) {
           await take(some)
-          if (pace) await sleep(pace.restMs, undefined, { signal })
+          // Not after the last ones: the live documents would come further meanwhile.
+          if (pace && some.length === pace.events) await sleep(pace.restMs, undefined, { signal })
         }
-        if (caughtUp) return
+        if (caughtUp) break
       }
     } finally {
       until.abort()
