@@ -70,7 +70,8 @@ async function checkFile(name: string, path: string | null, remedy: string): Pro
 
 /** One check for each projection: how far is it behind the log? Null without both stores. */
 export async function checkProjections(settings: Settings): Promise<Check[] | null> {
-  if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl))) return null
+  if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl)))
+    return null
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, async ({ readModel, projections }) => {
       const head = await store.head()

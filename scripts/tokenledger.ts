@@ -10,7 +10,15 @@ import { rebuildCommand } from './commands/rebuild.ts'
 import { usage } from './commands/usage.ts'
 import { dispatch } from './dispatch.ts'
 
-const commands: readonly Command[] = [jwt, history, usage, exportCommand, importCommand, rebuildCommand, doctor]
+const commands: readonly Command[] = [
+  jwt,
+  history,
+  usage,
+  exportCommand,
+  importCommand,
+  rebuildCommand,
+  doctor,
+]
 
 // Whoever reads may stop reading (`| head`): that is no error, and there is nobody to tell.
 for (const stream of [process.stdout, process.stderr]) {

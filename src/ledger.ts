@@ -10,9 +10,9 @@ import { createManage } from './application/manage.ts'
 import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
-import { startAdopting } from './application/rebuild.ts'
 import { createQueries } from './application/query.ts'
 import { createRecorder } from './application/record.ts'
+import { startUpkeep } from './application/upkeep.ts'
 import { createTokenIndex } from './application/tokenIndex.ts'
 import { type Keys, keysOf } from './devSecrets.ts'
 import { type Pepper, parsePeppers } from './domain/credential.ts'
@@ -127,7 +127,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     index.start()
     const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
     recorder.start()
-    const adopting = startAdopting({ store, readModel, telemetry: metrics })
+    const upkeep = startUpkeep({ store, readModel, projections, telemetry: metrics })
     metrics.gauge(
       'projector_lag_seconds',
       'How long the read model has been behind the event store.',
@@ -153,7 +153,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       index,
       projector,
       recorder,
-      background: [adopting],
+      upkeep,
     })
   } catch (error) {
     await Promise.allSettled([store.close(), readModel.close()])
@@ -173,8 +173,7 @@ interface Parts {
   index: ReturnType<typeof createTokenIndex>
   projector: ReturnType<typeof createProjector>
   recorder: ReturnType<typeof createRecorder>
-  /** What goes on beside the requests. */
-  background: readonly { stop(): Promise<void> }[]
+  upkeep: ReturnType<typeof startUpkeep>
 }
 
 function assemble(parts: Parts): TokenLedger {
@@ -271,7 +270,7 @@ function assemble(parts: Parts): TokenLedger {
 
     async close() {
       stopping = true
-      await Promise.all(parts.background.map((one) => one.stop()))
+      await parts.upkeep.stop()
       await recorder.stop()
       await projector.stop()
       await index.stop()

@@ -1,6 +1,10 @@
 import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Projection } from '../projections/projection.ts'
 import { projections } from '../projections/index.ts'
+import { compare, type Comparison } from './application/compare.ts'
 import { readTokenEvents, type TokenEvent } from './application/load.ts'
 import {
   type Clock,
@@ -114,7 +118,11 @@ export interface Rebuilt {
 export async function rebuildReadModel(
   settings: Settings,
   name: string | undefined,
-  { log, told, signal }: { log: Logger; told: (progress: RebuildProgress, end: string) => void; signal: AbortSignal },
+  {
+    log,
+    told,
+    signal,
+  }: { log: Logger; told: (progress: RebuildProgress, end: string) => void; signal: AbortSignal },
 ): Promise<Rebuilt> {
   const wanted = projections.filter((one) => name === undefined || one.name === name)
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
@@ -123,10 +131,81 @@ export async function rebuildReadModel(
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
       const tell = (progress: RebuildProgress): void => told(progress, end)
-      const events = await rebuild({ store, readModel, telemetry }, wanted, tell, signal)
+      const events = await rebuild({ store, readModel, telemetry }, wanted, { told: tell, signal })
       return { projections: wanted.map((one) => one.name), events }
     }),
   )
+}
+
+export interface CompareProgress {
+  phase: 'folding' | 'comparing'
+  /** Events folded or documents compared so far. */
+  count: number
+  position: string | null
+  /** Where the fold ends. */
+  end: string
+}
+
+/**
+ * Compares the read model with a fold of the events, document by document, beside a running service or without one.
+ * The fold is made in a temporary file, about as large as a read model on SQLite.
+ * @throws as `withReadModel`
+ */
+export async function compareReadModel(
+  settings: Settings,
+  { log, told = () => {} }: { log: Logger; told?: (progress: CompareProgress) => void },
+): Promise<Comparison> {
+  const telemetry = { log, damaged() {} }
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, ({ readModel }) =>
+      inTemporaryFile(async (url) => {
+        const checkpoints = await Promise.all(projections.map((one) => readModel.checkpoint(one)))
+        const end = checkpoints.reduce((a, b) => ((a ?? '') < (b ?? '') ? a : b)) ?? ''
+        await foldInto(url, { store, telemetry }, end, ({ events, position }) =>
+          told({ phase: 'folding', count: events, position, end }),
+        )
+        const scratch = await openReadModel(url)
+        try {
+          await scratch.open(projections)
+          return await compare({ store, telemetry, readModel, scratch, projections }, (count) =>
+            told({ phase: 'comparing', count, position: null, end }),
+          )
+        } finally {
+          await scratch.close()
+        }
+      }),
+    ),
+  )
+}
+
+type ModelUrl = Pick<Settings, 'readModelUrl'>
+
+/** The fold is a rebuild of an empty read model: the same code, in large steps. */
+async function foldInto(
+  url: ModelUrl,
+  deps: { store: EventStore; telemetry: { log: Logger; damaged(): void } },
+  upTo: string,
+  told: (progress: RebuildProgress) => void,
+): Promise<void> {
+  const empty = await openReadModel(url)
+  await empty.open(projections)
+  await empty.close()
+  const readModel = await openReadModel(url, { readOnly: true })
+  try {
+    await readModel.open(projections)
+    await rebuild({ ...deps, readModel }, projections, { told, upTo })
+  } finally {
+    await readModel.close()
+  }
+}
+
+async function inTemporaryFile<T>(work: (url: ModelUrl) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
+  try {
+    return await work({ readModelUrl: `sqlite:${join(folder, 'fold.db')}` })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 /** There is no projection of that name. */

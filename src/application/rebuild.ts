@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
-import { type StoredEvent, STREAMS } from '../domain/events.ts'
-import { advanced, createChanges, slowest, standingOf } from './changes.ts'
-import type { EventStore, NextGeneration, ReadModel, Telemetry } from './ports.ts'
+import { createFiller, type FillDeps, type Pace } from './fill.ts'
+import type { NextGeneration, ReadModel } from './ports.ts'
 
 export interface RebuildProgress {
   phase: 'filling' | 'switching'
@@ -12,18 +11,8 @@ export interface RebuildProgress {
   position: string | null
 }
 
-type Deps = {
-  store: EventStore
-  telemetry: Pick<Telemetry, 'damaged' | 'log'>
-}
-
+type Deps = FillDeps & { readModel: ReadModel }
 type Told = (progress: RebuildProgress) => void
-
-/** How events are taken by a process that has something else to do: as many at once, and what it rests between them. */
-interface Pace {
-  events: number
-  restMs: number
-}
 
 const UNHURRIED: Pace = { events: 50, restMs: 10 }
 /** Between two looks whether something was left to this process. */
@@ -38,83 +27,47 @@ const BEHIND_MS = 20
  * @throws RebuildUnderWayError, StoreUnavailableError, DamagedError; an AbortError after `signal`
  */
 export async function rebuild(
-  { store, readModel, telemetry }: Deps & { readModel: ReadModel },
+  { readModel, ...deps }: Deps,
   projections: readonly Projection[],
-  told: Told = () => {},
-  signal: AbortSignal = new AbortController().signal,
+  how: Partial<How> = {},
 ): Promise<number> {
   const next = await readModel.next(projections)
   try {
-    return await fillAndSwitch({ store, telemetry }, next, { told, signal, pace: null })
-  } finally {
-    await next.close()
-  }
-}
-
-/** Finishes what another process has filled for this one, which serves requests meanwhile. */
-export async function adopt({ store, telemetry }: Deps, next: NextGeneration, signal: AbortSignal): Promise<void> {
-  try {
-    await fillAndSwitch({ store, telemetry }, next, { told: () => {}, signal, pace: UNHURRIED })
+    return await fillAndSwitch(deps, next, { signal: new AbortController().signal, ...how })
   } finally {
     await next.close()
   }
 }
 
 interface How {
-  told: Told
+  told?: Told
   signal: AbortSignal
-  pace: Pace | null
+  pace?: Pace
+  /** Where in the log to end. Default: where it ends. */
+  upTo?: string
 }
 
-async function fillAndSwitch({ store, telemetry }: Deps, next: NextGeneration, how: How): Promise<number> {
-  const { signal, told, pace } = how
-  const changesOf = createChanges(store, next.projections, telemetry)
-  let standing = await standingOf(next, next.projections)
+async function fillAndSwitch(
+  deps: FillDeps,
+  next: NextGeneration,
+  { told = () => {}, signal, pace, upTo }: How,
+): Promise<number> {
   let count = 0
   let phase: RebuildProgress['phase'] = 'filling'
-
-  async function take(events: readonly StoredEvent[]): Promise<void> {
-    const position = events.at(-1)?.position
-    if (position === undefined) return
-    const { changes } = await changesOf(events, standing)
-    await next.apply(changes, { after: standing, position, of: next.projections, term: 0 })
-    standing = advanced(standing, position)
-    count += events.length
-    told({ phase, events: count, position })
-  }
-
-  /** Reads on to the end that the log has when this is called, or a later one. */
-  async function fill(): Promise<void> {
-    const until = new AbortController()
-    const either = AbortSignal.any([until.signal, signal])
-    try {
-      for await (const { events, caughtUp } of store.subscribe(slowest(standing), STREAMS, either)) {
-        for (const some of slices(events, pace?.events ?? events.length)) {
-          await take(some)
-          // Not after the last ones: the live documents would come further meanwhile.
-          if (pace && some.length === pace.events) await sleep(pace.restMs, undefined, { signal })
-        }
-        if (caughtUp) break
-      }
-    } finally {
-      until.abort()
-    }
-    signal.throwIfAborted()
-  }
-
-  await fill()
+  const filler = await createFiller(deps, next, next.projections, {
+    signal,
+    ...(pace && { pace }),
+    told: (events, position) => told({ phase, events: (count += events), position }),
+  })
+  const position = await filler.fill(upTo)
   phase = 'switching'
-  told({ phase, events: count, position: slowest(standing) })
+  told({ phase, events: count, position })
   if ((await next.join()) === 'taken') return count
   for (;;) {
-    await fill()
+    await filler.fill(upTo)
     if (await next.promote()) return count
     await sleep(BEHIND_MS, undefined, { signal })
   }
-}
-
-function* slices(events: readonly StoredEvent[], size: number): Generator<readonly StoredEvent[]> {
-  for (let from = 0; from < events.length; from += size) yield events.slice(from, from + size)
 }
 
 export interface Adopting {
@@ -122,22 +75,28 @@ export interface Adopting {
 }
 
 /** Looks now and then whether another process has filled a next generation for this one, and switches to it. */
-export function startAdopting({ store, readModel, telemetry }: Deps & { readModel: ReadModel }): Adopting {
+export function startAdopting({ readModel, ...deps }: Deps): Adopting {
   const stopping = new AbortController()
   const { signal } = stopping
+  const { log } = deps.telemetry
 
   async function look(): Promise<void> {
     const next = await readModel.offered()
     if (!next) return
-    telemetry.log.info({ projections: namesOf(next.projections) }, 'takes over a rebuilt read model')
-    await adopt({ store, telemetry }, next, signal)
-    telemetry.log.info({ projections: namesOf(next.projections) }, 'serves from the rebuilt read model')
+    const projections = next.projections.map(({ name, version }) => `${name}_v${version}`)
+    log.info({ projections }, 'takes over a rebuilt read model')
+    try {
+      await fillAndSwitch(deps, next, { signal, pace: UNHURRIED })
+    } finally {
+      await next.close()
+    }
+    log.info({ projections }, 'serves from the rebuilt read model')
   }
 
   async function run(): Promise<void> {
     while (await sleep(LOOK_MS, true, { signal, ref: false }).catch(() => false)) {
       await look().catch((err: unknown) => {
-        if (!signal.aborted) telemetry.log.error({ err }, 'a rebuilt read model could not be taken over')
+        if (!signal.aborted) log.error({ err }, 'a rebuilt read model could not be taken over')
       })
     }
   }
@@ -150,6 +109,3 @@ export function startAdopting({ store, readModel, telemetry }: Deps & { readMode
     },
   }
 }
-
-const namesOf = (projections: readonly Projection[]): string[] =>
-  projections.map(({ name, version }) => `${name}_v${version}`)

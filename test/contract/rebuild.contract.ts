@@ -56,14 +56,13 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
 
     async function command(
       names = projections.map((one) => one.name),
-      told?: Parameters<typeof rebuild>[2],
-      signal?: AbortSignal,
+      how: Parameters<typeof rebuild>[2] = {},
     ): Promise<number> {
       const readModel = await harness.read()
       await readModel.open(projections)
       const wanted = projections.filter((one) => names.includes(one.name))
       try {
-        return await rebuild({ store: harness.store, readModel, telemetry }, wanted, told, signal)
+        return await rebuild({ store: harness.store, readModel, telemetry }, wanted, how)
       } finally {
         await readModel.close()
       }
@@ -118,7 +117,13 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
     it('of one projection leaves the others as they are', async () => {
       await level()
       const id = history.tokens[0] as string
-      const wrong = { kind: 'put', collection: 'tokens', id, revision: 99, fields: { name: 'Mallory' } } as const
+      const wrong = {
+        kind: 'put',
+        collection: 'tokens',
+        id,
+        revision: 99,
+        fields: { name: 'Mallory' },
+      } as const
       await live.apply([wrong])
       await command(['tokenUsage'])
       expect((await live.get('tokens', id))?.name).to.equal('Mallory')
@@ -152,7 +157,10 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
     it('goes on where it was stopped', async () => {
       await history.grow(400)
       const stop = new AbortController()
-      const first = command(undefined, ({ events }) => events >= 100 && stop.abort(), stop.signal)
+      const first = command(undefined, {
+        told: ({ events }) => void (events >= 100 && stop.abort()),
+        signal: stop.signal,
+      })
       expect(await rejection(first)).to.be.instanceOf(Error)
       const second = await command()
       expect(second).to.be.below(300)

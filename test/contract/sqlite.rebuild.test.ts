@@ -13,8 +13,7 @@ rebuildContract('SQLite', async () => {
     store,
     serve: () => openSqliteReadModel(path),
     read: () => openSqliteReadModel(path, { readOnly: true }),
-    names: async () =>
-      readdirSync(folder).filter((name) => /^read-model\.db(\.g\d+)?$/.test(name)),
+    names: async () => readdirSync(folder).filter((name) => /^read-model\.db(\.g\d+)?$/.test(name)),
     async dispose() {
       await store.close()
       rmSync(folder, { recursive: true })

@@ -127,7 +127,9 @@ async function assertSettled(
   spreadMs: number,
 ): Promise<void> {
   if (await isSettled(database, projections, spreadMs)) return
-  throw new RebuildUnderWayError('The documents of an earlier rebuild are still being removed: try again in 10 s.')
+  throw new RebuildUnderWayError(
+    'The documents of an earlier rebuild are still being removed: try again in 10 s.',
+  )
 }
 
 /** Has everything of earlier generations gone? Takes the next step towards it. */

@@ -27,10 +27,7 @@ import { type Watched, watchCollection } from './watch.ts'
  * @param options.readOnly makes and changes nothing
  * @throws StoreUnavailableError; Error for what is no connection string
  */
-export async function openMongoReadModel(
-  url: string,
-  options: MongoOptions = {},
-): Promise<ReadModel> {
+export async function openMongoReadModel(url: string, options: MongoOptions = {}): Promise<ReadModel> {
   return readModel(await connect(url), options)
 }
 
@@ -47,7 +44,8 @@ function readModel(
   const watches = new Set<Watch>()
   const projections: Projection[] = []
   const generations = createGenerations((left) => {
-    if (!readOnly) connection.write((database) => retire(database, left, projections, spreadMs)).catch(() => {})
+    if (!readOnly)
+      connection.write((database) => retire(database, left, projections, spreadMs)).catch(() => {})
   })
   let targets = targetsAt(projections, generations.live)
   /** Of live generations, by stored name. */
@@ -81,7 +79,8 @@ function readModel(
       const name = nameOf(projection)
       if (from === null || (reached.get(name) ?? '') >= from) continue
       const at = await connection.read((database) => readCheckpoint(database, name))
-      if ((at ?? '') < from) throw new DeposedError(`${name} is at ${at ?? 'the start'}, this follows on ${from}`)
+      if ((at ?? '') < from)
+        throw new DeposedError(`${name} is at ${at ?? 'the start'}, this follows on ${from}`)
     }
   }
 
@@ -108,7 +107,13 @@ function readModel(
     for (const one of projections) {
       for (const generation of generations.alsoWritten(one)) {
         const also = targetsAt([one], () => generation)
-        everywhere.push(applyChanges(write, also, changes.filter(({ collection }) => also.has(collection))))
+        everywhere.push(
+          applyChanges(
+            write,
+            also,
+            changes.filter(({ collection }) => also.has(collection)),
+          ),
+        )
       }
     }
     await Promise.all(everywhere)

@@ -75,7 +75,8 @@ export function watchCollection(
     const batch = await stream.next()
     const ids = changedIn(batch)
     if (ids === null || ids.size > 0) onChanged(ids)
-    if (ids === null || reign !== primacy.reign() || name !== watched.target().name) throw new Error('the stream has ended')
+    if (ids === null || reign !== primacy.reign() || name !== watched.target().name)
+      throw new Error('the stream has ended')
     if (proven && batch.length < BATCH_SIZE) told = older(asked, proven)
   }
 

@@ -24,7 +24,11 @@ describe('The MongoDB adapter', () => {
       Array.from({ length: n }, (_, i) => ({ operationType: 'insert', documentKey: { _id: `t${i}` } }))
 
     /** A replica set with one answer to each `getMore`; after the last it does not answer any more. */
-    function scripted(answers: { ms: number; batch: object[] }[], provenAt: () => Instant | null = now, trusted = () => true) {
+    function scripted(
+      answers: { ms: number; batch: object[] }[],
+      provenAt: () => Instant | null = now,
+      trusted = () => true,
+    ) {
       const said: string[] = []
       const command = async (asked: object): Promise<unknown> => {
         if ('aggregate' in asked) return { cursor: { id: Long.fromNumber(1) } }
