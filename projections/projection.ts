@@ -22,6 +22,11 @@ export interface Collection {
   indexes: readonly { fields: readonly string[]; unique?: boolean }[]
   /** Members that `top` fills. Their keys are anybody's text, which not every store takes as names. */
   counters?: readonly string[]
+  /**
+   * The member with the time of a document that retention leaves nothing of in the log: from then on the document knows
+   * more than the events, and one that is filled again is without it.
+   */
+  outlivesEvents?: string
 }
 
 export interface DocumentSchema {

@@ -101,6 +101,7 @@ export const tokenActivity: Projection = {
       name: 'tokenActivity',
       schema: hourSchema,
       counters: ['routes', 'management', 'addresses', 'userAgents'],
+      outlivesEvents: 'at',
       // Found by its ids, which sort by token and hour.
       indexes: [],
     },

@@ -4,7 +4,15 @@ import type { Projection } from '../projections/projection.ts'
 import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.ts'
 import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
 import { existingPeppers } from '../src/devSecrets.ts'
-import { PLAIN_KEY_ID, shownUrl, sqlitePath, STREAMS, withEventStore, withReadModel } from '../src/reader.ts'
+import {
+  PLAIN_KEY_ID,
+  readModelFile,
+  shownUrl,
+  sqlitePath,
+  STREAMS,
+  withEventStore,
+  withReadModel,
+} from '../src/reader.ts'
 import type { Settings } from '../src/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import { bytes, plural } from './output.ts'
@@ -32,7 +40,7 @@ export async function checkEventStore(settings: Settings): Promise<Check> {
 }
 
 export async function checkReadModel(settings: Settings): Promise<Check> {
-  const path = sqlitePath(settings.readModelUrl)
+  const path = readModelFile(settings.readModelUrl)
   return withReadModel(settings, Date.now, async ({ readModel }) => {
     if (path === null) {
       const started = performance.now()
@@ -58,7 +66,7 @@ export const checkEventStoreFile = (settings: Settings): Promise<Check | null> =
   checkFile('event store integrity', sqlitePath(settings.eventStoreUrl), EVENT_STORE_DAMAGED)
 
 export const checkReadModelFile = (settings: Settings): Promise<Check | null> =>
-  checkFile('read model integrity', sqlitePath(settings.readModelUrl), READ_MODEL_DAMAGED)
+  checkFile('read model integrity', readModelFile(settings.readModelUrl), READ_MODEL_DAMAGED)
 
 /** Null for a server, and for a file that is not there: that is another check's to say. */
 async function checkFile(name: string, path: string | null, remedy: string): Promise<Check | null> {
@@ -70,7 +78,8 @@ async function checkFile(name: string, path: string | null, remedy: string): Pro
 
 /** One check for each projection: how far is it behind the log? Null without both stores. */
 export async function checkProjections(settings: Settings): Promise<Check[] | null> {
-  if (!isThere(settings.eventStoreUrl) || !isThere(settings.readModelUrl)) return null
+  if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl)))
+    return null
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, async ({ readModel, projections }) => {
       const head = await store.head()
@@ -152,7 +161,7 @@ export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>
 
 /** Does each token that is not revoked have its pepper, and are imported ones accepted? Null without a read model. */
 export async function checkPeppers(settings: Settings): Promise<Check | null> {
-  if (!isThere(settings.readModelUrl)) return null
+  if (!isThere(readModelFile(settings.readModelUrl))) return null
   const peppers = existingPeppers(settings)
   const configured = new Set(peppers?.map(({ id }) => id))
   return withReadModel(settings, Date.now, async ({ readModel }) =>
@@ -199,7 +208,4 @@ async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
 }
 
 /** A server says for itself whether it is there. */
-function isThere(url: string): boolean {
-  const path = sqlitePath(url)
-  return path === null || existsSync(path)
-}
+const isThere = (path: string | null): boolean => path === null || existsSync(path)

@@ -11,6 +11,7 @@ import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
 import { importTokens } from './commands/import-tokens.ts'
 import { jwt } from './commands/jwt.ts'
+import { rebuildCommand } from './commands/rebuild.ts'
 import { report } from './commands/report.ts'
 import { usage } from './commands/usage.ts'
 import { verify } from './commands/verify.ts'
@@ -29,6 +30,7 @@ const commands: readonly Command[] = [
   exportCommand,
   importCommand,
   importTokens,
+  rebuildCommand,
   doctor,
 ]
 

@@ -14,6 +14,7 @@ import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
 import { createRecorder } from './application/record.ts'
 import { createRetention, type Retention } from './application/retention.ts'
+import { startUpkeep } from './application/upkeep.ts'
 import { createTokenIndex } from './application/tokenIndex.ts'
 import { type Keys, keysOf } from './devSecrets.ts'
 import { type Pepper, parsePeppers } from './domain/credential.ts'
@@ -141,6 +142,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     })
     retention.start()
     metrics.gauge('usage_days_overdue', 'Days that may be lost: see the log.', retention.overdue)
+    const upkeep = startUpkeep({ store, readModel, projections, telemetry: metrics })
     metrics.gauge(
       'projector_lag_seconds',
       'How long the read model has been behind the event store.',
@@ -167,6 +169,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       projector,
       recorder,
       retention,
+      upkeep,
     })
   } catch (error) {
     await Promise.allSettled([store.close(), readModel.close()])
@@ -187,6 +190,7 @@ interface Parts {
   projector: ReturnType<typeof createProjector>
   recorder: ReturnType<typeof createRecorder>
   retention: Retention
+  upkeep: ReturnType<typeof startUpkeep>
 }
 
 function assemble(parts: Parts): TokenLedger {
@@ -301,6 +305,7 @@ function assemble(parts: Parts): TokenLedger {
 
     async close() {
       stopping = true
+      await parts.upkeep.stop()
       await recorder.stop()
       await retention.stop()
       await projector.stop()

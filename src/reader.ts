@@ -1,13 +1,25 @@
 import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { IndexProblem } from './adapters/sqlite/inspect.ts'
 import type { Projection } from '../projections/projection.ts'
 import { projections } from '../projections/index.ts'
+import { compare, type Comparison } from './application/compare.ts'
 import { readTokenEvents, type TokenEvent } from './application/load.ts'
-import { type Clock, type EventStore, type ReadModel, StoreUnavailableError } from './application/ports.ts'
+import {
+  type Clock,
+  type EventStore,
+  iso,
+  type Logger,
+  type ReadModel,
+  StoreUnavailableError,
+} from './application/ports.ts'
 import { createQueries, type Queries } from './application/query.ts'
+import { rebuild, type RebuildProgress } from './application/rebuild.ts'
 import { DamagedError } from './domain/errors.ts'
 import type { Settings } from './settings.ts'
-import { openEventStore, openReadModel, shownUrl, sqlitePath } from './stores.ts'
+import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
 export { auditDecisions, REVOCATION_BOUND_MS } from './application/decisions.ts'
 export { judgeUses, usesAround } from './application/explain.ts'
@@ -33,11 +45,11 @@ export { checkingKey, signingKey } from './auditKey.ts'
 export { PLAIN_KEY_ID } from './domain/credential.ts'
 export { DamagedError, Refusal } from './domain/errors.ts'
 export { STREAMS } from './domain/events.ts'
-export { shownUrl, sqlitePath } from './stores.ts'
+export { readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
 /**
  * Composition root of the command line, beside a live service or without one. It only reads, takes no lock, writes
- * nothing, but for `withWritableEventStore`; and closes what it opened.
+ * nothing, but for `withWritableEventStore` and `rebuildReadModel`; and closes what it opened.
  */
 
 /** There is nothing to read: nothing was written yet, or the setting names another place. */
@@ -58,7 +70,7 @@ export async function withEventStore<T>(
   settings: Settings,
   work: (reads: EventReads) => Promise<T>,
 ): Promise<T> {
-  assertFile('event store', settings.eventStoreUrl, 'EVENT_STORE_URL')
+  assertFile('event store', sqlitePath(settings.eventStoreUrl), 'EVENT_STORE_URL')
   const store = await openEventStore(settings, { readOnly: true })
   try {
     return await work({
@@ -106,7 +118,7 @@ export async function withReadModel<T>(
   clock: Clock,
   work: (reads: ModelReads) => Promise<T>,
 ): Promise<T> {
-  assertFile('read model', settings.readModelUrl, 'READ_MODEL_URL')
+  assertFile('read model', readModelFile(settings.readModelUrl), 'READ_MODEL_URL')
   const readModel = await openReadModel(settings, { readOnly: true })
   try {
     await readModel.open(projections)
@@ -114,6 +126,131 @@ export async function withReadModel<T>(
     return await work({ readModel, projections, queries: createQueries(readModel, clock) })
   } finally {
     await readModel.close()
+  }
+}
+
+export interface Rebuilt {
+  projections: string[]
+  /** That were read in this run. */
+  events: number
+}
+
+/**
+ * Fills the next generation of some projections beside the live one and switches to it, beside a running service or
+ * without one.
+ * @param name of one projection; undefined: all
+ * @throws UnknownProjectionError; RebuildUnderWayError; others as `withReadModel`
+ */
+export async function rebuildReadModel(
+  settings: Settings,
+  name: string | undefined,
+  {
+    log,
+    told,
+    signal,
+  }: { log: Logger; told: (progress: RebuildProgress, end: string) => void; signal: AbortSignal },
+): Promise<Rebuilt> {
+  const wanted = projections.filter((one) => name === undefined || one.name === name)
+  if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, async ({ readModel }) => {
+      const end = (await store.head()) ?? ''
+      const telemetry = { log, damaged() {} }
+      const tell = (progress: RebuildProgress): void => told(progress, end)
+      const events = await rebuild({ store, readModel, telemetry }, wanted, { told: tell, signal })
+      return { projections: wanted.map((one) => one.name), events }
+    }),
+  )
+}
+
+export interface CompareProgress {
+  phase: 'folding' | 'comparing'
+  /** Events folded or documents compared so far. */
+  count: number
+  position: string | null
+  /** Where the fold ends. */
+  end: string
+}
+
+/**
+ * Compares the read model with a fold of the events, document by document, beside a running service or without one.
+ * The fold is made in a temporary file, about as large as a read model on SQLite.
+ * @throws as `withReadModel`
+ */
+export async function compareReadModel(
+  settings: Settings,
+  {
+    log,
+    told = () => {},
+    clock = Date.now,
+  }: { log: Logger; told?: (progress: CompareProgress) => void; clock?: Clock },
+): Promise<Comparison> {
+  const telemetry = { log, damaged() {} }
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, ({ readModel }) =>
+      inTemporaryFile(async (url) => {
+        const checkpoints = await Promise.all(projections.map((one) => readModel.checkpoint(one)))
+        const end = checkpoints.reduce((a, b) => ((a ?? '') < (b ?? '') ? a : b)) ?? ''
+        await foldInto(url, { store, telemetry }, end, ({ events, position }) =>
+          told({ phase: 'folding', count: events, position, end }),
+        )
+        const scratch = await openReadModel(url)
+        try {
+          await scratch.open(projections)
+          const keptFrom = usageKeptFrom(settings, clock())
+          return await compare({ store, telemetry, readModel, scratch, projections, keptFrom }, (count) =>
+            told({ phase: 'comparing', count, position: null, end }),
+          )
+        } finally {
+          await scratch.close()
+        }
+      }),
+    ),
+  )
+}
+
+const DAY_MS = 86_400_000
+
+/** Retention may have taken usage from before this time; null where it is kept for ever. */
+const usageKeptFrom = ({ usageRetentionDays: days }: Settings, now: number): string | null =>
+  days === null ? null : iso(now - days * DAY_MS)
+
+type ModelUrl = Pick<Settings, 'readModelUrl'>
+
+/** The fold is a rebuild of an empty read model: the same code, in large steps. */
+async function foldInto(
+  url: ModelUrl,
+  deps: { store: EventStore; telemetry: { log: Logger; damaged(): void } },
+  upTo: string,
+  told: (progress: RebuildProgress) => void,
+): Promise<void> {
+  const empty = await openReadModel(url)
+  await empty.open(projections)
+  await empty.close()
+  const readModel = await openReadModel(url, { readOnly: true })
+  try {
+    await readModel.open(projections)
+    await rebuild({ ...deps, readModel }, projections, { told, upTo })
+  } finally {
+    await readModel.close()
+  }
+}
+
+async function inTemporaryFile<T>(work: (url: ModelUrl) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
+  try {
+    return await work({ readModelUrl: `sqlite:${join(folder, 'fold.db')}` })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** There is no projection of that name. */
+export class UnknownProjectionError extends Error {
+  override name = 'UnknownProjectionError'
+
+  constructor(names: readonly string[]) {
+    super(`There is no such projection: there are ${names.join(', ')}.`)
   }
 }
 
@@ -137,8 +274,7 @@ async function assertFilled(readModel: ReadModel, url: string): Promise<void> {
 }
 
 /** A server says for itself whether it is there. */
-function assertFile(what: string, url: string, setting: string): void {
-  const path = sqlitePath(url)
+function assertFile(what: string, path: string | null, setting: string): void {
   if (path === null || existsSync(path)) return
   throw new NoDataError(
     `There is no ${what} yet at ${path}: start the service once (npm start), or set ${setting}.`,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EventStore, type Logger, type ReadModel, StoreUnavailableError } from './application/ports.ts'
+import { liveFile } from './adapters/sqlite/generations.ts'
 import { USAGE_STREAM } from './domain/events.ts'
 import type { Settings } from './settings.ts'
 
@@ -103,6 +104,12 @@ const SQLITE = 'sqlite:'
 /** The file that a store's URL names, or null for a server's. */
 export const sqlitePath = (url: string): string | null =>
   url.startsWith(SQLITE) ? url.slice(SQLITE.length) : null
+
+/** The file that a read model is in now, or null for a server's: a rebuild leaves it in another one than its URL names. */
+export function readModelFile(url: string): string | null {
+  const path = sqlitePath(url)
+  return path === null ? null : liveFile(path)
+}
 
 /** A store's URL without user, password and options: what may be shown and logged. */
 export const shownUrl = (url: string): string => url.replace(/\/\/[^/?]*@/, '//').replace(/\?.*$/, '')

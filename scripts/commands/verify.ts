@@ -16,12 +16,14 @@ import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse 
 import { damageText } from '../damage.ts'
 import { jsonList } from '../jsonList.ts'
 import { plural, progress } from '../output.ts'
+import { verifyModel } from './verifyModel.ts'
 
 export const verify = defineCommand({
   name: 'verify',
-  summary: 'Find out whether anybody has altered the log.',
-  usage: '(--chain | --against <file>) [--json]',
+  summary: 'Find out whether the read model is what the events say, or whether anybody has altered them.',
+  usage: '[--chain | --against <file>] [--json]',
   help: [
+    'Without an option every document is compared with a fold of all events, made in a temporary file.',
     'Only reads, and may run beside the service; what is appended meanwhile is left for the next time. Exit code 1',
     'if anything was found. A usage stream that retention has shortened is checked from its first event left.',
   ].join('\n'),
@@ -41,8 +43,7 @@ export const verify = defineCommand({
   async run({ values: { chain, against, json: asJson = false } }, io) {
     const settings = readSettings(io.env)
     if (against !== undefined) return verifyLog(settings, io, asJson, readAgainst(against, settings))
-    if (chain) return verifyLog(settings, io, asJson, null)
-    throw new WrongUse('Say what to verify: --chain or --against <file>.')
+    return chain ? verifyLog(settings, io, asJson, null) : verifyModel(settings, io, asJson)
   },
 })
 

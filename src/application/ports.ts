@@ -98,6 +98,20 @@ export interface Query {
   limit: number
 }
 
+/** How far each projection has come in the log: nothing up to there is missing from its documents. */
+export type Standing = ReadonlyMap<Projection, string | null>
+
+/** A piece of the log, applied by whoever follows it. */
+export interface Step {
+  /** What the piece follows on: documents that have not come as far would miss something. Left out, nobody looks. */
+  after?: Standing
+  /** Where it ends. */
+  position: string
+  of: readonly Projection[]
+  /** The one that `lead` gave. */
+  term: number
+}
+
 export interface ReadModel {
   /** Makes the collections and indexes of these projections where they are missing. */
   open(projections: readonly Projection[]): Promise<void>
@@ -105,19 +119,30 @@ export interface ReadModel {
   checkpoint(projection: Projection): Promise<string | null>
   /**
    * Applies changes in order, each under its guard, so that a second application changes nothing. The checkpoint of
-   * every projection named is moved after the documents, never before. `term` is the one that `lead` gave.
-   * @throws StoreUnavailableError; DeposedError another process has taken the lead: the checkpoint did not move
+   * every projection named is moved after the documents, never before. Without a checkpoint, documents that a rebuild
+   * fills get the changes, too.
+   * @throws StoreUnavailableError; DeposedError another process has taken the lead, or the documents do not reach as
+   * far as these changes follow on: the checkpoint did not move
    */
-  apply(
-    changes: readonly Change[],
-    checkpoint?: { position: string; of: readonly Projection[]; term: number },
-  ): Promise<void>
+  apply(changes: readonly Change[], checkpoint?: Step): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
   get(collection: string, id: string): Promise<Document | null>
   find(collection: string, query: Query): Promise<Document[]>
   /** How many match, counting no further than `limit`. */
   count(collection: string, where: readonly Condition[], limit: number): Promise<number>
   ping(): Promise<void>
+
+  // Documents of a version exist in generations: a rebuild fills the next one beside the live one, which is the one that
+  // everything above reads and writes.
+
+  /**
+   * The next generation of some projections, begun or gone on with. Takes nothing from the live one, and needs no right
+   * to write that.
+   * @throws RebuildUnderWayError; StoreUnavailableError
+   */
+  next(projections: readonly Projection[]): Promise<NextGeneration>
+  /** One that another process has filled and leaves to this one to finish, since only this one may switch. */
+  offered(): Promise<NextGeneration | null>
 
   // Several processes may share a read model. One that belongs to a single process answers these for itself.
 
@@ -147,6 +172,28 @@ export interface ReadModel {
   close(): Promise<void>
 }
 
+export interface NextGeneration {
+  /** What has to be filled: the projections asked for, and others that cannot be kept apart from them. */
+  projections: readonly Projection[]
+  checkpoint(projection: Projection): Promise<string | null>
+  /** As `ReadModel.apply`; what is applied in order may be on its way for a while before the checkpoint moves. */
+  apply(changes: readonly Change[], checkpoint: Step): Promise<void>
+  /**
+   * Once it is filled. After it resolves, every change that commands make is applied to this generation as well, in
+   * whatever process; those made before are in the log.
+   * @returns `taken`: another process brought it level and has made it the live one: there is nothing left to do
+   */
+  join(): Promise<'joined' | 'taken'>
+  /**
+   * Makes it the live one, for all readers at once in this process and within two seconds in others, who see every
+   * change of a command on either side of the switch. The old one goes.
+   * @returns false: the live one has come further in the log
+   */
+  promote(): Promise<boolean>
+  /** Without a promotion it can be gone on with. */
+  close(): Promise<void>
+}
+
 export interface Candidate {
   /** Of this process start. */
   id: string
@@ -168,7 +215,12 @@ export interface Watch {
   close(): Promise<void>
 }
 
-/** Another process follows the log in a later term. */
+/** Somebody fills the next generation already. */
+export class RebuildUnderWayError extends Error {
+  override name = 'RebuildUnderWayError'
+}
+
+/** Another process follows the log in a later term, or what was followed is no longer what there is. */
 export class DeposedError extends Error {
   override name = 'DeposedError'
 }

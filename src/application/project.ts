@@ -1,11 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Change, Projection } from '../../projections/projection.ts'
-import { stopToken } from '../../projections/tokens.ts'
+import type { Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
-import { type StoredEvent, STREAMS, TOKEN_STREAM } from '../domain/events.ts'
-import { upcast } from '../domain/upcast.ts'
-import { createInspector } from './inspect.ts'
-import { DeposedError, type EventStore, type Lead, type ReadModel, type Telemetry } from './ports.ts'
+import { type StoredEvent, STREAMS } from '../domain/events.ts'
+import { advanced, createChanges, slowest, standingOf } from './changes.ts'
+import {
+  DeposedError,
+  type EventStore,
+  type Lead,
+  type ReadModel,
+  type Standing,
+  type Step,
+  type Telemetry,
+} from './ports.ts'
 
 const RETRY_MS = { first: 50, longest: 2000 }
 /** How often the lead is asked for, or kept. */
@@ -49,7 +55,7 @@ export function createProjector({
   id,
   onChanged,
 }: Dependencies): Projector {
-  const inspect = createInspector(store)
+  const changesOf = createChanges(store, projections, telemetry)
   /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
   const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
   const stopping = new AbortController()
@@ -59,34 +65,10 @@ export function createProjector({
   let behindSince: number | null = performance.now()
 
   /** The one function that turns events into documents, for the loop and for commands alike. */
-  async function apply(
-    events: readonly StoredEvent[],
-    checkpoint?: { position: string; term: number },
-  ): Promise<void> {
+  async function apply(events: readonly StoredEvent[], step?: Step): Promise<void> {
     const started = performance.now()
-    const changes: Change[] = []
-    const changed = new Set<string>()
-    for (const event of events) {
-      const isLifecycle = event.stream.startsWith(TOKEN_STREAM)
-      if (isLifecycle && event.revision > 0) changed.add(event.stream.slice(TOKEN_STREAM.length))
-      // Awaited only when the answer needs the store: most events are judged from what is already here.
-      const judged = inspect(event)
-      const damage = judged instanceof Promise ? await judged : judged
-      const read = upcast(event)
-      if (damage ?? read.kind === 'unknown-version') {
-        const reason = damage ?? `unknown version of ${event.type}`
-        telemetry.damaged(damage ? 'chain' : 'version')
-        telemetry.log.error({ stream: event.stream, revision: event.revision, reason }, 'event refused')
-        if (isLifecycle) changes.push(stopToken(event, reason))
-      } else if (read.kind === 'unknown-type') {
-        telemetry.damaged('type')
-      } else if (read.kind === 'event') {
-        for (const projection of projections) {
-          if (projection.events.includes(read.event.type)) changes.push(...projection.project(read.event))
-        }
-      }
-    }
-    await readModel.apply(changes, checkpoint && { ...checkpoint, of: projections })
+    const { changes, changed } = await changesOf(events, step?.after)
+    await readModel.apply(changes, step)
     if (changed.size > 0) onChanged(changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)
   }
@@ -104,22 +86,20 @@ export function createProjector({
     }
   }
 
-  /** Where the slowest projection stands: the guards make the others' second pass a no-op. */
-  async function slowestCheckpoint(): Promise<string | null> {
-    const checkpoints = await Promise.all(projections.map((projection) => readModel.checkpoint(projection)))
-    return checkpoints.reduce((a, b) => (a === null || b === null ? null : a < b ? a : b))
-  }
-
   /** Follows the log until the lead is lost or `signal` is aborted. */
   async function follow(inTerm: number, signal: AbortSignal, onLevel: () => void): Promise<void> {
-    let from: string | null = null
+    let standing: Standing = new Map()
     await untilDone(async () => {
-      from = await slowestCheckpoint()
+      standing = await standingOf(readModel, projections)
     }, signal)
-    for await (const { events, caughtUp } of store.subscribe(from, STREAMS, signal)) {
+    for await (const { events, caughtUp } of store.subscribe(slowest(standing), STREAMS, signal)) {
       behindSince ??= performance.now()
       const position = events.at(-1)?.position
-      if (position) await untilDone(() => apply(events, { position, term: inTerm }), signal)
+      if (position) {
+        const step = { after: standing, position, of: projections, term: inTerm }
+        await untilDone(() => apply(events, step), signal)
+        standing = advanced(standing, position)
+      }
       if (!caughtUp) continue
       if (!level) await untilDone(() => readModel.publish(projections), signal)
       behindSince = null

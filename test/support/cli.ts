@@ -12,7 +12,12 @@ export interface CliResult {
 }
 
 /** Runs `tokenledger <args>` in a folder, with the settings that `startService` uses unless told otherwise. */
-export function cli(args: readonly string[], folder: string, env: Environment = {}): Promise<CliResult> {
+export function cli(
+  args: readonly string[],
+  folder: string,
+  env: Environment = {},
+  timeout = 15_000,
+): Promise<CliResult> {
   const child = spawn(process.execPath, [CLI, ...args], {
     cwd: folder,
     env: {
@@ -23,7 +28,7 @@ export function cli(args: readonly string[], folder: string, env: Environment = 
       ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 15_000,
+    timeout,
   })
   const result = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk: Buffer) => (result.stdout += chunk.toString()))

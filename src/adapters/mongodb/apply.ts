@@ -19,15 +19,14 @@ export async function applyChanges(
   targets: Targets,
   changes: readonly Change[],
 ): Promise<void> {
-  const work = new Map<Target, Operation[]>()
+  const work = new Map<string, { target: Target; operations: Operation[] }>()
   for (const change of changes) {
-    const target = targets.of(change.collection)
-    const operations = work.get(target) ?? []
-    work.set(target, operations)
-    operations.push(...toOperations(target, change))
+    const there = work.get(change.collection) ?? { target: targets.of(change.collection), operations: [] }
+    work.set(change.collection, there)
+    there.operations.push(...toOperations(there.target, change))
   }
   const written = await Promise.allSettled(
-    [...work].map(([target, operations]) => writeAll(write, target, operations)),
+    [...work.values()].map(({ target, operations }) => writeAll(write, target, operations)),
   )
   for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
 }

@@ -13,7 +13,7 @@ import { validatorOf } from './validator.ts'
  */
 export type StoredDocument = { _id: string } & Record<string, unknown>
 
-/** A collection in one version of its projection. */
+/** A collection in one version and generation of its projection. */
 export interface Target {
   name: string
   counters: readonly string[]
@@ -21,27 +21,31 @@ export interface Target {
 }
 
 export interface Targets {
-  add(projections: readonly Projection[]): void
   /** @throws RangeError no opened projection has such a collection: a mistake in the program */
   of(collection: string): Target
+  has(collection: string): boolean
 }
 
-export function createTargets(): Targets {
-  const targets = new Map<string, Target>()
+/** The collections of projections, each in the generation it has at the moment it is asked for. */
+export function targetsAt(
+  projections: readonly Projection[],
+  generation: (projection: Projection) => number,
+): Targets {
+  const owners = new Map(
+    projections.flatMap((projection) =>
+      projection.collections.map((collection) => [collection.name, { projection, collection }] as const),
+    ),
+  )
   return {
-    add(projections) {
-      for (const { version, collections } of projections) {
-        for (const { name, counters = [] } of collections) {
-          const stored = storedName({ name, version })
-          targets.set(name, { name: stored, counters, in: (database) => database.collection(stored) })
-        }
-      }
-    },
     of(collection) {
-      const target = targets.get(collection)
-      if (!target) throw new RangeError(`no open projection has a collection '${collection}'`)
-      return target
+      const owner = owners.get(collection)
+      if (!owner) throw new RangeError(`no open projection has a collection '${collection}'`)
+      const { version } = owner.projection
+      const name = storedName({ name: collection, version }, generation(owner.projection))
+      const { counters = [] } = owner.collection
+      return { name, counters, in: (database) => database.collection(name) }
     },
+    has: (collection) => owners.has(collection),
   }
 }
 
@@ -58,10 +62,15 @@ export function present({ counters }: Target, { _id, ...stored }: StoredDocument
 type Write = Connection['write']
 
 /** Makes what is missing. Several processes may do so at once. */
-export async function makeCollections(write: Write, projections: readonly Projection[]): Promise<void> {
-  for (const { version, collections } of projections) {
+export async function makeCollections(
+  write: Write,
+  projections: readonly Projection[],
+  generation: (projection: Projection) => number,
+): Promise<void> {
+  for (const projection of projections) {
+    const { version, collections } = projection
     for (const collection of collections) {
-      const name = storedName({ name: collection.name, version })
+      const name = storedName({ name: collection.name, version }, generation(projection))
       await write((database) => makeCollection(database, name, validatorOf(collection)))
       for (const { fields, unique = false } of collection.indexes) {
         await write((database) => makeIndex(database.collection(name), fields, unique))

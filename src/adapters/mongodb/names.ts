@@ -8,9 +8,12 @@ export function pathOf(field: string): string {
   return field
 }
 
-/** A collection, or a projection, in one version: `<name>_v<version>`. */
-export function storedName({ name, version }: { name: string; version: number }): string {
+/**
+ * A collection, or a projection, in one version: `<name>_v<version>`, and in a later generation than the first
+ * `<name>_v<version>_g<generation>`.
+ */
+export function storedName({ name, version }: { name: string; version: number }, generation = 1): string {
   if (!NAME.test(name)) throw new RangeError(`'${name}' is no name`)
   if (!Number.isSafeInteger(version) || version < 0) throw new RangeError(`${version} is no version`)
-  return `${name}_v${version}`
+  return generation === 1 ? `${name}_v${version}` : `${name}_v${version}_g${generation}`
 }

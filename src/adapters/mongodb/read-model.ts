@@ -1,11 +1,23 @@
-import { type Document, type ReadModel, StoreUnavailableError, type Watch } from '../../application/ports.ts'
+import type { Change, Projection } from '../../../projections/projection.ts'
+import {
+  DeposedError,
+  type Document,
+  type ReadModel,
+  type Standing,
+  type Step,
+  StoreUnavailableError,
+  type Watch,
+} from '../../application/ports.ts'
 import { applyChanges } from './apply.ts'
-import { createTargets, makeCollections, present } from './collections.ts'
+import { makeCollections, present, targetsAt } from './collections.ts'
 import { type Connection, connect } from './connection.ts'
+import { createGenerations } from './generations.ts'
 import { lead, resign } from './leases.ts'
+import { storedName } from './names.ts'
+import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
 import { filterOf, partsOf } from './query.ts'
 import { advanceCheckpoint, arePublished, publish, readCheckpoint } from './versions.ts'
-import { watchCollection } from './watch.ts'
+import { type Watched, watchCollection } from './watch.ts'
 
 /**
  * Opens the read model in a MongoDB database, the one that the connection string names or `tokenledger`. It takes a
@@ -15,17 +27,37 @@ import { watchCollection } from './watch.ts'
  * @param options.readOnly makes and changes nothing
  * @throws StoreUnavailableError; Error for what is no connection string
  */
-export async function openMongoReadModel(
-  url: string,
-  options: { readOnly?: boolean } = {},
-): Promise<ReadModel> {
-  return readModel(await connect(url), options.readOnly ?? false)
+export async function openMongoReadModel(url: string, options: MongoOptions = {}): Promise<ReadModel> {
+  return readModel(await connect(url), options)
 }
 
-function readModel(connection: Connection, readOnly: boolean): ReadModel {
-  const targets = createTargets()
+interface MongoOptions {
+  readOnly?: boolean
+  /** How long a rebuild waits until all processes know what it is about to do; for tests. */
+  spreadMs?: number
+}
+
+function readModel(
+  connection: Connection,
+  { readOnly = false, spreadMs = SPREAD_MS }: MongoOptions,
+): ReadModel {
   const watches = new Set<Watch>()
-  const { read } = connection
+  const opened: Projection[] = []
+  const generations = createGenerations((left) => {
+    if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
+  })
+  let targets = targetsAt(opened, generations.live)
+  /** Of live generations, by stored name. */
+  const reached = new Map<string, string>()
+
+  const read: Connection['read'] = (work) =>
+    connection.read(async (database) => {
+      for (;;) {
+        await generations.ensure(database)
+        const answer = await work(database)
+        if (generations.isUsable()) return answer
+      }
+    })
 
   function assertWritable(): void {
     connection.assertOpen()
@@ -34,37 +66,92 @@ function readModel(connection: Connection, readOnly: boolean): ReadModel {
 
   const write: Connection['write'] = async (work) => {
     assertWritable()
-    return connection.write(work)
+    return connection.write(async (database) => {
+      await generations.ensure(database)
+      return work(database)
+    })
+  }
+
+  /** @throws DeposedError the live documents do not reach as far as this follows on */
+  async function assertFollows(after: Standing, nameOf: (projection: Projection) => string): Promise<void> {
+    for (const [projection, from] of after) {
+      const name = nameOf(projection)
+      if (from === null || (reached.get(name) ?? '') >= from) continue
+      const at = await connection.read((database) => readCheckpoint(database, name))
+      if ((at ?? '') < from)
+        throw new DeposedError(`${name} is at ${at ?? 'the start'}, this follows on ${from}`)
+    }
+  }
+
+  async function applyStep(changes: readonly Change[], { after, position, of, term }: Step): Promise<void> {
+    await write(async () => {})
+    const live = new Map(opened.map((one) => [one, generations.live(one)]))
+    const generation = (one: Projection): number => live.get(one) ?? generations.live(one)
+    const nameOf = (one: Projection): string => storedName(one, generation(one))
+    if (after) await assertFollows(after, nameOf)
+    await applyChanges(write, targetsAt(opened, generation), changes)
+    await write((database) =>
+      Promise.all(
+        of.map(async (one) => {
+          reached.set(nameOf(one), await advanceCheckpoint(database, nameOf(one), { position, term }))
+        }),
+      ),
+    )
+  }
+
+  /** To every generation that somebody reads, or is about to. */
+  async function applyNow(changes: readonly Change[]): Promise<void> {
+    await write(async () => {})
+    const everywhere = [applyChanges(write, targets, changes)]
+    for (const one of opened) {
+      for (const generation of generations.alsoWritten(one)) {
+        const also = targetsAt([one], () => generation)
+        everywhere.push(
+          applyChanges(
+            write,
+            also,
+            changes.filter(({ collection }) => also.has(collection)),
+          ),
+        )
+      }
+    }
+    await Promise.all(everywhere)
   }
 
   return {
-    async open(projections) {
-      if (readOnly) await read((database) => database.command({ ping: 1 }))
-      else await makeCollections(write, projections)
-      targets.add(projections)
+    async open(wanted) {
+      opened.push(...wanted.filter((one) => !opened.includes(one)))
+      generations.add(wanted)
+      targets = targetsAt(opened, generations.live)
+      await read((database) => database.command({ ping: 1 }))
+      if (!readOnly) await makeCollections(write, wanted, generations.live)
     },
 
-    checkpoint: (projection) => read((database) => readCheckpoint(database, projection)),
+    checkpoint: (projection) =>
+      read((database) => readCheckpoint(database, storedName(projection, generations.live(projection)))),
 
-    async apply(changes, checkpoint) {
+    async apply(changes, step) {
       assertWritable()
-      await applyChanges(write, targets, changes)
-      if (!checkpoint) return
-      await write((database) =>
-        Promise.all(checkpoint.of.map((projection) => advanceCheckpoint(database, projection, checkpoint))),
-      )
+      await (step ? applyStep(changes, step) : applyNow(changes))
     },
+
+    next: (wanted) => beginNext(connection, wanted, spreadMs),
+    offered: async () => null,
 
     async get(collection, id) {
-      const target = targets.of(collection)
-      const found = await read((database) => target.in(database).findOne({ _id: id }))
-      return found && present(target, found)
+      targets.of(collection)
+      return read(async (database) => {
+        const target = targets.of(collection)
+        const found = await target.in(database).findOne({ _id: id })
+        return found && present(target, found)
+      })
     },
 
     async find(collection, query) {
-      const target = targets.of(collection)
+      targets.of(collection)
       const parts = partsOf(query)
       return read(async (database) => {
+        const target = targets.of(collection)
         const found: Document[] = []
         for (const { filter, sort } of parts) {
           const missing = query.limit - found.length
@@ -78,10 +165,10 @@ function readModel(connection: Connection, readOnly: boolean): ReadModel {
     },
 
     async count(collection, where, limit) {
-      const target = targets.of(collection)
+      targets.of(collection)
       const filter = filterOf(where)
       if (limit <= 0) return 0
-      return read((database) => target.in(database).countDocuments(filter, { limit }))
+      return read((database) => targets.of(collection).in(database).countDocuments(filter, { limit }))
     },
 
     async ping() {
@@ -100,7 +187,13 @@ function readModel(connection: Connection, readOnly: boolean): ReadModel {
     watch(collection, fields, onChanged, onLost) {
       const { replicaSet } = connection
       if (!replicaSet) return { isLive: () => false, async close() {} }
-      const watch = watchCollection(replicaSet, targets.of(collection), fields, onChanged, onLost)
+      targets.of(collection)
+      const watched: Watched = {
+        target: () => targets.of(collection),
+        keep: () => void generations.ensure(replicaSet.database).catch(() => {}),
+        isTrusted: generations.isTrusted,
+      }
+      const watch = watchCollection(replicaSet, watched, fields, onChanged, onLost)
       watches.add(watch)
       return watch
     },

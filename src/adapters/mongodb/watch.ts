@@ -13,6 +13,15 @@ interface ReplicaSet {
 
 type OnChanged = (ids: ReadonlySet<string> | null) => void
 
+/** Which collection it is: a rebuild moves it to another. */
+export interface Watched {
+  target(): Target
+  /** Asks about it again, now and then. */
+  keep(): void
+  /** Is what `target` says from within the last second? */
+  isTrusted(): boolean
+}
+
 /** How long the server waits for something to tell. Its answer, also that there is nothing, is what keeps it live. */
 const WAIT_MS = 200
 const BATCH_SIZE = 1_000
@@ -27,7 +36,7 @@ const RETRY_MS = { first: 25, longest: 500 }
  */
 export function watchCollection(
   { client, database, primacy }: ReplicaSet,
-  target: Target,
+  watched: Watched,
   fields: readonly string[],
   onChanged: OnChanged,
   onLost: (error: unknown) => void = () => {},
@@ -42,7 +51,8 @@ export function watchCollection(
     try {
       const opened = now()
       const reign = primacy.reign()
-      const stream = await openStream(database, session, target.name, fields)
+      const { name } = watched.target()
+      const stream = await openStream(database, session, name, fields)
       // The stream begins behind the newest write the server has, which a majority may not have yet. Once the proof is
       // there they have it, and whoever reads from now on sees what the stream leaves out.
       await primacy.renew()
@@ -50,22 +60,24 @@ export function watchCollection(
       onChanged(null)
       told = opened
       failures = 0
-      while (!closing.signal.aborted) await step(stream, reign)
+      while (!closing.signal.aborted) await step(stream, name, reign)
     } finally {
       told = null
       await session.endSession()
     }
   }
 
-  async function step(stream: Stream, reign: number): Promise<void> {
+  async function step(stream: Stream, name: string, reign: number): Promise<void> {
     const asked = now()
     // Only a proof that was complete before the question vouches for the answer.
     const proven = primacy.provenAt()
     primacy.keepFresh(PROOF_AGE_MS)
+    watched.keep()
     const batch = await stream.next()
     const ids = changedIn(batch)
     if (ids === null || ids.size > 0) onChanged(ids)
-    if (ids === null || reign !== primacy.reign()) throw new Error('the stream has ended')
+    if (ids === null || reign !== primacy.reign() || name !== watched.target().name)
+      throw new Error('the stream has ended')
     if (proven && batch.length < BATCH_SIZE) told = older(asked, proven)
   }
 
@@ -81,7 +93,7 @@ export function watchCollection(
 
   const running = run()
   return {
-    isLive: () => told !== null && ageOf(told) <= TRUSTED_MS,
+    isLive: () => told !== null && ageOf(told) <= TRUSTED_MS && watched.isTrusted(),
     async close() {
       closing.abort()
       await running

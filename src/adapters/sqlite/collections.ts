@@ -17,7 +17,8 @@ export interface Table {
 }
 
 export interface Collections {
-  open(projections: readonly Projection[], options: { create: boolean }): void
+  /** What is missing of the tables is made, or nothing; indexes may follow later, which is faster for all at once. */
+  open(projections: readonly Projection[], make: 'with indexes' | 'tables' | 'not'): void
   /** @throws RangeError no opened projection has such a collection: a mistake in the program */
   table(collection: string): Table
 }
@@ -30,11 +31,16 @@ export const DOCUMENT = `${bytes('id')}, ${bytes('doc')}, crc`
 export function createCollections(database: Database): Collections {
   const tables = new Map<string, Table>()
   return {
-    open(projections, { create }) {
+    open(projections, make) {
       for (const { version, collections } of projections) {
         for (const collection of collections) {
           const table = tableOf(collection, version)
-          if (create) database.inTransaction('immediate', () => createTable(database, table, collection))
+          if (make !== 'not') {
+            database.inTransaction('immediate', () => {
+              createTable(database, table)
+              if (make === 'with indexes') createIndexes(database, table, collection)
+            })
+          }
           tables.set(collection.name, table)
         }
       }
@@ -106,12 +112,15 @@ const statementsOf = (table: string, columns: string[]): Table['statements'] => 
 })
 
 // With rowids: the large rows then stay out of the tree of keys, which makes an update three times as fast.
-function createTable(database: Database, table: Table, { indexes }: Collection): void {
+function createTable(database: Database, table: Table): void {
   const columns = table.fields.map((field) => `, ${checkedColumn(table, field)} ANY`).join('')
   database.exec(
     `CREATE TABLE IF NOT EXISTS ${table.name}
        (id TEXT NOT NULL PRIMARY KEY, doc TEXT NOT NULL, crc INTEGER NOT NULL${columns}) STRICT`,
   )
+}
+
+function createIndexes(database: Database, table: Table, { indexes }: Collection): void {
   for (const { fields, unique } of indexes) {
     const names = fields.map(table.sql)
     const on = `${table.name}_${names.join('_')} ON ${table.name} (${names.join(', ')})`

@@ -9,6 +9,10 @@ import { type Cell, checksum, type Database } from './database.ts'
  */
 export interface Documents {
   apply(table: Table, change: Change): void
+  /** A whole document as it was stored elsewhere. */
+  put(table: Table, id: string, document: StoredDocument): void
+  /** How many wait to be written. */
+  waiting(): number
   /** Writes what changed. */
   write(): void
   committed(): void
@@ -26,7 +30,8 @@ interface Entry {
 
 const KEPT = 5_000
 
-export function createDocuments(database: Database): Documents {
+/** @param kept how many stay in memory from one transaction to the next */
+export function createDocuments(database: Database, kept = KEPT): Documents {
   const entries = new Map<string, Entry>()
   const changed: Entry[] = []
 
@@ -71,13 +76,19 @@ export function createDocuments(database: Database): Documents {
       entry.changed = true
       changed.push(entry)
     },
+    put(table, id, document) {
+      const entry = { table, id, document, cells: null, changed: true }
+      entries.set(`${table.name}/${id}`, entry)
+      changed.push(entry)
+    },
+    waiting: () => changed.length,
     write() {
       changed.forEach(write)
     },
     committed() {
       changed.length = 0
       for (const [key] of entries) {
-        if (entries.size <= KEPT) break
+        if (entries.size <= kept) break
         entries.delete(key)
       }
     },

@@ -1,37 +1,56 @@
 import { existsSync } from 'node:fs'
-import { type Document, type Query, type ReadModel, StoreUnavailableError } from '../../application/ports.ts'
+import type { Change, Projection } from '../../../projections/projection.ts'
+import {
+  type Document,
+  type NextGeneration,
+  type Query,
+  type ReadModel,
+  StoreUnavailableError,
+} from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import { present } from '../../../projections/change.ts'
-import { createCheckpoints } from './checkpoints.ts'
-import { createCollections, DOCUMENT, load, type Table } from './collections.ts'
+import { DOCUMENT, load, type Table } from './collections.ts'
 import { type Database, openDatabase, type Row } from './database.ts'
-import { createDocuments } from './documents.ts'
 import type { SqliteOptions } from './event-store.ts'
-import { createGroup } from './group.ts'
+import { forgetPurpose } from './filling.ts'
+import { liveFile, pointLive, removeOlder, withdrawOffer } from './generations.ts'
 import { type Lock, lockFile } from './lock.ts'
+import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
+import { beginNext, type Offered, openOffered } from './next-generation.ts'
 import { isMatch, pageSql, whereSql } from './query.ts'
 import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
 
-const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpointPages: 4_000 } as const
-
 /**
- * Opens the read model in one SQLite file of its own, made if missing. It can be filled again from the log, so a
- * commit need not survive a power cut: the checkpoint is in the same transaction as the documents.
+ * Opens the read model in one SQLite file of its own, made if missing; after a rebuild it is another file beside that
+ * (see `generations.ts`). It can be filled again from the log, so a commit need not survive a power cut: the checkpoint
+ * is in the same transaction as the documents.
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
   const { readOnly = false } = options
   const lock = readOnly ? undefined : await lockFile(path)
   try {
-    const wasLeft = existsSync(path)
-    const isSealed = checkSeal(path)
-    const database = await openDatabase(path, { readOnly, ...SETTINGS })
-    // After a crash nothing vouches for the file: then SQLite compares every index with its table.
-    if (lock && wasLeft && !isSealed) assertIntact(database)
-    if (lock) unseal(path)
-    return readModel(database, lock)
+    if (lock) await removeOlder(path)
+    return readModel(path, await openLive(path, lock), lock)
   } catch (error) {
     lock?.release()
+    throw error
+  }
+}
+
+async function openLive(path: string, lock: Lock | undefined): Promise<ModelFile> {
+  const file = liveFile(path)
+  try {
+    const wasLeft = existsSync(file)
+    const isSealed = checkSeal(file)
+    const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
+    // After a crash nothing vouches for the file: then SQLite compares every index with its table.
+    if (lock && wasLeft && !isSealed) assertIntact(database)
+    if (lock) unseal(file)
+    return modelFile(database, lock)
+  } catch (error) {
+    // Between the two looks it was switched to another file, and the old one is gone.
+    if (!lock && liveFile(path) !== file) return openLive(path, lock)
     throw error
   }
 }
@@ -43,19 +62,18 @@ function assertIntact(database: Database): void {
   throw beyondUse(database.path)
 }
 
-function readModel(database: Database, lock: Lock | undefined): ReadModel {
-  let closed = false
-  const collections = createCollections(database)
-  const checkpoints = createCheckpoints(database)
-  const documents = createDocuments(database)
-  const group = createGroup(database, {
-    beforeCommit: documents.write,
-    afterCommit: documents.committed,
-    afterRollback: documents.forget,
-  })
+type OnChanged = (ids: ReadonlySet<string> | null) => void
+
+function readModel(path: string, opened: ModelFile, lock: Lock | undefined): ReadModel {
+  let live = opened
+  /** Gets every change of a command, too, and is about to be the live one. */
+  let joined: Offered | null = null
+  let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
+  const watchers = new Set<OnChanged>()
+  const release: (() => void)[] = lock ? [lock.release] : []
 
   function assertOpen(): void {
-    if (closed) throw new StoreUnavailableError(`${database.path} is closed`)
+    if (closed) throw new StoreUnavailableError(`${path} is closed`)
   }
 
   function page(table: Table, query: Query): Row[] {
@@ -64,43 +82,96 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
       const missing = query.limit - found.length
       if (missing <= 0) break
       const sql = `SELECT ${DOCUMENT} FROM ${table.name} WHERE ${text} LIMIT ?`
-      found.push(...database.prepare(sql).all(...values, missing))
+      found.push(...live.database.prepare(sql).all(...values, missing))
     }
     return found
   }
 
+  async function applyToJoined(changes: readonly Change[]): Promise<void> {
+    const next = joined
+    await next?.file.apply(changes).catch(() => {
+      // It has missed something now: it is brought level from the log again, or not at all.
+      if (joined === next) joined = null
+    })
+  }
+
+  /** From one statement to the next every reader has the new documents. */
+  async function switchTo(next: Offered): Promise<void> {
+    const old = live
+    pointLive(path, next.generation)
+    live = next.file
+    joined = null
+    release.push(next.releaseLock)
+    for (const tell of watchers) tell(null)
+    withdrawOffer(path)
+    forgetPurpose(live.database)
+    await old.settle()
+    old.database.close()
+    await removeOlder(path)
+  }
+
+  function handle(next: Offered): NextGeneration {
+    return {
+      projections,
+      checkpoint: async (projection) => next.file.checkpoint(projection),
+      apply: (changes, step) => next.file.apply(changes, step),
+      async join() {
+        joined = next
+        return 'joined'
+      },
+      async promote() {
+        if (joined !== next) throw new StoreUnavailableError(`${next.file.database.path} has missed a change`)
+        const { checkpoint } = next.file
+        if (projections.some((one) => (checkpoint(one) ?? '') < (live.checkpoint(one) ?? ''))) return false
+        await switchTo(next)
+        return true
+      },
+      async close() {
+        if (live === next.file) return
+        if (joined === next) joined = null
+        await next.file.settle()
+        next.file.database.close()
+        next.releaseLock()
+      },
+    }
+  }
+
   return {
-    async open(projections) {
+    async open(wanted) {
       assertOpen()
-      if (lock) checkpoints.create()
-      collections.open(projections, { create: lock !== undefined })
+      live.open(wanted)
+      projections = [...new Set([...projections, ...wanted])]
     },
 
     async checkpoint(projection) {
       assertOpen()
-      return checkpoints.get(projection)
+      return live.checkpoint(projection)
     },
 
-    async apply(changes, checkpoint) {
-      if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
-      const targets = changes.map((change) => [collections.table(change.collection), change] as const)
-      return group.submit(() => {
-        for (const [table, change] of targets) documents.apply(table, change)
-        for (const projection of checkpoint?.of ?? [])
-          checkpoints.advance(projection, checkpoint?.position ?? '')
-      })
+    async apply(changes, step) {
+      const applied = live.apply(changes, step)
+      if (!step && joined) await Promise.all([applied, applyToJoined(changes)])
+      return applied
+    },
+
+    next: (wanted) => beginNext(path, live, wanted, projections),
+
+    async offered() {
+      if (!lock || joined || closed) return null
+      const next = await openOffered(path, projections)
+      return next && handle(next)
     },
 
     async get(collection, id) {
       assertOpen()
-      const document = load(database, collections.table(collection), id)
+      const document = load(live.database, live.collections.table(collection), id)
       return document && present<Document>(id, document)
     },
 
     async find(collection, query) {
       assertOpen()
-      const table = collections.table(collection)
-      const rows = database.inTransaction('deferred', () => page(table, query))
+      const table = live.collections.table(collection)
+      const rows = live.database.inTransaction('deferred', () => page(table, query))
       return rows.map((row) => {
         const document = present<Document>(...table.parse(row))
         if (!isMatch(document, query.where)) throw new DamagedError(`${collection}: an index is damaged`)
@@ -110,15 +181,15 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
 
     async count(collection, where, limit) {
       assertOpen()
-      const table = collections.table(collection)
+      const table = live.collections.table(collection)
       const { text, values } = whereSql(where, table.sql)
       const sql = `SELECT count(*) AS n FROM (SELECT 1 FROM ${table.name} WHERE ${text} LIMIT ?)`
-      return Number(database.prepare(sql).get(...values, limit)?.n)
+      return Number(live.database.prepare(sql).get(...values, limit)?.n)
     },
 
     async ping() {
       assertOpen()
-      database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()
+      live.database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()
     },
 
     // The lock on the file makes this the only process that writes it: it leads, and nobody else changes anything.
@@ -126,18 +197,28 @@ function readModel(database: Database, lock: Lock | undefined): ReadModel {
     async resign() {},
     async publish() {},
     isPublished: async () => true,
-    watch: () => ({ isLive: () => true, async close() {} }),
+
+    watch(_collection, _fields, onChanged) {
+      watchers.add(onChanged)
+      return {
+        isLive: () => true,
+        async close() {
+          watchers.delete(onChanged)
+        },
+      }
+    },
 
     async close() {
       if (closed) return
-      await group.close()
+      await live.settle()
       closed = true
+      const { database } = live
       try {
         // Sealed only when all of it is in the one file.
         if (lock && database.checkpoint()) seal(database.path)
       } finally {
         database.close()
-        lock?.release()
+        for (const free of release) free()
       }
     },
   }

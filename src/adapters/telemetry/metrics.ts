@@ -5,6 +5,9 @@ export interface Metrics extends Telemetry {
   registry: Registry
   /** A request's end. `route` is a pattern, never a path. */
   responded(method: string, route: string, status: number, seconds: number): void
+  /** Documents of the read model that were compared with their events, and how many were not what they say. */
+  checked(documents: number): void
+  differed(documents: number): void
   /** Values that are asked for when they are read. */
   gauge(name: string, help: string, read: () => number): void
 }
@@ -41,6 +44,9 @@ export function createMetrics(log: Logger): Metrics {
     'kind',
   ])
 
+  const checked = counter('read_model_checked_total', 'Documents that were compared with their events.')
+  const differed = counter('read_model_differences_total', 'Of those, the ones that were not what they say.')
+
   // Children are bound once per combination of labels: finding one by a label object costs ten times as much.
   const requestChildren = new Map<string, Histogram.Internal<string>>()
   function requestChild(method: string, route: string, status: number): Histogram.Internal<string> {
@@ -71,6 +77,8 @@ export function createMetrics(log: Logger): Metrics {
       projected.inc(events)
     },
     usageLost: (count) => lost.inc(count),
+    checked: (documents) => checked.inc(documents),
+    differed: (documents) => differed.inc(documents),
     damaged: (kind) => damaged.labels(kind).inc(),
     gauge(name, help, read) {
       new Gauge({

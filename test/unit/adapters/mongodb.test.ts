@@ -9,7 +9,7 @@ import {
   MongoServerError,
 } from 'mongodb'
 import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
-import { createTargets, type Target } from '../../../src/adapters/mongodb/collections.ts'
+import { type Target, targetsAt } from '../../../src/adapters/mongodb/collections.ts'
 import { toStoreError, within } from '../../../src/adapters/mongodb/errors.ts'
 import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
 import { type Instant, now, StoreUnavailableError } from '../../../src/application/ports.ts'
@@ -23,7 +23,11 @@ describe('The MongoDB adapter', () => {
       Array.from({ length: n }, (_, i) => ({ operationType: 'insert', documentKey: { _id: `t${i}` } }))
 
     /** A replica set with one answer to each `getMore`; after the last it does not answer any more. */
-    function scripted(answers: { ms: number; batch: object[] }[], provenAt: () => Instant | null = now) {
+    function scripted(
+      answers: { ms: number; batch: object[] }[],
+      provenAt: () => Instant | null = now,
+      trusted = () => true,
+    ) {
       const said: string[] = []
       const command = async (asked: object): Promise<unknown> => {
         if ('aggregate' in asked) return { cursor: { id: Long.fromNumber(1) } }
@@ -39,11 +43,12 @@ describe('The MongoDB adapter', () => {
         database: { command } as unknown as Db,
         primacy: { reign: () => 0, ensure: async () => 0, renew, keepFresh() {}, provenAt },
       }
-      const target = { name: 'people_v1' } as Target
-      const watch = watchCollection(replicaSet, target, ['name'], (ids) => {
+      let name = 'people_v1'
+      const watched = { target: () => ({ name }) as Target, keep() {}, isTrusted: () => trusted() }
+      const watch = watchCollection(replicaSet, watched, ['name'], (ids) => {
         said.push(ids ? `${ids.size} changed, ${watch.isLive()}` : `any, ${watch.isLive()}`)
       })
-      return { watch, said }
+      return { watch, said, move: (to: string) => void (name = to) }
     }
 
     it('proves who answers, then tells that any may have changed, then is live', async () => {
@@ -51,6 +56,27 @@ describe('The MongoDB adapter', () => {
       expect(watch.isLive()).to.equal(false)
       await sleep(10)
       expect(said).to.deep.equal(['proof', 'any, false'])
+      expect(watch.isLive()).to.equal(true)
+    })
+
+    it('is not live while nobody knows whether the documents have moved', async () => {
+      let trusted = false
+      const { watch } = scripted([], now, () => trusted)
+      await sleep(10)
+      expect(watch.isLive()).to.equal(false)
+      trusted = true
+      expect(watch.isLive()).to.equal(true)
+    })
+
+    it('begins again where the documents have moved to, and any may have changed', async () => {
+      const { watch, said, move } = scripted([
+        { ms: 5, batch: [] },
+        { ms: 5, batch: [] },
+      ])
+      await sleep(2)
+      move('people_v1_g2')
+      await sleep(100)
+      expect(said.filter((one) => one.startsWith('any'))).to.deep.equal(['any, false', 'any, false'])
       expect(watch.isLive()).to.equal(true)
     })
 
@@ -97,8 +123,7 @@ describe('The MongoDB adapter', () => {
         const next = failures.shift()
         if (next) throw next
       }
-      const targets = createTargets()
-      targets.add([people])
+      const targets = targetsAt([people], () => 1)
       const database = { collection: () => ({ bulkWrite }) } as unknown as Db
       await applyChanges((work) => work(database), targets, [put('a', 0, { n: 1 })]).catch(() => {})
       return tries

@@ -1,0 +1,41 @@
+import { compareReadModel } from '../../src/reader.ts'
+import type { Settings } from '../../src/settings.ts'
+import type { ExitCode, Io } from '../command.ts'
+import { logTo } from '../logTo.ts'
+import { json, plural, printable, progress } from '../output.ts'
+
+type Compared = Awaited<ReturnType<typeof compareReadModel>>
+
+/** `verify` without options: is the read model what the events say? */
+export async function verifyModel(settings: Settings, io: Io, asJson: boolean): Promise<ExitCode> {
+  const bar = progress(io, 2)
+  let phase = ''
+  const compared = await compareReadModel(settings, {
+    log: logTo(io),
+    told(state) {
+      if (state.phase !== phase) bar.step(state.phase, state.phase === 'folding' ? 'event' : 'document')
+      phase = state.phase
+      bar.at(null, state.count)
+    },
+  }).finally(bar.done)
+  const { documents, differing, differences } = compared
+  await io.write(
+    asJson ? json({ ok: differing === 0, documents, differing, differences }) : reportOf(compared),
+  )
+  return differing === 0 ? 0 : 1
+}
+
+function reportOf({ documents, differing, differences }: Compared): string {
+  const lines = differences.map(({ collection, id, field, expected, found }) => {
+    const what = field === null ? '' : ` ${field}`
+    return `${collection} ${id}${what}: the events say ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`
+  })
+  const shown = new Set(differences.map(({ collection, id }) => `${collection} ${id}`)).size
+  if (differing > shown) lines.push(`and ${plural(differing - shown, 'document')} more`)
+  lines.push(
+    differing === 0
+      ? `${plural(documents, 'document')} compared: the read model is what the events say.`
+      : `${differing} of ${plural(documents, 'document')} differ. Fill them again with: tokenledger rebuild`,
+  )
+  return lines.map((line) => `${printable(line)}\n`).join('')
+}

@@ -1,0 +1,195 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Db } from 'mongodb'
+import type { Projection } from '../../../projections/projection.ts'
+import { type NextGeneration, RebuildUnderWayError } from '../../application/ports.ts'
+import { applyChanges } from './apply.ts'
+import { makeCollections, targetsAt } from './collections.ts'
+import type { Connection } from './connection.ts'
+import { type GenerationDocument, pointersIn } from './generations.ts'
+import { lead, resign } from './leases.ts'
+import { storedName } from './names.ts'
+import { advanceCheckpoint, dropCheckpoint, readCheckpoint } from './versions.ts'
+
+/**
+ * Longer than what a process knows of generations may be old (1 s) and a write may take (3 s) together: whatever was
+ * written by older knowledge is then done.
+ */
+export const SPREAD_MS = 5_000
+const LEASE = { ttlMs: 5_000, askMs: 1_000 }
+const LOOK_MS = 250
+
+/** Any process may fill it, one at a time: the others are told so. */
+export async function beginNext(
+  connection: Connection,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<NextGeneration> {
+  const { write } = connection
+  const lease = await takeLease(write, projections)
+  try {
+    await write((database) => assertSettled(database, projections, spreadMs))
+    const generations = new Map<Projection, number>()
+    for (const one of projections) generations.set(one, await write((database) => announce(database, one)))
+    const generation = (one: Projection): number => generations.get(one) ?? 0
+    await makeCollections(write, projections, generation)
+    return nextGeneration(connection, projections, generation, lease, spreadMs)
+  } catch (error) {
+    await lease.end()
+    throw error
+  }
+}
+
+function nextGeneration(
+  { read, write }: Connection,
+  projections: readonly Projection[],
+  generation: (projection: Projection) => number,
+  lease: Lease,
+  spreadMs: number,
+): NextGeneration {
+  const targets = targetsAt(projections, generation)
+  const nameOf = (one: Projection): string => storedName(one, generation(one))
+
+  async function isBehind(one: Projection): Promise<boolean> {
+    const live = await read(async (database) => {
+      const pointer = await pointersIn(database).findOne({ _id: storedName(one) })
+      return readCheckpoint(database, storedName(one, pointer?.live))
+    })
+    const next = await read((database) => readCheckpoint(database, nameOf(one)))
+    return (next ?? '') < (live ?? '')
+  }
+
+  return {
+    projections,
+    checkpoint: (one) => read((database) => readCheckpoint(database, nameOf(one))),
+
+    async apply(changes, { position, of }) {
+      await applyChanges(write, targets, changes)
+      // Term 0: the first process that follows the log for it takes over.
+      await write((database) =>
+        Promise.all(of.map((one) => advanceCheckpoint(database, nameOf(one), { position, term: 0 }))),
+      )
+    },
+
+    async join() {
+      await write((database) =>
+        pointersIn(database).updateMany(
+          { _id: { $in: projections.map((one) => storedName(one)) }, next: { $ne: null } },
+          { $set: { joined: true } },
+        ),
+      )
+      await sleep(spreadMs)
+      return 'joined'
+    },
+
+    async promote() {
+      for (const one of projections) if (await isBehind(one)) return false
+      for (const one of projections) {
+        const change = { live: '$next', old: '$live', next: null, joined: false, since: '$$NOW' }
+        const ours = { _id: storedName(one), next: generation(one) }
+        await write((database) => pointersIn(database).updateOne(ours, [{ $set: change }]))
+      }
+      while (!(await write((database) => isSettled(database, projections, spreadMs)))) await sleep(LOOK_MS)
+      return true
+    },
+
+    close: lease.end,
+  }
+}
+
+/** Begins a generation, or finds the one that was begun. */
+async function announce(database: Db, projection: Projection): Promise<number> {
+  const live = { $ifNull: ['$live', 1] }
+  const found = await pointersIn(database).findOneAndUpdate(
+    { _id: storedName(projection) },
+    [
+      {
+        $set: {
+          live,
+          next: { $ifNull: ['$next', { $add: [live, 1] }] },
+          joined: { $ifNull: ['$joined', false] },
+          old: { $ifNull: ['$old', null] },
+          dropping: { $ifNull: ['$dropping', null] },
+          since: { $ifNull: ['$since', '$$NOW'] },
+        },
+      },
+    ],
+    { upsert: true, returnDocument: 'after' },
+  )
+  return found?.next ?? 0
+}
+
+// --- What is left of a generation that was live ------------------------------------------------------------------
+
+async function assertSettled(
+  database: Db,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<void> {
+  if (await isSettled(database, projections, spreadMs)) return
+  throw new RebuildUnderWayError(
+    'The documents of an earlier rebuild are still being removed: try again in 10 s.',
+  )
+}
+
+/** Has everything of earlier generations gone? Takes the next step towards it. */
+async function isSettled(
+  database: Db,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<boolean> {
+  const left = await pointersIn(database)
+    .find({
+      _id: { $in: projections.map((one) => storedName(one)) },
+      $or: [{ old: { $gt: 0 } }, { dropping: { $gt: 0 } }],
+    })
+    .toArray()
+  for (const document of left) await retire(database, document, projections, spreadMs)
+  return left.length === 0
+}
+
+/** First nobody writes to it any more, then it is dropped; each step waits until the one before is known to all. */
+export async function retire(
+  database: Db,
+  { _id, old, dropping }: GenerationDocument,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<void> {
+  const isSpread = { $expr: { $lt: ['$since', { $subtract: ['$$NOW', spreadMs] }] } }
+  if (old !== null && dropping === null) {
+    const leave = { dropping: '$old', old: null, since: '$$NOW' }
+    await pointersIn(database).updateOne({ _id, old, ...isSpread }, [{ $set: leave }])
+    return
+  }
+  const projection = projections.find((one) => storedName(one) === _id)
+  if (!projection || dropping === null) return
+  if (!(await pointersIn(database).findOne({ _id, dropping, ...isSpread }))) return
+  for (const { name } of projection.collections) {
+    await database.dropCollection(storedName({ name, version: projection.version }, dropping))
+  }
+  await dropCheckpoint(database, storedName(projection, dropping))
+  await pointersIn(database).updateOne({ _id, dropping }, { $set: { dropping: null } })
+}
+
+// --- One at a time -----------------------------------------------------------------------------------------------
+
+interface Lease {
+  end(): Promise<void>
+}
+
+async function takeLease(write: Connection['write'], projections: readonly Projection[]): Promise<Lease> {
+  const id = randomUUID()
+  const groups = projections.map((one) => `rebuild ${storedName(one)}`)
+  const ask = (group: string) =>
+    write((database) => lead(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, level: false }))
+  const askAll = () => Promise.all(groups.map(ask))
+  const end = async (): Promise<void> => {
+    clearInterval(timer)
+    await Promise.all(groups.map((group) => write((database) => resign(database, group, id))))
+  }
+  const timer = setInterval(() => void askAll().catch(() => {}), LEASE.askMs).unref()
+  const isMine = (await askAll()).every(({ term }) => term !== null)
+  if (isMine) return { end }
+  await end()
+  throw new RebuildUnderWayError('Another process is rebuilding these documents.')
+}

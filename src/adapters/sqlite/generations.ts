@@ -1,0 +1,107 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { crc32 } from 'node:zlib'
+
+/**
+ * The files of a read model. Its first generation is in the file that the setting names, each later one in a file of its
+ * own beside it, `<file>.g2` and so on: another process can fill it without the one writer of the live file, and the
+ * old one goes in one step. `<file>.live` says which is live, and is not there while it is the first.
+ * `<file>.offer` names a complete one that the service, which holds the lock of `<file>`, is to switch to.
+ */
+
+const POINTERS = { live: '.live', offer: '.offer' } as const
+type Pointer = keyof typeof POINTERS
+
+/** The file of a generation, from 1 on. */
+export const fileOf = (path: string, generation: number): string =>
+  generation === 1 ? path : `${path}.g${generation}`
+
+/** The live file of the read model that a setting names. It may not be there yet. */
+export const liveFile = (path: string): string => fileOf(path, liveGeneration(path))
+
+/** A pointer that is damaged, or names nothing, is none: the first generation is then filled from the log again. */
+export function liveGeneration(path: string): number {
+  const generation = readPointer(path, 'live') ?? 1
+  return existsSync(fileOf(path, generation)) ? generation : 1
+}
+
+/** One that nobody has named or pointed to yet, so that filling it means nothing to anybody. */
+export const nextGeneration = (path: string): number =>
+  Math.max(readPointer(path, 'live') ?? 1, liveGeneration(path)) + 1
+
+export const offeredGeneration = (path: string): number | null => readPointer(path, 'offer')
+
+export const pointLive = (path: string, generation: number): void => writePointer(path, 'live', generation)
+export const pointOffer = (path: string, generation: number): void => writePointer(path, 'offer', generation)
+
+export function withdrawOffer(path: string): void {
+  rmSync(path + POINTERS.offer, { force: true })
+}
+
+/** Removes what belongs to one generation. The lock of the first stays: it is that of the whole read model. */
+export async function removeGeneration(
+  path: string,
+  generation: number,
+  { keepLock = generation === 1 } = {},
+): Promise<void> {
+  const file = fileOf(path, generation)
+  const endings = ['', '-wal', '-shm', '.seal', ...(keepLock ? [] : ['.lock'])]
+  await Promise.all(endings.map((ending) => rm(file + ending, { force: true })))
+}
+
+/** Removes all generations before the live one. For the holder of the lock. */
+export async function removeOlder(path: string): Promise<void> {
+  const live = liveGeneration(path)
+  const names = await readdir(dirname(path)).catch(() => [])
+  const older = new Set<number>()
+  for (const name of names) {
+    const generation = generationOf(join(dirname(path), name), path)
+    if (generation !== null && generation < live) older.add(generation)
+  }
+  for (const generation of older) await removeGeneration(path, generation)
+}
+
+function generationOf(file: string, path: string): number | null {
+  if (basename(file) === basename(path)) return 1
+  const prefix = `${basename(path)}.g`
+  const [, number] = basename(file).startsWith(prefix)
+    ? (/^(\d+)/.exec(basename(file).slice(prefix.length)) ?? [])
+    : []
+  return number === undefined ? null : Number(number)
+}
+
+function readPointer(path: string, pointer: Pointer): number | null {
+  try {
+    const [, number, crc] =
+      /^(\d{1,9}) ([0-9a-f]{1,8})\n$/.exec(readFileSync(path + POINTERS[pointer], 'utf8')) ?? []
+    return number !== undefined && crc === crcOf(number) ? Number(number) : null
+  } catch {
+    return null
+  }
+}
+
+/** There is the old one or the new one at any time, whatever happens. */
+function writePointer(path: string, pointer: Pointer, generation: number): void {
+  const text = `${generation} ${crcOf(String(generation))}\n`
+  const [target, written] = [path + POINTERS[pointer], `${path}${POINTERS[pointer]}.new`]
+  const file = openSync(written, 'w')
+  try {
+    writeSync(file, text)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(written, target)
+}
+
+const crcOf = (text: string): string => crc32(text).toString(16)

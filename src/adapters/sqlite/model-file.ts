@@ -1,0 +1,70 @@
+import { DeposedError, type Step, StoreUnavailableError } from '../../application/ports.ts'
+import type { Change, Projection } from '../../../projections/projection.ts'
+import { createCheckpoints } from './checkpoints.ts'
+import { type Collections, createCollections } from './collections.ts'
+import type { Database } from './database.ts'
+import { createDocuments } from './documents.ts'
+import { createGroup, Refused } from './group.ts'
+import type { Lock } from './lock.ts'
+
+export const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpointPages: 4_000 } as const
+
+/** One generation of the read model's documents: a file, open for reading or, with its lock, for writing. */
+export interface ModelFile {
+  readonly database: Database
+  readonly collections: Collections
+  open(projections: readonly Projection[]): void
+  checkpoint(projection: Projection): string | null
+  apply(changes: readonly Change[], step?: Step): Promise<void>
+  /** Refuses new work and waits for what was taken. */
+  settle(): Promise<void>
+}
+
+export function modelFile(database: Database, lock: Lock | undefined): ModelFile {
+  const collections = createCollections(database)
+  const checkpoints = createCheckpoints(database)
+  const documents = createDocuments(database)
+  const group = createGroup(database, {
+    beforeCommit: documents.write,
+    afterCommit: documents.committed,
+    afterRollback: documents.forget,
+  })
+
+  return {
+    database,
+    collections,
+
+    open(projections) {
+      if (lock) checkpoints.create()
+      collections.open(projections, lock ? 'with indexes' : 'not')
+    },
+
+    checkpoint: checkpoints.get,
+
+    async apply(changes, step) {
+      if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
+      const targets = changes.map((change) => [collections.table(change.collection), change] as const)
+      return group.submit(() => {
+        const gap = gapBefore(checkpoints.get, step)
+        if (gap) throw new Refused(gap)
+        for (const [table, change] of targets) documents.apply(table, change)
+        for (const projection of step?.of ?? []) checkpoints.advance(projection, step?.position ?? '')
+      })
+    },
+
+    settle: group.close,
+  }
+}
+
+/** Why a piece of the log would leave out what stands before it; null if it does not. */
+export function gapBefore(
+  checkpoint: (projection: Projection) => string | null,
+  step: Step | undefined,
+): DeposedError | null {
+  for (const [projection, after] of step?.after ?? []) {
+    const reached = checkpoint(projection)
+    if ((reached ?? '') < (after ?? ''))
+      return new DeposedError(`${projection.name} is at ${reached ?? 'the start'}, this follows on ${after}`)
+  }
+  return null
+}

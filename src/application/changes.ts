@@ -1,0 +1,78 @@
+import type { Change, Projection } from '../../projections/projection.ts'
+import { stopToken, tokens } from '../../projections/tokens.ts'
+import { type StoredEvent, TOKEN_STREAM } from '../domain/events.ts'
+import { upcast } from '../domain/upcast.ts'
+import { createInspector } from './inspect.ts'
+import type { EventStore, ReadModel, Standing, Telemetry } from './ports.ts'
+
+export interface Projected {
+  changes: Change[]
+  /** Tokens that have changed since they were made. */
+  changed: Set<string>
+}
+
+export async function standingOf(
+  filled: Pick<ReadModel, 'checkpoint'>,
+  projections: readonly Projection[],
+): Promise<Standing> {
+  const checkpoints = projections.map(async (one) => [one, await filled.checkpoint(one)] as const)
+  return new Map(await Promise.all(checkpoints))
+}
+
+export const advanced = (standing: Standing, position: string): Standing =>
+  new Map([...standing].map(([one, at]) => [one, at !== null && at > position ? at : position]))
+
+/** Where the log has to be read on from, so that no projection misses anything. */
+export const slowest = (standing: Standing): string | null =>
+  [...standing.values()].reduce((a, b) => (a === null || b === null ? null : a < b ? a : b))
+
+type Judge = Pick<Telemetry, 'damaged' | 'log'>
+
+/**
+ * Turns events into changes of documents, one by one in the order given; those that cannot be trusted are refused, and
+ * a token whose history they are part of is closed. For whoever fills documents, live or new: a projection is not given
+ * what it has seen by its standing.
+ */
+export function createChanges(
+  store: EventStore,
+  projections: readonly Projection[],
+  telemetry: Judge,
+): (events: readonly StoredEvent[], standing?: Standing) => Promise<Projected> {
+  const inspect = createInspector(store)
+  const closesTokens = projections.some(({ name }) => name === tokens.name)
+
+  function refuse(event: StoredEvent, damage: string | null): Change[] {
+    const reason = damage ?? `unknown version of ${event.type}`
+    telemetry.damaged(damage === null ? 'version' : 'chain')
+    telemetry.log.error({ stream: event.stream, revision: event.revision, reason }, 'event refused')
+    return closesTokens && event.stream.startsWith(TOKEN_STREAM) ? [stopToken(event, reason)] : []
+  }
+
+  function changesOf(event: StoredEvent, damage: string | null, standing?: Standing): Change[] {
+    const read = upcast(event)
+    if (damage !== null || read.kind === 'unknown-version') return refuse(event, damage)
+    if (read.kind === 'unknown-type') {
+      telemetry.damaged('type')
+      return []
+    }
+    const { event: recorded } = read
+    const isNew = (projection: Projection): boolean => event.position > (standing?.get(projection) ?? '')
+    return projections.flatMap((projection) =>
+      projection.events.includes(recorded.type) && isNew(projection) ? projection.project(recorded) : [],
+    )
+  }
+
+  return async (events, standing) => {
+    const changes: Change[] = []
+    const changed = new Set<string>()
+    for (const event of events) {
+      const isLifecycle = event.stream.startsWith(TOKEN_STREAM)
+      if (isLifecycle && event.revision > 0) changed.add(event.stream.slice(TOKEN_STREAM.length))
+      // Awaited only when the answer needs the store: most events are judged from what is already here.
+      const judged = inspect(event)
+      const damage = judged instanceof Promise ? await judged : judged
+      changes.push(...changesOf(event, damage, standing))
+    }
+    return { changes, changed }
+  }
+}

@@ -1,0 +1,32 @@
+import type { Projection } from '../../projections/projection.ts'
+import type { EventStore, ReadModel, Telemetry } from './ports.ts'
+import { startAdopting } from './rebuild.ts'
+import { type SampleTelemetry, startSampler } from './sample.ts'
+
+/** Between two tokens whose documents are compared with their events. */
+const SAMPLE_MS = 15_000
+
+interface Deps {
+  store: EventStore
+  readModel: ReadModel
+  projections: readonly Projection[]
+  telemetry: Telemetry & SampleTelemetry
+}
+
+/** What a service does for its read model beside the requests: it takes over a rebuilt one, and looks for differences. */
+export function startUpkeep({ store, readModel, projections, telemetry }: Deps): { stop(): Promise<void> } {
+  const adopting = startAdopting({ store, readModel, telemetry })
+  const sampler = startSampler({
+    store,
+    readModel,
+    projections,
+    telemetry,
+    everyMs: SAMPLE_MS,
+    random: Math.random,
+  })
+  return {
+    async stop() {
+      await Promise.all([adopting.stop(), sampler.stop()])
+    },
+  }
+}

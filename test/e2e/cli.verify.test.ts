@@ -1,0 +1,81 @@
+import { expect } from 'chai'
+import { projections } from '../../projections/index.ts'
+import { openReadModel } from '../../src/stores.ts'
+import { apiOf, type CreatedToken } from '../support/api.ts'
+import { cli } from '../support/cli.ts'
+import { eventually } from '../support/eventually.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { endServices, type Environment, ownFolder, startService } from '../support/service.ts'
+
+/** The command line against a service that was used, and against a read model that somebody has put a hand to. */
+function verifies(env: Environment, urlIn: (folder: string) => string): void {
+  let folder: string
+  let token: CreatedToken
+
+  const run = async (...args: string[]) => {
+    const { code, stdout, stderr } = await cli([...args, '--json'], folder, env, 50_000)
+    if (code !== 0 && code !== 1) throw new Error(stderr)
+    return { code, said: JSON.parse(stdout) }
+  }
+
+  before(async () => {
+    folder = await ownFolder()
+    const service = await startService({ USAGE_FLUSH_MS: '20', ...env }, folder)
+    const api = apiOf(service.url)
+    token = (await api.create({ name: 'CI' })).body
+    expect(await api.use(token.token)).to.equal(200)
+    await eventually(async () => expect((await api.usage(token.id)).body.total.requests).to.equal(1))
+    expect(await run('verify'), 'beside the service').to.have.property('code', 0)
+    await service.stop()
+  })
+  after(endServices)
+
+  it('finds nothing where there is nothing', async () => {
+    const { code, said } = await run('verify')
+    expect(code).to.equal(0)
+    expect(said).to.include({ ok: true, differing: 0 })
+    expect(said.documents).to.be.at.least(5)
+  })
+
+  it('says what differs, and a rebuild puts it right', async () => {
+    const model = await openReadModel({ readModelUrl: urlIn(folder) })
+    await model.open(projections)
+    const fields = { name: 'Mallory', revokedAt: '2026-01-01T00:00:00.000Z' }
+    await model.apply([{ kind: 'put', collection: 'tokens', id: token.id, revision: 99, fields }])
+    await model.close()
+    const { code, said } = await run('verify')
+    expect(code).to.equal(1)
+    expect(said).to.include({ ok: false, differing: 1 })
+    expect(said.differences).to.deep.include({
+      collection: 'tokens',
+      id: token.id,
+      field: 'name',
+      expected: 'CI',
+      found: 'Mallory',
+    })
+    const text = await cli(['verify'], folder, env)
+    expect(text.stdout).to.contain('found "Mallory"').and.to.contain('1 of')
+    await run('rebuild')
+    expect((await run('verify')).said).to.include({ ok: true })
+    const service = await startService(env, folder)
+    expect(await apiOf(service.url).use(token.token)).to.equal(200)
+    await service.stop()
+  })
+}
+
+describe('tokenledger verify on SQLite', function () {
+  this.timeout(90_000)
+  verifies({}, (folder) => `sqlite:${folder}/data/read-model.db`)
+})
+
+describeWithMongod('tokenledger verify on MongoDB', function () {
+  this.timeout(90_000)
+  let mongod: Mongod
+  const env: Environment = {}
+  before(async () => {
+    mongod = await startMongod({ set: 'rs0' })
+    env.READ_MODEL_URL = mongod.url('verified')
+  })
+  verifies(env, () => env.READ_MODEL_URL ?? '')
+  after(() => mongod.stop())
+})
