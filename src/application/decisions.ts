@@ -51,7 +51,7 @@ export interface Audit {
 /** Of each token: its newest revision, that of its revocation plus one or 0, when that was (milliseconds). */
 const BYTES = 16
 const [NEWEST, REVOKED, REVOKED_AT] = [0, 4, 8]
-/** In place of the newest revision: the token's history is damaged, and no use is judged by it. */
+/** In place of the newest revision: the history is damaged from here on, so nobody knows which there were. */
 const UNKNOWABLE = 2 ** 32 - 1
 
 /**
@@ -96,9 +96,8 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
 
     const token = tokens.get(tokenId)
     if (!token) return void certain('accepted before the log knew of the token')
-    const newest = token.readUInt32LE(NEWEST)
-    if (newest === UNKNOWABLE) return
-    if (tokenRevision > newest) return void certain('accepted on a revision that the token did not have')
+    if (tokenRevision > token.readUInt32LE(NEWEST))
+      return void certain('accepted on a revision that the token did not have')
     const revoked = token.readUInt32LE(REVOKED) - 1
     if (revoked < 0) return
     const revokedAt = token.readDoubleLE(REVOKED_AT)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -53,11 +53,11 @@ describe('A log in SQLite with one flipped bit and checksums made to fit', funct
   })
 
   /** As `verify --chain`. An error of opening or reading the store counts. @returns what was found first */
-  async function found(): Promise<string | null> {
+  async function found(in_ = database): Promise<string | null> {
     try {
-      const walked = await walkOf(eventStoreOn(database, undefined))
+      const walked = await walkOf(eventStoreOn(in_, undefined))
       if (walked.found[0]) return `walk: ${walked.found[0].what}`
-      const [problem] = await checkIndexes(path)
+      const [problem] = await checkIndexes(in_.path)
       return problem ? `index: ${problem.what}` : null
     } catch (error) {
       if (error instanceof DamagedError) return `store: ${error.message}`
@@ -106,7 +106,7 @@ describe('A log in SQLite with one flipped bit and checksums made to fit', funct
       const set = (to: Buffer): void => setText('events', name, 'position', position, to)
       if (name === 'revision') {
         const flipped = Number(BigInt(revision) ^ (1n << BigInt(bit)))
-        const { stream } = { stream: toText(row?.streamBytes) }
+        const stream = toText(row?.streamBytes)
         // Another event is there: such a row cannot be written at all.
         if (rows.some((each) => toText(each.streamBytes) === stream && each.revision === flipped)) {
           i--
@@ -156,6 +156,52 @@ describe('A log in SQLite with one flipped bit and checksums made to fit', funct
       }
     }
     expect(await found(), 'all was put back').to.equal(null)
+  })
+
+  it('is found where a stream is missing in that table', async () => {
+    const [row] = database
+      .prepare('SELECT CAST(stream AS BLOB) AS streamBytes, revision, crc FROM streams')
+      .all()
+    const stream = toText(row?.streamBytes)
+    database.prepare('DELETE FROM streams WHERE stream = ?').run(stream)
+    expect(await found()).to.match(/^index: its newest event is at revision \d, and none was written/)
+    const again = 'INSERT INTO streams (stream, revision, crc) VALUES (?, ?, ?)'
+    database.prepare(again).run(stream, Number(row?.revision), Number(row?.crc))
+    expect(await found()).to.equal(null)
+  })
+
+  it('is found in another spelling of the same value', async () => {
+    const [row] = rowsAfter(database, 0, 1000).filter((each) => toText(each.dataBytes).includes('\\ud83d'))
+    const [position, before] = [Number(row?.position), toBytes(row?.dataBytes)]
+    const flipped = Buffer.from(before.toString().replace('\\ud83d', '\\uD83d'))
+    expect(JSON.parse(flipped.toString())).to.deep.equal(JSON.parse(before.toString()))
+    setText('events', 'data', 'position', position, flipped)
+    fitChecksum(position)
+    expect(await found()).to.match(/^walk: cannot be read/)
+    setText('events', 'data', 'position', position, before)
+    fitChecksum(position)
+  })
+
+  it('is found in each copy of a name that the file holds: the event, the index, the table of streams', async () => {
+    database.checkpoint()
+    const whole = readFileSync(path)
+    const names = rowsAfter(database, 0, 1000).map((row) => toText(row.streamBytes))
+    const [name = ''] = names
+    const events = names.filter((each) => each === name).length
+    const layers: (string | undefined)[] = []
+    for (let at = whole.indexOf(name); at >= 0; at = whole.indexOf(name, at + 1)) {
+      const bytes = Buffer.from(whole)
+      bytes.writeUInt8(bytes.readUInt8(at + 20) ^ 1, at + 20)
+      const copy = join(directory, `copy-${at}.db`)
+      writeFileSync(copy, bytes)
+      const damaged = await openDatabase(copy, { synchronous: 'NORMAL' })
+      layers.push((await found(damaged))?.split(':', 1)[0])
+      damaged.close()
+    }
+    const count = (layer: string): number => layers.filter((each) => each === layer).length
+    expect(count('walk'), 'each event').to.equal(events)
+    // Other copies are remains that nobody reads.
+    expect(count('index'), 'each entry of the index, and the table of streams').to.equal(events + 1)
   })
 
   it('is found in the number of events that were written', async () => {

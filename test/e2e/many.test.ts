@@ -25,6 +25,8 @@ describeWithMongod('three processes on one pair of stores', function () {
       expect(statuses).to.deep.equal([200, 200])
       expect((await others[0]!.api.patch(body.id, { name: `changed ${n}` })).body).to.include({ revision: 1 })
       expect((await others[1]!.api.read(body.id)).body).to.include({ name: `changed ${n}`, revision: 1 })
+      const then = await others[1]!.api.call('GET', `/settings/api-tokens/${body.id}?at=0`)
+      expect(then.body).to.include({ name: `token ${n}`, revision: 0 })
     }
   })
 

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
 import { expect } from 'chai'
 import {
   BadCheckpointError,
@@ -13,6 +13,7 @@ import { importEvents } from '../../../src/application/importEvents.ts'
 import { createLogDigester } from '../../../src/application/logDigest.ts'
 import type { EventStore } from '../../../src/application/ports.ts'
 import { walkLog } from '../../../src/application/walk.ts'
+import { canonical } from '../../../src/domain/chain.ts'
 import { type StoredEvent, tokenStream } from '../../../src/domain/events.ts'
 import { created, relink, renamed, time, USAGE, used, walkOf, writerTo } from '../../support/audited.ts'
 import { type MemoryStore, memoryStore } from '../../support/memoryStore.ts'
@@ -205,6 +206,15 @@ describe('A checkpoint', () => {
       expect(() => readCheckpoint(text(other), publicKey)).to.throw(BadCheckpointError, 'another key')
       const renamed_ = { ...other, key: checkpoint.key }
       expect(() => readCheckpoint(text(renamed_), publicKey)).to.throw(BadCheckpointError, 'altered')
+    })
+
+    it('is refused when it is of a later form', () => {
+      const { signature: _, ...unsigned } = { ...checkpoint, checkpoint: 2 }
+      const signature = sign(null, Buffer.from(canonical(unsigned)), privateKey).toString('base64')
+      expect(() => readCheckpoint(text({ ...unsigned, signature }), publicKey)).to.throw(
+        BadCheckpointError,
+        'does not know',
+      )
     })
 
     it('is refused when it is something else', () => {

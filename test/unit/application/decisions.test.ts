@@ -146,9 +146,16 @@ describe('An audit of decisions', () => {
     await use(2, 500)
     const { length } = (await audit()).found
     const forged = memory.log.find((event) => event.stream === stream && event.revision === 1)
-    Object.assign(forged ?? {}, { data: { name: 'forged' } })
-    const { found, damages } = await audit()
-    expect([length, found.length, damages]).to.deep.equal([1, 0, 1])
+    const { data, revision } = forged ?? {}
+    for (const damage of [
+      { data: { name: 'forged' }, revision },
+      { data, revision: -1 },
+      { data, revision: 2 ** 40 },
+    ]) {
+      Object.assign(forged ?? {}, damage)
+      const { found, damages } = await audit()
+      expect([length, found.length, damages]).to.deep.equal([1, 0, 1])
+    }
   })
 
   it('judges nothing of a stream that is damaged, and reports that', async () => {

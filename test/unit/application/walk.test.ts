@@ -154,6 +154,15 @@ describe('A walk over the log', () => {
       expect(places((await walkOf(memory.store)).found)).to.deep.equal([[USAGE, 4]])
     })
 
+    it('finds that the first one left has no link, or no revision that can be', async () => {
+      const first = at(USAGE, 2)
+      const { metadata } = first
+      first.metadata = { ...(metadata as object), chain: 'none' }
+      expect(places((await walkOf(memory.store)).found)).to.deep.equal([[USAGE, 2]])
+      Object.assign(first, { metadata, revision: 2 ** 40 })
+      expect(places((await walkOf(memory.store)).found)).to.deep.equal([[USAGE, 2 ** 40]])
+    })
+
     it('finds it in a stream that is not its own', async () => {
       at(USAGE, 5).stream = usageStream(randomUUID(), time(0))
       expect((await walkOf(memory.store)).damages).to.equal(1)
