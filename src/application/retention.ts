@@ -119,9 +119,8 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
       else log.error({ err }, 'usage is not rolled up or swept')
       // What is overdue is told from the events, whatever is known of the roll-ups.
       if (err instanceof DamagedError) await scan.advance(signal).catch(() => {})
-    } finally {
-      report(age)
     }
+    report(age)
   }
 
   async function loop(): Promise<void> {
