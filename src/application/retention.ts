@@ -9,6 +9,7 @@ import { createUsageScan, type PendingDay } from './usageScan.ts'
 const DAY_MS = 86_400_000
 /** How long after its end a day is rolled up: until then late flushes, after an outage say, cost nothing extra. */
 export const GRACE_MS = 6 * 3_600_000
+/** How soon after it has come to lead. */
 const FIRST_MS = 1_000
 const EVERY_MS = 10 * 60_000
 /** Between two steps of a sweep, for those who wait to write. */
@@ -119,13 +120,16 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
       else log.error({ err }, 'usage is not rolled up or swept')
       // What is overdue is told from the events, whatever is known of the roll-ups.
       if (err instanceof DamagedError) await scan.advance(signal).catch(() => {})
-    } finally {
-      report(age)
     }
+    report(age)
   }
 
   async function loop(): Promise<void> {
-    for (let pause = FIRST_MS; await pausing(pause); pause = EVERY_MS) if (leads()) await run()
+    for (let pause = FIRST_MS; await pausing(pause); ) {
+      const isMine = leads()
+      if (isMine) await run()
+      pause = isMine ? EVERY_MS : FIRST_MS
+    }
   }
 
   const pausing = (milliseconds: number): Promise<boolean> =>

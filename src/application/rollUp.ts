@@ -43,7 +43,7 @@ export async function rollUpDay(
   for (let above: string | null = ''; above !== null; ) {
     const fold = createDayFold(day, above, context.maxSize)
     if (await foldDay(context.store, days, pending, { fold, covered, isFirst: above === '', signal })) {
-      await append(context, stream, tail, rollUps(fold))
+      await append(context, stream, tail, rollUps(fold), signal)
       upTo = tail.revision
     }
     above = fold.last()
@@ -54,7 +54,7 @@ export async function rollUpDay(
     type: 'UsageDayRolledUp',
     data: { day, upTo, lost: covered.lost, covers },
   }
-  await append(context, ROLLED_UP_DAYS, ofDays, [ending])
+  await append(context, ROLLED_UP_DAYS, ofDays, [ending], signal)
   await days.refresh()
 }
 
@@ -142,9 +142,11 @@ async function append(
   stream: string,
   tail: Tail,
   facts: Iterable<Fact<'UsageRolledUp' | 'UsageDayRolledUp'>>,
+  signal: AbortSignal,
 ): Promise<void> {
   let queue: NewEvent[] = []
   const appendSome = async (): Promise<void> => {
+    signal.throwIfAborted()
     const events = link(tail.chain, firstAppend(queue))
     const expected = tail.revision < 0 ? 'no_stream' : tail.revision
     const { revision } = await appendUntilKnown(context, stream, expected, events)

@@ -43,7 +43,7 @@ export function createDayFold(day: string, above: string, maxSize = MAX_SIZE): D
   function makeRoom(): void {
     if (size <= maxSize || tokens.size === 1) return
     const ids = [...tokens.keys()].sort()
-    const dropped = ids.slice(Math.ceil(ids.length * 0.75))
+    const dropped = ids.slice(Math.max(1, Math.floor(ids.length * 0.75)))
     below = dropped[0] ?? below
     for (const id of dropped) {
       for (const document of tokens.get(id)?.documents.values() ?? []) size -= sizeOf(document)

@@ -60,12 +60,14 @@ describe('SQLite, damaged', function () {
   }
 
   describe('event store', () => {
-    async function fill(): Promise<void> {
+    /** @param swept how many of the streams have lost their first events on purpose */
+    async function fill(swept = 0): Promise<void> {
       const store = await openSqliteEventStore(original)
       for (const [i, stream] of STREAMS.entries()) {
         await store.append(stream, 'no_stream', [makeEvent({ i }), makeEvent({ text: 'x'.repeat(i * 20) })])
       }
       for (const stream of STREAMS) await store.append(stream, 1, [makeEvent({ revoked: stream })])
+      for (const stream of STREAMS.slice(0, swept)) await store.sweep?.(stream, 1)
       await store.close()
     }
 
@@ -75,8 +77,8 @@ describe('SQLite, damaged', function () {
       return all
     }
 
-    it('is never served as something else', async () => {
-      await fill()
+    const neverServesAnythingElse = async (swept: number): Promise<void> => {
+      await fill(swept)
       const whole = await openSqliteEventStore(original)
       const truth = await readEverything(whole)
       const head = await whole.head()
@@ -112,7 +114,11 @@ describe('SQLite, damaged', function () {
         return errors > 0
       })
       expect(noticed).to.be.greaterThan(FLIPS / 4)
-    })
+    }
+
+    it('is never served as something else', () => neverServesAnythingElse(0))
+
+    it('is never served as something else after a sweep', () => neverServesAnythingElse(12))
 
     /** Runs one statement on the file behind the store's back. */
     async function tamper(sql: string): Promise<void> {

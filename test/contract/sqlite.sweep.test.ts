@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -137,6 +137,25 @@ describe('A sweep of a SQLite event store', () => {
     await sweepAll('old', 2031)
     for (let from = 8; from < 1808; from += 100) await store.append('kept', from, events(100))
     expect(await pages()).to.be.at.most(before + 5)
+  })
+
+  it('leaves a file that VACUUM makes smaller', async () => {
+    for (let from = 31; from < 2031; from += 100) await store.append('old', from, events(100))
+    await store.append('kept', 7, events(1))
+    await sweepAll('old', 2031)
+    const log = await logOf(store)
+    // What is in the file counts, when nothing is in the log beside it.
+    const sizeAfter = async (sql: string): Promise<number> => {
+      await tamper(sql)
+      await store.close()
+      const { size } = statSync(path)
+      store = await openSqliteEventStore(path)
+      return size
+    }
+    const before = await sizeAfter('SELECT 1')
+    expect(await sizeAfter('VACUUM')).to.be.below(before / 4)
+    expect(await logOf(store)).to.deep.equal(log)
+    await store.append('old', 2031, events(1))
   })
 
   describe('hides no damage:', () => {

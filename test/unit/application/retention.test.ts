@@ -110,28 +110,49 @@ describe('Retention', () => {
     expect(days).to.deep.equal([lab.day(1), lab.day(2)])
   })
 
+  /** Rolls up what there is, some tokens at a time. @returns how often it read the log */
+  async function rollUpWith(maxSize: number, onRead: () => Promise<void> = async () => {}): Promise<number> {
+    let reads = 0
+    const readAll: EventStore['readAll'] = async function* (after) {
+      reads++
+      await onRead()
+      yield* lab.memory.store.readAll(after)
+    }
+    const days = createRolledUpDays(lab.memory.store)
+    const scan = createUsageScan(lab.memory.store, days)
+    const { signal } = new AbortController()
+    await days.refresh()
+    await scan.advance(signal)
+    const telemetry = countingTelemetry()
+    const store = { ...lab.memory.store, readAll }
+    const context = { store, clock: lab.life.clock, ids, telemetry, instance: 'i', maxSize }
+    for (const pending of scan.pending()) await rollUpDay(context, days, pending, signal)
+    return reads
+  }
+
   it('folds as many tokens at a time as memory has room for', async () => {
     await lab.twoDays()
     await lab.life.use(lab.memory.store, FIRST_DAY + 2 * DAY + 9 * HOUR)
+    const before = [...lab.memory.log]
+    const reads: number[] = []
     const written: unknown[] = []
     for (const maxSize of [1_000_000, 1, 40, 90]) {
-      const log = [...lab.memory.log]
-      const days = createRolledUpDays(lab.memory.store)
-      const scan = createUsageScan(lab.memory.store, days)
-      const { signal } = new AbortController()
-      await scan.advance(signal)
-      const context = {
-        store: lab.memory.store,
-        clock: lab.life.clock,
-        ids,
-        telemetry: countingTelemetry(),
-        instance: 'i',
-      }
-      for (const pending of scan.pending()) await rollUpDay({ ...context, maxSize }, days, pending, signal)
+      reads.push(await rollUpWith(maxSize))
       written.push(ofType(lab.memory.log, 'UsageRolledUp').map(({ data }) => data))
-      lab.memory.log.splice(0, lab.memory.log.length, ...log)
+      lab.memory.log.splice(0, lab.memory.log.length, ...before)
     }
-    expect(written[0]).to.have.length.greaterThan(3)
+    // Two days, and three tokens used on each.
+    expect(reads.slice(0, 2)).to.deep.equal([2, 6])
+    expect(written[0]).to.have.length(6)
     for (const others of written) expect(others).to.deep.equal(written[0])
+  })
+
+  it('counts in every round what it counts in the first, whatever comes meanwhile', async () => {
+    await lab.twoDays()
+    const late = (): Promise<void> => lab.life.use(lab.memory.store, FIRST_DAY + DAY + 9 * HOUR)
+    await rollUpWith(1, late)
+    await rollUpWith(1)
+    await lab.expectExact()
+    expect((await lab.withoutRolledUp()).some(isUsage)).to.equal(false)
   })
 })
