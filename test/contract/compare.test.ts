@@ -74,11 +74,16 @@ function comparesOn(modelUrl: (folder: string) => string, open: (url: string) =>
     await live.apply([put(id, { name: 'Mallory', hash: 'f'.repeat(64) })])
     const { differing, differences } = await compareReadModel(settings, { log })
     expect(differing).to.equal(1)
-    expect(differences.map(({ expected: _, ...one }) => one)).to.deep.equal([
-      { collection: 'tokens', id, field: 'hash', found: '(not shown)' },
-      { collection: 'tokens', id, field: 'name', found: 'Mallory' },
-    ])
-    expect(differences[1]?.expected).to.be.a('string').and.not.equal('Mallory')
+    const [hash, name] = differences
+    expect(hash).to.deep.equal({
+      collection: 'tokens',
+      id,
+      field: 'hash',
+      expected: '(not shown)',
+      found: '(not shown)',
+    })
+    expect(name).to.include({ collection: 'tokens', id, field: 'name', found: 'Mallory' })
+    expect(name?.expected).to.be.a('string').and.not.equal('Mallory')
   })
 
   it('finds a document that is one too many, and a use that was counted twice', async () => {
