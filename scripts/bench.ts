@@ -2,11 +2,12 @@ import { parseArgs } from 'node:util'
 import { benchCreate } from './bench/create.ts'
 import { benchAppend } from './bench/eventstore.ts'
 import { benchProjection } from './bench/projection.ts'
+import { benchRebuild } from './bench/rebuild.ts'
 import { benchVerify } from './bench/verify.ts'
 
 /**
- * `npm run bench -- [verify|create|projection|append] [--read-model mongodb]`: what authentication, creation,
- * projection and appending cost, against bare Koa in the same run. With `--read-model mongodb`, authentication also on
+ * `npm run bench -- [verify|create|projection|rebuild|append] [--read-model mongodb]`: what authentication, creation,
+ * projection, a rebuild and appending cost, against bare Koa in the same run. With `--read-model mongodb`, authentication also on
  * MongoDB, against the usual way there. Linux only, since it reads CPU time from the scheduler's counters.
  */
 
@@ -52,6 +53,22 @@ if (runs('projection')) {
   console.log(
     `\n${events} TokenUsed projected: ${fixed(perSecond, 0)} events/s, at most ${fixed(peakMiB, 0)} MiB resident`,
   )
+}
+
+if (runs('rebuild')) {
+  const { alone, beside, p99Idle, p99Beside } = await benchRebuild()
+  console.log(`\nA rebuild of ${alone.events} events`)
+  console.table(
+    [['without a service', alone] as const, ['beside one that serves', beside] as const].map(
+      ([name, { seconds, events, cpuMicros, peakMiB }]) => ({
+        rebuild: name,
+        'events/s': fixed(events / seconds, 0),
+        'CPU µs/event': fixed(cpuMicros, 1),
+        'at most MiB resident': fixed(peakMiB, 0),
+      }),
+    ),
+  )
+  console.log(`/auth/verify, p99: ${fixed(p99Idle)} ms idle, ${fixed(p99Beside)} ms beside the rebuild`)
 }
 
 if (runs('append')) {

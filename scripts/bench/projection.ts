@@ -21,7 +21,7 @@ export interface Projected {
   peakMiB: number
 }
 
-const EVENTS = 1_000_000
+export const EVENTS = 1_000_000
 const TOKENS = 10_000
 const DAYS = 30
 const PER_APPEND = 100
@@ -40,7 +40,7 @@ export async function benchProjection(): Promise<Projected> {
   return projected
 }
 
-async function writeUsage(folder: string): Promise<void> {
+export async function writeUsage(folder: string): Promise<void> {
   const store = await openSqliteEventStore(`${folder}/events.db`)
   const tokens = Array.from({ length: TOKENS }, () => ids.random())
   let tail = { stream: '', revision: -1, chain: '' }

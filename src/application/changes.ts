@@ -56,10 +56,12 @@ export function createChanges(
       return []
     }
     const { event: recorded } = read
-    const isNew = (projection: Projection): boolean => event.position > (standing?.get(projection) ?? '')
-    return projections.flatMap((projection) =>
-      projection.events.includes(recorded.type) && isNew(projection) ? projection.project(recorded) : [],
-    )
+    const changes: Change[] = []
+    for (const projection of projections) {
+      const isNew = event.position > (standing?.get(projection) ?? '')
+      if (isNew && projection.events.includes(recorded.type)) changes.push(...projection.project(recorded))
+    }
+    return changes
   }
 
   return async (events, standing) => {

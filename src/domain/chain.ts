@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { StoredEvent } from './events.ts'
 
 type Chained = Pick<StoredEvent, 'id' | 'type' | 'data' | 'metadata'>
@@ -7,10 +7,18 @@ type Chained = Pick<StoredEvent, 'id' | 'type' | 'data' | 'metadata'>
 export function canonical(value: unknown): string {
   if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null'
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
-  const members = Object.entries(value)
-    .filter(([, member]) => member !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`).join(',')}}`
+  return object(value as Record<string, unknown>)
+}
+
+/** A loop and no lists of pairs: it runs for each event that is read. */
+function object(value: Record<string, unknown>, without?: string): string {
+  let members = ''
+  for (const key of Object.keys(value).sort()) {
+    const member = value[key]
+    if (member === undefined || key === without) continue
+    members += `${members === '' ? '' : ','}${JSON.stringify(key)}:${canonical(member)}`
+  }
+  return `{${members}}`
 }
 
 /** What stands before the first event of a stream: its name, so that an event cannot move to another one. */
@@ -20,10 +28,10 @@ export const genesis = (stream: string): string => stream
  * The tamper-evident link of an event to the one before it in its stream: SHA-256, in lower-case hex, over the
  * previous chain and the canonical form of this event's id, type, data and metadata (without `chain` itself).
  */
-export function chainOf(previous: string, event: Chained): string {
-  const { chain: _, ...metadata } = event.metadata as Record<string, unknown>
-  const body = canonical({ id: event.id, type: event.type, data: event.data, metadata })
-  return createHash('sha256').update(previous).update('\n').update(body).digest('hex')
+export function chainOf(previous: string, { id, type, data, metadata }: Chained): string {
+  const rest = object((metadata ?? {}) as Record<string, unknown>, 'chain')
+  const body = `{"data":${canonical(data)},"id":${canonical(id)},"metadata":${rest},"type":${canonical(type)}}`
+  return hash('sha256', `${previous}\n${body}`)
 }
 
 /** Does the event's own `chain` follow from `previous`? */

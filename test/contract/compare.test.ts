@@ -74,13 +74,16 @@ function comparesOn(modelUrl: (folder: string) => string, open: (url: string) =>
     await live.apply([put(id, { name: 'Mallory', hash: 'f'.repeat(64) })])
     const { differing, differences } = await compareReadModel(settings, { log })
     expect(differing).to.equal(1)
-    expect(
-      differences.map(({ collection, id: of, field, found }) => [collection, of, field, found]),
-    ).to.deep.equal([
-      ['tokens', id, 'hash', '(not shown)'],
-      ['tokens', id, 'name', 'Mallory'],
-    ])
-    expect(differences[1]?.expected).to.be.a('string').and.not.equal('Mallory')
+    const [hash, name] = differences
+    expect(hash).to.deep.equal({
+      collection: 'tokens',
+      id,
+      field: 'hash',
+      expected: '(not shown)',
+      found: '(not shown)',
+    })
+    expect(name).to.include({ collection: 'tokens', id, field: 'name', found: 'Mallory' })
+    expect(name?.expected).to.be.a('string').and.not.equal('Mallory')
   })
 
   it('finds a document that is one too many, and a use that was counted twice', async () => {

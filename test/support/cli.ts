@@ -18,22 +18,37 @@ export function cli(
   env: Environment = {},
   timeout = 15_000,
 ): Promise<CliResult> {
-  const child = spawn(process.execPath, [CLI, ...args], {
-    cwd: folder,
-    env: {
-      PATH: process.env.PATH,
-      NODE_V8_COVERAGE: process.env.NODE_V8_COVERAGE,
-      JWT_SECRET: SECRET,
-      TOKEN_PEPPERS: PEPPERS,
-      ...env,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout,
-  })
+  const child = spawn(process.execPath, [CLI, ...args], { ...processOf(folder, env), timeout })
   const result = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk: Buffer) => (result.stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (result.stderr += chunk.toString()))
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...result })))
+}
+
+const processOf = (folder: string, env: Environment) => ({
+  cwd: folder,
+  env: {
+    PATH: process.env.PATH,
+    NODE_V8_COVERAGE: process.env.NODE_V8_COVERAGE,
+    JWT_SECRET: SECRET,
+    TOKEN_PEPPERS: PEPPERS,
+    ...env,
+  },
+  stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
+})
+
+/** Starts a command, to be killed. @returns a function that kills it and resolves when it is gone */
+export function cliToKill(
+  args: readonly string[],
+  folder: string,
+  env: Environment = {},
+): () => Promise<void> {
+  const child = spawn(process.execPath, [CLI, ...args], { ...processOf(folder, env), stdio: 'ignore' })
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+  return () => {
+    child.kill('SIGKILL')
+    return gone
+  }
 }
 
 /** Runs a command whose reader goes away after the first bytes, as `| head -c 1` does. */

@@ -10,6 +10,8 @@ export interface Fleet {
   members: Member[]
   eventStore: StandInProcess
   mongod: Mongod
+  /** Settings of the same stores without anything in between. */
+  stores: { EVENT_STORE_URL: string; READ_MODEL_URL: string }
   /** One more, ready to serve. */
   add(options?: MemberOptions): Promise<Member>
   close(): Promise<void>
@@ -63,6 +65,10 @@ export async function startFleet(size: number, options: MemberOptions = {}): Pro
     members,
     eventStore,
     mongod,
+    stores: {
+      EVENT_STORE_URL: `esdb://127.0.0.1:${eventStore.port}?tls=false`,
+      READ_MODEL_URL: `mongodb://127.0.0.1:${mongod.port}/${database}?directConnection=true`,
+    },
     add,
     async close() {
       await endServices()

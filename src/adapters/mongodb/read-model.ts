@@ -178,11 +178,11 @@ function readModel(
     lead: (group, candidate) => write((database) => lead(database, group, candidate)),
     resign: (group, id) => write((database) => resign(database, group, id)),
 
-    async publish(projections) {
-      await write((database) => Promise.all(projections.map((projection) => publish(database, projection))))
+    async publish(wanted) {
+      await write((database) => Promise.all(wanted.map((projection) => publish(database, projection))))
     },
 
-    isPublished: (projections) => read((database) => arePublished(database, projections)),
+    isPublished: (wanted) => read((database) => arePublished(database, wanted)),
 
     watch(collection, fields, onChanged, onLost) {
       const { replicaSet } = connection

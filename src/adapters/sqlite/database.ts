@@ -15,10 +15,10 @@ export type Cell = string | number | null
 export type Row = Readonly<Record<string, unknown>>
 
 /**
- * Selects a text column as bytes, under its own name and `Bytes`, to be read with `toText`. Text that is not UTF-8,
+ * Selects a text column, or an expression under a name, as bytes, named so and `Bytes`, to be read with `toText`. Text that is not UTF-8,
  * which one flipped bit makes, aborts the whole process in libsql.
  */
-export const bytes = (column: string): string => `CAST(${column} AS BLOB) AS ${column}Bytes`
+export const bytes = (column: string, name = column): string => `CAST(${column} AS BLOB) AS ${name}Bytes`
 
 /** The bytes of a column selected with `bytes`: the drivers have different types for them. */
 export function toBytes(value: unknown): Buffer {

@@ -9,17 +9,13 @@ import { type Cell, checksum, type Database } from './database.ts'
  */
 export interface Documents {
   apply(table: Table, change: Change): void
-  /** A whole document as it was stored elsewhere. */
-  put(table: Table, id: string, document: StoredDocument): void
-  /** How many wait to be written. */
-  waiting(): number
   /** Writes what changed. */
   write(): void
   committed(): void
   forget(): void
 }
 
-interface Entry {
+export interface Entry {
   table: Table
   id: string
   document: StoredDocument
@@ -30,8 +26,7 @@ interface Entry {
 
 const KEPT = 5_000
 
-/** @param kept how many stay in memory from one transaction to the next */
-export function createDocuments(database: Database, kept = KEPT): Documents {
+export function createDocuments(database: Database): Documents {
   const entries = new Map<string, Entry>()
   const changed: Entry[] = []
 
@@ -40,55 +35,24 @@ export function createDocuments(database: Database, kept = KEPT): Documents {
     const known = entries.get(key)
     // Moved to the end: the first ones of the map are those not used for longest.
     if (known) entries.delete(key)
-    const entry = known ?? read(table, id)
+    const entry = known ?? readEntry(database, table, id)
     entries.set(key, entry)
     return entry
-  }
-
-  function read(table: Table, id: string): Entry {
-    const document = load(database, table, id)
-    return {
-      table,
-      id,
-      document: document ?? {},
-      cells: document && cellsOf(table, document),
-      changed: false,
-    }
-  }
-
-  function write(entry: Entry): void {
-    const { table, id, document, cells: before } = entry
-    const { insert, update, updateWithFields } = table.statements
-    const doc = JSON.stringify(document)
-    const crc = checksum(id, doc)
-    const after = cellsOf(table, document)
-    if (before?.every((cell, i) => cell === after[i])) database.prepare(update).run(doc, crc, id)
-    else database.prepare(before ? updateWithFields : insert).run(doc, crc, ...after, id)
-    entry.cells = after
-    entry.changed = false
   }
 
   return {
     apply(table, change) {
       const entry = entryOf(table, change.id)
-      const isNew = !entry.cells && !entry.changed
-      if (!applyChange(entry.document, change, isNew) || entry.changed) return
-      entry.changed = true
-      changed.push(entry)
+      const wasChanged = entry.changed
+      if (applyTo(entry, change) && !wasChanged) changed.push(entry)
     },
-    put(table, id, document) {
-      const entry = { table, id, document, cells: null, changed: true }
-      entries.set(`${table.name}/${id}`, entry)
-      changed.push(entry)
-    },
-    waiting: () => changed.length,
     write() {
-      changed.forEach(write)
+      for (const entry of changed) writeEntry(database, entry)
     },
     committed() {
       changed.length = 0
       for (const [key] of entries) {
-        if (entries.size <= kept) break
+        if (entries.size <= KEPT) break
         entries.delete(key)
       }
     },
@@ -97,6 +61,42 @@ export function createDocuments(database: Database, kept = KEPT): Documents {
       changed.length = 0
     },
   }
+}
+
+/** A document that is not there yet. */
+export const newEntry = (table: Table, id: string): Entry => ({
+  table,
+  id,
+  document: {},
+  cells: null,
+  changed: false,
+})
+
+export function readEntry(database: Database, table: Table, id: string): Entry {
+  const document = load(database, table, id)
+  return document
+    ? { ...newEntry(table, id), document, cells: cellsOf(table, document) }
+    : newEntry(table, id)
+}
+
+/** @returns whether anything changed */
+export function applyTo(entry: Entry, change: Change): boolean {
+  const isNew = !entry.cells && !entry.changed
+  const isChange = applyChange(entry.document, change, isNew)
+  if (isChange) entry.changed = true
+  return isChange
+}
+
+export function writeEntry(database: Database, entry: Entry): void {
+  const { table, id, document, cells: before } = entry
+  const { insert, update, updateWithFields } = table.statements
+  const doc = JSON.stringify(document)
+  const crc = checksum(id, doc)
+  const after = cellsOf(table, document)
+  if (before?.every((cell, i) => cell === after[i])) database.prepare(update).run(doc, crc, id)
+  else database.prepare(before ? updateWithFields : insert).run(doc, crc, ...after, id)
+  entry.cells = after
+  entry.changed = false
 }
 
 const cellsOf = (table: Table, document: StoredDocument): Cell[] =>

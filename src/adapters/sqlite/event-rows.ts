@@ -52,8 +52,9 @@ const formatOf = (database: Database): unknown => database.prepare('PRAGMA user_
 
 const INSERT = `INSERT INTO events (position, stream, revision, id, type, data, metadata, crc)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
-const SELECT = `SELECT position, ${bytes('stream')}, revision, ${bytes('id')}, ${bytes('type')}, ${bytes('data')},
-  ${bytes('metadata')}, crc FROM events`
+/** All of an event that is text, in one piece of bytes, as its checksum covers it: fewer values cost less to read. */
+const LINE = ['position', 'stream', 'revision', 'id', 'type', 'data', 'metadata'].join(' || char(10) || ')
+const SELECT = `SELECT position, revision, ${bytes(`(${LINE})`, 'line')}, crc FROM events`
 
 /** Rows behind a position, in log order. */
 export const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
@@ -86,38 +87,53 @@ export function insertEvent(
   database.prepare(INSERT).run(position, stream, revision, ...texts, crc)
 }
 
-export const streamOf = (row: Row): string => toText(row.streamBytes)
+export const streamOf = (row: Row): string => namesOf(toText(row.lineBytes)).stream
+
+export const idOf = (row: Row): string => namesOf(toText(row.lineBytes)).id
 
 /** Is the row what was written? */
-export function isSound(row: Row): boolean {
-  const head = `${String(row.position)}\n${streamOf(row)}\n${String(row.revision)}`
-  const texts = [row.idBytes, row.typeBytes, row.dataBytes, row.metadataBytes].map(toBytes)
-  return row.crc === checksum(head, ...texts)
-}
+export const isSound = (row: Row): boolean => row.crc === checksum(toBytes(row.lineBytes))
 
 /** The event of a row; one that was damaged has `data` and `metadata` null, and its names may be wrong. */
 export function toEvent(row: Row): StoredEvent {
-  const [data, metadata] = isSound(row) ? [parsed(row.dataBytes), parsed(row.metadataBytes)] : []
+  const line = toText(row.lineBytes)
+  const { id, type, stream, rest } = namesOf(line)
+  const end = line.indexOf('\n', rest)
+  const [data, metadata] = isSound(row) ? [parsed(line.slice(rest, end)), parsed(line.slice(end + 1))] : []
   const isWhole = data !== undefined && metadata !== undefined
   return {
-    id: toText(row.idBytes),
-    type: toText(row.typeBytes),
+    id,
+    type,
     data: isWhole ? data : null,
     metadata: isWhole ? metadata : null,
-    stream: streamOf(row),
+    stream,
     revision: Number(row.revision),
     position: toPosition(Number(row.position)),
   }
 }
 
 /** Undefined for text that this program does not write: a checksum can be made to fit, and JSON has many spellings. */
-function parsed(column: unknown): unknown {
-  const text = toText(column)
+function parsed(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text)
     return JSON.stringify(value) === text ? value : undefined
   } catch {
     return undefined
+  }
+}
+
+/** JSON has no line ends between its values' texts, nor have names. `rest` is where the data begins. */
+function namesOf(line: string): { stream: string; id: string; type: string; rest: number } {
+  const stream = line.indexOf('\n') + 1
+  const revision = line.indexOf('\n', stream) + 1
+  const id = line.indexOf('\n', revision) + 1
+  const type = line.indexOf('\n', id) + 1
+  const rest = line.indexOf('\n', type) + 1
+  return {
+    stream: line.slice(stream, revision - 1),
+    id: line.slice(id, type - 1),
+    type: line.slice(type, rest - 1),
+    rest,
   }
 }
 

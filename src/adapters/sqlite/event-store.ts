@@ -8,7 +8,7 @@ import {
 } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
-import { type Database, openDatabase, type Row, toText } from './database.ts'
+import { type Database, openDatabase, type Row } from './database.ts'
 import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
 import { type Lock, lockFile } from './lock.ts'
@@ -174,7 +174,7 @@ function appendedBefore(
 ): Appended {
   const there = newest < base + events.length ? [] : rows.rowsOf(database, stream, base + 1, events.length)
   const last = there.at(-1)
-  if (!last || there.some((row, i) => toText(row.idBytes) !== events[i]?.id))
+  if (!last || there.some((row, i) => rows.idOf(row) !== events[i]?.id))
     throw new Refused(new ConflictError(stream, newest))
   return { revision: base + events.length, position: rows.toPosition(Number(last.position)) }
 }

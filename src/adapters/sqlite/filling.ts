@@ -3,14 +3,15 @@ import type { Step } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'
+import { newEntry, writeEntry } from './documents.ts'
 import { type Database, openDatabase } from './database.ts'
-import { createDocuments } from './documents.ts'
+import { createBulk } from './bulk.ts'
 import { gapBefore, type ModelFile, SETTINGS } from './model-file.ts'
 import { checkSeal, unseal } from './seal.ts'
 
 /**
- * A file that is being filled and that nobody reads: documents are written in large transactions, so that one which
- * changes often is written seldom, and the secondary indexes are made in the end, all at once.
+ * A file that is being filled and that nobody reads: a document which changes often is written seldom, and the secondary
+ * indexes are made in the end, all at once. Documents may be ahead of the checkpoint, whose guards know it.
  */
 export interface Filling {
   checkpoint(projection: Projection): string | null
@@ -23,8 +24,8 @@ export interface Filling {
   close(): void
 }
 
-/** As many documents wait at the most, some 40 MB of them. */
-const WAITING = 20_000
+/** The checkpoint moves after so many changes: a killed rebuild does at most these again. */
+const CHANGES_PER_CHECKPOINT = 500_000
 const COPIED_AT_ONCE = 2_000
 
 /**
@@ -101,7 +102,8 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   const { projections, all } = purpose
   const collections = createCollections(database)
   const checkpoints = createCheckpoints(database)
-  const documents = createDocuments(database, WAITING)
+  const bulk = createBulk(database)
+  let changesSince = 0
   const reached = new Map<Projection, string>()
 
   checkpoints.create()
@@ -111,19 +113,22 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   const checkpoint = (projection: Projection): string | null =>
     reached.get(projection) ?? checkpoints.get(projection)
 
-  function write(): void {
+  function write(work: () => void): void {
     try {
-      database.inTransaction('immediate', () => {
-        documents.write()
-        for (const [projection, position] of reached) checkpoints.advance(projection, position)
-      })
-      documents.committed()
+      database.inTransaction('immediate', work)
     } catch (error) {
-      documents.forget()
-      throw error
-    } finally {
+      bulk.forget()
       reached.clear()
+      throw error
     }
+  }
+
+  function writeAll(): void {
+    write(() => {
+      bulk.writeAll()
+      for (const [projection, position] of reached) checkpoints.advance(projection, position)
+    })
+    changesSince = 0
   }
 
   /**
@@ -150,11 +155,9 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
       database.inTransaction('immediate', () => {
         for (const row of some) {
           const [id, document] = source.parse(row)
-          documents.put(target, id, document)
+          writeEntry(database, { ...newEntry(target, id), document })
         }
-        documents.write()
       })
-      documents.committed()
     }
   }
 
@@ -164,13 +167,15 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     apply(changes, step) {
       const gap = gapBefore(checkpoint, step)
       if (gap) throw gap
-      for (const change of changes) documents.apply(collections.table(change.collection), change)
+      for (const change of changes) bulk.apply(collections.table(change.collection), change)
       for (const projection of step.of) reached.set(projection, step.position)
-      if (documents.waiting() >= WAITING) write()
+      changesSince += changes.length
+      if (changesSince >= CHANGES_PER_CHECKPOINT) writeAll()
+      else if (bulk.isFull()) write(bulk.writeCold)
     },
 
     complete() {
-      write()
+      writeAll()
       collections.open(all, 'with indexes')
     },
 
@@ -178,7 +183,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     close() {
       try {
-        if (reached.size > 0) write()
+        if (reached.size > 0) writeAll()
         database.checkpoint()
       } finally {
         database.close()

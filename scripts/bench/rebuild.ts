@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { Agent, get } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { writeUsage } from './projection.ts'
+import { freePort, here, startServer } from './processes.ts'
+import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
+import { inFolder } from './stores.ts'
+
+export interface Rebuilt {
+  events: number
+  seconds: number
+  /** Of the command's process, for each event. */
+  cpuMicros: number
+  /** Largest resident set of the command's process, in MiB. */
+  peakMiB: number
+}
+
+const TOKENS = 100
+const CLIENTS = 4
+const PAUSE_MS = 5
+const IDLE_MS = 20_000
+const WARM_UP_MS = 5_000
+
+/**
+ * The command `rebuild` on a log of 1,000,000 `TokenUsed` over 10,000 tokens and 30 days: without a service, and beside
+ * one that authenticates, whose slowest answers are compared with those while nothing is rebuilt.
+ */
+export async function benchRebuild(): Promise<{
+  alone: Rebuilt
+  beside: Rebuilt
+  p99Idle: number
+  p99Beside: number
+}> {
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const credentials = await seedTokens(folder, TOKENS)
+  await writeUsage(folder)
+  const env = { PATH: process.env.PATH ?? '', JWT_SECRET, TOKEN_PEPPERS, ...inFolder(folder) }
+  const alone = await runRebuild(folder, env)
+
+  const port = await freePort()
+  const server = await startServer(here('../../src/main.js'), [], {
+    cwd: folder,
+    env: { ...env, PORT: String(port) },
+    port,
+    log: join(folder, 'service.log'),
+  })
+  const load = startLoad(server.url, credentials)
+  await sleep(WARM_UP_MS)
+  load.reset()
+  await sleep(IDLE_MS)
+  const p99Idle = load.p99()
+  load.reset()
+  const beside = await runRebuild(folder, env)
+  const p99Beside = load.p99()
+  await load.stop()
+  await server.stop()
+  rmSync(folder, { recursive: true })
+  return { alone, beside, p99Idle, p99Beside }
+}
+
+async function runRebuild(folder: string, env: Record<string, string>): Promise<Rebuilt> {
+  const child = spawn(process.execPath, [here('../tokenledger.js'), 'rebuild', '--json'], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let [output, peakMiB, cpuSeconds] = ['', 0, 0]
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  const watch = setInterval(() => {
+    try {
+      const [, kib] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')) ?? []
+      peakMiB = Number(kib) / 1024
+      const [user, system] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(' ').slice(13, 15)
+      cpuSeconds = (Number(user) + Number(system)) / TICKS_PER_SECOND
+    } catch {
+      // It has ended: what was seen last is it.
+    }
+  }, 100)
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  clearInterval(watch)
+  if (code !== 0) throw new Error(`the rebuild ended with ${String(code)}`)
+  const { events, seconds } = JSON.parse(output)
+  return { events, seconds, cpuMicros: (cpuSeconds / events) * 1e6, peakMiB }
+}
+
+const TICKS_PER_SECOND = 100
+
+/** A few clients that use tokens, far from what the service can do, and how long each use took. */
+function startLoad(url: string, credentials: readonly string[]) {
+  const agent = new Agent({ keepAlive: true })
+  let [taken, going, n]: [number[], boolean, number] = [[], true, 0]
+
+  async function client(): Promise<void> {
+    while (going) {
+      const token = credentials[n++ % credentials.length] ?? ''
+      const started = performance.now()
+      const status = await use(url, token, agent)
+      taken.push(performance.now() - started)
+      if (status !== 200) throw new Error(`a good token was answered with ${status}`)
+      await sleep(PAUSE_MS)
+    }
+  }
+
+  const running = Promise.all(Array.from({ length: CLIENTS }, client))
+  return {
+    reset: () => void (taken = []),
+    p99: () => [...taken].sort((a, b) => a - b)[Math.floor(taken.length * 0.99)] ?? Number.NaN,
+    async stop() {
+      going = false
+      await running
+      agent.destroy()
+    },
+  }
+}
+
+const use = (url: string, token: string, agent: Agent): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const request = get(`${url}/auth/verify`, { agent, headers: { 'x-api-token': token } }, (answer) => {
+      answer.resume()
+      answer.once('end', () => resolve(answer.statusCode ?? 0))
+    })
+    request.once('error', reject)
+  })

@@ -1,0 +1,180 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { compareReadModel } from '../../src/reader.ts'
+import { readSettings } from '../../src/settings.ts'
+import { apiOf } from '../support/api.ts'
+import { cli, cliToKill } from '../support/cli.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Fleet, startFleet } from '../support/fleet.ts'
+import { PEPPERS, SECRET } from '../support/ledger.ts'
+import { describeWithMongod } from '../support/mongod.ts'
+import { countingTelemetry } from '../support/pieces.ts'
+import { patchedService } from '../support/patched.ts'
+import {
+  endServices,
+  type Environment,
+  ownFolder,
+  type ServiceProcess,
+  startService,
+} from '../support/service.ts'
+import { startTraffic, type Traffic } from '../support/traffic.ts'
+
+const { log } = countingTelemetry()
+const QUICK = { USAGE_FLUSH_MS: '50', MAX_TOKENS_PER_ACCOUNT: '100000' }
+
+/** Every use that was accepted is counted once. */
+async function expectExactCounts(url: string, { uses }: Traffic): Promise<void> {
+  await eventually(async () => {
+    for (const [id, expected] of uses) {
+      const { body } = await apiOf(url).usage(id)
+      expect(body.total.requests, id).to.equal(expected)
+    }
+  })
+}
+
+async function expectNoDifference(env: Environment): Promise<void> {
+  const settings = readSettings({ JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS, ...env })
+  const { documents, differing, differences } = await compareReadModel(settings, { log })
+  expect(documents).to.be.above(10)
+  expect({ differing, differences }).to.deep.equal({ differing: 0, differences: [] })
+}
+
+describe('the command rebuild, on SQLite', function () {
+  this.timeout(60_000)
+  let service: ServiceProcess
+  afterEach(endServices)
+
+  const data = (name: string): string => join(service.folder, 'data', name)
+  const urls = () => ({
+    EVENT_STORE_URL: `sqlite:${data('events.db')}`,
+    READ_MODEL_URL: `sqlite:${data('read-model.db')}`,
+  })
+
+  it('works beside a service with much going on: no answer is wrong, no use is lost', async () => {
+    service = await startService(QUICK)
+    const traffic = await startTraffic([service.url])
+    await sleep(500)
+    for (const generation of [2, 3]) {
+      const { code, stdout, stderr } = await cli(['rebuild', '--json'], service.folder)
+      expect(code, stderr).to.equal(0)
+      const { projections, events } = JSON.parse(stdout)
+      expect(projections).to.deep.equal(['tokens', 'tokenHistory', 'tokenUsage'])
+      expect(events).to.be.above(10)
+      await eventually(async () => {
+        const files = (await readdir(join(service.folder, 'data'))).filter((name) =>
+          /^read-model\.db(\.g\d+)?$/.test(name),
+        )
+        expect(files).to.deep.equal([`read-model.db.g${generation}`])
+      })
+      await sleep(300)
+    }
+    await traffic.stop()
+    expect(traffic.wrong).to.deep.equal([])
+    expect(traffic.rounds()).to.be.above(4)
+    await expectExactCounts(service.url, traffic)
+    await expectNoDifference(urls())
+    expect(await service.stop()).to.equal(0)
+
+    const again = await startService(QUICK, service.folder)
+    await expectExactCounts(again.url, traffic)
+    expect((await cli(['doctor'], again.folder)).stdout).to.include('read-model.db.g3')
+  })
+
+  it('is seen to give wrong answers where the service does not write to both meanwhile', async () => {
+    const command = await patchedService('src/adapters/sqlite/read-model.js', [
+      ['if (!step && joined)', 'if (false)'],
+      // As slow as a service with much to catch up with.
+      ['await switchTo(next);', 'await new Promise((r) => setTimeout(r, 200)); await switchTo(next);'],
+    ])
+    service = await startService(QUICK, undefined, command)
+    const traffic = await startTraffic([service.url])
+    await sleep(300)
+    for (let n = 0; n < 3; n++) await cli(['rebuild'], service.folder)
+    await traffic.stop()
+    expect(traffic.wrong).to.not.be.empty
+  })
+
+  it('that was killed, wherever, is gone on with', async () => {
+    service = await startService(QUICK)
+    const traffic = await startTraffic([service.url])
+    await sleep(300)
+    for (const ms of [0, 5, 10, 20, 40, 80]) {
+      const next = (await readdir(join(service.folder, 'data'))).length
+      const kill = cliToKill(['rebuild'], service.folder)
+      await eventually(async () =>
+        expect((await readdir(join(service.folder, 'data'))).length).to.be.above(next),
+      ).catch(() => {})
+      await sleep(ms)
+      await kill()
+    }
+    const { code, stderr } = await cli(['rebuild', '--projection', 'tokenUsage'], service.folder)
+    expect(code, stderr).to.equal(0)
+    await traffic.stop()
+    expect(traffic.wrong).to.deep.equal([])
+    await expectExactCounts(service.url, traffic)
+    await expectNoDifference(urls())
+  })
+
+  it('survives a kill of the service at any time, and does without one', async () => {
+    service = await startService(QUICK)
+    const traffic = await startTraffic([service.url])
+    await sleep(300)
+    await traffic.stop()
+    await expectExactCounts(service.url, traffic)
+    const rebuilding = cli(['rebuild'], service.folder)
+    await eventually(() => expect(existsSync(data('read-model.db.g2'))).to.equal(true))
+    await service.kill()
+    const { code, stderr } = await rebuilding
+    expect(code, stderr).to.equal(0)
+    expect((await cli(['rebuild'], service.folder)).code).to.equal(0)
+    const again = await startService(QUICK, service.folder)
+    await expectExactCounts(again.url, traffic)
+    await expectNoDifference(urls())
+  })
+
+  it('says what there is when the name is wrong, and changes nothing', async () => {
+    service = await startService()
+    const before = await readdir(join(service.folder, 'data'))
+    const { code, stderr } = await cli(['rebuild', '--projection', 'nonsense'], service.folder)
+    expect(code).to.equal(2)
+    expect(stderr).to.include('tokens, tokenHistory, tokenUsage')
+    expect(await readdir(join(service.folder, 'data'))).to.deep.equal(before)
+  })
+
+  it('says so where nothing was written yet', async () => {
+    const { code, stderr } = await cli(['rebuild'], await ownFolder())
+    expect(code).to.equal(1)
+    expect(stderr).to.include('no event store yet')
+  })
+})
+
+describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', function () {
+  this.timeout(120_000)
+  let fleet: Fleet
+  afterEach(() => fleet.close())
+
+  it('lets two services switch at one time: no answer is wrong, no use is lost', async () => {
+    fleet = await startFleet(2)
+    const [one, two] = fleet.members
+    if (!one || !two) throw new Error('two members')
+    const env = fleet.stores
+    const traffic = await startTraffic([one.api.url, two.api.url])
+    await sleep(500)
+    const kill = cliToKill(['rebuild'], one.service.folder, env)
+    await sleep(3_000)
+    await kill()
+    // Until the lease of the killed one has run out.
+    await sleep(5_500)
+    const { code, stderr } = await cli(['rebuild'], one.service.folder, env, 60_000)
+    expect(code, stderr).to.equal(0)
+    await sleep(1_000)
+    await traffic.stop()
+    expect(traffic.wrong).to.deep.equal([])
+    expect(traffic.rounds()).to.be.above(4)
+    for (const { api } of [one, two]) await expectExactCounts(api.url, traffic)
+    await expectNoDifference(env)
+  })
+})
