@@ -3,8 +3,15 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { checksum, type Database, openDatabase, toBytes, toText } from '../../src/adapters/sqlite/database.ts'
-import { rowsAfter } from '../../src/adapters/sqlite/event-rows.ts'
+import {
+  bytes as bytesOf,
+  checksum,
+  type Database,
+  openDatabase,
+  type Row,
+  toBytes,
+  toText,
+} from '../../src/adapters/sqlite/database.ts'
 import { eventStoreOn, openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { checkIndexes } from '../../src/adapters/sqlite/inspect.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
@@ -24,6 +31,15 @@ function numbers(seed: number): (limit: number) => number {
     return Math.floor((state / 2 ** 32) * limit)
   }
 }
+
+/** Column by column, as the file has them. */
+const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
+  database
+    .prepare(
+      `SELECT position, revision, crc, ${['stream', 'id', 'type', 'data', 'metadata'].map((name) => bytesOf(name)).join(', ')}
+         FROM events WHERE position > ? ORDER BY position LIMIT ?`,
+    )
+    .all(position, limit)
 
 describe('A log in SQLite with one flipped bit and checksums made to fit', function () {
   this.timeout(120_000)
