@@ -81,13 +81,12 @@ export async function importRows(
   told: Told,
 ): Promise<number> {
   const requestId = ids.random()
-  let [batch, written, read]: [Promise<void>[], number, number] = [[], 0, 0]
+  let [missing, written, read]: [Missing[], number, number] = [[], 0, 0]
 
-  async function settle(): Promise<void> {
-    await Promise.all(batch)
-    written += batch.length
-    batch = []
-    told(read)
+  async function write(): Promise<void> {
+    await Promise.all(missing.map(append))
+    written += missing.length
+    missing = []
   }
 
   for await (const { number: line, text } of linesOf(chunks)) {
@@ -95,15 +94,17 @@ export async function importRows(
     if (typeof row === 'string') throw changed(line)
     const id = importedEventId(row)
     if (Buffer.compare(rows.eventIds.at(line - 1), bytesOf(id)) !== 0) throw changed(line)
-    if (there[line - 1] === 0) batch.push(append(line, row, id))
+    if (there[line - 1] === 0) missing.push({ line, row, id })
     read = line
-    if (batch.length === AT_ONCE) await settle()
+    if (missing.length === AT_ONCE) await write()
+    told(read - missing.length)
   }
-  await settle()
+  await write()
+  told(read)
   if (read < rows.count) throw changed(read + 1)
   return written
 
-  async function append(line: number, row: ImportedToken, id: string): Promise<void> {
+  async function append({ line, row, id }: Missing): Promise<void> {
     const stream = tokenStream(row.tokenId)
     const fact = importToken(initialState, row)
     const metadata = {
@@ -124,6 +125,13 @@ export async function importRows(
       throw badLine(line, 'the store has got a token with its id meanwhile: run the import again')
     }
   }
+}
+
+/** A row that the store has not, and the id of the event that it becomes. */
+interface Missing {
+  line: number
+  row: ImportedToken
+  id: string
 }
 
 const QUIET = { appended() {}, log: { warn() {} } }

@@ -1,8 +1,9 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
 import { BadRowsError, checkRows } from '../../../src/application/checkRows.ts'
 import { compareRows, importRows } from '../../../src/application/importTokens.ts'
 import { loadToken } from '../../../src/application/load.ts'
-import { ConflictError, type EventStore } from '../../../src/application/ports.ts'
+import { ConflictError, type EventStore, StoreUnavailableError } from '../../../src/application/ports.ts'
 import { BadFileError } from '../../../src/application/transferFile.ts'
 import { checkFile } from '../../../src/application/transferCheck.ts'
 import { link } from '../../../src/domain/chain.ts'
@@ -208,6 +209,36 @@ describe('An import of an old table', () => {
         expect(error).to.be.instanceOf(BadFileError)
         expect((error as Error).message).to.equal(`Line ${line}: it has changed since the file was checked.`)
       })
+    }
+  })
+
+  it('fails with what an append failed with, however slowly the file comes', async () => {
+    const { store } = memoryStore()
+    const refusing: EventStore = {
+      ...store,
+      append: async () => {
+        throw new StoreUnavailableError('refused')
+      },
+    }
+    async function* slowly() {
+      for await (const chunk of chunked(file)) {
+        await nextTurn()
+        yield chunk
+      }
+    }
+    const unhandled: unknown[] = []
+    const note = (error: unknown) => void unhandled.push(error)
+    process.prependListener('unhandledRejection', note)
+    try {
+      const checked = await checkRows(chunked(file), NOW, () => {})
+      const there = new Uint8Array(checked.count)
+      const stores = { store: refusing, clock: () => 0 }
+      const error = await rejection(importRows(slowly(), checked, there, stores, () => {}))
+      expect(error).to.be.instanceOf(StoreUnavailableError)
+      await nextTurn()
+      expect(unhandled).to.deep.equal([])
+    } finally {
+      process.off('unhandledRejection', note)
     }
   })
 

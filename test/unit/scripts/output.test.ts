@@ -94,7 +94,7 @@ describe('Output of the command line', () => {
       const bar = progress(io, 2)
       bar.step('first')
       for (time = 1; time <= 2000; time++) bar.at(time / 2000, 500 + time)
-      bar.step('second')
+      bar.step('second', 'row')
       time += 1000
       bar.at(null, 1)
       bar.done()
@@ -112,7 +112,7 @@ describe('Output of the command line', () => {
     })
 
     it('shows no share where nobody knows it', () => {
-      expect(drawn(true).at(-2)).to.equal('[##########----------] second: 1 event, 0/s')
+      expect(drawn(true).at(-2)).to.equal('[##########----------] second: 1 row, 0/s')
     })
 
     it('is not drawn more often than the eye sees', () => {
