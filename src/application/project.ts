@@ -18,6 +18,8 @@ const RETRY_MS = { first: 50, longest: 2000 }
 const ASK_MS = 1000
 /** A leader that is not heard of for so long has lost the lead. */
 const TTL_MS = 5000
+/** A start may wait for long: how often it says so. */
+const TELL_MS = 10_000
 
 export interface Projector {
   /** Applies events to the read model, whoever else applies them too. A command calls this with its own events. */
@@ -171,7 +173,12 @@ export function createProjector({
     async start() {
       await readModel.open(projections)
       await assertNotAhead(store, await Promise.all(projections.map((one) => readModel.checkpoint(one))))
-      await new Promise<void>((resolve, reject) => {
+      const waiting = setInterval(
+        () =>
+          telemetry.log.info({ leads: term !== null }, 'the read model has not caught up with the log yet'),
+        TELL_MS,
+      )
+      const caughtUp = new Promise<void>((resolve, reject) => {
         running = run(resolve).catch((error: unknown) => {
           // From here on it falls behind, and whoever asks for the lag is told so.
           behindSince ??= performance.now()
@@ -179,6 +186,7 @@ export function createProjector({
           reject(error)
         })
       })
+      await caughtUp.finally(() => clearInterval(waiting))
     },
 
     async stop() {

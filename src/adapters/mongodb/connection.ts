@@ -1,4 +1,4 @@
-import { type Db, MongoClient, type MongoClientOptions } from 'mongodb'
+import { type Db, type DbOptions, MongoClient, type MongoClientOptions, ReadConcern } from 'mongodb'
 import { StoreUnavailableError } from '../../application/ports.ts'
 import { within } from './errors.ts'
 import { createPrimacy, type Primacy, undisputed } from './primacy.ts'
@@ -19,13 +19,17 @@ export interface Connection {
   close(): Promise<void>
 }
 
+/** Given with the database: what a connection string says wins over the client's options. */
+const CONCERNS: DbOptions = {
+  readPreference: 'primary',
+  readConcern: new ReadConcern('majority'),
+  // Without `journal` the server waits for its own interval, which takes longer.
+  writeConcern: { w: 'majority', journal: true },
+}
+
 const COMMON: MongoClientOptions = {
   appName: 'tokenledger',
   ignoreUndefined: true,
-  readPreference: 'primary',
-  readConcern: { level: 'majority' },
-  // Without `journal` the server waits for its own interval, which takes longer.
-  writeConcern: { w: 'majority', journal: true },
   connectTimeoutMS: 500,
   serverSelectionTimeoutMS: 500,
   waitQueueTimeoutMS: 500,
@@ -39,7 +43,7 @@ export async function connect(url: string): Promise<Connection> {
   const reads = clientOf(url, { ...COMMON, socketTimeoutMS: 600, retryReads: false })
   const writes = clientOf(url, { ...COMMON, socketTimeoutMS: 2_000, serverSelectionTimeoutMS: 1_000 })
   const name = databaseIn(url)
-  const database = reads.db(name)
+  const database = reads.db(name, CONCERNS)
   let closed = false
 
   async function closeAll(): Promise<void> {
@@ -75,7 +79,7 @@ export async function connect(url: string): Promise<Connection> {
     },
     async write(work) {
       assertOpen()
-      return within(WRITE_MS, work(writes.db(name)))
+      return within(WRITE_MS, work(writes.db(name, CONCERNS)))
     },
     assertOpen,
     async close() {

@@ -48,11 +48,12 @@ export function watchCollection(
 
   async function follow(): Promise<void> {
     const session = client.startSession({ causalConsistency: false })
+    let stream: Stream | null = null
     try {
       const opened = now()
       const reign = primacy.reign()
       const { name } = watched.target()
-      const stream = await openStream(database, session, name, fields)
+      stream = await openStream(database, session, name, fields)
       // The stream begins behind the newest write the server has, which a majority may not have yet. Once the proof is
       // there they have it, and whoever reads from now on sees what the stream leaves out.
       await primacy.renew()
@@ -63,6 +64,8 @@ export function watchCollection(
       while (!closing.signal.aborted) await step(stream, name, reign)
     } finally {
       told = null
+      // A server keeps what is not closed, for half an hour.
+      await stream?.close().catch(() => {})
       await session.endSession()
     }
   }
@@ -104,6 +107,7 @@ export function watchCollection(
 interface Stream {
   /** What has happened since the last call, at once or as soon as something does; empty after `WAIT_MS`. */
   next(): Promise<Document[]>
+  close(): Promise<void>
 }
 
 async function openStream(
@@ -129,6 +133,9 @@ async function openStream(
       const more = { getMore: id, collection, batchSize: BATCH_SIZE, maxTimeMS: WAIT_MS }
       const { cursor } = await database.command(more, options)
       return cursor.nextBatch as Document[]
+    },
+    async close() {
+      await database.command({ killCursors: collection, cursors: [id] }, { session })
     },
   }
 }

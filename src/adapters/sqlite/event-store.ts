@@ -82,8 +82,9 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
       let last = after
       for (const row of found) {
         const position = Number(row.position)
-        const missing = position > last + 1 ? firstNotSwept(database, last + 1, position - 1) : null
-        if (missing !== null && sound.length === 0) throw lost(database, missing, position - 1)
+        const missing = firstMissing(database, last + 1, position)
+        if (missing !== null && sound.length === 0)
+          throw lost(database, missing, Math.max(missing, position - 1))
         if (missing !== null) return { rows: sound, last, caughtUp: false }
         sound.push(row)
         last = position
@@ -196,6 +197,12 @@ function streamEvents(database: Database, stream: string, from: number, limit: n
   if (found.length > 0 && next - 1 > newest)
     throw new DamagedError(`${stream}: events after its newest revision`)
   return events
+}
+
+/** The first position from `next` up to a row that neither it has nor a sweep took. Rows of a damaged file may go back. */
+function firstMissing(database: Database, next: number, position: number): number | null {
+  if (position === next) return null
+  return position < next ? next : firstNotSwept(database, next, position - 1)
 }
 
 const lost = (database: Database, first: number, last: number): DamagedError =>
