@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { Middleware } from 'koa'
 import { projections } from '../projections/index.ts'
-import { createJwtVerifier, type JwtOptions } from './adapters/jwt/verifier.ts'
+import { createJwtVerifier } from './adapters/jwt/verifier.ts'
 import { createMetrics } from './adapters/telemetry/metrics.ts'
 import { createTokenAt } from './application/asOf.ts'
-import { createAuthenticator, type ResolveAccount } from './application/authenticate.ts'
+import { createAuthenticator } from './application/authenticate.ts'
 import { ids } from './application/ids.ts'
 import { createAccountLimit } from './application/limit.ts'
 import { createManage } from './application/manage.ts'
@@ -17,7 +17,7 @@ import { createRetention, type Retention } from './application/retention.ts'
 import { startUpkeep } from './application/upkeep.ts'
 import { createTokenIndex } from './application/tokenIndex.ts'
 import { type Keys, keysOf } from './devSecrets.ts'
-import { type Pepper, parsePeppers } from './domain/credential.ts'
+import type { Pepper } from './domain/credential.ts'
 import {
   type AuthenticateOptions,
   authenticateMiddleware,
@@ -33,41 +33,10 @@ import { analyticsRoutes } from './http/routes/analytics.ts'
 import { type Health, operationRoutes } from './http/routes/operations.ts'
 import { tokenRoutes } from './http/routes/tokens.ts'
 import { verifyRoutes } from './http/routes/verify.ts'
-import { jwtOptionsOf, readSettings, type Settings, SettingsError } from './settings.ts'
+import { settingsOf, type TokenLedgerOptions } from './options.ts'
+import { jwtOptionsOf, type Settings } from './settings.ts'
 import { openStores } from './stores.ts'
 import { version } from './version.ts'
-
-/** What is not given comes from the environment (see the README's settings), and from its defaults. */
-export interface TokenLedgerOptions {
-  /** `sqlite:<path>`, `esdb://…` or `esdb+discover://…` */
-  eventStoreUrl?: string
-  /** `sqlite:<path>`, `mongodb://…` or `mongodb+srv://…` */
-  readModelUrl?: string
-  /** `{ secret }` (HS256, at least 32 bytes), `{ publicKey }` (PEM) or `{ keys }` by `kid`; with issuer and so on. */
-  jwt?: JwtOptions
-  /** `k2:<base64>,k1:<base64>`: the first signs, all verify. */
-  peppers?: string
-  /** The host's account for an id; null refuses the credential. Default: `{ id }`. */
-  resolveAccount?: ResolveAccount
-  tokenPrefix?: string
-  apiTokenHeader?: string
-  /** Looks for what stands in the API token header and is not of the own format among imported tokens. Default: no. */
-  acceptLegacyTokens?: boolean
-  tokenMaxLifetimeDays?: number
-  maxTokensPerAccount?: number
-  usageFlushMs?: number
-  /** Usage events older than that are dropped once their day is rolled up. Default: they are kept for ever. */
-  usageRetentionDays?: number
-  auditMode?: 'buffered' | 'strict'
-  /** 0: off */
-  rateLimitFailuresPerMinute?: number
-  /** 0: off */
-  rateLimitWritesPerMinute?: number
-  /** A pino logger, or anything with its four methods. Default: nothing is logged. */
-  log?: Logger
-  /** Milliseconds since 1970; for tests. */
-  clock?: Clock
-}
 
 /** A principal with the host's account. */
 export type Verified = Principal & { account: object }
@@ -313,29 +282,6 @@ function assemble(parts: Parts): TokenLedger {
       await Promise.all([store.close(), readModel.close()])
     },
   }
-}
-
-function settingsOf({ jwt, peppers, ...options }: TokenLedgerOptions): Settings {
-  const given: Partial<Settings> = { ...options }
-  const problems: string[] = []
-  try {
-    if (jwt) {
-      createJwtVerifier(jwt)
-      given.jwtKeys = jwt
-      given.jwtIssuer = jwt.issuer
-      given.jwtAudience = jwt.audience
-      if (jwt.accountClaim !== undefined) given.jwtAccountClaim = jwt.accountClaim
-    }
-  } catch (error) {
-    problems.push(`the JWT key ${(error as Error).message}`)
-  }
-  try {
-    if (peppers !== undefined) given.peppers = parsePeppers(peppers)
-  } catch (error) {
-    problems.push(`peppers ${(error as Error).message}`)
-  }
-  if (problems.length > 0) throw new SettingsError(problems)
-  return readSettings(process.env, given)
 }
 
 async function answers(probe: Promise<unknown>): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { type ActivityDocument, callerOf, OTHER, UNKNOWN_OUTCOME } from '../../projections/tokenActivity.ts'
-import type { BlastRadius, HourOfActivity, Listed, Seen, SeenCaller, SeenRoute } from './blastRadius.ts'
+import type { BlastRadius, HourOfActivity, Listed, Seen, SeenCaller, SeenRoute } from './activity.ts'
 
 /** Keys of a list that are told apart. */
 const NAMED = 1000

@@ -1,4 +1,4 @@
-import type { BlastRadius, Listed, SeenCaller, SeenRoute } from '../application/blastRadius.ts'
+import type { BlastRadius, Listed, SeenCaller, SeenRoute } from '../application/activity.ts'
 import type { Report, ReportList, ReportRow } from '../application/report.ts'
 import type { ActionDocument } from '../../projections/tokenActivity.ts'
 import { statusAt } from '../domain/token.ts'
