@@ -59,15 +59,14 @@ if (runs('rebuild')) {
   const { alone, beside, p99Idle, p99Beside } = await benchRebuild()
   console.log(`\nA rebuild of ${alone.events} events`)
   console.table(
-    [
-      ['without a service', alone] as const,
-      ['beside one that serves', beside] as const,
-    ].map(([name, { seconds, events, cpuMicros, peakMiB }]) => ({
-      rebuild: name,
-      'events/s': fixed(events / seconds, 0),
-      'CPU µs/event': fixed(cpuMicros, 1),
-      'at most MiB resident': fixed(peakMiB, 0),
-    })),
+    [['without a service', alone] as const, ['beside one that serves', beside] as const].map(
+      ([name, { seconds, events, cpuMicros, peakMiB }]) => ({
+        rebuild: name,
+        'events/s': fixed(events / seconds, 0),
+        'CPU µs/event': fixed(cpuMicros, 1),
+        'at most MiB resident': fixed(peakMiB, 0),
+      }),
+    ),
   )
   console.log(`/auth/verify, p99: ${fixed(p99Idle)} ms idle, ${fixed(p99Beside)} ms beside the rebuild`)
 }

@@ -13,7 +13,13 @@ import { PEPPERS, SECRET } from '../support/ledger.ts'
 import { describeWithMongod } from '../support/mongod.ts'
 import { countingTelemetry } from '../support/pieces.ts'
 import { patchedService } from '../support/patched.ts'
-import { endServices, type Environment, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
+import {
+  endServices,
+  type Environment,
+  ownFolder,
+  type ServiceProcess,
+  startService,
+} from '../support/service.ts'
 import { startTraffic, type Traffic } from '../support/traffic.ts'
 
 const { log } = countingTelemetry()

@@ -38,7 +38,11 @@ const processOf = (folder: string, env: Environment) => ({
 })
 
 /** Starts a command, to be killed. @returns a function that kills it and resolves when it is gone */
-export function cliToKill(args: readonly string[], folder: string, env: Environment = {}): () => Promise<void> {
+export function cliToKill(
+  args: readonly string[],
+  folder: string,
+  env: Environment = {},
+): () => Promise<void> {
   const child = spawn(process.execPath, [CLI, ...args], { ...processOf(folder, env), stdio: 'ignore' })
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   return () => {
