@@ -62,7 +62,7 @@ const RATE_AFTER_MS = 500
 /** A bar on standard error where a person watches, else nothing. */
 export function progress({ terminal, err, now }: Io, steps: number): Progress {
   let begun = 0
-  let current = { label: '', noun: '', since: 0, from: 0 }
+  let current = { label: '', noun: '', since: 0, from: 0, fromShare: 0 }
   let drawn = 0
   if (!terminal) return { step() {}, at() {}, done() {} }
 
@@ -75,21 +75,33 @@ export function progress({ terminal, err, now }: Io, steps: number): Progress {
   return {
     step(label, noun = 'event') {
       begun = Math.min(begun + 1, steps)
-      current = { label, noun, since: now(), from: Number.NaN }
+      current = { label, noun, since: now(), from: Number.NaN, fromShare: 0 }
       draw(0, label)
     },
     at(share, count) {
-      if (Number.isNaN(current.from)) current.from = count
+      if (Number.isNaN(current.from)) Object.assign(current, { from: count, fromShare: share ?? 0 })
       if (now() - drawn < REDRAW_MS) return
       const parts = [plural(count, current.noun)]
       if (share !== null) parts.unshift(`${Math.floor(share * 100)} %`)
       const milliseconds = now() - current.since
       const rate = ((count - current.from) / milliseconds) * 1000
-      if (milliseconds >= RATE_AFTER_MS) parts.push(`${Math.round(rate)}/s`)
+      if (milliseconds >= RATE_AFTER_MS) {
+        parts.push(`${Math.round(rate)}/s`)
+        const done = (share ?? 0) - current.fromShare
+        if (share !== null && done > 0) parts.push(`${duration((milliseconds / done) * (1 - share))} left`)
+      }
       draw(share ?? 0, `${current.label}: ${parts.join(', ')}`)
     },
     done: () => err('\r\u001B[K'),
   }
+}
+
+/** `45 s`, `3 min`, `2 h` */
+function duration(milliseconds: number): string {
+  const seconds = Math.max(1, Math.round(milliseconds / 1000))
+  if (seconds < 90) return `${seconds} s`
+  const minutes = Math.ceil(seconds / 60)
+  return minutes < 90 ? `${minutes} min` : `${Math.ceil(minutes / 60)} h`
 }
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const

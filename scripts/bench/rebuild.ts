@@ -91,11 +91,11 @@ const TICKS_PER_SECOND = 100
 /** A few clients that use tokens, far from what the service can do, and how long each use took. */
 function startLoad(url: string, credentials: readonly string[]) {
   const agent = new Agent({ keepAlive: true })
-  const state = { going: true }
+  const stopping = new AbortController()
   let [taken, n]: [number[], number] = [[], 0]
 
   async function client(): Promise<void> {
-    while (state.going) {
+    while (!stopping.signal.aborted) {
       const token = credentials[n++ % credentials.length] ?? ''
       const started = performance.now()
       const status = await use(url, token, agent)
@@ -110,7 +110,7 @@ function startLoad(url: string, credentials: readonly string[]) {
     reset: () => void (taken = []),
     p99: () => [...taken].sort((a, b) => a - b)[Math.floor(taken.length * 0.99)] ?? Number.NaN,
     async stop() {
-      state.going = false
+      stopping.abort()
       await running
       agent.destroy()
     },

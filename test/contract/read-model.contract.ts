@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
-import { type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
+import { DeposedError, type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
 import { rejection } from './fixtures.ts'
 import { add, others, people, position, put, total } from './read-model.fixtures.ts'
 import { queryContract } from './read-model-queries.contract.ts'
@@ -273,6 +273,31 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
         expect(await model.checkpoint(people)).to.equal(position(10))
         expect(await model.checkpoint(others)).to.equal(position(11))
         expect(await model.checkpoint(next)).to.equal(null)
+      })
+
+      it('refuses a piece of the log that does not follow on what there is', async () => {
+        const at = (n: number, after: [typeof people, number | null][]) => ({
+          position: position(n),
+          of: [people, others],
+          term: 1,
+          after: new Map(after.map(([one, from]) => [one, from === null ? null : position(from)])),
+        })
+        await model.apply([], at(10, [[people, null]]))
+        const gap = model.apply([add('a', 30, { sum: { n: 1 } })], at(30, [[people, 20]]))
+        expect(await rejection(gap)).to.be.instanceOf(DeposedError)
+        expect(await get('a')).to.equal(null)
+        expect(await model.checkpoint(people)).to.equal(position(10))
+        await model.apply([add('a', 20, { sum: { n: 1 } })], at(20, [[people, 5]]))
+        await model.apply([], { ...at(40, []), of: [people] })
+        const ofOne = model.apply(
+          [add('a', 50, { sum: { n: 1 } })],
+          at(50, [
+            [people, 40],
+            [others, 30],
+          ]),
+        )
+        expect(await rejection(ofOne)).to.be.instanceOf(DeposedError)
+        expect(await get('a')).to.deep.equal({ id: 'a', n: 1 })
       })
 
       it('takes many at once, also for one document', async () => {

@@ -143,12 +143,6 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
       expect((await run(['verify', '--chain'])).stdout).to.contain('No link is broken.')
     })
 
-    it('answers 2 where it is not told what to verify', async () => {
-      const { code, stderr } = await run(['verify'])
-      expect(code).to.equal(2)
-      expect(stderr).to.contain('--chain or --against')
-    })
-
     it('makes a checkpoint, with a key for its owner alone, and holds the log to it', async () => {
       const { code, stdout } = await run(['checkpoint'])
       expect(code).to.equal(0)

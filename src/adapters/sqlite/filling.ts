@@ -24,6 +24,8 @@ export interface Filling {
   close(): void
 }
 
+/** Pages come in order, and each once: a large cache would only take memory. */
+const OF_FILE = { ...SETTINGS, cacheKib: 8 * 1024 }
 /** The checkpoint moves after so many changes: a killed rebuild does at most these again. */
 const CHANGES_PER_CHECKPOINT = 500_000
 const COPIED_AT_ONCE = 2_000
@@ -41,7 +43,7 @@ export async function openFilling(
   const there = await goOn(file, purpose)
   if (there) return filling(there, purpose, live)
   await startAnew()
-  const database = await openDatabase(file, SETTINGS)
+  const database = await openDatabase(file, OF_FILE)
   writePurpose(database, purpose)
   return filling(database, purpose, live)
 }
@@ -81,7 +83,7 @@ async function goOn(file: string, purpose: Purpose): Promise<Database | null> {
   let database: Database | undefined
   try {
     const sealed = checkSeal(file)
-    database = await openDatabase(file, SETTINGS)
+    database = await openDatabase(file, OF_FILE)
     const found = database.prepare('SELECT all_projections AS names, rebuilt FROM purpose').get()
     const fits = found?.names === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
     if (fits && (sealed || isIntact(database))) {

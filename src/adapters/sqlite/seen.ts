@@ -6,8 +6,8 @@ export interface Seen {
   isNew(collection: string, id: string): boolean
 }
 
-/** 16 MiB: of ten million ids one in some hundred is taken for a known one. */
-const BITS = 2 ** 27
+/** 8 MiB: of five million ids one in a hundred is taken for a known one. */
+const BITS = 2 ** 26
 const HASHES = 4
 
 export function createSeen(): Seen {

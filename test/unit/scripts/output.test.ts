@@ -106,9 +106,9 @@ describe('Output of the command line', () => {
       expect(drawn(true).at(-1)).to.equal('')
     })
 
-    it('shows share, count and rate of a step, what an earlier run did not counted in', () => {
+    it('shows share, count, rate and time left of a step, what an earlier run did not counted in', () => {
       expect(drawn(true)[0]).to.equal('[--------------------] first')
-      expect(drawn(true)).to.include('[#####---------------] first: 50 %, 1500 events, 999/s')
+      expect(drawn(true)).to.include('[#####---------------] first: 50 %, 1500 events, 999/s, 1 s left')
     })
 
     it('shows no share where nobody knows it', () => {

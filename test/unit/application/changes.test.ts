@@ -1,0 +1,53 @@
+import { expect } from 'chai'
+import { projections } from '../../../projections/index.ts'
+import { tokenHistory } from '../../../projections/tokenHistory.ts'
+import { tokens } from '../../../projections/tokens.ts'
+import { createChanges, slowest } from '../../../src/application/changes.ts'
+import type { StoredEvent } from '../../../src/domain/events.ts'
+import { historyOn } from '../../support/history.ts'
+import { memoryStore } from '../../support/memoryStore.ts'
+import { countingTelemetry } from '../../support/pieces.ts'
+
+describe('what events change', () => {
+  let log: StoredEvent[]
+  let store: ReturnType<typeof memoryStore>['store']
+
+  beforeEach(async () => {
+    const memory = memoryStore()
+    ;({ store, log } = memory)
+    await (await historyOn(store)).grow(20)
+  })
+
+  const collectionsOf = async (
+    of: typeof projections,
+    standing?: Map<(typeof of)[number], string | null>,
+  ) => {
+    const { changes } = await createChanges(store, of, countingTelemetry())(log, standing)
+    return changes.map(({ collection }) => collection)
+  }
+
+  it('is not given again to a projection that has seen it, and to the others it is', async () => {
+    const all = await collectionsOf(projections)
+    const seen = new Map<(typeof projections)[number], string | null>(projections.map((one) => [one, null]))
+    seen.set(tokens, log.at(-1)?.position ?? null)
+    seen.set(tokenHistory, log[9]?.position ?? null)
+    const rest = await collectionsOf(projections, seen)
+    const count = (some: string[], name: string) => some.filter((one) => one === name).length
+    expect(count(rest, 'tokens')).to.equal(0)
+    expect(count(rest, 'tokenHistory')).to.be.within(1, count(all, 'tokenHistory') - 1)
+    expect(count(rest, 'tokenUsage')).to.equal(count(all, 'tokenUsage'))
+    expect(slowest(seen)).to.equal(null)
+  })
+
+  it('closes the token of a damaged event, where tokens are among what is filled', async () => {
+    const damaged = log.find(({ stream, revision }) => stream.startsWith('apiToken-') && revision > 0)
+    if (!damaged) throw new Error('no second event')
+    Object.assign(damaged, { data: { name: 'Mallory' } })
+    const stopped = async (of: typeof projections) => {
+      const { changes } = await createChanges(store, of, countingTelemetry())(log)
+      return changes.filter((change) => change.kind === 'put' && 'stopped' in change.fields).length
+    }
+    expect(await stopped([tokenHistory])).to.equal(0)
+    expect(await stopped(projections)).to.equal(1)
+  })
+})
