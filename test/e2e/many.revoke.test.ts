@@ -137,8 +137,9 @@ describeWithMongod('a token revoked on one process, without the lease on the oth
   it('is accepted long after the 204: what the tests above would see', async () => {
     const command = await patchedService('src/adapters/mongodb/watch.js', [
       ['const TRUSTED_MS = 1_000', 'const TRUSTED_MS = Infinity'],
+      [' && watched.isTrusted()', ''],
       // Nor is it noticed when the stream ends.
-      ['told = null;\n            await session', 'await session'],
+      ['told = null;\n            // A server', '// A server'],
     ])
     const trusting = await fleet.add({ command })
     const members = [...fleet.members, trusting]
