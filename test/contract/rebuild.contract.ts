@@ -131,6 +131,14 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
       await level()
     })
 
+    it('of one projection takes a log of several pages, whose first ones the others have seen', async () => {
+      await history.grow(400)
+      await level()
+      const before = await documentsOf(live)
+      expect(await command(['tokenUsage'])).to.be.at.least(700)
+      expect(await documentsOf(live)).to.deep.equal(before)
+    })
+
     it('loses nothing that happens meanwhile, and shows every command its own change', async () => {
       let going = true
       const seen: string[] = []

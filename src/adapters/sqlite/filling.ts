@@ -170,7 +170,11 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
       const gap = gapBefore(checkpoint, step)
       if (gap) throw gap
       for (const change of changes) bulk.apply(collections.table(change.collection), change)
-      for (const projection of step.of) reached.set(projection, step.position)
+      // One that was copied may be ahead of the piece.
+      for (const projection of step.of) {
+        const at = checkpoint(projection) ?? ''
+        reached.set(projection, at > step.position ? at : step.position)
+      }
       changesSince += changes.length
       if (changesSince >= CHANGES_PER_CHECKPOINT) writeAll()
       else if (bulk.isFull()) write(bulk.writeCold)
