@@ -48,7 +48,7 @@ function loadOrMake(file: string): DevSecrets {
     jwtSecret: randomBytes(32).toString('base64url'),
     peppers: `dev:${randomBytes(32).toString('base64')}`,
   }
-  mkdirSync(dirname(file), { recursive: true })
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   try {
     // `wx`: of two processes that start at once, one makes the file and the other reads it.
     writeFileSync(file, `${JSON.stringify(made, null, 2)}\n`, { flag: 'wx', mode: 0o600 })

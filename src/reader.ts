@@ -15,6 +15,7 @@ import {
   type ReadModel,
   StoreUnavailableError,
 } from './application/ports.ts'
+import { assertNotAhead } from './application/project.ts'
 import { createQueries, type Queries } from './application/query.ts'
 import { rebuild, type RebuildProgress } from './application/rebuild.ts'
 import { DamagedError } from './domain/errors.ts'
@@ -154,6 +155,7 @@ export async function rebuildReadModel(
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, async ({ readModel }) => {
+      await assertNotAhead(store, await Promise.all(projections.map((one) => readModel.checkpoint(one))))
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
       const tell = (progress: RebuildProgress): void => told(progress, end)

@@ -67,17 +67,29 @@ export async function openStores(
 ): Promise<{ store: EventStore; readModel: ReadModel }> {
   const store = await patiently('EVENT_STORE_URL', settings.eventStoreUrl, log, async () => {
     const opened = await openEventStore(settings)
-    await opened.head().catch(async (error: unknown) => {
-      await opened.close()
-      throw error
-    })
-    return opened
+    return answering(opened, opened.head())
   })
   try {
-    const open = () => openReadModel(settings)
-    return { store, readModel: await patiently('READ_MODEL_URL', settings.readModelUrl, log, open) }
+    const readModel = await patiently('READ_MODEL_URL', settings.readModelUrl, log, async () => {
+      const opened = await openReadModel(settings)
+      return answering(opened, opened.ping())
+    })
+    return { store, readModel }
   } catch (error) {
     await store.close()
+    throw error
+  }
+}
+
+async function answering<T extends { close(): Promise<void> }>(
+  opened: T,
+  answer: Promise<unknown>,
+): Promise<T> {
+  try {
+    await answer
+    return opened
+  } catch (error) {
+    await opened.close()
     throw error
   }
 }

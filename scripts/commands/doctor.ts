@@ -67,7 +67,7 @@ function remedyFor(error: unknown): string {
   if (error instanceof NoDataError) return 'A first start of the service makes it.'
   if (error instanceof DamagedError)
     return 'Stop the service; restore the event store from a backup, or delete the read model to refill it.'
-  return 'Check that the file and its folder can be read by this user.'
+  return 'Check that the server can be reached from here, or that the file and its folder can be read by this user.'
 }
 
 const MARKS = { ok: 'ok  ', warn: 'WARN', fail: 'FAIL' } as const

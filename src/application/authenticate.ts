@@ -23,6 +23,9 @@ export interface Accepted {
 export interface Refused {
   refused: string
   expired: boolean
+  /** Of the token that is known and not good any more. */
+  tokenId?: string
+  accountId?: string
 }
 
 export type Decision = Accepted | Refused
@@ -55,9 +58,11 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   /** Judges a record by itself. @returns a refusal, or null for a good one */
   function flaw(record: TokenRecord | null): Refused | null {
     if (!record) return refuse('unknown')
-    if (record.revoked) return refuse('revoked')
-    if (record.stopped !== null) return refuse('stopped')
-    return record.expiresAt <= clock() ? refuse('expired', true) : null
+    const { tokenId, principal } = record
+    const known = { tokenId, accountId: principal.accountId }
+    if (record.revoked) return { ...refuse('revoked'), ...known }
+    if (record.stopped !== null) return { ...refuse('stopped'), ...known }
+    return record.expiresAt <= clock() ? { ...refuse('expired', true), ...known } : null
   }
 
   function byToken(token: string, beforeServing?: BeforeServing): Decision | Promise<Decision> {

@@ -207,7 +207,10 @@ const pause = (milliseconds: number, signal: AbortSignal): Promise<boolean> =>
   sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
 
 /** A log that ends before a checkpoint was restored from a backup or replaced: projecting on would skip events. */
-async function assertNotAhead(store: EventStore, checkpoints: readonly (string | null)[]): Promise<void> {
+export async function assertNotAhead(
+  store: EventStore,
+  checkpoints: readonly (string | null)[],
+): Promise<void> {
   const newest = checkpoints.reduce((a, b) => (a === null || (b !== null && b > a) ? b : a))
   const head = await store.head()
   if (newest !== null && head !== null && newest.length !== head.length) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { genesis, link, storedChain } from '../domain/chain.ts'
 import { keptText } from '../domain/credential.ts'
 import type { Fact } from '../domain/decide.ts'
@@ -29,6 +30,10 @@ interface Dependencies {
   flushMs: number
   telemetry: Telemetry
 }
+
+/** How long a stop waits for an event store that is away. */
+const STOP_MS = 3_000
+const STOP_PAUSE_MS = 200
 
 /**
  * Uses, in flush windows, into a stream that only this process start writes, a new one every UTC day. One append is in
@@ -95,6 +100,19 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
     return flushing
   }
 
+  /** Tries again as long as the time lasts: an outage may end before the process does. */
+  async function flushWithin(ms: number): Promise<void> {
+    const giveUpAt = performance.now() + ms
+    for (;;) {
+      try {
+        return await flush()
+      } catch (error) {
+        if (performance.now() + STOP_PAUSE_MS > giveUpAt) throw error
+        await sleep(STOP_PAUSE_MS)
+      }
+    }
+  }
+
   function tick(): void {
     if (queue.length === 0 && window.size() === 0) return
     flush().catch((err: unknown) =>
@@ -122,7 +140,7 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
     async stop() {
       clearInterval(timer)
       await flushing?.catch(() => {})
-      await flush().catch((err: unknown) => {
+      await flushWithin(STOP_MS).catch((err: unknown) => {
         closeWindow()
         const count = queue.reduce(
           (sum, event) => sum + (event.type === 'TokenUsed' ? event.data.count : 0),

@@ -36,9 +36,9 @@ export type Judge = (ctx: Context) => Accepted | null | Promise<Accepted | null>
 export function createJudge(deps: Dependencies): Judge {
   const { authenticator, readCredential, recorder, failures, strict, now, log } = deps
 
-  function refuse(ctx: Context, credential: Credential, { refused, expired }: Refused): Problem {
+  function refuse(ctx: Context, credential: Credential, { refused, expired, ...known }: Refused): Problem {
     const { requestId } = scopeOf(ctx)
-    log.info({ requestId, kind: credential.kind, reason: refused }, 'credential refused')
+    log.info({ requestId, kind: credential.kind, reason: refused, ...known }, 'credential refused')
     const once = expired ? hash('sha256', credential.value, 'base64') : undefined
     const quota = failures.count(ctx.ip, once)
     return quota.exceeded ? tooMany(quota) : unauthorized(true)

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
@@ -80,6 +80,18 @@ describe('SQLite', () => {
       const steps = plan.all('x').map(({ detail }) => String(detail))
       database.close()
       expect(steps[0]).to.match(/SEARCH tokens_v2 USING INDEX tokens_v2_f_hash/)
+    })
+  })
+
+  describe('files', () => {
+    it('are for their owner alone, with what SQLite makes beside them', async () => {
+      const store = await openSqliteEventStore(path)
+      await store.append('a-1', 'no_stream', [makeEvent()])
+      const folder = dirname(path)
+      for (const name of readdirSync(folder))
+        expect(statSync(join(folder, name)).mode & 0o77, name).to.equal(0)
+      expect(statSync(folder).mode & 0o77).to.equal(0)
+      await store.close()
     })
   })
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import { openReadModel } from '../../src/stores.ts'
+import { openEventStore, openReadModel } from '../../src/stores.ts'
 import { apiOf, type CreatedToken } from '../support/api.ts'
 import { cli } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
@@ -35,6 +35,14 @@ function verifies(env: Environment, urlIn: (folder: string) => string): void {
     expect(code).to.equal(0)
     expect(said).to.include({ ok: true, differing: 0 })
     expect(said.documents).to.be.at.least(5)
+  })
+
+  it('does not fill it from a log that it is ahead of', async () => {
+    const eventStoreUrl = `sqlite:${folder}/reset.db`
+    await (await openEventStore({ eventStoreUrl, usageRetentionDays: null })).close()
+    const { code, stderr } = await cli(['rebuild'], folder, { ...env, EVENT_STORE_URL: eventStoreUrl })
+    expect(code).to.equal(1)
+    expect(stderr).to.contain('ahead of the event store')
   })
 
   it('says what differs, and a rebuild puts it right', async () => {

@@ -6,6 +6,7 @@ const UNKNOWN = '01890000-0000-7000-8000-000000000000'
 
 describe('Revoking a token', () => {
   let now = Date.parse('2026-11-23T12:00:00.000Z')
+  const logged: object[] = []
   let service: TestService
   let owner: Api
   let token: Body
@@ -13,7 +14,8 @@ describe('Revoking a token', () => {
   let asToken: Api
 
   before(async () => {
-    service = await startLedger({ clock: () => now, maxTokensPerAccount: 1000 })
+    const log = { debug() {}, warn() {}, error() {}, info: (fields: object) => void logged.push(fields) }
+    service = await startLedger({ clock: () => now, maxTokensPerAccount: 1000, log })
     owner = callerOf(service.url, bearer(jwtFor('acct_1')))
   })
   after(() => service.close())
@@ -24,6 +26,17 @@ describe('Revoking a token', () => {
   })
 
   const history = async () => (await owner.get(`${path}/events`)).body.data
+
+  it('lets the log say whose token it was that somebody still uses', async () => {
+    await owner.delete(path)
+    await asToken.get('/auth/verify')
+    expect(logged.findLast((entry) => 'reason' in entry)).to.include({
+      kind: 'token',
+      reason: 'revoked',
+      tokenId: token.id,
+      accountId: 'acct_1',
+    })
+  })
 
   it('answers 204 with nothing, and the token is good for nothing any more', async () => {
     now += 1000

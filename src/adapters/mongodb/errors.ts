@@ -10,6 +10,9 @@ const PASSING_CODES = new Set<unknown>([
 /** Of those, what somebody has to put right: Unauthorized and AuthenticationFailed. */
 const NOT_ALLOWED = new Set<unknown>([13, 18])
 
+/** NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary. */
+const NO_PRIMARY = new Set<unknown>([10107, 13435, 13436])
+
 const DUPLICATE_KEY = 11_000
 export const NAMESPACE_EXISTS = 48
 
@@ -23,6 +26,10 @@ export function toStoreError(error: unknown): unknown {
   if (!(error instanceof MongoServerError) || typeof error.code !== 'number') return cannotReach(error)
   if (NOT_ALLOWED.has(error.code))
     return new StoreUnavailableError(`MongoDB refuses the user or what it may do: code ${error.code}`)
+  if (NO_PRIMARY.has(error.code))
+    return new StoreUnavailableError(
+      `MongoDB has no primary here (is its replica set initiated?): code ${error.code}`,
+    )
   return PASSING_CODES.has(error.code)
     ? new StoreUnavailableError(`MongoDB cannot do it now: code ${error.code}`)
     : new Error(`MongoDB refused it: code ${error.code}`)

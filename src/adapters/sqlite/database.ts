@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { crc32 } from 'node:zlib'
@@ -69,6 +69,8 @@ interface Connection {
 }
 
 const STATEMENTS = 200
+/** SQLite's name for a database without a file. */
+export const MEMORY = ':memory:'
 const BUSY_MILLISECONDS = 2_000
 const WAL_BYTES_KEPT = 64 * 1024 * 1024
 
@@ -194,7 +196,7 @@ function translating(statement: Statement, path: string): Statement {
 
 async function connect(path: string, readOnly: boolean): Promise<Connection> {
   try {
-    if (!readOnly) mkdirSync(dirname(path), { recursive: true })
+    if (!readOnly && path !== MEMORY) makeFile(path)
     const builtin = loadBuiltin()
     return builtin ? new builtin.DatabaseSync(path, { readOnly }) : await connectLibsql(path, readOnly)
   } catch (error) {
@@ -267,3 +269,9 @@ function codeOf(error: unknown): number {
 
 /** The directory could not be made, say. */
 const isSystemError = (error: unknown): boolean => (error as { syscall?: unknown }).syscall !== undefined
+
+/** Hashes and addresses are in it: for its owner alone, as what SQLite makes beside it is then. */
+function makeFile(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  closeSync(openSync(path, 'a', 0o600))
+}

@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
-import { bytes, type Database, openDatabase, openPlain, toText } from './database.ts'
+import { bytes, type Database, MEMORY, openDatabase, openPlain, toText } from './database.ts'
 
 /** What only SQLite knows about its files, for diagnosis. Nothing here writes to one. */
 
@@ -10,7 +10,7 @@ export interface Engine {
 }
 
 export async function sqliteEngine(): Promise<Engine> {
-  const database = await openPlain(':memory:')
+  const database = await openPlain(MEMORY)
   try {
     const version = String(database.prepare('SELECT sqlite_version() AS version').get()?.version)
     return { driver: process.getBuiltinModule?.('node:sqlite') ? 'node:sqlite' : 'libsql', version }

@@ -308,6 +308,17 @@ describe('the recorder', function () {
     expect(countIn(streams), 'counted again once there is room').to.equal(1 + CAP + 7 + 1 + 1)
   })
 
+  it('stores at a stop what an outage held up, when that ends soon', async () => {
+    const { recorder, faulty, streams, telemetry, use } = setUp()
+    faulty.down = true
+    use(1)
+    setTimeout(() => {
+      faulty.down = false
+    }, 500)
+    await recorder.stop()
+    expect([countIn(streams), telemetry.lost]).to.deep.equal([1, 0])
+  })
+
   it('counts losses of a full buffer once, when the stop cannot store anything either', async () => {
     const { recorder, faulty, telemetry, use } = setUp()
     faulty.down = true
