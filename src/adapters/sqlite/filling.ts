@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Step } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints } from './checkpoints.ts'
@@ -100,6 +101,18 @@ async function goOn(file: string, purpose: Purpose): Promise<Database | null> {
 const isIntact = (database: Database): boolean =>
   database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check === 'ok'
 
+/** An index is made by sorting, which libsql would do in memory, all at once; the disk of the file itself has room. */
+function sortOnDisk(database: Database, work: () => void): void {
+  const before = process.env.SQLITE_TMPDIR
+  process.env.SQLITE_TMPDIR ??= dirname(database.path)
+  try {
+    database.exec('PRAGMA temp_store = FILE')
+    work()
+  } finally {
+    if (before === undefined) delete process.env.SQLITE_TMPDIR
+  }
+}
+
 function filling(database: Database, purpose: Purpose, live: ModelFile): Filling {
   const { projections, all } = purpose
   const collections = createCollections(database)
@@ -178,7 +191,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     complete() {
       writeAll()
-      collections.open(all, 'with indexes')
+      sortOnDisk(database, () => collections.open(all, 'with indexes'))
     },
 
     forgetPurpose: () => forgetPurpose(database),
