@@ -183,7 +183,10 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
       const gap = gapBefore(checkpoint, step)
       if (gap) throw gap
       for (const change of changes) bulk.apply(collections.table(change.collection), change)
-      for (const projection of step.of) reached.set(projection, step.position)
+      for (const projection of step.of) {
+        // One that was copied is further on than those that are rebuilt.
+        if ((checkpoint(projection) ?? '') < step.position) reached.set(projection, step.position)
+      }
       changesSince += changes.length
       if (changesSince >= CHANGES_PER_CHECKPOINT) writeAll()
       else if (bulk.isFull()) write(bulk.writeCold)
