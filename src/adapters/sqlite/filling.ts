@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Step } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints } from './checkpoints.ts'
@@ -100,6 +101,18 @@ async function goOn(file: string, purpose: Purpose): Promise<Database | null> {
 const isIntact = (database: Database): boolean =>
   database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check === 'ok'
 
+/** An index is made by sorting, which libsql would do in memory, all at once; the disk of the file itself has room. */
+function sortOnDisk(database: Database, work: () => void): void {
+  const before = process.env.SQLITE_TMPDIR
+  process.env.SQLITE_TMPDIR ??= dirname(database.path)
+  try {
+    database.exec('PRAGMA temp_store = FILE')
+    work()
+  } finally {
+    if (before === undefined) delete process.env.SQLITE_TMPDIR
+  }
+}
+
 function filling(database: Database, purpose: Purpose, live: ModelFile): Filling {
   const { projections, all } = purpose
   const collections = createCollections(database)
@@ -170,10 +183,9 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
       const gap = gapBefore(checkpoint, step)
       if (gap) throw gap
       for (const change of changes) bulk.apply(collections.table(change.collection), change)
-      // One that was copied may be ahead of the piece.
       for (const projection of step.of) {
-        const at = checkpoint(projection) ?? ''
-        reached.set(projection, at > step.position ? at : step.position)
+        // One that was copied is further on than those that are rebuilt.
+        if ((checkpoint(projection) ?? '') < step.position) reached.set(projection, step.position)
       }
       changesSince += changes.length
       if (changesSince >= CHANGES_PER_CHECKPOINT) writeAll()
@@ -182,7 +194,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     complete() {
       writeAll()
-      collections.open(all, 'with indexes')
+      sortOnDisk(database, () => collections.open(all, 'with indexes'))
     },
 
     forgetPurpose: () => forgetPurpose(database),
