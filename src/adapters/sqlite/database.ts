@@ -270,8 +270,15 @@ function codeOf(error: unknown): number {
 /** The directory could not be made, say. */
 const isSystemError = (error: unknown): boolean => (error as { syscall?: unknown }).syscall !== undefined
 
-/** Hashes and addresses are in it: for its owner alone, as what SQLite makes beside it is then. */
+/**
+ * Hashes and addresses are in it: for its owner alone, as what SQLite makes beside it is then. A file that is there is
+ * left alone: closing it would end the locks that this process has on it.
+ */
 function makeFile(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  closeSync(openSync(path, 'a', 0o600))
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }
