@@ -1,8 +1,12 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import type { ReadModel, Step } from '../../src/application/ports.ts'
+import { eventually } from '../support/eventually.ts'
+import { add, others, people, position } from './read-model.fixtures.ts'
 import { rebuildContract } from './rebuild.contract.ts'
 
 rebuildContract('SQLite', async () => {
@@ -19,4 +23,70 @@ rebuildContract('SQLite', async () => {
       rmSync(folder, { recursive: true })
     },
   }
+})
+
+describe('A SQLite read model that is offered its next generation', () => {
+  let folder: string
+  let models: ReadModel[]
+
+  const open = async (readOnly = false): Promise<ReadModel> => {
+    const model = await openSqliteReadModel(join(folder, 'read-model.db'), { readOnly })
+    await model.open([people])
+    models.push(model)
+    return model
+  }
+  const step = (n: number, after = n - 1): Step => ({
+    position: position(n),
+    of: [people],
+    term: 1,
+    after: new Map([[people, after === 0 ? null : position(after)]]),
+  })
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'tokenledger-rebuild-'))
+    models = []
+  })
+
+  afterEach(async () => {
+    await Promise.all(models.map((model) => model.close()))
+    rmSync(folder, { recursive: true })
+  })
+
+  it('does not go back in the log by it', async () => {
+    const [service, command] = [await open(), await open(true)]
+    await service.apply([add('a', 1, { sum: { n: 1 } })], step(1))
+    const filled = await command.next([people])
+    await filled.apply([add('a', 1, { sum: { n: 1 } })], step(1))
+    const taken = filled.join()
+    const next = await eventually(async () => {
+      const offered = await service.offered()
+      if (!offered) throw new Error('nothing is offered')
+      return offered
+    })
+    await next.join()
+    await service.apply([add('a', 2, { sum: { n: 1 } })], step(2))
+    expect(await next.promote()).to.equal(false)
+    expect(await service.get('people', 'a')).to.deep.equal({ id: 'a', n: 2 })
+    await next.apply([add('a', 2, { sum: { n: 1 } })], step(2))
+    expect(await next.promote()).to.equal(true)
+    await next.close()
+    expect(await service.get('people', 'a')).to.deep.equal({ id: 'a', n: 2 })
+    expect(await taken).to.equal('taken')
+    await filled.close()
+  })
+
+  it('does not take one that was filled for other projections', async () => {
+    const [service, command] = [await open(), await open(true)]
+    await command.open([others])
+    const filled = await command.next([people, others])
+    const waiting = filled.join()
+    await eventually(() => expect(readdirSync(folder)).to.include('read-model.db.offer'))
+    expect(await service.offered()).to.equal(null)
+    expect(readdirSync(folder)).to.not.include('read-model.db.offer')
+    // It does it itself when the service has gone.
+    await service.close()
+    models.shift()
+    expect(await waiting).to.equal('joined')
+    await filled.close()
+  })
 })

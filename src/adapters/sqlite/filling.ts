@@ -41,12 +41,18 @@ export async function openFilling(
   live: ModelFile,
   startAnew: () => Promise<void>,
 ): Promise<Filling> {
-  const there = await goOn(file, purpose)
-  if (there) return filling(there, purpose, live)
-  await startAnew()
-  const database = await openDatabase(file, OF_FILE)
-  writePurpose(database, purpose)
-  return filling(database, purpose, live)
+  let database = await goOn(file, purpose)
+  if (!database) {
+    await startAnew()
+    database = await openDatabase(file, OF_FILE)
+    writePurpose(database, purpose)
+  }
+  try {
+    return filling(database, purpose, live)
+  } catch (error) {
+    database.close()
+    throw error
+  }
 }
 
 export interface Purpose {
