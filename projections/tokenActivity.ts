@@ -1,11 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { type LifecycleEvent, type RecordedEvent, tokenIdOf } from '../src/domain/events.ts'
+import { counts, nullable, number, string } from './members.ts'
 import type { Change, Projection, Top } from './projection.ts'
-
-const string = { type: 'string' } as const
-const nullable = { type: ['string', 'null'] } as const
-const number = { type: 'integer', minimum: 0 } as const
-const counts = { type: 'object', additionalProperties: number } as const
 
 const hourSchema = {
   type: 'object',

@@ -1,8 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/events.ts'
+import { string } from './members.ts'
 import type { Projection } from './projection.ts'
-
-const string = { type: 'string' } as const
 
 const schema = {
   type: 'object',

@@ -1,10 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { EventData, RecordedEvent } from '../src/domain/events.ts'
+import { counts, number, string } from './members.ts'
 import type { Change, Projection } from './projection.ts'
-
-const string = { type: 'string' } as const
-const number = { type: 'integer', minimum: 0 } as const
-const counts = { type: 'object', additionalProperties: number } as const
 
 const schema = {
   type: 'object',

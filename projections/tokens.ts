@@ -1,9 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/events.ts'
+import { nullable, string } from './members.ts'
 import type { Change, Projection, Value } from './projection.ts'
-
-const string = { type: 'string' } as const
-const nullable = { type: ['string', 'null'] } as const
 
 const schema = {
   type: 'object',
