@@ -53,18 +53,19 @@ function add(document: StoredDocument, change: Add): boolean {
   if (change.position <= (own<string>(document, '_position') ?? '')) return false
   document._position = change.position
   if (change.set) setAll(document, change.set)
-  for (const [path, amount] of members(change.sum)) {
+  const { sum = NONE, min = NONE, max = NONE } = change
+  for (const path of Object.keys(sum)) {
     const [parent, field] = place(document, path)
-    increase(parent, field, amount)
+    increase(parent, field, sum[path] as number)
   }
-  for (const [path, value] of members(change.min)) {
+  for (const path of Object.keys(min)) {
     const [parent, field] = place(document, path)
-    const least = own<string | null>(parent, field) ?? null
+    const [value, least] = [min[path] as string, own<string | null>(parent, field) ?? null]
     if (least === null || value < least) set(parent, field, value)
   }
-  for (const [path, value] of members(change.max)) {
+  for (const path of Object.keys(max)) {
     const [parent, field] = place(document, path)
-    const most = own<string | null>(parent, field) ?? null
+    const [value, most] = [max[path] as string, own<string | null>(parent, field) ?? null]
     if (most === null || value > most) set(parent, field, value)
   }
   for (const top of change.top ?? NOTHING) increaseTop(child(document, top.field), top)
@@ -95,19 +96,23 @@ const increase = (counters: StoredDocument, key: string, amount: number): void =
   set(counters, key, (own<number>(counters, key) ?? 0) + amount)
 
 const NOTHING: [] = []
-const members = <T>(record: Record<string, T> | undefined): [string, T][] =>
-  record ? Object.entries(record) : NOTHING
+const NONE: Record<string, never> = {}
 
 function setAll(document: StoredDocument, fields: Record<string, Value>): void {
-  for (const [field, value] of Object.entries(fields)) if (value !== undefined) set(document, field, value)
+  for (const field of Object.keys(fields)) {
+    const value = fields[field]
+    if (value !== undefined) set(document, field, value)
+  }
 }
 
 /** Where a dotted path leads: the object it ends in, made if need be, and the field there. */
 function place(document: StoredDocument, path: string): [parent: StoredDocument, field: string] {
-  if (!path.includes('.')) return [document, path]
-  const steps = path.split('.')
-  const field = steps.pop() ?? ''
-  return [steps.reduce(child, document), field]
+  let [parent, start] = [document, 0]
+  for (let dot = path.indexOf('.'); dot >= 0; dot = path.indexOf('.', start)) {
+    parent = child(parent, path.slice(start, dot))
+    start = dot + 1
+  }
+  return [parent, start === 0 ? path : path.slice(start)]
 }
 
 function child(parent: StoredDocument, field: string): StoredDocument {

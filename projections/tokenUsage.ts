@@ -61,7 +61,11 @@ export const tokenUsage: Projection = {
     if (event.type === 'UsageRolledUp') return totals(event)
     if (event.type !== 'TokenUsed') return []
     const { tokenId, accountId, count, firstAt, lastAt, outcomes, routes } = event.data
-    const counters = Object.entries(outcomes).map(([outcome, n]) => [`outcomes.${outcome}`, n])
+    const sum: Record<string, number> = { requests: count }
+    for (const outcome of Object.keys(outcomes)) sum[`outcomes.${outcome}`] = outcomes[outcome] ?? 0
+    const top = [
+      { field: 'routes', cap: ROUTES_PER_BUCKET, other: OTHER_ROUTES, counts: routes.map(byRoute) },
+    ]
     return (['hour', 'day'] as const).map((granularity) => {
       const at = bucketStart(firstAt, granularity)
       return {
@@ -70,17 +74,10 @@ export const tokenUsage: Projection = {
         id: idOf(tokenId, granularity, at),
         position: event.position,
         set: { tokenId, accountId, granularity, at },
-        sum: { requests: count, ...Object.fromEntries(counters) },
+        sum,
         min: { firstAt },
         max: { lastAt },
-        top: [
-          {
-            field: 'routes',
-            cap: ROUTES_PER_BUCKET,
-            other: OTHER_ROUTES,
-            counts: routes.map(byRoute),
-          },
-        ],
+        top,
       }
     })
   },

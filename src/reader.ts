@@ -6,6 +6,7 @@ import type { IndexProblem } from './adapters/sqlite/inspect.ts'
 import type { Projection } from '../projections/projection.ts'
 import { projections } from '../projections/index.ts'
 import { compare, type Comparison } from './application/compare.ts'
+import type { FillDeps } from './application/fill.ts'
 import { readTokenEvents, type TokenEvent } from './application/load.ts'
 import {
   type Clock,
@@ -17,8 +18,10 @@ import {
 } from './application/ports.ts'
 import { assertNotAhead } from './application/project.ts'
 import { createQueries, type Queries } from './application/query.ts'
+import { createLogReader, type LogReader } from './application/readLog.ts'
 import { rebuild, type RebuildProgress } from './application/rebuild.ts'
 import { DamagedError } from './domain/errors.ts'
+import { startReadAhead } from './readAhead.ts'
 import type { Settings } from './settings.ts'
 import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
@@ -159,8 +162,10 @@ export async function rebuildReadModel(
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
       const tell = (progress: RebuildProgress): void => told(progress, end)
-      const events = await rebuild({ store, readModel, telemetry }, wanted, { told: tell, signal })
-      return { projections: wanted.map((one) => one.name), events }
+      return withReadAhead(settings, async (read) => {
+        const events = await rebuild({ read, readModel, telemetry }, wanted, { told: tell, signal })
+        return { projections: wanted.map((one) => one.name), events }
+      })
     }),
   )
 }
@@ -193,14 +198,17 @@ export async function compareReadModel(
       inTemporaryFile(async (url) => {
         const checkpoints = await Promise.all(projections.map((one) => readModel.checkpoint(one)))
         const end = checkpoints.reduce((a, b) => ((a ?? '') < (b ?? '') ? a : b)) ?? ''
-        await foldInto(url, { store, telemetry }, end, ({ events, position }) =>
-          told({ phase: 'folding', count: events, position, end }),
+        await withReadAhead(settings, (read) =>
+          foldInto(url, { read, telemetry }, end, ({ events, position }) =>
+            told({ phase: 'folding', count: events, position, end }),
+          ),
         )
         const scratch = await openReadModel(url)
         try {
           await scratch.open(projections)
           const keptFrom = usageKeptFrom(settings, clock())
-          return await compare({ store, telemetry, readModel, scratch, projections, keptFrom }, (count) =>
+          const read = createLogReader(store)
+          return await compare({ read, telemetry, readModel, scratch, projections, keptFrom }, (count) =>
             told({ phase: 'comparing', count, position: null, end }),
           )
         } finally {
@@ -222,7 +230,7 @@ type ModelUrl = Pick<Settings, 'readModelUrl'>
 /** The fold is a rebuild of an empty read model: the same code, in large steps. */
 async function foldInto(
   url: ModelUrl,
-  deps: { store: EventStore; telemetry: { log: Logger; damaged(): void } },
+  deps: FillDeps,
   upTo: string,
   told: (progress: RebuildProgress) => void,
 ): Promise<void> {
@@ -235,6 +243,15 @@ async function foldInto(
     await rebuild({ ...deps, readModel }, projections, { told, upTo })
   } finally {
     await readModel.close()
+  }
+}
+
+async function withReadAhead<T>(settings: Settings, work: (read: LogReader) => Promise<T>): Promise<T> {
+  const ahead = startReadAhead(settings)
+  try {
+    return await work(ahead.read)
+  } finally {
+    await ahead.close()
   }
 }
 

@@ -14,7 +14,7 @@ interface Options {
   readOnly?: boolean
 }
 
-type EventStoreSettings = Pick<Settings, 'eventStoreUrl' | 'usageRetentionDays'>
+export type EventStoreSettings = Pick<Settings, 'eventStoreUrl' | 'usageRetentionDays'>
 
 const DAY_SECONDS = 86_400
 /** How long a start waits for a server. */

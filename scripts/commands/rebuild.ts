@@ -50,6 +50,7 @@ export const rebuildCommand = defineCommand({
 /** Requests to the service come first, and memory stays small whatever Node would take for an allocation this fast. */
 function stepBack(): void {
   setFlagsFromString('--semi-space-growth-factor=1')
+  setFlagsFromString('--heap-growing-percent=50')
   setPriority(constants.priority.PRIORITY_LOW)
 }
 

@@ -2,8 +2,7 @@ import type { Change, Projection } from '../../projections/projection.ts'
 import { stopToken, tokens } from '../../projections/tokens.ts'
 import { type StoredEvent, TOKEN_STREAM } from '../domain/events.ts'
 import { upcast } from '../domain/upcast.ts'
-import { createInspector } from './inspect.ts'
-import type { EventStore, ReadModel, Standing, Telemetry } from './ports.ts'
+import type { ReadModel, Standing, Telemetry } from './ports.ts'
 
 export interface Projected {
   changes: Change[]
@@ -29,16 +28,14 @@ export const slowest = (standing: Standing): string | null =>
 type Judge = Pick<Telemetry, 'damaged' | 'log'>
 
 /**
- * Turns events into changes of documents, one by one in the order given; those that cannot be trusted are refused, and
- * a token whose history they are part of is closed. For whoever fills documents, live or new: a projection is not given
- * what it has seen by its standing.
+ * Turns events, with what is wrong with each of them, into changes of documents, one by one in the order given; those
+ * that cannot be trusted are refused, and a token whose history they are part of is closed. For whoever fills documents,
+ * live or new: a projection is not given what it has seen by its standing.
  */
 export function createChanges(
-  store: EventStore,
   projections: readonly Projection[],
   telemetry: Judge,
-): (events: readonly StoredEvent[], standing?: Standing) => Promise<Projected> {
-  const inspect = createInspector(store)
+): (events: readonly StoredEvent[], damages: readonly (string | null)[], standing?: Standing) => Projected {
   const closesTokens = projections.some(({ name }) => name === tokens.name)
 
   function refuse(event: StoredEvent, damage: string | null): Change[] {
@@ -64,17 +61,14 @@ export function createChanges(
     return changes
   }
 
-  return async (events, standing) => {
+  return (events, damages, standing) => {
     const changes: Change[] = []
     const changed = new Set<string>()
-    for (const event of events) {
+    events.forEach((event, n) => {
       const isLifecycle = event.stream.startsWith(TOKEN_STREAM)
       if (isLifecycle && event.revision > 0) changed.add(event.stream.slice(TOKEN_STREAM.length))
-      // Awaited only when the answer needs the store: most events are judged from what is already here.
-      const judged = inspect(event)
-      const damage = judged instanceof Promise ? await judged : judged
-      changes.push(...changesOf(event, damage, standing))
-    }
+      changes.push(...changesOf(event, damages[n] ?? null, standing))
+    })
     return { changes, changed }
   }
 }

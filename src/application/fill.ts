@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
-import { type StoredEvent, STREAMS } from '../domain/events.ts'
 import { advanced, createChanges, slowest, standingOf } from './changes.ts'
-import type { EventStore, ReadModel, Telemetry } from './ports.ts'
+import type { ReadModel, Telemetry } from './ports.ts'
+import type { Inspected, LogReader } from './readLog.ts'
 
 export interface FillDeps {
-  store: EventStore
+  read: LogReader
   telemetry: Pick<Telemetry, 'damaged' | 'log'>
 }
 
@@ -30,29 +30,36 @@ interface How {
   told?: (events: number, position: string) => void
 }
 
+type Piece = Pick<Inspected, 'events' | 'damages'>
+
+const part = ({ events, damages }: Piece, from: number, to: number): Piece => ({
+  events: events.slice(from, to),
+  damages: damages.slice(from, to),
+})
+
 /** Fills documents that nobody but this one follows the log for. */
 export async function createFiller(
-  { store, telemetry }: FillDeps,
+  { read, telemetry }: FillDeps,
   target: Pick<ReadModel, 'checkpoint' | 'apply'>,
   projections: readonly Projection[],
   { signal, pace, told = () => {} }: How,
 ): Promise<Filler> {
-  const changesOf = createChanges(store, projections, telemetry)
+  const changesOf = createChanges(projections, telemetry)
   let standing = await standingOf(target, projections)
 
-  async function take(events: readonly StoredEvent[]): Promise<void> {
+  async function take({ events, damages }: Piece): Promise<void> {
     const position = events.at(-1)?.position
     if (position === undefined) return
-    const { changes } = await changesOf(events, standing)
+    const { changes } = changesOf(events, damages, standing)
     await target.apply(changes, { after: standing, position, of: projections, term: 0 })
     standing = advanced(standing, position)
     told(events.length, position)
   }
 
-  async function takeSlowly(events: readonly StoredEvent[], { events: size, restMs }: Pace): Promise<void> {
-    for (let from = 0; from < events.length; from += size) {
+  async function takeSlowly(piece: Piece, { events: size, restMs }: Pace): Promise<void> {
+    for (let from = 0; from < piece.events.length; from += size) {
       if (from > 0) await sleep(restMs, undefined, { signal })
-      await take(events.slice(from, from + size))
+      await take(part(piece, from, from + size))
     }
   }
 
@@ -61,10 +68,11 @@ export async function createFiller(
       const until = new AbortController()
       const either = AbortSignal.any([until.signal, signal])
       try {
-        for await (const { events, caughtUp } of store.subscribe(slowest(standing), STREAMS, either)) {
-          const within = upTo === undefined ? events : events.filter(({ position }) => position <= upTo)
+        for await (const { caughtUp, ...piece } of read(slowest(standing), either)) {
+          const beyond = piece.events.findIndex(({ position }) => upTo !== undefined && position > upTo)
+          const within = beyond < 0 ? piece : part(piece, 0, beyond)
           await (pace ? takeSlowly(within, pace) : take(within))
-          if (caughtUp || within.length < events.length) break
+          if (caughtUp || beyond >= 0) break
         }
       } finally {
         until.abort()

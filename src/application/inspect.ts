@@ -13,13 +13,11 @@ interface Link {
   chain: string | null
 }
 
-/**
- * Checks events as they come from the log: does each follow from the one before it in its stream?
- * @returns a function that says what is wrong, or null; it throws DamagedError for an event that has lost its name
- */
-export function createInspector(
-  store: EventStore,
-): (event: StoredEvent) => string | null | Promise<string | null> {
+/** Says what is wrong with an event, or null. @throws DamagedError for one that has lost its name */
+export type Inspector = (event: StoredEvent) => string | null | Promise<string | null>
+
+/** Checks events as they come from the log: does each follow from the one before it in its stream? */
+export function createInspector(store: EventStore): Inspector {
   const links = new Map<string, Link>()
 
   function remember({ stream, revision }: StoredEvent, previous: string | null, chain: string | null): void {

@@ -3,6 +3,8 @@ import type { Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
 import { type StoredEvent, STREAMS } from '../domain/events.ts'
 import { advanced, createChanges, slowest, standingOf } from './changes.ts'
+import { createInspector } from './inspect.ts'
+import { inspectAll } from './readLog.ts'
 import {
   DeposedError,
   type EventStore,
@@ -57,7 +59,8 @@ export function createProjector({
   id,
   onChanged,
 }: Dependencies): Projector {
-  const changesOf = createChanges(store, projections, telemetry)
+  const inspect = createInspector(store)
+  const changesOf = createChanges(projections, telemetry)
   /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
   const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
   const stopping = new AbortController()
@@ -69,7 +72,8 @@ export function createProjector({
   /** The one function that turns events into documents, for the loop and for commands alike. */
   async function apply(events: readonly StoredEvent[], step?: Step): Promise<void> {
     const started = performance.now()
-    const { changes, changed } = await changesOf(events, step?.after)
+    const damages = await inspectAll(inspect, events)
+    const { changes, changed } = changesOf(events, damages, step?.after)
     await readModel.apply(changes, step)
     if (changed.size > 0) onChanged(changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)

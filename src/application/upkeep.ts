@@ -1,5 +1,6 @@
 import type { Projection } from '../../projections/projection.ts'
 import type { EventStore, ReadModel, Telemetry } from './ports.ts'
+import { createLogReader } from './readLog.ts'
 import { startAdopting } from './rebuild.ts'
 import { type SampleTelemetry, startSampler } from './sample.ts'
 
@@ -15,7 +16,7 @@ interface Deps {
 
 /** What a service does for its read model beside the requests: it takes over a rebuilt one, and looks for differences. */
 export function startUpkeep({ store, readModel, projections, telemetry }: Deps): { stop(): Promise<void> } {
-  const adopting = startAdopting({ store, readModel, telemetry })
+  const adopting = startAdopting({ read: createLogReader(store), readModel, telemetry })
   const sampler = startSampler({
     store,
     readModel,

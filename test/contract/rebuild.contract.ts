@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import { createProjector, type Projector } from '../../src/application/project.ts'
 import { type EventStore, type ReadModel, RebuildUnderWayError } from '../../src/application/ports.ts'
+import { createLogReader } from '../../src/application/readLog.ts'
 import { rebuild, startAdopting } from '../../src/application/rebuild.ts'
 import { eventually } from '../support/eventually.ts'
 import { type History, historyOn } from '../support/history.ts'
@@ -43,7 +44,7 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
       const parts = { store: harness.store, readModel: live, telemetry }
       projector = createProjector({ ...parts, projections, id: 'service', onChanged() {} })
       await projector.start()
-      const adopting = startAdopting(parts)
+      const adopting = startAdopting({ ...parts, read: createLogReader(harness.store) })
       closing.unshift(async () => {
         await adopting.stop()
         await projector?.stop()
@@ -62,7 +63,7 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
       await readModel.open(projections)
       const wanted = projections.filter((one) => names.includes(one.name))
       try {
-        return await rebuild({ store: harness.store, readModel, telemetry }, wanted, how)
+        return await rebuild({ read: createLogReader(harness.store), readModel, telemetry }, wanted, how)
       } finally {
         await readModel.close()
       }
@@ -171,7 +172,7 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
       await history.grow(400)
       const stop = new AbortController()
       const first = command(undefined, {
-        told: ({ events }) => void (events >= 100 && stop.abort()),
+        told: ({ events }) => void (events >= 500 && stop.abort()),
         signal: stop.signal,
       })
       expect(await rejection(first)).to.be.instanceOf(Error)

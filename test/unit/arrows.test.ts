@@ -157,6 +157,10 @@ const arrows: Record<string, Arrows> = {
     allowed: ['./application/load.ts', './adapters/sqlite/event-store.ts', '../projections/index.ts'],
     refused: [],
   },
+  'src/readAhead.ts': {
+    allowed: ['./application/readLog.ts', './domain/errors.ts', './stores.ts'],
+    refused: [],
+  },
   'src/ledger.ts': {
     allowed: [
       './application/manage.ts',

@@ -1,12 +1,16 @@
+import { applyChange, type StoredDocument } from '../../../projections/change.ts'
 import type { Change } from '../../../projections/projection.ts'
-import type { Table } from './collections.ts'
+import { createAside } from './aside.ts'
+import { idsOf, type Table } from './collections.ts'
 import type { Database } from './database.ts'
-import { applyTo, type Entry, newEntry, readEntry, writeEntry } from './documents.ts'
+import { insertDocuments } from './documents.ts'
+import { createHeld } from './held.ts'
 import { createSeen } from './seen.ts'
 
 /**
- * The documents of a file that is being filled. Those that change again and again stay in memory until they rest; the
- * others are written once. Before anything is read, a filter says whether there is anything to be read.
+ * The documents of a file that is being filled. A new one stays in memory while it changes and is written once, when it
+ * rests. To find it again would take an index of ids, and each new id goes somewhere else in such an index, while all of
+ * them at once are a matter of sorting. So there is none until the end, and later changes are put aside until then.
  */
 export interface Bulk {
   apply(table: Table, change: Change): void
@@ -14,76 +18,106 @@ export interface Bulk {
   isFull(): boolean
   /** Writes what has not been used for a while, and forgets it. */
   writeCold(): void
+  /** Keeps copies of the others, for another run to go on with. */
+  hold(): void
+  /** Writes all there is, and forgets it. */
   writeAll(): void
-  forget(): void
+  /** Applies what was put aside. There have to be indexes, and nothing in memory. */
+  settle(): void
 }
 
-/** Of one collection, used since the last time that something was written, and before that. */
-interface Used {
-  young: Map<string, Entry>
-  old: Map<string, Entry>
-  /** Then whatever was not asked for yet is not there. */
-  wasEmpty: boolean
+interface Kept {
+  document: StoredDocument
+  /** The turn that it was used in last. */
+  used: number
+  /** And that it got its place in the queue in. */
+  queued: number
 }
 
-/** Of one collection, and as many old ones: about 1 KB each. */
-const YOUNG = 12_000
+/** By id, and a queue: whoever comes to its front and was used meanwhile goes to its end again. */
+type Queue = Map<string, Kept>
 
-export function createBulk(database: Database): Bulk {
-  const collections = new Map<Table, Used>()
-  const seen = createSeen()
-  let full = false
+/** Uses of documents, of about 1 KB each. */
+const TURN = 2_000
+/** Turns that a document stays without being used: ten thousand tokens in turn find theirs again. */
+const KEPT_FOR = 20
 
-  function usedOf(table: Table): Used {
-    const known = collections.get(table)
-    if (known) return known
-    const wasEmpty = database.prepare(`SELECT 1 FROM ${table.name} LIMIT 1`).get() === undefined
-    const used: Used = { young: new Map(), old: new Map(), wasEmpty }
-    collections.set(table, used)
-    return used
+/** @param tables all that will be filled, as an earlier run may have left them */
+export function createBulk(database: Database, tables: readonly Table[]): Bulk {
+  const [aside, held, seen] = [createAside(database), createHeld(database), createSeen()]
+  const queues = new Map(tables.map((table) => [table, load(table)]))
+  let [turn, uses] = [0, 0]
+
+  function load(table: Table): Queue {
+    const documents = held.load(table)
+    for (const ids of [documents.keys(), idsOf(database, table), aside.ids(table)])
+      for (const id of ids) seen.isNew(table.name, id)
+    return new Map([...documents].map(([id, document]) => [id, { document, used: 0, queued: 0 }]))
   }
 
-  function entryOf(table: Table, id: string): Entry {
-    const { young, old, wasEmpty } = usedOf(table)
-    const known = young.get(id)
-    if (known) return known
-    const there = old.get(id)
-    const isNew = !there && seen.isNew(table.name, id) && wasEmpty
-    const entry = there ?? (isNew ? newEntry(table, id) : readEntry(database, table, id))
-    if (there) old.delete(id)
-    young.set(id, entry)
-    if (young.size >= YOUNG) full = true
-    return entry
+  function* all(): Generator<[Table, string, StoredDocument]> {
+    for (const [table, queue] of queues)
+      for (const [id, document] of documentsOf(queue)) yield [table, id, document]
   }
 
-  function write(entries: Iterable<Entry>): void {
-    const changed = [...entries].filter((entry) => entry.changed)
-    // In the order of the tree they go into, so that each of its pages is visited once.
-    changed.sort((a, b) => (a.id < b.id ? -1 : 1))
-    for (const entry of changed) writeEntry(database, entry)
+  function* cold(queue: Queue): Generator<[string, StoredDocument]> {
+    for (const [id, entry] of queue) {
+      if (turn - entry.queued < KEPT_FOR) return
+      queue.delete(id)
+      if (turn - entry.used < KEPT_FOR) queue.set(id, { ...entry, queued: turn })
+      else yield [id, entry.document]
+    }
   }
 
   return {
-    apply: (table, change) => void applyTo(entryOf(table, change.id), change),
-    isFull: () => full,
+    apply(table, change) {
+      const queue = queues.get(table)
+      if (!queue) throw new RangeError(`${table.name} is not filled`)
+      const { id } = change
+      const known = queue.get(id)
+      if (!known && !seen.isNew(table.name, id)) {
+        aside.add(table, change)
+        return
+      }
+      const entry = known ?? { document: {}, used: -1, queued: turn }
+      const isChanged = applyChange(entry.document, change, !known)
+      if (!known && isChanged) queue.set(id, entry)
+      if (entry.used === turn) return
+      entry.used = turn
+      uses++
+    },
+
+    isFull: () => uses >= TURN || aside.isFull(),
 
     writeCold() {
-      full = false
-      for (const used of collections.values()) {
-        if (used.young.size < YOUNG) continue
-        write(used.old.values())
-        used.old = used.young
-        used.young = new Map()
-      }
+      aside.write()
+      for (const [table, queue] of queues) insertDocuments(database, table, cold(queue))
+      if (uses < TURN) return
+      turn++
+      uses = 0
+    },
+
+    hold() {
+      aside.write()
+      held.replace(all())
     },
 
     writeAll() {
-      for (const { young, old } of collections.values()) {
-        write(old.values())
-        write(young.values())
+      aside.write()
+      held.replace([])
+      for (const [table, queue] of queues) {
+        insertDocuments(database, table, documentsOf(queue))
+        queue.clear()
       }
     },
 
-    forget: () => collections.clear(),
+    settle() {
+      for (const table of queues.keys()) aside.apply(table)
+      aside.clear()
+    },
   }
+}
+
+function* documentsOf(queue: Queue): Generator<[string, StoredDocument]> {
+  for (const [id, { document }] of queue) yield [id, document]
 }

@@ -56,6 +56,8 @@ export interface DatabaseOptions {
   readOnly?: boolean
   /** `FULL`: a commit survives a power cut. `NORMAL`: it may be lost, but nothing is torn. */
   synchronous: 'FULL' | 'NORMAL'
+  /** Default: WAL. With a rollback journal, what is only added is written once, but nobody can read meanwhile. */
+  journal?: 'WAL' | 'TRUNCATE'
   /** Page cache in KiB. */
   cacheKib?: number
   /** Pages the WAL may have before they are moved to the database: more of them means fewer writes in all. */
@@ -79,7 +81,13 @@ const WAL_BYTES_KEPT = 64 * 1024 * 1024
  * @throws StoreUnavailableError cannot be opened; DamagedError is no database
  */
 export async function openDatabase(path: string, options: DatabaseOptions): Promise<Database> {
-  const { readOnly = false, synchronous, cacheKib = 8_192, checkpointPages = 1_000 } = options
+  const {
+    readOnly = false,
+    synchronous,
+    journal = 'WAL',
+    cacheKib = 8_192,
+    checkpointPages = 1_000,
+  } = options
   if (readOnly && !existsSync(path)) throw new StoreUnavailableError(`${path} does not exist`)
   const database = wrap(path, await connect(path, readOnly))
   try {
@@ -89,7 +97,7 @@ export async function openDatabase(path: string, options: DatabaseOptions): Prom
     setting(database, 'cell_size_check', 'ON', 1)
     setting(database, 'cache_size', String(-cacheKib), -cacheKib)
     if (!readOnly) {
-      setting(database, 'journal_mode', 'WAL', 'wal')
+      setJournal(database, journal)
       // A reopened WAL database may come back with NORMAL: never rely on the default.
       setting(database, 'synchronous', synchronous, synchronous === 'FULL' ? 2 : 1)
       setting(database, 'wal_autocheckpoint', String(checkpointPages), checkpointPages)
@@ -101,6 +109,9 @@ export async function openDatabase(path: string, options: DatabaseOptions): Prom
     throw error
   }
 }
+
+export const setJournal = (database: Database, journal: 'WAL' | 'TRUNCATE'): void =>
+  setting(database, 'journal_mode', journal, journal.toLowerCase())
 
 /** A connection without WAL or any setting: the lock file needs the plain rollback mode. */
 export async function openPlain(path: string): Promise<Database> {

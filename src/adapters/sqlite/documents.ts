@@ -1,6 +1,7 @@
 import type { Change } from '../../../projections/projection.ts'
 import { applyChange, type StoredDocument } from '../../../projections/change.ts'
-import { cellAt, load, type Table } from './collections.ts'
+import { cellAt, load, ROWS_AT_ONCE, type Table } from './collections.ts'
+import { crc32 } from 'node:zlib'
 import { type Cell, checksum, type Database } from './database.ts'
 
 /**
@@ -64,7 +65,7 @@ export function createDocuments(database: Database): Documents {
 }
 
 /** A document that is not there yet. */
-export const newEntry = (table: Table, id: string): Entry => ({
+const newEntry = (table: Table, id: string): Entry => ({
   table,
   id,
   document: {},
@@ -97,6 +98,28 @@ export function writeEntry(database: Database, entry: Entry): void {
   else database.prepare(before ? updateWithFields : insert).run(doc, crc, ...after, id)
   entry.cells = after
   entry.changed = false
+}
+
+/** Of documents that are known not to be there. */
+export function insertDocuments(
+  database: Database,
+  { statements, fields }: Table,
+  documents: Iterable<readonly [id: string, document: StoredDocument]>,
+): void {
+  const width = fields.length + 3
+  let cells: Cell[] = []
+  for (const [id, document] of documents) {
+    const doc = JSON.stringify(document)
+    // As `checksum` has it, in one call: it costs more than a short part.
+    cells.push(doc, crc32(`${id}\n${doc}`))
+    for (const field of fields) cells.push(cellAt(document, field))
+    cells.push(id)
+    if (cells.length < width * ROWS_AT_ONCE) continue
+    database.prepare(statements.insertMany).run(...cells)
+    cells = []
+  }
+  for (let at = 0; at < cells.length; at += width)
+    database.prepare(statements.insert).run(...cells.slice(at, at + width))
 }
 
 const cellsOf = (table: Table, document: StoredDocument): Cell[] =>

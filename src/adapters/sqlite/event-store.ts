@@ -16,7 +16,7 @@ import { createWakeUp, follow, type Page } from './follow.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './sweep.ts'
 
 const MAX_EVENTS_PER_APPEND = 100
-const PAGE = 500
+const PAGE = 100
 
 export interface SqliteOptions {
   /** For a second process: takes no lock and cannot write. */

@@ -1,18 +1,20 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Step } from '../../application/ports.ts'
+import { type Step, StoreUnavailableError } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'
-import { newEntry, writeEntry } from './documents.ts'
-import { type Database, openDatabase } from './database.ts'
+import { insertDocuments } from './documents.ts'
+import { type Database, openDatabase, setJournal } from './database.ts'
+import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
+import { HELD } from './held.ts'
 import { gapBefore, type ModelFile, SETTINGS } from './model-file.ts'
 import { checkSeal, unseal } from './seal.ts'
 
 /**
- * A file that is being filled and that nobody reads: a document which changes often is written seldom, and the secondary
- * indexes are made in the end, all at once. Documents may be ahead of the checkpoint, whose guards know it.
+ * A file that is being filled and that nobody reads: a document is written once, and the indexes are made in the end, all
+ * at once.
  */
 export interface Filling {
   checkpoint(projection: Projection): string | null
@@ -26,9 +28,9 @@ export interface Filling {
 }
 
 /** Pages come in order, and each once: a large cache would only take memory. */
-const OF_FILE = { ...SETTINGS, cacheKib: 8 * 1024 }
+const OF_FILE = { ...SETTINGS, journal: 'TRUNCATE', cacheKib: 8 * 1024 } as const
 /** The checkpoint moves after so many changes: a killed rebuild does at most these again. */
-const CHANGES_PER_CHECKPOINT = 500_000
+const CHANGES_PER_CHECKPOINT = 1_000_000
 const COPIED_AT_ONCE = 2_000
 
 /**
@@ -41,13 +43,12 @@ export async function openFilling(
   live: ModelFile,
   startAnew: () => Promise<void>,
 ): Promise<Filling> {
-  let database = await goOn(file, purpose)
-  if (!database) {
-    await startAnew()
-    database = await openDatabase(file, OF_FILE)
-    writePurpose(database, purpose)
-  }
+  const begun = await goOn(file, purpose, live)
+  if (begun) return begun
+  await startAnew()
+  const database = await openDatabase(file, OF_FILE)
   try {
+    writePurpose(database, purpose)
     return filling(database, purpose, live)
   } catch (error) {
     database.close()
@@ -68,34 +69,34 @@ const rebuiltOf = ({ projections }: Purpose): string => projections.map(nameOf).
 
 /** Was the file filled for these projections? */
 export function isFor(database: Database, all: readonly Projection[]): boolean {
-  const found = database.prepare('SELECT all_projections AS names FROM purpose').get()?.names
+  const found = database.prepare('SELECT all_projections AS names FROM filling').get()?.names
   return found === allOf({ projections: [], all })
 }
 
 /** From now on it is the live one, not something to be gone on with. */
 export function forgetPurpose(database: Database): void {
-  database.exec('DROP TABLE IF EXISTS purpose')
+  database.exec(['filling', HELD, ASIDE].map((table) => `DROP TABLE IF EXISTS ${table}`).join('; '))
 }
 
 function writePurpose(database: Database, purpose: Purpose): void {
   database.inTransaction('immediate', () => {
-    database.exec('CREATE TABLE purpose (all_projections TEXT NOT NULL, rebuilt TEXT NOT NULL) STRICT')
-    database.prepare('INSERT INTO purpose VALUES (?, ?)').run(allOf(purpose), rebuiltOf(purpose))
+    database.exec('CREATE TABLE filling (all_projections TEXT NOT NULL, rebuilt TEXT NOT NULL) STRICT')
+    database.prepare('INSERT INTO filling VALUES (?, ?)').run(allOf(purpose), rebuiltOf(purpose))
   })
 }
 
 /** The file as an earlier run left it, if it can be gone on with. */
-async function goOn(file: string, purpose: Purpose): Promise<Database | null> {
+async function goOn(file: string, purpose: Purpose, live: ModelFile): Promise<Filling | null> {
   if (!existsSync(file)) return null
   let database: Database | undefined
   try {
     const sealed = checkSeal(file)
     database = await openDatabase(file, OF_FILE)
-    const found = database.prepare('SELECT all_projections AS names, rebuilt FROM purpose').get()
+    const found = database.prepare('SELECT all_projections AS names, rebuilt FROM filling').get()
     const fits = found?.names === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
     if (fits && (sealed || isIntact(database))) {
       unseal(file)
-      return database
+      return filling(database, purpose, live)
     }
   } catch {
     // Whatever is wrong with it, it costs nothing but time to begin anew.
@@ -107,12 +108,12 @@ async function goOn(file: string, purpose: Purpose): Promise<Database | null> {
 const isIntact = (database: Database): boolean =>
   database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check === 'ok'
 
-/** An index is made by sorting, which libsql would do in memory, all at once; the disk of the file itself has room. */
+/** An index is made by sorting: on two threads, and not in memory, where libsql would; the disk of the file has room. */
 function sortOnDisk(database: Database, work: () => void): void {
   const before = process.env.SQLITE_TMPDIR
   process.env.SQLITE_TMPDIR ??= dirname(database.path)
   try {
-    database.exec('PRAGMA temp_store = FILE')
+    database.exec('PRAGMA temp_store = FILE; PRAGMA threads = 1')
     work()
   } finally {
     if (before === undefined) delete process.env.SQLITE_TMPDIR
@@ -123,32 +124,36 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   const { projections, all } = purpose
   const collections = createCollections(database)
   const checkpoints = createCheckpoints(database)
-  const bulk = createBulk(database)
-  let changesSince = 0
-  const reached = new Map<Projection, string>()
 
   checkpoints.create()
   collections.open(all, 'tables')
   for (const projection of all) if (!projections.includes(projection)) copyOnce(projection)
+  const tables = all.flatMap((one) => one.collections.map(({ name }) => collections.table(name)))
+  const bulk = createBulk(database, tables)
+  const reached = new Map(all.map((projection) => [projection, checkpoints.get(projection)]))
+  let [changesSince, writing, failed] = [0, false, false]
 
-  const checkpoint = (projection: Projection): string | null =>
-    reached.get(projection) ?? checkpoints.get(projection)
+  const checkpoint = (projection: Projection): string | null => reached.get(projection) ?? null
 
+  /** What is written from one checkpoint to the next is one transaction, so that they are in the file together. */
   function write(work: () => void): void {
     try {
-      database.inTransaction('immediate', work)
+      if (!writing) database.exec('BEGIN IMMEDIATE')
+      writing = true
+      work()
     } catch (error) {
-      bulk.forget()
-      reached.clear()
+      failed = true
       throw error
     }
   }
 
-  function writeAll(): void {
+  function writeUpToHere(work: () => void): void {
     write(() => {
-      bulk.writeAll()
-      for (const [projection, position] of reached) checkpoints.advance(projection, position)
+      work()
+      for (const [projection, position] of reached) checkpoints.advance(projection, position ?? '')
+      database.exec('COMMIT')
     })
+    writing = false
     changesSince = 0
   }
 
@@ -173,12 +178,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
       const some = rows.all(last)
       if (some.length === 0) return
       last = Number(some.at(-1)?.n)
-      database.inTransaction('immediate', () => {
-        for (const row of some) {
-          const [id, document] = source.parse(row)
-          writeEntry(database, { ...newEntry(target, id), document })
-        }
-      })
+      database.inTransaction('immediate', () => insertDocuments(database, target, some.map(source.parse)))
     }
   }
 
@@ -186,6 +186,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     checkpoint,
 
     apply(changes, step) {
+      if (failed) throw new StoreUnavailableError(`${database.path} has missed a change`)
       const gap = gapBefore(checkpoint, step)
       if (gap) throw gap
       for (const change of changes) bulk.apply(collections.table(change.collection), change)
@@ -194,21 +195,24 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
         if ((checkpoint(projection) ?? '') < step.position) reached.set(projection, step.position)
       }
       changesSince += changes.length
-      if (changesSince >= CHANGES_PER_CHECKPOINT) writeAll()
-      else if (bulk.isFull()) write(bulk.writeCold)
+      if (bulk.isFull()) write(bulk.writeCold)
+      if (changesSince >= CHANGES_PER_CHECKPOINT) writeUpToHere(bulk.hold)
     },
 
     complete() {
-      writeAll()
-      sortOnDisk(database, () => collections.open(all, 'with indexes'))
+      writeUpToHere(bulk.writeAll)
+      sortOnDisk(database, () => {
+        collections.open(all, 'with indexes')
+        bulk.settle()
+      })
     },
 
     forgetPurpose: () => forgetPurpose(database),
 
     close() {
       try {
-        if (reached.size > 0) writeAll()
-        database.checkpoint()
+        if (!failed && changesSince > 0) writeUpToHere(bulk.hold)
+        setJournal(database, 'WAL')
       } finally {
         database.close()
       }

@@ -106,6 +106,7 @@ export async function beginNext(
 
     // The lock is held, so that nobody has brought the live one further meanwhile.
     async promote() {
+      current().complete()
       current().forgetPurpose()
       closeFile()
       seal(file)

@@ -1,5 +1,3 @@
-import { crc32 } from 'node:zlib'
-
 /** Which ids of which collections have been asked for: a Bloom filter, of one size whatever there is. */
 export interface Seen {
   /** True for certain the first time; later false, and for some others too. */
@@ -14,9 +12,9 @@ export function createSeen(): Seen {
   const bits = new Uint8Array(BITS / 8)
   return {
     isNew(collection, id) {
-      const first = crc32(id, crc32(collection))
+      const first = hashOf(id, hashOf(collection, 0))
       // Odd, so that the steps reach every bit.
-      const step = crc32(id, 0x9e3779b9) | 1
+      const step = mixed(first) | 1
       let isNew = false
       for (let i = 0; i < HASHES; i++) {
         const bit = (first + Math.imul(i, step)) & (BITS - 1)
@@ -28,4 +26,20 @@ export function createSeen(): Seen {
       return isNew
     },
   }
+}
+
+/** FNV-1a over the characters: for texts this short, a call of anything native takes longer. */
+function hashOf(text: string, seed: number): number {
+  let hash = seed ^ 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return mixed(hash)
+}
+
+/** The last step of MurmurHash3, after which each bit depends on all. */
+function mixed(hash: number): number {
+  let h = hash ^ (hash >>> 16)
+  h = Math.imul(h, 0x85ebca6b)
+  h ^= h >>> 13
+  h = Math.imul(h, 0xc2b2ae35)
+  return h ^ (h >>> 16)
 }

@@ -3,6 +3,8 @@ import { projections } from '../../../projections/index.ts'
 import { tokenHistory } from '../../../projections/tokenHistory.ts'
 import { tokens } from '../../../projections/tokens.ts'
 import { createChanges, slowest } from '../../../src/application/changes.ts'
+import { createInspector } from '../../../src/application/inspect.ts'
+import { inspectAll } from '../../../src/application/readLog.ts'
 import type { StoredEvent } from '../../../src/domain/events.ts'
 import { historyOn } from '../../support/history.ts'
 import { memoryStore } from '../../support/memoryStore.ts'
@@ -18,11 +20,13 @@ describe('what events change', () => {
     await (await historyOn(store)).grow(20)
   })
 
+  const damagesOf = (events: StoredEvent[]) => inspectAll(createInspector(store), events)
+
   const collectionsOf = async (
     of: typeof projections,
     standing?: Map<(typeof of)[number], string | null>,
   ) => {
-    const { changes } = await createChanges(store, of, countingTelemetry())(log, standing)
+    const { changes } = createChanges(of, countingTelemetry())(log, await damagesOf(log), standing)
     return changes.map(({ collection }) => collection)
   }
 
@@ -44,7 +48,7 @@ describe('what events change', () => {
     if (!damaged) throw new Error('no second event')
     Object.assign(damaged, { data: { name: 'Mallory' } })
     const stopped = async (of: typeof projections) => {
-      const { changes } = await createChanges(store, of, countingTelemetry())(log)
+      const { changes } = createChanges(of, countingTelemetry())(log, await damagesOf(log))
       return changes.filter((change) => change.kind === 'put' && 'stopped' in change.fields).length
     }
     expect(await stopped([tokenHistory])).to.equal(0)

@@ -1,0 +1,144 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import type { Change } from '../../projections/projection.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import type { NextGeneration, ReadModel } from '../../src/application/ports.ts'
+import { add, people, position, put } from './read-model.fixtures.ts'
+
+/** Far more documents than stay in memory, and each comes back when it has long left that. */
+const DOCUMENTS = 50_000
+const ROUNDS = 4
+const AT_ONCE = 1_000
+
+describe('filling a SQLite read model with more than memory holds', function () {
+  this.timeout(120_000)
+  let folder: string
+  let model: ReadModel
+  let at: number
+  let next: NextGeneration
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tokenledger-filling-'))
+    at = 0
+    const made = await open(false)
+    await made.close()
+    model = await open(true)
+    next = await model.next([people])
+  })
+
+  afterEach(async () => {
+    await next.close()
+    await model.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  async function open(readOnly: boolean): Promise<ReadModel> {
+    const opened = await openSqliteReadModel(join(folder, 'model.db'), { readOnly })
+    await opened.open([people])
+    return opened
+  }
+
+  const named = (n: number): string => `p${n}`
+
+  async function apply(changes: readonly Change[], to = at + changes.length): Promise<void> {
+    const after = at === 0 ? null : position(at)
+    await next.apply(changes, {
+      position: position(to),
+      of: [people],
+      term: 0,
+      after: new Map([[people, after]]),
+    })
+    at = to
+  }
+
+  /** Every document in turn; one in ten has a `put` as well, and an address. */
+  async function round(revision: number): Promise<void> {
+    for (let from = 0; from < DOCUMENTS; from += AT_ONCE) {
+      const changes: Change[] = []
+      for (let n = from; n < from + AT_ONCE; n++) {
+        changes.push(
+          add(named(n), at + n - from + 1, {
+            sum: { n: 1 },
+            top: [{ field: 'routes', cap: 2, other: '*', counts: [[`r${revision}`, 1]] }],
+          }),
+        )
+        if (n % 10 === 0) changes.push(put(named(n), revision, { email: `${n}@${revision}`, city: 'Ulm' }))
+      }
+      await apply(changes, at + AT_ONCE)
+    }
+  }
+
+  async function finish(): Promise<ReadModel> {
+    expect(await next.join()).to.equal('joined')
+    expect(await next.promote()).to.equal(true)
+    await next.close()
+    await model.close()
+    return (model = await open(false))
+  }
+
+  async function expectAll(rounds: number): Promise<void> {
+    let count = 0
+    const [last, caps] = [rounds - 1, { r0: 1, r1: 1, ...(rounds > 2 ? { '*': rounds - 2 } : {}) }]
+    for (let after = ''; ; ) {
+      const page = await model.find('people', { where: [], limit: 5_000, after: { value: null, id: after } })
+      for (const { id, ...found } of page) {
+        const n = Number(id.slice(1))
+        const email = n % 10 === 0 ? { email: `${n}@${last}`, city: 'Ulm' } : {}
+        expect(found, id).to.deep.equal({ n: rounds, routes: caps, ...email })
+      }
+      count += page.length
+      if (page.length < 5_000) break
+      after = page.at(-1)?.id ?? ''
+    }
+    expect(count).to.equal(DOCUMENTS)
+    const found = await model.find('people', {
+      where: [{ field: 'email', op: 'eq', value: `10@${last}` }],
+      limit: 2,
+    })
+    expect(found.map(({ id }) => id)).to.deep.equal(['p10'])
+  }
+
+  it('loses no change of a document that has left it', async () => {
+    for (let revision = 0; revision < ROUNDS; revision++) await round(revision)
+    await finish()
+    await expectAll(ROUNDS)
+  })
+
+  it('is gone on with after an orderly end, without reading anything twice', async () => {
+    for (let revision = 0; revision < ROUNDS; revision++) {
+      await round(revision)
+      await next.close()
+      next = await model.next([people])
+      expect(await next.checkpoint(people)).to.equal(position(at))
+    }
+    await finish()
+    await expectAll(ROUNDS)
+  })
+
+  it('takes no harm from changes that come again', async () => {
+    await round(0)
+    const before = at
+    await round(1)
+    at = 0
+    await round(0)
+    expect(at).to.equal(before)
+    await round(1)
+    await finish()
+    await expectAll(2)
+  })
+
+  it('goes on while it is complete, before the switch', async () => {
+    await round(0)
+    await round(1)
+    expect(await next.join()).to.equal('joined')
+    await round(2)
+    expect(await next.promote()).to.equal(true)
+    await next.close()
+    await model.close()
+    model = await open(false)
+    await expectAll(3)
+    expect(readdirSync(folder).filter((name) => name.endsWith('-journal'))).to.deep.equal([])
+  })
+})
