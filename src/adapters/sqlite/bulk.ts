@@ -45,7 +45,7 @@ const KEPT_FOR = 20
 /** @param tables all that will be filled, as an earlier run may have left them */
 export function createBulk(database: Database, tables: readonly Table[]): Bulk {
   const [aside, held, seen] = [createAside(database), createHeld(database), createSeen()]
-  const queues = new Map(tables.map((table) => [table, load(table)]))
+  const queues = new Map(tables.map((table) => [table.name, load(table)]))
   let [turn, uses] = [0, 0]
 
   function load(table: Table): Queue {
@@ -55,9 +55,15 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
     return new Map([...documents].map(([id, document]) => [id, { document, used: 0, queued: 0 }]))
   }
 
+  function queueOf({ name }: Table): Queue {
+    const queue = queues.get(name)
+    if (!queue) throw new RangeError(`${name} is not filled`)
+    return queue
+  }
+
   function* all(): Generator<[Table, string, StoredDocument]> {
-    for (const [table, queue] of queues)
-      for (const [id, document] of documentsOf(queue)) yield [table, id, document]
+    for (const table of tables)
+      for (const [id, document] of documentsOf(queueOf(table))) yield [table, id, document]
   }
 
   function* cold(queue: Queue): Generator<[string, StoredDocument]> {
@@ -71,8 +77,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
 
   return {
     apply(table, change) {
-      const queue = queues.get(table)
-      if (!queue) throw new RangeError(`${table.name} is not filled`)
+      const queue = queueOf(table)
       const { id } = change
       const known = queue.get(id)
       if (!known && !seen.isNew(table.name, id)) {
@@ -91,7 +96,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
 
     writeCold() {
       aside.write()
-      for (const [table, queue] of queues) insertDocuments(database, table, cold(queue))
+      for (const table of tables) insertDocuments(database, table, cold(queueOf(table)))
       if (uses < TURN) return
       turn++
       uses = 0
@@ -105,14 +110,15 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
     writeAll() {
       aside.write()
       held.replace([])
-      for (const [table, queue] of queues) {
+      for (const table of tables) {
+        const queue = queueOf(table)
         insertDocuments(database, table, documentsOf(queue))
         queue.clear()
       }
     },
 
     settle() {
-      for (const table of queues.keys()) aside.apply(table)
+      for (const table of tables) aside.apply(table)
       aside.clear()
     },
   }

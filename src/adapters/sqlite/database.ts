@@ -57,7 +57,7 @@ export interface DatabaseOptions {
   /** `FULL`: a commit survives a power cut. `NORMAL`: it may be lost, but nothing is torn. */
   synchronous: 'FULL' | 'NORMAL'
   /** Default: WAL. With a rollback journal, what is only added is written once, but nobody can read meanwhile. */
-  journal?: 'WAL' | 'TRUNCATE'
+  journal?: 'WAL' | 'DELETE'
   /** Page cache in KiB. */
   cacheKib?: number
   /** Pages the WAL may have before they are moved to the database: more of them means fewer writes in all. */
@@ -110,7 +110,7 @@ export async function openDatabase(path: string, options: DatabaseOptions): Prom
   }
 }
 
-export const setJournal = (database: Database, journal: 'WAL' | 'TRUNCATE'): void =>
+export const setJournal = (database: Database, journal: 'WAL' | 'DELETE'): void =>
   setting(database, 'journal_mode', journal, journal.toLowerCase())
 
 /** A connection without WAL or any setting: the lock file needs the plain rollback mode. */

@@ -28,7 +28,7 @@ export interface Filling {
 }
 
 /** Pages come in order, and each once: a large cache would only take memory. */
-const OF_FILE = { ...SETTINGS, journal: 'TRUNCATE', cacheKib: 8 * 1024 } as const
+const OF_FILE = { ...SETTINGS, journal: 'DELETE', cacheKib: 8 * 1024 } as const
 /** The checkpoint moves after so many changes: a killed rebuild does at most these again. */
 const CHANGES_PER_CHECKPOINT = 1_000_000
 const COPIED_AT_ONCE = 2_000
