@@ -211,7 +211,9 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     close() {
       try {
-        if (!failed && changesSince > 0) writeUpToHere(bulk.hold)
+        // Closing takes back what was written since the checkpoint.
+        if (failed) return
+        if (changesSince > 0) writeUpToHere(bulk.hold)
         setJournal(database, 'WAL')
       } finally {
         database.close()
