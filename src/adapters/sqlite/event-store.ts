@@ -46,7 +46,8 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
 export function eventStoreOn(database: Database, lock: Lock | undefined): EventStore {
   if (lock) rows.createTables(database)
   rows.checkFormat(database)
-  let written = rows.newestPosition(database)
+  // In one transaction: somebody else may write between its two statements.
+  let written = database.inTransaction('deferred', () => rows.newestPosition(database))
   let committed = written
   let open = true
   const wakeUp = createWakeUp()
