@@ -1,4 +1,5 @@
 import { on } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import {
   isMainThread,
@@ -31,8 +32,8 @@ interface Question {
 
 /** Pieces that are read before the first of them is taken. */
 const AHEAD = 8
-/** In MiB. What is read is gone again at once. */
-const MEMORY = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 128 }
+/** In MiB. What is read is gone again at once; a page of large roll-ups may be some hundred MiB as objects. */
+const MEMORY = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 1024 }
 
 export function startReadAhead(settings: EventStoreSettings): ReadAhead {
   const { eventStoreUrl, usageRetentionDays } = settings
@@ -40,21 +41,35 @@ export function startReadAhead(settings: EventStoreSettings): ReadAhead {
     workerData: { eventStoreUrl, usageRetentionDays } satisfies EventStoreSettings,
     resourceLimits: MEMORY,
   })
-  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+  let isOver = false
+  const ended = new Promise<void>((resolve) => {
+    worker.once('exit', () => {
+      isOver = true
+      resolve()
+    })
+  })
   let failure: Error | undefined
   worker.once('error', (error: Error) => (failure = error))
+  const over = (): Error => failure ?? new StoreUnavailableError('the log is no longer read')
 
   return {
     async *read(from, signal) {
+      // A thread that is gone answers nothing, and closes no port either.
+      if (isOver) throw over()
       const { port1: port, port2 } = new MessageChannel()
       worker.postMessage({ from, port: port2 } satisfies Question, [port2])
+      const end = (): void => port.close()
+      worker.once('exit', end)
       try {
         for await (const [message] of on(port, 'message', { signal, close: ['close'] })) {
           yield pieceOf(message as Answer)
           port.postMessage('taken')
         }
-        throw failure ?? new StoreUnavailableError('the log is no longer read')
+        // Why it ended may come after the end of its port: a live thread has been told to close its store.
+        if (!isOver) await Promise.race([ended, sleep(1_000)])
+        throw over()
       } finally {
+        worker.off('exit', end)
         port.close()
       }
     },
@@ -98,7 +113,8 @@ async function answer(read: LogReader, { from, port }: Question): Promise<void> 
   try {
     for await (const piece of read(from, stopping.signal)) {
       port.postMessage(JSON.stringify(piece) satisfies Answer)
-      if (++ahead >= AHEAD) await new Promise<void>((resolve) => (taken = resolve))
+      if (++ahead >= AHEAD && !stopping.signal.aborted)
+        await new Promise<void>((resolve) => (taken = resolve))
     }
   } catch (error) {
     port.postMessage(toAnswer(error))

@@ -56,25 +56,9 @@ const INSERT = `INSERT INTO events (position, stream, revision, id, type, data, 
 const LINE = ['position', 'stream', 'revision', 'id', 'type', 'data', 'metadata'].join(' || char(10) || ')
 const SELECT = `SELECT position, revision, ${bytes(`(${LINE})`, 'line')}, crc FROM events`
 
-/** Of each row what can be read without trusting its bytes, and how many of those follow. */
-const HEAD =
-  "position || ' ' || ifnull(revision, '') || ' ' || ifnull(crc, '') || ' ' || length(bytes) || char(10)"
-const PAGE = `SELECT CAST(group_concat(${HEAD} || bytes, '') AS BLOB) AS page FROM (
-  SELECT position, revision, crc, ifnull(CAST(${LINE} AS BLOB), x'') AS bytes
-  FROM events WHERE position > ? ORDER BY position LIMIT ?)`
-
-/** Rows behind a position, in log order. They come in one piece: what a driver does for a row costs more than the row. */
-export function rowsAfter(database: Database, position: number, limit: number): Row[] {
-  const piece = toBytes(database.prepare(PAGE).get(position, limit)?.page)
-  const rows: Row[] = []
-  for (let at = 0; at < piece.length; ) {
-    const end = piece.indexOf(10, at)
-    const [place, revision, crc, length] = piece.toString('latin1', at, end).split(' ').map(Number)
-    at = end + 1 + Number(length)
-    rows.push({ position: place, revision, crc, lineBytes: piece.subarray(end + 1, at) })
-  }
-  return rows
-}
+/** Rows behind a position, in log order. */
+export const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
+  database.prepare(`${SELECT} WHERE position > ? ORDER BY position LIMIT ?`).all(position, limit)
 
 /** Rows of one stream from a revision on. */
 export const rowsOf = (database: Database, stream: string, from: number, limit: number): Row[] =>
