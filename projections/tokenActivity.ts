@@ -2,6 +2,7 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { type LifecycleEvent, type RecordedEvent, tokenIdOf } from '../src/domain/events.ts'
 import { counts, nullable, number, string } from './members.ts'
 import type { Change, Projection, Top } from './projection.ts'
+import { bucketStart, requestCounts } from './tokenUsage.ts'
 
 const hourSchema = {
   type: 'object',
@@ -112,8 +113,8 @@ export const tokenActivity: Projection = {
 }
 
 function hour({ data, position }: RecordedEvent<'TokenUsed'>): Change {
-  const { tokenId, accountId, count, firstAt, lastAt, outcomes, lastIp, lastUserAgent } = data
-  const at = `${firstAt.slice(0, 13)}:00:00.000Z`
+  const { tokenId, accountId, count, firstAt, lastAt, lastIp, lastUserAgent } = data
+  const at = bucketStart(firstAt, 'hour')
   const byRoute = routeCounts(data)
   return {
     kind: 'add',
@@ -121,10 +122,7 @@ function hour({ data, position }: RecordedEvent<'TokenUsed'>): Change {
     id: activityId(tokenId, at),
     position,
     set: { tokenId, accountId, at },
-    sum: {
-      requests: count,
-      ...Object.fromEntries(Object.entries(outcomes).map(([outcome, n]) => [`outcomes.${outcome}`, n])),
-    },
+    sum: requestCounts(data),
     min: { firstAt },
     max: { lastAt },
     top: [

@@ -60,9 +60,8 @@ export const tokenUsage: Projection = {
   project(event) {
     if (event.type === 'UsageRolledUp') return totals(event)
     if (event.type !== 'TokenUsed') return []
-    const { tokenId, accountId, count, firstAt, lastAt, outcomes, routes } = event.data
-    const sum: Record<string, number> = { requests: count }
-    for (const outcome of Object.keys(outcomes)) sum[`outcomes.${outcome}`] = outcomes[outcome] ?? 0
+    const { tokenId, accountId, firstAt, lastAt, routes } = event.data
+    const sum = requestCounts(event.data)
     const top = [
       { field: 'routes', cap: ROUTES_PER_BUCKET, other: OTHER_ROUTES, counts: routes.map(byRoute) },
     ]
@@ -81,6 +80,13 @@ export const tokenUsage: Projection = {
       }
     })
   },
+}
+
+/** Of a bucket with `requests` and `outcomes`: what a window of uses adds. */
+export function requestCounts({ count, outcomes }: EventData<'TokenUsed'>): Record<string, number> {
+  const sum: Record<string, number> = { requests: count }
+  for (const outcome of Object.keys(outcomes)) sum[`outcomes.${outcome}`] = outcomes[outcome] ?? 0
+  return sum
 }
 
 const idOf = (tokenId: string, granularity: Granularity, at: string): string =>

@@ -1,5 +1,4 @@
 import { on } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import {
   isMainThread,
@@ -14,15 +13,6 @@ import { createLogReader, type Inspected, type LogReader } from './application/r
 import { DamagedError } from './domain/errors.ts'
 import { type EventStoreSettings, openEventStore } from './stores.ts'
 
-/**
- * Reads and inspects the log on a thread of its own, which is about as much work as to fold it. Pieces come as JSON:
- * to copy them as objects takes longer.
- */
-export interface ReadAhead {
-  read: LogReader
-  close(): Promise<void>
-}
-
 type Answer = string | { error: 'unavailable' | 'damaged' | 'other'; message: string }
 
 interface Question {
@@ -35,49 +25,49 @@ const AHEAD = 8
 /** In MiB. What is read is gone again at once; a page of large roll-ups may be some hundred MiB as objects. */
 const MEMORY = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 1024 }
 
-export function startReadAhead(settings: EventStoreSettings): ReadAhead {
-  const { eventStoreUrl, usageRetentionDays } = settings
+/**
+ * Reads and inspects the log on a thread of its own, which is about as much work as to fold it. Pieces come as JSON:
+ * to copy them as objects takes longer.
+ * @param work has the reader until it ends
+ */
+export async function withReadAhead<T>(
+  { eventStoreUrl, usageRetentionDays }: EventStoreSettings,
+  work: (read: LogReader) => Promise<T>,
+): Promise<T> {
   const worker = new Worker(fileURLToPath(import.meta.url), {
     workerData: { eventStoreUrl, usageRetentionDays } satisfies EventStoreSettings,
     resourceLimits: MEMORY,
   })
-  let isOver = false
+  const gone = new AbortController()
+  worker.once('error', (error) => gone.abort(error))
   const ended = new Promise<void>((resolve) => {
     worker.once('exit', () => {
-      isOver = true
+      gone.abort(new StoreUnavailableError('the log is no longer read'))
       resolve()
     })
   })
-  let failure: Error | undefined
-  worker.once('error', (error: Error) => (failure = error))
-  const over = (): Error => failure ?? new StoreUnavailableError('the log is no longer read')
 
-  return {
-    async *read(from, signal) {
-      // A thread that is gone answers nothing, and closes no port either.
-      if (isOver) throw over()
-      const { port1: port, port2 } = new MessageChannel()
-      worker.postMessage({ from, port: port2 } satisfies Question, [port2])
-      const end = (): void => port.close()
-      worker.once('exit', end)
-      try {
-        for await (const [message] of on(port, 'message', { signal, close: ['close'] })) {
-          yield pieceOf(message as Answer)
-          port.postMessage('taken')
-        }
-        // Why it ended may come after the end of its port: a live thread has been told to close its store.
-        if (!isOver) await Promise.race([ended, sleep(1_000)])
-        throw over()
-      } finally {
-        worker.off('exit', end)
-        port.close()
+  async function* read(from: string | null, signal: AbortSignal): AsyncGenerator<Inspected> {
+    const { port1: port, port2 } = new MessageChannel()
+    worker.postMessage({ from, port: port2 } satisfies Question, [port2])
+    try {
+      for await (const [message] of on(port, 'message', { signal: AbortSignal.any([signal, gone.signal]) })) {
+        yield pieceOf(message as Answer)
+        port.postMessage('taken')
       }
-    },
+    } catch (error) {
+      gone.signal.throwIfAborted()
+      throw error
+    } finally {
+      port.close()
+    }
+  }
 
-    async close() {
-      worker.postMessage(null, [])
-      await ended
-    },
+  try {
+    return await work(read)
+  } finally {
+    worker.postMessage(null, [])
+    await ended
   }
 }
 

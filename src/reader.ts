@@ -18,10 +18,10 @@ import {
 } from './application/ports.ts'
 import { assertNotAhead } from './application/project.ts'
 import { createQueries, type Queries } from './application/query.ts'
-import { createLogReader, type LogReader } from './application/readLog.ts'
+import { createLogReader } from './application/readLog.ts'
 import { rebuild, type RebuildProgress } from './application/rebuild.ts'
 import { DamagedError } from './domain/errors.ts'
-import { startReadAhead } from './readAhead.ts'
+import { withReadAhead } from './readAhead.ts'
 import type { Settings } from './settings.ts'
 import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
@@ -243,15 +243,6 @@ async function foldInto(
     await rebuild({ ...deps, readModel }, projections, { told, upTo })
   } finally {
     await readModel.close()
-  }
-}
-
-async function withReadAhead<T>(settings: Settings, work: (read: LogReader) => Promise<T>): Promise<T> {
-  const ahead = startReadAhead(settings)
-  try {
-    return await work(ahead.read)
-  } finally {
-    await ahead.close()
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Change } from '../../../projections/projection.ts'
 import type { Table } from './collections.ts'
-import { bytes, checksum, type Database, type Row, toBytes, toText } from './database.ts'
+import { bytes, checksum, type Database, pagesOf, type Row, toBytes, toText } from './database.ts'
 import { applyTo, type Entry, readEntry, writeEntry } from './documents.ts'
 import { beyondUse } from './seal.ts'
 
@@ -10,11 +10,10 @@ export interface Aside {
   isFull(): boolean
   /** What was added. */
   write(): void
-  /** The documents that changes of an earlier run are waiting for. */
-  ids(table: Table): Iterable<string>
-  /** Applies them to documents that are found by an index, in the order of that. */
-  apply(table: Table): void
-  clear(): void
+  /** The documents that changes of an earlier run are waiting for, each as often as there are changes. */
+  ids(): Iterable<[table: string, id: string]>
+  /** Applies them to documents that are found by an index, in the order of that; none waits any more. */
+  apply(tables: readonly Table[]): void
 }
 
 export const ASIDE = 'aside'
@@ -35,7 +34,7 @@ export function createAside(database: Database): Aside {
     return JSON.parse(text.toString('utf8'))
   }
 
-  /** Those of one document as they came. @returns the last row */
+  /** Those of one document as they came. */
   function applySome(table: Table, rows: readonly Row[]): void {
     let entry: Entry | null = null
     for (const row of rows) {
@@ -47,6 +46,18 @@ export function createAside(database: Database): Aside {
       applyTo(entry, change)
     }
     if (entry?.changed) writeEntry(database, entry)
+  }
+
+  function applyTable(table: Table): void {
+    const sql = `SELECT rowid AS n, ${bytes('id')}, ${bytes('change')}, crc FROM ${ASIDE}
+      WHERE collection = ? AND (id, rowid) > (?, ?) ORDER BY id, rowid LIMIT ${PAGE}`
+    for (let [id, n] = ['', 0]; ; ) {
+      const rows = database.prepare(sql).all(table.name, id, n)
+      const last = rows.at(-1)
+      if (!last) return
+      database.inTransaction('immediate', () => applySome(table, rows))
+      ;[id, n] = [toText(last.idBytes), Number(last.n)]
+    }
   }
 
   return {
@@ -62,30 +73,15 @@ export function createAside(database: Database): Aside {
       added = []
     },
 
-    *ids(table) {
-      const sql = `SELECT rowid AS n, ${bytes('id')} FROM ${ASIDE}
-        WHERE collection = ? AND rowid > ? ORDER BY rowid LIMIT ${PAGE}`
-      for (let after = 0; ; ) {
-        const rows = database.prepare(sql).all(table.name, after)
-        if (rows.length === 0) return
-        for (const { idBytes } of rows) yield toText(idBytes)
-        after = Number(rows.at(-1)?.n)
-      }
+    *ids() {
+      for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${bytes('id')}`, PAGE))
+        for (const { collectionBytes, idBytes } of rows) yield [toText(collectionBytes), toText(idBytes)]
     },
 
-    apply(table) {
+    apply(tables) {
       database.exec(`CREATE INDEX IF NOT EXISTS ${ASIDE}_id ON ${ASIDE} (collection, id)`)
-      const sql = `SELECT rowid AS n, ${bytes('id')}, ${bytes('change')}, crc FROM ${ASIDE}
-        WHERE collection = ? AND (id, rowid) > (?, ?) ORDER BY id, rowid LIMIT ${PAGE}`
-      for (let [id, n] = ['', 0]; ; ) {
-        const rows = database.prepare(sql).all(table.name, id, n)
-        const last = rows.at(-1)
-        if (!last) return
-        database.inTransaction('immediate', () => applySome(table, rows))
-        ;[id, n] = [toText(last.idBytes), Number(last.n)]
-      }
+      for (const table of tables) applyTable(table)
+      database.exec(`DROP INDEX ${ASIDE}_id; DELETE FROM ${ASIDE}`)
     },
-
-    clear: () => database.exec(`DROP INDEX IF EXISTS ${ASIDE}_id; DELETE FROM ${ASIDE}`),
   }
 }

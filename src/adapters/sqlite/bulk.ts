@@ -46,11 +46,12 @@ const KEPT_FOR = 20
 export function createBulk(database: Database, tables: readonly Table[]): Bulk {
   const [aside, held, seen] = [createAside(database), createHeld(database), createSeen()]
   const queues = new Map(tables.map((table) => [table.name, load(table)]))
+  for (const [table, id] of aside.ids()) seen.isNew(table, id)
   let [turn, uses] = [0, 0]
 
   function load(table: Table): Queue {
     const documents = held.load(table)
-    for (const ids of [documents.keys(), idsOf(database, table), aside.ids(table)])
+    for (const ids of [documents.keys(), idsOf(database, table)])
       for (const id of ids) seen.isNew(table.name, id)
     return new Map([...documents].map(([id, document]) => [id, { document, used: 0, queued: 0 }]))
   }
@@ -117,10 +118,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       }
     },
 
-    settle() {
-      for (const table of tables) aside.apply(table)
-      aside.clear()
-    },
+    settle: () => aside.apply(tables),
   }
 }
 

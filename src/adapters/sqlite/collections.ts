@@ -1,7 +1,7 @@
 import type { Collection, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredDocument } from '../../../projections/change.ts'
-import { bytes, type Cell, checksum, type Database, type Row, toBytes, toText } from './database.ts'
+import { bytes, type Cell, checksum, type Database, pagesOf, type Row, toBytes, toText } from './database.ts'
 
 /** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
 export interface Table {
@@ -69,13 +69,8 @@ const IDS_AT_ONCE = 5_000
 
 /** All ids, in no order that means anything; without an index, too. */
 export function* idsOf(database: Database, { name }: Table): Generator<string> {
-  const sql = `SELECT rowid AS n, ${bytes('id')} FROM ${name} WHERE rowid > ? ORDER BY rowid LIMIT ${IDS_AT_ONCE}`
-  for (let last = 0; ; ) {
-    const rows = database.prepare(sql).all(last)
-    if (rows.length === 0) return
+  for (const rows of pagesOf(database, name, bytes('id'), IDS_AT_ONCE))
     for (const { idBytes } of rows) yield toText(idBytes)
-    last = Number(rows.at(-1)?.n)
-  }
 }
 
 /** The value at a dotted path, null if there is none, as SQL has it: no booleans, and JSON for anything composed. */

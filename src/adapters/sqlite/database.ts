@@ -64,6 +64,17 @@ export interface DatabaseOptions {
   checkpointPages?: number
 }
 
+/** The rows of a table in the order they were made in, some at a time, with what is added meanwhile; `select` has SQL. */
+export function* pagesOf(database: Database, table: string, select: string, size: number): Generator<Row[]> {
+  const sql = `SELECT rowid AS n, ${select} FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ${size}`
+  for (let last = 0; ; ) {
+    const rows = database.prepare(sql).all(last)
+    if (rows.length === 0) return
+    yield rows
+    last = Number(rows.at(-1)?.n)
+  }
+}
+
 interface Connection {
   exec(sql: string): void
   prepare(sql: string): Statement

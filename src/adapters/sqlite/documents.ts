@@ -1,7 +1,6 @@
 import type { Change } from '../../../projections/projection.ts'
 import { applyChange, type StoredDocument } from '../../../projections/change.ts'
 import { cellAt, load, ROWS_AT_ONCE, type Table } from './collections.ts'
-import { crc32 } from 'node:zlib'
 import { type Cell, checksum, type Database } from './database.ts'
 
 /**
@@ -103,17 +102,16 @@ export function writeEntry(database: Database, entry: Entry): void {
 /** Of documents that are known not to be there. */
 export function insertDocuments(
   database: Database,
-  { statements, fields }: Table,
+  table: Table,
   documents: Iterable<readonly [id: string, document: StoredDocument]>,
 ): void {
+  const { statements, fields } = table
   const width = fields.length + 3
   let cells: Cell[] = []
   for (const [id, document] of documents) {
     const doc = JSON.stringify(document)
-    // As `checksum` has it, in one call: it costs more than a short part.
-    cells.push(doc, crc32(`${id}\n${doc}`))
-    for (const field of fields) cells.push(cellAt(document, field))
-    cells.push(id)
+    // The text of both in one: a call costs more than a short part.
+    cells.push(doc, checksum(`${id}\n${doc}`), ...cellsOf(table, document), id)
     if (cells.length < width * ROWS_AT_ONCE) continue
     database.prepare(statements.insertMany).run(...cells)
     cells = []

@@ -47,7 +47,8 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
   if (lock) rows.createTables(database)
   rows.checkFormat(database)
   // In one transaction: somebody else may write between its two statements.
-  let written = database.inTransaction('deferred', () => rows.newestPosition(database))
+  const newestPosition = (): number => database.inTransaction('deferred', () => rows.newestPosition(database))
+  let written = newestPosition()
   let committed = written
   let open = true
   const wakeUp = createWakeUp()
@@ -140,7 +141,7 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
 
     async head() {
       if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
-      const position = database.inTransaction('deferred', () => rows.newestPosition(database))
+      const position = newestPosition()
       return position === 0 ? null : rows.toPosition(position)
     },
 

@@ -5,7 +5,7 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'
 import { insertDocuments } from './documents.ts'
-import { type Database, openDatabase, setJournal } from './database.ts'
+import { type Database, openDatabase, pagesOf, setJournal } from './database.ts'
 import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
@@ -75,7 +75,9 @@ export function isFor(database: Database, all: readonly Projection[]): boolean {
 
 /** From now on it is the live one, not something to be gone on with. */
 export function forgetPurpose(database: Database): void {
-  database.exec(['filling', HELD, ASIDE].map((table) => `DROP TABLE IF EXISTS ${table}`).join('; '))
+  database.inTransaction('immediate', () => {
+    for (const table of ['filling', HELD, ASIDE]) database.exec(`DROP TABLE IF EXISTS ${table}`)
+  })
 }
 
 function writePurpose(database: Database, purpose: Purpose): void {
@@ -171,13 +173,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   function copy(collection: string): void {
     const [source, target] = [live.collections.table(collection), collections.table(collection)]
     database.exec(`DELETE FROM ${target.name}`)
-    const rows = live.database.prepare(
-      `SELECT rowid AS n, ${DOCUMENT} FROM ${source.name} WHERE rowid > ? ORDER BY rowid LIMIT ${COPIED_AT_ONCE}`,
-    )
-    for (let last = 0; ; ) {
-      const some = rows.all(last)
-      if (some.length === 0) return
-      last = Number(some.at(-1)?.n)
+    for (const some of pagesOf(live.database, source.name, DOCUMENT, COPIED_AT_ONCE)) {
       database.inTransaction('immediate', () => insertDocuments(database, target, some.map(source.parse)))
     }
   }
