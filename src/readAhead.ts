@@ -80,15 +80,18 @@ function pieceOf(message: Answer): Inspected {
 
 // --- The thread ----------------------------------------------------------------------------------------------
 
-async function serve(settings: EventStoreSettings): Promise<void> {
-  const store = await openEventStore(settings, { readOnly: true })
-  const read = createLogReader(store)
+function serve(settings: EventStoreSettings): void {
+  const opening = openEventStore(settings, { readOnly: true })
+  const reading = opening.then(createLogReader)
+  // Told to whoever asks.
+  reading.catch(() => {})
+  const close = () => opening.then((store) => store.close()).finally(() => parentPort?.close())
   parentPort?.on('message', (question: Question | null) => {
-    void (question ? answer(read, question) : store.close().then(() => parentPort?.close()))
+    void (question ? answer(reading, question) : close().catch(() => {}))
   })
 }
 
-async function answer(read: LogReader, { from, port }: Question): Promise<void> {
+async function answer(reading: Promise<LogReader>, { from, port }: Question): Promise<void> {
   const stopping = new AbortController()
   let ahead = 0
   let taken = (): void => {}
@@ -101,6 +104,7 @@ async function answer(read: LogReader, { from, port }: Question): Promise<void> 
     taken()
   })
   try {
+    const read = await reading
     for await (const piece of read(from, stopping.signal)) {
       port.postMessage(JSON.stringify(piece) satisfies Answer)
       if (++ahead >= AHEAD && !stopping.signal.aborted)
@@ -118,4 +122,4 @@ function toAnswer(error: unknown): Answer {
   return { error: error instanceof DamagedError ? 'damaged' : 'other', message }
 }
 
-if (!isMainThread) await serve(workerData as EventStoreSettings)
+if (!isMainThread) serve(workerData as EventStoreSettings)

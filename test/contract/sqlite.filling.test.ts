@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
+import { openDatabase } from '../../src/adapters/sqlite/database.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
-import type { NextGeneration, ReadModel } from '../../src/application/ports.ts'
+import { type NextGeneration, type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
+import { rejection } from './fixtures.ts'
 import { add, people, position, put } from './read-model.fixtures.ts'
 
 /** Far more documents than stay in memory, and each comes back when it has long left that. */
@@ -127,6 +129,54 @@ describe('filling a SQLite read model with more than memory holds', function () 
     await round(1)
     await finish()
     await expectAll(2)
+  })
+
+  const openFile = () =>
+    openDatabase(join(folder, 'model.db.g2'), { synchronous: 'NORMAL', journal: 'DELETE' })
+
+  /** What SQLite does not see. */
+  async function damage(sql: string): Promise<void> {
+    await next.close()
+    const database = await openFile()
+    database.exec(sql)
+    expect(database.prepare('SELECT changes() AS n').get()?.n).to.equal(1)
+    database.close()
+    next = await model.next([people])
+  }
+
+  for (const [what, sql] of [
+    [
+      'a change that waits',
+      'UPDATE aside SET change = replace(change, \'"n":1\', \'"n":3\') WHERE rowid = 7',
+    ],
+    ['where a change belongs', "UPDATE aside SET collection = collection || 'x' WHERE rowid = 7"],
+    ['a document in memory', 'UPDATE held SET doc = replace(doc, \'"n":1\', \'"n":3\') WHERE rowid = 7'],
+    ['where a document in memory belongs', "UPDATE held SET collection = collection || 'x' WHERE rowid = 7"],
+  ] as const) {
+    it(`is begun anew where the file was altered: ${what}`, async () => {
+      await round(0)
+      if (what.includes('change')) await round(1)
+      await damage(sql)
+      expect(await next.checkpoint(people)).to.equal(null)
+      at = 0
+      await round(0)
+      await round(1)
+      await finish()
+      await expectAll(2)
+    })
+  }
+
+  it('is not thrown away for an outage that passes', async () => {
+    await round(0)
+    await next.close()
+    const database = await openFile()
+    database.exec('BEGIN EXCLUSIVE')
+    const refused = await rejection(model.next([people]))
+    database.exec('ROLLBACK')
+    database.close()
+    expect(refused).to.be.instanceOf(StoreUnavailableError)
+    next = await model.next([people])
+    expect(await next.checkpoint(people)).to.equal(position(at))
   })
 
   it('goes on while it is complete, before the switch', async () => {

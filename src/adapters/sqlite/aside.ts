@@ -10,7 +10,10 @@ export interface Aside {
   isFull(): boolean
   /** What was added. */
   write(): void
-  /** The documents that changes of an earlier run are waiting for, each as often as there are changes. */
+  /**
+   * The documents that changes of an earlier run are waiting for, each as often as there are changes.
+   * @throws DamagedError one of the changes is not what was put aside
+   */
   ids(): Iterable<[table: string, id: string]>
   /** Applies them to documents that are found by an index, in the order of that; none waits any more. */
   apply(tables: readonly Table[]): void
@@ -20,6 +23,7 @@ export const ASIDE = 'aside'
 /** Written at once. */
 const FULL = 5_000
 const PAGE = 2_000
+const CHANGE = `${bytes('id')}, ${bytes('change')}, crc`
 
 export function createAside(database: Database): Aside {
   let added: (readonly [Table, Change])[] = []
@@ -28,9 +32,9 @@ export function createAside(database: Database): Aside {
        (collection TEXT NOT NULL, id TEXT NOT NULL, change TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
   )
 
-  function changeOf({ idBytes, changeBytes, crc }: Row): Change {
-    const [id, text] = [toText(idBytes), toBytes(changeBytes)]
-    if (crc !== checksum(id, text)) throw beyondUse(database.path)
+  function changeOf(table: string, { idBytes, changeBytes, crc }: Row): Change {
+    const text = toBytes(changeBytes)
+    if (crc !== checksum(table, toText(idBytes), text)) throw beyondUse(database.path)
     return JSON.parse(text.toString('utf8'))
   }
 
@@ -38,7 +42,7 @@ export function createAside(database: Database): Aside {
   function applySome(table: Table, rows: readonly Row[]): void {
     let entry: Entry | null = null
     for (const row of rows) {
-      const change = changeOf(row)
+      const change = changeOf(table.name, row)
       if (entry?.id !== change.id) {
         if (entry?.changed) writeEntry(database, entry)
         entry = readEntry(database, table, change.id)
@@ -49,7 +53,7 @@ export function createAside(database: Database): Aside {
   }
 
   function applyTable(table: Table): void {
-    const sql = `SELECT rowid AS n, ${bytes('id')}, ${bytes('change')}, crc FROM ${ASIDE}
+    const sql = `SELECT rowid AS n, ${CHANGE} FROM ${ASIDE}
       WHERE collection = ? AND (id, rowid) > (?, ?) ORDER BY id, rowid LIMIT ${PAGE}`
     for (let [id, n] = ['', 0]; ; ) {
       const rows = database.prepare(sql).all(table.name, id, n)
@@ -68,14 +72,18 @@ export function createAside(database: Database): Aside {
       const insert = database.prepare(`INSERT INTO ${ASIDE} VALUES (?, ?, ?, ?)`)
       for (const [table, change] of added) {
         const text = JSON.stringify(change)
-        insert.run(table.name, change.id, text, checksum(change.id, text))
+        insert.run(table.name, change.id, text, checksum(table.name, change.id, text))
       }
       added = []
     },
 
     *ids() {
-      for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${bytes('id')}`, PAGE))
-        for (const { collectionBytes, idBytes } of rows) yield [toText(collectionBytes), toText(idBytes)]
+      for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${CHANGE}`, PAGE)) {
+        for (const row of rows) {
+          const table = toText(row.collectionBytes)
+          yield [table, changeOf(table, row).id]
+        }
+      }
     },
 
     apply(tables) {

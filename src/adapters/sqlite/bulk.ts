@@ -45,18 +45,17 @@ const KEPT_FOR = 20
 /** @param tables all that will be filled, as an earlier run may have left them */
 export function createBulk(database: Database, tables: readonly Table[]): Bulk {
   const [aside, held, seen] = [createAside(database), createHeld(database), createSeen()]
-  const queues = new Map(tables.map((table) => [table.name, load(table)]))
-  for (const [table, id] of aside.ids()) seen.isNew(table, id)
+  const queues = new Map(tables.map((table): [string, Queue] => [table.name, new Map()]))
   let [turn, uses] = [0, 0]
 
-  function load(table: Table): Queue {
-    const documents = held.load(table)
-    for (const ids of [documents.keys(), idsOf(database, table)])
-      for (const id of ids) seen.isNew(table.name, id)
-    return new Map([...documents].map(([id, document]) => [id, { document, used: 0, queued: 0 }]))
+  for (const [table, id, document] of held.documents()) {
+    queueOf(table).set(id, { document, used: 0, queued: 0 })
+    seen.isNew(table, id)
   }
+  for (const table of tables) for (const id of idsOf(database, table)) seen.isNew(table.name, id)
+  for (const [table, id] of aside.ids()) seen.isNew(table, id)
 
-  function queueOf({ name }: Table): Queue {
+  function queueOf(name: string): Queue {
     const queue = queues.get(name)
     if (!queue) throw new RangeError(`${name} is not filled`)
     return queue
@@ -64,7 +63,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
 
   function* all(): Generator<[Table, string, StoredDocument]> {
     for (const table of tables)
-      for (const [id, document] of documentsOf(queueOf(table))) yield [table, id, document]
+      for (const [id, document] of documentsOf(queueOf(table.name))) yield [table, id, document]
   }
 
   function* cold(queue: Queue): Generator<[string, StoredDocument]> {
@@ -78,7 +77,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
 
   return {
     apply(table, change) {
-      const queue = queueOf(table)
+      const queue = queueOf(table.name)
       const { id } = change
       const known = queue.get(id)
       if (!known && !seen.isNew(table.name, id)) {
@@ -97,7 +96,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
 
     writeCold() {
       aside.write()
-      for (const table of tables) insertDocuments(database, table, cold(queueOf(table)))
+      for (const table of tables) insertDocuments(database, table, cold(queueOf(table.name)))
       if (uses < TURN) return
       turn++
       uses = 0
@@ -112,7 +111,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       aside.write()
       held.replace([])
       for (const table of tables) {
-        const queue = queueOf(table)
+        const queue = queueOf(table.name)
         insertDocuments(database, table, documentsOf(queue))
         queue.clear()
       }

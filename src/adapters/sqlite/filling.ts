@@ -100,8 +100,12 @@ async function goOn(file: string, purpose: Purpose, live: ModelFile): Promise<Fi
       unseal(file)
       return filling(database, purpose, live)
     }
-  } catch {
-    // Whatever is wrong with it, it costs nothing but time to begin anew.
+  } catch (error) {
+    // Whatever is wrong with it, it costs nothing but time to begin anew; an outage may pass.
+    if (error instanceof StoreUnavailableError) {
+      database?.close()
+      throw error
+    }
   }
   database?.close()
   return null
