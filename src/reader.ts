@@ -139,6 +139,14 @@ export interface Rebuilt {
   events: number
 }
 
+interface Rebuilding {
+  log: Logger
+  told: (progress: RebuildProgress, end: string) => void
+  /** Called first where a service may be at work. */
+  giveWay: () => void
+  signal: AbortSignal
+}
+
 /**
  * Fills the next generation of some projections beside the live one and switches to it, beside a running service or
  * without one.
@@ -148,11 +156,7 @@ export interface Rebuilt {
 export async function rebuildReadModel(
   settings: Settings,
   name: string | undefined,
-  {
-    log,
-    told,
-    signal,
-  }: { log: Logger; told: (progress: RebuildProgress, end: string) => void; signal: AbortSignal },
+  { log, told, ...how }: Rebuilding,
 ): Promise<Rebuilt> {
   const wanted = projections.filter((one) => name === undefined || one.name === name)
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
@@ -163,7 +167,7 @@ export async function rebuildReadModel(
       const telemetry = { log, damaged() {} }
       const tell = (progress: RebuildProgress): void => told(progress, end)
       return withReadAhead(settings, async (read) => {
-        const events = await rebuild({ read, readModel, telemetry }, wanted, { told: tell, signal })
+        const events = await rebuild({ read, readModel, telemetry }, wanted, { told: tell, ...how })
         return { projections: wanted.map((one) => one.name), events }
       })
     }),

@@ -2,6 +2,7 @@ import { constants, setPriority } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import { rebuildReadModel, UnknownProjectionError } from '../../src/reader.ts'
 import { readSettings } from '../../src/settings.ts'
+import { leaveACore } from '../leaveACore.ts'
 import { defineCommand, JSON_OPTION, WrongUse } from '../command.ts'
 import { logTo } from '../logTo.ts'
 import { json, plural, progress } from '../output.ts'
@@ -30,6 +31,7 @@ export const rebuildCommand = defineCommand({
       const { projections, events } = await rebuildReadModel(settings, values.projection, {
         log: logTo(io),
         told: filling,
+        giveWay: leaveACore,
         signal: new AbortController().signal,
       })
       bar.done()

@@ -175,6 +175,8 @@ export interface ReadModel {
 export interface NextGeneration {
   /** What has to be filled: the projections asked for, and others that cannot be kept apart from them. */
   projections: readonly Projection[]
+  /** Was the live one in use when this was begun, as far as can be told? */
+  isServed: boolean
   checkpoint(projection: Projection): Promise<string | null>
   /** As `ReadModel.apply`; what is applied in order may be on its way for a while before the checkpoint moves. */
   apply(changes: readonly Change[], checkpoint: Step): Promise<void>

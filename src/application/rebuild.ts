@@ -33,6 +33,7 @@ export async function rebuild(
 ): Promise<number> {
   const next = await readModel.next(projections)
   try {
+    if (next.isServed) how.giveWay?.()
     return await fillAndSwitch(deps, next, { signal: new AbortController().signal, ...how })
   } finally {
     await next.close()
@@ -41,6 +42,8 @@ export async function rebuild(
 
 interface How {
   told?: Told
+  /** Called first where a service is at work. */
+  giveWay?: () => void
   signal: AbortSignal
   pace?: Pace
   /** Where in the log to end. Default: where it ends. */

@@ -52,6 +52,19 @@ describe('A SQLite read model that is offered its next generation', () => {
     rmSync(folder, { recursive: true })
   })
 
+  it('says whether there is a service to give way to', async () => {
+    const [service, command] = [await open(), await open(true)]
+    const beside = await command.next([people])
+    expect(beside.isServed).to.equal(true)
+    await beside.close()
+    await service.close()
+    const alone = await command.next([people])
+    expect(alone.isServed).to.equal(false)
+    await alone.close()
+    const again = await open()
+    expect(await again.checkpoint(people)).to.equal(null)
+  })
+
   it('does not go back in the log by it', async () => {
     const [service, command] = [await open(), await open(true)]
     await service.apply([add('a', 1, { sum: { n: 1 } })], step(1))

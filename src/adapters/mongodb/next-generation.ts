@@ -61,6 +61,8 @@ function nextGeneration(
 
   return {
     projections,
+    // A service may be anywhere, also on this machine.
+    isServed: true,
     checkpoint: (one) => read((database) => readCheckpoint(database, nameOf(one))),
 
     async apply(changes, { position, of }) {

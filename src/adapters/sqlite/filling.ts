@@ -9,6 +9,7 @@ import { type Database, openDatabase, pagesOf, setJournal } from './database.ts'
 import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
+import { isBusy } from './lock.ts'
 import { gapBefore, type ModelFile, SETTINGS } from './model-file.ts'
 import { checkSeal, unseal } from './seal.ts'
 
@@ -101,8 +102,9 @@ async function goOn(file: string, purpose: Purpose, live: ModelFile): Promise<Fi
       return filling(database, purpose, live)
     }
   } catch (error) {
-    // Whatever is wrong with it, it costs nothing but time to begin anew; an outage may pass.
-    if (error instanceof StoreUnavailableError) {
+    // Whatever is wrong with it, it costs nothing but time to begin anew; also where a service that did not want it has
+    // not let go of it yet. A full disk is no reason.
+    if (error instanceof StoreUnavailableError && !isBusy(error)) {
       database?.close()
       throw error
     }

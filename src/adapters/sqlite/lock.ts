@@ -41,5 +41,6 @@ export async function lockFile(path: string): Promise<Lock> {
   }
 }
 
-const isBusy = (error: unknown): boolean =>
+/** Another connection has the file for itself. */
+export const isBusy = (error: unknown): boolean =>
   error instanceof StoreUnavailableError && error.message.includes('database is locked')

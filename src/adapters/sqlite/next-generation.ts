@@ -88,7 +88,9 @@ export async function beginNext(
     )
   }
 
+  let isServed: boolean
   try {
+    isServed = await isLocked(path)
     filling = await open()
   } catch (error) {
     lock.release()
@@ -96,6 +98,7 @@ export async function beginNext(
   }
   return {
     projections: all,
+    isServed,
     checkpoint: async (projection) => current().checkpoint(projection),
     apply: async (changes, step) => current().apply(changes, step),
 
@@ -134,6 +137,12 @@ async function tryLock(file: string): Promise<Lock | null> {
     if (error instanceof StoreInUseError) return null
     throw error
   }
+}
+
+async function isLocked(file: string): Promise<boolean> {
+  const lock = await tryLock(file)
+  lock?.release()
+  return lock === null
 }
 
 /** A complete file that was left to the service, opened for writing, with its generation. */

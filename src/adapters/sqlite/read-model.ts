@@ -113,6 +113,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
   function handle(next: Offered): NextGeneration {
     return {
       projections,
+      isServed: true,
       checkpoint: async (projection) => next.file.checkpoint(projection),
       apply: (changes, step) => next.file.apply(changes, step),
       async join() {
