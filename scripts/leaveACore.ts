@@ -7,11 +7,18 @@ import { readFileSync } from 'node:fs'
  * then. Linux alone, by its own tool, since Node has no call for it; without that nothing happens.
  */
 export function leaveACore(): void {
-  if (process.platform !== 'linux') return
-  const cores = coresOf(readFileSync('/proc/self/status', 'utf8'))
+  const cores = coresOf(ownStatus())
   if (cores.length < 2) return
   const others = cores.slice(1).join(',')
   spawnSync('taskset', ['-a', '-c', '-p', others, String(process.pid)], { stdio: 'ignore' })
+}
+
+function ownStatus(): string {
+  try {
+    return readFileSync('/proc/self/status', 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 /** Those that a thread may run on, of its status file: `Cpus_allowed_list: 0-3,8`. */

@@ -85,9 +85,10 @@ function serve(settings: EventStoreSettings): void {
   const reading = opening.then(createLogReader)
   // Told to whoever asks.
   reading.catch(() => {})
-  const close = () => opening.then((store) => store.close()).finally(() => parentPort?.close())
+  // Ends the thread, not the process, whatever the store leaves behind.
+  const end = () => process.exit()
   parentPort?.on('message', (question: Question | null) => {
-    void (question ? answer(reading, question) : close().catch(() => {}))
+    void (question ? answer(reading, question) : opening.then((store) => store.close()).then(end, end))
   })
 }
 
