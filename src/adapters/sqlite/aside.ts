@@ -32,17 +32,16 @@ export function createAside(database: Database): Aside {
        (collection TEXT NOT NULL, id TEXT NOT NULL, change TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
   )
 
-  function changeOf(table: string, { idBytes, changeBytes, crc }: Row): Change {
-    const text = toBytes(changeBytes)
-    if (crc !== checksum(table, toText(idBytes), text)) throw beyondUse(database.path)
-    return JSON.parse(text.toString('utf8'))
+  function check(table: string, { idBytes, changeBytes, crc }: Row): void {
+    if (crc !== checksum(table, toText(idBytes), toBytes(changeBytes))) throw beyondUse(database.path)
   }
 
   /** Those of one document as they came. */
   function applySome(table: Table, rows: readonly Row[]): void {
     let entry: Entry | null = null
     for (const row of rows) {
-      const change = changeOf(table.name, row)
+      check(table.name, row)
+      const change: Change = JSON.parse(toText(row.changeBytes))
       if (entry?.id !== change.id) {
         if (entry?.changed) writeEntry(database, entry)
         entry = readEntry(database, table, change.id)
@@ -81,7 +80,8 @@ export function createAside(database: Database): Aside {
       for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${CHANGE}`, PAGE)) {
         for (const row of rows) {
           const table = toText(row.collectionBytes)
-          yield [table, changeOf(table, row).id]
+          check(table, row)
+          yield [table, toText(row.idBytes)]
         }
       }
     },

@@ -9,7 +9,7 @@ import { type Database, openDatabase, pagesOf, setJournal } from './database.ts'
 import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
-import { isBusy } from './lock.ts'
+import { isBusy } from './errors.ts'
 import { gapBefore, type ModelFile, SETTINGS } from './model-file.ts'
 import { checkSeal, unseal } from './seal.ts'
 

@@ -1,6 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs'
-import { StoreUnavailableError } from '../../application/ports.ts'
 import { openPlain } from './database.ts'
+import { isBusy } from './errors.ts'
 
 /** The file has its one writer already. */
 export class StoreInUseError extends Error {
@@ -40,7 +40,3 @@ export async function lockFile(path: string): Promise<Lock> {
     },
   }
 }
-
-/** Another connection has the file for itself. */
-export const isBusy = (error: unknown): boolean =>
-  error instanceof StoreUnavailableError && error.message.includes('database is locked')

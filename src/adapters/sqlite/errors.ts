@@ -1,0 +1,35 @@
+import { StoreUnavailableError } from '../../application/ports.ts'
+import { DamagedError } from '../../domain/errors.ts'
+
+const UNAVAILABLE = new Set([5, 6, 7, 8, 10, 13, 14, 22, 23])
+const DAMAGED = new Set([11, 26])
+
+/** What either driver throws, in the words of the ports; what is neither outage nor damage stays as it is. */
+export function translate(error: unknown, path: string): unknown {
+  const code = codeOf(error)
+  const message = error instanceof Error ? error.message : String(error)
+  if (DAMAGED.has(code) || message.includes('malformed JSON')) {
+    return new DamagedError(`${path}: ${message}`, { cause: error })
+  }
+  if (UNAVAILABLE.has(code) || isSystemError(error)) {
+    return new StoreUnavailableError(`${path}: ${message}`, { cause: error })
+  }
+  return error
+}
+
+/** The primary result code of SQLite (its low byte), 0 for errors of any other kind. */
+function codeOf(error: unknown): number {
+  const { errcode, rawCode, message } = error as { errcode?: unknown; rawCode?: unknown; message?: unknown }
+  const code = errcode ?? rawCode
+  if (typeof code === 'number') return code & 0xff
+  // libsql gives no code when it cannot open a file, only its number at the end of the text.
+  const opening = /^ConnectionFailed\(.*: (\d+)"\)$/s.exec(String(message))
+  return Number(opening?.[1] ?? 0) & 0xff
+}
+
+/** The directory could not be made, say. */
+const isSystemError = (error: unknown): boolean => (error as { syscall?: unknown }).syscall !== undefined
+
+/** Another connection has the file for itself. */
+export const isBusy = (error: unknown): boolean =>
+  error instanceof StoreUnavailableError && error.message.includes('database is locked')
