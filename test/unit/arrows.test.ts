@@ -134,6 +134,11 @@ const arrows: Record<string, Arrows> = {
       '../src/main.ts',
     ],
   },
+  'scripts/attack/fixture.ts': {
+    // An attack may reach for any part of the product, and is not shipped.
+    allowed: ['./lab.ts', '../../src/ledger.ts', '../../test/support/service.ts'],
+    refused: [],
+  },
   'scripts/bench/fixture.ts': {
     // A benchmark measures parts by themselves, and is not shipped.
     allowed: [
