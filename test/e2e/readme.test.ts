@@ -43,10 +43,13 @@ describe('the README', () => {
       .to.contain('\nnpm ci && npm start\n')
       .and.to.contain('\nnpm ci && npm test\n')
   })
+})
 
-  it('names only tests that exist', () => {
-    const named = [...new Set(README.match(/test\/[\w/-]+(\.\w+)*\.ts/g))]
-    expect(named.length).to.be.greaterThan(8)
+describe('the page of guarantees', () => {
+  it('names only tests and attacks that exist', () => {
+    const page = readFileSync(`${ROOT}docs/guarantees.md`, 'utf8')
+    const named = [...new Set(page.match(/(test|scripts)\/[\w/-]+(\.\w+)*\.ts/g))]
+    expect(named.length).to.be.greaterThan(30)
     for (const file of named) expect(() => readFileSync(`${ROOT}${file}`), file).not.to.throw()
   })
 })
