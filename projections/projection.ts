@@ -18,8 +18,7 @@ export interface Collection {
   name: string
   /** JSON Schema of a whole document. While its changes arrive, any member but `id` may be missing yet. */
   schema: DocumentSchema
-  /** Each index is a list of fields; documents that lack the first field are left out of a unique one, of texts. */
-  indexes: readonly { fields: readonly string[]; unique?: boolean }[]
+  indexes: readonly Index[]
   /** Members that `top` fills. Their keys are anybody's text, which not every store takes as names. */
   counters?: readonly string[]
   /**
@@ -27,6 +26,16 @@ export interface Collection {
    * more than the events, and one that is filled again is without it.
    */
   outlivesEvents?: string
+}
+
+/**
+ * A list of fields, and behind them the id, so that whatever is read in its order has one. A unique one is of one field.
+ * Documents that lack the last field, a text, are left out of a unique and of a sparse one.
+ */
+export interface Index {
+  fields: readonly string[]
+  unique?: boolean
+  sparse?: boolean
 }
 
 export interface DocumentSchema {

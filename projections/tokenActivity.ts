@@ -102,7 +102,7 @@ export const tokenActivity: Projection = {
       // Found by its ids, which sort by token and hour.
       indexes: [],
     },
-    { name: 'tokenActions', schema: actionSchema, indexes: [{ fields: ['actorId', 'at', 'id'] }] },
+    { name: 'tokenActions', schema: actionSchema, indexes: [{ fields: ['actorId', 'at'] }] },
   ],
   project(event) {
     if (event.type === 'TokenUsed') return [hour(event)]

@@ -47,14 +47,15 @@ export const bucketStart = (at: string, granularity: Granularity): string =>
 
 export const tokenUsage: Projection = {
   name: 'tokenUsage',
-  version: 1,
+  version: 2,
   events: ['TokenUsed', 'UsageRolledUp'],
   collections: [
     {
       name: 'tokenUsage',
       schema,
       counters: ['routes'],
-      indexes: [{ fields: ['tokenId', 'granularity', 'at'] }, { fields: ['accountId', 'granularity', 'at'] }],
+      // Those of one token are found by their ids, which sort by token, granularity and time.
+      indexes: [{ fields: ['accountId', 'granularity', 'at'] }],
     },
   ],
   project(event) {
@@ -70,7 +71,7 @@ export const tokenUsage: Projection = {
       return {
         kind: 'add',
         collection: 'tokenUsage',
-        id: idOf(tokenId, granularity, at),
+        id: usageId(tokenId, granularity, at),
         position: event.position,
         set: { tokenId, accountId, granularity, at },
         sum,
@@ -89,7 +90,8 @@ export function requestCounts({ count, outcomes }: EventData<'TokenUsed'>): Reco
   return sum
 }
 
-const idOf = (tokenId: string, granularity: Granularity, at: string): string =>
+/** @param at start of the hour or day, or any time: those of a range have their ids between two such */
+export const usageId = (tokenId: string, granularity: Granularity, at: string): string =>
   `${tokenId}_${granularity}_${at}`
 
 const byRoute = ({ method, route, count }: { method: string; route: string; count: number }) =>
@@ -100,7 +102,7 @@ const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): Change[] =>
   data.buckets.map(({ granularity, at, count, firstAt, lastAt, outcomes, routes }) => ({
     kind: 'total',
     collection: 'tokenUsage',
-    id: idOf(data.tokenId, granularity, at),
+    id: usageId(data.tokenId, granularity, at),
     position,
     by: 'requests',
     fields: {

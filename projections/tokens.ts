@@ -19,6 +19,7 @@ const schema = {
     'updatedAt',
     'expiresAt',
     'revokedAt',
+    'revoked',
     'revision',
   ],
   properties: {
@@ -34,6 +35,8 @@ const schema = {
     updatedAt: string,
     expiresAt: nullable,
     revokedAt: nullable,
+    // For indexes: no list of live tokens has to step over revoked ones.
+    revoked: { type: 'boolean' },
     lastAccessed: string,
     revision: { type: 'integer' },
     // Why the stream's events can no longer be trusted; such a token authenticates nobody.
@@ -46,15 +49,25 @@ export type TokenDocument = FromSchema<typeof schema>
 
 export const foldCase = (text: string): string => text.normalize('NFC').toLowerCase()
 
+const live = { revokedAt: null, revoked: false }
+
 export const tokens: Projection = {
   name: 'tokens',
-  version: 2,
+  version: 3,
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed', 'UsageRolledUp'],
   collections: [
     {
       name: 'tokens',
       schema,
-      indexes: [{ fields: ['hash'], unique: true }, { fields: ['accountId', 'createdAt'] }],
+      indexes: [
+        { fields: ['hash'], unique: true },
+        { fields: ['accountId', 'revoked', 'createdAt'] },
+        { fields: ['accountId', 'revoked', 'name'] },
+        { fields: ['accountId', 'revoked', 'expiresAt'] },
+        { fields: ['accountId', 'revoked', 'lastAccessed'] },
+        { fields: ['accountId', 'stopped'], sparse: true },
+        { fields: ['revoked', 'hashKeyId'] },
+      ],
     },
   ],
   project(event) {
@@ -85,11 +98,11 @@ export const tokens: Projection = {
     switch (event.type) {
       case 'TokenCreated': {
         const { tokenId: _, ...data } = event.data
-        return put({ ...data, nameFolded: foldCase(data.name), createdAt: at, revokedAt: null })
+        return put({ ...data, nameFolded: foldCase(data.name), createdAt: at, ...live })
       }
       case 'TokenImported': {
         const { tokenId: _, oldId: __, lastAccessed, ...data } = event.data
-        const made = put({ ...data, nameFolded: foldCase(data.name), revokedAt: null })
+        const made = put({ ...data, nameFolded: foldCase(data.name), ...live })
         // As a use, so that it yields to later ones.
         return lastAccessed === null ? made : [...made, used(id, lastAccessed)]
       }
@@ -98,7 +111,7 @@ export const tokens: Projection = {
         return put({ ...data, ...(name === undefined ? {} : { name, nameFolded: foldCase(name) }) })
       }
       case 'TokenRevoked':
-        return put({ revokedAt: at })
+        return put({ revokedAt: at, revoked: true })
     }
   },
 }

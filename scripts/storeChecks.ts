@@ -196,7 +196,7 @@ const COUNT_NO_FURTHER = 1_000_000
 /** From one key id to the next, so that the number of tokens does not matter to memory. */
 async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
   const inUse = new Map<string, number>()
-  const notRevoked: Condition = { field: 'revokedAt', op: 'eq', value: null }
+  const notRevoked: Condition = { field: 'revoked', op: 'eq', value: false }
   for (let last = ''; ; ) {
     const where: Condition[] = [notRevoked, { field: 'hashKeyId', op: 'gt', value: last }]
     const [next] = await readModel.find('tokens', { where, order: { field: 'hashKeyId' }, limit: 1 })

@@ -35,7 +35,9 @@ export const blastRadius = defineCommand({
       const token = await readModel.get('tokens', tokenId)
       if (!token) throw new NotFound('There is no such token.')
       bar.step('reading', 'hour')
-      return queries.blastRadius(token as unknown as TokenDocument, since, (read) => bar.at(null, read))
+      return queries.blastRadius(token as unknown as TokenDocument, since, {
+        onProgress: (read) => bar.at(null, read),
+      })
     }).finally(bar.done)
     const shown = presentBlastRadius(found, now)
     io.out(values.json ? json(shown) : asText(shown))

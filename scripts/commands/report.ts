@@ -55,7 +55,7 @@ export const report = defineCommand({
     const bar = progress(io, 1)
     const found = await withReadModel(settings, io.now, async ({ queries }) => {
       bar.step('reading', 'token')
-      return queries.report(account, query, (tokens) => bar.at(null, tokens))
+      return queries.report(account, query, { onProgress: (tokens) => bar.at(null, tokens) })
     }).finally(bar.done)
     if (account !== null && isEmpty(found)) throw new NotFound('No token of this account was ever made.')
     const shown = presentReport(found)

@@ -1,5 +1,6 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import type { Tally, Usage, UsageRange } from '../../src/application/usage.ts'
+import type { UsageRange } from '../../src/application/buckets.ts'
+import type { Tally, Usage } from '../../src/application/usage.ts'
 import { presentUsage, presentUsageTokens } from '../../src/http/present.ts'
 import {
   type ModelReads,
@@ -81,18 +82,29 @@ async function usageOf(
   if ('token' in owner) {
     const token = await readModel.get('tokens', owner.token)
     if (!token) throw new NotFound('There is no such token.')
-    return queries.usageOfToken(token as unknown as TokenDocument, range, route)
+    return queries.usageOfToken(token as unknown as TokenDocument, range, { route })
   }
-  const tokens = await readModel.count('tokens', [{ field: 'accountId', op: 'eq', value: owner.account }], 1)
-  if (tokens === 0) throw new NotFound('No token of this account was ever made.')
-  return queries.usageOfAccount(owner.account, range, route)
+  const made = await Promise.all(
+    [false, true].map((revoked) =>
+      readModel.count(
+        'tokens',
+        [
+          { field: 'accountId', op: 'eq', value: owner.account },
+          { field: 'revoked', op: 'eq', value: revoked },
+        ],
+        1,
+      ),
+    ),
+  )
+  if (made.every((tokens) => tokens === 0)) throw new NotFound('No token of this account was ever made.')
+  return queries.usageOfAccount(owner.account, range, { route })
 }
 
 /** As the HTTP routes show it. */
 const shownUsage = (owner: Owner, found: Usage): object =>
   'token' in owner
     ? { token_id: owner.token, ...presentUsage(found) }
-    : { ...presentUsage(found), tokens: presentUsageTokens(found) }
+    : { ...presentUsage(found), ...presentUsageTokens(found) }
 
 export function bucketsCsv({ buckets, total }: Pick<Usage, 'buckets' | 'total'>): string {
   const classes = classesOf(total)

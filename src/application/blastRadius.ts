@@ -6,26 +6,26 @@ import { createFold } from './activityFold.ts'
 import { eachDocument } from './pages.ts'
 import { type Clock, type Condition, iso, type ReadModel } from './ports.ts'
 
+export interface BlastRadiusOptions {
+  /** Told how many hours with a use were read so far. */
+  onProgress?: (hours: number) => void
+  /** Ends the work: whoever asked has gone. */
+  signal?: AbortSignal | undefined
+}
+
 export interface BlastRadiusQueries {
-  /**
-   * @param since RFC 3339 UTC; null: from the token's creation
-   * @param onProgress told how many hours with a use were read so far
-   */
-  blastRadius(
-    token: TokenDocument,
-    since: string | null,
-    onProgress?: (hours: number) => void,
-  ): Promise<BlastRadius>
+  /** @param since RFC 3339 UTC; null: from the token's creation */
+  blastRadius(token: TokenDocument, since: string | null, options?: BlastRadiusOptions): Promise<BlastRadius>
 }
 
 const EVENTS = 100
 const COUNTED_EVENTS = 1_000_000
-/** Documents of an hour may be large. */
-const PAGE = 100
+/** Documents of an hour may have 100 KB. */
+const PAGE = 25
 
 export function createBlastRadiusQuery(readModel: ReadModel, clock: Clock): BlastRadiusQueries {
   return {
-    async blastRadius(token, since, onProgress = () => {}) {
+    async blastRadius(token, since, { onProgress = () => {}, signal } = {}) {
       const from = since ?? token.createdAt
       const firstHour = bucketStart(from, 'hour')
       const found = createFold()
@@ -34,8 +34,8 @@ export function createBlastRadiusQuery(readModel: ReadModel, clock: Clock): Blas
         { field: 'id', op: 'gte', value: activityId(token.id, firstHour) },
         { field: 'id', op: 'lt', value: activityId(token.id, '~') },
       ]
-      const hours = eachDocument<ActivityDocument>(readModel, 'tokenActivity', ofToken, PAGE)
-      for await (const hour of hours) {
+      const walk = { where: ofToken, page: PAGE, signal }
+      for await (const hour of eachDocument<ActivityDocument>(readModel, 'tokenActivity', walk)) {
         found.add(hour)
         onProgress(++read)
       }
@@ -43,18 +43,15 @@ export function createBlastRadiusQuery(readModel: ReadModel, clock: Clock): Blas
         { field: 'actorId', op: 'eq', value: token.id },
         { field: 'at', op: 'gte', value: firstHour },
       ]
-      const events = await readModel.find('tokenActions', {
-        where: caused,
-        order: { field: 'at' },
-        limit: EVENTS,
-      })
+      const first = { where: caused, order: { field: 'at' }, limit: EVENTS }
+      const events = await readModel.find('tokenActions', first, signal)
       return {
         token,
         since: from,
         to: iso(clock()),
         ...found.result(),
         events: {
-          total: await readModel.count('tokenActions', caused, COUNTED_EVENTS),
+          total: await readModel.count('tokenActions', caused, COUNTED_EVENTS, signal),
           data: events as unknown[] as ActionDocument[],
         },
       }

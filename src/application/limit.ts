@@ -9,7 +9,7 @@ export interface AccountLimit {
 /** A live token is neither revoked nor expired. */
 export const liveConditions = (accountId: string, now: string): Condition[] => [
   { field: 'accountId', op: 'eq', value: accountId },
-  { field: 'revokedAt', op: 'eq', value: null },
+  { field: 'revoked', op: 'eq', value: false },
   {
     any: [
       { field: 'expiresAt', op: 'eq', value: null },

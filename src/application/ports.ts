@@ -89,10 +89,17 @@ export type Condition =
   | { field: string; op: 'in'; value: readonly string[] }
   | { any: readonly Condition[] }
 
+/**
+ * A query that an index of the collection serves: one whose first fields the conditions are equal to something in, and
+ * whose last one is ordered by. What other conditions ask, each document in between is looked at for.
+ */
 export interface Query {
   where: readonly Condition[]
-  /** Ties break by id, ascending; null and absent values come last either way. Default: by id. */
-  order?: { field: string; descending?: boolean }
+  /**
+   * Ties break by id, ascending; null and absent values come last either way. Default: by id. `any`: as they are found,
+   * for a look-up by ids or by a unique field.
+   */
+  order?: { field: string; descending?: boolean } | 'any'
   /** Continue behind the document with this value of the ordering field and this id. */
   after?: { value: Scalar; id: string }
   limit: number
@@ -127,9 +134,15 @@ export interface ReadModel {
   apply(changes: readonly Change[], checkpoint?: Step): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
   get(collection: string, id: string): Promise<Document | null>
-  find(collection: string, query: Query): Promise<Document[]>
-  /** How many match, counting no further than `limit`. */
-  count(collection: string, where: readonly Condition[], limit: number): Promise<number>
+  /**
+   * However long it takes, the event loop is left to others every few milliseconds; only a look-up of one document is
+   * made at once. So what changes meanwhile may be in the answer as it was before or as it is after, and a document that
+   * moves in the order may be left out; none comes twice.
+   * @throws as `get`; RangeError no index serves it; what `signal` was aborted with
+   */
+  find(collection: string, query: Query, signal?: AbortSignal): Promise<Document[]>
+  /** How many match, counting no further than `limit`. All conditions must be those of one index. Throws as `find`. */
+  count(collection: string, where: readonly Condition[], limit: number, signal?: AbortSignal): Promise<number>
   ping(): Promise<void>
 
   // Documents of a version exist in generations: a rebuild fills the next one beside the live one, which is the one that

@@ -1,22 +1,13 @@
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
-import { foldCase, type TokenDocument } from '../../projections/tokens.ts'
+import type { TokenDocument } from '../../projections/tokens.ts'
 import { DamagedError, Refusal } from '../domain/errors.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
-import { liveConditions } from './limit.ts'
-import {
-  type Clock,
-  type Condition,
-  type Document,
-  iso,
-  type Query,
-  type ReadModel,
-  type Scalar,
-} from './ports.ts'
+import { type Clock, type Condition, type Document, iso, type ReadModel, type Scalar } from './ports.ts'
 import { type BlastRadiusQueries, createBlastRadiusQuery } from './blastRadius.ts'
 import { createReportQuery, type ReportQueries } from './report.ts'
+import { listTokens, type StatusFilter } from './tokenList.ts'
 import { createUsageQuery, type UsageQueries } from './usage.ts'
 
-export type StatusFilter = 'live' | 'active' | 'expired' | 'revoked' | 'all'
 export type SortField = 'created_at' | 'name' | 'last_accessed' | 'expires_at'
 export type Sort = SortField | `-${SortField}`
 
@@ -38,8 +29,12 @@ export interface Page<T> {
 export interface Queries extends UsageQueries, ReportQueries, BlastRadiusQueries {
   /** @throws Refusal for an id that is not one of the account's tokens, whatever it is */
   token(accountId: string, id: string): Promise<TokenDocument>
-  list(accountId: string, query: ListQuery): Promise<Page<TokenDocument>>
-  history(tokenId: string, query: { limit: number; cursor?: string }): Promise<Page<HistoryDocument>>
+  list(accountId: string, query: ListQuery, signal?: AbortSignal): Promise<Page<TokenDocument>>
+  history(
+    tokenId: string,
+    query: { limit: number; cursor?: string },
+    signal?: AbortSignal,
+  ): Promise<Page<HistoryDocument>>
 }
 
 const FIELDS: Record<SortField, keyof TokenDocument> = {
@@ -51,23 +46,6 @@ const FIELDS: Record<SortField, keyof TokenDocument> = {
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 export function createQueries(readModel: ReadModel, clock: Clock): Queries {
-  /** One more than asked for is read, to know whether there is a next page. */
-  async function page<T>(
-    collection: string,
-    of: string,
-    query: Query & { order: { field: string } },
-    cursor?: string,
-  ): Promise<Page<T>> {
-    const after = cursor === undefined ? {} : { after: decodeCursor(of, cursor) }
-    const found = await readModel.find(collection, { ...query, ...after, limit: query.limit + 1 })
-    const data = found.slice(0, query.limit)
-    const last = found.length > query.limit ? data.at(-1) : undefined
-    const nextCursor = last
-      ? encodeCursor({ of, value: (last[query.order.field] as Scalar | undefined) ?? null, id: last.id })
-      : null
-    return { data: data as unknown[] as T[], nextCursor }
-  }
-
   return {
     async token(accountId, id) {
       const found = UUID.test(id) ? await readModel.get('tokens', id) : null
@@ -75,18 +53,22 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
       return trusted(asToken(found))
     },
 
-    async list(accountId, { status, q, sort, limit, cursor }) {
-      const where = statusConditions(status, accountId, iso(clock()))
-      if (q) where.push({ field: 'nameFolded', op: 'contains', value: foldCase(q) })
-      const descending = sort.startsWith('-')
-      const order = { field: FIELDS[sort.replace('-', '') as SortField], descending }
-      const found = await page<TokenDocument>('tokens', `tokens ${sort}`, { where, order, limit }, cursor)
-      return { ...found, data: found.data.map(trusted) }
+    async list(accountId, { cursor, sort, limit, ...asked }, signal) {
+      const of = `tokens ${sort}`
+      const order = { field: FIELDS[sort.replace('-', '') as SortField], descending: sort.startsWith('-') }
+      const after = cursor === undefined ? null : decodeCursor(of, cursor)
+      const query = { ...asked, order, after, limit: limit + 1 }
+      const found = await listTokens(readModel, accountId, query, iso(clock()), signal)
+      const page = pageOf<TokenDocument>(found, limit, of, order.field)
+      return { ...page, data: page.data.map(trusted) }
     },
 
-    history(tokenId, { limit, cursor }) {
+    async history(tokenId, { limit, cursor }, signal) {
       const where: Condition[] = [{ field: 'tokenId', op: 'eq', value: tokenId }]
-      return page('tokenHistory', 'events', { where, order: { field: 'revision' }, limit }, cursor)
+      const order = { field: 'revision' }
+      const after = cursor === undefined ? {} : { after: decodeCursor('events', cursor) }
+      const query = { where, order, ...after, limit: limit + 1 }
+      return pageOf(await readModel.find('tokenHistory', query, signal), limit, 'events', order.field)
     },
 
     ...createUsageQuery(readModel, clock),
@@ -104,19 +86,12 @@ function trusted(token: TokenDocument): TokenDocument {
   return token
 }
 
-function statusConditions(status: StatusFilter, accountId: string, now: string): Condition[] {
-  const ofAccount: Condition = { field: 'accountId', op: 'eq', value: accountId }
-  const notRevoked: Condition = { field: 'revokedAt', op: 'eq', value: null }
-  switch (status) {
-    case 'all':
-      return [ofAccount]
-    case 'live':
-      return [ofAccount, notRevoked]
-    case 'active':
-      return liveConditions(accountId, now)
-    case 'expired':
-      return [ofAccount, notRevoked, { field: 'expiresAt', op: 'lte', value: now }]
-    case 'revoked':
-      return [ofAccount, { field: 'revokedAt', op: 'gt', value: '' }]
-  }
+/** One more than asked for is read, to know whether there is a next page. */
+function pageOf<T>(found: readonly Document[], limit: number, of: string, field: string): Page<T> {
+  const data = found.slice(0, limit)
+  const last = found.length > limit ? data.at(-1) : undefined
+  const nextCursor = last
+    ? encodeCursor({ of, value: (last[field] as Scalar | undefined) ?? null, id: last.id })
+    : null
+  return { data: data as unknown[] as T[], nextCursor }
 }

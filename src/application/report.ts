@@ -1,9 +1,11 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import { bucketStart, type UsageDocument } from '../../projections/tokenUsage.ts'
+import { bucketStart } from '../../projections/tokenUsage.ts'
 import { statusAt, type TokenStatus } from '../domain/token.ts'
-import { eachDocument } from './pages.ts'
+import { eachBucket, type Effort, type Owner } from './buckets.ts'
+import { addAll, createTop, eachDocument, findById, type Top } from './pages.ts'
 import { type Clock, type Condition, iso, type ReadModel } from './ports.ts'
-import { inSegment, segments } from './usage.ts'
+import * as tokensThat from './statuses.ts'
+import { byRequests } from './usage.ts'
 
 /** What is asked of a report. `from` is inclusive, `to` exclusive; they are the range of `top`. */
 export interface ReportQuery {
@@ -48,12 +50,31 @@ export interface Report {
   withoutExpiry: ReportList
 }
 
+export interface ReportOptions extends Effort {
+  /** Told how many tokens were read so far. */
+  onProgress?: (tokens: number) => void
+}
+
 export interface ReportQueries {
   /**
-   * Reads every token of the account, or of all accounts for null, once; memory does not grow with their number.
-   * @param onProgress told how many were read so far
+   * Of an account it reads the active tokens and those that were used in the range, and counts the others; for null, of
+   * all accounts, it reads every token once. Memory does not grow with the number of tokens that are not used.
+   * @throws Refusal, as `eachBucket`
    */
-  report(accountId: string | null, query: ReportQuery, onProgress?: (tokens: number) => void): Promise<Report>
+  report(accountId: string | null, query: ReportQuery, options?: ReportOptions): Promise<Report>
+}
+
+type Counts = Report['tokens']
+/** Requests in the range. */
+type Used = readonly [token: string, requests: number]
+
+interface Lists {
+  /** Without damaged tokens, and without the tokens themselves: only those that are shown are read. */
+  top: Top<Used>
+  neverUsed: Top<TokenDocument>
+  idle: Top<TokenDocument>
+  expiring: Top<TokenDocument>
+  withoutExpiry: Top<TokenDocument>
 }
 
 /** Tokens whose usage is looked up at a time. */
@@ -61,110 +82,143 @@ const AT_ONCE = 100
 const DAY_MS = 86_400_000
 
 export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQueries {
-  async function requestsOf(tokens: readonly TokenDocument[], range: ReportQuery, now: string) {
-    const owner: Condition = { field: 'tokenId', op: 'in', value: tokens.map(({ id }) => id) }
-    const requests = new Map<string, number>()
-    if (tokens.length === 0) return requests
-    for (const segment of segments({ ...range, granularity: 'day' }, now)) {
-      const found = eachDocument<UsageDocument>(readModel, 'tokenUsage', inSegment(owner, segment))
-      for await (const { tokenId, requests: n } of found) {
-        requests.set(tokenId, (requests.get(tokenId) ?? 0) + n)
-      }
+  async function addUses(owner: Owner, { query, at }: Asked, effort: Effort): Promise<Map<string, number>> {
+    const sums = new Map<string, number>()
+    const asked = { range: { ...query, granularity: 'day' as const }, now: at }
+    for await (const { tokenId, requests } of eachBucket(readModel, owner, asked, effort)) {
+      sums.set(tokenId, (sums.get(tokenId) ?? 0) + requests)
     }
-    return requests
+    return sums
+  }
+
+  async function ofAccount(accountId: string, asked: Asked, lists: Lists, options: ReportOptions) {
+    const { signal, onProgress = () => {} } = options
+    const { at } = asked
+    const damaged = new Map<string, TokenStatus>()
+    const those = { where: tokensThat.damaged(accountId), order: { field: 'stopped' }, signal }
+    for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', those)) {
+      damaged.set(token.id, statusAt(token, at))
+    }
+    const soundOf = async (status: TokenStatus, where: readonly Condition[]): Promise<number> =>
+      (await readModel.count('tokens', where, Number.MAX_SAFE_INTEGER, signal)) -
+      [...damaged.values()].filter((each) => each === status).length
+
+    let active = 0
+    const live = { where: tokensThat.active(accountId, at), order: { field: 'expiresAt' }, signal }
+    for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', live)) {
+      if (damaged.has(token.id)) continue
+      place(lists, token, asked)
+      onProgress(++active)
+    }
+    const used = await addUses({ accountId }, asked, options)
+    for (const id of damaged.keys()) used.delete(id)
+    await addAll(lists.top, used, signal)
+    return {
+      active,
+      expired: await soundOf('expired', tokensThat.expired(accountId, at)),
+      revoked: await soundOf('revoked', tokensThat.revoked(accountId)),
+      damaged: damaged.size,
+    }
+  }
+
+  async function ofAll(asked: Asked, lists: Lists, options: ReportOptions): Promise<Counts> {
+    const { signal, onProgress = () => {} } = options
+    const counts = { active: 0, expired: 0, revoked: 0, damaged: 0 }
+    // An hour counts whole, so a use before `from` may belong to the range.
+    const firstHour = bucketStart(asked.query.from, 'hour')
+    let read = 0
+    let some: string[] = []
+    const countUses = async (): Promise<void> => {
+      const found = await Promise.all(some.map((tokenId) => addUses({ tokenId }, asked, { signal })))
+      for (const used of found) await addAll(lists.top, used, signal)
+      some = []
+      onProgress(read)
+    }
+    for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', { where: [], signal })) {
+      read++
+      const status = token.stopped === undefined ? statusAt(token, asked.at) : 'damaged'
+      counts[status]++
+      if (status === 'active') place(lists, token, asked)
+      if (status !== 'damaged' && (token.lastAccessed ?? '') >= firstHour) some.push(token.id)
+      if (some.length === AT_ONCE) await countUses()
+    }
+    await countUses()
+    return counts
   }
 
   return {
-    async report(accountId, query, onProgress = () => {}) {
-      const at = iso(clock())
-      const report = empty(accountId, query, at)
-      const bounds = {
-        idleBefore: daysFrom(at, -query.idleDays),
-        expiringBefore: daysFrom(at, query.expiringDays),
-      }
-      // An hour counts whole, so a use before `from` may belong to the range.
-      const firstHour = bucketStart(query.from, 'hour')
-      const ofAccount: Condition[] =
-        accountId === null ? [] : [{ field: 'accountId', op: 'eq', value: accountId }]
-      let read = 0
-      let some: TokenDocument[] = []
-      const countUses = async (): Promise<void> => {
-        const requests = await requestsOf(some, query, at)
-        for (const token of some) {
-          const row = { token, status: statusAt(token, at), requests: requests.get(token.id) ?? 0 }
-          if (row.requests > 0) add(report.top, query.limit, row, (a, b) => requestsIn(b) - requestsIn(a))
-        }
-        some = []
-        onProgress(read)
-      }
-      for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', ofAccount)) {
-        read++
-        judge(report, token, bounds)
-        const { lastAccessed } = token
-        const isUsed = lastAccessed !== undefined && lastAccessed >= firstHour
-        if (isUsed && token.stopped === undefined) some.push(token)
-        if (some.length === AT_ONCE) await countUses()
-      }
-      await countUses()
-      return report
+    async report(accountId, query, options = {}) {
+      const asked = askedAt(query, iso(clock()))
+      const lists = createLists(query.limit)
+      const tokens = await (accountId === null
+        ? ofAll(asked, lists, options)
+        : ofAccount(accountId, asked, lists, options))
+      const used = new Map(lists.top.first())
+      const found = await findById<TokenDocument>(readModel, 'tokens', [...used.keys()], options.signal)
+      const known = new Map(found.map((token) => [token.id, token]))
+      return { query, accountId, tokens, ...shown(lists, asked.at, known) }
     },
   }
 }
 
-function empty(accountId: string | null, query: ReportQuery, at: string): Report {
-  const list = (): ReportList => ({ total: 0, data: [] })
-  return {
-    query,
-    accountId,
-    at,
-    tokens: { active: 0, expired: 0, revoked: 0, damaged: 0 },
-    top: list(),
-    neverUsed: list(),
-    idle: list(),
-    expiring: list(),
-    withoutExpiry: list(),
-  }
+interface Asked {
+  query: ReportQuery
+  at: string
+  idleBefore: string
+  expiringBefore: string
 }
 
-/** Puts a token into the lists that do not depend on how often it was used. */
-function judge(
-  report: Report,
-  token: TokenDocument,
-  { idleBefore, expiringBefore }: { idleBefore: string; expiringBefore: string },
-): void {
-  const { at, query } = report
-  if (token.stopped !== undefined) {
-    report.tokens.damaged++
-    return
-  }
-  const status = statusAt(token, at)
-  report.tokens[status]++
-  if (status !== 'active') return
-  const row: ReportRow = { token, status, requests: null }
-  const put = (list: ReportList, valueOf: (token: TokenDocument) => string): void =>
-    add(list, query.limit, row, (a, b) => compare(valueOf(a.token), valueOf(b.token)))
+const askedAt = (query: ReportQuery, at: string): Asked => ({
+  query,
+  at,
+  idleBefore: daysFrom(at, -query.idleDays),
+  expiringBefore: daysFrom(at, query.expiringDays),
+})
+
+const createLists = (limit: number): Lists => ({
+  top: createTop(limit, byRequests),
+  neverUsed: createTop(limit, firstBy('createdAt')),
+  idle: createTop(limit, firstBy('lastAccessed')),
+  expiring: createTop(limit, firstBy('expiresAt')),
+  withoutExpiry: createTop(limit, firstBy('createdAt')),
+})
+
+/** Puts an active token into the lists that do not depend on how often it was used. */
+function place(lists: Lists, token: TokenDocument, { idleBefore, expiringBefore }: Asked): void {
   const { lastAccessed, expiresAt } = token
-  if (lastAccessed === undefined) put(report.neverUsed, ({ createdAt }) => createdAt)
-  else if (lastAccessed < idleBefore) put(report.idle, (one) => one.lastAccessed ?? '')
-  if (expiresAt === null) put(report.withoutExpiry, ({ createdAt }) => createdAt)
-  else if (expiresAt < expiringBefore) put(report.expiring, (one) => one.expiresAt ?? '')
+  if (lastAccessed === undefined) lists.neverUsed.add(token)
+  else if (lastAccessed < idleBefore) lists.idle.add(token)
+  if (expiresAt === null) lists.withoutExpiry.add(token)
+  else if (expiresAt < expiringBefore) lists.expiring.add(token)
 }
 
-/** Keeps the first `limit` rows in order; equals as they come, which is by id. */
-function add(
-  list: ReportList,
-  limit: number,
-  row: ReportRow,
-  order: (a: ReportRow, b: ReportRow) => number,
-): void {
-  list.total++
-  const last = list.data.at(-1)
-  if (last && list.data.length >= limit && order(last, row) <= 0) return
-  const at = list.data.findIndex((other) => order(row, other) < 0)
-  list.data.splice(at < 0 ? list.data.length : at, 0, row)
-  list.data.length = Math.min(list.data.length, limit)
+function shown(
+  { top, ...lists }: Lists,
+  at: string,
+  used: ReadonlyMap<string, TokenDocument>,
+): Omit<Report, 'query' | 'accountId' | 'tokens'> {
+  const listOf = (list: Top<TokenDocument>): ReportList => ({
+    total: list.total(),
+    data: list.first().map((token) => ({ token, status: statusAt(token, at), requests: null })),
+  })
+  const rows = top.first().flatMap(([id, requests]): ReportRow[] => {
+    const token = used.get(id)
+    return token ? [{ token, status: statusAt(token, at), requests }] : []
+  })
+  return {
+    at,
+    top: { total: top.total(), data: rows },
+    neverUsed: listOf(lists.neverUsed),
+    idle: listOf(lists.idle),
+    expiring: listOf(lists.expiring),
+    withoutExpiry: listOf(lists.withoutExpiry),
+  }
 }
+
+const firstBy =
+  (field: 'createdAt' | 'lastAccessed' | 'expiresAt') =>
+  (a: TokenDocument, b: TokenDocument): number =>
+    compare(a[field] ?? '', b[field] ?? '') || compare(a.id, b.id)
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
-const requestsIn = ({ requests }: ReportRow): number => requests ?? 0
 const daysFrom = (at: string, days: number): string => iso(Date.parse(at) + days * DAY_MS)

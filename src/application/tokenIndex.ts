@@ -88,7 +88,7 @@ export function createTokenIndex(
       const readAt = now()
       const where: Condition[] = [{ field: 'hash', op: 'in', value: hashes }]
       const [found] = await readModel
-        .find('tokens', { where, limit: 1 })
+        .find('tokens', { where, order: 'any', limit: 1 })
         .finally(() => lookUps.delete(lookUp))
       // It has changed while this was on its way: what was read may be from before, so it decides nothing.
       const { anything, changed } = lookUp

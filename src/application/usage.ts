@@ -1,21 +1,10 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import {
-  bucketStart,
-  type Granularity,
-  OTHER_ROUTES,
-  routeOf,
-  type UsageDocument,
-} from '../../projections/tokenUsage.ts'
-import { eachDocument } from './pages.ts'
-import { type Clock, type Condition, iso, type ReadModel } from './ports.ts'
+import { bucketStart, OTHER_ROUTES, routeOf, type UsageDocument } from '../../projections/tokenUsage.ts'
+import { eachBucket, type Effort, type Owner, type UsageRange } from './buckets.ts'
+import { addAll, createTop, eachDocument, findById } from './pages.ts'
+import { type Clock, iso, type ReadModel } from './ports.ts'
 import { isOnRoute, type RouteFilter } from './routeFilter.ts'
-
-/** `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Counted by the hour: an hour that overlaps counts whole. */
-export interface UsageRange {
-  from: string
-  to: string
-  granularity: Granularity
-}
+import * as tokensThat from './statuses.ts'
 
 export interface Tally {
   requests: number
@@ -33,24 +22,32 @@ export interface Usage extends UsageRange {
   lastAccessed: string | null
   /** Oldest first; those without a use are left out. */
   buckets: (Tally & { at: string })[]
-  /** Most used first. */
+  /** Most used first; those beyond the first ones are `OTHER_ROUTES`. */
   routes: { method: string; route: string; requests: number }[]
-  /** Most used first: every token that was used in the range or is not revoked. Empty for a single token. */
+  /** Most used first: tokens that were used in the range, then active ones. Empty for a single token. */
   tokens: { tokenId: string; name: string; requests: number; lastAccessed: string | null }[]
+  /** There are more tokens than are listed. */
+  moreTokens: boolean
+}
+
+export interface UsageOptions extends Effort {
+  route?: RouteFilter | undefined
 }
 
 export interface UsageQueries {
-  usageOfToken(token: TokenDocument, range: UsageRange, route?: RouteFilter): Promise<Usage>
-  usageOfAccount(accountId: string, range: UsageRange, route?: RouteFilter): Promise<Usage>
+  /** @throws Refusal, as `eachBucket` */
+  usageOfToken(token: TokenDocument, range: UsageRange, options?: UsageOptions): Promise<Usage>
+  usageOfAccount(accountId: string, range: UsageRange, options?: UsageOptions): Promise<Usage>
 }
 
-const DAY_MS = 86_400_000
+const MOST_TOKENS = 1_000
+const MOST_ROUTES = 1_000
+/** Routes that are told apart while they are added up. */
+const NAMED = 5_000
 
 export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueries {
-  const each = <T>(collection: string, where: readonly Condition[]): AsyncGenerator<T> =>
-    eachDocument(readModel, collection, where)
-
-  async function collect(owner: Condition, range: UsageRange, route?: RouteFilter): Promise<Collected> {
+  async function collect(owner: Owner, range: UsageRange, options: UsageOptions): Promise<Collected> {
+    const { route } = options
     const collected: Collected = {
       filter: route ? { ...route, other: 0 } : null,
       total: empty(route),
@@ -58,76 +55,87 @@ export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueri
       routes: new Map(),
       byToken: new Map(),
     }
-    for (const segment of segments(range, iso(clock()))) {
-      for await (const document of each<UsageDocument>('tokenUsage', inSegment(owner, segment))) {
-        add(collected, document, range.granularity)
-      }
-    }
+    const buckets = eachBucket(readModel, owner, { range, now: iso(clock()) }, options)
+    for await (const bucket of buckets) add(collected, bucket, range)
     return collected
   }
 
+  /** Of all tokens of an account, revoked ones too. */
+  async function lastAccessedOf(accountId: string): Promise<string | null> {
+    const newest = await Promise.all(
+      [tokensThat.notRevoked(accountId), tokensThat.revoked(accountId)].map((where) =>
+        readModel.find('tokens', { where, order: { field: 'lastAccessed', descending: true }, limit: 1 }),
+      ),
+    )
+    const times = newest.flatMap(([token]) => (token as TokenDocument | undefined)?.lastAccessed ?? [])
+    return times.sort().at(-1) ?? null
+  }
+
+  /** Dead tokens that were not used cost nothing: they are in no index that is read here. */
+  async function tokensOf(accountId: string, byToken: ReadonlyMap<string, number>, signal?: AbortSignal) {
+    const used = createTop<readonly [id: string, requests: number]>(MOST_TOKENS, byRequests)
+    await addAll(used, byToken, signal)
+    const rows = used.first()
+    const unused: TokenDocument[] = []
+    let isMore = used.total() > rows.length
+    const where = tokensThat.active(accountId, iso(clock()))
+    const active = eachDocument<TokenDocument>(readModel, 'tokens', { where, order: EXPIRY, signal })
+    for await (const token of active) {
+      if (byToken.has(token.id)) continue
+      isMore ||= rows.length + unused.length >= MOST_TOKENS
+      if (isMore) break
+      unused.push(token)
+    }
+    const found = await findById<TokenDocument>(
+      readModel,
+      'tokens',
+      rows.map(([id]) => id),
+      signal,
+    )
+    const known = new Map(found.map((token) => [token.id, token]))
+    const listed = [...rows.flatMap(([id]) => known.get(id) ?? []), ...unused.sort(byId)]
+    return { isMore, listed }
+  }
+
   return {
-    async usageOfToken(token, range, route) {
-      const collected = await collect({ field: 'tokenId', op: 'eq', value: token.id }, range, route)
-      return present(collected, range, token.lastAccessed ?? null, [])
+    async usageOfToken(token, range, options = {}) {
+      const collected = await collect({ tokenId: token.id }, range, options)
+      return { ...present(collected, range), lastAccessed: token.lastAccessed ?? null, ...NO_TOKENS }
     },
 
-    async usageOfAccount(accountId, range, route) {
-      const ofAccount: Condition = { field: 'accountId', op: 'eq', value: accountId }
-      const collected = await collect(ofAccount, range, route)
-      const tokens: Usage['tokens'] = []
-      let newest: string | null = null
-      for await (const { id, name, lastAccessed = null, revokedAt } of each<TokenDocument>('tokens', [
-        ofAccount,
-      ])) {
-        const requests = collected.byToken.get(id) ?? 0
-        if (lastAccessed !== null && (newest === null || lastAccessed > newest)) newest = lastAccessed
-        if (requests > 0 || revokedAt === null) tokens.push({ tokenId: id, name, requests, lastAccessed })
+    async usageOfAccount(accountId, range, options = {}) {
+      const collected = await collect({ accountId }, range, options)
+      const { listed, isMore } = await tokensOf(accountId, collected.byToken, options.signal)
+      return {
+        ...present(collected, range),
+        lastAccessed: await lastAccessedOf(accountId),
+        tokens: listed.map(({ id, name, lastAccessed = null }) => ({
+          tokenId: id,
+          name,
+          requests: collected.byToken.get(id) ?? 0,
+          lastAccessed,
+        })),
+        moreTokens: isMore,
       }
-      return present(
-        collected,
-        range,
-        newest,
-        tokens.sort((a, b) => b.requests - a.requests),
-      )
     },
   }
 }
 
-/**
- * Which buckets to add up. Whole days come from day buckets; the days that the range cuts, and everything when hours
- * are asked for, from hour buckets. A range that reaches to now takes today whole.
- */
-export function segments({ from, to, granularity }: UsageRange, now: string): UsageRange[] {
-  const firstHour = bucketStart(from, 'hour')
-  const hours = (start: string, end: string): UsageRange => ({ granularity: 'hour', from: start, to: end })
-  const firstDay = dayFrom(from)
-  const endDay = to >= now ? dayFrom(to) : bucketStart(to, 'day')
-  if (granularity === 'hour' || firstDay >= endDay) return [hours(firstHour, to)]
-  return [
-    hours(firstHour, firstDay),
-    { granularity: 'day' as const, from: firstDay, to: endDay },
-    hours(endDay, to),
-  ].filter((segment) => segment.from < segment.to)
-}
+const NO_TOKENS = { tokens: [], moreTokens: false }
+/** The order of the index that knows which tokens are active. */
+const EXPIRY = { field: 'expiresAt' }
 
-/** The buckets of a segment, of the tokens that `owner` finds. */
-export const inSegment = (owner: Condition, { granularity, from, to }: UsageRange): Condition[] => [
-  owner,
-  { field: 'granularity', op: 'eq', value: granularity },
-  { field: 'at', op: 'gte', value: from },
-  { field: 'at', op: 'lt', value: to },
-]
+type OfToken = readonly [id: string, requests: number]
 
-/** The first midnight at or after a time. */
-function dayFrom(at: string): string {
-  const start = bucketStart(at, 'day')
-  return start === at ? start : iso(Date.parse(start) + DAY_MS)
-}
+/** Most requests first. */
+export const byRequests = ([a, n]: OfToken, [b, m]: OfToken): number => m - n || (a < b ? -1 : 1)
+
+const byId = (a: TokenDocument, b: TokenDocument): number => (a.id < b.id ? -1 : 1)
 
 interface Collected {
   filter: Usage['filter']
   total: Tally
+  /** As they come: oldest first. */
   buckets: Map<string, Tally>
   routes: Map<string, number>
   byToken: Map<string, number>
@@ -135,7 +143,7 @@ interface Collected {
 
 const empty = (route?: RouteFilter | null): Tally => ({ requests: 0, outcomes: route ? null : {} })
 
-function add(collected: Collected, document: UsageDocument, granularity: Granularity): void {
+function add(collected: Collected, document: UsageDocument, { granularity }: UsageRange): void {
   const { filter, byToken } = collected
   const routes = Object.entries(document.routes).filter(([key]) => !filter || isOnRoute(key, filter))
   const requests = filter ? routes.reduce((sum, [, n]) => sum + n, 0) : document.requests
@@ -151,25 +159,42 @@ function add(collected: Collected, document: UsageDocument, granularity: Granula
       tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + n
     }
   }
-  for (const [route, n] of routes) collected.routes.set(route, (collected.routes.get(route) ?? 0) + n)
+  for (const [route, n] of routes) addRoute(collected.routes, route, n)
   byToken.set(document.tokenId, (byToken.get(document.tokenId) ?? 0) + requests)
+}
+
+function addRoute(routes: Map<string, number>, route: string, n: number): void {
+  const key = routes.has(route) || routes.size < NAMED ? route : OTHER_ROUTES
+  routes.set(key, (routes.get(key) ?? 0) + n)
 }
 
 function present(
   { filter, total, buckets, routes }: Collected,
   range: UsageRange,
-  lastAccessed: string | null,
-  tokens: Usage['tokens'],
-): Usage {
+): Omit<Usage, 'lastAccessed' | 'tokens' | 'moreTokens'> {
   return {
     ...range,
     filter,
     total,
-    lastAccessed,
-    buckets: [...buckets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([at, tally]) => ({ at, ...tally })),
-    routes: [...routes]
-      .sort(([a, n], [b, m]) => m - n || (a === OTHER_ROUTES ? 1 : b === OTHER_ROUTES ? -1 : a < b ? -1 : 1))
-      .map(([key, requests]) => ({ ...routeOf(key), requests })),
-    tokens,
+    buckets: [...buckets].map(([at, tally]) => ({ at, ...tally })),
+    routes: shownRoutes(routes).map(([key, requests]) => ({ ...routeOf(key), requests })),
   }
 }
+
+/** The most used ones by name, and all others as one, which comes last among equals. */
+function shownRoutes(routes: ReadonlyMap<string, number>): OfRoute[] {
+  const named = createTop<OfRoute>(MOST_ROUTES, byUse)
+  let all = 0
+  for (const entry of routes) {
+    all += entry[1]
+    if (entry[0] !== OTHER_ROUTES) named.add(entry)
+  }
+  const shown = named.first()
+  const other = all - shown.reduce((sum, [, n]) => sum + n, 0)
+  return other > 0 ? [...shown, [OTHER_ROUTES, other] as const].sort(byUse) : shown
+}
+
+type OfRoute = readonly [key: string, requests: number]
+
+const byUse = ([a, n]: OfRoute, [b, m]: OfRoute): number =>
+  m - n || (a === OTHER_ROUTES ? 1 : b === OTHER_ROUTES ? -1 : a < b ? -1 : 1)

@@ -1,7 +1,7 @@
 import type { Granularity } from '../../projections/tokenUsage.ts'
 import { type InputError, Refusal } from '../domain/errors.ts'
 import { parseTime } from '../domain/rules.ts'
-import type { UsageRange } from './usage.ts'
+import type { UsageRange } from './buckets.ts'
 
 /** As people write it: RFC 3339 times, both optional. */
 export interface RangeInput {

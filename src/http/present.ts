@@ -71,13 +71,15 @@ export const presentUsage = (usage: Usage) => ({
   routes: usage.routes.map(({ method, route, requests }) => ({ method, route, requests })),
 })
 
-export const presentUsageTokens = (usage: Usage) =>
-  usage.tokens.map(({ tokenId, name, requests, lastAccessed }) => ({
+export const presentUsageTokens = (usage: Usage) => ({
+  tokens: usage.tokens.map(({ tokenId, name, requests, lastAccessed }) => ({
     token_id: tokenId,
     name,
     requests,
     last_accessed: lastAccessed,
-  }))
+  })),
+  ...(usage.moreTokens ? { more_tokens: true } : {}),
+})
 
 const presentTally = ({ requests, outcomes }: Tally) => ({ requests, outcomes })
 

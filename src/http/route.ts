@@ -31,7 +31,8 @@ export interface Answer {
   headers?: Record<string, string>
 }
 
-export type Handler = (ctx: Context, accepted: Accepted) => Promise<void> | void
+/** @param gone aborted when the caller has gone: nobody waits for the answer any more */
+export type Handler = (ctx: Context, accepted: Accepted, gone: AbortSignal) => Promise<void> | void
 
 /**
  * A router over a table, answering its own errors. A known path with another method is 405 with `Allow`; an unknown
@@ -74,8 +75,10 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
   }
 }
 
-export const sendJson = (ctx: Context, body: object): void => {
+export const sendJson = (ctx: Context, body: object): void => sendJsonText(ctx, JSON.stringify(body))
+
+export const sendJsonText = (ctx: Context, text: string): void => {
   // The type first: Koa would guess one for a text body.
   ctx.res.setHeader('Content-Type', 'application/json; charset=utf-8')
-  ctx.body = JSON.stringify(body)
+  ctx.body = text
 }

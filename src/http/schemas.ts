@@ -59,9 +59,16 @@ export const listQuery = object(
   },
   ['status', 'q', 'sort', 'limit', 'cursor'],
 )
+/** Hours and days, of each token for itself, that one answer reads at the most: about ten seconds of work. */
+export const MOST_BUCKETS = 1_000_000
+
 export const usageQuery = object(
   {
-    from: { ...time, description: 'Inclusive; default: 30 days before now.' },
+    from: {
+      ...time,
+      description:
+        'Inclusive; default: 30 days before now. A range with uses of more than 1,000,000 hours or days, of each token for itself, is refused.',
+    },
     to: { ...time, description: 'Exclusive; default: now.' },
     granularity: { enum: ['hour', 'day'], default: 'day' },
     route: {
@@ -135,7 +142,10 @@ const usage = {
   total: object(tallyOfRoute),
   last_accessed: nullableTime,
   buckets: arrayOf(object({ at: time, ...tallyOfRoute })),
-  routes: arrayOf(object({ method: { type: 'string' }, route: { type: 'string' }, requests: count })),
+  routes: {
+    ...arrayOf(object({ method: { type: 'string' }, route: { type: 'string' }, requests: count })),
+    description: 'The 1,000 most used by name, all others as route `other` of method `*`.',
+  },
 }
 
 const reportRow = {
@@ -174,11 +184,16 @@ export const components = {
   AccountUsage: object(
     {
       ...usage,
-      tokens: arrayOf(
-        object({ token_id: uuid, name: { type: 'string' }, requests: count, last_accessed: nullableTime }),
-      ),
+      tokens: {
+        ...arrayOf(
+          object({ token_id: uuid, name: { type: 'string' }, requests: count, last_accessed: nullableTime }),
+        ),
+        maxItems: 1_000,
+        description: 'Most used first: those used in the range, then active ones.',
+      },
+      more_tokens: { const: true, description: 'Only where there are more tokens than are shown.' },
     },
-    ['filter'],
+    ['filter', 'more_tokens'],
   ),
   Report: object({
     at: time,

@@ -49,11 +49,11 @@ describeWithMongod('Documents in MongoDB', () => {
     const database = client.db()
     await database.command({ profile: 2 })
     const where = [{ field: 'hash', op: 'in', value: ['h7', 'h8'] }] as const
-    const found = await model.find('tokens', { where, limit: 1 })
+    const found = await model.find('tokens', { where, order: 'any', limit: 1 })
     await database.command({ profile: 0 })
     expect(found).to.deep.equal([{ id: 't7', hash: 'h7' }])
     const profile = database.collection('system.profile')
-    const [look] = await profile.find({ op: 'query', ns: /tokens_v2$/ }).toArray()
+    const [look] = await profile.find({ op: 'query', ns: /tokens_v3$/ }).toArray()
     expect(look?.planSummary).to.equal('IXSCAN { hash: 1 }')
     expect(look?.docsExamined).to.equal(2)
     expect(look?.command.readConcern).to.deep.equal({ level: 'majority' })
@@ -89,7 +89,7 @@ describeWithMongod('Documents in MongoDB', () => {
     expect(error).to.not.be.instanceOf(StoreUnavailableError)
     expect(error.message).to.equal('MongoDB refused it: code 121')
     expect(await model.get('tokens', 'a')).to.equal(null)
-    const tokens = client.db().collection<{ _id: string; scopes?: unknown }>('tokens_v2')
+    const tokens = client.db().collection<{ _id: string; scopes?: unknown }>('tokens_v3')
     for (const scopes of ['all', [1], null]) {
       expect(await rejection(tokens.insertOne({ _id: 'b', scopes }))).to.have.property('code', 121)
     }
@@ -126,13 +126,15 @@ describeWithMongod('Documents in MongoDB', () => {
     changed.schema.properties = { id: { type: 'string' }, age: { type: 'integer' } }
     await models[0]?.open([{ ...people, collections: [changed as (typeof people.collections)[0]] }])
     const made = client.db(new URL(fresh).pathname.slice(1))
-    const indexes = await made.collection('tokens_v2').indexes()
+    const indexes = await made.collection('tokens_v3').indexes()
     const [there] = await made.listCollections({ name: 'people_v1' }).toArray()
     await made.dropDatabase()
     expect(indexes.map(({ key }) => Object.keys(key).join())).to.have.members([
       '_id',
       'hash',
-      'accountId,createdAt',
+      ...['createdAt', 'name', 'expiresAt', 'lastAccessed'].map((field) => `accountId,revoked,${field},_id`),
+      'accountId,stopped,_id',
+      'revoked,hashKeyId,_id',
     ])
     expect(there).to.have.nested.property('options.validator.$jsonSchema.properties.age')
   })
@@ -160,7 +162,7 @@ describeWithMongod('Documents in MongoDB', () => {
     await own.open(projections)
     await own.apply([token('a', { hash: 'h' })])
     const stored = client.db('tokenledger')
-    expect(await stored.collection('tokens_v2').countDocuments()).to.equal(1)
+    expect(await stored.collection('tokens_v3').countDocuments()).to.equal(1)
     await stored.dropDatabase()
   })
 

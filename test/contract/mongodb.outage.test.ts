@@ -10,7 +10,7 @@ import { rejection } from './fixtures.ts'
 import { add, people, position, put } from './read-model.fixtures.ts'
 
 const NOTHING = () => {}
-const where = [{ field: 'email', op: 'eq', value: 'x@y' }] as const
+const where = [{ field: 'kind', op: 'eq', value: 'person' }] as const
 
 /** Every call that a request may wait for. */
 const reads: Record<string, (model: ReadModel) => Promise<unknown>> = {

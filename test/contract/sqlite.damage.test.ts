@@ -7,7 +7,7 @@ import type { Change } from '../../projections/projection.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
-import type { EventStore, ReadModel } from '../../src/application/ports.ts'
+import type { Condition, EventStore, Query, ReadModel } from '../../src/application/ports.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import type { StoredEvent } from '../../src/domain/events.ts'
 import { makeEvent, rejection } from './fixtures.ts'
@@ -173,6 +173,7 @@ describe('SQLite, damaged', function () {
         hash: `hash-${id}`,
         accountId: `account-${i % 3}`,
         createdAt: `2026-01-0${i % 9}`,
+        revoked: false,
         scopes: ['a', 'b'],
       },
     })
@@ -184,15 +185,20 @@ describe('SQLite, damaged', function () {
       await model.close()
     }
 
+    const OF_ACCOUNT: Condition[] = [
+      { field: 'accountId', op: 'eq', value: 'account-1' },
+      { field: 'revoked', op: 'eq', value: false },
+    ]
+    const find = (model: ReadModel, where: Condition[], order: NonNullable<Query['order']>) =>
+      model.find('tokens', { where, order, limit: 100 })
+
     const readAll = async (model: ReadModel): Promise<unknown[]> => [
       ...(await Promise.all(IDS.map((id) => model.get('tokens', id)))),
       ...(await Promise.all(
-        IDS.map((id) =>
-          model.find('tokens', { where: [{ field: 'hash', op: 'eq', value: `hash-${id}` }], limit: 1 }),
-        ),
+        IDS.map((id) => find(model, [{ field: 'hash', op: 'eq', value: `hash-${id}` }], 'any')),
       )),
-      await model.find('tokens', { where: [], order: { field: 'createdAt' }, limit: 100 }),
-      await model.count('tokens', [{ field: 'accountId', op: 'eq', value: 'account-1' }], 100),
+      await find(model, OF_ACCOUNT, { field: 'createdAt' }),
+      await model.count('tokens', OF_ACCOUNT, 100),
       await Promise.all(projections.map((projection) => model.checkpoint(projection))),
     ]
 
@@ -227,10 +233,7 @@ describe('SQLite, damaged', function () {
           await model.open(projections)
           for (const id of IDS) {
             const where = [{ field: 'hash', op: 'eq', value: `hash-${id}` }] as const
-            const read = [
-              model.get('tokens', id),
-              model.find('tokens', { where, limit: 1 }).then(([found]) => found),
-            ]
+            const read = [model.get('tokens', id), find(model, [...where], 'any').then(([found]) => found)]
             for (const result of await Promise.allSettled(read)) {
               if (result.status === 'rejected') errors++
               else if (result.value) expect(result.value).to.deep.equal(truth.get(id))
@@ -251,7 +254,7 @@ describe('SQLite, damaged', function () {
       await fill()
       rmSync(`${original}.seal`)
       const database = await openDatabase(original, { synchronous: 'NORMAL' })
-      database.exec(`UPDATE tokens_v2 SET doc = replace(doc, 'account-1', 'account-2') WHERE id = 'token-1'`)
+      database.exec(`UPDATE tokens_v3 SET doc = replace(doc, 'account-1', 'account-2') WHERE id = 'token-1'`)
       database.close()
       const model = await openSqliteReadModel(original)
       await model.open(projections)

@@ -75,11 +75,11 @@ describe('SQLite', () => {
       await model.close()
       const database = await openDatabase(path, { synchronous: 'NORMAL' })
       const plan = database.prepare(
-        'EXPLAIN QUERY PLAN SELECT doc FROM tokens_v2 WHERE (f_hash = ?) AND 1 ORDER BY id ASC',
+        'EXPLAIN QUERY PLAN SELECT doc FROM tokens_v3 WHERE (f_hash = ?) AND 1 ORDER BY id ASC',
       )
       const steps = plan.all('x').map(({ detail }) => String(detail))
       database.close()
-      expect(steps[0]).to.match(/SEARCH tokens_v2 USING INDEX tokens_v2_f_hash/)
+      expect(steps[0]).to.match(/SEARCH tokens_v3 USING INDEX tokens_v3_f_hash/)
     })
   })
 

@@ -98,6 +98,8 @@ const arrows: Record<string, Arrows> = {
     allowed: [
       './database.ts',
       '../../application/ports.ts',
+      '../../application/queryPlan.ts',
+      '../../application/turns.ts',
       '../../domain/events.ts',
       '../../../projections/projection.ts',
       '../../../projections/change.ts',

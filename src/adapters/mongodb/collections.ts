@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Collection, Db, Document as Stored } from 'mongodb'
 import type { Document } from '../../application/ports.ts'
-import type { Projection } from '../../../projections/projection.ts'
+import type { Collection as CollectionOf, Index, Projection } from '../../../projections/projection.ts'
 import type { Connection } from './connection.ts'
 import { isCode, NAMESPACE_EXISTS } from './errors.ts'
 import { pathOf, storedName } from './names.ts'
@@ -16,6 +16,7 @@ export type StoredDocument = { _id: string } & Record<string, unknown>
 /** A collection in one version and generation of its projection. */
 export interface Target {
   name: string
+  collection: CollectionOf
   counters: readonly string[]
   in(database: Db): Collection<StoredDocument>
 }
@@ -43,7 +44,7 @@ export function targetsAt(
       const { version } = owner.projection
       const name = storedName({ name: collection, version }, generation(owner.projection))
       const { counters = [] } = owner.collection
-      return { name, counters, in: (database) => database.collection(name) }
+      return { name, collection: owner.collection, counters, in: (database) => database.collection(name) }
     },
     has: (collection) => owners.has(collection),
   }
@@ -72,8 +73,8 @@ export async function makeCollections(
     for (const collection of collections) {
       const name = storedName({ name: collection.name, version }, generation(projection))
       await write((database) => makeCollection(database, name, validatorOf(collection)))
-      for (const { fields, unique = false } of collection.indexes) {
-        await write((database) => makeIndex(database.collection(name), fields, unique))
+      for (const index of collection.indexes) {
+        await write((database) => makeIndex(database.collection(name), index))
       }
     }
   }
@@ -90,13 +91,16 @@ async function makeCollection(database: Db, name: string, validator: Stored): Pr
   }
 }
 
-async function makeIndex(collection: Collection, fields: readonly string[], unique: boolean): Promise<void> {
-  const paths = fields.map(pathOf)
-  const keys = Object.fromEntries(paths.map((path) => [path, 1 as const]))
+async function makeIndex(collection: Collection, { fields, unique, sparse }: Index): Promise<void> {
+  const keys = unique ? keysOf(fields, []) : keysOf(fields)
   // Only documents that have a text there: `null` may be in many.
-  const options = unique ? { unique, partialFilterExpression: { [String(paths[0])]: { $gte: '' } } } : {}
-  await collection.createIndex(keys, options)
+  const partial = { partialFilterExpression: { [pathOf(fields.at(-1) ?? '')]: { $gte: '' } } }
+  await collection.createIndex(keys, { ...(unique && { unique }), ...((unique || sparse) && partial) })
 }
+
+/** How an index is made, and how it is named in a query. */
+export const keysOf = (fields: readonly string[], last = ['id']): Record<string, 1> =>
+  Object.fromEntries([...fields, ...last].map((field) => [pathOf(field), 1 as const]))
 
 /** `fromEntries` makes own members of any keys, `__proto__` included. */
 const toObject = (counters: readonly { key: string; count: number }[]): Record<string, number> =>

@@ -1,13 +1,13 @@
 import type { Change, Projection } from '../../../projections/projection.ts'
 import {
   DeposedError,
-  type Document,
   type ReadModel,
   type Standing,
   type Step,
   StoreUnavailableError,
   type Watch,
 } from '../../application/ports.ts'
+import { countAll, countPlanOf, planOf, readPage } from '../../application/queryPlan.ts'
 import { applyChanges } from './apply.ts'
 import { makeCollections, present, targetsAt } from './collections.ts'
 import { type Connection, connect } from './connection.ts'
@@ -15,15 +15,14 @@ import { createGenerations } from './generations.ts'
 import { lead, resign } from './leases.ts'
 import { storedName } from './names.ts'
 import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
-import { filterOf, partsOf } from './query.ts'
+import { countStretch, findAny, readStretch, type Source } from './query.ts'
 import { advanceCheckpoint, arePublished, publish, readCheckpoint } from './versions.ts'
 import { type Watched, watchCollection } from './watch.ts'
 
 /**
  * Opens the read model in a MongoDB database, the one that the connection string names or `tokenledger`. It takes a
  * replica set, or a single server, on which no watch is ever live. Reads answer or fail within a second, writes within
- * three. A page of `find` is read in two parts, those with the ordering field and those without: a document that gains
- * or loses the field between them may be missing from it.
+ * three.
  * @param options.readOnly makes and changes nothing
  * @throws StoreUnavailableError; Error for what is no connection string
  */
@@ -118,6 +117,11 @@ function readModel(
     await Promise.all(everywhere)
   }
 
+  function sourceOf(collection: string): Source {
+    const target = targets.of(collection)
+    return { target, read: (work) => read((database) => work(targets.of(collection).in(database))) }
+  }
+
   return {
     async open(wanted) {
       opened.push(...wanted.filter((one) => !opened.includes(one)))
@@ -147,28 +151,19 @@ function readModel(
       })
     },
 
-    async find(collection, query) {
-      targets.of(collection)
-      const parts = partsOf(query)
-      return read(async (database) => {
-        const target = targets.of(collection)
-        const found: Document[] = []
-        for (const { filter, sort } of parts) {
-          const missing = query.limit - found.length
-          if (missing <= 0) break
-          const options = { sort, limit: missing, batchSize: missing + 1 }
-          const documents = await target.in(database).find(filter, options).toArray()
-          found.push(...documents.map((document) => present(target, document)))
-        }
-        return found
-      })
+    async find(collection, { where, order, after = null, limit }, signal) {
+      const source = sourceOf(collection)
+      if (order === 'any') return findAny(source, where, limit)
+      const plan = planOf(source.target.collection, where, order)
+      return readPage(plan, { after, limit }, (stretch, atMost) =>
+        readStretch(source, stretch, atMost, signal),
+      )
     },
 
-    async count(collection, where, limit) {
-      targets.of(collection)
-      const filter = filterOf(where)
-      if (limit <= 0) return 0
-      return read((database) => targets.of(collection).in(database).countDocuments(filter, { limit }))
+    async count(collection, where, limit, signal) {
+      const source = sourceOf(collection)
+      const plan = countPlanOf(source.target.collection, where)
+      return countAll(plan, limit, (stretch, atMost) => countStretch(source, stretch, atMost, signal))
     },
 
     async ping() {

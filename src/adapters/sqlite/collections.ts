@@ -6,12 +6,20 @@ import { bytes, type Cell, checksum, type Database, pagesOf, type Row, toBytes, 
 /** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
 export interface Table {
   name: string
+  collection: Collection
   /** The indexed fields. Their columns are written only when they change, so most updates touch no index. */
   fields: readonly string[]
   /** Made once: they run several times for each event projected. */
-  statements: { load: string; insert: string; insertMany: string; update: string; updateWithFields: string }
+  statements: {
+    load: string
+    insert: string
+    insertMany: string
+    /** @param changed the places of some of `fields` */
+    update(changed: readonly number[]): string
+  }
   /** How a field is named in SQL. */
   sql(field: string): string
+  indexName(fields: readonly string[]): string
   /** @throws DamagedError the row, of columns `DOCUMENT`, is not what was written */
   parse(row: Row): [id: string, document: StoredDocument]
 }
@@ -38,7 +46,7 @@ export function createCollections(database: Database): Collections {
           if (make !== 'not') {
             database.inTransaction('immediate', () => {
               createTable(database, table)
-              if (make === 'with indexes') createIndexes(database, table, collection)
+              if (make === 'with indexes') createIndexes(database, table)
             })
           }
           tables.set(collection.name, table)
@@ -92,13 +100,15 @@ const member = (value: unknown, name: string): unknown =>
     ? (value as Record<string, unknown>)[name]
     : undefined
 
-function tableOf({ name, indexes }: Collection, version: number): Table {
+function tableOf(collection: Collection, version: number): Table {
+  const { name, indexes } = collection
   if (!NAME.test(name)) throw new RangeError(`'${name}' is no collection name`)
   if (!Number.isSafeInteger(version) || version < 0) throw new RangeError(`${version} is no version`)
   const fields = [...new Set(indexes.flatMap((index) => index.fields))].filter((field) => field !== 'id')
   const table = `${name}_v${version}`
   return {
     name: table,
+    collection,
     fields,
     statements: statementsOf(table, fields.map(columnOf)),
     sql(field) {
@@ -106,6 +116,7 @@ function tableOf({ name, indexes }: Collection, version: number): Table {
       if (field === 'id') return 'id'
       return fields.includes(field) ? columnOf(field) : `json_extract(doc, '$.${field}')`
     },
+    indexName: (names) => [table, ...names.map(columnOf), 'id'].join('_'),
     parse(row) {
       const [id, doc] = [toText(row.idBytes), toBytes(row.docBytes)]
       if (row.crc !== checksum(id, doc)) throw new DamagedError(`${name}: the document '${id}' is damaged`)
@@ -118,10 +129,22 @@ function statementsOf(table: string, columns: string[]): Table['statements'] {
   const all = ['doc', 'crc', ...columns, 'id']
   const insert = `INSERT INTO ${table} (${all.join(', ')}) VALUES `
   const row = `(${all.map(() => '?').join(', ')})`
+  const updates = new Map<string, string>()
+
+  function update(changed: readonly number[]): string {
+    const key = changed.join()
+    const known = updates.get(key)
+    if (known !== undefined) return known
+    // Only these: SQLite writes every index anew that has one of the columns that are set.
+    const set = ['doc', 'crc', ...changed.map((i) => columns[i])].map((name) => `${name} = ?`)
+    const made = `UPDATE ${table} SET ${set.join(', ')} WHERE id = ?`
+    updates.set(key, made)
+    return made
+  }
+
   return {
     load: `SELECT ${DOCUMENT} FROM ${table} WHERE id = ?`,
-    update: `UPDATE ${table} SET doc = ?, crc = ? WHERE id = ?`,
-    updateWithFields: `UPDATE ${table} SET ${['doc', 'crc', ...columns].map((name) => `${name} = ?`).join(', ')} WHERE id = ?`,
+    update,
     insert: insert + row,
     insertMany: insert + Array.from({ length: ROWS_AT_ONCE }, () => row).join(', '),
   }
@@ -137,15 +160,15 @@ function createTable(database: Database, table: Table): void {
   )
 }
 
-function createIndexes(database: Database, table: Table, { indexes }: Collection): void {
-  database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${table.name}_id ON ${table.name} (id)`)
-  for (const { fields, unique } of indexes) {
+function createIndexes(database: Database, table: Table): void {
+  database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${table.indexName([])} ON ${table.name} (id)`)
+  for (const { fields, unique = false, sparse = false } of table.collection.indexes) {
     const names = fields.map(table.sql)
-    const on = `${table.name}_${names.join('_')} ON ${table.name} (${names.join(', ')})`
+    const columns = unique ? names : [...names, 'id']
+    const partial = unique || sparse ? ` WHERE ${names.at(-1)} IS NOT NULL` : ''
     database.exec(
-      unique
-        ? `CREATE UNIQUE INDEX IF NOT EXISTS ${on} WHERE ${names[0]} IS NOT NULL`
-        : `CREATE INDEX IF NOT EXISTS ${on}`,
+      `CREATE ${unique ? 'UNIQUE ' : ''}INDEX IF NOT EXISTS ${table.indexName(fields)}
+         ON ${table.name} (${columns.join(', ')})${partial}`,
     )
   }
 }

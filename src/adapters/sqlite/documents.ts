@@ -89,12 +89,14 @@ export function applyTo(entry: Entry, change: Change): boolean {
 
 export function writeEntry(database: Database, entry: Entry): void {
   const { table, id, document, cells: before } = entry
-  const { insert, update, updateWithFields } = table.statements
+  const { insert, update } = table.statements
   const doc = JSON.stringify(document)
   const crc = checksum(id, doc)
   const after = cellsOf(table, document)
-  if (before?.every((cell, i) => cell === after[i])) database.prepare(update).run(doc, crc, id)
-  else database.prepare(before ? updateWithFields : insert).run(doc, crc, ...after, id)
+  if (before) {
+    const changed = after.flatMap((cell, i) => (cell === before[i] ? [] : [i]))
+    database.prepare(update(changed)).run(doc, crc, ...changed.map((i) => after[i] as Cell), id)
+  } else database.prepare(insert).run(doc, crc, ...after, id)
   entry.cells = after
   entry.changed = false
 }

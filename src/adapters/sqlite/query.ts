@@ -1,6 +1,10 @@
-import type { Condition, Query } from '../../application/ports.ts'
-import { cellAt, toCell } from './collections.ts'
-import type { Cell } from './database.ts'
+import { present } from '../../../projections/change.ts'
+import type { Condition, Document } from '../../application/ports.ts'
+import type { Bound, Counted, Key, Read, Stretch } from '../../application/queryPlan.ts'
+import { giveWay } from '../../application/turns.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import { cellAt, DOCUMENT, type Table, toCell } from './collections.ts'
+import { bytes, type Cell, type Database, type Row, toText } from './database.ts'
 
 /** A piece of SQL and the values of its parameters, in order. Values are never part of the text. */
 export interface Sql {
@@ -15,7 +19,13 @@ const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
 /** How a field is named in SQL. */
 type Naming = (field: string) => string
 
-export function whereSql(conditions: readonly Condition[], name: Naming): Sql {
+/** The driver answers at once, and nobody is served meanwhile: so many rows are a millisecond or two. */
+const ROWS_AT_ONCE = 100
+/** Of those that are looked at and not taken. */
+const LOOKED_AT_ONCE = 500
+const COUNTED_AT_ONCE = 5_000
+
+export function whereSql(conditions: readonly (Condition | Bound)[], name: Naming): Sql {
   const parts = conditions.map((condition) => conditionSql(condition, name))
   return {
     text: parts.map((part) => part.text).join(' AND ') || '1',
@@ -23,36 +33,108 @@ export function whereSql(conditions: readonly Condition[], name: Naming): Sql {
   }
 }
 
-/**
- * The query as one or two parts, to be asked in turn until `limit` is reached: documents that have the ordering
- * field, then those without, so that each part can follow an index and continue behind a key.
- */
-export function pageSql({ where, order, after }: Query, name: Naming): Sql[] {
-  const filter = whereSql(where, name)
-  const part = (condition: string, values: Cell[], ordering: string): Sql => ({
-    text: `(${filter.text}) AND ${condition} ORDER BY ${ordering}`,
-    values: [...filter.values, ...values],
-  })
-  const direction = order?.descending ? 'DESC' : 'ASC'
-  const beyond = order?.descending ? '<' : '>'
+/** Where to read: another file may be the live one whenever a query has given way. */
+export interface Source {
+  database: Database
+  table: Table
+}
 
-  if (!order || order.field === 'id') {
-    return [after ? part(`id ${beyond} ?`, [after.id], `id ${direction}`) : part('1', [], `id ${direction}`)]
+/** Documents as they are found. */
+export function findAny({ database, table }: Source, where: readonly Condition[], limit: number): Document[] {
+  const { text, values } = whereSql(where, table.sql)
+  const rows = database.prepare(`SELECT ${DOCUMENT} FROM ${table.name} WHERE ${text} LIMIT ?`)
+  return rows.all(...values, limit).map((row) => documentOf(table, row, where))
+}
+
+/** Reads from the start of a stretch. */
+export async function readStretch(
+  source: () => Source,
+  stretch: Stretch,
+  atMost: number,
+  signal?: AbortSignal,
+): Promise<Read> {
+  const pause = giveWay(signal)
+  if (pause) await pause
+  const { database, table } = source()
+  const { equal, range, filter } = stretch.plan
+  const size = filter.length > 0 ? LOOKED_AT_ONCE : Math.min(atMost, ROWS_AT_ONCE)
+  const sql = stretchSql(table, stretch, keySql(table, stretch), documentSql(table, stretch))
+  const rows = database.prepare(`${sql.text} LIMIT ?`).all(...sql.values, size)
+  const documents: Document[] = []
+  let last: Key | null = null
+  for (const row of rows) {
+    if (documents.length === atMost) return { documents, last }
+    const another = giveWay(signal)
+    if (another) await another
+    if (row.docBytes !== null) documents.push(documentOf(table, row, [...equal, ...range, ...filter]))
+    last = keyOf(row)
   }
-  const field = name(order.field)
-  const absent = (condition: string, values: Cell[]): Sql =>
-    part(`${field} IS NULL AND ${condition}`, values, 'id ASC')
-  const ordering = `${field} ${direction}, id ASC`
-  if (!after) return [part(`${field} IS NOT NULL`, [], ordering), absent('1', [])]
-  if (after.value === null) return [absent('id > ?', [after.id])]
-  const value = toCell(after.value)
-  // The first comparison is implied by the second; it is what an index can start from.
-  const behind = `${field} ${beyond}= ? AND (${field} ${beyond} ? OR id > ?)`
-  return [part(behind, [value, value, after.id], ordering), absent('1', [])]
+  return { documents, last: rows.length < size ? null : last }
+}
+
+/** Counts from the start of a stretch. */
+export async function countStretch(
+  source: () => Source,
+  stretch: Stretch,
+  atMost: number,
+  signal?: AbortSignal,
+): Promise<Counted> {
+  const pause = giveWay(signal)
+  if (pause) await pause
+  const { database, table } = source()
+  const size = Math.min(atMost, COUNTED_AT_ONCE)
+  const some = stretchSql(table, stretch, ONE)
+  const sql = `SELECT count(*) AS n FROM (${some.text} LIMIT ?)`
+  const count = Number(database.prepare(sql).get(...some.values, size)?.n)
+  if (count < size || count === atMost) return { count, last: null }
+  const keys = stretchSql(table, stretch, keySql(table, stretch))
+  const row = database.prepare(`${keys.text} LIMIT 1 OFFSET ?`).get(...keys.values, size - 1)
+  return { count, last: row ? keyOf(row) : null }
+}
+
+const ONE: Sql = { text: '1', values: [] }
+
+/** The index is named: which one it is does not depend on what SQLite believes of the data. */
+function stretchSql(table: Table, { plan, bounds, by, descending }: Stretch, ...columns: Sql[]): Sql {
+  const where = bounds.length > 0 ? whereSql(bounds, table.sql) : ALL
+  const direction = descending ? 'DESC' : 'ASC'
+  const order = by === 'field' && plan.field !== null ? [table.sql(plan.field), 'id'] : ['id']
+  return {
+    text: `SELECT ${columns.map(({ text }) => text).join(', ')}
+      FROM ${table.name} INDEXED BY ${table.indexName(plan.index)} WHERE ${where.text}
+      ORDER BY ${order.map((name) => `${name} ${direction}`).join(', ')}`,
+    values: [...columns.flatMap(({ values }) => values), ...where.values],
+  }
+}
+
+/** Said with a bound, so that it is a search of the index like any other. */
+const ALL: Sql = { text: "id >= ''", values: [] }
+
+function keySql(table: Table, { plan }: Stretch): Sql {
+  const field = table.sql(plan.field ?? 'id')
+  const value = `CASE typeof(${field}) WHEN 'text' THEN CAST(${field} AS BLOB) ELSE ${field} END AS value`
+  return { text: `${bytes('id')}, ${value}`, values: [] }
+}
+
+/** What the filter leaves out is looked at here and not in the condition: there SQLite would go on until it finds some. */
+function documentSql(table: Table, { plan }: Stretch): Sql {
+  const { text, values } = whereSql(plan.filter, table.sql)
+  return { text: `CASE WHEN ${text} THEN CAST(doc AS BLOB) END AS docBytes, crc`, values }
+}
+
+const keyOf = ({ idBytes, value }: Row): Key => ({
+  value: typeof value === 'number' || value === null ? value : toText(value),
+  id: toText(idBytes),
+})
+
+function documentOf(table: Table, row: Row, where: readonly Condition[]): Document {
+  const document = present<Document>(...table.parse(row))
+  if (!isMatch(document, where)) throw new DamagedError(`${table.name}: an index is damaged`)
+  return document
 }
 
 /** Has the document what it was found by? It was found by an index, which knows nothing of the document's checksum. */
-export const isMatch = (document: Record<string, unknown>, where: readonly Condition[]): boolean =>
+const isMatch = (document: Document, where: readonly Condition[]): boolean =>
   where.every(
     (condition) =>
       'any' in condition ||
@@ -60,19 +142,22 @@ export const isMatch = (document: Record<string, unknown>, where: readonly Condi
       cellAt(document, condition.field) === toCell(condition.value),
   )
 
-function conditionSql(condition: Condition, name: Naming): Sql {
+function conditionSql(condition: Condition | Bound, name: Naming): Sql {
   if (!('any' in condition)) return comparisonSql(condition, name(condition.field))
   const parts = condition.any.map((part) => conditionSql(part, name))
   const text = parts.map((part) => part.text).join(' OR ') || '0'
   return { text: `(${text})`, values: parts.flatMap((part) => part.values) }
 }
 
-function comparisonSql(condition: Comparison, field: string): Sql {
+function comparisonSql(condition: Comparison | Bound, field: string): Sql {
   switch (condition.op) {
     case 'eq':
       return condition.value === null
         ? { text: `${field} IS NULL`, values: [] }
         : { text: `${field} = ?`, values: [toCell(condition.value)] }
+    case 'present':
+      // An index has nulls first, then numbers, then texts: this is where to begin.
+      return { text: `${field} >= -1e999`, values: [] }
     case 'contains':
       return { text: `instr(${field}, ?) > 0`, values: [condition.value] }
     case 'in':

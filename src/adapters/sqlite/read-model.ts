@@ -3,21 +3,21 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import {
   type Document,
   type NextGeneration,
-  type Query,
   type ReadModel,
   StoreUnavailableError,
 } from '../../application/ports.ts'
-import { DamagedError } from '../../domain/errors.ts'
+import { countAll, countPlanOf, planOf, readPage } from '../../application/queryPlan.ts'
+import { giveWay } from '../../application/turns.ts'
 import { present } from '../../../projections/change.ts'
-import { DOCUMENT, load, type Table } from './collections.ts'
-import { type Database, openDatabase, type Row } from './database.ts'
+import { load } from './collections.ts'
+import { type Database, openDatabase } from './database.ts'
 import type { SqliteOptions } from './event-store.ts'
 import { forgetPurpose } from './filling.ts'
 import { liveFile, pointLive, removeOlder, withdrawOffer } from './generations.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
 import { beginNext, type Offered, openOffered } from './next-generation.ts'
-import { isMatch, pageSql, whereSql } from './query.ts'
+import { countStretch, findAny, readStretch, type Source } from './query.ts'
 import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
 
 /**
@@ -76,15 +76,10 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     if (closed) throw new StoreUnavailableError(`${path} is closed`)
   }
 
-  function page(table: Table, query: Query): Row[] {
-    const found: Row[] = []
-    for (const { text, values } of pageSql(query, table.sql)) {
-      const missing = query.limit - found.length
-      if (missing <= 0) break
-      const sql = `SELECT ${DOCUMENT} FROM ${table.name} WHERE ${text} LIMIT ?`
-      found.push(...live.database.prepare(sql).all(...values, missing))
-    }
-    return found
+  /** The live file may become another one while a query gives way. */
+  const sourceOf = (collection: string) => (): Source => {
+    assertOpen()
+    return { database: live.database, table: live.collections.table(collection) }
   }
 
   async function applyToJoined(changes: readonly Change[]): Promise<void> {
@@ -169,23 +164,22 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       return document && present<Document>(id, document)
     },
 
-    async find(collection, query) {
-      assertOpen()
-      const table = live.collections.table(collection)
-      const rows = live.database.inTransaction('deferred', () => page(table, query))
-      return rows.map((row) => {
-        const document = present<Document>(...table.parse(row))
-        if (!isMatch(document, query.where)) throw new DamagedError(`${collection}: an index is damaged`)
-        return document
-      })
+    async find(collection, { where, order, after = null, limit }, signal) {
+      const source = sourceOf(collection)
+      if (order === 'any') {
+        if (limit > 1) await giveWay(signal)
+        return findAny(source(), where, limit)
+      }
+      const plan = planOf(source().table.collection, where, order)
+      return readPage(plan, { after, limit }, (stretch, atMost) =>
+        readStretch(source, stretch, atMost, signal),
+      )
     },
 
-    async count(collection, where, limit) {
-      assertOpen()
-      const table = live.collections.table(collection)
-      const { text, values } = whereSql(where, table.sql)
-      const sql = `SELECT count(*) AS n FROM (SELECT 1 FROM ${table.name} WHERE ${text} LIMIT ?)`
-      return Number(live.database.prepare(sql).get(...values, limit)?.n)
+    async count(collection, where, limit, signal) {
+      const source = sourceOf(collection)
+      const plan = countPlanOf(source().table.collection, where)
+      return countAll(plan, limit, (stretch, atMost) => countStretch(source, stretch, atMost, signal))
     },
 
     async ping() {

@@ -1,16 +1,18 @@
 import type { Context } from 'koa'
 import { type Clock, iso } from '../../application/ports.ts'
 import type { Queries } from '../../application/query.ts'
-import { type RouteFilter, routeFilter } from '../../application/routeFilter.ts'
-import type { UsageRange } from '../../application/usage.ts'
+import type { UsageRange } from '../../application/buckets.ts'
+import { routeFilter } from '../../application/routeFilter.ts'
+import type { UsageOptions } from '../../application/usage.ts'
 import { type RangeInput, sinceTime, usageRange } from '../../application/usageRange.ts'
 import { MANAGEMENT_PATH as TOKENS } from '../../../projections/tokenActivity.ts'
 import type { Judge } from '../authenticate.ts'
+import { sendLongJson } from '../longJson.ts'
 import { presentUsage, presentUsageTokens } from '../present.ts'
 import { presentBlastRadius, presentReport } from '../presentAnalytics.ts'
 import { Problem } from '../problem.ts'
 import { queryOf, readingWith } from '../reading.ts'
-import { type Route, sendJson } from '../route.ts'
+import type { Route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { queryValidator } from '../validate.ts'
 
@@ -35,38 +37,41 @@ export function analyticsRoutes({ judge, queries, clock }: Dependencies): Route[
   const now = () => iso(clock())
   const reading = readingWith(judge)
 
-  function asked(ctx: Context): [UsageRange, RouteFilter | undefined] {
+  function asked(ctx: Context, signal: AbortSignal): [UsageRange, UsageOptions] {
     const { route, ...range } = parseUsage(queryOf(ctx))
-    return [usageRange(range, now()), route === undefined ? undefined : routeFilter(route)]
+    const filter = route === undefined ? undefined : routeFilter(route)
+    return [usageRange(range, now()), { route: filter, signal, mostBuckets: schemas.MOST_BUCKETS }]
   }
 
-  const usage = reading(async (ctx, { principal }) => {
+  const usage = reading(async (ctx, { principal }, gone) => {
     const token = await queries.token(principal.accountId, ctx.params.id)
-    const found = await queries.usageOfToken(token, ...asked(ctx))
-    sendJson(ctx, { token_id: token.id, ...presentUsage(found) })
+    const found = await queries.usageOfToken(token, ...asked(ctx, gone))
+    await sendLongJson(ctx, { token_id: token.id, ...presentUsage(found) }, gone)
   })
 
-  const accountUsage = reading(async (ctx, { principal }) => {
-    const found = await queries.usageOfAccount(principal.accountId, ...asked(ctx))
-    sendJson(ctx, { ...presentUsage(found), tokens: presentUsageTokens(found) })
+  const accountUsage = reading(async (ctx, { principal }, gone) => {
+    const found = await queries.usageOfAccount(principal.accountId, ...asked(ctx, gone))
+    await sendLongJson(ctx, { ...presentUsage(found), ...presentUsageTokens(found) }, gone)
   })
 
-  const report = reading(async (ctx, { principal }) => {
+  const report = reading(async (ctx, { principal }, gone) => {
     const { idle_days: idleDays, expiring_days: expiringDays, limit, ...input } = parseReport(queryOf(ctx))
     const { from, to } = usageRange(input, now())
-    const found = await queries.report(principal.accountId, { from, to, idleDays, expiringDays, limit })
-    sendJson(ctx, presentReport(found))
+    const query = { from, to, idleDays, expiringDays, limit }
+    const effort = { signal: gone, mostBuckets: schemas.MOST_BUCKETS }
+    await sendLongJson(ctx, presentReport(await queries.report(principal.accountId, query, effort)), gone)
   })
 
-  const blastRadius = reading(async (ctx, { principal }) => {
+  const blastRadius = reading(async (ctx, { principal }, gone) => {
     // Whoever holds a stolen token must not learn what is known of him, or the addresses of the others.
     if (principal.kind === 'token') {
       throw new Problem('token_may_not_manage', 'Use a JWT to see where tokens were used from.')
     }
     const token = await queries.token(principal.accountId, ctx.params.id)
     const { since } = parseSince(queryOf(ctx))
-    const found = await queries.blastRadius(token, since === undefined ? null : sinceTime(since, now()))
-    sendJson(ctx, presentBlastRadius(found, now()))
+    const from = since === undefined ? null : sinceTime(since, now())
+    const found = await queries.blastRadius(token, from, { signal: gone })
+    await sendLongJson(ctx, presentBlastRadius(found, now()), gone)
   })
 
   return [

@@ -78,9 +78,9 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     ifMatch: ifMatchOf(ctx),
   })
 
-  const list = reading(async (ctx, { principal }) => {
+  const list = reading(async (ctx, { principal }, gone) => {
     const query = parseList(queryOf(ctx))
-    const page = await queries.list(principal.accountId, query)
+    const page = await queries.list(principal.accountId, query, gone)
     if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
     const at = now()
     sendJson(
@@ -127,9 +127,9 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     ctx.status = 204
   }, true)
 
-  const events = reading(async (ctx, { principal }) => {
+  const events = reading(async (ctx, { principal }, gone) => {
     const { id } = await find(ctx, principal.accountId)
-    const page = await queries.history(id, parsePage(queryOf(ctx)))
+    const page = await queries.history(id, parsePage(queryOf(ctx)), gone)
     if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
     sendJson(ctx, presentPage(page, presentEvent))
   })

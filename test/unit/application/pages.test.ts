@@ -19,7 +19,7 @@ function collection(count: number) {
 async function walk(count: number, page: number) {
   const { documents, asked, find } = collection(count)
   const found: unknown[] = []
-  for await (const document of eachDocument({ find }, 'things', [], page)) found.push(document)
+  for await (const document of eachDocument({ find }, 'things', { where: [], page })) found.push(document)
   expect(found).to.deep.equal(documents)
   return asked
 }

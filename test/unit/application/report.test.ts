@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Document, Query, ReadModel } from '../../../src/application/ports.ts'
 import { createReportQuery } from '../../../src/application/report.ts'
@@ -20,12 +21,19 @@ function model(change: (n: number) => object = () => ({})) {
     ...(usesOf(n) > 0 ? { lastAccessed: '2026-11-20T00:00:00.000Z' } : {}),
     ...change(n),
   }))
+  let underWay = 0
   const askedFor: number[] = []
-  const find = async (collection: string, { where, after, limit }: Query): Promise<Document[]> => {
-    if (collection === 'tokens') return tokens.filter(({ id }) => id > (after?.id ?? '')).slice(0, limit)
-    const owner = where[0] as unknown as { value: string[] }
-    askedFor.push(owner.value.length)
-    return owner.value.map((tokenId) => ({ id: tokenId, tokenId, requests: usesOf(Number(tokenId)) }))
+  const find = async (collection: string, { where, after, order, limit }: Query): Promise<Document[]> => {
+    const { value } = (where[0] ?? {}) as { value?: string | string[] }
+    if (collection === 'tokens')
+      return order === 'any'
+        ? tokens.filter(({ id }) => value?.includes(id))
+        : tokens.filter(({ id }) => id > (after?.id ?? '')).slice(0, limit)
+    askedFor.push(++underWay)
+    await nextTurn()
+    underWay--
+    const [tokenId] = String(value).split('_')
+    return [{ id: String(value), tokenId, requests: usesOf(Number(tokenId)) }]
   }
   const query = createReportQuery({ find } as unknown as ReadModel, () => Date.parse(NOW))
   const report = (limit: number) =>

@@ -23,6 +23,7 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
   updatedAt: AT,
   expiresAt: null,
   revokedAt: null,
+  revoked: false,
   revision: 0,
   ...fields,
 })
