@@ -1,0 +1,75 @@
+import { expect } from 'chai'
+import type { Api } from './caller.ts'
+
+/** Every way to ask a service for something, as its own description names them. */
+
+interface Parameter {
+  name: string
+  in: string
+  schema: { enum?: string[] }
+}
+interface Described {
+  paths: Record<string, Record<string, { parameters?: Parameter[] }>>
+}
+
+/** Values of parameters that are not listed in the description. The first one is the default, where there is one. */
+export type Values = Record<string, (string | undefined)[]>
+
+/** A page so small that whoever follows it meets every kind of page. */
+const PAGED: Record<string, string> = { limit: '2' }
+/** Of those, followed. */
+const PAGES = 10
+
+/**
+ * Asks every route that is only read, with every combination of values, page by page.
+ * @param places values of the parameters in paths
+ * @returns how many requests that were
+ * @throws AssertionError a parameter that nobody has said values for
+ */
+export async function askEverything(
+  api: Api,
+  places: Record<string, string>,
+  values: Values,
+): Promise<number> {
+  const { paths } = (await api.get('/openapi.json')).body as unknown as Described
+  let asked = 0
+  for (const [template, { get }] of Object.entries(paths)) {
+    if (!get) continue
+    const path = template.replace(/\{(\w+)\}/g, (_, name: string) => valueOf(places, name, template))
+    const parameters = (get.parameters ?? []).filter((parameter) => parameter.in === 'query')
+    for (const query of combinations(parameters, values, template)) asked += await follow(api, path, query)
+  }
+  return asked
+}
+
+function valueOf(places: Record<string, string>, name: string, template: string): string {
+  const value = places[name]
+  if (value === undefined) throw new Error(`what is {${name}} in ${template}? Say it in this test`)
+  return value
+}
+
+function combinations(parameters: readonly Parameter[], values: Values, path: string): URLSearchParams[] {
+  let found = [new URLSearchParams()]
+  for (const { name, schema } of parameters) {
+    if (name === 'cursor') continue
+    const some = schema.enum ?? values[name] ?? (PAGED[name] === undefined ? undefined : [PAGED[name]])
+    if (!some) throw new Error(`no values for ?${name} of ${path}: say them in this test`)
+    found = found.flatMap((query) =>
+      some.map((value) => {
+        const more = new URLSearchParams(query)
+        if (value !== undefined) more.set(name, value)
+        return more
+      }),
+    )
+  }
+  return found
+}
+
+async function follow(api: Api, path: string, query: URLSearchParams): Promise<number> {
+  for (let pages = 1; ; pages++) {
+    const { status, body } = await api.get(`${path}?${query}`)
+    expect(status, `${path}?${query}`).to.be.below(500)
+    if (typeof body.next_cursor !== 'string' || pages === PAGES) return pages
+    query.set('cursor', body.next_cursor)
+  }
+}
