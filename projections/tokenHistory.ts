@@ -29,7 +29,7 @@ export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
-  version: 2,
+  version: 3,
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'],
   collections: [{ name: 'tokenHistory', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
   project(event) {

@@ -47,7 +47,7 @@ export const bucketStart = (at: string, granularity: Granularity): string =>
 
 export const tokenUsage: Projection = {
   name: 'tokenUsage',
-  version: 1,
+  version: 2,
   events: ['TokenUsed', 'UsageRolledUp'],
   collections: [
     {

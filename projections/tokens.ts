@@ -48,7 +48,7 @@ export const foldCase = (text: string): string => text.normalize('NFC').toLowerC
 
 export const tokens: Projection = {
   name: 'tokens',
-  version: 2,
+  version: 3,
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed', 'UsageRolledUp'],
   collections: [
     {

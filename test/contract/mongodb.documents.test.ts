@@ -7,7 +7,7 @@ import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
 import { rejection } from './fixtures.ts'
-import { add, people, position, put } from './read-model.fixtures.ts'
+import { add, people, piece, position, put } from './read-model.fixtures.ts'
 
 describeWithMongod('Documents in MongoDB', () => {
   let server: Mongod
@@ -53,7 +53,7 @@ describeWithMongod('Documents in MongoDB', () => {
     await database.command({ profile: 0 })
     expect(found).to.deep.equal([{ id: 't7', hash: 'h7' }])
     const profile = database.collection('system.profile')
-    const [look] = await profile.find({ op: 'query', ns: /tokens_v2$/ }).toArray()
+    const [look] = await profile.find({ op: 'query', ns: /tokens_v3$/ }).toArray()
     expect(look?.planSummary).to.equal('IXSCAN { hash: 1 }')
     expect(look?.docsExamined).to.equal(2)
     expect(look?.command.readConcern).to.deep.equal({ level: 'majority' })
@@ -89,7 +89,7 @@ describeWithMongod('Documents in MongoDB', () => {
     expect(error).to.not.be.instanceOf(StoreUnavailableError)
     expect(error.message).to.equal('MongoDB refused it: code 121')
     expect(await model.get('tokens', 'a')).to.equal(null)
-    const tokens = client.db().collection<{ _id: string; scopes?: unknown }>('tokens_v2')
+    const tokens = client.db().collection<{ _id: string; scopes?: unknown }>('tokens_v3')
     for (const scopes of ['all', [1], null]) {
       expect(await rejection(tokens.insertOne({ _id: 'b', scopes }))).to.have.property('code', 121)
     }
@@ -104,7 +104,7 @@ describeWithMongod('Documents in MongoDB', () => {
       put('b', 0, { email: 'taken' }),
       add('b', 2, { sum: { n: 1 } }),
     ]
-    const at = { position: position(2), of: [people], term: 1 }
+    const at = piece([people], 0, 2)
     expect(await rejection(model.apply(changes, at))).to.be.instanceOf(Error)
     expect(await model.get('people', 'b')).to.deep.equal({ id: 'b', n: 1 })
     expect(await model.checkpoint(people)).to.equal(null)
@@ -126,7 +126,7 @@ describeWithMongod('Documents in MongoDB', () => {
     changed.schema.properties = { id: { type: 'string' }, age: { type: 'integer' } }
     await models[0]?.open([{ ...people, collections: [changed as (typeof people.collections)[0]] }])
     const made = client.db(new URL(fresh).pathname.slice(1))
-    const indexes = await made.collection('tokens_v2').indexes()
+    const indexes = await made.collection('tokens_v3').indexes()
     const [there] = await made.listCollections({ name: 'people_v1' }).toArray()
     await made.dropDatabase()
     expect(indexes.map(({ key }) => Object.keys(key).join())).to.have.members([
@@ -160,7 +160,7 @@ describeWithMongod('Documents in MongoDB', () => {
     await own.open(projections)
     await own.apply([token('a', { hash: 'h' })])
     const stored = client.db('tokenledger')
-    expect(await stored.collection('tokens_v2').countDocuments()).to.equal(1)
+    expect(await stored.collection('tokens_v3').countDocuments()).to.equal(1)
     await stored.dropDatabase()
   })
 

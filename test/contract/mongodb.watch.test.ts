@@ -126,7 +126,7 @@ describeWithMongod('A watch on MongoDB', function () {
   it('says that any may have changed when the collection is dropped, and goes on', async () => {
     await watchTokens(['revision'])
     const client = new MongoClient(url)
-    await client.db().dropCollection('tokens_v2')
+    await client.db().dropCollection('tokens_v3')
     await client.close()
     await eventually(async () => expect(told.length).to.be.at.least(2))
     expect(told.every((ids) => ids === null)).to.equal(true)

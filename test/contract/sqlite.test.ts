@@ -14,6 +14,7 @@ import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import { type EventStore, StoreUnavailableError } from '../../src/application/ports.ts'
 import { eventStoreContract } from './event-store.contract.ts'
 import { makeEvent, rejection } from './fixtures.ts'
+import { piece } from './read-model.fixtures.ts'
 import { readModelContract } from './read-model.contract.ts'
 
 let directory: string
@@ -75,11 +76,11 @@ describe('SQLite', () => {
       await model.close()
       const database = await openDatabase(path, { synchronous: 'NORMAL' })
       const plan = database.prepare(
-        'EXPLAIN QUERY PLAN SELECT doc FROM tokens_v2 WHERE (f_hash = ?) AND 1 ORDER BY id ASC',
+        'EXPLAIN QUERY PLAN SELECT doc FROM tokens_v3 WHERE (f_hash = ?) AND 1 ORDER BY id ASC',
       )
       const steps = plan.all('x').map(({ detail }) => String(detail))
       database.close()
-      expect(steps[0]).to.match(/SEARCH tokens_v2 USING INDEX tokens_v2_f_hash/)
+      expect(steps[0]).to.match(/SEARCH tokens_v3 USING INDEX tokens_v3_f_hash/)
     })
   })
 
@@ -252,13 +253,7 @@ describe('SQLite', () => {
       const token = (id: string, hash: string) =>
         ({ kind: 'put', collection: 'tokens', id, revision: 0, fields: { hash } }) as const
       await model.apply([token('a', 'taken')])
-      await rejection(
-        model.apply([token('b', 'free'), token('c', 'taken')], {
-          position: '0000000000000001',
-          of: projections,
-          term: 1,
-        }),
-      )
+      await rejection(model.apply([token('b', 'free'), token('c', 'taken')], piece(projections, 0, 1)))
       expect(await model.get('tokens', 'b')).to.equal(null)
       for (const projection of projections) expect(await model.checkpoint(projection)).to.equal(null)
       await model.apply([token('c', 'free')])

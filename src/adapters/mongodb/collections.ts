@@ -16,6 +16,7 @@ export type StoredDocument = { _id: string } & Record<string, unknown>
 /** A collection in one version and generation of its projection. */
 export interface Target {
   name: string
+  projection: Projection
   counters: readonly string[]
   in(database: Db): Collection<StoredDocument>
 }
@@ -40,10 +41,11 @@ export function targetsAt(
     of(collection) {
       const owner = owners.get(collection)
       if (!owner) throw new RangeError(`no open projection has a collection '${collection}'`)
-      const { version } = owner.projection
-      const name = storedName({ name: collection, version }, generation(owner.projection))
+      const { projection } = owner
+      const { version } = projection
+      const name = storedName({ name: collection, version }, generation(projection))
       const { counters = [] } = owner.collection
-      return { name, counters, in: (database) => database.collection(name) }
+      return { name, projection, counters, in: (database) => database.collection(name) }
     },
     has: (collection) => owners.has(collection),
   }

@@ -1,15 +1,27 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
-import type { Projection } from '../../../projections/projection.ts'
-import { type NextGeneration, RebuildUnderWayError } from '../../application/ports.ts'
-import { applyChanges } from './apply.ts'
+import type { Change, Projection } from '../../../projections/projection.ts'
+import {
+  DeposedError,
+  type NextGeneration,
+  RebuildUnderWayError,
+  type Step,
+} from '../../application/ports.ts'
+import { applyPiece } from './apply.ts'
+import {
+  type BornOut,
+  dropCheckpoint,
+  lookAt,
+  makeCheckpoints,
+  moveCheckpoint,
+  movesOf,
+} from './checkpoints.ts'
 import { makeCollections, targetsAt } from './collections.ts'
 import type { Connection } from './connection.ts'
 import { type GenerationDocument, pointersIn } from './generations.ts'
 import { lead, resign } from './leases.ts'
 import { storedName } from './names.ts'
-import { advanceCheckpoint, dropCheckpoint, readCheckpoint } from './versions.ts'
 
 /**
  * Longer than what a process knows of generations may be old (1 s) and a write may take (3 s) together: whatever was
@@ -32,12 +44,22 @@ export async function beginNext(
     const generations = new Map<Projection, number>()
     for (const one of projections) generations.set(one, await write((database) => announce(database, one)))
     const generation = (one: Projection): number => generations.get(one) ?? 0
-    await makeCollections(write, projections, generation)
+    await makeGeneration(write, projections, generation)
     return nextGeneration(connection, projections, generation, lease, spreadMs)
   } catch (error) {
     await lease.end()
     throw error
   }
+}
+
+async function makeGeneration(
+  write: Connection['write'],
+  projections: readonly Projection[],
+  generation: (projection: Projection) => number,
+): Promise<void> {
+  await makeCollections(write, projections, generation)
+  const names = projections.map((one) => storedName(one, generation(one)))
+  await write((database) => makeCheckpoints(database, names))
 }
 
 function nextGeneration(
@@ -49,28 +71,47 @@ function nextGeneration(
 ): NextGeneration {
   const targets = targetsAt(projections, generation)
   const nameOf = (one: Projection): string => storedName(one, generation(one))
+  const reached = new Map<Projection, BornOut>()
 
   async function isBehind(one: Projection): Promise<boolean> {
     const live = await read(async (database) => {
       const pointer = await pointersIn(database).findOne({ _id: storedName(one) })
-      return readCheckpoint(database, storedName(one, pointer?.live))
+      return (await lookAtOne(database, storedName(one, pointer?.live)))?.at
     })
-    const next = await read((database) => readCheckpoint(database, nameOf(one)))
-    return (next ?? '') < (live ?? '')
+    const next = (await look(one))?.at
+    return (next?.position ?? '') < (live?.position ?? '')
+  }
+
+  const look = (one: Projection): Promise<BornOut | undefined> =>
+    read((database) => lookAtOne(database, nameOf(one)))
+
+  async function apply(changes: readonly Change[], { from, to }: Step): Promise<void> {
+    const seen = new Map<Projection, BornOut>()
+    for (const one of to.keys()) {
+      const found = reached.get(one) ?? (await look(one))
+      if (!found) throw new DeposedError(`${nameOf(one)} is not there any more`)
+      seen.set(one, found)
+    }
+    const moves = movesOf({ from, to }, seen)
+    const marks = await applyPiece(write, targets, changes, (one) => moves.get(one) ?? null)
+    for (const [one, move] of moves) {
+      const moved = marks.get(one) ?? {}
+      await write((database) => moveCheckpoint(database, nameOf(one), { ...move, marks: moved }))
+      reached.set(one, { ...move, at: move.to, marks: { ...move.marks, ...moved }, isWorn: false })
+    }
   }
 
   return {
     projections,
     // A service may be anywhere, also on this machine.
     isServed: true,
-    checkpoint: (one) => read((database) => readCheckpoint(database, nameOf(one))),
+    checkpoint: async (one) => (await look(one))?.at ?? null,
+    apply,
 
-    async apply(changes, { position, of }) {
-      await applyChanges(write, targets, changes)
-      // Term 0: the first process that follows the log for it takes over.
-      await write((database) =>
-        Promise.all(of.map((one) => advanceCheckpoint(database, nameOf(one), { position, term: 0 }))),
-      )
+    async anew() {
+      reached.clear()
+      for (const one of projections) await write((database) => dropGeneration(database, one, generation(one)))
+      await makeGeneration(write, projections, generation)
     },
 
     async join() {
@@ -166,12 +207,19 @@ export async function retire(
   const projection = projections.find((one) => storedName(one) === _id)
   if (!projection || dropping === null) return
   if (!(await pointersIn(database).findOne({ _id, dropping, ...isSpread }))) return
-  for (const { name } of projection.collections) {
-    await database.dropCollection(storedName({ name, version: projection.version }, dropping))
-  }
-  await dropCheckpoint(database, storedName(projection, dropping))
+  await dropGeneration(database, projection, dropping)
   await pointersIn(database).updateOne({ _id, dropping }, { $set: { dropping: null } })
 }
+
+async function dropGeneration(database: Db, projection: Projection, generation: number): Promise<void> {
+  for (const { name } of projection.collections) {
+    await database.dropCollection(storedName({ name, version: projection.version }, generation))
+  }
+  await dropCheckpoint(database, storedName(projection, generation))
+}
+
+const lookAtOne = async (database: Db, name: string): Promise<BornOut | undefined> =>
+  (await lookAt(database, [name])).get(name)
 
 // --- One at a time -----------------------------------------------------------------------------------------------
 

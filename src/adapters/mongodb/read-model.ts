@@ -1,22 +1,23 @@
+import type { Db } from 'mongodb'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import {
   DeposedError,
   type Document,
   type ReadModel,
-  type Standing,
   type Step,
   StoreUnavailableError,
   type Watch,
 } from '../../application/ports.ts'
-import { applyChanges } from './apply.ts'
+import { applyChanges, applyPiece } from './apply.ts'
+import { makeCheckpoints, moveCheckpoint, movesOf } from './checkpoints.ts'
 import { makeCollections, present, targetsAt } from './collections.ts'
 import { type Connection, connect } from './connection.ts'
-import { createGenerations } from './generations.ts'
+import { createKnownModel, type Seen } from './known-model.ts'
 import { lead, resign } from './leases.ts'
 import { storedName } from './names.ts'
 import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
 import { filterOf, partsOf } from './query.ts'
-import { advanceCheckpoint, arePublished, publish, readCheckpoint } from './versions.ts'
+import { arePublished, publish } from './versions.ts'
 import { type Watched, watchCollection } from './watch.ts'
 
 /**
@@ -31,6 +32,15 @@ export async function openMongoReadModel(url: string, options: MongoOptions = {}
   return readModel(await connect(url), options)
 }
 
+const LOST = 'documents of the read model were dropped, emptied or replaced by older ones'
+
+const isNull = (found: unknown): boolean => found === null
+const isEmpty = (found: readonly unknown[]): boolean => found.length === 0
+const hasSeen = (one: readonly [Projection, Seen | undefined]): one is readonly [Projection, Seen] =>
+  one[1] !== undefined
+
+type OnChanged = (ids: ReadonlySet<string> | null) => void
+
 interface MongoOptions {
   readOnly?: boolean
   /** How long a rebuild waits until all processes know what it is about to do; for tests. */
@@ -41,23 +51,39 @@ function readModel(
   connection: Connection,
   { readOnly = false, spreadMs = SPREAD_MS }: MongoOptions,
 ): ReadModel {
-  const watches = new Set<Watch>()
+  const watches = new Map<Watch, OnChanged>()
   const opened: Projection[] = []
-  const generations = createGenerations((left) => {
-    if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
+  const known = createKnownModel({
+    onLeft(left) {
+      if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
+    },
+    onLost: () => watches.forEach((tell) => tell(null)),
+    proven: connection.readAnew,
   })
-  let targets = targetsAt(opened, generations.live)
-  /** Of live generations, by stored name. */
-  const reached = new Map<string, string>()
+  let targets = targetsAt(opened, known.live)
+  const confirm = (): Promise<void> => connection.read(known.confirm)
 
-  const read: Connection['read'] = (work) =>
+  function assertSound(): void {
+    if (known.isLost()) throw new StoreUnavailableError(LOST)
+  }
+
+  const readAny: Connection['read'] = (work) =>
     connection.read(async (database) => {
       for (;;) {
-        await generations.ensure(database)
+        await known.ensure(database)
         const answer = await work(database)
-        if (generations.isUsable()) return answer
+        if (known.isUsable()) return answer
       }
     })
+
+  /** @param isNothing says whether an answer is worth another look: what is not there may have been lost */
+  async function read<T>(work: (database: Db) => Promise<T>, isNothing: (answer: T) => boolean): Promise<T> {
+    assertSound()
+    const answer = await readAny(work)
+    if (isNothing(answer)) await confirm()
+    assertSound()
+    return answer
+  }
 
   function assertWritable(): void {
     connection.assertOpen()
@@ -67,44 +93,51 @@ function readModel(
   const write: Connection['write'] = async (work) => {
     assertWritable()
     return connection.write(async (database) => {
-      await generations.ensure(database)
+      await known.ensure(database)
       return work(database)
     })
   }
 
   /** @throws DeposedError the live documents do not reach as far as this follows on */
-  async function assertFollows(after: Standing, nameOf: (projection: Projection) => string): Promise<void> {
-    for (const [projection, from] of after) {
-      const name = nameOf(projection)
-      if (from === null || (reached.get(name) ?? '') >= from) continue
-      const at = await connection.read((database) => readCheckpoint(database, name))
-      if ((at ?? '') < from)
-        throw new DeposedError(`${name} is at ${at ?? 'the start'}, this follows on ${from}`)
+  async function assertFollows({ from, to }: Step): Promise<void> {
+    const isThere = (projection: Projection): boolean => {
+      const [seen, after] = [known.seen(projection), from.get(projection) ?? null]
+      return seen !== undefined && (seen.at?.position ?? '') >= (after?.position ?? '')
+    }
+    if (![...to.keys()].every(isThere)) await confirm()
+    for (const projection of to.keys()) {
+      if (!isThere(projection))
+        throw new DeposedError(`${storedName(projection)} is not as far as what this follows on`)
     }
   }
 
-  async function applyStep(changes: readonly Change[], { after, position, of, term }: Step): Promise<void> {
+  async function applyStep(changes: readonly Change[], step: Step): Promise<void> {
     await write(async () => {})
-    const live = new Map(opened.map((one) => [one, generations.live(one)]))
-    const generation = (one: Projection): number => live.get(one) ?? generations.live(one)
-    const nameOf = (one: Projection): string => storedName(one, generation(one))
-    if (after) await assertFollows(after, nameOf)
-    await applyChanges(write, targetsAt(opened, generation), changes)
-    await write((database) =>
-      Promise.all(
-        of.map(async (one) => {
-          reached.set(nameOf(one), await advanceCheckpoint(database, nameOf(one), { position, term }))
-        }),
-      ),
+    await assertFollows(step)
+    const seen = new Map(opened.flatMap((one) => [[one, known.seen(one)] as const].filter(hasSeen)))
+    const generation = (one: Projection): number => seen.get(one)?.generation ?? known.live(one)
+    const moves = movesOf(step, seen)
+    const marks = await applyPiece(
+      write,
+      targetsAt(opened, generation),
+      changes,
+      (one) => moves.get(one) ?? null,
     )
+    for (const [one, move] of moves) {
+      const moved = marks.get(one) ?? {}
+      const name = storedName(one, generation(one))
+      await write((database) => moveCheckpoint(database, name, { ...move, marks: moved }))
+      known.moved(one, seen.get(one) as Seen, move.to, moved)
+    }
   }
 
   /** To every generation that somebody reads, or is about to. */
   async function applyNow(changes: readonly Change[]): Promise<void> {
+    assertSound()
     await write(async () => {})
     const everywhere = [applyChanges(write, targets, changes)]
     for (const one of opened) {
-      for (const generation of generations.alsoWritten(one)) {
+      for (const generation of known.alsoWritten(one)) {
         const also = targetsAt([one], () => generation)
         everywhere.push(
           applyChanges(
@@ -116,19 +149,32 @@ function readModel(
       }
     }
     await Promise.all(everywhere)
+    // What was written into what others have just dropped or put there is not there for whoever reads next.
+    await confirm()
+    assertSound()
   }
 
   return {
+    remedy: `mongosh "${connection.shown}" --eval 'db.dropDatabase()'`,
+    loss: () => (known.isLost() ? `${LOST}: whoever leads fills it again from the events` : null),
+    losses: known.losses,
+    trust: (losses) => connection.read((database) => known.trust(database, losses)),
+
     async open(wanted) {
       opened.push(...wanted.filter((one) => !opened.includes(one)))
-      generations.add(wanted)
-      targets = targetsAt(opened, generations.live)
-      await read((database) => database.command({ ping: 1 }))
-      if (!readOnly) await makeCollections(write, wanted, generations.live)
+      known.add(wanted)
+      targets = targetsAt(opened, known.live)
+      await readAny((database) => database.command({ ping: 1 }))
+      if (readOnly) return
+      await makeCollections(connection.write, wanted, known.live)
+      const names = wanted.map((one) => storedName(one, known.live(one)))
+      await known.remake(() => connection.write((database) => makeCheckpoints(database, names)))
     },
 
-    checkpoint: (projection) =>
-      read((database) => readCheckpoint(database, storedName(projection, generations.live(projection)))),
+    async checkpoint(projection) {
+      await confirm()
+      return known.seen(projection)?.at ?? null
+    },
 
     async apply(changes, step) {
       assertWritable()
@@ -144,7 +190,7 @@ function readModel(
         const target = targets.of(collection)
         const found = await target.in(database).findOne({ _id: id })
         return found && present(target, found)
-      })
+      }, isNull)
     },
 
     async find(collection, query) {
@@ -161,18 +207,21 @@ function readModel(
           found.push(...documents.map((document) => present(target, document)))
         }
         return found
-      })
+      }, isEmpty)
     },
 
     async count(collection, where, limit) {
       targets.of(collection)
       const filter = filterOf(where)
       if (limit <= 0) return 0
-      return read((database) => targets.of(collection).in(database).countDocuments(filter, { limit }))
+      return read(
+        (database) => targets.of(collection).in(database).countDocuments(filter, { limit }),
+        (count) => count === 0,
+      )
     },
 
     async ping() {
-      await read((database) => database.command({ ping: 1 }))
+      await readAny((database) => database.command({ ping: 1 }))
     },
 
     lead: (group, candidate) => write((database) => lead(database, group, candidate)),
@@ -182,7 +231,7 @@ function readModel(
       await write((database) => Promise.all(wanted.map((projection) => publish(database, projection))))
     },
 
-    isPublished: (wanted) => read((database) => arePublished(database, wanted)),
+    isPublished: (wanted) => readAny((database) => arePublished(database, wanted)),
 
     watch(collection, fields, onChanged, onLost) {
       const { replicaSet } = connection
@@ -190,16 +239,16 @@ function readModel(
       targets.of(collection)
       const watched: Watched = {
         target: () => targets.of(collection),
-        keep: () => void generations.ensure(replicaSet.database).catch(() => {}),
-        isTrusted: generations.isTrusted,
+        keep: () => void known.ensure(replicaSet.database).catch(() => {}),
+        isTrusted: known.isTrusted,
       }
       const watch = watchCollection(replicaSet, watched, fields, onChanged, onLost)
-      watches.add(watch)
+      watches.set(watch, onChanged)
       return watch
     },
 
     async close() {
-      await Promise.all([...watches].map((watch) => watch.close()))
+      await Promise.all([...watches.keys()].map((watch) => watch.close()))
       await connection.close()
     },
   }
