@@ -115,11 +115,11 @@ describe('filling a SQLite read model with more than memory holds', function () 
 
   it('takes no harm from changes that come again', async () => {
     await round(0)
-    const before = at
+    const before = reached
     await round(1)
     reached = 0
     await round(0)
-    expect(at).to.equal(before)
+    expect(reached).to.equal(before)
     await round(1)
     await finish()
     await expectAll(2)

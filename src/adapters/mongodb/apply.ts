@@ -65,17 +65,14 @@ export async function applyPiece(
     if (!marking) continue
     const known = marking.marks[target.name]
     const { id, stamp } = known ?? { id: first, stamp: marking.model }
-    const { to } = marking
-    const isBefore = { '_mark.at.position': { $lt: to.position } }
-    const isWhere = known
-      ? { '_mark.stamp': stamp, '_mark.at.position': { $gte: known.position, $lt: to.position } }
-      : { $or: [{ '_mark.stamp': { $ne: stamp } }, isBefore] }
-    operations.push({
-      updateOne: { filter: { _id: id, ...isWhere }, update: { $set: { _mark: { stamp, at: to } } } },
-    })
+    const { position } = marking.to
+    const isBefore = { $lt: position, ...(known && { $gte: known.position }) }
+    const isWhere = { '_mark.stamp': stamp, '_mark.position': isBefore }
+    const filter = { _id: id, ...(known ? isWhere : { $or: [isWhere, { '_mark.stamp': { $ne: stamp } }] }) }
+    operations.push({ updateOne: { filter, update: { $set: { _mark: { stamp, position } } } } })
     moved.set(target.projection, {
       ...moved.get(target.projection),
-      [target.name]: { id, stamp, position: to.position },
+      [target.name]: { id, stamp, position },
     })
   }
   await writeWork(write, work)

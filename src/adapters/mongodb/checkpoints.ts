@@ -7,13 +7,12 @@ import type { StoredDocument } from './collections.ts'
 /**
  * How far one generation of a projection has come, and what shows that its documents have come as far: they are in
  * collections of their own, each of which can be dropped, emptied or restored without this one. So in each of them one
- * document bears a mark that moves with the checkpoint. Where the mark is missing or stands further back, so do the
- * documents; and the random ids make sure that nothing which was made anew passes for what was there before.
+ * document bears a mark that moves with the checkpoint: where it is missing, or stands further back, documents are.
  */
 export interface CheckpointDocument {
   /** Stored name of the projection in its version and generation. */
   _id: string
-  /** Made with this document, and anew whenever the checkpoint has to go back. */
+  /** Made at random with this document: nothing that was made anew passes for what was there before. */
   model: string
   at: Checkpoint | null
   /** By stored collection. */
@@ -29,30 +28,25 @@ export interface Mark {
 }
 
 /** The member of the marked document. */
-export interface Borne {
-  stamp: string
-  at: Checkpoint
-}
+type Borne = Omit<Mark, 'id'>
 
-/** A checkpoint as far as its documents bear it out. */
-export interface BornOut {
-  model: string
-  at: Checkpoint | null
-  marks: Record<string, Mark>
-  /** It says more than its documents do. */
-  isWorn: boolean
+export interface SeenCheckpoint extends Omit<CheckpointDocument, '_id'> {
+  /** Do the documents bear it out? */
+  isSound: boolean
 }
 
 const checkpointsIn = (database: Db) => database.collection<CheckpointDocument>('checkpoints')
 
 /** @param names stored names of projections; so in what follows */
-export async function lookAt(database: Db, names: readonly string[]): Promise<Map<string, BornOut>> {
+export async function lookAt(database: Db, names: readonly string[]): Promise<Map<string, SeenCheckpoint>> {
   const found = await checkpointsIn(database)
-    .find({ _id: { $in: [...names] }, model: { $exists: true } })
+    .find({ _id: { $in: [...names] } })
     .toArray()
   // In this order: marks are moved before their checkpoint.
   const borne = await readMarks(database, found)
-  return new Map(found.map((document) => [document._id, bearOut(document, borne)]))
+  return new Map(
+    found.map(({ _id, ...document }) => [_id, { ...document, isSound: isBorne(document, borne) }]),
+  )
 }
 
 /** All marks with one question. */
@@ -71,43 +65,16 @@ async function readMarks(database: Db, found: readonly CheckpointDocument[]): Pr
   return new Map(marked.flatMap(({ collection, _mark }) => (_mark ? [[collection, _mark]] : [])))
 }
 
-function bearOut({ model, at, marks }: CheckpointDocument, borne: ReadonlyMap<string, Borne>): BornOut {
-  const sound: Record<string, Mark> = {}
-  let [reached, isWorn] = [at, false]
-  for (const [collection, mark] of Object.entries(marks)) {
+const isBorne = ({ marks }: Pick<CheckpointDocument, 'marks'>, borne: ReadonlyMap<string, Borne>): boolean =>
+  Object.entries(marks).every(([collection, { stamp, position }]) => {
     const found = borne.get(collection)
-    const isThere = found?.stamp === mark.stamp
-    if (isThere) sound[collection] = { ...mark, position: found.at.position }
-    if (isThere && found.at.position >= mark.position) continue
-    isWorn = true
-    const upTo = isThere ? found.at : null
-    if (reached && (upTo === null || upTo.position < reached.position)) reached = upTo
-  }
-  return { model, at: reached, marks: sound, isWorn }
-}
+    return found?.stamp === stamp && found.position >= position
+  })
 
-/** Makes what is missing, and puts back what says more than its documents do. */
-export async function makeCheckpoints(database: Db, names: readonly string[]): Promise<void> {
-  for (const _id of names) {
-    await checkpointsIn(database).updateOne(
-      { _id },
-      [
-        {
-          $set: {
-            model: { $ifNull: ['$model', { $literal: randomUUID() }] },
-            at: { $cond: [{ $eq: [{ $type: '$model' }, 'missing'] }, null, '$at'] },
-            marks: { $ifNull: ['$marks', { $literal: {} }] },
-          },
-        },
-      ],
-      { upsert: true },
-    )
-  }
-  for (const [_id, { model, at, marks, isWorn }] of await lookAt(database, names)) {
-    if (!isWorn) continue
-    const anew = { model: randomUUID(), at, marks }
-    await checkpointsIn(database).updateOne({ _id, model }, { $set: anew })
-  }
+/** Where it is missing. */
+export async function makeCheckpoint(database: Db, _id: string): Promise<void> {
+  const fresh = { model: randomUUID(), at: null, marks: {} }
+  await checkpointsIn(database).updateOne({ _id }, { $setOnInsert: fresh }, { upsert: true })
 }
 
 export interface Move {
@@ -120,7 +87,7 @@ export interface Move {
 /** What a step does to each of the projections that it moves, by what is known of each. */
 export function movesOf(
   { from, to }: Step,
-  seen: ReadonlyMap<Projection, Pick<BornOut, 'model' | 'marks'>>,
+  seen: ReadonlyMap<Projection, Pick<SeenCheckpoint, 'model' | 'marks'>>,
 ): Map<Projection, Move> {
   const moves = new Map<Projection, Move>()
   for (const [projection, at] of to) {

@@ -8,6 +8,8 @@ import type { Db } from 'mongodb'
 export interface GenerationDocument {
   /** `<projection>_v<version>` */
   _id: string
+  /** Made at random when the documents are begun from nothing. */
+  model: string
   live: number
   /** Being filled. */
   next: number | null
@@ -21,9 +23,9 @@ export interface GenerationDocument {
   since: Date
 }
 
-export type Generations = Omit<GenerationDocument, '_id' | 'since'>
+export type Generations = Omit<GenerationDocument, '_id' | 'model' | 'since'>
 
-/** Of a projection that was never rebuilt. */
+/** Of a projection that has no documents yet. */
 export const FIRST: Generations = { live: 1, next: null, joined: false, old: null, dropping: null }
 
 export const pointersIn = (database: Db) => database.collection<GenerationDocument>('pointers')

@@ -2,12 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
 import type { Projection } from '../../../projections/projection.ts'
 import { ageOf, type Checkpoint, DeposedError, type Instant, now } from '../../application/ports.ts'
-import { type BornOut, lookAt, type Mark } from './checkpoints.ts'
+import { lookAt, type Mark, type SeenCheckpoint } from './checkpoints.ts'
 import { FIRST, type GenerationDocument, type Generations, pointersIn } from './generations.ts'
 import { storedName } from './names.ts'
 
 /** What was last seen of a projection: which of its generations is live, and how far its documents have come. */
-export interface Seen extends Omit<BornOut, 'isWorn'> {
+export interface Seen extends SeenCheckpoint {
+  /** Of all its generations. */
+  identity: string
   generation: number
 }
 
@@ -37,6 +39,8 @@ export interface KnownModel {
   isTrusted(): boolean
   isLost(): boolean
   losses(): number
+  /** Was it this one that was lost? Whatever is left of it, something may be missing. */
+  isCondemned(identity: string): boolean
   /** @throws DeposedError it has been lost more often */
   trust(database: Db, losses: number): Promise<void>
 }
@@ -59,7 +63,7 @@ const PACE_MS = 10
 interface Look {
   pointers: GenerationDocument[]
   /** By stored name. */
-  checkpoints: Map<string, BornOut>
+  checkpoints: Map<string, SeenCheckpoint>
 }
 
 export function createKnownModel({ onLeft, onLost, proven }: Dependencies): KnownModel {
@@ -71,6 +75,7 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
   let asked: Promise<void> | null = null
   let following: Promise<void> | null = null
   let [lost, losses] = [false, 0]
+  const condemned = new Set<string>()
 
   async function look(database: Db): Promise<Look> {
     const names = [...projections.keys()]
@@ -83,12 +88,11 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
   }
 
   function found({ pointers, checkpoints }: Look): Map<Projection, Seen> {
-    const live = new Map(pointers.map((one) => [one._id, one.live]))
     return new Map(
-      [...projections].flatMap(([name, one]) => {
-        const generation = live.get(name) ?? FIRST.live
-        const there = checkpoints.get(storedName(one, generation))
-        return there ? [[one, { generation, ...there }] as const] : []
+      pointers.flatMap(({ _id, model: identity, live: generation }) => {
+        const projection = projections.get(_id)
+        const there = projection && checkpoints.get(storedName(projection, generation))
+        return there ? [[projection, { identity, generation, ...there }] as const] : []
       }),
     )
   }
@@ -109,6 +113,7 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
   function lose(): void {
     lost = true
     losses++
+    for (const { identity } of seen.values()) condemned.add(identity)
     seen.clear()
     onLost()
   }
@@ -198,6 +203,7 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
     isTrusted: () => !lost && age() <= TRUSTED_MS,
     isLost: () => lost,
     losses: () => losses,
+    isCondemned: (identity) => condemned.has(identity),
     async trust(database, known) {
       if (!lost) return
       await confirm(database)
@@ -210,11 +216,11 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
 const isBehind = (one: Checkpoint | null, other: Checkpoint | null): boolean =>
   (one?.position ?? '') < (other?.position ?? '')
 
-/** A later generation is another matter: a rebuild has made it, and sees to it that nothing is missing. */
+/** A later generation of the same is another matter: a rebuild has made it, and sees to it that nothing is missing. */
 function isWorse(before: ReadonlyMap<Projection, Seen>, after: ReadonlyMap<Projection, Seen>): boolean {
   return [...before].some(([projection, was]) => {
     const is = after.get(projection)
-    if (!is || is.generation < was.generation) return true
+    if (!is || !is.isSound || is.identity !== was.identity || is.generation < was.generation) return true
     return is.generation === was.generation && (is.model !== was.model || isBehind(is.at, was.at))
   })
 }

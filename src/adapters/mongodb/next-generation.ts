@@ -9,18 +9,12 @@ import {
   type Step,
 } from '../../application/ports.ts'
 import { applyPiece } from './apply.ts'
-import {
-  type BornOut,
-  dropCheckpoint,
-  lookAt,
-  makeCheckpoints,
-  moveCheckpoint,
-  movesOf,
-} from './checkpoints.ts'
-import { makeCollections, targetsAt } from './collections.ts'
+import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from './checkpoints.ts'
+import { targetsAt } from './collections.ts'
 import type { Connection } from './connection.ts'
 import { type GenerationDocument, pointersIn } from './generations.ts'
 import { lead, resign } from './leases.ts'
+import { dropGeneration, makeGeneration } from './make-model.ts'
 import { storedName } from './names.ts'
 
 /**
@@ -44,7 +38,7 @@ export async function beginNext(
     const generations = new Map<Projection, number>()
     for (const one of projections) generations.set(one, await write((database) => announce(database, one)))
     const generation = (one: Projection): number => generations.get(one) ?? 0
-    await makeGeneration(write, projections, generation)
+    for (const one of projections) await takeUp(write, one, generation(one))
     return nextGeneration(connection, projections, generation, lease, spreadMs)
   } catch (error) {
     await lease.end()
@@ -52,14 +46,11 @@ export async function beginNext(
   }
 }
 
-async function makeGeneration(
-  write: Connection['write'],
-  projections: readonly Projection[],
-  generation: (projection: Projection) => number,
-): Promise<void> {
-  await makeCollections(write, projections, generation)
-  const names = projections.map((one) => storedName(one, generation(one)))
-  await write((database) => makeCheckpoints(database, names))
+/** One that something is missing of is begun from nothing: what is left of it would be taken for counted. */
+async function takeUp(write: Connection['write'], projection: Projection, generation: number): Promise<void> {
+  const seen = await write((database) => lookAtOne(database, storedName(projection, generation)))
+  if (seen && !seen.isSound) await write((database) => dropGeneration(database, projection, generation))
+  await makeGeneration(write, projection, generation)
 }
 
 function nextGeneration(
@@ -71,7 +62,7 @@ function nextGeneration(
 ): NextGeneration {
   const targets = targetsAt(projections, generation)
   const nameOf = (one: Projection): string => storedName(one, generation(one))
-  const reached = new Map<Projection, BornOut>()
+  const reached = new Map<Projection, SeenCheckpoint>()
 
   async function isBehind(one: Projection): Promise<boolean> {
     const live = await read(async (database) => {
@@ -82,11 +73,11 @@ function nextGeneration(
     return (next?.position ?? '') < (live?.position ?? '')
   }
 
-  const look = (one: Projection): Promise<BornOut | undefined> =>
+  const look = (one: Projection): Promise<SeenCheckpoint | undefined> =>
     read((database) => lookAtOne(database, nameOf(one)))
 
   async function apply(changes: readonly Change[], { from, to }: Step): Promise<void> {
-    const seen = new Map<Projection, BornOut>()
+    const seen = new Map<Projection, SeenCheckpoint>()
     for (const one of to.keys()) {
       const found = reached.get(one) ?? (await look(one))
       if (!found) throw new DeposedError(`${nameOf(one)} is not there any more`)
@@ -97,7 +88,7 @@ function nextGeneration(
     for (const [one, move] of moves) {
       const moved = marks.get(one) ?? {}
       await write((database) => moveCheckpoint(database, nameOf(one), { ...move, marks: moved }))
-      reached.set(one, { ...move, at: move.to, marks: { ...move.marks, ...moved }, isWorn: false })
+      reached.set(one, { ...move, at: move.to, marks: { ...move.marks, ...moved }, isSound: true })
     }
   }
 
@@ -111,7 +102,7 @@ function nextGeneration(
     async anew() {
       reached.clear()
       for (const one of projections) await write((database) => dropGeneration(database, one, generation(one)))
-      await makeGeneration(write, projections, generation)
+      for (const one of projections) await makeGeneration(write, one, generation(one))
     },
 
     async join() {
@@ -211,14 +202,7 @@ export async function retire(
   await pointersIn(database).updateOne({ _id, dropping }, { $set: { dropping: null } })
 }
 
-async function dropGeneration(database: Db, projection: Projection, generation: number): Promise<void> {
-  for (const { name } of projection.collections) {
-    await database.dropCollection(storedName({ name, version: projection.version }, generation))
-  }
-  await dropCheckpoint(database, storedName(projection, generation))
-}
-
-const lookAtOne = async (database: Db, name: string): Promise<BornOut | undefined> =>
+const lookAtOne = async (database: Db, name: string): Promise<SeenCheckpoint | undefined> =>
   (await lookAt(database, [name])).get(name)
 
 // --- One at a time -----------------------------------------------------------------------------------------------

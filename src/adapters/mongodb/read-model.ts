@@ -9,11 +9,12 @@ import {
   type Watch,
 } from '../../application/ports.ts'
 import { applyChanges, applyPiece } from './apply.ts'
-import { makeCheckpoints, moveCheckpoint, movesOf } from './checkpoints.ts'
-import { makeCollections, present, targetsAt } from './collections.ts'
+import { moveCheckpoint, movesOf } from './checkpoints.ts'
+import { present, targetsAt } from './collections.ts'
 import { type Connection, connect } from './connection.ts'
 import { createKnownModel, type Seen } from './known-model.ts'
 import { lead, resign } from './leases.ts'
+import { makeModel } from './make-model.ts'
 import { storedName } from './names.ts'
 import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
 import { filterOf, partsOf } from './query.ts'
@@ -166,9 +167,9 @@ function readModel(
       targets = targetsAt(opened, known.live)
       await readAny((database) => database.command({ ping: 1 }))
       if (readOnly) return
-      await makeCollections(connection.write, wanted, known.live)
-      const names = wanted.map((one) => storedName(one, known.live(one)))
-      await known.remake(() => connection.write((database) => makeCheckpoints(database, names)))
+      await known.remake(async () => {
+        for (const one of wanted) await makeModel(connection.write, one, known.isCondemned)
+      })
     },
 
     async checkpoint(projection) {
