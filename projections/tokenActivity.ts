@@ -91,7 +91,7 @@ export const isManagement = (route: string): boolean =>
 
 export const tokenActivity: Projection = {
   name: 'tokenActivity',
-  version: 1,
+  version: 2,
   events: ['TokenUsed', 'TokenCreated', 'TokenUpdated', 'TokenRevoked'],
   collections: [
     {

@@ -5,6 +5,7 @@ import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.
 import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
 import { existingPeppers } from '../src/devSecrets.ts'
 import {
+  compareWithLog,
   PLAIN_KEY_ID,
   readModelFile,
   shownUrl,
@@ -101,11 +102,13 @@ async function checkProjection(
   store: EventStore,
   readModel: ReadModel,
 ): Promise<Check> {
-  let checkpoint = await readModel.checkpoint(projection)
+  let checkpoint = (await readModel.checkpoint(projection))?.position ?? null
   for (let look = 1; look < LOOKS && isBehind(checkpoint, head); look++) {
     await sleep(PAUSE_MS)
-    checkpoint = await readModel.checkpoint(projection)
+    checkpoint = (await readModel.checkpoint(projection))?.position ?? null
   }
+  const at = await readModel.checkpoint(projection)
+  if (at !== null && (await compareWithLog(store, at)) === 'other') return judgeOther(projection, at.position)
   const newest = await store.head()
   const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
   return judgeLag(projection, { checkpoint, head: newest, lag })
@@ -113,6 +116,14 @@ async function checkProjection(
 
 const isBehind = (checkpoint: string | null, head: string | null): boolean =>
   head !== null && (checkpoint ?? '') < head
+
+const judgeOther = ({ name, version }: Projection, checkpoint: string): Check =>
+  fail(
+    `projection ${name} v${version}`,
+    `at ${checkpoint}, where the log has another event`,
+    'It was filled from another event store, or from another branch of this one: bring the right one back, or stop the service and delete the read model.',
+    { projection: name, version, checkpoint },
+  )
 
 /** Counting further costs time and says no more. */
 export const MOST_LAG = 100_000

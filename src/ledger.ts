@@ -7,6 +7,7 @@ import { createTokenAt } from './application/asOf.ts'
 import { createAuthenticator } from './application/authenticate.ts'
 import { ids } from './application/ids.ts'
 import { createAccountLimit } from './application/limit.ts'
+import { createLogGuard, type LogGuard } from './application/logGuard.ts'
 import { createManage } from './application/manage.ts'
 import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
@@ -86,18 +87,20 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
   const metrics = createMetrics(log)
   const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
 
-  const { store, readModel } = await openStores(settings, log)
+  const stores = await openStores(settings, log)
+  const guard = createLogGuard({ ...stores, projections, log })
+  const { store, readModel } = guard
   try {
     const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP)
     const projector = createProjector({
-      store,
-      readModel,
+      ...stores,
       projections,
       telemetry: metrics,
       id: ids.random(),
       onChanged: index.evict,
     })
     await projector.start()
+    guard.start()
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
     recorder.start()
@@ -134,6 +137,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       metrics,
       store,
       readModel,
+      guard,
       index,
       projector,
       recorder,
@@ -141,6 +145,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       upkeep,
     })
   } catch (error) {
+    await guard.stop()
     await Promise.allSettled([store.close(), readModel.close()])
     throw error
   }
@@ -155,6 +160,7 @@ interface Parts {
   metrics: ReturnType<typeof createMetrics>
   store: EventStore
   readModel: ReadModel
+  guard: LogGuard
   index: ReturnType<typeof createTokenIndex>
   projector: ReturnType<typeof createProjector>
   recorder: ReturnType<typeof createRecorder>
@@ -172,6 +178,7 @@ function assemble(parts: Parts): TokenLedger {
     metrics,
     store,
     readModel,
+    guard,
     index,
     projector,
     recorder,
@@ -216,7 +223,8 @@ function assemble(parts: Parts): TokenLedger {
 
   async function health(): Promise<Health> {
     const [eventStore, model] = await Promise.all([answers(store.head()), answers(readModel.ping())])
-    return { eventStore, readModel: model, lag: projector.lag(), stopping }
+    const [isReplaced, isLost] = [guard.flaw() !== null, readModel.loss() !== null]
+    return { eventStore, isReplaced, readModel: model, isLost, lag: projector.lag(), stopping }
   }
 
   const queries = createQueries(readModel, clock)
@@ -279,6 +287,7 @@ function assemble(parts: Parts): TokenLedger {
       await retention.stop()
       await projector.stop()
       await index.stop()
+      await guard.stop()
       await Promise.all([store.close(), readModel.close()])
     },
   }

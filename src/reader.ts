@@ -6,7 +6,6 @@ import type { IndexProblem } from './adapters/sqlite/inspect.ts'
 import type { Projection } from '../projections/projection.ts'
 import { projections } from '../projections/index.ts'
 import { compare, type Comparison } from './application/compare.ts'
-import type { FillDeps } from './application/fill.ts'
 import { readTokenEvents, type TokenEvent } from './application/load.ts'
 import {
   type Clock,
@@ -16,10 +15,11 @@ import {
   type ReadModel,
   StoreUnavailableError,
 } from './application/ports.ts'
-import { assertNotAhead } from './application/project.ts'
 import { createQueries, type Queries } from './application/query.ts'
 import { createLogReader } from './application/readLog.ts'
-import { rebuild, type RebuildProgress } from './application/rebuild.ts'
+import { rebuild, type RebuildDeps, type RebuildProgress } from './application/rebuild.ts'
+import { assertSameLog, isOf } from './application/sameLog.ts'
+import { slowest, standingOf } from './application/standing.ts'
 import { DamagedError } from './domain/errors.ts'
 import { withReadAhead } from './readAhead.ts'
 import type { Settings } from './settings.ts'
@@ -42,6 +42,7 @@ export { BadRowsError, checkRows } from './application/checkRows.ts'
 export { compareRows, importRows } from './application/importTokens.ts'
 export { importEvents } from './application/importEvents.ts'
 export { checkFile } from './application/transferCheck.ts'
+export { compareWithLog } from './application/sameLog.ts'
 export { walkLog } from './application/walk.ts'
 export { type RouteFilter, routeFilter } from './application/routeFilter.ts'
 export { sinceTime, usageRange } from './application/usageRange.ts'
@@ -162,12 +163,13 @@ export async function rebuildReadModel(
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, async ({ readModel }) => {
-      await assertNotAhead(store, await Promise.all(projections.map((one) => readModel.checkpoint(one))))
+      await assertSameLog(store, await standingOf(readModel, projections), readModel.remedy)
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
       const tell = (progress: RebuildProgress): void => told(progress, end)
       return withReadAhead(settings, async (read) => {
-        const events = await rebuild({ read, readModel, telemetry }, wanted, { told: tell, ...how })
+        const deps = { read, readModel, telemetry, isOfLog: isOf(store) }
+        const events = await rebuild(deps, wanted, { told: tell, ...how })
         return { projections: wanted.map((one) => one.name), events }
       })
     }),
@@ -200,10 +202,9 @@ export async function compareReadModel(
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, ({ readModel }) =>
       inTemporaryFile(async (url) => {
-        const checkpoints = await Promise.all(projections.map((one) => readModel.checkpoint(one)))
-        const end = checkpoints.reduce((a, b) => ((a ?? '') < (b ?? '') ? a : b)) ?? ''
+        const end = slowest(await standingOf(readModel, projections))?.position ?? ''
         await withReadAhead(settings, (read) =>
-          foldInto(url, { read, telemetry }, end, ({ events, position }) =>
+          foldInto(url, { read, telemetry, isOfLog: isOf(store) }, end, ({ events, position }) =>
             told({ phase: 'folding', count: events, position, end }),
           ),
         )
@@ -234,7 +235,7 @@ type ModelUrl = Pick<Settings, 'readModelUrl'>
 /** The fold is a rebuild of an empty read model: the same code, in large steps. */
 async function foldInto(
   url: ModelUrl,
-  deps: FillDeps,
+  deps: Omit<RebuildDeps, 'readModel'>,
   upTo: string,
   told: (progress: RebuildProgress) => void,
 ): Promise<void> {

@@ -2,28 +2,14 @@ import type { Change, Projection } from '../../projections/projection.ts'
 import { stopToken, tokens } from '../../projections/tokens.ts'
 import { type StoredEvent, TOKEN_STREAM } from '../domain/events.ts'
 import { upcast } from '../domain/upcast.ts'
-import type { ReadModel, Standing, Telemetry } from './ports.ts'
+import type { Telemetry } from './ports.ts'
+import type { Standing } from './standing.ts'
 
 export interface Projected {
   changes: Change[]
   /** Tokens that have changed since they were made. */
   changed: Set<string>
 }
-
-export async function standingOf(
-  filled: Pick<ReadModel, 'checkpoint'>,
-  projections: readonly Projection[],
-): Promise<Standing> {
-  const checkpoints = projections.map(async (one) => [one, await filled.checkpoint(one)] as const)
-  return new Map(await Promise.all(checkpoints))
-}
-
-export const advanced = (standing: Standing, position: string): Standing =>
-  new Map([...standing].map(([one, at]) => [one, at !== null && at > position ? at : position]))
-
-/** Where the log has to be read on from, so that no projection misses anything. */
-export const slowest = (standing: Standing): string | null =>
-  [...standing.values()].reduce((a, b) => (a === null || b === null ? null : a < b ? a : b))
 
 type Judge = Pick<Telemetry, 'damaged' | 'log'>
 
@@ -55,7 +41,7 @@ export function createChanges(
     const { event: recorded } = read
     const changes: Change[] = []
     for (const projection of projections) {
-      const isNew = event.position > (standing?.get(projection) ?? '')
+      const isNew = event.position > (standing?.get(projection)?.position ?? '')
       if (isNew && projection.events.includes(recorded.type)) changes.push(...projection.project(recorded))
     }
     return changes

@@ -4,6 +4,7 @@ import { DamagedError } from '../domain/errors.ts'
 import { type Difference, differencesOf, type Found, look } from './differences.ts'
 import { createFiller, type FillDeps, type Filler } from './fill.ts'
 import type { Document, ReadModel } from './ports.ts'
+import { slowest } from './standing.ts'
 
 export interface Comparison {
   /** Compared, those that are there but should not be included. */
@@ -90,7 +91,7 @@ async function byCheckpoint(readModel: ReadModel, projections: readonly Projecti
   const found = await Promise.all(
     projections.map(async (projection) => ({
       projection,
-      checkpoint: await readModel.checkpoint(projection),
+      checkpoint: (await readModel.checkpoint(projection))?.position ?? null,
     })),
   )
   return found.sort((a, b) => ((a.checkpoint ?? '') < (b.checkpoint ?? '') ? -1 : 1))
@@ -109,7 +110,7 @@ async function settle(
   /** Waits until the read model has come as far as the events that are compared with. */
   async function reached(projection: Projection, position: string | null): Promise<void> {
     const giveUpAt = performance.now() + PATIENCE_MS
-    while (isFollowed && ((await readModel.checkpoint(projection)) ?? '') < (position ?? '')) {
+    while (isFollowed && ((await readModel.checkpoint(projection))?.position ?? '') < (position ?? '')) {
       if (performance.now() > giveUpAt) isFollowed = false
       await sleep(PAUSE_MS / 10)
     }
@@ -117,7 +118,7 @@ async function settle(
 
   let left = candidates.map((candidate) => ({ ...candidate, differences: [] as Difference[] }))
   for (let attempt = 1; attempt <= ATTEMPTS && left.length > 0; attempt++) {
-    const position = await filler.fill()
+    const position = slowest(await filler.fill())?.position ?? null
     for (const projection of new Set(left.map((one) => one.projection))) await reached(projection, position)
     const still: typeof left = []
     for (const { projection, collection, id } of left) {

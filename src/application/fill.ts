@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
-import { advanced, createChanges, slowest, standingOf } from './changes.ts'
+import { createChanges } from './changes.ts'
 import type { ReadModel, Telemetry } from './ports.ts'
 import type { Inspected, LogReader } from './readLog.ts'
+import { advanced, slowest, type Standing, standingOf } from './standing.ts'
 
 export interface FillDeps {
   read: LogReader
@@ -18,9 +19,9 @@ export interface Pace {
 export interface Filler {
   /**
    * Reads on in the log, to the end that it has when this is called or a later one, or to `upTo`.
-   * @returns where it stands: null before the first event
+   * @returns where it stands then
    */
-  fill(upTo?: string): Promise<string | null>
+  fill(upTo?: string): Promise<Standing>
 }
 
 interface How {
@@ -51,8 +52,9 @@ export async function createFiller(
     const position = events.at(-1)?.position
     if (position === undefined) return
     const { changes } = changesOf(events, damages, standing)
-    await target.apply(changes, { after: standing, position, of: projections, term: 0 })
-    standing = advanced(standing, position)
+    const to = advanced(standing, events)
+    await target.apply(changes, { from: standing, to })
+    standing = to
     told(events.length, position)
   }
 
@@ -68,7 +70,7 @@ export async function createFiller(
       const until = new AbortController()
       const either = AbortSignal.any([until.signal, signal])
       try {
-        for await (const { caughtUp, ...piece } of read(slowest(standing), either)) {
+        for await (const { caughtUp, ...piece } of read(slowest(standing)?.position ?? null, either)) {
           const beyond = piece.events.findIndex(({ position }) => upTo !== undefined && position > upTo)
           const within = beyond < 0 ? piece : part(piece, 0, beyond)
           await (pace ? takeSlowly(within, pace) : take(within))
@@ -78,7 +80,7 @@ export async function createFiller(
         until.abort()
       }
       signal.throwIfAborted()
-      return slowest(standing)
+      return standing
     },
   }
 }

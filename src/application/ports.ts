@@ -1,6 +1,10 @@
 import type { Principal } from './principal.ts'
 import type { NewEvent, StoredEvent } from '../domain/events.ts'
 import type { Change, Projection } from '../../projections/projection.ts'
+import type { Checkpoint, Step } from './standing.ts'
+
+export { ageOf, type Clock, type Instant, iso, now, older } from './clock.ts'
+export type { Checkpoint, Place, Standing, Step } from './standing.ts'
 
 /** The outside world as the use cases need it. Adapters implement these; each port has one contract suite. */
 
@@ -18,7 +22,7 @@ export interface Appended {
 
 /**
  * One step of a subscription: events in log order, and whether they reach the end of the log as it was then. A step
- * without events that does not reach it says that the store has been lost sight of.
+ * without events that does not reach it says that the store has been lost sight of: what comes next may be of another.
  */
 export interface Batch {
   events: StoredEvent[]
@@ -36,6 +40,12 @@ export interface EventStore {
   append(stream: string, expected: ExpectedRevision, events: readonly NewEvent[]): Promise<Appended>
   /** The events of one stream from a revision on, oldest first; none if there is no such stream. */
   readStream(stream: string, fromRevision?: number, limit?: number): Promise<StoredEvent[]>
+  /**
+   * The event at a position; null where there is none, since the log ends before it, or has other positions, or
+   * retention took it. One that is damaged has `metadata` null.
+   * @throws StoreReplacedError
+   */
+  at(position: string): Promise<StoredEvent | null>
   /** All events after a position (null: from the start) in log order, in batches. */
   readAll(after: string | null): AsyncIterable<StoredEvent[]>
   /**
@@ -69,6 +79,11 @@ export class ConflictError extends Error {
 /** The store did not do it and says so, or cannot be reached at all. */
 export class StoreUnavailableError extends Error {
   override name = 'StoreUnavailableError'
+}
+
+/** What was opened is no longer what is in its place: somebody has moved, deleted or overwritten it. */
+export class StoreReplacedError extends StoreUnavailableError {
+  override name = 'StoreReplacedError'
 }
 
 /** The store was asked and its answer never came. */
@@ -105,33 +120,31 @@ export interface Query {
   limit: number
 }
 
-/** How far each projection has come in the log: nothing up to there is missing from its documents. */
-export type Standing = ReadonlyMap<Projection, string | null>
-
-/** A piece of the log, applied by whoever follows it. */
-export interface Step {
-  /** What the piece follows on: documents that have not come as far would miss something. Left out, nobody looks. */
-  after?: Standing
-  /** Where it ends. */
-  position: string
-  of: readonly Projection[]
-  /** The one that `lead` gave. */
-  term: number
-}
-
 export interface ReadModel {
-  /** Makes the collections and indexes of these projections where they are missing. */
+  /** The command that deletes it all, once no service runs. */
+  remedy: string
+  /** Makes what these projections need where it is missing, also where it was lost. */
   open(projections: readonly Projection[]): Promise<void>
-  /** How far this version of the projection has come; null: nothing yet. */
-  checkpoint(projection: Projection): Promise<string | null>
+  /** How far this version of the projection has come, and all of its documents with it; null: nothing yet. */
+  checkpoint(projection: Projection): Promise<Checkpoint | null>
   /**
-   * Applies changes in order, each under its guard, so that a second application changes nothing. The checkpoint of
-   * every projection named is moved after the documents, never before. Without a checkpoint, documents that a rebuild
-   * fills get the changes, too.
-   * @throws StoreUnavailableError; DeposedError another process has taken the lead, or the documents do not reach as
-   * far as these changes follow on: the checkpoint did not move
+   * Applies changes in order, each under its guard, so that a second application changes nothing. Checkpoints are moved
+   * after the documents, never before, and never back. Without a step, documents that a rebuild fills get the changes,
+   * too, and it resolves only when the documents are known to be those of the model that was opened.
+   * @throws StoreUnavailableError; DeposedError the documents do not reach as far as these changes follow on, or are
+   * others: the checkpoints did not move
    */
-  apply(changes: readonly Change[], checkpoint?: Step): Promise<void>
+  apply(changes: readonly Change[], step?: Step): Promise<void>
+  /**
+   * Why it is not what it was known to be, and what helps: it was dropped, emptied, or an older one was put in its
+   * place. Then nothing of it is read any more, until `trust` is called by whoever has seen it come as far as the log
+   * again. Null: it is what it was.
+   */
+  loss(): string | null
+  /** How often it was lost so far, and can be filled again by whoever follows the log. */
+  losses(): number
+  /** @throws DeposedError it has been lost more often than this */
+  trust(losses: number): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
   get(collection: string, id: string): Promise<Document | null>
   /**
@@ -190,9 +203,11 @@ export interface NextGeneration {
   projections: readonly Projection[]
   /** Was the live one in use when this was begun, as far as can be told? */
   isServed: boolean
-  checkpoint(projection: Projection): Promise<string | null>
+  checkpoint(projection: Projection): Promise<Checkpoint | null>
+  /** Begins from nothing: what it was filled with so far is of another log. */
+  anew(): Promise<void>
   /** As `ReadModel.apply`; what is applied in order may be on its way for a while before the checkpoint moves. */
-  apply(changes: readonly Change[], checkpoint: Step): Promise<void>
+  apply(changes: readonly Change[], step: Step): Promise<void>
   /**
    * Once it is filled. After it resolves, every change that commands make is applied to this generation as well, in
    * whatever process; those made before are in the log.
@@ -235,7 +250,7 @@ export class RebuildUnderWayError extends Error {
   override name = 'RebuildUnderWayError'
 }
 
-/** Another process follows the log in a later term, or what was followed is no longer what there is. */
+/** Another process follows the log, or what was followed is no longer what there is. */
 export class DeposedError extends Error {
   override name = 'DeposedError'
 }
@@ -251,26 +266,6 @@ export interface JwtVerifier {
   /** @returns why it was refused as text, for the log only. Never throws for a bad token. */
   verify(token: string): JwtClaims | { refused: string; expired: boolean }
 }
-
-/** Milliseconds since 1970, UTC. */
-export type Clock = () => number
-
-/** A moment by two clocks: the monotonic one stands still while the machine is suspended, the other can be set. */
-export interface Instant {
-  monotonic: number
-  wall: number
-}
-
-export const now = (): Instant => ({ monotonic: performance.now(), wall: Date.now() })
-
-/** Milliseconds since, by the clock that says more. */
-export const ageOf = (then: Instant, at: Instant = now()): number =>
-  Math.max(at.monotonic - then.monotonic, at.wall - then.wall)
-
-export const older = (a: Instant, b: Instant): Instant => (a.monotonic < b.monotonic ? a : b)
-
-/** RFC 3339 UTC with milliseconds. */
-export const iso = (millis: number): string => new Date(millis).toISOString()
 
 export interface Logger {
   debug(fields: object, message: string): void

@@ -2,18 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
 import { type StoredEvent, STREAMS } from '../domain/events.ts'
-import { advanced, createChanges, slowest, standingOf } from './changes.ts'
+import { createChanges } from './changes.ts'
 import { createInspector } from './inspect.ts'
 import { inspectAll } from './readLog.ts'
-import {
-  DeposedError,
-  type EventStore,
-  type Lead,
-  type ReadModel,
-  type Standing,
-  type Step,
-  type Telemetry,
-} from './ports.ts'
+import { DeposedError, type EventStore, type Lead, type ReadModel, type Telemetry } from './ports.ts'
+import { assertSameLog, ForeignLogError, hasReached } from './sameLog.ts'
+import { advanced, slowest, type Standing, standingOf, type Step } from './standing.ts'
 
 const RETRY_MS = { first: 50, longest: 2000 }
 /** How often the lead is asked for, or kept. */
@@ -29,7 +23,8 @@ export interface Projector {
   /**
    * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
    * when the read model has caught up with the log: with all of it as it is now where this process leads, else once at
-   * least in the term of the process that does. What was filled earlier may be older than a revocation.
+   * least as it was when it began to wait. What was filled earlier may be older than a revocation.
+   * @throws ForeignLogError the read model does not belong to this log
    */
   start(): Promise<void>
   /** Lets another process lead. */
@@ -68,46 +63,64 @@ export function createProjector({
   let term: number | null = null
   let level = false
   let behindSince: number | null = performance.now()
+  /** Where the log ended when this process began to wait for the read model to come so far; null: it does not wait. */
+  let goal: { end: string | null; losses: number } | null = { end: null, losses: -1 }
 
   /** The one function that turns events into documents, for the loop and for commands alike. */
   async function apply(events: readonly StoredEvent[], step?: Step): Promise<void> {
     const started = performance.now()
     const damages = await inspectAll(inspect, events)
-    const { changes, changed } = changesOf(events, damages, step?.after)
+    const { changes, changed } = changesOf(events, damages, step?.from)
     await readModel.apply(changes, step)
     if (changed.size > 0) onChanged(changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)
   }
 
-  async function untilDone(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  async function untilDone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
         return await work()
       } catch (err) {
-        // An outage ends; what is damaged stays so, and who was deposed as well.
-        if (err instanceof DamagedError || err instanceof DeposedError) throw err
+        // An outage ends; what is damaged stays so, and who was deposed as well, and what does not belong together.
+        if (err instanceof DamagedError || hasEnded(err)) throw err
         telemetry.log.warn({ err }, 'projection failed, trying again')
         await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal })
       }
     }
   }
 
+  /** Makes what is missing of the documents, and says where they stand: in this log, or nowhere. */
+  async function takeUp(): Promise<Standing> {
+    await readModel.open(projections)
+    const standing = await standingOf(readModel, projections)
+    await assertSameLog(store, standing, readModel.remedy)
+    return standing
+  }
+
   /** Follows the log until the lead is lost or `signal` is aborted. */
-  async function follow(inTerm: number, signal: AbortSignal, onLevel: () => void): Promise<void> {
-    let standing: Standing = new Map()
-    await untilDone(async () => {
-      standing = await standingOf(readModel, projections)
-    }, signal)
-    for await (const { events, caughtUp } of store.subscribe(slowest(standing), STREAMS, signal)) {
+  async function follow(signal: AbortSignal, onLevel: () => void): Promise<void> {
+    const losses = readModel.losses()
+    let standing = await untilDone(takeUp, signal)
+    let isInSight = true
+    for await (const { events, caughtUp } of store.subscribe(
+      slowest(standing)?.position ?? null,
+      STREAMS,
+      signal,
+    )) {
       behindSince ??= performance.now()
-      const position = events.at(-1)?.position
-      if (position) {
-        const step = { after: standing, position, of: projections, term: inTerm }
+      const isLostSightOf = events.length === 0 && !caughtUp
+      // A server that was away may have come back with another log.
+      if (!isInSight && !isLostSightOf) {
+        await untilDone(() => assertSameLog(store, standing, readModel.remedy), signal)
+      }
+      isInSight = !isLostSightOf
+      if (events.length > 0) {
+        const step = { from: standing, to: advanced(standing, events) }
         await untilDone(() => apply(events, step), signal)
-        standing = advanced(standing, position)
+        standing = step.to
       }
       if (!caughtUp) continue
-      if (!level) await untilDone(() => readModel.publish(projections), signal)
+      if (!level) await untilDone(() => declareLevel(losses), signal)
       behindSince = null
       if (!level) {
         level = true
@@ -116,6 +129,12 @@ export function createProjector({
       }
       onLevel()
     }
+  }
+
+  async function declareLevel(losses: number): Promise<void> {
+    await readModel.trust(losses)
+    await readModel.publish(projections)
+    goal = null
   }
 
   /** Null: nobody can tell. */
@@ -136,29 +155,46 @@ export function createProjector({
     const keeping = keep(inTerm, over, signal)
     term = inTerm
     try {
-      await follow(inTerm, signal, onLevel)
+      await follow(signal, onLevel)
     } catch (error) {
-      if (!signal.aborted && !(error instanceof DeposedError)) throw error
+      if (!signal.aborted && !hasEnded(error)) throw error
     } finally {
       term = null
       level = false
+      behindSince ??= performance.now()
       over.abort()
       await keeping
     }
   }
 
   async function keep(inTerm: number, over: AbortController, signal: AbortSignal): Promise<void> {
+    const losses = readModel.losses()
     while (await pause(ASK_MS, signal)) {
       const lead = await ask()
-      // Where nobody can tell, the fence around the checkpoint can.
+      // Where nobody can tell, the checkpoint can.
       if (lead && lead.term !== inTerm) over.abort()
+      // What was lost has to be read again.
+      if (readModel.losses() !== losses) over.abort()
     }
   }
 
   /** Somebody else leads: what it says of its lag is what there is to know. */
   async function stand(leader: Lead & { term: null }, onLevel: () => void): Promise<void> {
     behindSince = performance.now() - leader.lag * 1000
-    if (leader.level && (await readModel.isPublished(projections).catch(() => false))) onLevel()
+    if (goal === null && readModel.loss() === null) return
+    try {
+      if (goal?.losses !== readModel.losses()) {
+        goal = { end: await store.head(), losses: readModel.losses() }
+      }
+      if (!leader.level || !(await readModel.isPublished(projections))) return
+      const at = slowest(await standingOf(readModel, projections))
+      if (!(await hasReached(store, at, goal.end))) return
+      await readModel.trust(goal.losses)
+      goal = null
+      onLevel()
+    } catch (err) {
+      telemetry.log.warn({ err }, 'how far the read model has come could not be told')
+    }
   }
 
   async function run(onLevel: () => void): Promise<void> {
@@ -175,8 +211,7 @@ export function createProjector({
     apply: (events) => apply(events),
 
     async start() {
-      await readModel.open(projections)
-      await assertNotAhead(store, await Promise.all(projections.map((one) => readModel.checkpoint(one))))
+      await takeUp()
       const waiting = setInterval(
         () =>
           telemetry.log.info({ leads: term !== null }, 'the read model has not caught up with the log yet'),
@@ -210,19 +245,6 @@ export function createProjector({
 const pause = (milliseconds: number, signal: AbortSignal): Promise<boolean> =>
   sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
 
-/** A log that ends before a checkpoint was restored from a backup or replaced: projecting on would skip events. */
-export async function assertNotAhead(
-  store: EventStore,
-  checkpoints: readonly (string | null)[],
-): Promise<void> {
-  const newest = checkpoints.reduce((a, b) => (a === null || (b !== null && b > a) ? b : a))
-  const head = await store.head()
-  if (newest !== null && head !== null && newest.length !== head.length) {
-    throw new Error('The read model was filled from another event store. Delete it to fill it from this one.')
-  }
-  if (newest !== null && (head === null || head < newest)) {
-    throw new Error(
-      'The read model is ahead of the event store: the log was reset or restored. Delete the read model to rebuild it.',
-    )
-  }
-}
+/** For this term: whoever follows then begins anew. */
+const hasEnded = (error: unknown): boolean =>
+  error instanceof DeposedError || error instanceof ForeignLogError

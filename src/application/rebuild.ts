@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
 import { createFiller, type FillDeps, type Pace } from './fill.ts'
-import type { NextGeneration, ReadModel } from './ports.ts'
+import { type NextGeneration, type ReadModel, StoreUnavailableError } from './ports.ts'
+import { slowest, type Standing, standingOf } from './standing.ts'
 
 export interface RebuildProgress {
   phase: 'filling' | 'switching'
@@ -11,7 +12,12 @@ export interface RebuildProgress {
   position: string | null
 }
 
-type Deps = FillDeps & { readModel: ReadModel }
+interface FromLog extends FillDeps {
+  /** Are these places in the log that is read? */
+  isOfLog: (standing: Standing) => Promise<boolean>
+}
+
+export type RebuildDeps = FromLog & { readModel: ReadModel }
 type Told = (progress: RebuildProgress) => void
 
 const UNHURRIED: Pace = { events: 50, restMs: 10 }
@@ -27,7 +33,7 @@ const BEHIND_MS = 20
  * @throws RebuildUnderWayError, StoreUnavailableError, DamagedError; an AbortError after `signal`
  */
 export async function rebuild(
-  { readModel, ...deps }: Deps,
+  { readModel, ...deps }: RebuildDeps,
   projections: readonly Projection[],
   how: Partial<How> = {},
 ): Promise<number> {
@@ -51,23 +57,26 @@ interface How {
 }
 
 async function fillAndSwitch(
-  deps: FillDeps,
+  deps: FromLog,
   next: NextGeneration,
   { told = () => {}, signal, pace, upTo }: How,
 ): Promise<number> {
   let count = 0
   let phase: RebuildProgress['phase'] = 'filling'
+  if (!(await deps.isOfLog(await standingOf(next, next.projections)))) await next.anew()
   const filler = await createFiller(deps, next, next.projections, {
     signal,
     ...(pace && { pace }),
     told: (events, position) => told({ phase, events: (count += events), position }),
   })
-  const position = await filler.fill(upTo)
+  const filled = await filler.fill(upTo)
   phase = 'switching'
-  told({ phase, events: count, position })
+  told({ phase, events: count, position: slowest(filled)?.position ?? null })
   if ((await next.join()) === 'taken') return count
   for (;;) {
-    await filler.fill(upTo)
+    // The store may have been replaced while it was read.
+    if (!(await deps.isOfLog(await filler.fill(upTo))))
+      throw new StoreUnavailableError('the event store is not the one that the rebuild began with')
     if (await next.promote()) return count
     await sleep(BEHIND_MS, undefined, { signal })
   }
@@ -78,7 +87,7 @@ export interface Adopting {
 }
 
 /** Looks now and then whether another process has filled a next generation for this one, and switches to it. */
-export function startAdopting({ readModel, ...deps }: Deps): Adopting {
+export function startAdopting({ readModel, ...deps }: RebuildDeps): Adopting {
   const stopping = new AbortController()
   const { signal } = stopping
   const { log } = deps.telemetry

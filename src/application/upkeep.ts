@@ -2,6 +2,7 @@ import type { Projection } from '../../projections/projection.ts'
 import type { EventStore, ReadModel, Telemetry } from './ports.ts'
 import { createLogReader } from './readLog.ts'
 import { startAdopting } from './rebuild.ts'
+import { isOf } from './sameLog.ts'
 import { type SampleTelemetry, startSampler } from './sample.ts'
 
 /** Between two tokens whose documents are compared with their events. */
@@ -16,7 +17,7 @@ interface Deps {
 
 /** What a service does for its read model beside the requests: it takes over a rebuilt one, and looks for differences. */
 export function startUpkeep({ store, readModel, projections, telemetry }: Deps): { stop(): Promise<void> } {
-  const adopting = startAdopting({ read: createLogReader(store), readModel, telemetry })
+  const adopting = startAdopting({ read: createLogReader(store), isOfLog: isOf(store), readModel, telemetry })
   const sampler = startSampler({
     store,
     readModel,

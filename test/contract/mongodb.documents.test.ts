@@ -7,7 +7,7 @@ import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
 import { rejection } from './fixtures.ts'
-import { add, people, position, put } from './read-model.fixtures.ts'
+import { add, people, piece, position, put } from './read-model.fixtures.ts'
 
 describeWithMongod('Documents in MongoDB', () => {
   let server: Mongod
@@ -104,7 +104,7 @@ describeWithMongod('Documents in MongoDB', () => {
       put('b', 0, { email: 'taken' }),
       add('b', 2, { sum: { n: 1 } }),
     ]
-    const at = { position: position(2), of: [people], term: 1 }
+    const at = piece([people], 0, 2)
     expect(await rejection(model.apply(changes, at))).to.be.instanceOf(Error)
     expect(await model.get('people', 'b')).to.deep.equal({ id: 'b', n: 1 })
     expect(await model.checkpoint(people)).to.equal(null)

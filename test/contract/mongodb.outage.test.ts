@@ -7,7 +7,7 @@ import { type ReadModel, StoreUnavailableError } from '../../src/application/por
 import { eventually } from '../support/eventually.ts'
 import { describeWithMongod, initiateSet, type Mongod, startMongod } from '../support/mongod.ts'
 import { rejection } from './fixtures.ts'
-import { add, people, position, put } from './read-model.fixtures.ts'
+import { add, people, piece, put } from './read-model.fixtures.ts'
 
 const NOTHING = () => {}
 const where = [{ field: 'kind', op: 'eq', value: 'person' }] as const
@@ -23,8 +23,7 @@ const reads: Record<string, (model: ReadModel) => Promise<unknown>> = {
 }
 
 const writes: Record<string, (model: ReadModel) => Promise<unknown>> = {
-  apply: (model) =>
-    model.apply([put('a', 9, { name: 'x' })], { position: position(1), of: [people], term: 1 }),
+  apply: (model) => model.apply([put('a', 9, { name: 'x' })], piece([people], 0, 1)),
   lead: (model) => model.lead('group', { id: 'a', ttlMs: 1_000, lag: 0, level: true }),
   resign: (model) => model.resign('group', 'a'),
   publish: (model) => model.publish([people]),

@@ -7,7 +7,7 @@ import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { DeposedError, type ReadModel } from '../../src/application/ports.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
 import { rejection } from './fixtures.ts'
-import { add, others, people, position, put } from './read-model.fixtures.ts'
+import { add, others, people, piece, place, put } from './read-model.fixtures.ts'
 
 describeOnMongo('Several processes on one MongoDB', () => {
   let server: MongoServer
@@ -80,26 +80,22 @@ describeOnMongo('Several processes on one MongoDB', () => {
     })
   })
 
-  describe('a deposed one', () => {
-    it('moves no checkpoint, and is told so', async () => {
-      await one.apply([], { position: position(5), of: [people, others], term: 1 })
-      await two.apply([], { position: position(6), of: [people], term: 2 })
-      const error = await rejection(
-        one.apply([put('a', 0, { n: 1 })], { position: position(9), of: [people], term: 1 }),
-      )
-      expect(error).to.be.instanceOf(DeposedError)
-      expect(await two.checkpoint(people)).to.equal(position(6))
-      await one.apply([], { position: position(7), of: [others], term: 1 })
-      expect(await two.checkpoint(others)).to.equal(position(7))
+  describe('one that follows the log without knowing that another does', () => {
+    it('moves a checkpoint on, and never back', async () => {
+      await one.apply([], piece([people], 0, 5))
+      await two.apply([], piece([people], 5, 9))
+      await one.apply([], piece([people], 5, 7))
+      expect(await two.checkpoint(people)).to.deep.equal(place(9))
+      await one.apply([], piece([people], 7, 12))
+      expect(await two.checkpoint(people)).to.deep.equal(place(12))
     })
 
-    it('is deposed by the first checkpoint of a later term, however far back', async () => {
-      await one.apply([], { position: position(5), of: [people], term: 1 })
-      await two.apply([], { position: position(3), of: [people], term: 2 })
-      expect(
-        await rejection(one.apply([], { position: position(6), of: [people], term: 1 })),
-      ).to.be.instanceOf(DeposedError)
-      expect(await two.checkpoint(people)).to.equal(position(5))
+    it('leaves no gap, and is told so', async () => {
+      await one.apply([], piece([people, others], 0, 5))
+      const gap = two.apply([put('a', 0, { n: 1 })], piece([people], 6, 9))
+      expect(await rejection(gap)).to.be.instanceOf(DeposedError)
+      expect(await one.checkpoint(people)).to.deep.equal(place(5))
+      expect(await one.get('people', 'a')).to.equal(null)
     })
   })
 

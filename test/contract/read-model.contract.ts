@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
 import { DeposedError, type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
 import { rejection } from './fixtures.ts'
-import { add, others, people, position, put, total } from './read-model.fixtures.ts'
+import { add, others, people, piece, place, put, total } from './read-model.fixtures.ts'
 import { queryContract } from './read-model-queries.contract.ts'
 
 export interface ReadModelHarness {
@@ -30,13 +30,13 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
     const get = (id: string) => model.get('people', id)
 
     it('can be opened again and keeps what it has', async () => {
-      await model.apply([put('a', 0, { name: 'Ada' })], { position: position(3), of: [people], term: 1 })
+      await model.apply([put('a', 0, { name: 'Ada' })], piece([people], 0, 3))
       await model.open([people, others])
       expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada' })
       model = await harness.reopen()
       await model.open([people, others])
       expect(await get('a')).to.deep.equal({ id: 'a', name: 'Ada' })
-      expect(await model.checkpoint(people)).to.equal(position(3))
+      expect(await model.checkpoint(people)).to.deep.equal(place(3))
     })
 
     it('has no document where none was made', async () => {
@@ -267,35 +267,23 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
       it('keeps the checkpoint of each version and never moves it back', async () => {
         const next = { ...people, version: 2 }
         expect(await model.checkpoint(people)).to.equal(null)
-        await model.apply([], { position: position(10), of: [people, others], term: 1 })
-        await model.apply([], { position: position(9), of: [people], term: 1 })
-        await model.apply([], { position: position(11), of: [others], term: 1 })
-        expect(await model.checkpoint(people)).to.equal(position(10))
-        expect(await model.checkpoint(others)).to.equal(position(11))
+        await model.apply([], piece([people, others], 0, 10))
+        await model.apply([], piece([people], 0, 9))
+        await model.apply([], piece([others], 10, 11))
+        expect(await model.checkpoint(people)).to.deep.equal(place(10))
+        expect(await model.checkpoint(others)).to.deep.equal(place(11))
         expect(await model.checkpoint(next)).to.equal(null)
       })
 
       it('refuses a piece of the log that does not follow on what there is', async () => {
-        const at = (n: number, after: [typeof people, number | null][]) => ({
-          position: position(n),
-          of: [people, others],
-          term: 1,
-          after: new Map(after.map(([one, from]) => [one, from === null ? null : position(from)])),
-        })
-        await model.apply([], at(10, [[people, null]]))
-        const gap = model.apply([add('a', 30, { sum: { n: 1 } })], at(30, [[people, 20]]))
+        await model.apply([], piece([people, others], 0, 10))
+        const gap = model.apply([add('a', 30, { sum: { n: 1 } })], piece([people], 20, 30))
         expect(await rejection(gap)).to.be.instanceOf(DeposedError)
         expect(await get('a')).to.equal(null)
-        expect(await model.checkpoint(people)).to.equal(position(10))
-        await model.apply([add('a', 20, { sum: { n: 1 } })], at(20, [[people, 5]]))
-        await model.apply([], { ...at(40, []), of: [people] })
-        const ofOne = model.apply(
-          [add('a', 50, { sum: { n: 1 } })],
-          at(50, [
-            [people, 40],
-            [others, 30],
-          ]),
-        )
+        expect(await model.checkpoint(people)).to.deep.equal(place(10))
+        await model.apply([add('a', 20, { sum: { n: 1 } })], piece([people, others], 5, 20))
+        await model.apply([], piece([people], 20, 40))
+        const ofOne = model.apply([add('a', 50, { sum: { n: 1 } })], piece([people, others], 40, 50))
         expect(await rejection(ofOne)).to.be.instanceOf(DeposedError)
         expect(await get('a')).to.deep.equal({ id: 'a', n: 1 })
       })

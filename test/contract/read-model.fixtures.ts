@@ -1,4 +1,5 @@
 import type { Change, Projection } from '../../projections/projection.ts'
+import type { Checkpoint, Step } from '../../src/application/ports.ts'
 
 const schema = {
   type: 'object',
@@ -48,6 +49,16 @@ export const put = (
 })
 
 export const position = (n: number): string => String(n).padStart(16, '0')
+
+/** A place in a log that nobody has; 0: its start. */
+export const place = (n: number): Checkpoint | null =>
+  n === 0 ? null : { position: position(n), id: `event-${n}`, link: `link-${n}`, kept: null }
+
+/** What brings some projections from one place to another. */
+export const piece = (of: readonly Projection[], from: number, to: number): Step => ({
+  from: new Map(of.map((one) => [one, place(from)])),
+  to: new Map(of.map((one) => [one, place(to)])),
+})
 
 type Add = Extract<Change, { kind: 'add' }>
 export const add = (id: string, n: number, change: Partial<Add>): Change => ({

@@ -5,6 +5,7 @@ import { createProjector, type Projector } from '../../src/application/project.t
 import { type EventStore, type ReadModel, RebuildUnderWayError } from '../../src/application/ports.ts'
 import { createLogReader } from '../../src/application/readLog.ts'
 import { rebuild, startAdopting } from '../../src/application/rebuild.ts'
+import { isOf } from '../../src/application/sameLog.ts'
 import { eventually } from '../support/eventually.ts'
 import { type History, historyOn } from '../support/history.ts'
 import { countingTelemetry } from '../support/pieces.ts'
@@ -44,7 +45,11 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
       const parts = { store: harness.store, readModel: live, telemetry }
       projector = createProjector({ ...parts, projections, id: 'service', onChanged() {} })
       await projector.start()
-      const adopting = startAdopting({ ...parts, read: createLogReader(harness.store) })
+      const adopting = startAdopting({
+        ...parts,
+        read: createLogReader(harness.store),
+        isOfLog: isOf(harness.store),
+      })
       closing.unshift(async () => {
         await adopting.stop()
         await projector?.stop()
@@ -63,7 +68,12 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
       await readModel.open(projections)
       const wanted = projections.filter((one) => names.includes(one.name))
       try {
-        return await rebuild({ read: createLogReader(harness.store), readModel, telemetry }, wanted, how)
+        const { store } = harness
+        return await rebuild(
+          { read: createLogReader(store), isOfLog: isOf(store), readModel, telemetry },
+          wanted,
+          how,
+        )
       } finally {
         await readModel.close()
       }
@@ -72,7 +82,7 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
     const level = (): Promise<void> =>
       eventually(async () => {
         const head = await harness.store.head()
-        for (const one of projections) expect(await live.checkpoint(one)).to.equal(head)
+        for (const one of projections) expect((await live.checkpoint(one))?.position).to.equal(head)
       })
 
     beforeEach(async () => {

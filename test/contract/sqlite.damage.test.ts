@@ -11,6 +11,7 @@ import type { Condition, EventStore, Query, ReadModel } from '../../src/applicat
 import { DamagedError } from '../../src/domain/errors.ts'
 import type { StoredEvent } from '../../src/domain/events.ts'
 import { makeEvent, rejection } from './fixtures.ts'
+import { piece } from './read-model.fixtures.ts'
 
 const FLIPS = 300
 const STREAMS = Array.from({ length: 30 }, (_, i) => `apiToken-${i}`)
@@ -181,7 +182,7 @@ describe('SQLite, damaged', function () {
     async function fill(): Promise<void> {
       const model = await openSqliteReadModel(original)
       await model.open(projections)
-      await model.apply(IDS.map(put), { position: '0000000000000040', of: projections, term: 1 })
+      await model.apply(IDS.map(put), piece(projections, 0, 40))
       await model.close()
     }
 

@@ -7,7 +7,7 @@ import { openDatabase } from '../../src/adapters/sqlite/database.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import { type NextGeneration, type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
 import { rejection } from './fixtures.ts'
-import { add, people, position, put } from './read-model.fixtures.ts'
+import { add, people, piece, place, put } from './read-model.fixtures.ts'
 
 /** Far more documents than stay in memory, and each comes back when it has long left that. */
 const DOCUMENTS = 50_000
@@ -18,12 +18,12 @@ describe('filling a SQLite read model with more than memory holds', function () 
   this.timeout(120_000)
   let folder: string
   let model: ReadModel
-  let at: number
+  let reached: number
   let next: NextGeneration
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tokenledger-filling-'))
-    at = 0
+    reached = 0
     const made = await open(false)
     await made.close()
     model = await open(true)
@@ -44,15 +44,9 @@ describe('filling a SQLite read model with more than memory holds', function () 
 
   const named = (n: number): string => `p${n}`
 
-  async function apply(changes: readonly Change[], to = at + changes.length): Promise<void> {
-    const after = at === 0 ? null : position(at)
-    await next.apply(changes, {
-      position: position(to),
-      of: [people],
-      term: 0,
-      after: new Map([[people, after]]),
-    })
-    at = to
+  async function apply(changes: readonly Change[], to = reached + changes.length): Promise<void> {
+    await next.apply(changes, piece([people], reached, to))
+    reached = to
   }
 
   /** Every document in turn; one in ten has a `put` as well, and an address. */
@@ -61,14 +55,14 @@ describe('filling a SQLite read model with more than memory holds', function () 
       const changes: Change[] = []
       for (let n = from; n < from + AT_ONCE; n++) {
         changes.push(
-          add(named(n), at + n - from + 1, {
+          add(named(n), reached + n - from + 1, {
             sum: { n: 1 },
             top: [{ field: 'routes', cap: 2, other: '*', counts: [[`r${revision}`, 1]] }],
           }),
         )
         if (n % 10 === 0) changes.push(put(named(n), revision, { email: `${n}@${revision}`, city: 'Ulm' }))
       }
-      await apply(changes, at + AT_ONCE)
+      await apply(changes, reached + AT_ONCE)
     }
   }
 
@@ -114,7 +108,7 @@ describe('filling a SQLite read model with more than memory holds', function () 
       await round(revision)
       await next.close()
       next = await model.next([people])
-      expect(await next.checkpoint(people)).to.equal(position(at))
+      expect(await next.checkpoint(people)).to.deep.equal(place(reached))
     }
     await finish()
     await expectAll(ROUNDS)
@@ -122,11 +116,11 @@ describe('filling a SQLite read model with more than memory holds', function () 
 
   it('takes no harm from changes that come again', async () => {
     await round(0)
-    const before = at
+    const before = reached
     await round(1)
-    at = 0
+    reached = 0
     await round(0)
-    expect(at).to.equal(before)
+    expect(reached).to.equal(before)
     await round(1)
     await finish()
     await expectAll(2)
@@ -159,7 +153,7 @@ describe('filling a SQLite read model with more than memory holds', function () 
       if (what.includes('change')) await round(1)
       await damage(sql)
       expect(await next.checkpoint(people)).to.equal(null)
-      at = 0
+      reached = 0
       await round(0)
       await round(1)
       await finish()
@@ -177,7 +171,7 @@ describe('filling a SQLite read model with more than memory holds', function () 
     rmSync(wal, { recursive: true })
     expect(refused).to.be.instanceOf(StoreUnavailableError)
     next = await model.next([people])
-    expect(await next.checkpoint(people)).to.equal(position(at))
+    expect(await next.checkpoint(people)).to.deep.equal(place(reached))
   })
 
   it('goes on while it is complete, before the switch', async () => {

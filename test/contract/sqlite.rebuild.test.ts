@@ -6,7 +6,7 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import type { ReadModel, Step } from '../../src/application/ports.ts'
 import { eventually } from '../support/eventually.ts'
-import { add, others, people, position } from './read-model.fixtures.ts'
+import { add, others, people, piece } from './read-model.fixtures.ts'
 import { rebuildContract } from './rebuild.contract.ts'
 
 rebuildContract('SQLite', async () => {
@@ -35,12 +35,7 @@ describe('A SQLite read model that is offered its next generation', () => {
     models.push(model)
     return model
   }
-  const step = (n: number, after = n - 1): Step => ({
-    position: position(n),
-    of: [people],
-    term: 1,
-    after: new Map([[people, after === 0 ? null : position(after)]]),
-  })
+  const toPlace = (n: number): Step => piece([people], n - 1, n)
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'tokenledger-rebuild-'))
@@ -67,9 +62,9 @@ describe('A SQLite read model that is offered its next generation', () => {
 
   it('does not go back in the log by it', async () => {
     const [service, command] = [await open(), await open(true)]
-    await service.apply([add('a', 1, { sum: { n: 1 } })], step(1))
+    await service.apply([add('a', 1, { sum: { n: 1 } })], toPlace(1))
     const filled = await command.next([people])
-    await filled.apply([add('a', 1, { sum: { n: 1 } })], step(1))
+    await filled.apply([add('a', 1, { sum: { n: 1 } })], toPlace(1))
     const taken = filled.join()
     const next = await eventually(async () => {
       const offered = await service.offered()
@@ -77,10 +72,10 @@ describe('A SQLite read model that is offered its next generation', () => {
       return offered
     })
     await next.join()
-    await service.apply([add('a', 2, { sum: { n: 1 } })], step(2))
+    await service.apply([add('a', 2, { sum: { n: 1 } })], toPlace(2))
     expect(await next.promote()).to.equal(false)
     expect(await service.get('people', 'a')).to.deep.equal({ id: 'a', n: 2 })
-    await next.apply([add('a', 2, { sum: { n: 1 } })], step(2))
+    await next.apply([add('a', 2, { sum: { n: 1 } })], toPlace(2))
     expect(await next.promote()).to.equal(true)
     await next.close()
     expect(await service.get('people', 'a')).to.deep.equal({ id: 'a', n: 2 })

@@ -14,6 +14,7 @@ import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import { type EventStore, StoreUnavailableError } from '../../src/application/ports.ts'
 import { eventStoreContract } from './event-store.contract.ts'
 import { makeEvent, rejection } from './fixtures.ts'
+import { piece } from './read-model.fixtures.ts'
 import { readModelContract } from './read-model.contract.ts'
 
 let directory: string
@@ -252,13 +253,7 @@ describe('SQLite', () => {
       const token = (id: string, hash: string) =>
         ({ kind: 'put', collection: 'tokens', id, revision: 0, fields: { hash } }) as const
       await model.apply([token('a', 'taken')])
-      await rejection(
-        model.apply([token('b', 'free'), token('c', 'taken')], {
-          position: '0000000000000001',
-          of: projections,
-          term: 1,
-        }),
-      )
+      await rejection(model.apply([token('b', 'free'), token('c', 'taken')], piece(projections, 0, 1)))
       expect(await model.get('tokens', 'b')).to.equal(null)
       for (const projection of projections) expect(await model.checkpoint(projection)).to.equal(null)
       await model.apply([token('c', 'free')])

@@ -3,6 +3,7 @@ import { eventually } from './eventually.ts'
 import { type Mongod, startMongod } from './mongod.ts'
 import { type Environment, endServices, type ServiceProcess, startService } from './service.ts'
 import { type StandInProcess, startStandInProcess } from './standIn/process.ts'
+import type { Version } from './standIn/standIn.ts'
 import { startProxy, type TcpProxy } from './tcpProxy.ts'
 
 /** Service processes that share an event store and a read model, as behind a load balancer. */
@@ -31,12 +32,20 @@ export interface MemberOptions {
   command?: readonly string[]
 }
 
+interface FleetOptions extends MemberOptions {
+  /** Which version the stand-in behaves like. */
+  eventStoreDb?: Version
+}
+
 const SET = 'rs0'
 let databases = 0
 
 /** Real processes on a stand-in for EventStoreDB and a MongoDB replica set of one. */
-export async function startFleet(size: number, options: MemberOptions = {}): Promise<Fleet> {
-  const [eventStore, mongod] = await Promise.all([startStandInProcess(), startMongod({ set: SET })])
+export async function startFleet(size: number, options: FleetOptions = {}): Promise<Fleet> {
+  const [eventStore, mongod] = await Promise.all([
+    startStandInProcess(0, options.eventStoreDb),
+    startMongod({ set: SET }),
+  ])
   const database = `fleet${++databases}`
   const proxies: TcpProxy[] = []
 

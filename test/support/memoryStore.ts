@@ -41,6 +41,7 @@ export function memoryStore(): MemoryStore {
       ofStream(stream)
         .filter(({ revision }) => revision >= from)
         .slice(0, limit),
+    at: async (position) => log.find((event) => event.position === position) ?? null,
     async *readAll(after) {
       for (let next = log.findIndex(({ position }) => position > (after ?? '')); next >= 0; ) {
         const batch = log.slice(next, next + 7)

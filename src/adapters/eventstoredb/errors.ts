@@ -3,6 +3,8 @@ import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../..
 import { DamagedError } from '../../domain/errors.ts'
 
 /** Numbers of gRPC. */
+const UNKNOWN = 2
+const INVALID_ARGUMENT = 3
 const PERMISSION_DENIED = 7
 const UNAVAILABLE = 14
 const UNAUTHENTICATED = 16
@@ -10,6 +12,8 @@ const UNAUTHENTICATED = 16
 /** With these words the client says that no request has left it. */
 const NEVER_SENT =
   /No connection established|Name resolution failed|Channel closed before call started|Failed to discover/
+
+const INVALID_POSITION = /invalid position|ReadAllResult: (?:Error|InvalidPosition)/i
 
 /** What an append came to that the client rejected. Whatever does not say that nothing was written may have been. */
 export function appendError(stream: string, error: unknown): Error {
@@ -43,6 +47,15 @@ export function readError(error: unknown): Error {
 
 export const isMissingStream = (error: unknown): boolean =>
   asCommandError(error)?.type === ErrorType.STREAM_NOT_FOUND
+
+/**
+ * Nothing begins at the position that was asked for: 23.10 answers with a failure that has no name of its own (2), newer
+ * servers with one that has (3).
+ */
+export const isInvalidPosition = (error: unknown): boolean => {
+  const { code } = error as { code?: unknown }
+  return (code === UNKNOWN || code === INVALID_ARGUMENT) && INVALID_POSITION.test(said(error))
+}
 
 /** Unlike an outage: the same append can never succeed. */
 export const tooLarge = (stream: string): RangeError =>

@@ -5,7 +5,7 @@ import { startBudget, withinDeadline } from './deadline.ts'
 import { readError } from './errors.ts'
 import { follow } from './follow.ts'
 import { createTurns } from './queue.ts'
-import { head, readAll, readStream } from './read.ts'
+import { head, readAll, readAt, readStream } from './read.ts'
 
 export type { MaxAge } from './append.ts'
 
@@ -44,6 +44,11 @@ export async function openEventStoreDb(url: string, options: EventStoreDbOptions
     async readStream(stream, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER) {
       connection.assertOpen()
       return readStream(connection, stream, fromRevision, limit)
+    },
+
+    async at(position) {
+      connection.assertOpen()
+      return readAt(connection, position)
     },
 
     async *readAll(after) {

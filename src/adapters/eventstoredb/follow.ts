@@ -8,8 +8,8 @@ const BACKOFF_MS = { first: 50, longest: 1_000 }
 
 /**
  * What the port calls a subscription: one after the other, each going on behind the last event that was yielded, until
- * aborted. A server drops them as routine, when a burst outruns one or it restarts. While there is none the reader is
- * told that it is not caught up.
+ * aborted. A server drops them as routine, when a burst outruns one or it restarts. With each that ends the reader is
+ * told that it has lost sight of the log: what comes next may be that of another.
  * @throws RangeError for a position that is not one of this kind of log
  */
 export async function* follow(
@@ -20,22 +20,19 @@ export async function* follow(
 ): AsyncGenerator<Batch, void, undefined> {
   if (after !== null) fromPosition(after)
   let position = after
-  let isCaughtUp = false
   let failures = 0
 
   while (!signal.aborted) {
     try {
       for await (const batch of subscription(connection, position, prefixes, signal)) {
         failures = 0
-        isCaughtUp = batch.caughtUp
         yield batch
         position = batch.events.at(-1)?.position ?? position
       }
     } catch {
-      // Whatever it was, the reader is told that it is not caught up, and there will be another.
+      // Whatever it was, the reader is told, and there will be another.
     }
-    if (isCaughtUp && !signal.aborted) yield { events: [], caughtUp: false }
-    isCaughtUp = false
+    if (!signal.aborted) yield { events: [], caughtUp: false }
     await pause(backoff(failures++), signal)
   }
 }

@@ -20,9 +20,14 @@ export function toPosition(position: LogPosition | undefined): string {
   return `${digits(position.commit)}-${digits(position.prepare)}`
 }
 
+const SHAPE = /^(\d{20})-(\d{20})$/
+
+/** Can it be one of this kind of log? */
+export const isPosition = (text: string): boolean => SHAPE.test(text)
+
 /** @throws RangeError for text that `toPosition` did not make */
 export function fromPosition(position: string): LogPosition {
-  const [, commit, prepare] = /^(\d{20})-(\d{20})$/.exec(position) ?? []
+  const [, commit, prepare] = SHAPE.exec(position) ?? []
   if (commit === undefined || prepare === undefined) {
     throw new RangeError(`${position} is no position of an EventStoreDB log`)
   }

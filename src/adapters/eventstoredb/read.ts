@@ -11,9 +11,9 @@ import type { StoredEvent } from '../../domain/events.ts'
 import { arrivalsOf } from './arrivals.ts'
 import type { Connection } from './connection.ts'
 import { CALL_MS } from './deadline.ts'
-import { isMissingStream, readError } from './errors.ts'
+import { isInvalidPosition, isMissingStream, readError } from './errors.ts'
 import { isSystemStream, type Recorded, toStoredEvent } from './event.ts'
-import { fromPosition, toPosition } from './position.ts'
+import { fromPosition, isPosition, toPosition } from './position.ts'
 
 /** Events in one batch. */
 export const BATCH = 500
@@ -55,6 +55,23 @@ export async function* readAll(
       if (next.length > 0) yield next
     }
   } catch (error) {
+    throw readError(error)
+  }
+}
+
+/** The event at a position; null where none begins. */
+export async function readAt({ client, call }: Connection, position: string): Promise<StoredEvent | null> {
+  if (!isPosition(position)) return null
+  const options = { ...call, fromPosition: fromPosition(position), maxCount: 1 }
+  try {
+    for await (const [first] of batches(client.readAll(options))) {
+      // Where an event was taken, or the log is another one, the next one comes.
+      const found = first && toStoredEvent(first)
+      return found?.position === position ? found : null
+    }
+    return null
+  } catch (error) {
+    if (isInvalidPosition(error)) return null
     throw readError(error)
   }
 }

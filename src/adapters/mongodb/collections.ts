@@ -16,6 +16,7 @@ export type StoredDocument = { _id: string } & Record<string, unknown>
 /** A collection in one version and generation of its projection. */
 export interface Target {
   name: string
+  projection: Projection
   collection: CollectionOf
   counters: readonly string[]
   in(database: Db): Collection<StoredDocument>
@@ -41,10 +42,12 @@ export function targetsAt(
     of(collection) {
       const owner = owners.get(collection)
       if (!owner) throw new RangeError(`no open projection has a collection '${collection}'`)
-      const { version } = owner.projection
-      const name = storedName({ name: collection, version }, generation(owner.projection))
+      const { projection } = owner
+      const { version } = projection
+      const name = storedName({ name: collection, version }, generation(projection))
       const { counters = [] } = owner.collection
-      return { name, collection: owner.collection, counters, in: (database) => database.collection(name) }
+      const read = { projection, collection: owner.collection, counters }
+      return { name, ...read, in: (database) => database.collection(name) }
     },
     has: (collection) => owners.has(collection),
   }

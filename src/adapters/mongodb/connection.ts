@@ -8,10 +8,14 @@ const READ_MS = 800
 const WRITE_MS = 3_000
 
 export interface Connection {
+  /** Without user, password and options. */
+  shown: string
   /** Null on a server that is no member of a replica set, which has no change streams. */
   replicaSet: { client: MongoClient; database: Db; primacy: Primacy } | null
   /** Reads what a majority has, from a server that was the primary within the last second. */
   read<T>(work: (database: Db) => Promise<T>): Promise<T>
+  /** The same, from one that has proven it since this was called. */
+  readAnew<T>(work: (database: Db) => Promise<T>): Promise<T>
   /** What is answered is on the disks of a majority. May be called again: a failure may come after the effect. */
   write<T>(work: (database: Db) => Promise<T>): Promise<T>
   /** @throws StoreUnavailableError it is closed */
@@ -72,10 +76,18 @@ export async function connect(url: string): Promise<Connection> {
   }
 
   return {
+    shown: url.replace(/\/\/[^/?]*@/, '//').replace(/\?.*$/, ''),
     replicaSet: isMember ? { client: reads, database, primacy } : null,
     async read(work) {
       assertOpen()
       return within(READ_MS, readProven(work))
+    },
+    async readAnew(work) {
+      assertOpen()
+      return within(
+        READ_MS,
+        primacy.renew().then(() => readProven(work)),
+      )
     },
     async write(work) {
       assertOpen()

@@ -13,7 +13,7 @@ const NOT_ALLOWED = new Set<unknown>([13, 18])
 /** NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary. */
 const NO_PRIMARY = new Set<unknown>([10107, 13435, 13436])
 
-const DUPLICATE_KEY = 11_000
+export const DUPLICATE_KEY = 11_000
 export const NAMESPACE_EXISTS = 48
 
 /**

@@ -1,15 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
-import type { Projection } from '../../../projections/projection.ts'
-import { type NextGeneration, RebuildUnderWayError } from '../../application/ports.ts'
-import { applyChanges } from './apply.ts'
-import { makeCollections, targetsAt } from './collections.ts'
+import type { Change, Projection } from '../../../projections/projection.ts'
+import {
+  DeposedError,
+  type NextGeneration,
+  RebuildUnderWayError,
+  type Step,
+} from '../../application/ports.ts'
+import { applyPiece } from './apply.ts'
+import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from './checkpoints.ts'
+import { targetsAt } from './collections.ts'
 import type { Connection } from './connection.ts'
 import { type GenerationDocument, pointersIn } from './generations.ts'
 import { lead, resign } from './leases.ts'
+import { dropGeneration, makeGeneration } from './make-model.ts'
 import { storedName } from './names.ts'
-import { advanceCheckpoint, dropCheckpoint, readCheckpoint } from './versions.ts'
 
 /**
  * Longer than what a process knows of generations may be old (1 s) and a write may take (3 s) together: whatever was
@@ -32,12 +38,19 @@ export async function beginNext(
     const generations = new Map<Projection, number>()
     for (const one of projections) generations.set(one, await write((database) => announce(database, one)))
     const generation = (one: Projection): number => generations.get(one) ?? 0
-    await makeCollections(write, projections, generation)
+    for (const one of projections) await takeUp(write, one, generation(one))
     return nextGeneration(connection, projections, generation, lease, spreadMs)
   } catch (error) {
     await lease.end()
     throw error
   }
+}
+
+/** One that something is missing of is begun from nothing: what is left of it would be taken for counted. */
+async function takeUp(write: Connection['write'], projection: Projection, generation: number): Promise<void> {
+  const seen = await write((database) => lookAtOne(database, storedName(projection, generation)))
+  if (seen && !seen.isSound) await write((database) => dropGeneration(database, projection, generation))
+  await makeGeneration(write, projection, generation)
 }
 
 function nextGeneration(
@@ -49,28 +62,47 @@ function nextGeneration(
 ): NextGeneration {
   const targets = targetsAt(projections, generation)
   const nameOf = (one: Projection): string => storedName(one, generation(one))
+  const reached = new Map<Projection, SeenCheckpoint>()
 
   async function isBehind(one: Projection): Promise<boolean> {
     const live = await read(async (database) => {
       const pointer = await pointersIn(database).findOne({ _id: storedName(one) })
-      return readCheckpoint(database, storedName(one, pointer?.live))
+      return (await lookAtOne(database, storedName(one, pointer?.live)))?.at
     })
-    const next = await read((database) => readCheckpoint(database, nameOf(one)))
-    return (next ?? '') < (live ?? '')
+    const next = (await look(one))?.at
+    return (next?.position ?? '') < (live?.position ?? '')
+  }
+
+  const look = (one: Projection): Promise<SeenCheckpoint | undefined> =>
+    read((database) => lookAtOne(database, nameOf(one)))
+
+  async function apply(changes: readonly Change[], { from, to }: Step): Promise<void> {
+    const seen = new Map<Projection, SeenCheckpoint>()
+    for (const one of to.keys()) {
+      const found = reached.get(one) ?? (await look(one))
+      if (!found) throw new DeposedError(`${nameOf(one)} is not there any more`)
+      seen.set(one, found)
+    }
+    const moves = movesOf({ from, to }, seen)
+    const marks = await applyPiece(write, targets, changes, (one) => moves.get(one) ?? null)
+    for (const [one, move] of moves) {
+      const moved = marks.get(one) ?? {}
+      await write((database) => moveCheckpoint(database, nameOf(one), { ...move, marks: moved }))
+      reached.set(one, { ...move, at: move.to, marks: { ...move.marks, ...moved }, isSound: true })
+    }
   }
 
   return {
     projections,
     // A service may be anywhere, also on this machine.
     isServed: true,
-    checkpoint: (one) => read((database) => readCheckpoint(database, nameOf(one))),
+    checkpoint: async (one) => (await look(one))?.at ?? null,
+    apply,
 
-    async apply(changes, { position, of }) {
-      await applyChanges(write, targets, changes)
-      // Term 0: the first process that follows the log for it takes over.
-      await write((database) =>
-        Promise.all(of.map((one) => advanceCheckpoint(database, nameOf(one), { position, term: 0 }))),
-      )
+    async anew() {
+      reached.clear()
+      for (const one of projections) await write((database) => dropGeneration(database, one, generation(one)))
+      for (const one of projections) await makeGeneration(write, one, generation(one))
     },
 
     async join() {
@@ -166,12 +198,12 @@ export async function retire(
   const projection = projections.find((one) => storedName(one) === _id)
   if (!projection || dropping === null) return
   if (!(await pointersIn(database).findOne({ _id, dropping, ...isSpread }))) return
-  for (const { name } of projection.collections) {
-    await database.dropCollection(storedName({ name, version: projection.version }, dropping))
-  }
-  await dropCheckpoint(database, storedName(projection, dropping))
+  await dropGeneration(database, projection, dropping)
   await pointersIn(database).updateOne({ _id, dropping }, { $set: { dropping: null } })
 }
+
+const lookAtOne = async (database: Db, name: string): Promise<SeenCheckpoint | undefined> =>
+  (await lookAt(database, [name])).get(name)
 
 // --- One at a time -----------------------------------------------------------------------------------------------
 

@@ -2,21 +2,22 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import {
   DeposedError,
   type ReadModel,
-  type Standing,
   type Step,
   StoreUnavailableError,
   type Watch,
 } from '../../application/ports.ts'
 import { countAll, countPlanOf, planOf, readPage } from '../../application/queryPlan.ts'
-import { applyChanges } from './apply.ts'
-import { makeCollections, present, targetsAt } from './collections.ts'
+import { applyChanges, applyPiece } from './apply.ts'
+import { moveCheckpoint, movesOf } from './checkpoints.ts'
+import { present, targetsAt } from './collections.ts'
 import { type Connection, connect } from './connection.ts'
-import { createGenerations } from './generations.ts'
+import { createKnownModel, type Seen } from './known-model.ts'
 import { lead, resign } from './leases.ts'
+import { makeModel } from './make-model.ts'
 import { storedName } from './names.ts'
 import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
 import { countStretch, findAny, readStretch, type Source } from './query.ts'
-import { advanceCheckpoint, arePublished, publish, readCheckpoint } from './versions.ts'
+import { arePublished, publish } from './versions.ts'
 import { type Watched, watchCollection } from './watch.ts'
 
 /**
@@ -30,6 +31,15 @@ export async function openMongoReadModel(url: string, options: MongoOptions = {}
   return readModel(await connect(url), options)
 }
 
+const LOST = 'documents of the read model were dropped, emptied or replaced by older ones'
+
+const isNull = (found: unknown): boolean => found === null
+const isEmpty = (found: readonly unknown[]): boolean => found.length === 0
+const hasSeen = (one: readonly [Projection, Seen | undefined]): one is readonly [Projection, Seen] =>
+  one[1] !== undefined
+
+type OnChanged = (ids: ReadonlySet<string> | null) => void
+
 interface MongoOptions {
   readOnly?: boolean
   /** How long a rebuild waits until all processes know what it is about to do; for tests. */
@@ -40,23 +50,39 @@ function readModel(
   connection: Connection,
   { readOnly = false, spreadMs = SPREAD_MS }: MongoOptions,
 ): ReadModel {
-  const watches = new Set<Watch>()
+  const watches = new Map<Watch, OnChanged>()
   const opened: Projection[] = []
-  const generations = createGenerations((left) => {
-    if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
+  const known = createKnownModel({
+    onLeft(left) {
+      if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
+    },
+    onLost: () => watches.forEach((tell) => tell(null)),
+    proven: connection.readAnew,
   })
-  let targets = targetsAt(opened, generations.live)
-  /** Of live generations, by stored name. */
-  const reached = new Map<string, string>()
+  let targets = targetsAt(opened, known.live)
+  const confirm = (): Promise<void> => connection.read(known.confirm)
 
-  const read: Connection['read'] = (work) =>
+  function assertSound(): void {
+    if (known.isLost()) throw new StoreUnavailableError(LOST)
+  }
+
+  const readAny: Connection['read'] = (work) =>
     connection.read(async (database) => {
       for (;;) {
-        await generations.ensure(database)
+        await known.ensure(database)
         const answer = await work(database)
-        if (generations.isUsable()) return answer
+        if (known.isUsable()) return answer
       }
     })
+
+  /** @param isNothing says whether an answer is worth another look: what is not there may have been lost */
+  async function sound<T>(answering: () => Promise<T>, isNothing: (answer: T) => boolean): Promise<T> {
+    assertSound()
+    const answer = await answering()
+    if (isNothing(answer)) await confirm()
+    assertSound()
+    return answer
+  }
 
   function assertWritable(): void {
     connection.assertOpen()
@@ -66,44 +92,51 @@ function readModel(
   const write: Connection['write'] = async (work) => {
     assertWritable()
     return connection.write(async (database) => {
-      await generations.ensure(database)
+      await known.ensure(database)
       return work(database)
     })
   }
 
   /** @throws DeposedError the live documents do not reach as far as this follows on */
-  async function assertFollows(after: Standing, nameOf: (projection: Projection) => string): Promise<void> {
-    for (const [projection, from] of after) {
-      const name = nameOf(projection)
-      if (from === null || (reached.get(name) ?? '') >= from) continue
-      const at = await connection.read((database) => readCheckpoint(database, name))
-      if ((at ?? '') < from)
-        throw new DeposedError(`${name} is at ${at ?? 'the start'}, this follows on ${from}`)
+  async function assertFollows({ from, to }: Step): Promise<void> {
+    const isThere = (projection: Projection): boolean => {
+      const [seen, after] = [known.seen(projection), from.get(projection) ?? null]
+      return seen !== undefined && (seen.at?.position ?? '') >= (after?.position ?? '')
+    }
+    if (![...to.keys()].every(isThere)) await confirm()
+    for (const projection of to.keys()) {
+      if (!isThere(projection))
+        throw new DeposedError(`${storedName(projection)} is not as far as what this follows on`)
     }
   }
 
-  async function applyStep(changes: readonly Change[], { after, position, of, term }: Step): Promise<void> {
+  async function applyStep(changes: readonly Change[], step: Step): Promise<void> {
     await write(async () => {})
-    const live = new Map(opened.map((one) => [one, generations.live(one)]))
-    const generation = (one: Projection): number => live.get(one) ?? generations.live(one)
-    const nameOf = (one: Projection): string => storedName(one, generation(one))
-    if (after) await assertFollows(after, nameOf)
-    await applyChanges(write, targetsAt(opened, generation), changes)
-    await write((database) =>
-      Promise.all(
-        of.map(async (one) => {
-          reached.set(nameOf(one), await advanceCheckpoint(database, nameOf(one), { position, term }))
-        }),
-      ),
+    await assertFollows(step)
+    const seen = new Map(opened.flatMap((one) => [[one, known.seen(one)] as const].filter(hasSeen)))
+    const generation = (one: Projection): number => seen.get(one)?.generation ?? known.live(one)
+    const moves = movesOf(step, seen)
+    const marks = await applyPiece(
+      write,
+      targetsAt(opened, generation),
+      changes,
+      (one) => moves.get(one) ?? null,
     )
+    for (const [one, move] of moves) {
+      const moved = marks.get(one) ?? {}
+      const name = storedName(one, generation(one))
+      await write((database) => moveCheckpoint(database, name, { ...move, marks: moved }))
+      known.moved(one, seen.get(one) as Seen, move.to, moved)
+    }
   }
 
   /** To every generation that somebody reads, or is about to. */
   async function applyNow(changes: readonly Change[]): Promise<void> {
+    assertSound()
     await write(async () => {})
     const everywhere = [applyChanges(write, targets, changes)]
     for (const one of opened) {
-      for (const generation of generations.alsoWritten(one)) {
+      for (const generation of known.alsoWritten(one)) {
         const also = targetsAt([one], () => generation)
         everywhere.push(
           applyChanges(
@@ -115,24 +148,37 @@ function readModel(
       }
     }
     await Promise.all(everywhere)
+    // What was written into what others have just dropped or put there is not there for whoever reads next.
+    await confirm()
+    assertSound()
   }
 
   function sourceOf(collection: string): Source {
     const target = targets.of(collection)
-    return { target, read: (work) => read((database) => work(targets.of(collection).in(database))) }
+    return { target, read: (work) => readAny((database) => work(targets.of(collection).in(database))) }
   }
 
   return {
+    remedy: `mongosh "${connection.shown}" --eval 'db.dropDatabase()'`,
+    loss: () => (known.isLost() ? `${LOST}: whoever leads fills it again from the events` : null),
+    losses: known.losses,
+    trust: (losses) => connection.read((database) => known.trust(database, losses)),
+
     async open(wanted) {
       opened.push(...wanted.filter((one) => !opened.includes(one)))
-      generations.add(wanted)
-      targets = targetsAt(opened, generations.live)
-      await read((database) => database.command({ ping: 1 }))
-      if (!readOnly) await makeCollections(write, wanted, generations.live)
+      known.add(wanted)
+      targets = targetsAt(opened, known.live)
+      await readAny((database) => database.command({ ping: 1 }))
+      if (readOnly) return
+      await known.remake(async () => {
+        for (const one of wanted) await makeModel(connection.write, one, known.isCondemned)
+      })
     },
 
-    checkpoint: (projection) =>
-      read((database) => readCheckpoint(database, storedName(projection, generations.live(projection)))),
+    async checkpoint(projection) {
+      await confirm()
+      return known.seen(projection)?.at ?? null
+    },
 
     async apply(changes, step) {
       assertWritable()
@@ -143,31 +189,33 @@ function readModel(
     offered: async () => null,
 
     async get(collection, id) {
-      targets.of(collection)
-      return read(async (database) => {
-        const target = targets.of(collection)
-        const found = await target.in(database).findOne({ _id: id })
-        return found && present(target, found)
-      })
+      const { target, read } = sourceOf(collection)
+      const found = await sound(() => read((documents) => documents.findOne({ _id: id })), isNull)
+      return found && present(target, found)
     },
 
     async find(collection, { where, order, after = null, limit }, signal) {
       const source = sourceOf(collection)
-      if (order === 'any') return findAny(source, where, limit)
-      const plan = planOf(source.target.collection, where, order)
-      return readPage(plan, { after, limit }, (stretch, atMost) =>
-        readStretch(source, stretch, atMost, signal),
-      )
+      return sound(async () => {
+        if (order === 'any') return findAny(source, where, limit)
+        const plan = planOf(source.target.collection, where, order)
+        return readPage(plan, { after, limit }, (stretch, atMost) =>
+          readStretch(source, stretch, atMost, signal),
+        )
+      }, isEmpty)
     },
 
     async count(collection, where, limit, signal) {
       const source = sourceOf(collection)
       const plan = countPlanOf(source.target.collection, where)
-      return countAll(plan, limit, (stretch, atMost) => countStretch(source, stretch, atMost, signal))
+      return sound(
+        () => countAll(plan, limit, (stretch, atMost) => countStretch(source, stretch, atMost, signal)),
+        (count) => count === 0,
+      )
     },
 
     async ping() {
-      await read((database) => database.command({ ping: 1 }))
+      await readAny((database) => database.command({ ping: 1 }))
     },
 
     lead: (group, candidate) => write((database) => lead(database, group, candidate)),
@@ -177,7 +225,7 @@ function readModel(
       await write((database) => Promise.all(wanted.map((projection) => publish(database, projection))))
     },
 
-    isPublished: (wanted) => read((database) => arePublished(database, wanted)),
+    isPublished: (wanted) => readAny((database) => arePublished(database, wanted)),
 
     watch(collection, fields, onChanged, onLost) {
       const { replicaSet } = connection
@@ -185,16 +233,16 @@ function readModel(
       targets.of(collection)
       const watched: Watched = {
         target: () => targets.of(collection),
-        keep: () => void generations.ensure(replicaSet.database).catch(() => {}),
-        isTrusted: generations.isTrusted,
+        keep: () => void known.ensure(replicaSet.database).catch(() => {}),
+        isTrusted: known.isTrusted,
       }
       const watch = watchCollection(replicaSet, watched, fields, onChanged, onLost)
-      watches.add(watch)
+      watches.set(watch, onChanged)
       return watch
     },
 
     async close() {
-      await Promise.all([...watches].map((watch) => watch.close()))
+      await Promise.all([...watches.keys()].map((watch) => watch.close()))
       await connection.close()
     },
   }

@@ -27,6 +27,7 @@ export function validatorOf({ schema, counters = [] }: Collection): Document {
         ...Object.fromEntries(members),
         _revisions: { bsonType: 'object' },
         _position: { bsonType: 'string' },
+        _mark: { bsonType: 'object' },
       },
     },
   }

@@ -60,6 +60,9 @@ const SELECT = `SELECT position, revision, ${bytes(`(${LINE})`, 'line')}, crc FR
 export const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
   database.prepare(`${SELECT} WHERE position > ? ORDER BY position LIMIT ?`).all(position, limit)
 
+export const rowAt = (database: Database, position: number): Row | undefined =>
+  database.prepare(`${SELECT} WHERE position = ?`).get(position)
+
 /** Rows of one stream from a revision on. */
 export const rowsOf = (database: Database, stream: string, from: number, limit: number): Row[] =>
   database
@@ -68,10 +71,13 @@ export const rowsOf = (database: Database, stream: string, from: number, limit: 
 
 export const toPosition = (number: number): string => String(number).padStart(16, '0')
 
+/** Can it be one of this kind of log? */
+export const isPosition = (text: string): boolean => /^\d{16}$/.test(text)
+
 /** @throws RangeError not a position of this store */
 export function fromPosition(position: string | null): number {
   if (position === null) return 0
-  if (!/^\d{16}$/.test(position)) throw new RangeError(`'${position}' is no position`)
+  if (!isPosition(position)) throw new RangeError(`'${position}' is no position`)
   return Number(position)
 }
 

@@ -13,6 +13,7 @@ import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { createWakeUp, follow, type Page } from './follow.ts'
+import { openedFiles } from './opened-files.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './sweep.ts'
 
 const MAX_EVENTS_PER_APPEND = 100
@@ -46,6 +47,7 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
 export function eventStoreOn(database: Database, lock: Lock | undefined): EventStore {
   if (lock) rows.createTables(database)
   rows.checkFormat(database)
+  const files = lock && openedFiles(database)
   // In one transaction: somebody else may write between its two statements.
   const newestPosition = (): number => database.inTransaction('deferred', () => rows.newestPosition(database))
   let written = newestPosition()
@@ -53,7 +55,9 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
   let open = true
   const wakeUp = createWakeUp()
   const group = createGroup(database, {
+    beforeCommit: files?.assert,
     afterCommit() {
+      files?.own()
       const grown = written > committed
       committed = written
       if (grown) wakeUp.all()
@@ -72,6 +76,15 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     const revision = base + events.length
     rows.setNewestRevision(database, stream, revision)
     return { revision, position: rows.toPosition(written) }
+  }
+
+  function isReplaced(): boolean {
+    try {
+      files?.assert()
+      return false
+    } catch {
+      return true
+    }
   }
 
   /** The next rows of the log, as they are, and where it ended at that moment. */
@@ -111,6 +124,14 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
       return database.inTransaction('deferred', () => streamEvents(database, stream, fromRevision, limit))
     },
 
+    async at(position) {
+      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      files?.assert()
+      if (!rows.isPosition(position)) return null
+      const row = rows.rowAt(database, rows.fromPosition(position))
+      return row ? rows.toEvent(row) : null
+    },
+
     async *readAll(after) {
       let last = rows.fromPosition(after)
       for (;;) {
@@ -141,6 +162,7 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
 
     async head() {
       if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      files?.assert()
       const position = newestPosition()
       return position === 0 ? null : rows.toPosition(position)
     },
@@ -150,6 +172,11 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
       await group.close()
       open = false
       wakeUp.all()
+      if (isReplaced()) {
+        // To close it would move what waits in its log into whatever is there now.
+        lock?.release()
+        return
+      }
       try {
         // libsql closes the file only when its statements are collected: leave nothing in the WAL before that.
         if (lock) database.checkpoint()

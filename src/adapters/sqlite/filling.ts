@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { type Step, StoreUnavailableError } from '../../application/ports.ts'
+import { type Checkpoint, type Step, StoreUnavailableError } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
-import { createCheckpoints } from './checkpoints.ts'
+import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'
 import { insertDocuments } from './documents.ts'
 import { type Database, openDatabase, pagesOf, setJournal } from './database.ts'
@@ -10,7 +10,7 @@ import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
 import { isBusy } from './errors.ts'
-import { gapBefore, type ModelFile, SETTINGS } from './model-file.ts'
+import { type ModelFile, SETTINGS } from './model-file.ts'
 import { checkSeal, unseal } from './seal.ts'
 
 /**
@@ -18,7 +18,7 @@ import { checkSeal, unseal } from './seal.ts'
  * at once.
  */
 export interface Filling {
-  checkpoint(projection: Projection): string | null
+  checkpoint(projection: Projection): Checkpoint | null
   apply(changes: readonly Change[], step: Step): void
   /** Writes what waits, and makes what readers need. */
   complete(): void
@@ -141,7 +141,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   const reached = new Map(all.map((projection) => [projection, checkpoints.get(projection)]))
   let [changesSince, writing, failed] = [0, false, false]
 
-  const checkpoint = (projection: Projection): string | null => reached.get(projection) ?? null
+  const checkpoint = (projection: Projection): Checkpoint | null => reached.get(projection) ?? null
 
   /** What is written from one checkpoint to the next is one transaction, so that they are in the file together. */
   function write(work: () => void): void {
@@ -158,7 +158,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   function writeUpToHere(work: () => void): void {
     write(() => {
       work()
-      for (const [projection, position] of reached) checkpoints.advance(projection, position ?? '')
+      for (const [projection, at] of reached) if (at) checkpoints.set(projection, at)
       database.exec('COMMIT')
     })
     writing = false
@@ -173,7 +173,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     if (checkpoints.get(projection) !== null) return
     const from = live.checkpoint(projection)
     for (const { name } of projection.collections) copy(name)
-    if (from !== null) database.inTransaction('immediate', () => checkpoints.advance(projection, from))
+    if (from !== null) database.inTransaction('immediate', () => checkpoints.set(projection, from))
   }
 
   function copy(collection: string): void {
@@ -189,13 +189,10 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     apply(changes, step) {
       if (failed) throw new StoreUnavailableError(`${database.path} has missed a change`)
-      const gap = gapBefore(checkpoint, step)
+      const gap = gapBefore(checkpoint, step.from)
       if (gap) throw gap
       for (const change of changes) bulk.apply(collections.table(change.collection), change)
-      for (const projection of step.of) {
-        // One that was copied is further on than those that are rebuilt.
-        if ((checkpoint(projection) ?? '') < step.position) reached.set(projection, step.position)
-      }
+      for (const [projection, to] of moved(checkpoint, step)) reached.set(projection, to)
       changesSince += changes.length
       if (bulk.isFull()) write(bulk.writeCold)
       if (changesSince >= CHANGES_PER_CHECKPOINT) writeUpToHere(bulk.hold)

@@ -1,11 +1,12 @@
-import { DeposedError, type Step, StoreUnavailableError } from '../../application/ports.ts'
+import { type Checkpoint, type Step, StoreUnavailableError } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
-import { createCheckpoints } from './checkpoints.ts'
+import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Database } from './database.ts'
 import { createDocuments } from './documents.ts'
 import { createGroup, Refused } from './group.ts'
 import type { Lock } from './lock.ts'
+import { type OpenedFiles, openedFiles } from './opened-files.ts'
 
 export const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpointPages: 4_000 } as const
 
@@ -14,7 +15,8 @@ export interface ModelFile {
   readonly database: Database
   readonly collections: Collections
   open(projections: readonly Projection[]): void
-  checkpoint(projection: Projection): string | null
+  checkpoint(projection: Projection): Checkpoint | null
+  readonly files: OpenedFiles
   apply(changes: readonly Change[], step?: Step): Promise<void>
   /** Refuses new work and waits for what was taken. */
   settle(): Promise<void>
@@ -24,19 +26,28 @@ export function modelFile(database: Database, lock: Lock | undefined): ModelFile
   const collections = createCollections(database)
   const checkpoints = createCheckpoints(database)
   const documents = createDocuments(database)
+  const files = openedFiles(database)
   const group = createGroup(database, {
-    beforeCommit: documents.write,
-    afterCommit: documents.committed,
+    beforeCommit() {
+      files.assert()
+      documents.write()
+    },
+    afterCommit() {
+      files.own()
+      documents.committed()
+    },
     afterRollback: documents.forget,
   })
 
   return {
     database,
     collections,
+    files,
 
     open(projections) {
       if (lock) checkpoints.create()
       collections.open(projections, lock ? 'with indexes' : 'not')
+      files.own()
     },
 
     checkpoint: checkpoints.get,
@@ -45,26 +56,14 @@ export function modelFile(database: Database, lock: Lock | undefined): ModelFile
       if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
       const targets = changes.map((change) => [collections.table(change.collection), change] as const)
       return group.submit(() => {
-        const gap = gapBefore(checkpoints.get, step)
+        const gap = step ? gapBefore(checkpoints.get, step.from) : null
         if (gap) throw new Refused(gap)
         for (const [table, change] of targets) documents.apply(table, change)
-        for (const projection of step?.of ?? []) checkpoints.advance(projection, step?.position ?? '')
+        for (const [projection, to] of step ? moved(checkpoints.get, step) : [])
+          checkpoints.set(projection, to)
       })
     },
 
     settle: group.close,
   }
-}
-
-/** Why a piece of the log would leave out what stands before it; null if it does not. */
-export function gapBefore(
-  checkpoint: (projection: Projection) => string | null,
-  step: Step | undefined,
-): DeposedError | null {
-  for (const [projection, after] of step?.after ?? []) {
-    const reached = checkpoint(projection)
-    if ((reached ?? '') < (after ?? ''))
-      return new DeposedError(`${projection.name} is at ${reached ?? 'the start'}, this follows on ${after}`)
-  }
-  return null
 }

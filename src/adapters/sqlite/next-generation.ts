@@ -42,10 +42,11 @@ export async function beginNext(
   let [own, switching]: (Lock | null)[] = [lock, null]
   let filling: Filling | null = null
 
+  const removeThis = (): Promise<void> => removeFile(path, generation)
+
   async function open(): Promise<Filling> {
     withdrawOffer(path)
-    const anew = () => removeFile(path, generation)
-    return openFilling(file, { projections, all }, live, anew)
+    return openFilling(file, { projections, all }, live, removeThis)
   }
 
   function current(): Filling {
@@ -101,6 +102,13 @@ export async function beginNext(
     isServed,
     checkpoint: async (projection) => current().checkpoint(projection),
     apply: async (changes, step) => current().apply(changes, step),
+
+    async anew() {
+      current().close()
+      filling = null
+      await removeThis()
+      filling = await open()
+    },
 
     async join() {
       current().complete()

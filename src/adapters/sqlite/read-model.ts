@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import {
+  type Checkpoint,
   type Document,
   type NextGeneration,
   type ReadModel,
@@ -13,9 +14,17 @@ import { load } from './collections.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { SqliteOptions } from './event-store.ts'
 import { forgetPurpose } from './filling.ts'
-import { liveFile, pointLive, removeOlder, withdrawOffer } from './generations.ts'
+import {
+  liveFile,
+  liveGeneration,
+  pointLive,
+  removeGeneration,
+  removeOlder,
+  withdrawOffer,
+} from './generations.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
+import { guardModel, wasTouched } from './model-guard.ts'
 import { beginNext, type Offered, openOffered } from './next-generation.ts'
 import { countStretch, findAny, readStretch, type Source } from './query.ts'
 import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
@@ -44,6 +53,11 @@ async function openLive(path: string, lock: Lock | undefined): Promise<ModelFile
     const wasLeft = existsSync(file)
     const isSealed = checkSeal(file)
     const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
+    if (lock && wasTouched(database)) {
+      database.close()
+      await removeGeneration(path, liveGeneration(path))
+      return await openLive(path, lock)
+    }
     // After a crash nothing vouches for the file: then SQLite compares every index with its table.
     if (lock && wasLeft && !isSealed) assertIntact(database)
     if (lock) unseal(file)
@@ -71,9 +85,20 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
   const watchers = new Set<OnChanged>()
   const release: (() => void)[] = lock ? [lock.release] : []
+  const forgetAll = (): void => watchers.forEach((tell) => tell(null))
+  const guard = lock && guardModel(() => live, forgetAll)
 
   function assertOpen(): void {
     if (closed) throw new StoreUnavailableError(`${path} is closed`)
+    const loss = guard?.loss()
+    if (loss) throw loss
+  }
+
+  /** What is not there may have been taken out a moment ago. */
+  function nothing<T>(answer: T): T {
+    guard?.look()
+    assertOpen()
+    return answer
   }
 
   /** The live file may become another one while a query gives way. */
@@ -97,9 +122,10 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     live = next.file
     joined = null
     release.push(next.releaseLock)
-    for (const tell of watchers) tell(null)
+    forgetAll()
     withdrawOffer(path)
     forgetPurpose(live.database)
+    guard?.restart()
     await old.settle()
     old.database.close()
     await removeOlder(path)
@@ -111,6 +137,10 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       isServed: true,
       checkpoint: async (projection) => next.file.checkpoint(projection),
       apply: (changes, step) => next.file.apply(changes, step),
+      async anew() {
+        withdrawOffer(path)
+        throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
+      },
       async join() {
         joined = next
         return 'joined'
@@ -118,7 +148,8 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       async promote() {
         if (joined !== next) throw new StoreUnavailableError(`${next.file.database.path} has missed a change`)
         const { checkpoint } = next.file
-        if (projections.some((one) => (checkpoint(one) ?? '') < (live.checkpoint(one) ?? ''))) return false
+        const at = (found: Checkpoint | null): string => found?.position ?? ''
+        if (projections.some((one) => at(checkpoint(one)) < at(live.checkpoint(one)))) return false
         await switchTo(next)
         return true
       },
@@ -133,6 +164,17 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
   }
 
   return {
+    remedy: `rm ${path}*`,
+    loss() {
+      const loss = guard?.loss()
+      return loss
+        ? `${loss.message}. Start the service anew: the read model is filled again from the events`
+        : null
+    },
+    // Nobody can fill it as long as it is open.
+    losses: () => 0,
+    async trust() {},
+
     async open(wanted) {
       assertOpen()
       live.open(wanted)
@@ -161,25 +203,33 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     async get(collection, id) {
       assertOpen()
       const document = load(live.database, live.collections.table(collection), id)
-      return document && present<Document>(id, document)
+      return document ? present<Document>(id, document) : nothing(null)
     },
 
     async find(collection, { where, order, after = null, limit }, signal) {
       const source = sourceOf(collection)
-      if (order === 'any') {
-        if (limit > 1) await giveWay(signal)
-        return findAny(source(), where, limit)
+      const found = await pageOf()
+      return found.length > 0 ? found : nothing(found)
+
+      async function pageOf(): Promise<Document[]> {
+        if (order === 'any') {
+          if (limit > 1) await giveWay(signal)
+          return findAny(source(), where, limit)
+        }
+        const plan = planOf(source().table.collection, where, order)
+        return readPage(plan, { after, limit }, (stretch, atMost) =>
+          readStretch(source, stretch, atMost, signal),
+        )
       }
-      const plan = planOf(source().table.collection, where, order)
-      return readPage(plan, { after, limit }, (stretch, atMost) =>
-        readStretch(source, stretch, atMost, signal),
-      )
     },
 
     async count(collection, where, limit, signal) {
       const source = sourceOf(collection)
       const plan = countPlanOf(source().table.collection, where)
-      return countAll(plan, limit, (stretch, atMost) => countStretch(source, stretch, atMost, signal))
+      const count = await countAll(plan, limit, (stretch, atMost) =>
+        countStretch(source, stretch, atMost, signal),
+      )
+      return count > 0 ? count : nothing(0)
     },
 
     async ping() {
@@ -196,7 +246,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     watch(_collection, _fields, onChanged) {
       watchers.add(onChanged)
       return {
-        isLive: () => true,
+        isLive: () => !guard?.loss(),
         async close() {
           watchers.delete(onChanged)
         },
@@ -206,8 +256,15 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     async close() {
       if (closed) return
       await live.settle()
+      guard?.look()
+      guard?.stop()
       closed = true
       const { database } = live
+      if (guard?.loss()) {
+        // To close it would move what waits in its log into whatever is there now.
+        for (const free of release) free()
+        return
+      }
       try {
         // Sealed only when all of it is in the one file.
         if (lock && database.checkpoint()) seal(database.path)

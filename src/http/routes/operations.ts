@@ -6,7 +6,11 @@ import { docsRoutes } from './docs.ts'
 /** What the service says about itself. */
 export interface Health {
   eventStore: boolean
+  /** It is another event store than the one that was opened, or an older one. */
+  isReplaced: boolean
   readModel: boolean
+  /** It is not what it was: dropped, emptied, or an older one. */
+  isLost: boolean
   /** Seconds that the read model is behind the event store. */
   lag: number
   stopping: boolean
@@ -29,15 +33,15 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
 
   const ready = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    const { eventStore, readModel, lag, stopping } = await health()
+    const { eventStore, isReplaced, readModel, isLost, lag, stopping } = await health()
     // An event store that is down is no reason to take the process away: authentication goes on without it.
-    const isReady = readModel && lag <= MAX_LAG_SECONDS && !stopping
+    const isReady = readModel && !isReplaced && !isLost && lag <= MAX_LAG_SECONDS && !stopping
     ctx.status = isReady ? 200 : 503
     sendJson(ctx, {
       status: isReady ? 'ready' : 'not_ready',
       checks: {
-        event_store: eventStore ? 'ok' : 'unreachable',
-        read_model: readModel ? 'ok' : 'unreachable',
+        event_store: isReplaced ? 'replaced' : eventStore ? 'ok' : 'unreachable',
+        read_model: isLost ? 'lost' : readModel ? 'ok' : 'unreachable',
         projector: { lag_seconds: lag },
         service: stopping ? 'stopping' : 'running',
       },

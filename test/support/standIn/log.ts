@@ -32,6 +32,8 @@ export interface Log {
   watch(listener: (entries: readonly Entry[]) => void): () => void
   /** Takes what is older than its stream's age limit out of the log, all but the last event of a stream. */
   scavenge(): void
+  /** @returns what brings the log back to what it is now: a restored backup */
+  backUp(): () => void
 }
 
 const HEADER_BYTES = 96
@@ -118,6 +120,16 @@ export function createLog(now: () => number = Date.now): Log {
       const kept = entries.filter(isKept)
       for (const entry of entries) if (!isKept(entry)) scavenged.add(entry.position)
       entries.splice(0, entries.length, ...kept)
+    },
+
+    backUp() {
+      const saved = { entries: [...entries], end }
+      return () => {
+        entries.splice(0, entries.length, ...saved.entries)
+        end = saved.end
+        streams.clear()
+        for (const entry of entries) streams.set(entry.stream, [...(streams.get(entry.stream) ?? []), entry])
+      }
     },
   }
 }

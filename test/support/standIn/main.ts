@@ -11,7 +11,9 @@ import { type StandIn, startStandIn } from './standIn.ts'
  * SIGSTOP makes it a server that accepts and never answers, SIGKILL one that is gone.
  */
 
-const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void> = {
+const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void | Promise<void>> = {
+  'back-up': (standIn) => standIn.backUp(),
+  restore: (standIn) => standIn.restore(),
   freeze: (standIn) => standIn.freeze(),
   thaw: (standIn) => standIn.thaw(),
   drop: (standIn, how) => standIn.drop(Object.hasOwn(drops, how) ? (how as Drop) : 'slow'),
@@ -23,16 +25,19 @@ const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void> = {
   fail: (standIn, code) => standIn.nextAppend({ kind: 'fail', code: Number(code), details: 'on command' }),
 }
 
-const { values } = parseArgs({ options: { port: { type: 'string', default: '2113' } } })
-const standIn = await startStandIn(Number(values.port))
+const { values } = parseArgs({
+  options: { port: { type: 'string', default: '2113' }, as: { type: 'string', default: '23.10' } },
+})
+const standIn = await startStandIn(Number(values.port), Date.now, values.as === '24.10' ? '24.10' : '23.10')
 console.log(`ready ${standIn.url}`)
 
 const input = createInterface(process.stdin)
 input.on('line', (line) => {
   const [name = '', argument = ''] = line.trim().split(/\s+/)
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  command?.(standIn, argument)
-  console.log(command ? `ok ${line}` : `error: none of ${Object.keys(COMMANDS).join(', ')}`)
+  void Promise.resolve(command?.(standIn, argument)).then(() =>
+    console.log(command ? `ok ${line}` : `error: none of ${Object.keys(COMMANDS).join(', ')}`),
+  )
 })
 const stop = (): void => {
   input.close()

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import type { Version } from './standIn.ts'
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url))
 
@@ -20,8 +21,8 @@ export interface StandInProcess {
 }
 
 /** The stand-in as a process of its own, to be frozen by SIGSTOP and killed. It ends with the process that started it. */
-export async function startStandInProcess(port = 0): Promise<StandInProcess> {
-  const child = spawn(process.execPath, [MAIN, '--port', String(port)], {
+export async function startStandInProcess(port = 0, as: Version = '23.10'): Promise<StandInProcess> {
+  const child = spawn(process.execPath, [MAIN, '--port', String(port), '--as', as], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const lines = createInterface(child.stdout)

@@ -4,6 +4,7 @@ import type { Misbehaviour } from './faults.ts'
 import type { Entry, Log } from './log.ts'
 import { type Failure, failure, streamOf, toEventResponse, toStreamNotFound } from './messages.ts'
 import { invalidPosition, type ReadCall, send } from './send.ts'
+import type { Version } from './standIn.ts'
 import { serveSubscription } from './subscribe.ts'
 
 type Options = streams.ReadReq.Options
@@ -11,18 +12,18 @@ type Options = streams.ReadReq.Options
 const { BACKWARDS } = streams.ReadReq.Options.ReadDirection
 
 /** Serves `Read`: of a stream, of everything, and subscriptions. */
-export function createRead(log: Log, faults: Misbehaviour) {
+export function createRead(log: Log, faults: Misbehaviour, version: Version) {
   async function serve(call: ReadCall): Promise<Failure | null> {
     await faults.thawed()
     const refusal = faults.refusal(call.metadata)
     if (refusal) return refusal
     const options = call.request.getOptions()
     if (!options) return failure(status.INVALID_ARGUMENT, 'no options')
-    if (options.hasSubscription()) return serveSubscription(call, options, log, faults)
+    if (options.hasSubscription()) return serveSubscription(call, options, { log, faults, version })
     const name = streamOf(options.getStream()?.getStreamIdentifier())
     const found = options.hasStream() ? streamEntries(log, name, options) : allEntries(log, options)
     if (found === 'not found') await send(call, faults, toStreamNotFound(name))
-    else if (found === 'invalid') return invalidPosition
+    else if (found === 'invalid') return invalidPosition(version)
     else for (const entry of found) await send(call, faults, toEventResponse(entry))
     return null
   }

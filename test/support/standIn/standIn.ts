@@ -24,15 +24,27 @@ export interface StandIn extends Faults {
   kill(): Promise<void>
   /** Listens again, on the same port, after a kill. */
   restart(): Promise<void>
+  /** Keeps a copy of the log as it is. */
+  backUp(): void
+  /** Ends, puts the copy in place of the log, and listens again. */
+  restore(): Promise<void>
 }
+
+/** Which server it behaves like where they differ. */
+export type Version = '23.10' | '24.10'
 
 /**
  * A server that behaves as EventStoreDB was measured to, over the real protocol, as far as this product asks for it;
  * insecure, in memory, and misbehaving on command. Port 0: a free one.
  * @param now milliseconds since 1970: what the age of events is told by
  */
-export async function startStandIn(port = 0, now: () => number = Date.now): Promise<StandIn> {
+export async function startStandIn(
+  port = 0,
+  now: () => number = Date.now,
+  version: Version = '23.10',
+): Promise<StandIn> {
   const log = createLog(now)
+  let putBack = log.backUp()
   const faults = createFaults()
   let bound = port
   let server: Server
@@ -40,7 +52,7 @@ export async function startStandIn(port = 0, now: () => number = Date.now): Prom
   async function listen(): Promise<void> {
     server = new Server({ 'grpc.max_concurrent_streams': CALLS_PER_CONNECTION })
     server.addService(streamsGrpc.StreamsService, {
-      read: createRead(log, faults),
+      read: createRead(log, faults, version),
       append: createAppend(log, faults),
       batchAppend: (call: { emit(name: string, error: object): void }) => call.emit('error', notHere),
       delete: (_: unknown, answer: (error: object) => void) => answer(notHere),
@@ -65,6 +77,14 @@ export async function startStandIn(port = 0, now: () => number = Date.now): Prom
       server.forceShutdown()
     },
     restart: listen,
+    backUp() {
+      putBack = log.backUp()
+    },
+    async restore() {
+      server.forceShutdown()
+      putBack()
+      await listen()
+    },
   }
 }
 

@@ -12,6 +12,7 @@ import {
   toEventResponse,
 } from './messages.ts'
 import { invalidPosition, type ReadCall, send } from './send.ts'
+import type { Version } from './standIn.ts'
 
 /** Events that pass by, wanted or not, between two checkpoints. */
 const CHECKPOINT_EVENTS = 32
@@ -25,18 +26,20 @@ const LIVE_MESSAGES = 128
 export async function serveSubscription(
   call: ReadCall,
   options: streams.ReadReq.Options,
-  log: Log,
-  faults: Misbehaviour,
+  { log, faults, version }: { log: Log; faults: Misbehaviour; version: Version },
 ): Promise<Failure | null> {
   const position = options.getAll()?.getPosition()
   const start = position ? log.indexAfter(BigInt(position.getCommitPosition())) : 0
   if (!options.hasAll() || start === null) {
     return options.hasAll()
-      ? invalidPosition
+      ? invalidPosition(version)
       : failure(status.UNIMPLEMENTED, 'the stand-in follows all streams only')
   }
   const prefixes = options.getFilter()?.getStreamIdentifier()?.getPrefixList() ?? ['']
-  const isWanted = ({ stream }: Entry): boolean => prefixes.some((prefix) => stream.startsWith(prefix))
+  // From a position beyond its end the older server gives what comes, the newer one only what lies behind the position.
+  const from = version === '23.10' ? 0n : BigInt(position?.getCommitPosition() ?? 0)
+  const isWanted = (entry: Entry): boolean =>
+    entry.position > from && prefixes.some((prefix) => entry.stream.startsWith(prefix))
 
   let dropped: Drop | undefined
   const outbox = createOutbox(() => {

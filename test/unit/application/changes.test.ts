@@ -2,9 +2,10 @@ import { expect } from 'chai'
 import { projections } from '../../../projections/index.ts'
 import { tokenHistory } from '../../../projections/tokenHistory.ts'
 import { tokens } from '../../../projections/tokens.ts'
-import { createChanges, slowest } from '../../../src/application/changes.ts'
+import { createChanges } from '../../../src/application/changes.ts'
 import { createInspector } from '../../../src/application/inspect.ts'
 import { inspectAll } from '../../../src/application/readLog.ts'
+import { placeOf, slowest, type Standing } from '../../../src/application/standing.ts'
 import type { StoredEvent } from '../../../src/domain/events.ts'
 import { historyOn } from '../../support/history.ts'
 import { memoryStore } from '../../support/memoryStore.ts'
@@ -22,19 +23,16 @@ describe('what events change', () => {
 
   const damagesOf = (events: StoredEvent[]) => inspectAll(createInspector(store), events)
 
-  const collectionsOf = async (
-    of: typeof projections,
-    standing?: Map<(typeof of)[number], string | null>,
-  ) => {
+  const collectionsOf = async (of: typeof projections, standing?: Standing) => {
     const { changes } = createChanges(of, countingTelemetry())(log, await damagesOf(log), standing)
     return changes.map(({ collection }) => collection)
   }
 
   it('is not given again to a projection that has seen it, and to the others it is', async () => {
     const all = await collectionsOf(projections)
-    const seen = new Map<(typeof projections)[number], string | null>(projections.map((one) => [one, null]))
-    seen.set(tokens, log.at(-1)?.position ?? null)
-    seen.set(tokenHistory, log[9]?.position ?? null)
+    const fresh: Standing = new Map(projections.map((one) => [one, null]))
+    const behind = (event: StoredEvent | undefined) => ({ ...placeOf(event as StoredEvent), kept: null })
+    const seen = new Map(fresh).set(tokens, behind(log.at(-1))).set(tokenHistory, behind(log[9]))
     const rest = await collectionsOf(projections, seen)
     const count = (some: string[], name: string) => some.filter((one) => one === name).length
     expect(count(rest, 'tokens')).to.equal(0)

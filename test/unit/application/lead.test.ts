@@ -3,7 +3,6 @@ import { projections } from '../../../projections/index.ts'
 import {
   type Batch,
   type Candidate,
-  DeposedError,
   type EventStore,
   type ReadModel,
 } from '../../../src/application/ports.ts'
@@ -20,14 +19,20 @@ function shared() {
     level: false,
     published: false,
     down: false,
+    loss: null as string | null,
+    losses: 0,
   }
   const following = new Map<string, { caughtUp: () => void }>()
 
   const readModel = {
     open: async () => {},
     checkpoint: async () => null,
-    async apply(_: unknown, checkpoint?: { term: number }) {
-      if (checkpoint && checkpoint.term < state.term) throw new DeposedError('deposed')
+    apply: async () => {},
+    remedy: 'rm it',
+    loss: () => state.loss,
+    losses: () => state.losses,
+    async trust() {
+      state.loss = null
     },
     async lead(_: string, { id, lag, level }: Candidate) {
       if (state.down) throw new Error('down')

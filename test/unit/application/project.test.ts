@@ -102,6 +102,9 @@ async function project(store: EventStore, apply: (changes: readonly Change[]) =>
     open: async () => {},
     checkpoint: async () => null,
     lead: async () => ({ term: 1 }),
+    loss: () => null,
+    losses: () => 0,
+    trust: async () => {},
     publish: async () => {},
     resign: async () => {},
     async apply(some: readonly Change[]) {
