@@ -1,6 +1,7 @@
 import type { Db } from 'mongodb'
 import type { Projection } from '../../../projections/projection.ts'
 import { ageOf, type Instant, now } from '../../application/ports.ts'
+import type { Connection } from './connection.ts'
 import { storedName } from './names.ts'
 
 /**
@@ -32,7 +33,7 @@ export interface Generations {
   /** Those that a command writes to beside the live one. */
   alsoWritten(projection: Projection): readonly number[]
   /** Asks again where what is known is too old to be used. */
-  ensure(database: Db): Promise<void>
+  ensure(): Promise<void>
   /** May an answer that was got by it be believed? Not by a process that slept meanwhile. */
   isUsable(): boolean
   /** May it be relied on without asking anybody? */
@@ -47,16 +48,21 @@ const USABLE_MS = 3_000
 const FIRST = { live: 1, next: null, joined: false, old: null, dropping: null }
 
 /** @param onLeft is told of generations that are to go */
-export function createGenerations(onLeft: (left: GenerationDocument) => void): Generations {
+export function createGenerations(
+  control: Connection['control'],
+  onLeft: (left: GenerationDocument) => void,
+): Generations {
   const known = new Map<string, Omit<GenerationDocument, '_id' | 'since'>>()
   let checked: Instant | null = null
   let asked: Promise<void> | null = null
 
-  async function renew(database: Db): Promise<void> {
+  async function renew(): Promise<void> {
     const at = now()
-    const found = await pointersIn(database)
-      .find({ _id: { $in: [...known.keys()] } })
-      .toArray()
+    const found = await control((database) =>
+      pointersIn(database)
+        .find({ _id: { $in: [...known.keys()] } })
+        .toArray(),
+    )
     for (const document of found) known.set(document._id, document)
     checked = at
     for (const document of found) {
@@ -64,8 +70,8 @@ export function createGenerations(onLeft: (left: GenerationDocument) => void): G
     }
   }
 
-  function renewOnce(database: Db): Promise<void> {
-    asked ??= renew(database).finally(() => {
+  function renewOnce(): Promise<void> {
+    asked ??= renew().finally(() => {
       asked = null
     })
     return asked
@@ -88,9 +94,9 @@ export function createGenerations(onLeft: (left: GenerationDocument) => void): G
       const { next, joined, old } = of(projection)
       return [joined ? next : null, old].filter((one) => one !== null)
     },
-    async ensure(database) {
-      while (age() > TRUSTED_MS) await renewOnce(database)
-      if (age() > RENEWED_MS) renewOnce(database).catch(() => {})
+    async ensure() {
+      while (age() > TRUSTED_MS) await renewOnce()
+      if (age() > RENEWED_MS) renewOnce().catch(() => {})
     },
     isUsable: () => age() <= USABLE_MS,
     isTrusted: () => age() <= TRUSTED_MS,

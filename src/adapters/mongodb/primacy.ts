@@ -7,10 +7,10 @@ import { ageOf, type Instant, now } from '../../application/ports.ts'
  * by a server that a majority still follows.
  */
 export interface Primacy {
-  /** Changes when another primary is in sight, of which nothing is proven yet. */
-  reign(): number
+  /** Which server is in sight as the primary, and since which election. Of a new one nothing is proven yet. */
+  reign(): string
   /** Waits for a proof not older than a second, if there is none. @returns the reign it is of */
-  ensure(): Promise<number>
+  ensure(): Promise<string>
   /** Asks anew. @throws for a server that cannot prove it */
   renew(): Promise<void>
   /** Asks beside whatever goes on, if the newest proof is older than this and none is on its way. */
@@ -21,8 +21,8 @@ export interface Primacy {
 
 /** For a server without a replica set. */
 export const undisputed: Primacy = {
-  reign: () => 0,
-  ensure: async () => 0,
+  reign: () => '',
+  ensure: async () => '',
   async renew() {},
   keepFresh() {},
   provenAt: now,
@@ -34,25 +34,18 @@ const RENEWED_MS = 500
 const MAX_TIME_MS = 500
 
 export function createPrimacy(client: MongoClient, database: Db): Primacy {
-  let reign = 0
-  let primary = ''
   let proven: Instant | null = null
   let asked: Promise<void> | null = null
-
-  client.on('topologyDescriptionChanged', ({ newDescription }) => {
-    const seen = primaryOf(newDescription)
-    if (seen === null || seen === primary) return
-    primary = seen
+  const reign = followPrimary(client, () => {
     proven = null
-    reign++
   })
 
   async function renew(): Promise<void> {
-    const [at, of] = [now(), reign]
+    const [at, of] = [now(), reign()]
     await database
       .collection<{ _id: string }>('leases')
       .findOne({ _id: 'any' }, { readConcern: { level: 'linearizable' }, maxTimeMS: MAX_TIME_MS })
-    if (of === reign && (proven === null || proven.monotonic < at.monotonic)) proven = at
+    if (of === reign() && (proven === null || proven.monotonic < at.monotonic)) proven = at
   }
 
   function renewOnce(): Promise<void> {
@@ -69,16 +62,31 @@ export function createPrimacy(client: MongoClient, database: Db): Primacy {
   }
 
   return {
-    reign: () => reign,
+    reign,
     async ensure() {
       while (age() > TRUSTED_MS) await renewOnce()
       keepFresh(RENEWED_MS)
-      return reign
+      return reign()
     },
     renew,
     keepFresh,
     provenAt: () => proven,
   }
+}
+
+/**
+ * Which primary a client knows, by its address and election: two clients that know the same one would get the same
+ * answer. The last one counts while nobody knows.
+ */
+export function followPrimary(client: MongoClient, onChanged: () => void = () => {}): () => string {
+  let primary = ''
+  client.on('topologyDescriptionChanged', ({ newDescription }) => {
+    const seen = primaryOf(newDescription)
+    if (seen === null || seen === primary) return
+    primary = seen
+    onChanged()
+  })
+  return () => primary
 }
 
 /** Who it is and since which election; null while nobody knows. */

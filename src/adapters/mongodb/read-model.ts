@@ -43,7 +43,7 @@ function readModel(
 ): ReadModel {
   const watches = new Set<Watch>()
   const opened: Projection[] = []
-  const generations = createGenerations((left) => {
+  const generations = createGenerations(connection.control, (left) => {
     if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
   })
   let targets = targetsAt(opened, generations.live)
@@ -53,7 +53,7 @@ function readModel(
   const read: Connection['read'] = (work) =>
     connection.read(async (database) => {
       for (;;) {
-        await generations.ensure(database)
+        await generations.ensure()
         const answer = await work(database)
         if (generations.isUsable()) return answer
       }
@@ -67,7 +67,7 @@ function readModel(
   const write: Connection['write'] = async (work) => {
     assertWritable()
     return connection.write(async (database) => {
-      await generations.ensure(database)
+      await generations.ensure()
       return work(database)
     })
   }
@@ -190,7 +190,7 @@ function readModel(
       targets.of(collection)
       const watched: Watched = {
         target: () => targets.of(collection),
-        keep: () => void generations.ensure(replicaSet.database).catch(() => {}),
+        keep: () => void generations.ensure().catch(() => {}),
         isTrusted: generations.isTrusted,
       }
       const watch = watchCollection(replicaSet, watched, fields, onChanged, onLost)

@@ -41,7 +41,7 @@ describe('The MongoDB adapter', () => {
       const replicaSet = {
         client: { startSession: () => ({ endSession: async () => {} }) } as unknown as MongoClient,
         database: { command } as unknown as Db,
-        primacy: { reign: () => 0, ensure: async () => 0, renew, keepFresh() {}, provenAt },
+        primacy: { reign: () => 'a', ensure: async () => 'a', renew, keepFresh() {}, provenAt },
       }
       let name = 'people_v1'
       const watched = { target: () => ({ name }) as Target, keep() {}, isTrusted: () => trusted() }

@@ -37,6 +37,7 @@ describe('What doctor makes of', () => {
       'RATE_LIMIT_FAILURES_PER_MINUTE',
       'RATE_LIMIT_WRITES_PER_MINUTE',
       'TRUST_PROXY_HOPS',
+      'TRUST_PROXY_FROM',
       'LOG_LEVEL',
     ])
     expect(settings.filter(({ set }) => set).map(({ name }) => name)).to.have.members(['PORT', 'JWT_SECRET'])
