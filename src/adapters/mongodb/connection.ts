@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Db, type DbOptions, MongoClient, type MongoClientOptions, ReadConcern } from 'mongodb'
 import { StoreUnavailableError } from '../../application/ports.ts'
 import { within } from './errors.ts'
-import { createPrimacy, followPrimary, type Primacy, undisputed } from './primacy.ts'
+import { createPrimacy, followPrimary, type Primacy, readProven, undisputed } from './primacy.ts'
 
 /** A request waits for a read; a write may wait for a disk. */
 const READ_MS = 800
@@ -44,8 +43,6 @@ const CONTROL = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 8 }
 /** More than gates let in at once, so that what is known to be good finds a connection beside them. */
 const READS = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 64 }
 const WRITES = { socketTimeoutMS: 2_000, serverSelectionTimeoutMS: 1_000, maxPoolSize: 64 }
-/** How often a client is looked at that does not know yet which server is the primary. */
-const LOOK_MS = 20
 
 /** @throws StoreUnavailableError; Error for what is no connection string, without showing it */
 export async function connect(url: string): Promise<Connection> {
@@ -68,6 +65,13 @@ export async function connect(url: string): Promise<Connection> {
     if (closed) throw new StoreUnavailableError('the connection to MongoDB is closed')
   }
 
+  const onceOpen =
+    <T>(client: MongoClient, work: (database: Db) => Promise<T>) =>
+    (): Promise<T> => {
+      assertOpen()
+      return work(client.db(name, CONCERNS))
+    }
+
   const primacyOfMember = createPrimacy(control, database)
   const primaryOfReads = followPrimary(reads)
   const [isMember] = await within(WRITE_MS, Promise.all([isInReplicaSet(control), reads.connect()])).catch(
@@ -79,33 +83,15 @@ export async function connect(url: string): Promise<Connection> {
   const primacy = isMember ? primacyOfMember : undisputed
   const reignOfReads = isMember ? primaryOfReads : primacy.reign
 
-  /**
-   * The proof is of a server in one reign: what was read from the same one in the same reign is proven by it, also over
-   * another client. Clients hear of a new primary at different times, and the one that is late is waited for.
-   * @param reignSeen the one that the client of this database reads from
-   */
-  async function proven<T>(of: Db, reignSeen: () => string, work: (database: Db) => Promise<T>): Promise<T> {
-    const giveUpAt = performance.now() + READ_MS
-    while (performance.now() < giveUpAt) {
-      assertOpen()
-      const reign = await primacy.ensure()
-      if (reign === reignSeen()) {
-        const answer = await work(of)
-        if (reign === primacy.reign() && reign === reignSeen()) return answer
-      } else await sleep(LOOK_MS)
-    }
-    throw new StoreUnavailableError('it is not known which MongoDB server is the primary')
-  }
-
   return {
     replicaSet: isMember ? { client: control, database, primacy } : null,
     async read(work) {
       assertOpen()
-      return within(READ_MS, proven(reads.db(name, CONCERNS), reignOfReads, work))
+      return within(READ_MS, readProven(primacy, reignOfReads, onceOpen(reads, work), READ_MS))
     },
     async control(work) {
       assertOpen()
-      return within(READ_MS, proven(database, primacy.reign, work))
+      return within(READ_MS, readProven(primacy, primacy.reign, onceOpen(control, work), READ_MS))
     },
     async write(work) {
       assertOpen()

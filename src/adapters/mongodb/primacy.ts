@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db, MongoClient, ServerDescription, TopologyDescription } from 'mongodb'
-import { ageOf, type Instant, now } from '../../application/ports.ts'
+import { ageOf, type Instant, now, StoreUnavailableError } from '../../application/ports.ts'
 
 /**
  * Proof that the server which answers is the primary. One that has been cut off from the others goes on answering, from
@@ -87,6 +88,32 @@ export function followPrimary(client: MongoClient, onChanged: () => void = () =>
     onChanged()
   })
   return () => primary
+}
+
+/** How often a client is looked at that does not know the primary yet. */
+const LOOK_MS = 20
+
+/**
+ * Reads from a server that is proven to be the primary. The proof is of one server in one reign: what another client has
+ * read from the same one in the same reign is proven by it as well. Clients hear of a new primary at different times, and
+ * the one that is late is waited for.
+ * @param reignSeen the one that the client which reads knows of
+ */
+export async function readProven<T>(
+  primacy: Pick<Primacy, 'reign' | 'ensure'>,
+  reignSeen: () => string,
+  read: () => Promise<T>,
+  ms: number,
+): Promise<T> {
+  const giveUpAt = performance.now() + ms
+  while (performance.now() < giveUpAt) {
+    const reign = await primacy.ensure()
+    if (reign === reignSeen()) {
+      const answer = await read()
+      if (reign === primacy.reign() && reign === reignSeen()) return answer
+    } else await sleep(LOOK_MS)
+  }
+  throw new StoreUnavailableError('it is not known which MongoDB server is the primary')
 }
 
 /** Who it is and since which election; null while nobody knows. */
