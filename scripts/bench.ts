@@ -1,14 +1,15 @@
 import { parseArgs } from 'node:util'
 import { benchCreate } from './bench/create.ts'
 import { benchAppend } from './bench/eventstore.ts'
+import { benchFlood } from './bench/flood.ts'
 import { benchProjection } from './bench/projection.ts'
 import { benchRebuild } from './bench/rebuild.ts'
 import { benchVerify } from './bench/verify.ts'
 
 /**
- * `npm run bench -- [verify|create|projection|rebuild|append] [--read-model mongodb]`: what authentication, creation,
- * projection, a rebuild and appending cost, against bare Koa in the same run. With `--read-model mongodb`, authentication also on
- * MongoDB, against the usual way there. Linux only, since it reads CPU time from the scheduler's counters.
+ * `npm run bench -- [verify|create|flood|projection|rebuild|append] [--read-model mongodb]`: what authentication,
+ * creation, projection, a rebuild and appending cost, against bare Koa in the same run, and authentication beside a flood
+ * of bad credentials. With `--read-model mongodb`, the flood on MongoDB, and authentication also there, against the usual way. Linux only, since it reads CPU time from the scheduler's counters.
  */
 
 const { values, positionals } = parseArgs({
@@ -46,6 +47,21 @@ if (runs('create')) {
     { route: 'bare Koa, same body parsed', 'requests/s': fixed(bare, 0), 'of bare Koa': '1.00' },
     { route: 'POST /settings/api-tokens', 'requests/s': fixed(create, 0), 'of bare Koa': fixed(ofBare) },
   ])
+}
+
+if (runs('flood')) {
+  const rows = await benchFlood(readModel)
+  console.log(`\nUses of good tokens beside 1,500 connections that flood the service (${readModel})`)
+  console.table(
+    rows.map(({ name, p99, perSecond, micros, lookUps, wrong }) => ({
+      flood: name,
+      'p99 ms': fixed(p99, 1),
+      'answers/s': fixed(perSecond, 0),
+      'CPU µs/answer': fixed(micros, 0),
+      'look-ups': lookUps,
+      'not 200': wrong,
+    })),
+  )
 }
 
 if (runs('projection')) {

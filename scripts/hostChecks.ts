@@ -51,6 +51,25 @@ export function checkKeys(settings: Settings): Check {
   return warn('keys', detail, `Set ${missing.join(' and ')} before tokens matter.`)
 }
 
+/**
+ * Usage, limits and events hold the addresses of callers. Whether a proxy stands in front, on loopback least of all,
+ * cannot be seen from here.
+ */
+export function checkAddresses({ trustProxyHops: hops, trustProxyFrom: from }: Settings): Check {
+  const name = 'caller addresses'
+  const facts = { trust_proxy_hops: hops, trust_proxy_from: from?.length ?? null }
+  if (hops > 0) {
+    const peers = from ? 'from the peers in TRUST_PROXY_FROM' : 'from whoever connects'
+    return ok(name, `entry ${hops} from the right of X-Forwarded-For, ${peers}`, facts)
+  }
+  const detail = from
+    ? 'those of the connections: TRUST_PROXY_FROM means nothing without TRUST_PROXY_HOPS'
+    : 'those of the connections: behind a proxy, also one on this machine, all callers are that one'
+  const remedy =
+    'Behind proxies set TRUST_PROXY_HOPS to their number and TRUST_PROXY_FROM to their addresses; without one this is right.'
+  return warn(name, detail, remedy, facts)
+}
+
 /** The oldest Node that works, as package.json has it. */
 const OLDEST_NODE = [20, 19] as const
 

@@ -7,6 +7,7 @@ import { createTokenAt } from './application/asOf.ts'
 import { createAuthenticator } from './application/authenticate.ts'
 import { ids } from './application/ids.ts'
 import { createAccountLimit } from './application/limit.ts'
+import { createGates, type Gates } from './application/gates.ts'
 import { createLogGuard, type LogGuard } from './application/logGuard.ts'
 import { createManage } from './application/manage.ts'
 import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
@@ -15,8 +16,9 @@ import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
 import { createRecorder } from './application/record.ts'
 import { createRetention, type Retention } from './application/retention.ts'
+import { answers, shared } from './application/shared.ts'
 import { startUpkeep } from './application/upkeep.ts'
-import { createTokenIndex } from './application/tokenIndex.ts'
+import { createTokenIndex, expecting, measureIndex } from './application/tokenIndex.ts'
 import { type Keys, keysOf } from './devSecrets.ts'
 import type { Pepper } from './domain/credential.ts'
 import {
@@ -25,6 +27,7 @@ import {
   createJudge,
   requireScopeMiddleware,
 } from './http/authenticate.ts'
+import { callerAddress } from './http/callerAddress.ts'
 import { credentialReader } from './http/credential.ts'
 import { createObserver } from './http/observe.ts'
 import { describe } from './http/openapi.ts'
@@ -72,7 +75,6 @@ export interface TokenLedger {
 
 /** Tokens kept ready for authentication: about 50 MB of memory at the most. */
 const INDEX_CAP = 131_072
-const HEALTH_TIMEOUT_MS = 1000
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
@@ -91,7 +93,8 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
   const guard = createLogGuard({ ...stores, projections, log })
   const { store, readModel } = guard
   try {
-    const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP)
+    const gates = createGates(metrics)
+    const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP, undefined, gates.lookUps)
     const projector = createProjector({
       ...stores,
       projections,
@@ -121,10 +124,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       projector.lag,
     )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
-    metrics.gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
-    metrics.gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
-      Number(index.isLive()),
-    )
+    measureIndex(index, metrics)
     metrics.gauge('projector_leads', 'Whether this process fills the read model.', () =>
       Number(projector.leads()),
     )
@@ -138,6 +138,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       store,
       readModel,
       guard,
+      gates,
       index,
       projector,
       recorder,
@@ -161,6 +162,7 @@ interface Parts {
   store: EventStore
   readModel: ReadModel
   guard: LogGuard
+  gates: Gates
   index: ReturnType<typeof createTokenIndex>
   projector: ReturnType<typeof createProjector>
   recorder: ReturnType<typeof createRecorder>
@@ -179,6 +181,7 @@ function assemble(parts: Parts): TokenLedger {
     store,
     readModel,
     guard,
+    gates,
     index,
     projector,
     recorder,
@@ -202,13 +205,14 @@ function assemble(parts: Parts): TokenLedger {
   const judge = createJudge({
     authenticator,
     readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
+    addressOf: callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom }),
     recorder,
     failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
     strict,
     now: clock,
     log,
   })
-  const manage = createManage({
+  const made = createManage({
     store,
     project: projector.apply,
     limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
@@ -220,9 +224,11 @@ function assemble(parts: Parts): TokenLedger {
     maxLifetimeDays: settings.tokenMaxLifetimeDays,
     telemetry: metrics,
   })
+  const manage = expecting(index, made)
 
+  const askStores = shared(() => Promise.all([answers(store.head()), answers(readModel.ping())]))
   async function health(): Promise<Health> {
-    const [eventStore, model] = await Promise.all([answers(store.head()), answers(readModel.ping())])
+    const [eventStore, model] = await askStores()
     const [isReplaced, isLost] = [guard.flaw() !== null, readModel.loss() !== null]
     return { eventStore, isReplaced, readModel: model, isLost, lag: projector.lag(), stopping }
   }
@@ -230,9 +236,10 @@ function assemble(parts: Parts): TokenLedger {
   const queries = createQueries(readModel, clock)
   const table = {
     tokens: [
-      ...analyticsRoutes({ judge, queries, clock }),
+      ...analyticsRoutes({ judge, reads: gates.reads, queries, clock }),
       ...tokenRoutes({
         judge,
+        reads: gates.reads,
         manage,
         queries,
         tokenAt: createTokenAt(store),
@@ -243,7 +250,10 @@ function assemble(parts: Parts): TokenLedger {
     verify: verifyRoutes(judge),
     operations: operationRoutes({
       health,
-      metrics: { contentType: metrics.registry.contentType, text: () => metrics.registry.metrics() },
+      metrics: {
+        contentType: metrics.registry.contentType,
+        text: shared(() => metrics.registry.metrics()),
+      },
       openapi: () => description,
     }),
   }
@@ -291,9 +301,4 @@ function assemble(parts: Parts): TokenLedger {
       await Promise.all([store.close(), readModel.close()])
     },
   }
-}
-
-async function answers(probe: Promise<unknown>): Promise<boolean> {
-  const late = new Promise<false>((resolve) => setTimeout(() => resolve(false), HEALTH_TIMEOUT_MS).unref())
-  return Promise.race([probe.then(() => true).catch(() => false), late])
 }

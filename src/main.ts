@@ -28,7 +28,6 @@ async function main(): Promise<void> {
   const ledger = await createTokenLedger({ log, jwt: jwtOptionsOf(settings, keys.jwt) })
   const app = createApp({
     log,
-    trustProxyHops: settings.trustProxyHops,
     observe: ledger.observe(request),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })

@@ -1,6 +1,7 @@
 import { createJwtVerifier, type JwtOptions } from './adapters/jwt/verifier.ts'
 import type { ResolveAccount } from './application/authenticate.ts'
 import type { Clock, Logger } from './application/ports.ts'
+import { parseBlocks } from './domain/address.ts'
 import { parsePeppers } from './domain/credential.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
@@ -30,6 +31,13 @@ export interface TokenLedgerOptions {
   rateLimitFailuresPerMinute?: number
   /** 0: off */
   rateLimitWritesPerMinute?: number
+  /**
+   * How many proxies stand in front of the app: callers' addresses are then read from `X-Forwarded-For`. `ctx.ip` is
+   * never asked. Default: 0, addresses are those of the connections.
+   */
+  trustProxyHops?: number
+  /** Addresses and CIDR blocks, separated by commas: only such peers are believed to be proxies. Default: all. */
+  trustProxyFrom?: string
   /** A pino logger, or anything with its four methods. Default: nothing is logged. */
   log?: Logger
   /** Milliseconds since 1970; for tests. */
@@ -37,7 +45,7 @@ export interface TokenLedgerOptions {
 }
 
 /** @throws SettingsError with every problem of the options, or of what the environment says in their place */
-export function settingsOf({ jwt, peppers, ...options }: TokenLedgerOptions): Settings {
+export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }
   const problems: string[] = []
   try {
@@ -55,6 +63,11 @@ export function settingsOf({ jwt, peppers, ...options }: TokenLedgerOptions): Se
     if (peppers !== undefined) given.peppers = parsePeppers(peppers)
   } catch (error) {
     problems.push(`peppers ${(error as Error).message}`)
+  }
+  try {
+    if (trustProxyFrom !== undefined) given.trustProxyFrom = parseBlocks(trustProxyFrom)
+  } catch (error) {
+    problems.push(`trustProxyFrom ${(error as Error).message}`)
   }
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseAddress } from './adapters/eventstoredb/address.ts'
 import { createJwtVerifier, type JwtKeys, type JwtOptions } from './adapters/jwt/verifier.ts'
+import { type Block, parseBlocks } from './domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from './domain/credential.ts'
 
 /** What the environment says, read once. */
@@ -31,6 +32,8 @@ export interface Settings {
   rateLimitFailuresPerMinute: number
   rateLimitWritesPerMinute: number
   trustProxyHops: number
+  /** Proxies are believed only from there. Null: whoever connects. */
+  trustProxyFrom: readonly Block[] | null
   logLevel: LogLevel
   production: boolean
 }
@@ -117,6 +120,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
       integer(0, 1_000_000),
     ),
     trustProxyHops: read('trustProxyHops', 'TRUST_PROXY_HOPS', 0, integer(0, 10)),
+    trustProxyFrom: read('trustProxyFrom', 'TRUST_PROXY_FROM', null, parseBlocks),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     production,
   }

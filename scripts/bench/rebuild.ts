@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { Agent, get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startProbe } from '../../test/support/probe.ts'
 import { writeUsage } from './projection.ts'
 import { freePort, here, startServer } from './processes.ts'
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
@@ -19,8 +19,6 @@ export interface Rebuilt {
 }
 
 const TOKENS = 100
-const CLIENTS = 4
-const PAUSE_MS = 5
 const IDLE_MS = 20_000
 const WARM_UP_MS = 5_000
 
@@ -47,7 +45,7 @@ export async function benchRebuild(): Promise<{
     port,
     log: join(folder, 'service.log'),
   })
-  const load = startLoad(server.url, credentials)
+  const load = startProbe(server.url, credentials)
   await sleep(WARM_UP_MS)
   load.reset()
   await sleep(IDLE_MS)
@@ -56,6 +54,8 @@ export async function benchRebuild(): Promise<{
   const beside = await runRebuild(folder, env)
   const p99Beside = load.p99()
   await load.stop()
+  const bad = [...load.statuses.keys()].filter((status) => status !== 200)
+  if (bad.length > 0) throw new Error(`good tokens were answered with ${bad.join()}`)
   await server.stop()
   rmSync(folder, { recursive: true })
   return { alone, beside, p99Idle, p99Beside }
@@ -87,41 +87,3 @@ async function runRebuild(folder: string, env: Record<string, string>): Promise<
 }
 
 const TICKS_PER_SECOND = 100
-
-/** A few clients that use tokens, far from what the service can do, and how long each use took. */
-function startLoad(url: string, credentials: readonly string[]) {
-  const agent = new Agent({ keepAlive: true })
-  const stopping = new AbortController()
-  let [taken, n]: [number[], number] = [[], 0]
-
-  async function client(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      const token = credentials[n++ % credentials.length] ?? ''
-      const started = performance.now()
-      const status = await use(url, token, agent)
-      taken.push(performance.now() - started)
-      if (status !== 200) throw new Error(`a good token was answered with ${status}`)
-      await sleep(PAUSE_MS)
-    }
-  }
-
-  const running = Promise.all(Array.from({ length: CLIENTS }, client))
-  return {
-    reset: () => void (taken = []),
-    p99: () => [...taken].sort((a, b) => a - b)[Math.floor(taken.length * 0.99)] ?? Number.NaN,
-    async stop() {
-      stopping.abort()
-      await running
-      agent.destroy()
-    },
-  }
-}
-
-const use = (url: string, token: string, agent: Agent): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const request = get(`${url}/auth/verify`, { agent, headers: { 'x-api-token': token } }, (answer) => {
-      answer.resume()
-      answer.once('end', () => resolve(answer.statusCode ?? 0))
-    })
-    request.once('error', reject)
-  })

@@ -14,6 +14,7 @@ const examinations: Record<string, Examine> = {
   // Before anything reads it.
   'dev secrets': () => host.checkSecretsFile(),
   keys: host.checkKeys,
+  'caller addresses': host.checkAddresses,
   node: () => host.checkNode(),
   sqlite: host.checkSqlite,
   'event store': stores.checkEventStore,

@@ -1,4 +1,5 @@
 import { isToken } from '../domain/credential.ts'
+import { type Asker, OverLimitError } from './gate.ts'
 import type { Clock, JwtVerifier, Telemetry } from './ports.ts'
 import type { Principal } from './principal.ts'
 import type { TokenIndex, TokenRecord } from './tokenIndex.ts'
@@ -19,8 +20,9 @@ export interface Accepted {
   record: TokenRecord | null
 }
 
-/** `reason` is for the log and the metrics, never for the caller. */
+/** `refused` is for the log and the metrics, never for the caller. */
 export interface Refused {
+  /** `limited`: nobody has judged the credential, since its caller may not make a store work for it now. */
   refused: string
   expired: boolean
   /** Of the token that is known and not good any more. */
@@ -36,12 +38,20 @@ export interface Authenticator {
   /**
    * Answers at once when all it needs is in memory: a promise costs a good part of a request.
    * @param beforeServing called once with the record of an accepted token; strict audit stores the use here
+   * @param asker the caller: with nothing left it is answered from memory, or `limited`
    * @throws StoreUnavailableError, DamagedError, or what `resolveAccount` throws: outages, never a refusal
    */
-  authenticate(credential: Credential, beforeServing?: BeforeServing): Decision | Promise<Decision>
+  authenticate(
+    credential: Credential,
+    beforeServing?: BeforeServing,
+    asker?: Asker,
+  ): Decision | Promise<Decision>
 }
 
 type Find = () => TokenRecord | Promise<TokenRecord | null>
+
+/** How many accounts are remembered that the host did not know when it was last asked. Beyond it all are forgotten. */
+const CLOSED_CAP = 10_000
 
 interface Dependencies {
   index: Pick<TokenIndex, 'find' | 'isCurrent'>
@@ -54,6 +64,7 @@ interface Dependencies {
 
 export function createAuthenticator(deps: Dependencies): Authenticator {
   const { index, jwt, resolveAccount, clock, prefix, telemetry } = deps
+  const closed = new Set<string>()
 
   /** Judges a record by itself. @returns a refusal, or null for a good one */
   function flaw(record: TokenRecord | null): Refused | null {
@@ -65,15 +76,26 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return record.expiresAt <= clock() ? { ...refuse('expired', true), ...known } : null
   }
 
-  function byToken(token: string, beforeServing?: BeforeServing): Decision | Promise<Decision> {
-    if (!isToken(prefix, token)) return refuse('malformed')
-    return byRecord(() => index.find(token), beforeServing)
+  /** @throws OverLimitError for a caller who may not ask the host about an account that it did not know */
+  async function accountOf(accountId: string, asker: Asker | undefined): Promise<object | null> {
+    if (!resolveAccount) return { id: accountId }
+    if (asker && asker.left() <= 0 && closed.has(accountId)) throw new OverLimitError()
+    const account = await resolveAccount(accountId)
+    closed.delete(accountId)
+    if (account) return account
+    closed.add(accountId)
+    if (closed.size > CLOSED_CAP) closed.clear()
+    return null
   }
 
-  function byRecord(find: Find, beforeServing?: BeforeServing): Decision | Promise<Decision> {
+  function byRecord(
+    find: Find,
+    beforeServing: BeforeServing | undefined,
+    asker: Asker | undefined,
+  ): Decision | Promise<Decision> {
     const record = find()
     if (record instanceof Promise || resolveAccount || beforeServing)
-      return withWaiting(find, record, beforeServing)
+      return withWaiting(find, record, beforeServing, asker)
     return flaw(record) ?? accept(record, { id: record.principal.accountId })
   }
 
@@ -81,7 +103,8 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   async function withWaiting(
     find: Find,
     first: ReturnType<Find>,
-    beforeServing?: BeforeServing,
+    beforeServing: BeforeServing | undefined,
+    asker: Asker | undefined,
   ): Promise<Decision> {
     let account: object | null = null
     let stored = false
@@ -90,7 +113,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       const refused = flaw(record)
       if (refused || !record) return refused ?? refuse('unknown')
       const { accountId } = record.principal
-      account ??= resolveAccount ? await resolveAccount(accountId) : { id: accountId }
+      account ??= await accountOf(accountId, asker)
       if (!account) return refuse('no_account')
       if (beforeServing && !stored && index.isCurrent(record)) {
         await beforeServing(record)
@@ -101,11 +124,11 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     }
   }
 
-  async function byJwt(token: string): Promise<Decision> {
+  async function byJwt(token: string, asker: Asker | undefined): Promise<Decision> {
     const claims = jwt.verify(token)
     if ('refused' in claims) return claims
     const { accountId, scopes } = claims
-    const account = resolveAccount ? await resolveAccount(accountId) : { id: accountId }
+    const account = await accountOf(accountId, asker)
     if (!account) return refuse('no_account')
     return { principal: { kind: 'jwt', accountId, scopes }, account, record: null }
   }
@@ -114,6 +137,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     try {
       return count(kind, await pending)
     } catch (error) {
+      if (error instanceof OverLimitError) return count(kind, refuse('limited'))
       telemetry.authenticated(kind, 'error')
       throw error
     }
@@ -125,23 +149,25 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   }
 
   function decide(
-    kind: Credential['kind'],
-    value: string,
-    beforeServing?: BeforeServing,
+    { kind, value }: Credential,
+    beforeServing: BeforeServing | undefined,
+    asker: Asker | undefined,
   ): Decision | Promise<Decision> {
     switch (kind) {
       case 'token':
-        return byToken(value, beforeServing)
+        if (!isToken(prefix, value)) return refuse('malformed')
+        return byRecord(() => index.find(value, false, asker), beforeServing, asker)
       case 'legacy':
-        return byRecord(() => index.find(value, true), beforeServing)
+        return byRecord(() => index.find(value, true, asker), beforeServing, asker)
       case 'jwt':
-        return byJwt(value)
+        return byJwt(value, asker)
     }
   }
 
   return {
-    authenticate({ kind, value }, beforeServing) {
-      const decision = decide(kind, value, beforeServing)
+    authenticate(credential, beforeServing, asker) {
+      const { kind } = credential
+      const decision = decide(credential, beforeServing, asker)
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
   }

@@ -1,7 +1,11 @@
 import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../domain/credential.ts'
+import type { Manage } from './manage.ts'
+import { type Asker, BusyError, createGate, LOOK_UPS, OverLimitError } from './gate.ts'
+import type { Instruments } from './gates.ts'
 import type { Principal } from './principal.ts'
+import { createRoster } from './roster.ts'
 import {
   ageOf,
   type Condition,
@@ -30,10 +34,15 @@ export interface TokenRecord {
 
 export interface TokenIndex {
   /**
-   * A record that was current when it was returned, or null for an unknown token.
+   * A record that was current when it was returned, or null for an unknown token. A token that is known here to be good
+   * is looked up whenever that is needed; any other waits with others of its kind, and only so many of them.
    * @param isLegacy looks among imported tokens only, without it among all others
+   * @param asker whose look-ups in vain have a limit
+   * @throws OverLimitError, BusyError it was not looked for; what the read model throws
    */
-  find(token: string, isLegacy?: boolean): TokenRecord | Promise<TokenRecord | null>
+  find(token: string, isLegacy?: boolean, asker?: Asker): TokenRecord | Promise<TokenRecord | null>
+  /** Knows of a token that has just been made. */
+  expect(token: string): void
   /** May the record still decide? To be asked again after every wait. */
   isCurrent(record: TokenRecord): boolean
   /** Forgets tokens that have changed, null: all. Look-ups under way that began before this start again. */
@@ -43,6 +52,10 @@ export interface TokenIndex {
   /** From now on everything is looked up again. */
   stop(): Promise<void>
   size(): number
+  /** Of how many tokens it is remembered that they are good: those that were used here, and all that there are. */
+  remembered(): { used: number; all: number }
+  /** Look-ups since the start, of tokens that were known to be good and of others. */
+  lookUps(): { known: number; unknown: number }
   /** Is memory trusted at the moment? */
   isLive(): boolean
 }
@@ -51,6 +64,8 @@ export interface TokenIndex {
 const WATCHED: readonly (keyof TokenDocument)[] = ['revision', 'stopped']
 /** How long a look-up's answer may decide without word of changes, in milliseconds: the same as a watch's word. */
 const TRUSTED_MS = 1000
+/** Beyond it tokens are unknown again that nobody has looked up for as many others. */
+const GOOD_CAP = 131_072
 
 /** A look-up under way and what has changed since it began. */
 interface LookUp {
@@ -64,24 +79,59 @@ interface LookUp {
  * kept: a credential nobody knows costs a look-up each time, and a new token is never taken for unknown. At the cap
  * the record that came first goes.
  * @param now two clocks: a look-up may be under way while the machine is suspended
+ * @param strangers where look-ups of tokens wait that are not known to be good
  */
 export function createTokenIndex(
   readModel: ReadModel,
   peppers: readonly Pepper[],
   cap: number,
   now: () => Instant = readClocks,
+  strangers = createGate(LOOK_UPS),
 ): TokenIndex {
   const records = new Map<string, TokenRecord>()
   const keys = new Map<string, string>()
   const lookUps = new Set<LookUp>()
+  const good = createMemory(GOOD_CAP)
+  const roster = createRoster(readModel)
+  const counted = { known: 0, unknown: 0 }
   let watch: Watch | null = null
 
   const isLive = (): boolean => watch?.isLive() ?? false
   const isCurrent = (record: TokenRecord): boolean =>
     !record.stale && (isLive() || ageOf(record.readAt, now()) < TRUSTED_MS)
 
-  async function load(token: string, key: string, isLegacy: boolean): Promise<TokenRecord | null> {
-    const hashes = isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))
+  const hashesOf = (token: string, isLegacy: boolean): string[] =>
+    isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))
+
+  /** A look-up that waits its turn, unless there is such a token. */
+  async function loadUnknown(
+    token: string,
+    key: string,
+    isLegacy: boolean,
+    asker?: Asker,
+  ): Promise<TokenRecord | null> {
+    try {
+      return await strangers.run(() => load(token, key, isLegacy, 'unknown'), asker)
+    } catch (error) {
+      const isRefused = error instanceof OverLimitError || error instanceof BusyError
+      if (isRefused && (await roster.has(hashesOf(token, isLegacy))))
+        return load(token, key, isLegacy, 'known')
+      throw error
+    }
+  }
+
+  async function load(
+    token: string,
+    key: string,
+    isLegacy: boolean,
+    of: 'known' | 'unknown',
+  ): Promise<TokenRecord | null> {
+    const hashes = hashesOf(token, isLegacy)
+    counted[of]++
+    const forgetGood = () => {
+      good.forget(key)
+      roster.remove(hashes)
+    }
     for (let isFirst = true; ; isFirst = false) {
       const lookUp: LookUp = { changed: new Set(), anything: false }
       lookUps.add(lookUp)
@@ -96,11 +146,19 @@ export function createTokenIndex(
       // It may be the one that has just been made; others change all the time.
       if (!found && changed.size > 0 && isFirst) continue
       // A hash counts only as what it was made as: a keyed one is never matched by a plain one, nor the other way.
-      if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) return null
+      if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) {
+        forgetGood()
+        return null
+      }
       const record = keep(key, toRecord(found as unknown as TokenDocument, readAt))
+      if (isGood(record)) good.add(key)
+      else forgetGood()
       if (isCurrent(record)) return record
     }
   }
+
+  const isGood = ({ revoked, stopped, expiresAt }: TokenRecord): boolean =>
+    !revoked && stopped === null && expiresAt > now().wall
 
   function keep(key: string, record: TokenRecord): TokenRecord {
     const known = records.get(key)
@@ -136,6 +194,7 @@ export function createTokenIndex(
   }
 
   function evict(tokenIds: ReadonlySet<string> | null): void {
+    roster.changed(tokenIds)
     if (tokenIds === null) {
       forgetAll()
       return
@@ -149,11 +208,14 @@ export function createTokenIndex(
   }
 
   return {
-    find(token, isLegacy = false) {
+    find(token, isLegacy = false, asker) {
       const key = hash('sha256', token, 'base64')
       const record = records.get(key)
-      return record && isLive() ? record : load(token, key, isLegacy)
+      if (record && isLive()) return record
+      return good.has(key) ? load(token, key, isLegacy, 'known') : loadUnknown(token, key, isLegacy, asker)
     },
+
+    expect: (token) => good.add(hash('sha256', token, 'base64')),
 
     isCurrent,
     evict,
@@ -169,8 +231,29 @@ export function createTokenIndex(
     },
 
     size: () => records.size,
+    remembered: () => ({ used: good.size(), all: roster.size() }),
+    lookUps: () => ({ ...counted }),
     isLive,
   }
+}
+
+/** Commands whose new tokens the index knows of at once, so that they need not wait among those of strangers. */
+export const expecting = ({ expect }: TokenIndex, { create, ...others }: Manage): Manage => ({
+  ...others,
+  async create(...input) {
+    const created = await create(...input)
+    if (created.secret !== null) expect(created.secret)
+    return created
+  },
+})
+
+export function measureIndex(index: TokenIndex, { gauge, counter }: Instruments): void {
+  gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
+  gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
+    Number(index.isLive()),
+  )
+  gauge('tokens_remembered', 'Tokens known to be good, by whether they were used here.', index.remembered)
+  counter('look_ups_total', 'Tokens looked up, by whether they were known to be good.', index.lookUps)
 }
 
 function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
@@ -184,5 +267,22 @@ function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
     revision,
     readAt,
     stale: false,
+  }
+}
+
+/** Remembers the texts that came last, between `cap` and twice as many: two halves, of which the older goes whole. */
+function createMemory(cap: number) {
+  let [recent, older] = [new Set<string>(), new Set<string>()]
+  return {
+    size: (): number => recent.size + older.size,
+    has: (text: string): boolean => recent.has(text) || older.has(text),
+    add(text: string): void {
+      recent.add(text)
+      if (recent.size >= cap) [recent, older] = [new Set(), recent]
+    },
+    forget(text: string): void {
+      recent.delete(text)
+      older.delete(text)
+    },
   }
 }

@@ -4,15 +4,14 @@ import { Problem, sendProblem } from './problem.ts'
 
 interface Parts {
   log: Logger
-  trustProxyHops: number
   observe: Middleware
   /** In the order in which they are asked. */
   routers: readonly Middleware[]
 }
 
 /** The service's own app: what a host app would be for the library. */
-export function createApp({ log, trustProxyHops, observe, routers }: Parts): Koa {
-  const app = new Koa({ proxy: trustProxyHops > 0, maxIpsCount: trustProxyHops })
+export function createApp({ log, observe, routers }: Parts): Koa {
+  const app = new Koa()
   app.on('error', (err) => log.error({ err }, 'response failed'))
   app.use(observe)
   for (const router of routers) app.use(router)

@@ -1,10 +1,13 @@
 import { hash } from 'node:crypto'
 import type { Context, Middleware } from 'koa'
 import type { Accepted, Authenticator, Credential, Decision, Refused } from '../application/authenticate.ts'
+import type { Asker } from '../application/gate.ts'
 import type { Logger } from '../application/ports.ts'
 import type { Recorder } from '../application/record.ts'
 import type { TokenRecord } from '../application/tokenIndex.ts'
 import type { Use } from '../application/usageWindow.ts'
+import { limitedAs } from '../domain/address.ts'
+import type { CallerAddress } from './callerAddress.ts'
 import type { credentialReader } from './credential.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { type RateLimit, tooMany } from './rateLimit.ts'
@@ -19,6 +22,7 @@ export interface AuthenticateOptions {
 interface Dependencies {
   authenticator: Authenticator
   readCredential: ReturnType<typeof credentialReader>
+  addressOf: CallerAddress
   recorder: Recorder
   failures: RateLimit
   /** No request is served before its use is stored. */
@@ -34,14 +38,24 @@ export type Judge = (ctx: Context) => Accepted | null | Promise<Accepted | null>
 
 /** @returns a function that throws Problem for a bad credential, or an outage */
 export function createJudge(deps: Dependencies): Judge {
-  const { authenticator, readCredential, recorder, failures, strict, now, log } = deps
+  const { authenticator, readCredential, addressOf, recorder, failures, strict, now, log } = deps
 
   function refuse(ctx: Context, credential: Credential, { refused, expired, ...known }: Refused): Problem {
-    const { requestId } = scopeOf(ctx)
+    const { requestId, address } = scopeOf(ctx)
+    const caller = limitedBy(address)
+    // It was not judged: its caller's line is the one of the request, as for any other that is turned away.
+    if (refused === 'limited') return tooMany(failures.count(caller))
     log.info({ requestId, kind: credential.kind, reason: refused, ...known }, 'credential refused')
     const once = expired ? hash('sha256', credential.value, 'base64') : undefined
-    const quota = failures.count(ctx.ip, once)
+    const quota = failures.count(caller, once)
     return quota.exceeded ? tooMany(quota) : unauthorized(true)
+  }
+
+  /** Who a look-up in vain counts against. Most requests need none, and no name either. */
+  function askerOf(address: string | null): Asker {
+    let known: string | undefined
+    const name = () => (known ??= limitedBy(address))
+    return { name, left: () => failures.left(name()) }
   }
 
   return (ctx) => {
@@ -50,11 +64,12 @@ export function createJudge(deps: Dependencies): Judge {
     if (!isReadable(ctx)) throw unreadable()
     const credential = readCredential(ctx.req)
     if (!credential) return null
+    scope.address = addressOf(ctx.req)
     if (credential.kind === 'legacy') conceal(ctx, scope, credential.value)
     const store = strict
       ? (record: TokenRecord) => recorder.store(useOf(ctx, record, 'accepted', now()))
       : undefined
-    const decision = authenticator.authenticate(credential, store)
+    const decision = authenticator.authenticate(credential, store, askerOf(scope.address))
     return decision instanceof Promise
       ? decision.then((decided) => admit(ctx, scope, credential, decided))
       : admit(ctx, scope, credential, decision)
@@ -81,6 +96,9 @@ export function createJudge(deps: Dependencies): Judge {
   }
 }
 
+/** Those without an address share one count. */
+const limitedBy = (address: string | null): string => (address === null ? 'no address' : limitedAs(address))
+
 const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
 
 function useOf(ctx: Context, record: TokenRecord, outcome: string, at: number): Use {
@@ -92,7 +110,7 @@ function useOf(ctx: Context, record: TokenRecord, outcome: string, at: number): 
     outcome,
     method,
     route: concealed(scope, route),
-    ip: ctx.ip ? concealed(scope, ctx.ip) : null,
+    ip: scope.address,
     userAgent: userAgentOf(ctx),
   }
 }

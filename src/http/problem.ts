@@ -5,6 +5,7 @@ import {
   StoreUnavailableError,
   UnknownOutcomeError,
 } from '../application/ports.ts'
+import { BusyError } from '../application/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { scopeOf } from './scope.ts'
 
@@ -90,7 +91,9 @@ export function problemDocument(problem: Problem, requestId: string): Record<str
 export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
   const problem = toProblem(error)
   const { requestId } = scopeOf(ctx)
-  if (problem.status >= 500) log.error({ err: error, requestId }, problem.message)
+  // A flood makes thousands of them, which are told of together.
+  if (problem.status >= 500 && !(error instanceof BusyError))
+    log.error({ err: error, requestId }, problem.message)
   ctx.status = problem.status
   ctx.set(problem.headers)
   ctx.set('Cache-Control', 'no-store')

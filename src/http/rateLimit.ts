@@ -12,12 +12,15 @@ export interface RateLimit {
    * @param once counts at most one event with this mark a minute
    */
   count(caller: string, once?: string): Quota
+  /** How many more there may be in this minute, without counting one. */
+  left(caller: string): number
 }
 
 const WINDOW_MS = 60_000
 /** Callers told apart in one minute. Past it, new ones share one count, so that memory stays bounded. */
 const MAX_CALLERS = 50_000
 const EVERYBODY_ELSE = ''
+const UNLIMITED: Quota = { exceeded: false, headers: {} }
 
 /**
  * A fixed window of a minute in this process's memory. By hand, because what the libraries keep per caller has no
@@ -43,26 +46,42 @@ export function createRateLimit(
     return WINDOW_MS
   }
 
+  const keyOf = (caller: string): string =>
+    counts.has(caller) || counts.size < MAX_CALLERS ? caller : EVERYBODY_ELSE
+
+  function state(used: number, seconds: number): Quota {
+    const exceeded = used > quota
+    return {
+      exceeded,
+      headers: {
+        'RateLimit-Policy': `"${policy}";q=${quota};w=${WINDOW_MS / 1000}`,
+        RateLimit: `"${policy}";r=${Math.max(0, quota - used)};t=${seconds}`,
+        ...(exceeded ? { 'Retry-After': String(seconds) } : {}),
+      },
+    }
+  }
+
   return {
     count(caller, once) {
-      if (quota === 0) return { exceeded: false, headers: {} }
-      const left = Math.ceil(roll() / 1000)
-      const key = counts.has(caller) || counts.size < MAX_CALLERS ? caller : EVERYBODY_ELSE
+      if (quota === 0) return UNLIMITED
+      const seconds = Math.ceil(roll() / 1000)
+      const key = keyOf(caller)
       const isRepeat = once !== undefined && marks.has(once)
       const used = (counts.get(key) ?? 0) + (isRepeat ? 0 : 1)
       counts.set(key, used)
       if (once !== undefined && marks.size < MAX_CALLERS) marks.add(once)
-      return {
-        exceeded: used > quota,
-        headers: {
-          'RateLimit-Policy': `"${policy}";q=${quota};w=${WINDOW_MS / 1000}`,
-          RateLimit: `"${policy}";r=${Math.max(0, quota - used)};t=${left}`,
-          ...(used > quota ? { 'Retry-After': String(left) } : {}),
-        },
-      }
+      return state(used, seconds)
+    },
+    left(caller) {
+      if (quota === 0) return Number.POSITIVE_INFINITY
+      roll()
+      return Math.max(0, quota - (counts.get(keyOf(caller)) ?? 0))
     },
   }
 }
 
+/** @param quota one that is exceeded, or was until its minute ended a moment ago */
 export const tooMany = ({ headers }: Quota): Problem =>
-  new Problem('rate_limited', 'Wait until the time in Retry-After has passed.', { headers })
+  new Problem('rate_limited', 'Wait until the time in Retry-After has passed.', {
+    headers: { 'Retry-After': '1', ...headers },
+  })

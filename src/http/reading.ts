@@ -1,14 +1,19 @@
 import type { Context } from 'koa'
+import type { Asker, Gate } from '../application/gate.ts'
 import { type Judge, unauthorized } from './authenticate.ts'
 import type { Handler } from './route.ts'
 import { atEnd, scopeOf } from './scope.ts'
 
+/** How many requests of one account are worked on at once, in the gate that all share. */
+const SHARE = 8
+
 /**
  * A route for whoever has a good credential; the answer is not to be kept by caches. Work that heeds the signal ends
  * when the caller has gone.
+ * @param gate where it waits for its turn. Not around one that waits there itself
  */
 export const readingWith =
-  (judge: Judge) =>
+  (judge: Judge, gate?: Gate) =>
   (handle: Handler) =>
   async (ctx: Context): Promise<void> => {
     ctx.set('Cache-Control', 'no-store')
@@ -16,8 +21,10 @@ export const readingWith =
     if (!accepted) throw unauthorized(false)
     const gone = new AbortController()
     atEnd(ctx, scopeOf(ctx), () => gone.abort())
+    const serve = async () => handle(ctx, accepted, gone.signal)
+    const account: Asker = { name: () => accepted.principal.accountId, left: () => SHARE }
     try {
-      await handle(ctx, accepted, gone.signal)
+      await (gate ? gate.run(serve, account) : serve())
     } catch (error) {
       if (error !== gone.signal.reason) throw error
     }

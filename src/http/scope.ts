@@ -8,6 +8,8 @@ import { holdsCredential, keptText, LOOKED_AT } from '../domain/credential.ts'
 export interface Scope {
   requestId: string
   correlationId: string
+  /** Where the request came from, once a credential was looked for; null where there is no address. */
+  address: string | null
   /** What the credential said, once it was judged good. */
   accepted: Accepted | null
   /** Pattern of the route that serves the request, for log and metrics. */
@@ -35,6 +37,7 @@ export function scopeOf(ctx: Scoped): Scope {
   const scope: Scope = {
     requestId,
     correlationId: ownId(ctx, 'x-correlation-id') ?? requestId,
+    address: null,
     accepted: null,
     route: 'unmatched',
     usedRoute: null,
@@ -83,15 +86,14 @@ export const userAgentOf = (ctx: Context): string | null =>
 
 /** Who asks, for the metadata of the events that come of it. */
 export function commandContext(ctx: Context, accepted: Accepted): CommandContext {
-  const { requestId, correlationId } = scopeOf(ctx)
+  const { requestId, correlationId, address } = scopeOf(ctx)
   const { kind, accountId, tokenId } = accepted.principal
   const userAgent = userAgentOf(ctx)
   return {
     actor: { kind, id: tokenId ?? accountId },
     requestId,
     correlationId,
-    // Behind fewer proxies than are trusted, the address too is what the caller says.
-    ip: ctx.ip ? keptText(concealed(scopeOf(ctx), ctx.ip)) : null,
+    ip: address,
     userAgent: userAgent === null ? null : keptText(userAgent),
   }
 }

@@ -44,7 +44,7 @@ describe('The blast radius of a token', () => {
   let token: Body
 
   before(async () => {
-    service = await startLedger({ clock: () => now }, undefined, 1)
+    service = await startLedger({ clock: () => now, trustProxyHops: 1 })
   })
   after(() => service.close())
   beforeEach(async () => {
@@ -167,7 +167,10 @@ describe('The blast radius of a token', () => {
     const words = ['__proto__', '* other', '* none', '**', 'a.b', '$set', 'constructor']
     for (const word of words) await use({ 'X-Forwarded-For': word, 'User-Agent': word }, `/${word}`)
     const { addresses, user_agents, routes } = await settled(words.length)
-    expect(addresses.data.map(({ ip }) => ip)).to.have.members(words)
+    expect(
+      addresses.data.map(({ ip }) => ip),
+      'a word is no address',
+    ).to.deep.equal([null])
     expect(user_agents.data.map((row) => row.user_agent)).to.have.members(words)
     expect(routes.data.map(({ route }) => route)).to.include.members(['/__proto__', '/a.b', '/$set'])
     expect([addresses.other, user_agents.other]).to.deep.equal([0, 0])

@@ -50,9 +50,15 @@ export function hammer(url: string, token: string): Hammer {
 }
 
 /** Status of one use of a token; 0 where no answer came. */
-export function statusOf(url: string, token: string, agent?: Agent): Promise<number> {
+export function statusOf(
+  url: string,
+  token: string,
+  agent?: Agent,
+  headers: Record<string, string> = {},
+): Promise<number> {
   return new Promise((resolve) => {
-    const request = get(`${url}/auth/verify`, { agent, headers: { 'x-api-token': token } }, (answer) => {
+    const options = { agent, headers: { ...headers, 'x-api-token': token } }
+    const request = get(`${url}/auth/verify`, options, (answer) => {
       answer.resume()
       answer.on('end', () => resolve(answer.statusCode ?? 0))
       answer.on('error', () => resolve(0))

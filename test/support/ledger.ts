@@ -19,11 +19,7 @@ export interface TestService {
 }
 
 /** A ledger under the service's app on a free port of loopback, with its data in a folder of its own. */
-export async function startLedger(
-  options: TokenLedgerOptions = {},
-  folder?: string,
-  trustProxyHops = 0,
-): Promise<TestService> {
+export async function startLedger(options: TokenLedgerOptions = {}, folder?: string): Promise<TestService> {
   const own = folder ?? (await mkdtemp(join(tmpdir(), 'tokenledger-')))
   const ledger = await createTokenLedger({
     eventStoreUrl: `sqlite:${own}/events.db`,
@@ -37,7 +33,6 @@ export async function startLedger(
   })
   const app = createApp({
     log: options.log ?? { debug() {}, info() {}, warn() {}, error() {} },
-    trustProxyHops,
     observe: ledger.observe(),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })

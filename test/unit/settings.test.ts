@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { parseBlocks } from '../../src/domain/address.ts'
 import { jwtOptionsOf, readSettings, SettingsError } from '../../src/settings.ts'
 
 const SECRET = 'a secret that only the tests know: 32 bytes'
@@ -45,6 +46,7 @@ describe('settings', () => {
       rateLimitFailuresPerMinute: 600,
       rateLimitWritesPerMinute: 120,
       trustProxyHops: 0,
+      trustProxyFrom: null,
       logLevel: 'info',
       production: false,
     })
@@ -73,6 +75,7 @@ describe('settings', () => {
       RATE_LIMIT_FAILURES_PER_MINUTE: '0',
       RATE_LIMIT_WRITES_PER_MINUTE: '10',
       TRUST_PROXY_HOPS: '1',
+      TRUST_PROXY_FROM: '10.0.0.0/8, ::1',
       LOG_LEVEL: 'warn',
       NODE_ENV: 'production',
     })
@@ -102,6 +105,7 @@ describe('settings', () => {
       rateLimitFailuresPerMinute: 0,
       rateLimitWritesPerMinute: 10,
       trustProxyHops: 1,
+      trustProxyFrom: parseBlocks('10.0.0.0/8 ::1'),
       logLevel: 'warn',
       production: true,
     })
@@ -175,6 +179,7 @@ describe('settings', () => {
       'RATE_LIMIT_FAILURES_PER_MINUTE',
       'RATE_LIMIT_WRITES_PER_MINUTE',
       'TRUST_PROXY_HOPS',
+      'TRUST_PROXY_FROM',
       'LOG_LEVEL',
     ]
     const env = Object.fromEntries(names.map((name) => [name, value]))
@@ -211,6 +216,7 @@ describe('settings', () => {
     ['RATE_LIMIT_FAILURES_PER_MINUTE', ['0', '1000000'], ['-1', '1000001']],
     ['RATE_LIMIT_WRITES_PER_MINUTE', ['0', '1000000'], ['-1', '1000001']],
     ['TRUST_PROXY_HOPS', ['0', '10'], ['11', 'true']],
+    ['TRUST_PROXY_FROM', ['::1', '10.0.0.0/8, 192.0.2.1'], ['loopback', '10.0.0.1/8', '10.0.0.0/33', ' , ']],
     ['LOG_LEVEL', ['trace', 'silent'], ['INFO', 'verbose']],
     ['HOST', ['localhost', '0.0.0.0', '::1'], ['http://x', 'a b']],
     [

@@ -1,7 +1,7 @@
 import { type Db, type DbOptions, MongoClient, type MongoClientOptions, ReadConcern } from 'mongodb'
 import { StoreUnavailableError } from '../../application/ports.ts'
 import { within } from './errors.ts'
-import { createPrimacy, type Primacy, undisputed } from './primacy.ts'
+import { createPrimacy, followPrimary, type Primacy, readProven, undisputed } from './primacy.ts'
 
 /** A request waits for a read; a write may wait for a disk. */
 const READ_MS = 800
@@ -14,8 +14,10 @@ export interface Connection {
   replicaSet: { client: MongoClient; database: Db; primacy: Primacy } | null
   /** Reads what a majority has, from a server that was the primary within the last second. */
   read<T>(work: (database: Db) => Promise<T>): Promise<T>
-  /** The same, from one that has proven it since this was called. */
-  readAnew<T>(work: (database: Db) => Promise<T>): Promise<T>
+  /** The same on connections of its own, for what all others depend on: never more than a few at once. */
+  control<T>(work: (database: Db) => Promise<T>): Promise<T>
+  /** The same as `control`, from a server that has proven it since this was called. */
+  controlAnew<T>(work: (database: Db) => Promise<T>): Promise<T>
   /** What is answered is on the disks of a majority. May be called again: a failure may come after the effect. */
   write<T>(work: (database: Db) => Promise<T>): Promise<T>
   /** @throws StoreUnavailableError it is closed */
@@ -40,19 +42,26 @@ const COMMON: MongoClientOptions = {
   heartbeatFrequencyMS: 500,
 }
 
+/** The change stream, the proof of the primary and the generation pointers, each one at a time. */
+const CONTROL = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 8 }
+/** More than gates let in at once, so that what is known to be good finds a connection beside them. */
+const READS = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 64 }
+const WRITES = { socketTimeoutMS: 2_000, serverSelectionTimeoutMS: 1_000, maxPoolSize: 64 }
+
 /** @throws StoreUnavailableError; Error for what is no connection string, without showing it */
 export async function connect(url: string): Promise<Connection> {
-  // Two clients, since the time a socket waits belongs to the client. One primary may be known to them at different
-  // times: what is proven of one says nothing of the other.
-  const reads = clientOf(url, { ...COMMON, socketTimeoutMS: 600, retryReads: false })
-  const writes = clientOf(url, { ...COMMON, socketTimeoutMS: 2_000, serverSelectionTimeoutMS: 1_000 })
+  // A client for each kind of work, since the connections belong to the client, and the time a socket waits: however
+  // much is read, the change stream is heard, and however much is read or written, the other goes on.
+  const control = clientOf(url, { ...COMMON, ...CONTROL })
+  const reads = clientOf(url, { ...COMMON, ...READS })
+  const writes = clientOf(url, { ...COMMON, ...WRITES })
   const name = databaseIn(url)
-  const database = reads.db(name, CONCERNS)
+  const database = control.db(name, CONCERNS)
   let closed = false
 
   async function closeAll(): Promise<void> {
     closed = true
-    await Promise.all([reads.close(), writes.close()])
+    await Promise.all([control.close(), reads.close(), writes.close()])
   }
 
   function assertOpen(): void {
@@ -60,33 +69,43 @@ export async function connect(url: string): Promise<Connection> {
     if (closed) throw new StoreUnavailableError('the connection to MongoDB is closed')
   }
 
-  const primacyOfReads = createPrimacy(reads, database)
-  const isMember = await within(WRITE_MS, isInReplicaSet(reads)).catch(async (error: unknown) => {
-    await closeAll()
-    throw error
-  })
-  const primacy = isMember ? primacyOfReads : undisputed
-
-  async function readProven<T>(work: (database: Db) => Promise<T>): Promise<T> {
-    for (;;) {
-      const reign = await primacy.ensure()
-      const answer = await work(database)
-      if (reign === primacy.reign()) return answer
+  const onceOpen =
+    <T>(client: MongoClient, work: (database: Db) => Promise<T>) =>
+    (): Promise<T> => {
+      assertOpen()
+      return work(client.db(name, CONCERNS))
     }
-  }
+
+  const primacyOfMember = createPrimacy(control, database)
+  const primaryOfReads = followPrimary(reads)
+  const [isMember] = await within(WRITE_MS, Promise.all([isInReplicaSet(control), reads.connect()])).catch(
+    async (error: unknown) => {
+      await closeAll()
+      throw error
+    },
+  )
+  const primacy = isMember ? primacyOfMember : undisputed
+  const reignOfReads = isMember ? primaryOfReads : primacy.reign
+
+  const controlled = <T>(work: (database: Db) => Promise<T>): Promise<T> =>
+    readProven(primacy, primacy.reign, onceOpen(control, work), READ_MS)
 
   return {
     shown: url.replace(/\/\/[^/?]*@/, '//').replace(/\?.*$/, ''),
-    replicaSet: isMember ? { client: reads, database, primacy } : null,
+    replicaSet: isMember ? { client: control, database, primacy } : null,
     async read(work) {
       assertOpen()
-      return within(READ_MS, readProven(work))
+      return within(READ_MS, readProven(primacy, reignOfReads, onceOpen(reads, work), READ_MS))
     },
-    async readAnew(work) {
+    async control(work) {
+      assertOpen()
+      return within(READ_MS, controlled(work))
+    },
+    async controlAnew(work) {
       assertOpen()
       return within(
         READ_MS,
-        primacy.renew().then(() => readProven(work)),
+        primacy.renew().then(() => controlled(work)),
       )
     },
     async write(work) {

@@ -3,6 +3,7 @@ import type { Db } from 'mongodb'
 import type { Projection } from '../../../projections/projection.ts'
 import { ageOf, type Checkpoint, DeposedError, type Instant, now } from '../../application/ports.ts'
 import { lookAt, type Mark, type SeenCheckpoint } from './checkpoints.ts'
+import type { Connection } from './connection.ts'
 import { FIRST, type GenerationDocument, type Generations, pointersIn } from './generations.ts'
 import { storedName } from './names.ts'
 
@@ -28,9 +29,9 @@ export interface KnownModel {
   /** Its checkpoint was moved by this process. */
   moved(projection: Projection, seen: Seen, to: Checkpoint, marks: Record<string, Mark>): void
   /** Asks again where what is known is too old to be used. */
-  ensure(database: Db): Promise<void>
+  ensure(): Promise<void>
   /** Asks again, with a question that is put after this call; those who call meanwhile share it. */
-  confirm(database: Db): Promise<void>
+  confirm(): Promise<void>
   /** Does something to the model that nobody is to take for a loss, and looks at what there is then. */
   remake(work: () => Promise<void>): Promise<void>
   /** May an answer that was got by it be believed? Not by a process that slept meanwhile. */
@@ -42,15 +43,15 @@ export interface KnownModel {
   /** Was it this one that was lost? Whatever is left of it, something may be missing. */
   isCondemned(identity: string): boolean
   /** @throws DeposedError it has been lost more often */
-  trust(database: Db, losses: number): Promise<void>
+  trust(losses: number): Promise<void>
 }
 
 interface Dependencies {
   /** Told of generations that are to go. */
   onLeft(left: GenerationDocument): void
   onLost(): void
-  /** A database that has proven, after it was asked for, that it is not one which was cut off and shows the past. */
-  proven<T>(work: (database: Db) => Promise<T>): Promise<T>
+  control: Connection['control']
+  controlAnew: Connection['controlAnew']
 }
 
 const TRUSTED_MS = 1_000
@@ -66,7 +67,7 @@ interface Look {
   checkpoints: Map<string, SeenCheckpoint>
 }
 
-export function createKnownModel({ onLeft, onLost, proven }: Dependencies): KnownModel {
+export function createKnownModel({ onLeft, onLost, control, controlAnew }: Dependencies): KnownModel {
   const projections = new Map<string, Projection>()
   let generations = new Map<string, Generations>()
   const seen = new Map<Projection, Seen>()
@@ -97,13 +98,13 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
     )
   }
 
-  async function renew(database: Db): Promise<void> {
+  async function renew(): Promise<void> {
     const at = now()
     began = at
     const before = new Map(seen)
-    let answer = await look(database)
+    let answer = await control(look)
     if (isWorse(before, found(answer))) {
-      answer = await proven(look)
+      answer = await controlAnew(look)
       if (isWorse(before, found(answer))) lose()
     }
     accept(answer)
@@ -132,14 +133,14 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
   async function workAndLook(work: () => Promise<void>): Promise<void> {
     await work()
     const at = now()
-    const answer = await proven(look)
+    const answer = await controlAnew(look)
     seen.clear()
     accept(answer)
     checked = at
   }
 
-  function renewOnce(database: Db): Promise<void> {
-    asked ??= renew(database).finally(() => {
+  function renewOnce(): Promise<void> {
+    asked ??= renew().finally(() => {
       asked = null
     })
     return asked
@@ -150,16 +151,16 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
     for (let one = asked; one; one = asked) await one.catch(() => {})
   }
 
-  async function renewNext(database: Db): Promise<void> {
+  async function renewNext(): Promise<void> {
     const since = began === null ? PACE_MS : ageOf(began)
     if (since < PACE_MS) await sleep(PACE_MS - since)
     await settled()
     following = null
-    await renewOnce(database)
+    await renewOnce()
   }
 
-  function confirm(database: Db): Promise<void> {
-    following ??= renewNext(database)
+  function confirm(): Promise<void> {
+    following ??= renewNext()
     return following
   }
 
@@ -187,9 +188,9 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
       const at = isBehind(known.at, to) ? to : known.at
       seen.set(projection, { ...known, at, marks: { ...known.marks, ...marks } })
     },
-    async ensure(database) {
-      while (age() > TRUSTED_MS) await renewOnce(database)
-      if (age() > RENEWED_MS) renewOnce(database).catch(() => {})
+    async ensure() {
+      while (age() > TRUSTED_MS) await renewOnce()
+      if (age() > RENEWED_MS) renewOnce().catch(() => {})
     },
     confirm,
     async remake(work) {
@@ -204,9 +205,9 @@ export function createKnownModel({ onLeft, onLost, proven }: Dependencies): Know
     isLost: () => lost,
     losses: () => losses,
     isCondemned: (identity) => condemned.has(identity),
-    async trust(database, known) {
+    async trust(known) {
       if (!lost) return
-      await confirm(database)
+      await confirm()
       if (losses !== known) throw new DeposedError('the read model was lost again')
       lost = false
     },

@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db, MongoClient, ServerDescription, TopologyDescription } from 'mongodb'
-import { ageOf, type Instant, now } from '../../application/ports.ts'
+import { ageOf, type Instant, now, StoreUnavailableError } from '../../application/ports.ts'
 
 /**
  * Proof that the server which answers is the primary. One that has been cut off from the others goes on answering, from
@@ -7,10 +8,10 @@ import { ageOf, type Instant, now } from '../../application/ports.ts'
  * by a server that a majority still follows.
  */
 export interface Primacy {
-  /** Changes when another primary is in sight, of which nothing is proven yet. */
-  reign(): number
+  /** Which server is in sight as the primary, and since which election. Of a new one nothing is proven yet. */
+  reign(): string
   /** Waits for a proof not older than a second, if there is none. @returns the reign it is of */
-  ensure(): Promise<number>
+  ensure(): Promise<string>
   /** Asks anew. @throws for a server that cannot prove it */
   renew(): Promise<void>
   /** Asks beside whatever goes on, if the newest proof is older than this and none is on its way. */
@@ -21,8 +22,8 @@ export interface Primacy {
 
 /** For a server without a replica set. */
 export const undisputed: Primacy = {
-  reign: () => 0,
-  ensure: async () => 0,
+  reign: () => '',
+  ensure: async () => '',
   async renew() {},
   keepFresh() {},
   provenAt: now,
@@ -34,25 +35,18 @@ const RENEWED_MS = 500
 const MAX_TIME_MS = 500
 
 export function createPrimacy(client: MongoClient, database: Db): Primacy {
-  let reign = 0
-  let primary = ''
   let proven: Instant | null = null
   let asked: Promise<void> | null = null
-
-  client.on('topologyDescriptionChanged', ({ newDescription }) => {
-    const seen = primaryOf(newDescription)
-    if (seen === null || seen === primary) return
-    primary = seen
+  const reign = followPrimary(client, () => {
     proven = null
-    reign++
   })
 
   async function renew(): Promise<void> {
-    const [at, of] = [now(), reign]
+    const [at, of] = [now(), reign()]
     await database
       .collection<{ _id: string }>('leases')
       .findOne({ _id: 'any' }, { readConcern: { level: 'linearizable' }, maxTimeMS: MAX_TIME_MS })
-    if (of === reign && (proven === null || proven.monotonic < at.monotonic)) proven = at
+    if (of === reign() && (proven === null || proven.monotonic < at.monotonic)) proven = at
   }
 
   function renewOnce(): Promise<void> {
@@ -69,16 +63,57 @@ export function createPrimacy(client: MongoClient, database: Db): Primacy {
   }
 
   return {
-    reign: () => reign,
+    reign,
     async ensure() {
       while (age() > TRUSTED_MS) await renewOnce()
       keepFresh(RENEWED_MS)
-      return reign
+      return reign()
     },
     renew,
     keepFresh,
     provenAt: () => proven,
   }
+}
+
+/**
+ * Which primary a client knows, by its address and election: two clients that know the same one would get the same
+ * answer. The last one counts while nobody knows.
+ */
+export function followPrimary(client: MongoClient, onChanged: () => void = () => {}): () => string {
+  let primary = ''
+  client.on('topologyDescriptionChanged', ({ newDescription }) => {
+    const seen = primaryOf(newDescription)
+    if (seen === null || seen === primary) return
+    primary = seen
+    onChanged()
+  })
+  return () => primary
+}
+
+/** How often a client is looked at that does not know the primary yet. */
+const LOOK_MS = 20
+
+/**
+ * Reads from a server that is proven to be the primary. The proof is of one server in one reign: what another client has
+ * read from the same one in the same reign is proven by it as well. Clients hear of a new primary at different times, and
+ * the one that is late is waited for.
+ * @param reignSeen the one that the client which reads knows of
+ */
+export async function readProven<T>(
+  primacy: Pick<Primacy, 'reign' | 'ensure'>,
+  reignSeen: () => string,
+  read: () => Promise<T>,
+  ms: number,
+): Promise<T> {
+  const giveUpAt = performance.now() + ms
+  while (performance.now() < giveUpAt) {
+    const reign = await primacy.ensure()
+    if (reign === reignSeen()) {
+      const answer = await read()
+      if (reign === primacy.reign() && reign === reignSeen()) return answer
+    } else await sleep(LOOK_MS)
+  }
+  throw new StoreUnavailableError('it is not known which MongoDB server is the primary')
 }
 
 /** Who it is and since which election; null while nobody knows. */

@@ -57,10 +57,10 @@ function readModel(
       if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
     },
     onLost: () => watches.forEach((tell) => tell(null)),
-    proven: connection.readAnew,
+    control: connection.control,
+    controlAnew: connection.controlAnew,
   })
   let targets = targetsAt(opened, known.live)
-  const confirm = (): Promise<void> => connection.read(known.confirm)
 
   function assertSound(): void {
     if (known.isLost()) throw new StoreUnavailableError(LOST)
@@ -69,7 +69,7 @@ function readModel(
   const readAny: Connection['read'] = (work) =>
     connection.read(async (database) => {
       for (;;) {
-        await known.ensure(database)
+        await known.ensure()
         const answer = await work(database)
         if (known.isUsable()) return answer
       }
@@ -79,7 +79,7 @@ function readModel(
   async function sound<T>(answering: () => Promise<T>, isNothing: (answer: T) => boolean): Promise<T> {
     assertSound()
     const answer = await answering()
-    if (isNothing(answer)) await confirm()
+    if (isNothing(answer)) await known.confirm()
     assertSound()
     return answer
   }
@@ -92,7 +92,7 @@ function readModel(
   const write: Connection['write'] = async (work) => {
     assertWritable()
     return connection.write(async (database) => {
-      await known.ensure(database)
+      await known.ensure()
       return work(database)
     })
   }
@@ -103,7 +103,7 @@ function readModel(
       const [seen, after] = [known.seen(projection), from.get(projection) ?? null]
       return seen !== undefined && (seen.at?.position ?? '') >= (after?.position ?? '')
     }
-    if (![...to.keys()].every(isThere)) await confirm()
+    if (![...to.keys()].every(isThere)) await known.confirm()
     for (const projection of to.keys()) {
       if (!isThere(projection))
         throw new DeposedError(`${storedName(projection)} is not as far as what this follows on`)
@@ -149,7 +149,7 @@ function readModel(
     }
     await Promise.all(everywhere)
     // What was written into what others have just dropped or put there is not there for whoever reads next.
-    await confirm()
+    await known.confirm()
     assertSound()
   }
 
@@ -162,7 +162,7 @@ function readModel(
     remedy: `mongosh "${connection.shown}" --eval 'db.dropDatabase()'`,
     loss: () => (known.isLost() ? `${LOST}: whoever leads fills it again from the events` : null),
     losses: known.losses,
-    trust: (losses) => connection.read((database) => known.trust(database, losses)),
+    trust: known.trust,
 
     async open(wanted) {
       opened.push(...wanted.filter((one) => !opened.includes(one)))
@@ -176,7 +176,7 @@ function readModel(
     },
 
     async checkpoint(projection) {
-      await confirm()
+      await known.confirm()
       return known.seen(projection)?.at ?? null
     },
 
@@ -233,7 +233,7 @@ function readModel(
       targets.of(collection)
       const watched: Watched = {
         target: () => targets.of(collection),
-        keep: () => void known.ensure(replicaSet.database).catch(() => {}),
+        keep: () => void known.ensure().catch(() => {}),
         isTrusted: known.isTrusted,
       }
       const watch = watchCollection(replicaSet, watched, fields, onChanged, onLost)

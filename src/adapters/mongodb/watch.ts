@@ -70,7 +70,7 @@ export function watchCollection(
     }
   }
 
-  async function step(stream: Stream, name: string, reign: number): Promise<void> {
+  async function step(stream: Stream, name: string, reign: string): Promise<void> {
     const asked = now()
     // Only a proof that was complete before the question vouches for the answer.
     const proven = primacy.provenAt()

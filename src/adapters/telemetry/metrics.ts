@@ -8,11 +8,16 @@ export interface Metrics extends Telemetry {
   /** Documents of the read model that were compared with their events, and how many were not what they say. */
   checked(documents: number): void
   differed(documents: number): void
-  /** Values that are asked for when they are read. */
-  gauge(name: string, help: string, read: () => number): void
+  /** Values that are asked for when they are read; several by the label `of`. */
+  gauge(name: string, help: string, read: () => number | Record<string, number>): void
+  /** The same for what only grows. */
+  counter(name: string, help: string, read: () => number | Record<string, number>): void
 }
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/** Those told apart: a caller may invent others, or use each that there is. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** Prometheus metrics in a registry of their own. */
 export function createMetrics(log: Logger): Metrics {
@@ -66,7 +71,9 @@ export function createMetrics(log: Logger): Metrics {
   return {
     registry,
     log,
-    responded: (method, route, status, seconds) => requestChild(method, route, status).observe(seconds),
+    responded(method, route, status, seconds) {
+      requestChild(METHODS.has(method) ? method : 'other', route, status).observe(seconds)
+    },
     authenticated: (kind, outcome) => authChild(kind, outcome).inc(),
     appended(seconds, events) {
       appends.observe(seconds)
@@ -84,11 +91,32 @@ export function createMetrics(log: Logger): Metrics {
       new Gauge({
         name: `tokenledger_${name}`,
         help,
+        labelNames: ['of'],
         registers,
         collect() {
-          this.set(read())
+          each(read(), (labels, n) => this.set(labels, n))
+        },
+      })
+    },
+    counter(name, help, read) {
+      new Counter({
+        name: `tokenledger_${name}`,
+        help,
+        labelNames: ['of'],
+        registers,
+        collect() {
+          this.reset()
+          each(read(), (labels, n) => this.inc(labels, n))
         },
       })
     },
   }
+}
+
+function each(
+  value: number | Record<string, number>,
+  tell: (labels: Record<string, string>, n: number) => void,
+): void {
+  if (typeof value === 'number') return tell({}, value)
+  for (const [of, n] of Object.entries(value)) tell({ of }, n)
 }

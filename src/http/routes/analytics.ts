@@ -1,4 +1,5 @@
 import type { Context } from 'koa'
+import type { Gate } from '../../application/gate.ts'
 import { type Clock, iso } from '../../application/ports.ts'
 import type { Queries } from '../../application/query.ts'
 import type { UsageRange } from '../../application/buckets.ts'
@@ -18,6 +19,7 @@ import { queryValidator } from '../validate.ts'
 
 interface Dependencies {
   judge: Judge
+  reads: Gate
   queries: Queries
   clock: Clock
 }
@@ -33,9 +35,9 @@ const parseReport = queryValidator<ReportInput>(schemas.reportQuery)
 const parseSince = queryValidator<{ since?: string }>(schemas.sinceQuery)
 
 /** What counts and sums say. To be put before the routes with `/:id`, which would take the paths here for ids. */
-export function analyticsRoutes({ judge, queries, clock }: Dependencies): Route[] {
+export function analyticsRoutes({ judge, reads, queries, clock }: Dependencies): Route[] {
   const now = () => iso(clock())
-  const reading = readingWith(judge)
+  const reading = readingWith(judge, reads)
 
   function asked(ctx: Context, signal: AbortSignal): [UsageRange, UsageOptions] {
     const { route, ...range } = parseUsage(queryOf(ctx))

@@ -1,5 +1,6 @@
 import type { Context } from 'koa'
 import { askedMoment, type TokenAt } from '../../application/asOf.ts'
+import type { Gate } from '../../application/gate.ts'
 import type { CommandContext, Manage, Target, TokenInput } from '../../application/manage.ts'
 import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
@@ -21,6 +22,7 @@ export const TOKENS = MANAGEMENT_PATH
 
 interface Dependencies {
   judge: Judge
+  reads: Gate
   manage: Manage
   queries: Queries
   tokenAt: TokenAt
@@ -37,17 +39,26 @@ const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
 const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
 
 /** The `/settings/api-tokens` table. Each handler goes credential, permission, look-up, input, use case, answer. */
-export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: Dependencies): Route[] {
+export function tokenRoutes({
+  judge,
+  reads,
+  manage,
+  queries,
+  tokenAt,
+  writes,
+  clock,
+}: Dependencies): Route[] {
   const now = () => iso(clock())
 
-  const reading = readingWith(judge)
+  const authenticated = readingWith(judge)
+  const reading = readingWith(judge, reads)
 
   /** Only a JWT may write, and not without end; a token may at most revoke itself. */
   const writing = (
     handle: (ctx: Context, command: CommandContext, accountId: string) => Promise<void>,
     self = false,
   ) =>
-    reading(async (ctx, accepted) => {
+    authenticated(async (ctx, accepted) => {
       const { kind, accountId, tokenId } = accepted.principal
       if (kind === 'token' && !(self && tokenId === ctx.params.id)) {
         throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
@@ -60,7 +71,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
 
   /** `/self`: the token's own id; a JWT has no self. */
   const asSelf = (handle: (ctx: Context) => Promise<void>) =>
-    reading(async (ctx, { principal }) => {
+    authenticated(async (ctx, { principal }) => {
       if (principal.tokenId === undefined) throw new Problem('not_found', 'A JWT is no API token.')
       ctx.params.id = principal.tokenId
       await handle(ctx)

@@ -11,6 +11,7 @@ import {
 import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
 import { type Target, targetsAt } from '../../../src/adapters/mongodb/collections.ts'
 import { toStoreError, within } from '../../../src/adapters/mongodb/errors.ts'
+import { readProven } from '../../../src/adapters/mongodb/primacy.ts'
 import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
 import { type Instant, now, StoreUnavailableError } from '../../../src/application/ports.ts'
 import { people, put } from '../../contract/read-model.fixtures.ts'
@@ -41,7 +42,7 @@ describe('The MongoDB adapter', () => {
       const replicaSet = {
         client: { startSession: () => ({ endSession: async () => {} }) } as unknown as MongoClient,
         database: { command } as unknown as Db,
-        primacy: { reign: () => 0, ensure: async () => 0, renew, keepFresh() {}, provenAt },
+        primacy: { reign: () => 'a', ensure: async () => 'a', renew, keepFresh() {}, provenAt },
       }
       let name = 'people_v1'
       const watched = { target: () => ({ name }) as Target, keep() {}, isTrusted: () => trusted() }
@@ -108,6 +109,61 @@ describe('The MongoDB adapter', () => {
       expect(said).to.include('1000 changed, true')
       await sleep(600)
       expect(watch.isLive()).to.equal(false)
+    })
+  })
+
+  describe('a read that has to be proven', () => {
+    /** A proof and a client that reads, each of which knows of a primary. */
+    function between(proof: string, reader: string) {
+      const seen = { proof, reader, reads: 0, onRead: () => {} }
+      const primacy = { reign: () => seen.proof, ensure: async () => seen.proof }
+      const read = async () => {
+        const of = seen.reader
+        seen.reads++
+        await sleep(5)
+        seen.onRead()
+        return of
+      }
+      return { seen, run: (ms = 1_000) => readProven(primacy, () => seen.reader, read, ms) }
+    }
+
+    it('counts where both know the same primary', async () => {
+      const { seen, run } = between('a 1', 'a 1')
+      expect(await run()).to.equal('a 1')
+      expect(seen.reads).to.equal(1)
+    })
+
+    it('waits for a client that has not heard of the new primary', async () => {
+      const { seen, run } = between('b 2', 'a 1')
+      setTimeout(() => (seen.reader = 'b 2'), 60)
+      expect(await run()).to.equal('b 2')
+      expect(seen.reads, 'none from the old one').to.equal(1)
+    })
+
+    it('waits for the proof, where the client that reads has heard first', async () => {
+      const { seen, run } = between('a 1', 'b 2')
+      setTimeout(() => (seen.proof = 'b 2'), 60)
+      expect(await run()).to.equal('b 2')
+      expect(seen.reads).to.equal(1)
+    })
+
+    for (const who of ['proof', 'reader'] as const) {
+      it(`is done again when a new primary comes up for the ${who} while it is on its way`, async () => {
+        const { seen, run } = between('a 1', 'a 1')
+        seen.onRead = () => {
+          seen[who] = 'b 2'
+          setTimeout(() => (seen.proof = seen.reader = 'b 2'), 30)
+          seen.onRead = () => {}
+        }
+        expect(await run()).to.equal('b 2')
+        expect(seen.reads).to.equal(2)
+      })
+    }
+
+    it('is given up where they never agree', async () => {
+      const { seen, run } = between('a 1', 'b 2')
+      expect(await rejection(run(100))).to.be.instanceOf(StoreUnavailableError)
+      expect(seen.reads).to.equal(0)
     })
   })
 

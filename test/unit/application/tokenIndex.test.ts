@@ -3,7 +3,9 @@ import { expect } from 'chai'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import type { ReadModel } from '../../../src/application/ports.ts'
 import { createTokenIndex, type TokenRecord } from '../../../src/application/tokenIndex.ts'
+import { type Asker, LOOK_UPS, OverLimitError } from '../../../src/application/gate.ts'
 import { hashLegacyToken, hashToken, type Pepper } from '../../../src/domain/credential.ts'
+import { rejection } from '../../contract/fixtures.ts'
 import { gate } from '../../support/eventually.ts'
 
 const OLD: Pepper = { id: 'k1', key: Buffer.alloc(32, 1) }
@@ -50,8 +52,10 @@ function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = 
     async find(_, { where }) {
       seen.lookUps++
       const [condition] = where
-      const hashes = condition && 'op' in condition && condition.op === 'in' ? condition.value : []
-      const found = documents.filter(({ hash }) => hashes.includes(hash)).map((document) => ({ ...document }))
+      const isAny = (hash: string) =>
+        condition === undefined ||
+        ('op' in condition && condition.op === 'in' && condition.value.includes(hash))
+      const found = documents.filter(({ hash }) => isAny(hash)).map((document) => ({ ...document }))
       await seen.held
       return found
     },
@@ -388,4 +392,80 @@ describe('the token index', () => {
       expect(['a', 'b'].map(holds)).to.deep.equal([true, true])
     })
   })
+
+  describe('beside strangers', () => {
+    /** One with nothing left, so that none of its look-ups goes through. */
+    const spent: Asker = { name: () => 'spent', left: () => 0 }
+
+    it('looks nothing up for a caller who has nothing left', async () => {
+      const { index, seen } = indexOver([])
+      expect(await rejection(asPromise(index.find('unknown', false, spent)))).to.be.instanceOf(OverLimitError)
+      expect(index.lookUps()).to.deep.equal({ known: 0, unknown: 0 })
+      expect(seen.lookUps, 'one look at all tokens, for all such callers').to.equal(1)
+      for (let i = 0; i < 50; i++) await rejection(asPromise(index.find(`unknown ${i}`, false, spent)))
+      expect(seen.lookUps).to.equal(1)
+    })
+
+    it('looks a token up for such a caller that has changed, or must be looked up again', async () => {
+      const { index, seen, look } = indexOver([documentOf('t')])
+      await look('t')
+      index.evict(idsOf('t'))
+      expect(await index.find('t', false, spent)).to.have.property('tokenId', 'id of t')
+      index.evict(null)
+      expect(await index.find('t', false, spent)).to.have.property('tokenId', 'id of t')
+      seen.live = false
+      expect(await index.find('t', false, spent)).to.have.property('tokenId', 'id of t')
+      expect(index.lookUps()).to.deep.equal({ known: 3, unknown: 1 })
+    })
+
+    it('looks a token up for such a caller that had to go at the cap', async () => {
+      const { index, look } = indexOver([documentOf('a'), documentOf('b')], { cap: 1 })
+      await look('a')
+      await look('b')
+      expect(await index.find('a', false, spent)).to.have.property('tokenId', 'id of a')
+    })
+
+    it('looks a token up for such a caller that was made here a moment ago', async () => {
+      const { index } = indexOver([documentOf('t')])
+      index.expect('t')
+      expect(await index.find('t', false, spent)).to.have.property('tokenId', 'id of t')
+      expect(index.lookUps()).to.deep.equal({ known: 1, unknown: 0 })
+    })
+
+    it('looks a good token up for such a caller that was never seen here, imported ones too', async () => {
+      const imported = documentOf('old', NEW, { hash: hashLegacyToken('old'), hashKeyId: 'sha256' })
+      const { index } = indexOver([documentOf('t'), documentOf('gone', NEW, { revokedAt: AT }), imported])
+      expect(await index.find('t', false, spent)).to.have.property('tokenId', 'id of t')
+      expect(await index.find('old', true, spent)).to.have.property('tokenId', 'id of old')
+      expect(await rejection(asPromise(index.find('gone', false, spent)))).to.be.instanceOf(OverLimitError)
+    })
+
+    it('knows a token no longer that was found to be bad', async () => {
+      const documents = [documentOf('t')]
+      const { index, seen, look } = indexOver(documents)
+      await look('t')
+      seen.live = false
+      change(documents, { revokedAt: AT, revision: 1 })
+      expect(await index.find('t', false, spent)).to.include({ revoked: true })
+      expect(await rejection(asPromise(index.find('t', false, spent)))).to.be.instanceOf(OverLimitError)
+    })
+
+    it('does not let a token that is known wait behind those that are not', async () => {
+      const { index, seen, look } = indexOver([documentOf('t')])
+      await look('t')
+      const { opened, open } = gate()
+      seen.held = opened
+      const strangers = Array.from({ length: 500 }, (_, i) => asPromise(index.find(`unknown ${i}`)))
+      const ended = Promise.allSettled(strangers)
+      await sleep(20)
+      expect(seen.lookUps, 'only so many at once').to.equal(1 + LOOK_UPS.atOnce)
+      seen.held = Promise.resolve()
+      index.evict(idsOf('t'))
+      expect((await look('t')).tokenId).to.equal('id of t')
+      open()
+      await ended
+    })
+  })
 })
+
+const asPromise = async <T>(value: T | Promise<T>): Promise<T> => value

@@ -2,7 +2,14 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { checkNode, checkSecretsFile, judgeSpace, settingsInUse } from '../../../scripts/hostChecks.ts'
+import {
+  checkAddresses,
+  checkNode,
+  checkSecretsFile,
+  judgeSpace,
+  settingsInUse,
+} from '../../../scripts/hostChecks.ts'
+import { readSettings } from '../../../src/settings.ts'
 import { judgeLag, judgePeppers, MOST_LAG } from '../../../scripts/storeChecks.ts'
 
 describe('What doctor makes of', () => {
@@ -37,10 +44,23 @@ describe('What doctor makes of', () => {
       'RATE_LIMIT_FAILURES_PER_MINUTE',
       'RATE_LIMIT_WRITES_PER_MINUTE',
       'TRUST_PROXY_HOPS',
+      'TRUST_PROXY_FROM',
       'LOG_LEVEL',
     ])
     expect(settings.filter(({ set }) => set).map(({ name }) => name)).to.have.members(['PORT', 'JWT_SECRET'])
     expect(JSON.stringify(settings)).not.to.contain('hush')
+  })
+
+  it('addresses of callers: nobody can see from here whether a proxy stands in front', () => {
+    const check = (env: Record<string, string>) => checkAddresses(readSettings(env))
+    const unset = check({})
+    expect(unset).to.include({ name: 'caller addresses', status: 'warn' })
+    expect(unset.remedy).to.contain('TRUST_PROXY_HOPS')
+    expect(check({ TRUST_PROXY_FROM: '10.0.0.0/8' }).detail).to.contain(
+      'means nothing without TRUST_PROXY_HOPS',
+    )
+    expect(check({ TRUST_PROXY_HOPS: '2' })).to.include({ status: 'ok' })
+    expect(check({ TRUST_PROXY_HOPS: '2', TRUST_PROXY_FROM: '10.0.0.0/8' }).detail).to.contain('entry 2')
   })
 
   it('disk space', () => {

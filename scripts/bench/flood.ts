@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { floods, flooded, goodTokens } from '../../test/support/flooded.ts'
+import { PEPPERS, SECRET } from '../../test/support/ledger.ts'
+import { cpuMicros, freePort, here, startServer } from './processes.ts'
+import { inFolder, mongo } from './stores.ts'
+
+export interface Flooded {
+  name: string
+  /** Milliseconds, of uses of good tokens. */
+  p99: number
+  /** Answers to the flood, each second, and what one of them cost the service. */
+  perSecond: number
+  micros: number
+  lookUps: number
+  /** Answers to good tokens other than 200. */
+  wrong: number
+}
+
+const FLOOD_MS = 10_000
+
+/**
+ * What uses of good tokens take while 1,500 connections bring random ones, on a service that logs to a file as usual;
+ * without a flood, and beside one that needs no store, for comparison.
+ */
+export async function benchFlood(readModel: 'sqlite' | 'mongodb'): Promise<Flooded[]> {
+  const server = readModel === 'mongodb' ? await mongo() : null
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const port = await freePort()
+  const service = await startServer(here('../../src/main.js'), [], {
+    cwd: folder,
+    env: {
+      PORT: String(port),
+      JWT_SECRET: SECRET,
+      TOKEN_PEPPERS: PEPPERS,
+      TRUST_PROXY_HOPS: '1',
+      RATE_LIMIT_WRITES_PER_MINUTE: '0',
+      MAX_TOKENS_PER_ACCOUNT: '100000',
+      ...inFolder(folder),
+      ...(server ? { READ_MODEL_URL: server.url('flood') } : {}),
+    },
+    port,
+    log: join(folder, 'service.log'),
+  })
+  try {
+    const tokens = await goodTokens(service.url, 100)
+    const rows: Flooded[] = []
+    for (const [name, requests] of [
+      ['none', null],
+      ['/health/live', floods.harmless],
+      ['random tokens, one address', floods.oneAddress],
+      ['random tokens, many addresses', floods.manyAddresses],
+    ] as const) {
+      const before = cpuMicros(service.pid)
+      const started = performance.now()
+      const { p99, perSecond, wrong, lookUps } = await flooded(service.url, tokens, requests, FLOOD_MS)
+      const answers = (perSecond * (performance.now() - started)) / 1000
+      const micros = (cpuMicros(service.pid) - before) / answers
+      rows.push({
+        name,
+        p99,
+        perSecond,
+        micros,
+        lookUps,
+        wrong: [...wrong.values()].reduce((sum, n) => sum + n, 0),
+      })
+    }
+    return rows
+  } finally {
+    await service.stop()
+    await server?.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
