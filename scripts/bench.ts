@@ -2,13 +2,15 @@ import { parseArgs } from 'node:util'
 import { benchCreate } from './bench/create.ts'
 import { benchAppend } from './bench/eventstore.ts'
 import { benchProjection } from './bench/projection.ts'
+import { benchQueries } from './bench/queries.ts'
 import { benchRebuild } from './bench/rebuild.ts'
 import { benchVerify } from './bench/verify.ts'
 
 /**
- * `npm run bench -- [verify|create|projection|rebuild|append] [--read-model mongodb]`: what authentication, creation,
- * projection, a rebuild and appending cost, against bare Koa in the same run. With `--read-model mongodb`, authentication also on
- * MongoDB, against the usual way there. Linux only, since it reads CPU time from the scheduler's counters.
+ * `npm run bench -- [verify|create|projection|rebuild|append|queries] [--read-model mongodb]`: what authentication,
+ * creation, projection, a rebuild, appending and queries of very many tokens cost, the first ones against bare Koa in the
+ * same run. With `--read-model mongodb`, authentication also on MongoDB, against the usual way there, and queries there
+ * alone. Linux only, since it reads CPU time from the scheduler's counters.
  */
 
 const { values, positionals } = parseArgs({
@@ -76,4 +78,18 @@ if (runs('append')) {
   console.log(`\nAppends to ${server}`)
   console.table(rates.map(({ name, perSecond }) => ({ appends: name, 'events/s': fixed(perSecond, 0) })))
   console.log(`one TokenUsed (a token's uses in one flush window of one process): ${bytesPerEvent} bytes`)
+}
+
+if (runs('queries')) {
+  const asked = await benchQueries(readModel)
+  console.log(`\nQueries of a million tokens on ${readModel === 'mongodb' ? 'MongoDB' : 'SQLite'}`)
+  console.table(
+    asked.map(({ name, requests, answer, hold }) => ({
+      query: name,
+      requests,
+      'slowest answer, ms': fixed(answer, 0),
+      'longest hold of the loop, ms': fixed(hold.clock, 1),
+      'of that CPU': fixed(hold.cpu, 1),
+    })),
+  )
 }
