@@ -3,13 +3,16 @@ import { benchCreate } from './bench/create.ts'
 import { benchAppend } from './bench/eventstore.ts'
 import { benchFlood } from './bench/flood.ts'
 import { benchProjection } from './bench/projection.ts'
+import { benchQueries } from './bench/queries.ts'
 import { benchRebuild } from './bench/rebuild.ts'
 import { benchVerify } from './bench/verify.ts'
 
 /**
- * `npm run bench -- [verify|create|flood|projection|rebuild|append] [--read-model mongodb]`: what authentication,
- * creation, projection, a rebuild and appending cost, against bare Koa in the same run, and authentication beside a flood
- * of bad credentials. With `--read-model mongodb`, the flood on MongoDB, and authentication also there, against the usual way. Linux only, since it reads CPU time from the scheduler's counters.
+ * `npm run bench -- [verify|create|flood|projection|rebuild|append|queries] [--read-model mongodb]`: what authentication,
+ * creation, projection, a rebuild, appending and queries of very many tokens cost, the first ones against bare Koa in the
+ * same run, and authentication beside a flood of bad credentials. With `--read-model mongodb`, the flood on MongoDB,
+ * authentication also there, against the usual way, and queries there alone. Linux only, since it reads CPU time from the
+ * scheduler's counters.
  */
 
 const { values, positionals } = parseArgs({
@@ -92,4 +95,18 @@ if (runs('append')) {
   console.log(`\nAppends to ${server}`)
   console.table(rates.map(({ name, perSecond }) => ({ appends: name, 'events/s': fixed(perSecond, 0) })))
   console.log(`one TokenUsed (a token's uses in one flush window of one process): ${bytesPerEvent} bytes`)
+}
+
+if (runs('queries')) {
+  const asked = await benchQueries(readModel)
+  console.log(`\nQueries of a million tokens on ${readModel === 'mongodb' ? 'MongoDB' : 'SQLite'}`)
+  console.table(
+    asked.map(({ name, requests, answer, hold }) => ({
+      query: name,
+      requests,
+      'slowest answer, ms': fixed(answer, 0),
+      'longest hold of the loop, ms': fixed(hold.clock, 1),
+      'of that CPU': fixed(hold.cpu, 1),
+    })),
+  )
 }

@@ -20,7 +20,8 @@ export function giveWay(signal?: AbortSignal): Promise<void> | null {
   return performance.now() - began < PIECE_MS ? null : turn()
 }
 
-function turn(): Promise<void> {
+/** Resolves when it is the caller's turn, for a few milliseconds of work. */
+export function turn(): Promise<void> {
   return new Promise((resolve) => {
     waiting.push(resolve)
     if (waiting.length === 1) setImmediate(next)
@@ -29,7 +30,7 @@ function turn(): Promise<void> {
 
 function next(): void {
   began = performance.now()
-  waiting.shift()?.()
-  // Scheduled before the piece runs, and yet for the turn after it.
+  const goOn = waiting.shift()
   if (waiting.length > 0) setImmediate(next)
+  goOn?.()
 }

@@ -18,7 +18,7 @@ export type Values = Record<string, (string | undefined)[]>
 /** A page so small that whoever follows it meets every kind of page. */
 const PAGED: Record<string, string> = { limit: '2' }
 /** Of those, followed. */
-const PAGES = 10
+const PAGES = 4
 
 /**
  * Asks every route that is only read, with every combination of values, page by page.

@@ -55,21 +55,36 @@ export async function readStretch(
 ): Promise<Read> {
   const pause = giveWay(signal)
   if (pause) await pause
-  const { database, table } = source()
+  const from = source()
   const { equal, range, filter } = stretch.plan
-  const size = filter.length > 0 ? LOOKED_AT_ONCE : Math.min(atMost, ROWS_AT_ONCE)
-  const sql = stretchSql(table, stretch, keySql(table, stretch), documentSql(table, stretch))
-  const rows = database.prepare(`${sql.text} LIMIT ?`).all(...sql.values, size)
+  const size = Math.min(atMost, ROWS_AT_ONCE)
+  const rows = filter.length > 0 ? some(from, stretch, size) : all(from, stretch, size)
+  const lastRow = rows.length === size ? rows.at(-1) : undefined
+  const end = filter.length > 0 ? keyAt(from, stretch, LOOKED_AT_ONCE) : null
   const documents: Document[] = []
-  let last: Key | null = null
   for (const row of rows) {
-    if (documents.length === atMost) return { documents, last }
     const another = giveWay(signal)
     if (another) await another
-    if (row.docBytes !== null) documents.push(documentOf(table, row, [...equal, ...range, ...filter]))
-    last = keyOf(row)
+    documents.push(documentOf(from.table, row, [...equal, ...range, ...filter]))
   }
-  return { documents, last: rows.length < size ? null : last }
+  return { documents, last: lastRow ? keyOf(lastRow) : end }
+}
+
+function all({ database, table }: Source, stretch: Stretch, size: number): Row[] {
+  const { text, values } = stretchSql(table, stretch, `${DOCUMENT}, ${valueSql(table, stretch)}`)
+  return database.prepare(`${text} LIMIT ?`).all(...values, size)
+}
+
+/** What the filter leaves out is looked at behind a limit: without one, SQLite would go on until it finds some. */
+function some({ database, table }: Source, stretch: Stretch, size: number): Row[] {
+  const { text, values } = stretchSql(table, stretch, '*')
+  const filter = whereSql(stretch.plan.filter, table.sql)
+  return database
+    .prepare(
+      `SELECT ${DOCUMENT}, ${valueSql(table, stretch)} FROM (${text} LIMIT ${LOOKED_AT_ONCE})
+       WHERE ${filter.text} LIMIT ?`,
+    )
+    .all(...values, ...filter.values, size)
 }
 
 /** Counts from the start of a stretch. */
@@ -83,43 +98,39 @@ export async function countStretch(
   if (pause) await pause
   const { database, table } = source()
   const size = Math.min(atMost, COUNTED_AT_ONCE)
-  const some = stretchSql(table, stretch, ONE)
-  const sql = `SELECT count(*) AS n FROM (${some.text} LIMIT ?)`
-  const count = Number(database.prepare(sql).get(...some.values, size)?.n)
-  if (count < size || count === atMost) return { count, last: null }
-  const keys = stretchSql(table, stretch, keySql(table, stretch))
-  const row = database.prepare(`${keys.text} LIMIT 1 OFFSET ?`).get(...keys.values, size - 1)
-  return { count, last: row ? keyOf(row) : null }
+  const { text, values } = stretchSql(table, stretch, '1')
+  const sql = `SELECT count(*) AS n FROM (${text} LIMIT ?)`
+  const count = Number(database.prepare(sql).get(...values, size)?.n)
+  const isEnd = count < size || count === atMost
+  return { count, last: isEnd ? null : keyAt({ database, table }, stretch, size) }
 }
 
-const ONE: Sql = { text: '1', values: [] }
+/** The key of the nth document of a stretch, from 1 on; null if it has fewer. */
+function keyAt({ database, table }: Source, stretch: Stretch, n: number): Key | null {
+  const { text, values } = stretchSql(table, stretch, `${bytes('id')}, ${valueSql(table, stretch)}`)
+  const row = database.prepare(`${text} LIMIT 1 OFFSET ?`).get(...values, n - 1)
+  return row ? keyOf(row) : null
+}
 
 /** The index is named: which one it is does not depend on what SQLite believes of the data. */
-function stretchSql(table: Table, { plan, bounds, by, descending }: Stretch, ...columns: Sql[]): Sql {
+function stretchSql(table: Table, { plan, bounds, by, descending }: Stretch, columns: string): Sql {
   const where = bounds.length > 0 ? whereSql(bounds, table.sql) : ALL
   const direction = descending ? 'DESC' : 'ASC'
   const order = by === 'field' && plan.field !== null ? [table.sql(plan.field), 'id'] : ['id']
   return {
-    text: `SELECT ${columns.map(({ text }) => text).join(', ')}
+    text: `SELECT ${columns}
       FROM ${table.name} INDEXED BY ${table.indexName(plan.index)} WHERE ${where.text}
       ORDER BY ${order.map((name) => `${name} ${direction}`).join(', ')}`,
-    values: [...columns.flatMap(({ values }) => values), ...where.values],
+    values: where.values,
   }
 }
 
 /** Said with a bound, so that it is a search of the index like any other. */
 const ALL: Sql = { text: "id >= ''", values: [] }
 
-function keySql(table: Table, { plan }: Stretch): Sql {
+function valueSql(table: Table, { plan }: Stretch): string {
   const field = table.sql(plan.field ?? 'id')
-  const value = `CASE typeof(${field}) WHEN 'text' THEN CAST(${field} AS BLOB) ELSE ${field} END AS value`
-  return { text: `${bytes('id')}, ${value}`, values: [] }
-}
-
-/** What the filter leaves out is looked at here and not in the condition: there SQLite would go on until it finds some. */
-function documentSql(table: Table, { plan }: Stretch): Sql {
-  const { text, values } = whereSql(plan.filter, table.sql)
-  return { text: `CASE WHEN ${text} THEN CAST(doc AS BLOB) END AS docBytes, crc`, values }
+  return `CASE typeof(${field}) WHEN 'text' THEN CAST(${field} AS BLOB) ELSE ${field} END AS value`
 }
 
 const keyOf = ({ idBytes, value }: Row): Key => ({

@@ -1,0 +1,121 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import jwt from 'jsonwebtoken'
+import { BIG, BUSY, busyToken, fillMongo, fillSqlite, manyDocuments, type Sizes } from './manyDocuments.ts'
+import { JWT_SECRET } from './seed.ts'
+import { inFolder, mongo, type Stores } from './stores.ts'
+import { type Hold, startWatched, type Watched } from './watched.ts'
+
+export interface Asked {
+  name: string
+  /** Of that many requests, which differ in what is not named. */
+  requests: number
+  /** The slowest answer, in milliseconds. */
+  answer: number
+  hold: Hold
+}
+
+const SIZES: Sizes = { others: 760_000, big: 240_000, busy: 100, days: 90 }
+const TOKENS = '/settings/api-tokens'
+const SORTS = ['created_at', 'name', 'last_accessed', 'expires_at'].flatMap((field) => [field, `-${field}`])
+const AT_ONCE = 20
+
+/** A million tokens, 240,000 of one account and most of those dead, and 90 days of hours of 100 tokens: every question. */
+export async function benchQueries(readModel: 'sqlite' | 'mongodb', sizes = SIZES): Promise<Asked[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const server = readModel === 'mongodb' ? await mongo() : null
+  const stores = { ...inFolder(folder), ...(server && { READ_MODEL_URL: server.url('queries') }) }
+  try {
+    await fill(stores, server !== null, sizes)
+    const watched = await startWatched(stores)
+    const found = await askAll(watched)
+    await watched.stop()
+    return found
+  } finally {
+    await server?.stop()
+    rmSync(folder, { recursive: true })
+  }
+}
+
+export async function fill(stores: Stores, isMongo: boolean, sizes: Sizes): Promise<void> {
+  // Makes what is to be filled.
+  const empty = await startWatched(stores)
+  await empty.stop()
+  const documents = manyDocuments(sizes, Date.now())
+  const url = stores.READ_MODEL_URL
+  await (isMongo ? fillMongo(url, documents) : fillSqlite(url.slice('sqlite:'.length), documents))
+}
+
+export interface Question {
+  name: string
+  account: string
+  paths: string[]
+}
+
+export function questions(): Question[] {
+  const lists = ['live', 'active', 'expired', 'revoked', 'all'].flatMap((status) =>
+    [undefined, 'TOKEN 99', 'nowhere'].map((q) => ({
+      name: `list, ${status}${q ? `, q=${q}` : ''}`,
+      account: BIG,
+      paths: SORTS.map(
+        (sort) =>
+          `${TOKENS}?status=${status}&sort=${sort}&limit=100${q ? `&q=${encodeURIComponent(q)}` : ''}`,
+      ),
+    })),
+  )
+  const from = new Date(Date.now() - 100 * 86_400_000).toISOString()
+  const usage = (path: string) =>
+    ['hour', 'day'].flatMap((granularity) =>
+      ['', '&route=/orders/1'].map((route) => `${path}?granularity=${granularity}&from=${from}${route}`),
+    )
+  return [
+    ...lists,
+    { name: 'usage of 240,000 tokens', account: BIG, paths: usage(`${TOKENS}/usage`) },
+    { name: 'report of 240,000 tokens', account: BIG, paths: [`${TOKENS}/report`] },
+    { name: 'usage of 100 tokens', account: BUSY, paths: usage(`${TOKENS}/usage`) },
+    { name: 'report of 100 tokens', account: BUSY, paths: [`${TOKENS}/report?from=${from}`] },
+    { name: 'usage of a token', account: BUSY, paths: usage(`${TOKENS}/${busyToken(0)}/usage`) },
+    {
+      name: 'blast radius',
+      account: BUSY,
+      paths: [`${TOKENS}/${busyToken(0)}/blast-radius?since=${from}`],
+    },
+    { name: 'history', account: BUSY, paths: [`${TOKENS}/${busyToken(0)}/events?limit=100`] },
+    { name: 'a token', account: BUSY, paths: [`${TOKENS}/${busyToken(0)}`] },
+  ]
+}
+
+async function askAll(watched: Watched): Promise<Asked[]> {
+  // The first answers are slower, of whatever they are.
+  for (const question of questions()) await ask(watched, question)
+  const found: Asked[] = []
+  for (const question of questions()) found.push(await ask(watched, question))
+  await watched.longestHold()
+  const started = performance.now()
+  const all = questions().flatMap(({ account, paths }) => paths.map((path) => ({ account, path })))
+  const callers = Array.from({ length: AT_ONCE }, async (_, i) => {
+    for (let n = i; n < all.length; n += AT_ONCE) await get(watched, all[n] as (typeof all)[number])
+  })
+  await Promise.all(callers)
+  const [answer, hold] = [performance.now() - started, await watched.longestHold()]
+  return [...found, { name: `all of them, ${AT_ONCE} at a time`, requests: all.length, answer, hold }]
+}
+
+async function ask(watched: Watched, { name, account, paths }: Question): Promise<Asked> {
+  await watched.longestHold()
+  let answer = 0
+  for (const path of paths) {
+    const started = performance.now()
+    await get(watched, { account, path })
+    answer = Math.max(answer, performance.now() - started)
+  }
+  return { name, requests: paths.length, answer, hold: await watched.longestHold() }
+}
+
+async function get({ url }: Watched, { account, path }: { account: string; path: string }): Promise<void> {
+  const bearer = jwt.sign({ sub: account }, JWT_SECRET, { expiresIn: '1h' })
+  const response = await fetch(url + path, { headers: { authorization: `Bearer ${bearer}` } })
+  const text = await response.text()
+  if (response.status !== 200) throw new Error(`${path}: ${response.status} ${text.slice(0, 300)}`)
+}
