@@ -9,7 +9,7 @@ import {
 } from '../../../src/application/ports.ts'
 import { placeOf } from '../../../src/application/standing.ts'
 import { genesis, link } from '../../../src/domain/chain.ts'
-import type { NewEvent, StoredEvent } from '../../../src/domain/events.ts'
+import type { StoredEvent } from '../../../src/domain/events.ts'
 import { eventually } from '../../support/eventually.ts'
 import { historyOn } from '../../support/history.ts'
 import { memoryStore } from '../../support/memoryStore.ts'
@@ -151,7 +151,7 @@ describe('the guard of the log', function () {
   })
 
   it('gives the first events of a life without asking', async () => {
-    const events = link(genesis('apiToken-q'), [movableEvent('TokenCreated')]) as NewEvent[]
+    const events = link(genesis('apiToken-q'), [movableEvent('TokenCreated')])
     await guard.store.append('apiToken-q', 'no_stream', events)
     expect(memory.log.at(-1)?.stream).to.equal('apiToken-q')
   })
