@@ -101,7 +101,7 @@ export function createProjector({
   async function follow(signal: AbortSignal, onLevel: () => void): Promise<void> {
     const losses = readModel.losses()
     let standing = await untilDone(takeUp, signal)
-    let isInSight = true
+    let isInSight = false
     for await (const { events, caughtUp } of store.subscribe(
       slowest(standing)?.position ?? null,
       STREAMS,

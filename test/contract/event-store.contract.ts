@@ -211,6 +211,33 @@ export function eventStoreContract(name: string, makeHarness: () => Promise<Even
       })
     })
 
+    describe('at', () => {
+      it('gives the event at a position, whichever of an append it is', async () => {
+        await store.append(streamOf(), 'no_stream', [makeEvent(), makeEvent(), makeEvent()])
+        for (const event of await store.readStream(streamOf())) {
+          expect(await store.at(event.position)).to.deep.equal(event)
+        }
+      })
+
+      it('gives nothing where there is none', async () => {
+        const { position } = await store.append(streamOf(), 'no_stream', [makeEvent()])
+        const beyond = position.replace(/\d/, '9')
+        expect(beyond > ((await store.head()) ?? '')).to.equal(true)
+        expect(await store.at(beyond)).to.equal(null)
+        for (const other of ['', '7', 'x', '0000000000000001', `${'0'.repeat(19)}9-${'0'.repeat(19)}9`])
+          if (other.length !== position.length) expect(await store.at(other), other).to.equal(null)
+      })
+
+      it('gives nothing between two events', async () => {
+        const { position } = await store.append(streamOf(), 'no_stream', [makeEvent(), makeEvent()])
+        const between = position.replaceAll(/\d+/g, (digits) =>
+          String(BigInt(digits) - 1n).padStart(digits.length, '0'),
+        )
+        const found = await store.at(between)
+        expect(found === null || found.position === between).to.equal(true)
+      })
+    })
+
     describe('subscribe', () => {
       let stop: AbortController
 

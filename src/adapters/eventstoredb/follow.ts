@@ -20,19 +20,22 @@ export async function* follow(
 ): AsyncGenerator<Batch, void, undefined> {
   if (after !== null) fromPosition(after)
   let position = after
+  let isInSight = false
   let failures = 0
 
   while (!signal.aborted) {
     try {
       for await (const batch of subscription(connection, position, prefixes, signal)) {
         failures = 0
+        isInSight = true
         yield batch
         position = batch.events.at(-1)?.position ?? position
       }
     } catch {
       // Whatever it was, the reader is told, and there will be another.
     }
-    if (!signal.aborted) yield { events: [], caughtUp: false }
+    if (isInSight && !signal.aborted) yield { events: [], caughtUp: false }
+    isInSight = false
     await pause(backoff(failures++), signal)
   }
 }

@@ -221,7 +221,8 @@ const isBehind = (one: Checkpoint | null, other: Checkpoint | null): boolean =>
 function isWorse(before: ReadonlyMap<Projection, Seen>, after: ReadonlyMap<Projection, Seen>): boolean {
   return [...before].some(([projection, was]) => {
     const is = after.get(projection)
-    if (!is || !is.isSound || is.identity !== was.identity || is.generation < was.generation) return true
+    if (!is || is.identity !== was.identity || is.generation < was.generation) return true
+    if (was.isSound && !is.isSound) return true
     return is.generation === was.generation && (is.model !== was.model || isBehind(is.at, was.at))
   })
 }

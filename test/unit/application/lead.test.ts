@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { projections } from '../../../projections/index.ts'
+import type { StoredEvent } from '../../../src/domain/events.ts'
 import {
   type Batch,
   type Candidate,
@@ -50,10 +51,18 @@ function shared() {
     },
     isPublished: async () => state.published,
   } as unknown as ReadModel
+  /** A log that nobody has filled the read model from. */
+  const log = {
+    head: async () => null as string | null,
+    at: async () => null,
+    async *readAll(): AsyncGenerator<StoredEvent[]> {},
+  }
 
   const process = (id: string) => {
     const store = {
-      head: async () => null,
+      head: () => log.head(),
+      at: () => log.at(),
+      readAll: () => log.readAll(),
       async *subscribe(_: unknown, __: unknown, signal: AbortSignal): AsyncGenerator<Batch> {
         const level = new Promise<void>((resolve) => following.set(id, { caughtUp: resolve }))
         const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
@@ -67,7 +76,7 @@ function shared() {
     return createProjector({ store, readModel, projections, telemetry, id, onChanged() {} })
   }
 
-  return { state, following, process }
+  return { state, log, following, process }
 }
 
 describe('projectors that share a read model', () => {
@@ -125,6 +134,46 @@ describe('projectors that share a read model', () => {
     await eventually(() => expect([following.size, a.leads()]).to.deep.equal([0, false]))
     state.holder = null
     await eventually(() => expect(following.size).to.equal(1))
+    await a.stop()
+  })
+
+  it('do not serve a read model that lacks what is in the log, whatever the leader says of it', async () => {
+    const { state, log, process } = shared()
+    Object.assign(state, { holder: 'somebody else', level: true, published: true })
+    log.head = async () => '5'
+    log.readAll = async function* () {
+      yield [{ position: '3', stream: 'apiToken-revoked' } as StoredEvent]
+    }
+    const a = process('a')
+    let ready = false
+    const started = a.start().then(() => (ready = true))
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    expect(ready).to.equal(false)
+    log.readAll = async function* () {
+      yield [{ position: '4', stream: 'orders-1' } as StoredEvent]
+    }
+    await started
+    await a.stop()
+  })
+
+  it('follow a read model that was lost from where it stands then, and trust it when it has caught up', async () => {
+    const { state, following, process } = shared()
+    const a = process('a')
+    const started = a.start()
+    await eventually(() => expect(following.size).to.equal(1))
+    following.get('a')?.caughtUp()
+    await started
+    const first = following.get('a')
+    Object.assign(state, { loss: 'it was dropped', losses: 1 })
+    await eventually(() => {
+      expect(following.get('a')).to.not.equal(undefined)
+      expect(following.get('a')).to.not.equal(first)
+    })
+    expect(a.lag()).to.be.above(0)
+    expect(state.loss).to.equal('it was dropped')
+    following.get('a')?.caughtUp()
+    await eventually(() => expect(state.loss).to.equal(null))
+    expect(a.lag()).to.equal(0)
     await a.stop()
   })
 

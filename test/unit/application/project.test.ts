@@ -7,6 +7,7 @@ import { createProjector } from '../../../src/application/project.ts'
 import { genesis, link } from '../../../src/domain/chain.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import { type NewEvent, type StoredEvent, tokenStream, usageStream } from '../../../src/domain/events.ts'
+import { eventually } from '../../support/eventually.ts'
 import { countingTelemetry } from '../../support/pieces.ts'
 
 const AT = '2026-03-01T10:00:00.000Z'
@@ -200,6 +201,32 @@ describe('the projector', () => {
       throw new DamagedError('the document is damaged')
     })
     expect(await attempt.catch((error: Error) => error.message)).to.equal('the document is damaged')
+  })
+
+  it('takes nothing from another log that a server has come back with, and goes on when it has the right one', async () => {
+    const log = soundLog()
+    let [isRight, subscriptions] = [true, 0]
+    const store: EventStore = {
+      ...storeOf(log),
+      async at(position) {
+        const found = log.find((one) => one.position === position) ?? null
+        return found && (isRight ? found : { ...found, id: 'of another log' })
+      },
+      async *subscribe(_after, _prefixes, signal) {
+        yield { events: log.slice(0, 3), caughtUp: true }
+        if (subscriptions++ === 0) isRight = false
+        yield { events: [], caughtUp: false }
+        yield { events: log.slice(3), caughtUp: true }
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      },
+    }
+    const { projector, names } = await project(store)
+    await sleep(50)
+    expect(names).to.deep.equal(['first', 'second', 'third'])
+    expect(projector.lag()).to.be.above(0)
+    isRight = true
+    await eventually(() => expect(projector.lag()).to.equal(0))
+    await projector.stop()
   })
 
   it('that had to end falls behind, so that somebody sees it', async () => {
