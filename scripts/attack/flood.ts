@@ -1,3 +1,4 @@
+import { startFlood } from '../../test/support/flood.ts'
 import { floods, flooded, goodTokens, type Seen, shown } from '../../test/support/flooded.ts'
 import { startMongod } from '../../test/support/mongod.ts'
 import { type Environment, startService } from '../../test/support/service.ts'
@@ -9,7 +10,7 @@ import { attack, type Report } from './lab.ts'
  * seen the good ones.
  */
 
-const FLOOD_MS = 3_500
+const FLOOD_MS = 2_000
 const LIMIT = 600
 
 async function attackOn(name: string, env: Environment, { saw, control, bound }: Report): Promise<void> {
@@ -32,7 +33,7 @@ async function attackOn(name: string, env: Environment, { saw, control, bound }:
     return seen
   }
 
-  await beside(first.url, 'quiet', null, 1_500)
+  await beside(first.url, 'quiet', null, 1_000)
   const harmless = await beside(first.url, 'a flood of /health/live', floods.harmless)
   control(`${name}: good tokens are served beside a flood that asks no store`, harmless.wrong.size === 0)
   const one = await beside(first.url, 'random tokens from the same address', floods.oneAddress)
@@ -40,9 +41,8 @@ async function attackOn(name: string, env: Environment, { saw, control, bound }:
   await first.stop()
 
   const second = await startService(settings, first.folder)
-  const flood = await import('../../test/support/flood.ts')
-  const running = await flood.startFlood(second.url, floods.oneAddress, 100)
-  const unseen = await beside(second.url, 'the same after a start', floods.oneAddress, 1_500)
+  const running = await startFlood(second.url, floods.oneAddress, 100)
+  const unseen = await beside(second.url, 'the same after a start', floods.oneAddress, 1_000)
   await running.stop()
   await second.stop()
 

@@ -72,6 +72,7 @@ function startOwner(url: string): { stop(): Promise<Map<number, number>> } {
     while (!stopping.signal.aborted) {
       const { status, body } = await api.create({ name: 'made meanwhile' })
       expect(201, status)
+      if (status !== 201) continue
       expect(200, await statusOf(url, body.token, undefined, HERE))
       expect(200, (await api.patch(body.id, { name: 'changed meanwhile' })).status)
       expect(200, await statusOf(url, body.token, undefined, HERE))
