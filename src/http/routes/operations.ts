@@ -15,13 +15,17 @@ export interface Health {
 interface Dependencies {
   health: () => Promise<Health>
   metrics: { contentType: string; text: () => Promise<string> }
-  openapi: () => object
+  /** The description as it is sent. */
+  openapi: () => Buffer
 }
 
 /** A read model further behind than this serves the past. */
 const MAX_LAG_SECONDS = 5
 
 export function operationRoutes({ health, metrics, openapi }: Dependencies): Route[] {
+  const readHealth = shared(health)
+  const readMetrics = shared(async () => Buffer.from(await metrics.text()))
+
   const live = (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
     sendJson(ctx, { status: 'ok' })
@@ -29,7 +33,7 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
 
   const ready = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    const { eventStore, readModel, lag, stopping } = await health()
+    const { eventStore, readModel, lag, stopping } = await readHealth()
     // An event store that is down is no reason to take the process away: authentication goes on without it.
     const isReady = readModel && lag <= MAX_LAG_SECONDS && !stopping
     ctx.status = isReady ? 200 : 503
@@ -46,13 +50,14 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
 
   const scrape = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    ctx.body = await metrics.text()
+    ctx.body = await readMetrics()
     ctx.set('Content-Type', metrics.contentType)
   }
 
   const describe = (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    sendJson(ctx, openapi())
+    ctx.set('Content-Type', 'application/json; charset=utf-8')
+    ctx.body = openapi()
   }
 
   const open = { method: 'get' as const, who: 'open' as const, problems: [] }
@@ -96,4 +101,15 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
     },
     ...docsRoutes(),
   ]
+}
+
+/** These routes are open to everybody and their answers cost something: all who ask at the same time get the same one. */
+function shared<T>(read: () => Promise<T>): () => Promise<T> {
+  let reading: Promise<T> | null = null
+  return () => {
+    reading ??= read().finally(() => {
+      reading = null
+    })
+    return reading
+  }
 }
