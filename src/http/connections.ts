@@ -65,15 +65,13 @@ interface Connection {
   refusal: string | null
   /** Of the current answer: how many bytes stood unsent when it was made, and when, by `performance.now()`. */
   unsent: { bytes: number; since: number } | null
-  /** Exchanges in a row that were served without giving way. */
-  inARow: number
 }
 
 /** Serves a request. Resolves when the answer is made, whether or not the caller has taken it. */
 type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<unknown>
 
-/** As many short answers as take a millisecond or two. */
-const IN_A_ROW = 16
+/** Requests sent ahead, of all connections together, that are begun in one turn of the loop. */
+const PER_TURN = 16
 
 /**
  * Serves the requests of each connection one after the other, the next one only when the operating system has taken the
@@ -84,7 +82,9 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
   const connections = new Map<Socket, Connection>()
   /** Those with an unsent answer, the longest-standing first. */
   const unsent = new Set<Connection>()
-  let [waiting, unsentBytes, cutOff, isHalted] = [0, 0, 0, false]
+  /** Those whose next request has to wait for a later turn. */
+  const ready = new Set<Connection>()
+  let [waiting, unsentBytes, cutOff, begun, isHalted] = [0, 0, 0, 0, false]
 
   function cut({ socket }: Connection): void {
     if (socket.destroyed) return
@@ -125,9 +125,22 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
   function next(connection: Connection): void {
     release(connection)
     connection.current = null
-    if (connection.waiting.length === 0 || ++connection.inARow < IN_A_ROW) return goOn(connection)
-    connection.inARow = 0
-    setImmediate(goOn, connection)
+    if (connection.waiting.length === 0) return goOn(connection)
+    if (begun === 0) setImmediate(newTurn)
+    if (++begun <= PER_TURN) goOn(connection)
+    else ready.add(connection)
+  }
+
+  /** Node takes one new connection a turn, so that long turns would keep new callers out. */
+  function newTurn(): void {
+    begun = 0
+    for (const connection of ready) {
+      if (begun === PER_TURN) break
+      ready.delete(connection)
+      begun++
+      goOn(connection)
+    }
+    if (begun > 0) setImmediate(newTurn)
   }
 
   function goOn(connection: Connection): void {
@@ -152,6 +165,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
 
   function closed(connection: Connection): void {
     connections.delete(connection.socket)
+    ready.delete(connection)
     release(connection)
     waiting -= connection.waiting.length
     connection.waiting = []
@@ -182,7 +196,6 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
         waiting: [],
         refusal: null,
         unsent: null,
-        inARow: 0,
       }
       connections.set(socket, connection)
       socket.once('close', () => closed(connection))

@@ -44,7 +44,7 @@ describe('A connection', () => {
   })
 
   /** A client that never closes its side, not even when the service has closed its own. `ended` resolves then. */
-  function client(bytes = ''): { socket: Socket; received: () => string; ended: Promise<unknown> } {
+  function open(bytes = ''): { socket: Socket; received: () => string; ended: Promise<unknown> } {
     const { port } = server.address() as AddressInfo
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
     let text = ''
@@ -59,8 +59,8 @@ describe('A connection', () => {
   }
 
   /** The same, and it reads nothing. */
-  function deaf(bytes: string): ReturnType<typeof client> {
-    const made = client(bytes)
+  function deaf(bytes: string): ReturnType<typeof open> {
+    const made = open(bytes)
     made.socket.pause()
     return made
   }
@@ -82,7 +82,7 @@ describe('A connection', () => {
       ctx.body = ctx.path
     }
     const paths = Array.from({ length: 40 }, (_, i) => `/${i}`)
-    const { received } = client(paths.map(get).join(''))
+    const { received } = open(paths.map(get).join(''))
     await eventually(async () => expect(texts(received())).to.deep.equal(paths))
     expect(most).to.equal(1)
   })
@@ -130,7 +130,7 @@ describe('A connection', () => {
     for (let i = 0; i < 10; i++) deaf(get('/big').repeat(50))
     await eventually(async () => expect(load.cutOff()).to.be.above(5))
     expect(load.waiting()).to.be.at.most(100)
-    const { received } = client(get('/here'))
+    const { received } = open(get('/here'))
     await eventually(async () => expect(texts(received())).to.deep.equal(['/here']))
   })
 
@@ -144,7 +144,7 @@ describe('A connection', () => {
     deaf(get('/big'))
     await eventually(async () => expect(load.cutOff()).to.equal(1))
     expect(load.unsentBytes()).to.be.at.most(20 * BIG)
-    const { received } = client(get('/here'))
+    const { received } = open(get('/here'))
     await eventually(async () => expect(texts(received())).to.deep.equal(['/here']))
     first.socket.resume()
     await first.ended
@@ -165,9 +165,9 @@ describe('A connection', () => {
 
   it('beyond their number is closed', async () => {
     await start({ connections: 2 })
-    for (let i = 0; i < 2; i++) client(get('/'))
+    for (let i = 0; i < 2; i++) open(get('/'))
     await eventually(async () => expect(load.connections()).to.equal(2))
-    await client(get('/')).ended
+    await open(get('/')).ended
     expect(load.cutOff()).to.equal(1)
   })
 
@@ -202,7 +202,7 @@ describe('A connection', () => {
         for await (const _ of ctx.req);
         ctx.body = ctx.path
       }
-      const { received, ended } = client(bytes)
+      const { received, ended } = open(bytes)
       await ended
       await gone()
       expect(statuses(received())).to.deep.equal(answers)
@@ -211,7 +211,7 @@ describe('A connection', () => {
 
   it('that is refused and sends on is closed all the same, and has its answer', async () => {
     await start(QUICK)
-    const { socket, received, ended } = client('nonsense\r\n')
+    const { socket, received, ended } = open('nonsense\r\n')
     const sending = setInterval(() => socket.write('x'.repeat(1000)), 5)
     await ended
     await gone()
@@ -225,7 +225,7 @@ describe('A connection', () => {
       for await (const _ of ctx.req);
       ctx.body = ctx.path
     }
-    const { socket, received, ended } = client(post(2000, ''))
+    const { socket, received, ended } = open(post(2000, ''))
     const sending = setInterval(() => socket.write('x'), 20)
     await ended
     clearInterval(sending)
