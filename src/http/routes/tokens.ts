@@ -1,5 +1,6 @@
 import type { Context } from 'koa'
 import { askedMoment, type TokenAt } from '../../application/asOf.ts'
+import type { Accepted } from '../../application/authenticate.ts'
 import type { CommandContext, Manage, Target, TokenInput } from '../../application/manage.ts'
 import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
@@ -42,20 +43,34 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
 
   const reading = readingWith(judge)
 
-  /** Only a JWT may write, and not without end; a token may at most revoke itself. */
-  const writing = (
-    handle: (ctx: Context, command: CommandContext, accountId: string) => Promise<void>,
-    self = false,
-  ) =>
+  type Writing = (ctx: Context, command: CommandContext, accountId: string) => Promise<void>
+
+  /** Only a JWT may write. */
+  const assertMayWrite = ({ principal: { kind, tokenId } }: Accepted, own?: string): void => {
+    if (kind === 'token' && tokenId !== own) {
+      throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
+    }
+  }
+
+  /** Not without end. */
+  const changing = (handle: Writing) =>
     reading(async (ctx, accepted) => {
-      const { kind, accountId, tokenId } = accepted.principal
-      if (kind === 'token' && !(self && tokenId === ctx.params.id)) {
-        throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
-      }
+      assertMayWrite(accepted)
+      const { accountId } = accepted.principal
       const quota = writes.count(accountId)
       if (quota.exceeded) throw tooMany(quota)
       ctx.set(quota.headers)
       await handle(ctx, commandContext(ctx, accepted), accountId)
+    })
+
+  /**
+   * A token may revoke itself. Not limited: a limit that somebody else can use up would keep a stolen token alive. What
+   * it can do is bounded by the tokens there are.
+   */
+  const revoking = (handle: Writing) =>
+    reading(async (ctx, accepted) => {
+      assertMayWrite(accepted, ctx.params.id)
+      await handle(ctx, commandContext(ctx, accepted), accepted.principal.accountId)
     })
 
   /** `/self`: the token's own id; a JWT has no self. */
@@ -89,7 +104,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     )
   })
 
-  const create = writing(async (ctx, command, accountId) => {
+  const create = changing(async (ctx, command, accountId) => {
     const key = idempotencyKeyOf(ctx)
     parseNoQuery(queryOf(ctx))
     const input = parseCreate(await readJson(ctx))
@@ -111,7 +126,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
   })
 
-  const patch = writing(async (ctx, command, accountId) => {
+  const patch = changing(async (ctx, command, accountId) => {
     const token = await find(ctx, accountId)
     parseNoQuery(queryOf(ctx))
     const input = parsePatch(await readJson(ctx))
@@ -120,12 +135,12 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
     sendToken(ctx, token.id, { ...changed, lastAccessed })
   })
 
-  const revoke = writing(async (ctx, command, accountId) => {
+  const revoke = revoking(async (ctx, command, accountId) => {
     const token = await find(ctx, accountId)
     const { reason = '' } = parseRevoke(queryOf(ctx))
     await manage.revoke(command, targetOf(ctx, token), concealed(scopeOf(ctx), reason) || null)
     ctx.status = 204
-  }, true)
+  })
 
   const events = reading(async (ctx, { principal }) => {
     const { id } = await find(ctx, principal.accountId)
