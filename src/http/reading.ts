@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import { type Judge, unauthorized } from './authenticate.ts'
 import type { Handler } from './route.ts'
+import { invalid } from './validate.ts'
 
 /** A route for whoever has a good credential; the answer is not to be kept by caches. */
 export const readingWith =
@@ -13,4 +14,12 @@ export const readingWith =
     await handle(ctx, accepted)
   }
 
-export const queryOf = (ctx: Context): URLSearchParams => new URLSearchParams(ctx.querystring)
+/** What all parameters of a route may have together, with every character escaped. */
+const MAX_QUERY = 8192
+
+/** @throws Problem 422 for one that is too long to be taken apart */
+export function queryOf(ctx: Context): URLSearchParams {
+  const { querystring } = ctx
+  if (querystring.length <= MAX_QUERY) return new URLSearchParams(querystring)
+  throw invalid([{ pointer: '?', message: `must have at most ${MAX_QUERY} characters` }])
+}
