@@ -2,7 +2,7 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { type LifecycleEvent, type RecordedEvent, tokenIdOf } from '../src/domain/events.ts'
 import { counts, nullable, number, string } from './members.ts'
 import type { Change, Projection, Top } from './projection.ts'
-import { bucketStart, requestCounts } from './tokenUsage.ts'
+import { bucketStart, OTHER_ROUTES, requestCounts } from './tokenUsage.ts'
 
 const hourSchema = {
   type: 'object',
@@ -31,7 +31,8 @@ const hourSchema = {
     outcomes: counts,
     firstAt: string,
     lastAt: string,
-    // Requests by `<outcome> <METHOD> <route>`: those under `MANAGEMENT_PATH` apart, so that no other can crowd them out.
+    // Requests by `<outcome> <METHOD> <route>`: those under `MANAGEMENT_PATH` apart and by the product's own patterns, so
+    // that no other and no invented one can crowd them out.
     routes: counts,
     management: counts,
     // Requests by caller, as `callerKey` names it.
@@ -67,13 +68,29 @@ export type ActionDocument = FromSchema<typeof actionSchema>
 /** Where tokens are managed. */
 export const MANAGEMENT_PATH = '/settings/api-tokens'
 
+const READ = ['GET', 'HEAD']
+/** What the product serves there. */
+export const MANAGEMENT_ROUTES: Readonly<Record<string, readonly string[]>> = {
+  '': [...READ, 'POST'],
+  '/self': [...READ, 'DELETE'],
+  '/usage': READ,
+  '/report': READ,
+  '/:id': [...READ, 'PATCH', 'DELETE'],
+  '/:id/events': READ,
+  '/:id/usage': READ,
+  '/:id/blast-radius': READ,
+}
+/** Stands for whatever else is asked for there. */
+export const OTHER_MANAGEMENT = { method: '*', route: `${MANAGEMENT_PATH}/*` }
+
 /** What did not fit, and what was not told apart when it was counted. */
 export const OTHER = '* other'
 const NONE = '* none'
 /** Stands for an outcome that was not kept by route. */
 export const UNKNOWN_OUTCOME = 'unknown'
 
-const CAPS = { routes: 100, management: 100, addresses: 100, userAgents: 50 } as const
+/** Of management there are fewer keys than that, whatever callers ask for. */
+export const CAPS = { routes: 100, management: 200, addresses: 100, userAgents: 50 } as const
 
 /** Callers choose their words, so those that could be taken for `OTHER` are marked. */
 const callerKey = (text: string | null): string =>
@@ -88,6 +105,25 @@ export const activityId = (tokenId: string, at: string): string => `${tokenId}_$
 
 export const isManagement = (route: string): boolean =>
   route === MANAGEMENT_PATH || route.startsWith(`${MANAGEMENT_PATH}/`)
+
+/**
+ * A request where tokens are managed, by the product's own pattern of it: behind a proxy callers ask for any path. All
+ * other requests, and what is a pattern already, as they are.
+ */
+export function countedRoute(method: string, route: string): { method: string; route: string } {
+  if (!isManagement(route)) return { method, route }
+  const pattern = patternOf(route.slice(MANAGEMENT_PATH.length))
+  const isServed = MANAGEMENT_ROUTES[pattern]?.includes(method) ?? false
+  return isServed ? { method, route: MANAGEMENT_PATH + pattern } : OTHER_MANAGEMENT
+}
+
+/** @param rest empty, or with a slash at its start; one at its end says nothing */
+function patternOf(rest: string): string {
+  const path = rest.endsWith('/') ? rest.slice(0, -1) : rest
+  const [, first, ...others] = path.split('/', 4)
+  if (others.length > 0) return `/:id/${others.join('/')}`
+  return !first || path in MANAGEMENT_ROUTES ? path : '/:id'
+}
 
 export const tokenActivity: Projection = {
   name: 'tokenActivity',
@@ -160,9 +196,10 @@ function routeCounts({ outcomes, routes }: RecordedEvent<'TokenUsed'>['data']) {
   const management: Counted[] = []
   const others: Counted[] = []
   for (const { method, route, count, outcomes: own = { [theirs]: count } } of routes) {
-    const isOther = method === '*'
+    const counted = countedRoute(method, route)
+    const isOther = `${method} ${route}` === OTHER_ROUTES
     for (const [outcome, n] of Object.entries(own)) {
-      const key = isOther ? OTHER : `${outcome} ${method} ${route}`
+      const key = isOther ? OTHER : `${outcome} ${counted.method} ${counted.route}`
       ;(isManagement(route) ? management : others).push([key, n])
     }
   }

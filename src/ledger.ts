@@ -28,6 +28,7 @@ import {
   requireScopeMiddleware,
 } from './http/authenticate.ts'
 import { callerAddress } from './http/callerAddress.ts'
+import type { ConnectionLoad } from './http/connections.ts'
 import { credentialReader } from './http/credential.ts'
 import { createObserver } from './http/observe.ts'
 import { describe } from './http/openapi.ts'
@@ -58,6 +59,8 @@ export interface TokenLedger {
   operationRoutes(): Middleware
   /** One log line and one metric for each request. `write` writes the lines in place of the ledger's own log. */
   observe(write?: (entry: RequestEntry) => void): Middleware
+  /** Shows in the metrics what the connections of the server hold. */
+  observeServer(load: ConnectionLoad): void
   /**
    * The decision of `authenticate` without HTTP, for a token or a JWT; counted as a use with the route `verify()`.
    * @returns null for a credential that is not good
@@ -257,10 +260,10 @@ function assemble(parts: Parts): TokenLedger {
       openapi: () => description,
     }),
   }
-  const description = describe([...table.tokens, ...table.verify, ...table.operations], {
-    version,
-    tokenHeader: apiTokenHeader,
-  })
+  const routes = [...table.tokens, ...table.verify, ...table.operations]
+  const description: Buffer = Buffer.from(
+    JSON.stringify(describe(routes, { version, tokenHeader: apiTokenHeader })),
+  )
 
   return {
     authenticate: (how = {}) => authenticateMiddleware(judge, log, how),
@@ -269,6 +272,13 @@ function assemble(parts: Parts): TokenLedger {
     verifyRoutes: () => routerOf(table.verify, log),
     operationRoutes: () => routerOf(table.operations, log),
     observe: (write = (entry) => log.info(entry, 'request')) => observer.middleware(write),
+
+    observeServer(load) {
+      metrics.gauge('connections', 'Connections to the server.', load.connections)
+      metrics.gauge('requests_waiting', 'Requests sent ahead of earlier answers.', load.waiting)
+      metrics.gauge('answer_bytes_unsent', 'Bytes of answers that callers have not taken.', load.unsentBytes)
+      metrics.gauge('connections_cut_off', 'Connections closed at a limit so far.', load.cutOff)
+    },
 
     async verify(value) {
       const kind = value.startsWith(`${prefix}_`) ? 'token' : 'jwt'

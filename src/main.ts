@@ -31,7 +31,7 @@ async function main(): Promise<void> {
     observe: ledger.observe(request),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })
-  const server = createHttpServer(app)
+  const server = createHttpServer(app, { observe: ledger.observeServer })
   await listen(server, settings)
   const url = urlOf(server)
   const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }

@@ -71,7 +71,6 @@ async function serve(): Promise<void> {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const app = createApp({
     log,
-    trustProxyHops: 0,
     observe: ledger.observe(),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })

@@ -68,14 +68,14 @@ interface Seen {
 
 function callers<T extends Seen>(
   what: string,
-  { data, other }: { data: T[]; other: number },
+  { data, ...rest }: Others & { data: T[] },
   nameOf: (row: T) => string | null,
 ): string {
   const rows = data.map((row) => [row.requests, row.first_hour, row.last_hour, nameOf(row) ?? '(not known)'])
-  return table(['requests', 'first hour', 'last hour', what], [...rows, ...others(other, ['', ''])])
+  return table(['requests', 'first hour', 'last hour', what], [...rows, ...others(rest, [])])
 }
 
-function routes(title: string, { data, other }: Shown['routes']): string {
+function routes(title: string, { data, ...rest }: Shown['routes']): string {
   const rows = data.map((row) => [
     row.requests,
     row.first_hour,
@@ -84,13 +84,29 @@ function routes(title: string, { data, other }: Shown['routes']): string {
     row.method,
     row.route,
   ])
-  if (rows.length === 0 && other === 0) return `${title}: none\n`
+  if (rows.length === 0 && rest.other === 0) return `${title}: none\n`
   const header = ['requests', 'first hour', 'last hour', 'outcomes', 'method', 'route']
-  return `${title}\n${table(header, [...rows, ...others(other, ['', '', '', ''])])}`
+  return `${title}\n${table(header, [...rows, ...others(rest, ['', ''])])}`
 }
 
-const others = (count: number, between: string[]): (string | number)[][] =>
-  count > 0 ? [[count, ...between, '(other, not told apart)']] : []
+interface Others {
+  other: number
+  other_first_hour: string | null
+  other_last_hour: string | null
+}
+
+const others = ({ other, ...hours }: Others, between: string[]): (string | number)[][] =>
+  other > 0
+    ? [
+        [
+          other,
+          hours.other_first_hour ?? '',
+          hours.other_last_hour ?? '',
+          ...between,
+          '(other, not told apart)',
+        ],
+      ]
+    : []
 
 function events({ total, data }: Shown['management']['events']): string {
   if (total === 0) return 'Events that it caused: none\n'

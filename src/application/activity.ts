@@ -11,10 +11,14 @@ export interface Seen {
 export type SeenCaller = Seen & { text: string | null }
 export type SeenRoute = Seen & { method: string; route: string; outcomes: Record<string, number> }
 
-/** The rows that are told apart, most requests first, and how many requests are not in them. */
+/**
+ * The rows that are told apart, most requests first, and how many requests are not in them, with the first and last
+ * hour that one of those came in: whoever uses many names must not hide when.
+ */
 export interface Listed<T> {
   data: T[]
   other: number
+  otherHours: { first: string; last: string } | null
 }
 
 export interface HourOfActivity {

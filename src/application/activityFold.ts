@@ -75,6 +75,7 @@ const outcomeFirst: Split = (key) => {
 function createTally() {
   const rows = new Map<string, Row>()
   let other = 0
+  let otherHours: Listed<unknown>['otherHours'] = null
   return {
     add(hour: string, counters: Record<string, number>, split = whole): void {
       for (const [key, n] of Object.entries(counters)) {
@@ -84,13 +85,16 @@ function createTally() {
           known.requests += n
           known.lastHour = hour
           known.outcomes[outcome] = (known.outcomes[outcome] ?? 0) + n
-        } else if (key === OTHER || rows.size >= NAMED) other += n
-        else rows.set(name, { requests: n, firstHour: hour, lastHour: hour, outcomes: { [outcome]: n } })
+        } else if (key === OTHER || rows.size >= NAMED) {
+          other += n
+          otherHours = { first: otherHours?.first ?? hour, last: hour }
+        } else rows.set(name, { requests: n, firstHour: hour, lastHour: hour, outcomes: { [outcome]: n } })
       }
     },
     listed: <T extends Seen>(present: (key: string, row: Row) => T): Listed<T> => ({
       data: [...rows].sort(([, a], [, b]) => b.requests - a.requests).map(([key, row]) => present(key, row)),
       other,
+      otherHours,
     }),
   }
 }

@@ -24,7 +24,11 @@ export function decodeCursor(of: string, text: string): { value: Scalar; id: str
   return { value, id }
 }
 
+/** The longest value is a name: 100 characters of four bytes, any of them escaped. */
+const MAX_CURSOR = 2048
+
 function parse(text: string): unknown[] {
+  if (text.length > MAX_CURSOR) return []
   try {
     const value: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
     return Array.isArray(value) ? value : []

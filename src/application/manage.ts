@@ -80,7 +80,10 @@ interface Dependencies {
   telemetry: Telemetry
 }
 
-/** Conflicts are retried: each means that another command on the same token came through. */
+/**
+ * Conflicts are retried: each means that another command on the same token came through. Not so often that commands
+ * could hold each other up without end, but a revocation goes on until it has its turn: the others do not.
+ */
 const MAX_ATTEMPTS = 20
 
 export function createManage(deps: Dependencies): Manage {
@@ -95,11 +98,11 @@ export function createManage(deps: Dependencies): Manage {
     tokenId: string,
     seen: number,
     command: (state: TokenState) => decide.Fact<LifecycleType> | null,
-    bodyHash?: string,
+    { bodyHash, attempts = MAX_ATTEMPTS }: { bodyHash?: string | undefined; attempts?: number } = {},
   ): Promise<ExistingToken> {
     const id = ids.random()
     const stream = tokenStream(tokenId)
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    for (let attempt = 0; attempt < attempts; attempt++) {
       const { state, events, revision, chain } = await loadToken(store, tokenId)
       if (revision < seen) throw new DamagedError(`${stream} has lost events: ${revision} of ${seen}`)
       const fact = events.some((event) => event.id === id) ? null : command(state)
@@ -129,7 +132,13 @@ export function createManage(deps: Dependencies): Manage {
 
   function envelope(
     fact: decide.Fact<LifecycleType>,
-    on: { id: string; context: CommandContext; chain: string; last?: LifecycleEvent; bodyHash?: string },
+    on: {
+      id: string
+      context: CommandContext
+      chain: string
+      last: LifecycleEvent | undefined
+      bodyHash: string | undefined
+    },
   ): NewEvent<LifecycleType> {
     const now = iso(clock())
     const previous = on.last?.metadata.at ?? now
@@ -189,7 +198,7 @@ export function createManage(deps: Dependencies): Manage {
       }
       try {
         const token = await deps.limit.within(accountId, () =>
-          execute(context, tokenId, -1, (state) => decide.create(state, data), bodyHash),
+          execute(context, tokenId, -1, (state) => decide.create(state, data), { bodyHash }),
         )
         return { token, secret }
       } catch (error) {
@@ -209,7 +218,9 @@ export function createManage(deps: Dependencies): Manage {
     async revoke(context, { tokenId, seen, ifMatch }, reason) {
       const problem = reason === null ? null : reasonProblem(reason)
       if (problem) throw invalid([{ pointer: '?reason', message: problem }])
-      return execute(context, tokenId, seen, (state) => decide.revoke(state, reason, ifMatch))
+      return execute(context, tokenId, seen, (state) => decide.revoke(state, reason, ifMatch), {
+        attempts: Number.POSITIVE_INFINITY,
+      })
     },
   }
 }

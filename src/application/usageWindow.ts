@@ -1,3 +1,4 @@
+import { isManagement } from '../../projections/tokenActivity.ts'
 import { OTHER_ROUTES } from '../../projections/tokenUsage.ts'
 import { LOOKED_AT } from '../domain/credential.ts'
 import type { EventData } from '../domain/events.ts'
@@ -75,7 +76,9 @@ export function createUsageWindow(): UsageWindow {
   }
 
   function newRoute(entry: Entry, key: string, { method, route }: Use): RouteEntry {
-    const isNamed = entry.routes.size < ROUTES_PER_ENTRY && size < MAX_SIZE
+    // Of management there are few, and no number of other routes may hide them.
+    const fits = entry.routes.size < ROUTES_PER_ENTRY || isManagement(route)
+    const isNamed = fits && size < MAX_SIZE
     const known = isNamed ? undefined : entry.routes.get(OTHER_ROUTES)
     if (known) return known
     const made = isNamed

@@ -7,13 +7,22 @@ const DAY_MS = 86_400_000
 const SCOPE = /^[a-z0-9][a-z0-9:._*-]{0,63}$/
 const MAX_SCOPES = 32
 const MAX_NAME = 100
+/**
+ * UTF-16 units of a name before NFC. A character of NFC is made of at most six of them (three characters beyond the
+ * basic plane in two scripts; four in Greek), so no valid name is longer, however it is written; and NFC, whose work
+ * grows with the square of the marks on one letter, has little to do.
+ */
+const MAX_RAW_NAME = 6 * MAX_NAME
 const MAX_REASON = 200
+/** `2026-11-22T08:00:00.123456789+01:00` */
+const MAX_TIME = 35
 /** Control characters, line and paragraph separators, lone surrogates, bidirectional embeddings and overrides. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]/u
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d{1,9})?([Zz]|[+-](\d\d):(\d\d))$/
 
 /** RFC 3339 text to UTC with milliseconds, or null if it is not a time that exists. */
 export function parseTime(text: string): string | null {
+  if (text.length > MAX_TIME) return null
   const match = RFC3339.exec(text)
   if (!match) return null
   const [, year, month, day, hour, minute, second, fraction, , offsetHour = 0, offsetMinute = 0] = match
@@ -35,30 +44,40 @@ const MAX_ID = 255
 export const isAccountId = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= MAX_ID && !/[\p{Cc}\p{Cs}]/u.test(value)
 
-export const normaliseName = (name: string): string => name.normalize('NFC').trim()
+/** One spelling for equal names. What is too long to be one stays as it is: `nameProblem` says so. */
+export function normaliseName(name: string): string {
+  const trimmed = name.trim()
+  return trimmed.length > MAX_RAW_NAME ? trimmed : trimmed.normalize('NFC')
+}
 
 /** @param name as it comes out of `normaliseName`. */
 export function nameProblem(name: string): string | null {
-  const length = [...name].length
-  if (length < 1 || length > MAX_NAME) return `must be 1 to ${MAX_NAME} characters after trimming`
+  if (!isWithin(name, 1, MAX_NAME)) return `must be 1 to ${MAX_NAME} characters after trimming`
   if (UNPRINTABLE.test(name)) return 'must not contain control or bidirectional-override characters'
   if (holdsCredential(name)) return 'must not contain a token'
   return null
 }
 
 export function reasonProblem(reason: string): string | null {
-  if ([...reason].length > MAX_REASON) return `must be at most ${MAX_REASON} characters`
+  if (!isWithin(reason, 0, MAX_REASON)) return `must be at most ${MAX_REASON} characters`
   if (UNPRINTABLE.test(reason)) return 'must not contain control or bidirectional-override characters'
   if (holdsCredential(reason)) return 'must not contain a token'
   return null
 }
 
+/** Characters are code points, of at most two units each. */
+const isWithin = (text: string, min: number, max: number): boolean =>
+  text.length <= 2 * max && [...text].length >= min && [...text].length <= max
+
 export const isScope = (text: string): boolean => SCOPE.test(text)
 
 export function scopeErrors(scopes: readonly string[]): InputError[] {
-  const errors = scopes.flatMap((scope, i) =>
-    isScope(scope) ? [] : [{ pointer: `/scopes/${i}`, message: `must match ${SCOPE.source}` }],
-  )
+  // One more than there may be: what is behind it is not looked at.
+  const errors = scopes
+    .slice(0, MAX_SCOPES + 1)
+    .flatMap((scope, i) =>
+      isScope(scope) ? [] : [{ pointer: `/scopes/${i}`, message: `must match ${SCOPE.source}` }],
+    )
   if (scopes.length > MAX_SCOPES) {
     errors.unshift({ pointer: '/scopes', message: `must hold at most ${MAX_SCOPES} scopes` })
   }

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { Context, Middleware } from 'koa'
+import { countedRoute } from '../../projections/tokenActivity.ts'
 import type { Accepted, Authenticator, Credential, Decision, Refused } from '../application/authenticate.ts'
 import type { Asker } from '../application/gate.ts'
 import type { Logger } from '../application/ports.ts'
@@ -103,13 +104,12 @@ const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
 
 function useOf(ctx: Context, record: TokenRecord, outcome: string, at: number): Use {
   const scope = scopeOf(ctx)
-  const { method, route } = scope.usedRoute ?? { method: ctx.method, route: matchedRoute(ctx) }
+  const asked = scope.usedRoute ?? { method: ctx.method, route: matchedRoute(ctx) }
   return {
     record,
     at,
     outcome,
-    method,
-    route: concealed(scope, route),
+    ...countedRoute(asked.method, concealed(scope, asked.route)),
     ip: scope.address,
     userAgent: userAgentOf(ctx),
   }

@@ -4,6 +4,8 @@ import { Problem } from './problem.ts'
 
 const JSON_TYPES = ['application/json', 'application/merge-patch+json']
 const LIMIT = 32 * 1024
+/** Characters of a `Content-Type`. */
+const MAX_TYPE = 255
 
 const parse = koaBody({
   jsonTypes: JSON_TYPES,
@@ -25,7 +27,8 @@ export async function readJson(ctx: Context): Promise<unknown> {
   const { headers } = ctx.req
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
   if (!hasBody) throw malformed('The body is empty.')
-  if (!ctx.request.is(JSON_TYPES)) throw unsupported('Send application/json.')
+  if ((headers['content-type'] ?? '').length > MAX_TYPE || !ctx.request.is(JSON_TYPES))
+    throw unsupported('Send application/json.')
   const charset = ctx.request.charset.toLowerCase()
   if (charset !== '' && charset !== 'utf-8' && charset !== 'utf8') throw unsupported('Send UTF-8.')
   // The header says so early; a body that says nothing of its length is counted as it comes.

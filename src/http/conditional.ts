@@ -11,13 +11,18 @@ export function idempotencyKeyOf(ctx: Context): string | null {
   throw new Problem('invalid_idempotency_key', 'Send one key of 1 to 255 visible ASCII characters.')
 }
 
+/** Room for some 500 tags. */
+const MAX_IF_MATCH = 4096
+
 /**
  * `If-Match` (RFC 9110 §13.1.1) over strong ETags: `*`, or a list that holds the revision. Without the header any
  * revision will do; what is not an ETag matches none.
  */
 export function ifMatchOf(ctx: Context): (revision: number) => boolean {
   const header = ctx.req.headers['if-match']
-  if (header === undefined || header.trim() === '*') return () => true
+  if (header === undefined) return () => true
+  if (header.length > MAX_IF_MATCH) return () => false
+  if (header.trim() === '*') return () => true
   const tags = header.split(',').map((tag) => tag.trim())
   return (revision) => tags.includes(`"${revision}"`)
 }

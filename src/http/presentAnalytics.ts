@@ -59,9 +59,11 @@ export const presentBlastRadius = (found: BlastRadius, now: string) => ({
   earlier: { hours: found.earlier.hours, requests: found.earlier.requests },
 })
 
-const presentListed = <T, P>({ data, other }: Listed<T>, present: (row: T) => P) => ({
+const presentListed = <T, P>({ data, other, otherHours }: Listed<T>, present: (row: T) => P) => ({
   data: data.map(present),
   other,
+  other_first_hour: otherHours?.first ?? null,
+  other_last_hour: otherHours?.last ?? null,
 })
 
 const presentSeen = ({ requests, firstHour, lastHour }: SeenCaller | SeenRoute) => ({

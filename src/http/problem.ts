@@ -19,6 +19,7 @@ export const problems = {
   token_may_not_manage: [403, 'An API token may not manage tokens'],
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'Method not allowed'],
+  request_timeout: [408, 'The request took too long'],
   token_revoked: [409, 'The token is revoked'],
   token_limit_reached: [409, 'The account has its number of tokens'],
   conflict: [409, 'Too many changes at the same time'],

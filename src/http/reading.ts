@@ -3,6 +3,7 @@ import type { Asker, Gate } from '../application/gate.ts'
 import { type Judge, unauthorized } from './authenticate.ts'
 import type { Handler } from './route.ts'
 import { atEnd, scopeOf } from './scope.ts'
+import { invalid } from './validate.ts'
 
 /** How many requests of one account are worked on at once, in the gate that all share. */
 const SHARE = 8
@@ -30,4 +31,12 @@ export const readingWith =
     }
   }
 
-export const queryOf = (ctx: Context): URLSearchParams => new URLSearchParams(ctx.querystring)
+/** What all parameters of a route may have together, with every character escaped. */
+const MAX_QUERY = 8192
+
+/** @throws Problem 422 for one that is too long to be taken apart */
+export function queryOf(ctx: Context): URLSearchParams {
+  const { querystring } = ctx
+  if (querystring.length <= MAX_QUERY) return new URLSearchParams(querystring)
+  throw invalid([{ pointer: '?', message: `must have at most ${MAX_QUERY} characters` }])
+}

@@ -163,10 +163,14 @@ const reportList = { total: count, data: arrayOf(object(reportRow, ['requests'])
 
 const seen = { requests: count, first_hour: time, last_hour: time }
 const nullableText = { type: ['string', 'null'] }
-const other = { ...count, description: 'Requests of those that are not told apart.' }
+const others = {
+  other: { ...count, description: 'Requests of those that are not told apart.' },
+  other_first_hour: { ...nullableTime, description: 'The first hour with one of those.' },
+  other_last_hour: nullableTime,
+}
 const seenRoutes = object({
   data: arrayOf(object({ method: { type: 'string' }, route: { type: 'string' }, ...seen, ...tally })),
-  other,
+  ...others,
 })
 
 export const components = {
@@ -215,8 +219,8 @@ export const components = {
     first_at: nullableTime,
     last_at: nullableTime,
     total: object(tally),
-    addresses: object({ data: arrayOf(object({ ip: nullableText, ...seen })), other }),
-    user_agents: object({ data: arrayOf(object({ user_agent: nullableText, ...seen })), other }),
+    addresses: object({ data: arrayOf(object({ ip: nullableText, ...seen })), ...others }),
+    user_agents: object({ data: arrayOf(object({ user_agent: nullableText, ...seen })), ...others }),
     routes: seenRoutes,
     management: object({
       requests: seenRoutes,

@@ -1,5 +1,5 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
-import { maskCredentials } from '../domain/credential.ts'
+import { keptText } from '../domain/credential.ts'
 import type { InputError } from '../domain/errors.ts'
 import { parseTime } from '../domain/rules.ts'
 import { Problem } from './problem.ts'
@@ -16,6 +16,10 @@ function withFormats(bare: Ajv2020): Ajv2020 {
 
 /** How much of what is wrong is told: an answer is not to be many times its request. */
 const MAX_ERRORS = 50
+/** More than any request has. */
+const MAX_MEMBERS = 64
+/** Of a name that is not known, how much is shown. */
+const MAX_NAME = 64
 const WHOLE = /^\d{1,15}$/
 
 /** Query strings are text: numbers are read from it, and only there. @throws Problem 422 from the returned function: what is wrong, place by place */
@@ -23,6 +27,7 @@ export function queryValidator<T>(schema: object): (params: URLSearchParams) => 
   const validate = ajv.compile(schema)
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
   return (params) => {
+    if (params.size > MAX_MEMBERS) assertKnown([...params.keys()], properties, '?')
     const query: Record<string, string | number> = Object.create(null)
     for (const [name, value] of params) {
       if (name in query)
@@ -35,7 +40,30 @@ export function queryValidator<T>(schema: object): (params: URLSearchParams) => 
 
 export function bodyValidator<T>(schema: object): (body: unknown) => T {
   const validate = ajv.compile(schema)
-  return (body) => judged<T>(validate, body, (path) => path)
+  const { properties = {} } = schema as { properties?: Record<string, { maxItems?: number }> }
+  return (body) => {
+    if (body !== null && typeof body === 'object' && !Array.isArray(body)) assertFew(body, properties)
+    return judged<T>(validate, body, (path) => path)
+  }
+}
+
+/** The validator looks at every member and every item, and reports each that is wrong: their number is judged first. */
+function assertFew(body: object, properties: Record<string, { maxItems?: number }>): void {
+  const names = Object.keys(body)
+  if (names.length > MAX_MEMBERS) assertKnown(names, properties, '/')
+  for (const [name, { maxItems = Number.POSITIVE_INFINITY }] of Object.entries(properties)) {
+    const items = (body as Record<string, unknown>)[name]
+    if (Array.isArray(items) && items.length > maxItems)
+      throw invalid([{ pointer: `/${name}`, message: `must NOT have more than ${maxItems} items` }])
+  }
+}
+
+function assertKnown(names: readonly string[], properties: object, before: '/' | '?'): void {
+  const unknown = names.filter((name) => !Object.hasOwn(properties, name)).slice(0, MAX_ERRORS)
+  if (unknown.length === 0) return
+  throw invalid(
+    unknown.map((name) => ({ pointer: `${before}${escapePointer(name)}`, message: 'is not known' })),
+  )
 }
 
 function judged<T>(validate: ValidateFunction, value: unknown, pointerOf: (path: string) => string): T {
@@ -65,7 +93,7 @@ function toInputError(error: ErrorObject, pointerOf: (path: string) => string): 
 
 /** RFC 6901. An unknown member's name is the caller's: it may be long, or a credential in the wrong place. */
 const escapePointer = (member: string): string =>
-  maskCredentials(member).slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1')
+  keptText(member).slice(0, MAX_NAME).replaceAll('~', '~0').replaceAll('/', '~1')
 
-const invalid = (errors: InputError[]) =>
+export const invalid = (errors: InputError[]) =>
   new Problem('validation_failed', 'The input is not valid.', { errors })

@@ -155,8 +155,7 @@ function historyOf(steps: readonly Step[]): Happened[] {
           lastUserAgent: null,
           routes: [
             ...one.routes.map(([n, count, isKept]) => ({
-              method: 'GET',
-              route: n % 7 === 0 ? `/settings/api-tokens/r${n}` : `/r${n}`,
+              ...(n % 7 === 0 ? managing(n) : { method: 'GET', route: `/r${n}` }),
               count,
               ...(isKept ? { outcomes: { '2xx': 1, '5xx': count } } : {}),
             })),
@@ -171,6 +170,12 @@ function historyOf(steps: readonly Step[]): Happened[] {
     }
   }
   return history
+}
+
+/** Requests where tokens are managed, of every kind that is counted differently. */
+function managing(n: number): { method: string; route: string } {
+  const route = ['', `/r${n}`, `/r${n}/usage`, `/r${n}/r${n}`, '/self'][n % 5] ?? ''
+  return { method: ['GET', 'BREW'][n % 2] ?? '', route: `/settings/api-tokens${route}` }
 }
 
 /** What retention makes of a history: totals of what happened up to each cut, of whose uses any may be gone. */

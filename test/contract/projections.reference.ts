@@ -156,14 +156,13 @@ function activityRows(used: readonly Use[]): Json[] {
   return [...hours].map(([id, uses]) => {
     const { granularity: _, ...same } = byHour.get(id) as Json
     const calls = uses.flatMap(callsOf)
-    const isOwn = ([, route]: readonly [string, string, number]) =>
-      /^\/settings\/api-tokens(\/|$)/.test(route)
+    const isOwn = ([, route]: readonly [string, string, number]) => MANAGEMENT.test(route)
     const counts = (some: typeof calls) => some.map(([name, , count]) => [name, count] as const)
     return {
       ...same,
       id,
       routes: firstByName(100, counts(calls.filter((call) => !isOwn(call)))),
-      management: firstByName(100, counts(calls.filter(isOwn))),
+      management: firstByName(200, counts(calls.filter(isOwn))),
       addresses: firstByName(
         100,
         uses.flatMap((use) => [
@@ -193,9 +192,22 @@ function callsOf({ outcomes, routes }: Use): [name: string, route: string, count
   const unsaid = second === undefined ? String(only) : 'unknown'
   return routes.flatMap(({ method, route, count, outcomes: own }) =>
     Object.entries(own ?? { [unsaid]: count }).map(([outcome, n]): [string, string, number] => [
-      method === '*' ? '* other' : `${outcome} ${method} ${route}`,
+      method === '*' ? '* other' : `${outcome} ${managed(method, route)}`,
       route,
       n,
     ]),
   )
+}
+
+const MANAGEMENT = /^\/settings\/api-tokens(\/|$)/
+
+/** What the histories of the tests ask for there. */
+function managed(method: string, route: string): string {
+  if (!MANAGEMENT.test(route)) return `${method} ${route}`
+  const pattern = route
+    .replace(/\/r\d+\/r\d+$/, '/*')
+    .replace(/\/r\d+\/usage$/, '/:id/usage')
+    .replace(/\/r\d+$/, '/:id')
+  const isServed = method === 'GET' && !pattern.endsWith('/*')
+  return isServed ? `GET ${pattern}` : '* /settings/api-tokens/*'
 }

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { CAPS, MANAGEMENT_ROUTES } from '../../projections/tokenActivity.ts'
 import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
 import { eventually } from '../support/eventually.ts'
 import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
@@ -11,6 +12,8 @@ interface Seen {
 interface Listed<T> {
   data: (Seen & T)[]
   other: number
+  other_first_hour: string | null
+  other_last_hour: string | null
 }
 interface Route {
   method: string
@@ -71,7 +74,7 @@ describe('The blast radius of a token', () => {
 
   it('of one that was never used is empty', async () => {
     const { status, body } = await ask()
-    const nothing = { data: [], other: 0 }
+    const nothing = { data: [], other: 0, other_first_hour: null, other_last_hour: null }
     expect(status).to.equal(200)
     expect(body).to.deep.include({
       token_id: token.id,
@@ -188,6 +191,49 @@ describe('The blast radius of a token', () => {
     expect(user_agents).to.nested.include({ 'data.length': 50, other: 61 })
     expect(routes).to.nested.include({ 'data.length': 100, other: 10 })
     expect(management.requests.data.map(({ route }) => route)).to.deep.equal([`${TOKENS}/self`])
+    const hour = { other_first_hour: '2026-11-23T12:00:00.000Z', other_last_hour: '2026-11-23T12:00:00.000Z' }
+    for (const list of [addresses, user_agents, routes]) expect(list).to.include(hour)
+    expect(management.requests.other_first_hour).to.equal(null)
+  })
+
+  it('shows what it did where tokens are managed, however many paths and methods it invents behind a proxy', async () => {
+    const asThief = callerOf(service.url, tokenHeader(token.token))
+    const invent = (i: number) => use(THIEF, `${TOKENS}/${i % 3 === 0 ? `${i}/${i}` : i}`)
+    for (let i = 0; i < 120; i++) {
+      await (i % 2 === 0
+        ? invent(i)
+        : use({ ...THIEF, 'X-Original-Method': `BREW${'A'.repeat(i % 15)}` }, TOKENS))
+    }
+    for (let i = 0; i < 60; i++) await use(THIEF, `/invented/${i}`)
+    await asThief.get(TOKENS)
+    await asThief.get(`${TOKENS}/${token.id}/usage`)
+    await asThief.delete(`${TOKENS}/${token.id}`)
+    const { management } = await settled(183)
+    const rows = management.requests.data.map(({ method, route, requests }) => [method, route, requests])
+    expect(management.requests.other).to.equal(0)
+    expect(rows).to.have.deep.members([
+      ['*', `${TOKENS}/*`, 80],
+      ['GET', `${TOKENS}/:id`, 40],
+      ['GET', TOKENS, 1],
+      ['GET', `${TOKENS}/:id/usage`, 1],
+      ['DELETE', `${TOKENS}/:id`, 1],
+    ])
+  })
+
+  it('tells the routes apart that are served where tokens are managed, and has room for all of them', async () => {
+    const { paths } = (await callerOf(service.url).get('/openapi.json')).body as unknown as {
+      paths: Record<string, object>
+    }
+    const served = Object.entries(paths)
+      .filter(([path]) => path.startsWith(TOKENS))
+      .map(([path, methods]) => [
+        path.slice(TOKENS.length).replace(/\{(\w+)\}/g, ':$1'),
+        Object.keys(methods).flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : method.toUpperCase())),
+      ])
+    expect(MANAGEMENT_ROUTES).to.deep.equal(Object.fromEntries(served))
+    const outcomes = ['1xx', '2xx', '3xx', '4xx', '5xx', 'aborted', 'accepted', 'unknown']
+    const told = Object.values(MANAGEMENT_ROUTES).flat().length + 1
+    expect(told * outcomes.length).to.be.at.most(CAPS.management)
   })
 
   it('refuses what is no time, and one to come', async () => {

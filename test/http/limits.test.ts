@@ -8,7 +8,10 @@ import {
   TOKENS,
   tokenHeader,
 } from '../support/caller.ts'
+import type { Refusal } from '../../src/domain/errors.ts'
 import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { assemblePieces, context, target } from '../support/pieces.ts'
+import { endServices, ownFolder } from '../support/service.ts'
 
 const UNKNOWN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 
@@ -91,6 +94,82 @@ describe('Writes', () => {
       expect((await other.post(TOKENS, { name: 'x' })).status, 'so does another account').to.equal(201)
     } finally {
       await service.close()
+    }
+  })
+})
+
+describe('Revoking', () => {
+  let service: TestService
+  let anyone: Api
+  let owner: Api
+  beforeEach(async () => {
+    service = await startLedger({ rateLimitWritesPerMinute: 5, rateLimitFailuresPerMinute: 5 })
+    anyone = callerOf(service.url)
+    owner = anyone.with(bearer(jwtFor('acct_1')))
+  })
+  afterEach(() => service.close())
+
+  /** A token of the account, and nothing left of its writes. */
+  async function usedUp(): Promise<{ id: string; token: string }> {
+    const created = await createToken(owner)
+    for (let i = 0; i < 5; i++) await owner.post(TOKENS, { name: '' })
+    assertTooMany(await owner.post(TOKENS, { name: 'x' }), 'writes', 5)
+    return created
+  }
+
+  it('is never held up by writes, whoever made them', async () => {
+    const { id } = await usedUp()
+    const revoked = await owner.delete(`${TOKENS}/${id}`)
+    expect(revoked.status).to.equal(204)
+    expect(revoked.headers.has('ratelimit'), 'it takes nothing').to.equal(false)
+  })
+
+  it('by the token itself is neither', async () => {
+    const { token } = await usedUp()
+    expect((await anyone.delete(`${TOKENS}/self`, tokenHeader(token))).status).to.equal(204)
+  })
+
+  it('takes nothing from writes, whatever becomes of it', async () => {
+    const { id, token } = await createToken(owner)
+    const itself = anyone.with(tokenHeader(token))
+    for (let i = 0; i < 20; i++) {
+      expect((await itself.delete(`${TOKENS}/self`, { 'If-Match': '"x"' })).status).to.equal(412)
+      expect((await itself.delete(`${TOKENS}/${id}`, { 'If-Match': '"9"' })).status).to.equal(412)
+      expect((await itself.delete(`${TOKENS}/self?reason=${'r'.repeat(201)}`)).status).to.equal(422)
+      expect((await itself.post(TOKENS, { name: 'x' })).status).to.equal(403)
+      expect((await itself.patch(`${TOKENS}/self`, { name: 'x' })).status).to.equal(403)
+      expect((await owner.delete(`${TOKENS}/${id}`, { 'If-Match': '"9"' })).status).to.equal(412)
+      expect((await owner.delete(`${TOKENS}/unknown`)).status).to.equal(404)
+      expect((await owner.delete(`${TOKENS}/${id}?reasn=x`)).status).to.equal(422)
+    }
+    expect((await owner.patch(`${TOKENS}/${id}`, { name: 'y' })).headers.get('ratelimit')).to.match(/;r=3;/)
+    for (let i = 0; i < 20; i++) expect((await owner.delete(`${TOKENS}/${id}`)).status).to.equal(204)
+    expect((await owner.post(TOKENS, { name: 'y' })).headers.get('ratelimit')).to.match(/;r=2;/)
+  })
+
+  it('is not held up by failures of the same address', async () => {
+    const { id, token } = await createToken(owner)
+    const { id: other } = await createToken(owner)
+    for (let i = 0; i < 10; i++) await anyone.get('/auth/verify', tokenHeader('bad'))
+    expect((await anyone.delete(`${TOKENS}/self`, tokenHeader(token))).status, id).to.equal(204)
+    expect((await owner.delete(`${TOKENS}/${other}`)).status).to.equal(204)
+  })
+})
+
+describe('Revoking a token that is changed all the time', () => {
+  it('comes through, however many changes are under way', async () => {
+    const folder = await ownFolder()
+    const { create, manage, close } = await assemblePieces(folder)
+    try {
+      const { id } = await create('x')
+      const changes = Array.from({ length: 60 }, (_, i) =>
+        manage.update(context(), target(id), { name: `n${i}` }).catch((error: Refusal) => error.code),
+      )
+      expect(await manage.revoke(context(), target(id), null)).to.include({ status: 'revoked' })
+      expect(await Promise.all(changes), 'some were held up').to.include('conflict')
+    } finally {
+      await close()
+      await endServices()
     }
   })
 })

@@ -20,6 +20,8 @@ interface Key {
 
 const MIN_SECRET_BYTES = 32
 const MIN_RSA_BITS = 2048
+/** As much as Node takes of all headers of a request unless it is told otherwise. */
+const MAX_JWT = 16 * 1024
 
 /**
  * Verifies JWTs (RFC 7519) with keys made once and one algorithm for each.
@@ -32,6 +34,7 @@ export function createJwtVerifier(options: JwtOptions): JwtVerifier {
 
   return {
     verify(token) {
+      if (token.length > MAX_JWT) return refuse('malformed')
       try {
         const header = jwt.decode(token, { complete: true })?.header
         if (!header) return refuse('malformed')

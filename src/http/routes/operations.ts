@@ -19,7 +19,8 @@ export interface Health {
 interface Dependencies {
   health: () => Promise<Health>
   metrics: { contentType: string; text: () => Promise<string> }
-  openapi: () => object
+  /** The description as it is sent. */
+  openapi: () => Buffer
 }
 
 /** A read model further behind than this serves the past. */
@@ -56,7 +57,8 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
 
   const describe = (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    sendJson(ctx, openapi())
+    ctx.set('Content-Type', 'application/json; charset=utf-8')
+    ctx.body = openapi()
   }
 
   const open = { method: 'get' as const, who: 'open' as const, problems: [] }

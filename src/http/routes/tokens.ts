@@ -1,5 +1,6 @@
 import type { Context } from 'koa'
 import { askedMoment, type TokenAt } from '../../application/asOf.ts'
+import type { Accepted } from '../../application/authenticate.ts'
 import type { Gate } from '../../application/gate.ts'
 import type { CommandContext, Manage, Target, TokenInput } from '../../application/manage.ts'
 import { type Clock, iso } from '../../application/ports.ts'
@@ -53,20 +54,34 @@ export function tokenRoutes({
   const authenticated = readingWith(judge)
   const reading = readingWith(judge, reads)
 
-  /** Only a JWT may write, and not without end; a token may at most revoke itself. */
-  const writing = (
-    handle: (ctx: Context, command: CommandContext, accountId: string) => Promise<void>,
-    self = false,
-  ) =>
+  type Writing = (ctx: Context, command: CommandContext, accountId: string) => Promise<void>
+
+  /** Only a JWT may write. */
+  const assertMayWrite = ({ principal: { kind, tokenId } }: Accepted, own?: string): void => {
+    if (kind === 'token' && tokenId !== own) {
+      throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
+    }
+  }
+
+  /** Not without end. */
+  const changing = (handle: Writing) =>
     authenticated(async (ctx, accepted) => {
-      const { kind, accountId, tokenId } = accepted.principal
-      if (kind === 'token' && !(self && tokenId === ctx.params.id)) {
-        throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
-      }
+      assertMayWrite(accepted)
+      const { accountId } = accepted.principal
       const quota = writes.count(accountId)
       if (quota.exceeded) throw tooMany(quota)
       ctx.set(quota.headers)
       await handle(ctx, commandContext(ctx, accepted), accountId)
+    })
+
+  /**
+   * A token may revoke itself. Not limited: a limit that somebody else can use up would keep a stolen token alive. What
+   * it can do is bounded by the tokens there are.
+   */
+  const revoking = (handle: Writing) =>
+    authenticated(async (ctx, accepted) => {
+      assertMayWrite(accepted, ctx.params.id)
+      await handle(ctx, commandContext(ctx, accepted), accepted.principal.accountId)
     })
 
   /** `/self`: the token's own id; a JWT has no self. */
@@ -100,7 +115,7 @@ export function tokenRoutes({
     )
   })
 
-  const create = writing(async (ctx, command, accountId) => {
+  const create = changing(async (ctx, command, accountId) => {
     const key = idempotencyKeyOf(ctx)
     parseNoQuery(queryOf(ctx))
     const input = parseCreate(await readJson(ctx))
@@ -122,7 +137,7 @@ export function tokenRoutes({
     sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
   })
 
-  const patch = writing(async (ctx, command, accountId) => {
+  const patch = changing(async (ctx, command, accountId) => {
     const token = await find(ctx, accountId)
     parseNoQuery(queryOf(ctx))
     const input = parsePatch(await readJson(ctx))
@@ -131,12 +146,12 @@ export function tokenRoutes({
     sendToken(ctx, token.id, { ...changed, lastAccessed })
   })
 
-  const revoke = writing(async (ctx, command, accountId) => {
+  const revoke = revoking(async (ctx, command, accountId) => {
     const token = await find(ctx, accountId)
     const { reason = '' } = parseRevoke(queryOf(ctx))
     await manage.revoke(command, targetOf(ctx, token), concealed(scopeOf(ctx), reason) || null)
     ctx.status = 204
-  }, true)
+  })
 
   const events = reading(async (ctx, { principal }, gone) => {
     const { id } = await find(ctx, principal.accountId)

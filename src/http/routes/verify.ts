@@ -4,6 +4,7 @@ import type { Principal } from '../../application/principal.ts'
 import { LOOKED_AT } from '../../domain/credential.ts'
 import { assertScopes, type Judge } from '../authenticate.ts'
 import { presentPrincipal } from '../present.ts'
+import { queryOf } from '../reading.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../schemas.ts'
 import { scopeOf } from '../scope.ts'
@@ -60,7 +61,7 @@ export function verifyRoutes(judge: Judge): Route[] {
     // `/auth/verify/`: the proxy appended the path `/`.
     if (ctx.path !== VERIFY) return verifyRest(ctx)
     scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path)
-    const scopes = ctx.querystring === '' ? [] : new URLSearchParams(ctx.querystring).getAll('scope')
+    const scopes = ctx.querystring === '' ? [] : queryOf(ctx).getAll('scope')
     return answer(ctx, scopes)
   }
 
@@ -102,7 +103,7 @@ export function verifyRoutes(judge: Judge): Route[] {
           'Method of the request that is asked about (nginx); `X-Forwarded-Method` (Traefik).',
         'X-Original-URI': 'Its path (nginx); `X-Forwarded-Uri` (Traefik). The query string is not kept.',
       },
-      problems: ['insufficient_scope'],
+      problems: ['insufficient_scope', 'validation_failed'],
       handle: verify,
     },
     {
@@ -128,7 +129,7 @@ function originalRoute(ctx: Context, ownPath: string): { method: string; route: 
 }
 
 const pathOf = (uri: string): string =>
-  (uri.split(/[?#]/, 1)[0] as string).slice(0, LOOKED_AT).replace(NOT_VISIBLE, '?')
+  (uri.slice(0, LOOKED_AT).split(/[?#]/, 1)[0] as string).replace(NOT_VISIBLE, '?')
 
 /** Header values are bytes: UTF-8, as everywhere else. */
 const headerText = (text: string): string =>

@@ -41,8 +41,10 @@ describe('hours of activity, added up', () => {
         { text: '192.0.2.2', requests: 3, firstHour: hourAt(9), lastHour: hourAt(9) },
       ],
       other: 0,
+      otherHours: null,
     })
     expect(userAgents.other).to.equal(3)
+    expect(userAgents.otherHours).to.deep.equal({ first: hourAt(0), last: hourAt(9) })
     expect(userAgents.data.map(({ text, requests: n }) => [text, n])).to.deep.equal([[null, 6]])
     expect(routes.data.map(({ method, route, outcomes: own }) => [method, route, own])).to.deep.equal([
       ['GET', '/a', { '2xx': 6, '4xx': 3 }],
@@ -54,6 +56,7 @@ describe('hours of activity, added up', () => {
     const found = foldOf([hour(0, { addresses }), hour(1, { addresses })])
     expect(found.addresses.data).to.have.lengthOf(1_000)
     expect(found.addresses.other).to.equal(6)
+    expect(found.addresses.otherHours).to.deep.equal({ first: hourAt(0), last: hourAt(1) })
     expect(found.addresses.data[0]).to.include({ requests: 2, lastHour: hourAt(1) })
   })
 

@@ -30,6 +30,7 @@ describe('a cursor', () => {
     ['with a value that is a list', coded([LIST, ['a'], 'x'])],
     ['with a value that is an object', coded([LIST, { a: 1 }, 'x'])],
     ['without a value', coded([LIST])],
+    ['that is longer than any', encodeCursor({ of: LIST, value: 'a'.repeat(2000), id: 'x' })],
     ['that was cut off', encodeCursor({ of: LIST, value: 'a', id: 'x' }).slice(0, -4)],
   ]
   for (const [what, text] of refused) {

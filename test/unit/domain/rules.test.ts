@@ -97,6 +97,31 @@ describe('a name', () => {
     }
   })
 
+  it('is good in any spelling that has 100 characters in normal form C', function () {
+    this.timeout(20_000)
+    for (let code = 0x21; code < 0x11_0000; code++) {
+      if (code >= 0xd800 && code < 0xe000) continue
+      const character = String.fromCodePoint(code)
+      const composed = character.normalize('NFC')
+      const [longest = ''] = [character, composed.normalize('NFD')].sort((a, b) => b.length - a.length)
+      if (longest.length < 3 || [...composed].length > 1) continue
+      expect(normaliseName(longest.repeat(100)), code.toString(16)).to.equal(composed.repeat(100))
+    }
+  })
+
+  it('that is too long is refused before anything is done with it', () => {
+    const started = performance.now()
+    for (const name of [
+      `a${'\u0301'.repeat(500_000)}${'\u0316'.repeat(500_000)}`,
+      '\u1112\u1161'.repeat(500_000),
+    ]) {
+      expect(nameProblem(normaliseName(name))).to.match(/1 to 100 characters/)
+    }
+    // Normal form C of these takes minutes.
+    expect(performance.now() - started).to.be.below(1000)
+    expect(nameProblem(normaliseName(`${' '.repeat(30_000)}a`)), 'after trimming').to.equal(null)
+  })
+
   it('may be in any script, with marks and joiners', () => {
     for (const name of ['CI – deploy (prod)', 'ключ', '鍵', 'مفتاح', '👩‍💻', 'a\u200db', '\u200eA']) {
       expect(nameProblem(name), name).to.equal(null)
