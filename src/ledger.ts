@@ -203,6 +203,7 @@ function assemble(parts: Parts): TokenLedger {
   })
   const manage = createManage({
     store,
+    readModel,
     project: projector.apply,
     limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
     clock,

@@ -155,6 +155,9 @@ export interface ReadModel {
   lead(group: string, candidate: Candidate): Promise<Lead>
   /** Leaves the lead to the next who asks; nothing if it is somebody else's. */
   resign(group: string, id: string): Promise<void>
+  /** Takes the last place of a queue that has one order for all processes, or keeps it. @returns what those before hold */
+  reserve(key: string, reservation: Reservation): Promise<string[]>
+  release(key: string, id: string): Promise<void>
   /** Declares that these versions have caught up with the log: readers of the collections may turn to them. */
   publish(projections: readonly Projection[]): Promise<void>
   /** Have these versions been published, by whichever process? */
@@ -203,6 +206,14 @@ export interface Candidate {
   lag: number
   /** Has it caught up with the log in its term? */
   level: boolean
+}
+
+export interface Reservation {
+  id: string
+  /** What it is about, for those behind it. */
+  holds: string
+  /** After this it is gone by itself: whoever made it may be gone, too. */
+  ttlMs: number
 }
 
 /** The fencing number of the term, higher than any before; or null, and what the leader last said of itself. */

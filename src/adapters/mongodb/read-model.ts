@@ -16,6 +16,7 @@ import { lead, resign } from './leases.ts'
 import { storedName } from './names.ts'
 import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
 import { filterOf, partsOf } from './query.ts'
+import { openReservations, release, reserve } from './reservations.ts'
 import { advanceCheckpoint, arePublished, publish, readCheckpoint } from './versions.ts'
 import { type Watched, watchCollection } from './watch.ts'
 
@@ -124,7 +125,9 @@ function readModel(
       generations.add(wanted)
       targets = targetsAt(opened, generations.live)
       await read((database) => database.command({ ping: 1 }))
-      if (!readOnly) await makeCollections(write, wanted, generations.live)
+      if (readOnly) return
+      await makeCollections(write, wanted, generations.live)
+      await write(openReservations)
     },
 
     checkpoint: (projection) =>
@@ -177,6 +180,8 @@ function readModel(
 
     lead: (group, candidate) => write((database) => lead(database, group, candidate)),
     resign: (group, id) => write((database) => resign(database, group, id)),
+    reserve: (key, reservation) => write((database) => reserve(database, key, reservation)),
+    release: (key, id) => write((database) => release(database, key, id)),
 
     async publish(wanted) {
       await write((database) => Promise.all(wanted.map((projection) => publish(database, projection))))

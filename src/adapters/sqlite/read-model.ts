@@ -18,6 +18,7 @@ import { type Lock, lockFile } from './lock.ts'
 import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
 import { beginNext, type Offered, openOffered } from './next-generation.ts'
 import { isMatch, pageSql, whereSql } from './query.ts'
+import { createReservations } from './reservations.ts'
 import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
 
 /**
@@ -198,6 +199,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     async resign() {},
     async publish() {},
     isPublished: async () => true,
+    ...createReservations(),
 
     watch(_collection, _fields, onChanged) {
       watchers.add(onChanged)

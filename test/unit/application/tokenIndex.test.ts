@@ -24,6 +24,7 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
   expiresAt: null,
   revokedAt: null,
   revision: 0,
+  chain: 'c',
   ...fields,
 })
 
