@@ -12,6 +12,7 @@ import {
 } from '../domain/token.ts'
 import { fold, loadOn, projected, timeOf, type TokenEvent, tokenEvents } from './load.ts'
 import type { EventStore } from './ports.ts'
+import { turn } from './turns.ts'
 
 /** A moment in a token's life: an RFC 3339 time in UTC with milliseconds, or a revision of its stream. */
 export type Moment = { time: string } | { revision: number }
@@ -41,6 +42,8 @@ export type TokenAt = (seen: TokenDocument, moment: Moment) => Promise<Then>
 export const createTokenAt =
   (store: EventStore): TokenAt =>
   async (seen, moment) => {
+    // Of many who ask at once one begins after the other.
+    await turn()
     await loadOn(store, seen.id, projected(seen))
     const upTo = foldUpTo(moment)
     for await (const events of tokenEvents(store, seen.id)) {

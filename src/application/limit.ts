@@ -27,7 +27,9 @@ export const liveConditions = (accountId: string, at: string): Condition[] => [
 const PATIENCE_MS = 5_000
 /** How long a creation whose process has died takes a place: longer than waiting and creating may last together. */
 const RESERVED_MS = 20_000
-const PAUSE_MS = { first: 5, longest: 160 }
+const PAUSE_MS = { first: 20, longest: 320 }
+
+type Model = Pick<ReadModel, 'reserve' | 'queue' | 'release' | 'count' | 'find'>
 
 /**
  * Exact over all processes that share the read model, and without making creations wait for each other until an account
@@ -38,11 +40,7 @@ const PAUSE_MS = { first: 5, longest: 160 }
  *
  * A process that stands still for longer than a place is kept, in the middle of a creation, can pass the limit by one.
  */
-export function createAccountLimit(
-  readModel: Pick<ReadModel, 'reserve' | 'release' | 'count' | 'find'>,
-  clock: Clock,
-  max: number,
-): AccountLimit {
+export function createAccountLimit(readModel: Model, clock: Clock, max: number): AccountLimit {
   const live = (accountId: string): Promise<number> =>
     readModel.count('tokens', liveConditions(accountId, iso(clock())), max)
 
@@ -51,22 +49,25 @@ export function createAccountLimit(
     return (await readModel.find('tokens', { where, limit: tokenIds.length })).length
   }
 
-  /** What is counted first can only be counted twice, so that nothing is missed between the two. */
   async function roomBehind(
     accountId: string,
     ahead: readonly string[],
   ): Promise<'room' | 'full' | 'unsure'> {
-    if (ahead.length + (await live(accountId)) < max) return 'room'
-    const missing = ahead.length === 0 ? 0 : ahead.length - (await existing(ahead))
-    const there = await live(accountId)
-    if (missing + there < max) return 'room'
-    return there >= max ? 'full' : 'unsure'
+    const judge = (there: number, coming: number) =>
+      there >= max ? 'full' : there + coming < max ? 'room' : 'unsure'
+    const judged = judge(await live(accountId), ahead.length)
+    if (judged !== 'unsure') return judged
+    // Some may be tokens by now, and were counted as such. Looked for before the count, none is missed by both.
+    const coming = ahead.length - (await existing(ahead))
+    return judge(await live(accountId), coming)
   }
 
-  async function admitted(accountId: string, reservation: { id: string; holds: string }): Promise<void> {
+  async function admitted(accountId: string, reservation: Place): Promise<void> {
     const begun = now()
+    let queue = await readModel.reserve(accountId, { ...reservation, ttlMs: RESERVED_MS })
     for (let pause = PAUSE_MS.first; ; pause = Math.min(pause * 2, PAUSE_MS.longest)) {
-      const ahead = await readModel.reserve(accountId, { ...reservation, ttlMs: RESERVED_MS })
+      const place = queue.findIndex(({ id }) => id === reservation.id)
+      const ahead = queue.slice(0, place).map(({ holds }) => holds)
       const room = await roomBehind(accountId, ahead)
       if (room === 'full') {
         throw new Refusal(
@@ -74,11 +75,12 @@ export function createAccountLimit(
           `An account may have ${max} tokens that are neither revoked nor expired.`,
         )
       }
-      // Looked at last: the place that there is room behind may have been lost by whoever stood still meanwhile.
-      if (ageOf(begun) > PATIENCE_MS)
+      // Looked at last: who stood still meanwhile may have lost the place that there is room behind.
+      if (place < 0 || ageOf(begun) > PATIENCE_MS)
         throw new Refusal('conflict', 'Other tokens of this account are being made: try again.')
       if (room === 'room') return
       await sleep(pause * (0.5 + Math.random() / 2))
+      queue = await readModel.queue(accountId)
     }
   }
 

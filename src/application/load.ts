@@ -110,7 +110,7 @@ export async function firstEvent(store: EventStore, tokenId: string): Promise<Li
 export const timeOf = ({ metadata }: StoredEvent): string => (metadata as { at: string }).at
 
 /** As many are read, checked and folded within a few milliseconds, and those of a short stream at once. */
-const [FIRST_PAGE, PAGE] = [20, 100]
+const [FIRST_PAGE, PAGE] = [10, 50]
 
 /**
  * The events of a stream from the one at `from` on, that one included. It is held to the one before it, too, of which

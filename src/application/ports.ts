@@ -155,8 +155,9 @@ export interface ReadModel {
   lead(group: string, candidate: Candidate): Promise<Lead>
   /** Leaves the lead to the next who asks; nothing if it is somebody else's. */
   resign(group: string, id: string): Promise<void>
-  /** Takes the last place of a queue that has one order for all processes, or keeps it. @returns what those before hold */
-  reserve(key: string, reservation: Reservation): Promise<string[]>
+  /** Takes the last place in a queue, which has one order for all processes. @returns the queue */
+  reserve(key: string, reservation: Reservation): Promise<Place[]>
+  queue(key: string): Promise<Place[]>
   release(key: string, id: string): Promise<void>
   /** Declares that these versions have caught up with the log: readers of the collections may turn to them. */
   publish(projections: readonly Projection[]): Promise<void>
@@ -208,13 +209,14 @@ export interface Candidate {
   level: boolean
 }
 
-export interface Reservation {
+export interface Place {
   id: string
   /** What it is about, for those behind it. */
   holds: string
-  /** After this it is gone by itself: whoever made it may be gone, too. */
-  ttlMs: number
 }
+
+/** After `ttlMs` it is gone by itself: whoever made it may be gone, too. */
+export type Reservation = Place & { ttlMs: number }
 
 /** The fencing number of the term, higher than any before; or null, and what the leader last said of itself. */
 export type Lead = { term: number } | { term: null; lag: number; level: boolean }

@@ -11,7 +11,7 @@ import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.
 
 const TTL_MS = 60_000
 
-type Queue = Pick<ReadModel, 'reserve' | 'release'>
+type Queue = Pick<ReadModel, 'reserve' | 'queue' | 'release'>
 
 /** @param open gives the queues of two processes that share a read model, or one twice where it belongs to one process */
 function reservationsContract(name: string, open: () => Promise<[Queue, Queue]>): void {
@@ -22,13 +22,27 @@ function reservationsContract(name: string, open: () => Promise<[Queue, Queue]>)
       ;[one, two] = await open()
     })
 
-    const take = (queue: Queue, id: string, key = 'acct_1', ttlMs = TTL_MS) =>
-      queue.reserve(key, { id, holds: `token ${id}`, ttlMs })
+    /** @returns what those before it hold */
+    async function take(queue: Queue, id: string, key = 'acct_1', ttlMs = TTL_MS): Promise<string[]> {
+      const places = await queue.reserve(key, { id, holds: `token ${id}`, ttlMs })
+      return places
+        .slice(
+          0,
+          places.findIndex((one) => one.id === id),
+        )
+        .map(({ holds }) => holds)
+    }
+    const queued = async (queue: Queue, key = 'acct_1') => (await queue.queue(key)).map(({ id }) => id)
 
     it('know those that came before them, in order', async () => {
       expect(await take(one, 'a')).to.deep.equal([])
       expect(await take(two, 'b')).to.deep.equal(['token a'])
       expect(await take(one, 'c')).to.deep.equal(['token a', 'token b'])
+      expect([await queued(one), await queued(two)]).to.deep.equal([
+        ['a', 'b', 'c'],
+        ['a', 'b', 'c'],
+      ])
+      expect(await queued(one, 'another')).to.deep.equal([])
     })
 
     it('stay where they are when they are asked for again', async () => {
@@ -61,6 +75,7 @@ function reservationsContract(name: string, open: () => Promise<[Queue, Queue]>)
       await take(one, 'a', 'acct_1', 100)
       expect(await take(two, 'b')).to.deep.equal(['token a'])
       await sleep(150)
+      expect(await queued(one)).to.deep.equal(['b'])
       expect(await take(two, 'b')).to.deep.equal([])
       expect(await take(one, 'a')).to.deep.equal(['token b'])
     })

@@ -16,7 +16,7 @@ import { lead, resign } from './leases.ts'
 import { storedName } from './names.ts'
 import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
 import { filterOf, partsOf } from './query.ts'
-import { openReservations, release, reserve } from './reservations.ts'
+import { openReservations, queue, release, reserve } from './reservations.ts'
 import { advanceCheckpoint, arePublished, publish, readCheckpoint } from './versions.ts'
 import { type Watched, watchCollection } from './watch.ts'
 
@@ -181,6 +181,7 @@ function readModel(
     lead: (group, candidate) => write((database) => lead(database, group, candidate)),
     resign: (group, id) => write((database) => resign(database, group, id)),
     reserve: (key, reservation) => write((database) => reserve(database, key, reservation)),
+    queue: (key) => read((database) => queue(database, key)),
     release: (key, id) => write((database) => release(database, key, id)),
 
     async publish(wanted) {

@@ -1,10 +1,10 @@
 import type { Db } from 'mongodb'
-import type { Reservation } from '../../application/ports.ts'
+import type { Place, Reservation } from '../../application/ports.ts'
 
 /** Those of one key, in the order they came. They end by the clock of the server, and the document some time after. */
 interface QueueDocument {
   _id: string
-  queue: { id: string; holds: string; until: Date }[]
+  queue: (Place & { until: Date })[]
   until: Date
 }
 
@@ -14,15 +14,15 @@ export async function openReservations(database: Db): Promise<void> {
   await queues(database).createIndex({ until: 1 }, { expireAfterSeconds: 0 })
 }
 
+const left = { $filter: { input: { $ifNull: ['$queue', []] }, cond: { $gt: ['$$this.until', '$$NOW'] } } }
+
+/** May be called again: a failure may come after the effect. */
 export async function reserve(
   database: Db,
   key: string,
   { id, holds, ttlMs }: Reservation,
-): Promise<string[]> {
+): Promise<Place[]> {
   const until = { $add: ['$$NOW', ttlMs] }
-  const left = {
-    $filter: { input: { $ifNull: ['$queue', []] }, cond: { $gt: ['$$this.until', '$$NOW'] } },
-  }
   const isThere = { $in: [{ $literal: id }, '$queue.id'] }
   const last = [{ id: { $literal: id }, holds: { $literal: holds }, until }]
   const joined = { $cond: [isThere, '$queue', { $concatArrays: ['$queue', last] }] }
@@ -31,9 +31,12 @@ export async function reserve(
     [{ $set: { queue: left } }, { $set: { queue: joined, until } }],
     { upsert: true, returnDocument: 'after' },
   )
-  const queue = found?.queue ?? []
-  const place = queue.findIndex((one) => one.id === id)
-  return queue.slice(0, place).map((one) => one.holds)
+  return found?.queue ?? []
+}
+
+export async function queue(database: Db, key: string): Promise<Place[]> {
+  const found = await queues(database).findOne({ _id: key }, { projection: { queue: left } })
+  return found?.queue ?? []
 }
 
 export async function release(database: Db, key: string, id: string): Promise<void> {

@@ -1,34 +1,32 @@
-import type { ReadModel } from '../../application/ports.ts'
+import type { Place, ReadModel } from '../../application/ports.ts'
 
-interface Entry {
-  id: string
-  holds: string
-  until: number
-}
+type Entry = Place & { until: number }
 
 /** Of a read model that belongs to one process: they end with it. */
-export function createReservations(): Pick<ReadModel, 'reserve' | 'release'> {
+export function createReservations(): Pick<ReadModel, 'reserve' | 'queue' | 'release'> {
   const queues = new Map<string, Entry[]>()
 
-  function keep(key: string, queue: Entry[]): void {
-    if (queue.length > 0) queues.set(key, queue)
+  function entriesOf(key: string): Entry[] {
+    const now = performance.now()
+    return (queues.get(key) ?? []).filter(({ until }) => until > now)
+  }
+
+  function keep(key: string, entries: Entry[]): void {
+    if (entries.length > 0) queues.set(key, entries)
     else queues.delete(key)
   }
 
   return {
     async reserve(key, { id, holds, ttlMs }) {
-      const now = performance.now()
-      const queue = (queues.get(key) ?? []).filter(({ until }) => until > now)
-      if (!queue.some((one) => one.id === id)) queue.push({ id, holds, until: now + ttlMs })
-      keep(key, queue)
-      const place = queue.findIndex((one) => one.id === id)
-      return queue.slice(0, place).map((one) => one.holds)
+      const entries = entriesOf(key)
+      if (!entries.some((one) => one.id === id)) entries.push({ id, holds, until: performance.now() + ttlMs })
+      keep(key, entries)
+      return entries
     },
+    queue: async (key) => entriesOf(key),
     async release(key, id) {
-      keep(
-        key,
-        (queues.get(key) ?? []).filter((one) => one.id !== id),
-      )
+      const left = entriesOf(key).filter((one) => one.id !== id)
+      keep(key, left)
     },
   }
 }

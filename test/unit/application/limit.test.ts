@@ -37,6 +37,7 @@ function accounts(live: number, counting: Counting = async (now) => now(), proce
       state.reserved++
       return reservations.reserve(...args)
     },
+    queue: reservations.queue,
     release: reservations.release,
   }
   const limits = Array.from({ length: processes }, () => createAccountLimit(readModel, () => NOW, MAX))
