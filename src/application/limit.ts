@@ -1,7 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Refusal } from '../domain/errors.ts'
 import { ids } from './ids.ts'
-import { ageOf, type Clock, type Condition, iso, now, type ReadModel, UnknownOutcomeError } from './ports.ts'
+import {
+  ageOf,
+  type Clock,
+  type Condition,
+  iso,
+  now,
+  type Place,
+  type ReadModel,
+  UnknownOutcomeError,
+} from './ports.ts'
 
 export interface AccountLimit {
   /**

@@ -209,12 +209,8 @@ export interface Candidate {
   level: boolean
 }
 
-export interface Place {
-  id: string
-  /** What it is about, for those behind it. */
-  holds: string
-}
-
+/** `holds`: what it is about, for those behind it. */
+export type Place = { id: string; holds: string }
 /** After `ttlMs` it is gone by itself: whoever made it may be gone, too. */
 export type Reservation = Place & { ttlMs: number }
 
