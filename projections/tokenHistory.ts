@@ -2,6 +2,7 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/events.ts'
 import { string } from './members.ts'
 import type { Projection } from './projection.ts'
+import { versionOfLife } from './versionOfLife.ts'
 
 const schema = {
   type: 'object',
@@ -29,7 +30,7 @@ export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
-  version: 3,
+  version: versionOfLife(3),
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'],
   collections: [{ name: 'tokenHistory', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
   project(event) {

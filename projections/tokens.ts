@@ -1,7 +1,9 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { tokenIdOf } from '../src/domain/events.ts'
+import { type StoredEvent, tokenIdOf } from '../src/domain/events.ts'
+import { storedChain } from '../src/domain/chain.ts'
 import { nullable, string } from './members.ts'
 import type { Change, Projection, Value } from './projection.ts'
+import { versionOfLife } from './versionOfLife.ts'
 
 const schema = {
   type: 'object',
@@ -21,6 +23,7 @@ const schema = {
     'revokedAt',
     'revoked',
     'revision',
+    'chain',
   ],
   properties: {
     id: string,
@@ -39,6 +42,8 @@ const schema = {
     revoked: { type: 'boolean' },
     lastAccessed: string,
     revision: { type: 'integer' },
+    // The link of the event at that revision: a command goes on from here, without reading what led to it.
+    chain: string,
     // Why the stream's events can no longer be trusted; such a token authenticates nobody.
     stopped: string,
   },
@@ -53,7 +58,7 @@ const live = { revokedAt: null, revoked: false }
 
 export const tokens: Projection = {
   name: 'tokens',
-  version: 3,
+  version: versionOfLife(3),
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed', 'UsageRolledUp'],
   collections: [
     {
@@ -90,10 +95,9 @@ export const tokens: Projection = {
     }
     if (event.type === 'UsageLost' || event.type === 'UsageDayRolledUp') return []
     const { at } = event.metadata
-    const { revision } = event
     const id = tokenIdOf(event.stream)
     const put = (fields: Record<string, Value>): Change[] => [
-      { kind: 'put', collection: 'tokens', id, revision, fields: { updatedAt: at, ...fields, revision } },
+      putOf(event, { updatedAt: at, ...fields, ...placeOf(event) }),
     ]
     switch (event.type) {
       case 'TokenCreated': {
@@ -116,11 +120,19 @@ export const tokens: Projection = {
   },
 }
 
-/** Closes a token whose history cannot be trusted from this event on. */
-export const stopToken = (event: { stream: string; revision: number }, reason: string): Change => ({
-  kind: 'put',
-  collection: 'tokens',
-  id: tokenIdOf(event.stream),
+/** Closes a token whose history cannot be trusted, or understood, from this event on. */
+export const stopToken = (event: { stream: string; revision: number }, reason: string): Change =>
+  putOf(event, { stopped: reason })
+
+/** Of an event that changes nothing that a token is, but the place that its stream has come to. */
+export const passOver = (event: StoredEvent): Change => putOf(event, placeOf(event))
+
+const putOf = (
+  { stream, revision }: { stream: string; revision: number },
+  fields: Record<string, Value>,
+): Change => ({ kind: 'put', collection: 'tokens', id: tokenIdOf(stream), revision, fields })
+
+const placeOf = (event: Pick<StoredEvent, 'revision' | 'metadata'>) => ({
   revision: event.revision,
-  fields: { stopped: reason },
+  chain: storedChain(event),
 })

@@ -217,6 +217,7 @@ function assemble(parts: Parts): TokenLedger {
   })
   const made = createManage({
     store,
+    readModel,
     project: projector.apply,
     limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
     clock,

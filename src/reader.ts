@@ -80,9 +80,7 @@ export async function withEventStore<T>(
   try {
     return await work({
       store,
-      async tokenEvents(tokenId) {
-        return (await readTokenEvents(store, tokenId)).events
-      },
+      tokenEvents: (tokenId) => readTokenEvents(store, tokenId),
       async indexProblems() {
         const path = sqlitePath(settings.eventStoreUrl)
         if (path === null) return []

@@ -40,8 +40,9 @@ export async function seedTokens(folder: string, count: number): Promise<string[
   if (!pepper) throw new Error('no pepper')
   const manage = createManage({
     store,
+    readModel,
     project: projector.apply,
-    limit: { within: (_, create) => create() },
+    limit: { within: (_, __, create) => create() },
     clock: Date.now,
     ids,
     randomBytes,

@@ -1,49 +1,55 @@
 import { type HistoryDocument, tokenHistory } from '../../projections/tokenHistory.ts'
-import { DamagedError, Refusal } from '../domain/errors.ts'
+import type { TokenDocument } from '../../projections/tokens.ts'
+import { Refusal } from '../domain/errors.ts'
 import { tokenIdOf } from '../domain/events.ts'
 import { parseTime } from '../domain/rules.ts'
 import {
   type ExistingToken,
-  evolve,
   initialState,
   statusAt,
   type TokenState,
   type TokenStatus,
 } from '../domain/token.ts'
-import { readTokenEvents, type TokenEvent } from './load.ts'
+import { fold, loadOn, projected, timeOf, type TokenEvent, tokenEvents } from './load.ts'
 import type { EventStore } from './ports.ts'
+import { turn } from './turns.ts'
 
 /** A moment in a token's life: an RFC 3339 time in UTC with milliseconds, or a revision of its stream. */
 export type Moment = { time: string } | { revision: number }
 
-export type AsOf =
-  | {
-      found: true
-      token: ExistingToken
-      /** By the clock of `at`, not of now. */
-      status: TokenStatus
-      /** The time asked for, or that of the event with the revision asked for. */
-      at: string
-      /** The events up to then. */
-      events: readonly TokenEvent[]
-    }
-  | { found: false; why: 'no such token' | 'not created yet' | 'no such revision' }
+interface Then {
+  found: true
+  token: ExistingToken
+  /** By the clock of `at`, not of now. */
+  status: TokenStatus
+  /** The time asked for, or that of the event with the revision asked for. */
+  at: string
+}
 
-export type FoundThen = Extract<AsOf, { found: true }>
+type NotThen = { found: false; why: 'no such token' | 'not created yet' | 'no such revision' }
+
+/** `events`: those up to then. */
+export type FoundThen = Then & { events: readonly TokenEvent[] }
+export type AsOf = FoundThen | NotThen
 
 /**
- * A token of the past, from its events.
- * @param seen the newest revision that the read model shows
- * @throws Refusal (not_found) where there was none then; DamagedError also where the events end before `seen`
+ * A token of the past, from its events. The time it takes grows with them, but nobody else waits for it.
+ * @param seen what the read model shows
+ * @throws Refusal (not_found) where there was none then; DamagedError also where the stream does not go as far as `seen`
  */
-export type TokenAt = (tokenId: string, seen: number, moment: Moment) => Promise<FoundThen>
+export type TokenAt = (seen: TokenDocument, moment: Moment) => Promise<Then>
 
 export const createTokenAt =
   (store: EventStore): TokenAt =>
-  async (tokenId, seen, moment) => {
-    const { events } = await readTokenEvents(store, tokenId)
-    if (events.length <= seen) throw new DamagedError(`token ${tokenId} has lost events: ${seen}`)
-    const then = asOf(events, moment)
+  async (seen, moment) => {
+    // Of many who ask at once one begins after the other.
+    await turn()
+    await loadOn(store, seen.id, projected(seen))
+    const upTo = foldUpTo(moment)
+    for await (const events of tokenEvents(store, seen.id)) {
+      if (!events.every(upTo.take)) break
+    }
+    const then = upTo.result()
     if (!then.found) throw new Refusal('not_found', missingText(then.why))
     return then
   }
@@ -56,7 +62,7 @@ export function askedMoment(text: string): Moment {
   throw new Refusal('validation_failed', 'The input is not valid.', [{ pointer: '?at', message }])
 }
 
-export function missingText(why: Extract<AsOf, { found: false }>['why']): string {
+export function missingText(why: NotThen['why']): string {
   switch (why) {
     case 'no such token':
       return 'There is no such token.'
@@ -79,20 +85,42 @@ export function parseMoment(text: string): Moment | null {
  * @param events the whole stream, oldest first, as `readTokenEvents` gives it
  */
 export function asOf(events: readonly TokenEvent[], moment: Moment): AsOf {
-  if (events.length === 0) return { found: false, why: 'no such token' }
-  if ('revision' in moment && moment.revision >= events.length)
-    return { found: false, why: 'no such revision' }
-  const upTo = 'revision' in moment ? events.slice(0, moment.revision + 1) : before(events, moment.time)
-  const token = upTo.reduce<TokenState>(
-    (state, { known }) => (known ? evolve(state, known) : state),
-    initialState,
-  )
-  if (token.status === 'none') return { found: false, why: 'not created yet' }
-  const at = 'time' in moment ? moment.time : timeOf(upTo.at(-1) as TokenEvent)
-  return { found: true, token, status: statusAt(token, at), at, events: upTo }
+  const upTo = foldUpTo(moment)
+  const beyond = events.findIndex((event) => !upTo.take(event))
+  const then = upTo.result()
+  return then.found ? { ...then, events: beyond < 0 ? events : events.slice(0, beyond) } : then
 }
 
-/** The events as the history shows them. Of a type this version does not know the data stay hidden. */
+/** Takes events in their order. A stream's times never go back, so the events up to a time are its beginning. */
+function foldUpTo(moment: Moment) {
+  let state: TokenState = initialState
+  let isEmpty = true
+  let last: TokenEvent | null = null
+
+  const isWithin = (event: TokenEvent): boolean =>
+    'revision' in moment ? event.stored.revision <= moment.revision : timeOf(event.stored) <= moment.time
+
+  return {
+    /** @returns false for one that lies behind the moment: it is not taken, nor need be those that follow */
+    take(event: TokenEvent): boolean {
+      isEmpty = false
+      if (!isWithin(event)) return false
+      state = fold(state, event)
+      last = event
+      return true
+    },
+    result(): Then | NotThen {
+      if (isEmpty) return { found: false, why: 'no such token' }
+      if ('revision' in moment && last?.stored.revision !== moment.revision)
+        return { found: false, why: 'no such revision' }
+      if (!last || state.status === 'none') return { found: false, why: 'not created yet' }
+      const at = 'time' in moment ? moment.time : timeOf(last.stored)
+      return { found: true, token: state, status: statusAt(state, at), at }
+    },
+  }
+}
+
+/** The events as the history shows them. Of a type that this code does not know the data stay hidden. */
 export function historyOf(events: readonly TokenEvent[]): HistoryDocument[] {
   return events.map((event) => {
     const { stored, known } = event
@@ -100,14 +128,6 @@ export function historyOf(events: readonly TokenEvent[]): HistoryDocument[] {
     if (change?.kind === 'insert') return { id: change.id, ...change.fields } as unknown as HistoryDocument
     const { actor, requestId } = stored.metadata as Pick<HistoryDocument, 'actor' | 'requestId'>
     const { id, type, revision, stream } = stored
-    return { id, tokenId: tokenIdOf(stream), type, revision, at: timeOf(event), actor, requestId, data: {} }
+    return { id, tokenId: tokenIdOf(stream), type, revision, at: timeOf(stored), actor, requestId, data: {} }
   })
 }
-
-/** A stream's times never go back, so the events up to a time are its beginning. */
-function before(events: readonly TokenEvent[], time: string): readonly TokenEvent[] {
-  const after = events.findIndex((event) => timeOf(event) > time)
-  return after < 0 ? events : events.slice(0, after)
-}
-
-const timeOf = ({ stored }: TokenEvent): string => (stored.metadata as { at: string }).at

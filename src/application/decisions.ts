@@ -1,5 +1,5 @@
-import { type StoredEvent, TOKEN_STREAM, tokenIdOf } from '../domain/events.ts'
-import { upcast } from '../domain/upcast.ts'
+import { isOfToken, type RecordedEvent, type StoredEvent, tokenIdOf } from '../domain/events.ts'
+import { notUnderstood, upcast } from '../domain/upcast.ts'
 import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from './ports.ts'
 import { type Damage, type Walked, walkLog } from './walk.ts'
@@ -56,31 +56,46 @@ const UNKNOWABLE = 2 ** 32 - 1
 
 /**
  * Holds every use to what the log said of its token before the use was stored: what was stored earlier than a
- * revocation cannot have been decided after it. Events of damaged streams are left out, and reported as damage.
+ * revocation cannot have been decided after it. Events of damaged streams are left out, and reported as damage. So is
+ * the first event of a stream that this code does not understand: it may have ended what was accepted after it.
  * About 120 bytes of memory for each token.
  */
 export async function auditDecisions(store: EventStore, audit: Audit): Promise<Audited> {
   const tokens = createCompactMap(BYTES)
-  const sums = { uses: 0, revokedTokens: 0, withinBound: 0, findings: 0 }
+  const sums = { uses: 0, revokedTokens: 0, withinBound: 0, findings: 0, damages: 0 }
   let found: Finding[] = []
+  /** Streams with an event that is not understood, the first of each to be reported. */
+  const unclear = createCompactMap(1)
+  let notUnderstandable: Damage[] = []
+
+  function read(event: StoredEvent): RecordedEvent | null {
+    const upcasted = upcast(event)
+    const reason = notUnderstood(event, upcasted)
+    const { stream, revision, position } = event
+    if (reason !== null && !unclear.get(stream)) {
+      unclear.add(stream)
+      notUnderstandable.push({ stream, revision, position, what: `is of an ${reason}` })
+      sums.damages++
+    }
+    return upcasted.kind === 'event' ? upcasted.event : null
+  }
 
   function learn(event: StoredEvent, isSound: boolean): void {
     const id = tokenIdOf(event.stream)
     const token = tokens.get(id) ?? tokens.add(id)
     token.writeUInt32LE(isSound ? event.revision : UNKNOWABLE, NEWEST)
     if (!isSound) return
-    const read = upcast(event)
-    const isRevocation = read.kind === 'event' && read.event.type === 'TokenRevoked'
-    if (!isRevocation || token.readUInt32LE(REVOKED) > 0) return
+    const known = read(event)
+    if (known?.type !== 'TokenRevoked' || token.readUInt32LE(REVOKED) > 0) return
     token.writeUInt32LE(event.revision + 1, REVOKED)
-    token.writeDoubleLE(Date.parse(read.event.metadata.at), REVOKED_AT)
+    token.writeDoubleLE(Date.parse(known.metadata.at), REVOKED_AT)
     sums.revokedTokens++
   }
 
   function judge(event: StoredEvent): void {
-    const read = upcast(event)
-    if (read.kind !== 'event' || read.event.type !== 'TokenUsed') return
-    const { tokenId, tokenRevision, firstAt, lastAt, count } = read.event.data
+    const known = read(event)
+    if (known?.type !== 'TokenUsed') return
+    const { tokenId, tokenRevision, firstAt, lastAt, count } = known.data
     sums.uses += count
     const { stream, revision } = event
     const use = { tokenId, stream, revision, firstAt, lastAt, tokenRevision }
@@ -120,11 +135,14 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
     found = []
     sums.findings += batch.length
     for (const finding of batch) await audit.onFinding(finding)
+    const notices = notUnderstandable
+    notUnderstandable = []
+    for (const notice of notices) await audit.onDamage(notice)
   }
 
   const walked = await walkLog(store, {
     onEvent(event, isSound) {
-      if (event.stream.startsWith(TOKEN_STREAM)) learn(event, isSound)
+      if (isOfToken(event)) learn(event, isSound)
       else if (isSound) judge(event)
     },
     onDamage: audit.onDamage,
@@ -133,7 +151,7 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
       audit.told?.(events)
     },
   })
-  return { ...walked, ...sums }
+  return { ...walked, ...sums, damages: walked.damages + sums.damages }
 }
 
 const exactly = (count: number): Finding['uses'] => ({ atLeast: count, atMost: count })

@@ -16,8 +16,8 @@ export interface Difference {
 export type Found = Document | null | 'damaged'
 
 const NOT_SHOWN = '(not shown)'
-/** Keyed hashes tell nothing to people, and need not be in a terminal's memory. */
-const HIDDEN: ReadonlySet<string> = new Set(['hash'])
+/** Hashes tell nothing to people, and need not be in a terminal's memory. */
+const HIDDEN: ReadonlySet<string> = new Set(['hash', 'chain'])
 
 const isEqual = (a: unknown, b: unknown): boolean => canonical(a ?? null) === canonical(b ?? null)
 

@@ -1,9 +1,9 @@
 import { genesis, isLinked, link } from '../domain/chain.ts'
 import { importToken } from '../domain/decide.ts'
 import { DamagedError } from '../domain/errors.ts'
-import { type NewEvent, type StoredEvent, TOKEN_STREAM, tokenIdOf, tokenStream } from '../domain/events.ts'
+import { isOfToken, type NewEvent, type StoredEvent, tokenIdOf, tokenStream } from '../domain/events.ts'
 import { initialState } from '../domain/token.ts'
-import { upcast, versions } from '../domain/upcast.ts'
+import { notUnderstood, upcast, versions } from '../domain/upcast.ts'
 import { appendUntilKnown } from './append.ts'
 import { bytesOf, type CheckedRows, createProblems, type Told } from './checkRows.ts'
 import { ids, importedEventId } from './ids.ts'
@@ -53,15 +53,16 @@ export async function compareRows(rows: CheckedRows, store: EventStore, told: To
   }
 }
 
-/** Of a type or version that this code does not know: none. */
+/** None of an event that only informs. @throws DamagedError for one that may hold a hash which this code cannot see */
 function hashOf(event: StoredEvent): string {
   const read = upcast(event)
+  const reason = notUnderstood(event, read)
+  if (reason !== null) throw new DamagedError(`${placeOf(event)} is of an ${reason}.`)
   const data = read.kind === 'event' ? (read.event.data as { hash?: string }) : {}
   return data.hash ?? ''
 }
 
-const isFirst = ({ stream, revision }: StoredEvent): boolean =>
-  revision === 0 && stream.startsWith(TOKEN_STREAM)
+const isFirst = (event: StoredEvent): boolean => event.revision === 0 && isOfToken(event)
 
 /** Stores take appends to many streams at once faster than one after the other. EventStoreDB has room for 100 calls. */
 const AT_ONCE = 50

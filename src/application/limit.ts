@@ -1,73 +1,113 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Refusal } from '../domain/errors.ts'
-import { type Clock, type Condition, iso, type ReadModel } from './ports.ts'
+import { ids } from './ids.ts'
+import {
+  ageOf,
+  type Clock,
+  type Condition,
+  iso,
+  now,
+  type Queued,
+  type ReadModel,
+  UnknownOutcomeError,
+} from './ports.ts'
 
 export interface AccountLimit {
-  /** Runs a creation if the account has room for one more live token, counting those under way in this process. */
-  within<T>(accountId: string, create: () => Promise<T>): Promise<T>
+  /**
+   * Runs the creation of a token if the account has room for one more live token.
+   * @throws Refusal; StoreUnavailableError; what the creation throws
+   */
+  within<T>(accountId: string, tokenId: string, create: () => Promise<T>): Promise<T>
 }
 
 /** A live token is neither revoked nor expired. */
-export const liveConditions = (accountId: string, now: string): Condition[] => [
+export const liveConditions = (accountId: string, at: string): Condition[] => [
   { field: 'accountId', op: 'eq', value: accountId },
   { field: 'revoked', op: 'eq', value: false },
   {
     any: [
       { field: 'expiresAt', op: 'eq', value: null },
-      { field: 'expiresAt', op: 'gt', value: now },
+      { field: 'expiresAt', op: 'gt', value: at },
     ],
   },
 ]
 
-interface Account {
-  /** Calls of `within` that have not ended. */
-  callers: number
-  /** Creations let through so far. */
-  admitted: number
-  /** Those of them that have not ended. */
-  underWay: Set<Promise<void>>
-}
+/** How long the creations before one are waited for, near the limit. */
+const PATIENCE_MS = 5_000
+/** How long a creation whose process has died takes a place: longer than waiting and creating may last together. */
+const RESERVED_MS = 20_000
+const PAUSE_MS = { first: 20, longest: 320 }
+
+type Model = Pick<ReadModel, 'reserve' | 'queue' | 'release' | 'count' | 'find'>
 
 /**
- * Exact within a process without making creations wait for each other, until an account is near its limit. Creations
- * of one account in several processes at the same moment can pass the limit by their number.
+ * Exact over all processes that share the read model, and without making creations wait for each other until an account
+ * is near its limit. Each takes a place in the account's queue before it counts, and keeps it until its token is among
+ * those that are counted. It goes on if there is room even should all before it come to be tokens, and is refused if the
+ * tokens that are there fill the account; between the two it waits for those before it. The first of a queue waits for
+ * nobody, so that there is always one that goes on.
+ *
+ * A process that stands still for longer than a place is kept, in the middle of a creation, can pass the limit by one.
  */
-export function createAccountLimit(readModel: ReadModel, clock: Clock, max: number): AccountLimit {
-  const accounts = new Map<string, Account>()
+export function createAccountLimit(readModel: Model, clock: Clock, max: number): AccountLimit {
+  const live = (accountId: string): Promise<number> =>
+    readModel.count('tokens', liveConditions(accountId, iso(clock())), max)
 
-  async function within<T>(accountId: string, create: () => Promise<T>): Promise<T> {
-    const account = accounts.get(accountId) ?? { callers: 0, admitted: 0, underWay: new Set() }
-    accounts.set(accountId, account)
-    account.callers++
-    try {
-      for (;;) {
-        const { admitted, underWay } = account
-        const unfinished = underWay.size
-        const live = await readModel.count('tokens', liveConditions(accountId, iso(clock())), max)
-        // Creations that the count may have missed: taken for missed, so that the limit holds.
-        const uncertain = unfinished + account.admitted - admitted
-        if (live + uncertain < max) return await admit(account, create)
-        if (uncertain === 0) {
-          throw new Refusal(
-            'token_limit_reached',
-            `An account may have ${max} tokens that are neither revoked nor expired.`,
-          )
-        }
-        if (underWay.size > 0) await Promise.race(underWay)
+  async function existing(tokenIds: readonly string[]): Promise<number> {
+    const where: Condition[] = [{ field: 'id', op: 'in', value: tokenIds }]
+    return (await readModel.find('tokens', { where, limit: tokenIds.length })).length
+  }
+
+  async function roomBehind(
+    accountId: string,
+    ahead: readonly string[],
+  ): Promise<'room' | 'full' | 'unsure'> {
+    const judge = (there: number, coming: number) =>
+      there >= max ? 'full' : there + coming < max ? 'room' : 'unsure'
+    const judged = judge(await live(accountId), ahead.length)
+    if (judged !== 'unsure') return judged
+    // Some may be tokens by now, and were counted as such. Looked for before the count, none is missed by both.
+    const coming = ahead.length - (await existing(ahead))
+    return judge(await live(accountId), coming)
+  }
+
+  async function admitted(accountId: string, reservation: Queued): Promise<void> {
+    const begun = now()
+    let queue = await readModel.reserve(accountId, { ...reservation, ttlMs: RESERVED_MS })
+    for (let pause = PAUSE_MS.first; ; pause = Math.min(pause * 2, PAUSE_MS.longest)) {
+      const place = queue.findIndex(({ id }) => id === reservation.id)
+      const ahead = queue.slice(0, place).map(({ holds }) => holds)
+      const room = await roomBehind(accountId, ahead)
+      if (room === 'full') {
+        throw new Refusal(
+          'token_limit_reached',
+          `An account may have ${max} tokens that are neither revoked nor expired.`,
+        )
       }
-    } finally {
-      account.callers--
-      if (account.callers === 0) accounts.delete(accountId)
+      // Looked at last: who stood still meanwhile may have lost the place that there is room behind.
+      if (place < 0 || ageOf(begun) > PATIENCE_MS)
+        throw new Refusal('conflict', 'Other tokens of this account are being made: try again.')
+      if (room === 'room') return
+      await sleep(pause * (0.5 + Math.random() / 2))
+      queue = await readModel.queue(accountId)
     }
   }
 
-  return { within }
-}
-
-function admit<T>(account: Account, create: () => Promise<T>): Promise<T> {
-  account.admitted++
-  const creation = create()
-  const end = () => void account.underWay.delete(ended)
-  const ended: Promise<void> = creation.then(end, end)
-  account.underWay.add(ended)
-  return creation
+  return {
+    async within(accountId, tokenId, create) {
+      const reservation = { id: ids.random(), holds: tokenId }
+      // Nobody waits for it, and it ends by itself.
+      const release = (): void => void readModel.release(accountId, reservation.id).catch(() => {})
+      try {
+        await admitted(accountId, reservation)
+        const made = await create()
+        release()
+        return made
+      } catch (error) {
+        // Where nobody knows whether a token comes of it, its place is kept for as long as that may take.
+        if (!(error instanceof UnknownOutcomeError)) release()
+        throw error
+      }
+    },
+  }
 }

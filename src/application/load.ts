@@ -1,62 +1,158 @@
+import type { TokenDocument } from '../../projections/tokens.ts'
 import { genesis, isLinked, storedChain } from '../domain/chain.ts'
 import { DamagedError } from '../domain/errors.ts'
 import { type LifecycleEvent, type StoredEvent, tokenStream } from '../domain/events.ts'
 import { evolve, initialState, type TokenState } from '../domain/token.ts'
-import { upcast } from '../domain/upcast.ts'
+import { notUnderstood, upcast } from '../domain/upcast.ts'
 import type { EventStore } from './ports.ts'
+import { turn } from './turns.ts'
 
-/** One event of a token's stream, its link checked. `known` is null for a type this version does not know. */
+/** One event of a token's stream, its link checked. `known` is null for one that only informs, of an unknown type. */
 export interface TokenEvent {
   stored: StoredEvent
   known: LifecycleEvent | null
 }
 
-export interface LoadedToken {
+/** What a token is after an event of its stream. */
+export interface Folded {
   state: TokenState
-  /** Newest first is last. Unknown event types are left out. */
-  events: LifecycleEvent[]
-  /** Revision of the stream's newest event, of whatever type; -1 for none. */
+  /** Of that event, of whatever type; -1 before the first one. */
   revision: number
-  /** What the next event links to. */
+  /** The link of that event: what the next one follows from. */
   chain: string
 }
 
-/**
- * Folds a token's stream, link by link.
- * @throws DamagedError an event was altered, inserted or is missing, or is of a version this code does not know
- */
-export async function loadToken(store: EventStore, tokenId: string): Promise<LoadedToken> {
-  const { events: read, chain } = await readTokenEvents(store, tokenId)
-  const events = read.flatMap(({ known }) => known ?? [])
-  return { state: events.reduce(evolve, initialState), events, revision: read.length - 1, chain }
+export interface LoadedToken extends Folded {
+  /** When the stream's newest event was written. */
+  at: string | null
+}
+
+/** Before the first event. */
+export const unborn = (tokenId: string): LoadedToken => ({
+  state: initialState,
+  revision: -1,
+  chain: genesis(tokenStream(tokenId)),
+  at: null,
+})
+
+/** As the read model has it. */
+export function projected(token: TokenDocument): Folded {
+  const { id: tokenId, accountId, name, hash, hashKeyId, hint, scopes } = token
+  const { createdAt, updatedAt, expiresAt, revokedAt, revision, chain } = token
+  const identity = { tokenId, accountId, hash, hashKeyId, hint, createdAt }
+  const facts = { ...identity, name, scopes, expiresAt, updatedAt, revision }
+  const state: TokenState =
+    revokedAt === null
+      ? { status: 'active', revokedAt, ...facts }
+      : { status: 'revoked', revokedAt, ...facts }
+  return { state, revision, chain }
+}
+
+/** As `evolve`, also for an event of an unknown type that only informs: it moves the revision. */
+export function fold(state: TokenState, { stored, known }: TokenEvent): TokenState {
+  if (known) return evolve(state, known)
+  return state.status === 'none' ? state : { ...state, revision: stored.revision }
 }
 
 /**
- * Every event of a token's stream, oldest first, each checked against the one before it; none for an unknown token.
- * @throws DamagedError as `loadToken`
+ * Folds what has come to a token's stream since an event of it, link by link, however the time before was folded.
+ * @param take gets the events that have come, some at a time
+ * @throws DamagedError an event was altered, inserted or is missing, or cannot be understood by this code; or the stream
+ *   does not have the event that it is read from: that fold is not of this log
  */
-export async function readTokenEvents(
+export async function loadOn(
   store: EventStore,
   tokenId: string,
-): Promise<{ events: TokenEvent[]; chain: string }> {
-  const stream = tokenStream(tokenId)
-  const events: TokenEvent[] = []
-  let chain = genesis(stream)
-  for (const [index, stored] of (await store.readStream(stream)).entries()) {
-    verifyLink(stored, index, chain)
-    chain = storedChain(stored)
-    const read = upcast(stored)
-    if (read.kind === 'unknown-version') {
-      throw new DamagedError(`${at(stored)} is a ${stored.type} of unknown version ${String(read.version)}`)
-    }
-    events.push({ stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null })
+  from: Folded,
+  take: (events: TokenEvent[]) => Promise<void> = async () => {},
+): Promise<LoadedToken> {
+  let { state, revision, chain } = from
+  let at: string | null = null
+  for await (const page of checkedPages(store, tokenStream(tokenId), from)) {
+    const events = page.filter((stored) => stored.revision > from.revision).map(toTokenEvent)
+    state = events.reduce(fold, state)
+    if (events.length > 0) await take(events)
+    const last = page.at(-1) as StoredEvent
+    ;({ revision } = last)
+    chain = storedChain(last)
+    at = timeOf(last)
   }
-  return { events, chain }
+  return { state, revision, chain, at }
 }
 
-function verifyLink(event: StoredEvent, revision: number, chain: string): void {
+/**
+ * Every event of a token's stream, oldest first, some at a time, each checked against the one before it; none for an
+ * unknown token.
+ * @throws DamagedError as `loadOn`
+ */
+export async function* tokenEvents(store: EventStore, tokenId: string): AsyncGenerator<TokenEvent[], void> {
+  for await (const page of checkedPages(store, tokenStream(tokenId), unborn(tokenId))) {
+    yield page.map(toTokenEvent)
+  }
+}
+
+/** The same in one piece, for who has the memory for it. */
+export async function readTokenEvents(store: EventStore, tokenId: string): Promise<TokenEvent[]> {
+  const all: TokenEvent[] = []
+  for await (const events of tokenEvents(store, tokenId)) all.push(...events)
+  return all
+}
+
+/** The event that a token begins with, null for an unknown token. @throws DamagedError as `loadOn` */
+export async function firstEvent(store: EventStore, tokenId: string): Promise<LifecycleEvent | null> {
+  const stream = tokenStream(tokenId)
+  const [first] = await store.readStream(stream, 0, 1)
+  if (!first) return null
+  verifyLink(first, 0, genesis(stream))
+  return toTokenEvent(first).known
+}
+
+export const timeOf = ({ metadata }: StoredEvent): string => (metadata as { at: string }).at
+
+/** As many are read, checked and folded within a few milliseconds, and those of a short stream at once. */
+const [FIRST_PAGE, PAGE] = [10, 50]
+
+/**
+ * The events of a stream from the one at `from` on, that one included. It is held to the one before it, too, of which
+ * nothing else is known.
+ */
+async function* checkedPages(
+  store: EventStore,
+  stream: string,
+  from: Pick<Folded, 'revision' | 'chain'>,
+): AsyncGenerator<StoredEvent[], void, undefined> {
+  const start = Math.max(from.revision - 1, 0)
+  let chain = start === 0 ? genesis(stream) : null
+  let next = start
+  for (let size = FIRST_PAGE; size > 0; ) {
+    const page = await store.readStream(stream, next, size)
+    for (const stored of page) {
+      verifyLink(stored, next++, chain)
+      chain = storedChain(stored)
+      if (stored.revision === from.revision && chain !== from.chain)
+        throw new DamagedError(`${at(stored)} is not the one that the read model was filled from`)
+    }
+    const wanted = page.filter(({ revision }) => revision >= from.revision)
+    if (wanted.length > 0) yield wanted
+    size = page.length < size ? 0 : PAGE
+    if (size > 0) await turn()
+  }
+  if (next <= from.revision)
+    throw new DamagedError(`${stream} has lost events: ${next - 1} of ${from.revision}`)
+}
+
+/** @param previous null: not known */
+function verifyLink(event: StoredEvent, revision: number, previous: string | null): void {
   if (event.revision !== revision) throw new DamagedError(`an event is missing before ${at(event)}`)
-  if (!isLinked(chain, event)) throw new DamagedError(`${at(event)} is not what was written`)
+  if (previous !== null && !isLinked(previous, event))
+    throw new DamagedError(`${at(event)} is not what was written`)
+}
+
+function toTokenEvent(stored: StoredEvent): TokenEvent {
+  const read = upcast(stored)
+  const reason = notUnderstood(stored, read)
+  if (reason !== null) throw new DamagedError(`${at(stored)} is of an ${reason}`)
+  return { stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null }
 }
 
 const at = (event: StoredEvent): string => `revision ${event.revision} of ${event.stream}`

@@ -1,3 +1,4 @@
+import type { TokenDocument } from '../../projections/tokens.ts'
 import { canonical, link } from '../domain/chain.ts'
 import { formatToken, hashToken, hintOf, type Pepper } from '../domain/credential.ts'
 import * as decide from '../domain/decide.ts'
@@ -7,6 +8,7 @@ import {
   type LifecycleEvent,
   type LifecycleType,
   type NewEvent,
+  type StoredEvent,
   tokenStream,
 } from '../domain/events.ts'
 import {
@@ -22,8 +24,17 @@ import { versions } from '../domain/upcast.ts'
 import { appendUntilKnown } from './append.ts'
 import type { Ids } from './ids.ts'
 import type { AccountLimit } from './limit.ts'
-import { loadToken } from './load.ts'
-import { type Clock, ConflictError, type EventStore, iso, type Telemetry } from './ports.ts'
+import { type Folded, firstEvent, loadOn, projected, type TokenEvent, unborn } from './load.ts'
+import {
+  type Clock,
+  ConflictError,
+  type EventStore,
+  iso,
+  type ReadModel,
+  StoreUnavailableError,
+  type Telemetry,
+  UnknownOutcomeError,
+} from './ports.ts'
 
 /** Who asks, for the metadata of what comes of it. */
 export interface CommandContext {
@@ -48,28 +59,31 @@ export interface Created {
 }
 
 export interface Manage {
-  /** @throws Refusal, StoreUnavailableError, UnknownOutcomeError; so do the others */
+  /** @throws Refusal, StoreUnavailableError, UnknownOutcomeError, DamagedError; so do the others */
   create(
     context: CommandContext,
     accountId: string,
     input: TokenInput,
     idempotencyKey: string | null,
   ): Promise<Created>
-  /** @param seen the revision the read model shows: an event store that is behind it has lost something */
   update(context: CommandContext, target: Target, input: TokenInput): Promise<ExistingToken>
   revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken>
 }
 
 export interface Target {
   tokenId: string
-  /** The revision the read model shows: an event store that is behind it has lost something. */
-  seen: number
+  /**
+   * What the read model shows of it, from which the stream is read on; null: from the first event. It may be behind the
+   * stream. An event store that is behind it, or has other events, has lost something or belongs to another read model.
+   */
+  seen: TokenDocument | null
   ifMatch: (revision: number) => boolean
 }
 
 interface Dependencies {
   store: EventStore
-  project: (events: readonly LifecycleEvent[]) => Promise<void>
+  readModel: Pick<ReadModel, 'get'>
+  project: (events: readonly StoredEvent[]) => Promise<void>
   limit: AccountLimit
   clock: Clock
   ids: Ids
@@ -78,6 +92,16 @@ interface Dependencies {
   pepper: Pepper
   maxLifetimeDays: number | null
   telemetry: Telemetry
+}
+
+interface Command {
+  context: CommandContext
+  tokenId: string
+  /** What is known of the token; null: it is to be made, and there should be none. */
+  from: Folded | null
+  decide: (state: TokenState) => decide.Fact<LifecycleType> | null
+  bodyHash?: string | undefined
+  attempts?: number
 }
 
 /**
@@ -90,45 +114,58 @@ export function createManage(deps: Dependencies): Manage {
   const { store, clock, ids } = deps
 
   /**
-   * Reads, folds, decides, appends at the revision that was read, projects, and only then answers. The event's id is
+   * Reads on from what is known, folds, decides, appends at the revision that was read, projects, and only then answers.
+   * What was read is projected as well: the read model may not have another process's events yet. The event's id is
    * made once: found in the stream, it says that an append with an unknown outcome had landed.
    */
-  async function execute(
-    context: CommandContext,
-    tokenId: string,
-    seen: number,
-    command: (state: TokenState) => decide.Fact<LifecycleType> | null,
-    { bodyHash, attempts = MAX_ATTEMPTS }: { bodyHash?: string | undefined; attempts?: number } = {},
-  ): Promise<ExistingToken> {
+  async function execute({
+    context,
+    tokenId,
+    from,
+    decide: decided,
+    bodyHash,
+    attempts = MAX_ATTEMPTS,
+  }: Command): Promise<ExistingToken> {
     const id = ids.random()
     const stream = tokenStream(tokenId)
+    let isDone = false
+    const loadFrom = (known: Folded) =>
+      loadOn(store, tokenId, known, async (events) => {
+        isDone ||= events.some(({ stored }) => stored.id === id)
+        await projectEach(events)
+      })
+
+    let token = from ? await loadFrom(from) : unborn(tokenId)
     for (let attempt = 0; attempt < attempts; attempt++) {
-      const { state, events, revision, chain } = await loadToken(store, tokenId)
-      if (revision < seen) throw new DamagedError(`${stream} has lost events: ${revision} of ${seen}`)
-      const fact = events.some((event) => event.id === id) ? null : command(state)
-      if (!fact) {
-        await deps.project(events)
-        return existing(state)
-      }
-      const event = envelope(fact, { id, context, chain, last: events.at(-1), bodyHash })
+      const { state, revision, chain, at } = token
+      const fact = isDone ? null : decided(state)
+      if (!fact) return existing(state)
+      const event = envelope(fact, { id, context, chain, after: at, bodyHash })
       try {
         const expected = revision < 0 ? 'no_stream' : revision
-        const appended = await appendUntilKnown(deps, stream, expected, [event])
-        const recorded: LifecycleEvent = {
-          ...event,
-          stream,
-          revision: revision + 1,
-          position: appended.position,
-        }
-        // The whole stream, not the new event alone: the read model may not have seen another process's events yet.
-        await deps.project([...events, recorded])
+        const { position } = await appendUntilKnown(deps, stream, expected, [event])
+        const recorded: LifecycleEvent = { ...event, stream, revision: revision + 1, position }
+        await projectStored([recorded])
         return existing(evolve(state, recorded))
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error
+        token = await loadFrom(token)
       }
     }
     throw new Refusal('conflict', 'Too many changes to this token at the same time.')
   }
+
+  /** Whether the event takes effect is not in doubt, but when it does is: no certain failure. */
+  async function projectStored(events: readonly StoredEvent[]): Promise<void> {
+    try {
+      await deps.project(events)
+    } catch (cause) {
+      if (!(cause instanceof StoreUnavailableError)) throw cause
+      throw new UnknownOutcomeError('stored, but not in the read model yet', { cause })
+    }
+  }
+
+  const projectEach = (events: readonly TokenEvent[]) => deps.project(events.map(({ stored }) => stored))
 
   function envelope(
     fact: decide.Fact<LifecycleType>,
@@ -136,14 +173,14 @@ export function createManage(deps: Dependencies): Manage {
       id: string
       context: CommandContext
       chain: string
-      last: LifecycleEvent | undefined
+      /** Of the event before it: times in a stream never go back. */
+      after: string | null
       bodyHash: string | undefined
     },
   ): NewEvent<LifecycleType> {
     const now = iso(clock())
-    const previous = on.last?.metadata.at ?? now
     const metadata = {
-      at: now > previous ? now : previous,
+      at: on.after !== null && on.after > now ? on.after : now,
       ...on.context,
       schemaVersion: versions[fact.type].current,
       ...(on.bodyHash === undefined ? {} : { bodyHash: on.bodyHash }),
@@ -173,13 +210,14 @@ export function createManage(deps: Dependencies): Manage {
       const tokenId = idempotencyKey === null ? ids.random() : ids.derived(accountId, idempotencyKey)
 
       const replay = async (): Promise<Created | null> => {
-        const { state, events } = await loadToken(store, tokenId)
-        if (state.status === 'none') return null
-        if (state.bodyHash !== bodyHash) {
+        const made = await firstEvent(store, tokenId)
+        if (!made) return null
+        if (made.metadata.bodyHash !== bodyHash) {
           throw new Refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.')
         }
-        await deps.project(events)
-        return { token: state, secret: null }
+        const seen = (await deps.readModel.get('tokens', tokenId)) as TokenDocument | null
+        const { state } = await loadOn(store, tokenId, knownOf(tokenId, seen), projectEach)
+        return { token: existing(state), secret: null }
       }
 
       const earlier = idempotencyKey === null ? null : await replay()
@@ -197,8 +235,9 @@ export function createManage(deps: Dependencies): Manage {
         expiresAt,
       }
       try {
-        const token = await deps.limit.within(accountId, () =>
-          execute(context, tokenId, -1, (state) => decide.create(state, data), { bodyHash }),
+        const creation = { context, tokenId, from: null, bodyHash }
+        const token = await deps.limit.within(accountId, tokenId, () =>
+          execute({ ...creation, decide: (state) => decide.create(state, data) }),
         )
         return { token, secret }
       } catch (error) {
@@ -212,18 +251,28 @@ export function createManage(deps: Dependencies): Manage {
     async update(context, { tokenId, seen, ifMatch }, input) {
       const change = normalise(input)
       assertValid(change)
-      return execute(context, tokenId, seen, (state) => decide.update(state, change, ifMatch))
+      const by = context.actor.kind
+      const from = knownOf(tokenId, seen)
+      return execute({ context, tokenId, from, decide: (state) => decide.update(state, change, ifMatch, by) })
     },
 
     async revoke(context, { tokenId, seen, ifMatch }, reason) {
       const problem = reason === null ? null : reasonProblem(reason)
       if (problem) throw invalid([{ pointer: '?reason', message: problem }])
-      return execute(context, tokenId, seen, (state) => decide.revoke(state, reason, ifMatch), {
+      const from = knownOf(tokenId, seen)
+      return execute({
+        context,
+        tokenId,
+        from,
+        decide: (state) => decide.revoke(state, reason, ifMatch),
         attempts: Number.POSITIVE_INFINITY,
       })
     },
   }
 }
+
+const knownOf = (tokenId: string, seen: TokenDocument | null): Folded =>
+  seen ? projected(seen) : unborn(tokenId)
 
 /** One spelling for equal input, before any clock: what a repeat is compared by. */
 function normalise({ name, expires_at, scopes }: TokenInput): decide.Change {

@@ -181,6 +181,10 @@ export interface ReadModel {
   lead(group: string, candidate: Candidate): Promise<Lead>
   /** Leaves the lead to the next who asks; nothing if it is somebody else's. */
   resign(group: string, id: string): Promise<void>
+  /** Takes the last place in a queue, which has one order for all processes. @returns the queue */
+  reserve(key: string, reservation: Reservation): Promise<Queued[]>
+  queue(key: string): Promise<Queued[]>
+  release(key: string, id: string): Promise<void>
   /** Declares that these versions have caught up with the log: readers of the collections may turn to them. */
   publish(projections: readonly Projection[]): Promise<void>
   /** Have these versions been published, by whichever process? */
@@ -232,6 +236,11 @@ export interface Candidate {
   /** Has it caught up with the log in its term? */
   level: boolean
 }
+
+/** `holds`: what it is about, for those behind it. */
+export type Queued = { id: string; holds: string }
+/** After `ttlMs` it is gone by itself: whoever made it may be gone, too. */
+export type Reservation = Queued & { ttlMs: number }
 
 /** The fencing number of the term, higher than any before; or null, and what the leader last said of itself. */
 export type Lead = { term: number } | { term: null; lag: number; level: boolean }

@@ -3,7 +3,7 @@ import type { Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
 import type { LifecycleEvent } from '../domain/events.ts'
 import { type Difference, differencesOf, look } from './differences.ts'
-import { readTokenEvents } from './load.ts'
+import { tokenEvents } from './load.ts'
 import {
   type Document,
   type EventStore,
@@ -112,41 +112,73 @@ export async function checkToken(
   againMs = AGAIN_MS,
 ): Promise<{ documents: number; differences: Difference[] }> {
   for (let looks = 1; ; looks++) {
-    const { events } = await readTokenEvents(store, tokenId)
-    const expected = documentsOf(
-      events.flatMap(({ known }) => known ?? []),
-      projections,
-    )
-    const differences: Difference[] = []
-    for (const { collection, document } of expected) {
-      const found = await look(readModel, collection, document.id)
-      differences.push(...differencesOf(collection, document.id, document, found, Object.keys(document)))
-    }
-    if (differences.length === 0 || looks === LOOKS) return { documents: expected.length, differences }
+    const found = await differencesNow({ store, readModel, projections }, tokenId)
+    if (found.differences.length === 0 || looks === LOOKS) return found
     await sleep(againMs, undefined, { signal })
   }
 }
 
-/** What one token's own events say of documents; counters are of other streams. */
+type Checked = Awaited<ReturnType<typeof checkToken>>
+
+/** A stream may be long: of its events and documents a page is in memory, and the loop is left to others in between. */
+async function differencesNow(
+  { store, readModel, projections }: Pick<Deps, 'store' | 'readModel' | 'projections'>,
+  tokenId: string,
+): Promise<Checked> {
+  const checked: Checked = { documents: 0, differences: [] }
+  /** Documents that later events add to. */
+  const growing = new Map<string, Expected>()
+
+  async function compare(collection: string, document: Document): Promise<void> {
+    const found = await look(readModel, collection, document.id)
+    checked.documents++
+    checked.differences.push(
+      ...differencesOf(collection, document.id, document, found, Object.keys(document)),
+    )
+  }
+
+  for await (const events of tokenEvents(store, tokenId)) {
+    const rows = documentsOf(
+      events.flatMap(({ known }) => known ?? []),
+      projections,
+      growing,
+    )
+    for (const { collection, document } of rows) await compare(collection, document)
+  }
+  for (const { collection, document } of growing.values()) await compare(collection, document)
+  return checked
+}
+
+interface Expected {
+  collection: string
+  document: Document
+}
+
+/**
+ * What one token's own events say of documents; counters are of other streams.
+ * @param growing gets those that several events make up
+ * @returns those that are complete
+ */
 function documentsOf(
   events: readonly LifecycleEvent[],
   projections: readonly Projection[],
-): { collection: string; document: Document }[] {
-  const documents = new Map<string, { collection: string; document: Document }>()
+  growing: Map<string, Expected>,
+): Expected[] {
+  const rows: Expected[] = []
   for (const event of events) {
     for (const projection of projections) {
       if (!projection.events.includes(event.type)) continue
       for (const change of projection.project(event)) {
-        if (change.kind === 'add') continue
+        if (change.kind === 'insert')
+          rows.push({ collection: change.collection, document: { id: change.id, ...change.fields } })
+        if (change.kind !== 'put') continue
         const { collection, id, fields } = change
         const key = `${collection}/${id}`
-        const known = documents.get(key) ?? { collection, document: { id } }
-        documents.set(key, known)
-        if (change.kind === 'put' || Object.keys(known.document).length === 1) {
-          Object.assign(known.document, fields)
-        }
+        const known = growing.get(key) ?? { collection, document: { id } }
+        growing.set(key, known)
+        Object.assign(known.document, fields)
       }
     }
   }
-  return [...documents.values()]
+  return rows
 }

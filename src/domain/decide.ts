@@ -1,5 +1,5 @@
 import { Refusal } from './errors.ts'
-import type { EventData, EventType } from './events.ts'
+import type { Actor, EventData, EventType } from './events.ts'
 import type { TokenState } from './token.ts'
 
 /** What a command does to a token, as facts without their envelope: at most one a command. */
@@ -20,11 +20,19 @@ export function importToken(state: TokenState, data: EventData<'TokenImported'>)
   return { type: 'TokenImported', data }
 }
 
-/** A change that changes nothing gives no event. `ifMatch` is judged after the state, whatever the change. */
+/** How many events a token's stream may have, and how many of those are not for the token itself to cause. */
+const MOST_EVENTS = 10_000
+const NOT_FOR_TOKENS = 1_000
+
+/**
+ * A change that changes nothing gives no event. `ifMatch` is judged after the state, whatever the change, and room in the
+ * stream only for an event that would come of it.
+ */
 export function update(
   state: TokenState,
   change: Change,
   ifMatch: (revision: number) => boolean,
+  by: Actor['kind'],
 ): Fact<'TokenUpdated'> | null {
   if (state.status === 'none') throw new Refusal('not_found', 'No such token.')
   if (state.status === 'revoked') throw new Refusal('token_revoked', 'A revoked token cannot be changed.')
@@ -34,7 +42,18 @@ export function update(
   if (change.expiresAt !== undefined && change.expiresAt !== state.expiresAt)
     data.expiresAt = change.expiresAt
   if (change.scopes !== undefined && !sameScopes(change.scopes, state.scopes)) data.scopes = change.scopes
-  return Object.keys(data).length === 0 ? null : { type: 'TokenUpdated', data }
+  if (Object.keys(data).length === 0) return null
+  assertRoom(state.revision + 1, by)
+  return { type: 'TokenUpdated', data }
+}
+
+/** Not asked for a revocation, nor for what the system writes: these are never refused. */
+function assertRoom(events: number, by: Actor['kind']): void {
+  if (events < MOST_EVENTS - (by === 'token' ? NOT_FOR_TOKENS : 0)) return
+  throw new Refusal(
+    'token_history_full',
+    "The token's history has no room for another change: make a new token, and revoke this one.",
+  )
 }
 
 /** Revoking twice is one revocation, whatever `ifMatch` says the second time. */

@@ -5,6 +5,7 @@ export type RefusalCode =
   | 'token_revoked'
   | 'precondition_failed'
   | 'token_limit_reached'
+  | 'token_history_full'
   | 'idempotency_key_reused'
   | 'conflict'
 

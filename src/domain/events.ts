@@ -238,11 +238,15 @@ export const metadataSchema = {
     ip: { type: ['string', 'null'] },
     userAgent: { type: ['string', 'null'] },
     bodyHash: { type: 'string' },
+    informational: { const: true },
     chain: { type: 'string', pattern: '^[0-9a-f]{64}$' },
   },
 } as const
 
-/** Who did it, when and on which request. `bodyHash` tells a repeated creation from a reused key. */
+/**
+ * Who did it, when and on which request. `bodyHash` tells a repeated creation from a reused key. `informational` says
+ * that the event decides nothing: whoever does not know its type may pass over it.
+ */
 export type Metadata = FromSchema<typeof metadataSchema>
 export type Actor = Metadata['actor']
 
@@ -267,7 +271,9 @@ export type RecordedEvent<T extends EventType = EventType> = T extends EventType
   ? NewEvent<T> & { stream: string; revision: number; position: string }
   : never
 
-export type LifecycleType = 'TokenCreated' | 'TokenImported' | 'TokenUpdated' | 'TokenRevoked'
+/** What the streams of tokens hold, and no other stream. */
+const LIFECYCLE_TYPES = ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'] as const
+export type LifecycleType = (typeof LIFECYCLE_TYPES)[number]
 export type LifecycleEvent = RecordedEvent<LifecycleType>
 
 export const TOKEN_STREAM = 'apiToken-'
@@ -276,8 +282,9 @@ export const ROLLUP_STREAM = 'tokenUsageDaily-'
 /** What the names of the product's streams begin with. A log may hold others' too. */
 export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM] as const
 
+export const isLifecycle = (type: string): boolean => LIFECYCLE_TYPES.some((one) => one === type)
+export const isOfToken = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => stream.startsWith(TOKEN_STREAM)
 export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
-
 export const tokenStream = (tokenId: string): string => TOKEN_STREAM + tokenId
 
 /** One writer and one UTC day per stream: `instance` is unique per process start. */

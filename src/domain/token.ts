@@ -14,8 +14,6 @@ interface Facts {
   expiresAt: string | null
   /** Revision of the newest event folded in. */
   revision: number
-  /** Hash of the body that created it, if that was under an `Idempotency-Key`. */
-  bodyHash: string | null
 }
 
 export type TokenState =
@@ -39,11 +37,10 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
         updatedAt: at,
         revokedAt: null,
         revision,
-        bodyHash: event.metadata.bodyHash ?? null,
       }
     case 'TokenImported': {
       const { oldId: _, lastAccessed: __, ...data } = event.data
-      return { status: 'active', ...data, revokedAt: null, revision, bodyHash: null }
+      return { status: 'active', ...data, revokedAt: null, revision }
     }
     case 'TokenUpdated':
       return state.status === 'none' ? state : { ...state, ...event.data, updatedAt: at, revision }

@@ -1,4 +1,13 @@
-import type { EventData, EventType, RecordedEvent, StoredEvent } from './events.ts'
+import {
+  type EventData,
+  type EventType,
+  eventSchemas,
+  isLifecycle,
+  isOfToken,
+  type RecordedEvent,
+  STREAMS,
+  type StoredEvent,
+} from './events.ts'
 
 /**
  * The version each type is written in today, and one function per step from an older version to the next.
@@ -35,13 +44,14 @@ function withCallers(data: Record<string, unknown>): Record<string, unknown> {
 
 export type Upcast =
   | { kind: 'event'; event: RecordedEvent }
+  /** Also for a type that has no business in this stream. */
   | { kind: 'unknown-type' }
   | { kind: 'unknown-version'; version: unknown }
 
 /** Brings a stored event to its newest version. `table` is the argument that tests vary. */
 export function upcast(stored: StoredEvent, table: Record<string, Versions> = versions): Upcast {
   const known = Object.hasOwn(table, stored.type) ? table[stored.type] : undefined
-  if (!known) return { kind: 'unknown-type' }
+  if (!known || isMisplaced(stored)) return { kind: 'unknown-type' }
   const metadata = stored.metadata as { schemaVersion?: unknown }
   const version = metadata?.schemaVersion
   if (typeof version !== 'number' || version < 1 || version > known.current) {
@@ -60,3 +70,35 @@ export function upcast(stored: StoredEvent, table: Record<string, Versions> = ve
     event: { ...stored, data, metadata: { ...metadata, schemaVersion: known.current } } as RecordedEvent,
   }
 }
+
+/** A type that is known elsewhere says nothing here: uses are no part of a token's life, and no life is told among them. */
+const isMisplaced = ({ type, stream }: StoredEvent): boolean =>
+  Object.hasOwn(eventSchemas, type) &&
+  isLifecycle(type) !== isOfToken({ stream }) &&
+  STREAMS.some((prefix) => stream.startsWith(prefix))
+
+/**
+ * What this code cannot know the meaning of, or null. A newer process may have ended a token, or a secret of it, by an
+ * event of a type that only that process knows, so an unknown one ends what can be told of a token unless it says itself
+ * that it decides nothing. Elsewhere an unknown type is passed over.
+ */
+export function notUnderstood(stored: StoredEvent, read: Upcast): string | null {
+  switch (read.kind) {
+    case 'event':
+      return null
+    case 'unknown-version':
+      return `unknown version of ${stored.type}`
+    case 'unknown-type':
+      return isOfToken(stored) && !isInformational(stored) ? `unknown type ${stored.type}` : null
+  }
+}
+
+const isInformational = ({ metadata }: StoredEvent): boolean =>
+  (metadata as { informational?: unknown } | null)?.informational === true
+
+/**
+ * How many kinds of events of a token's life this code knows, each version of a type being one. It only ever grows, and
+ * documents filled by who knows fewer are not those of who knows more.
+ */
+export const lifecycleKinds = (): number =>
+  Object.entries(versions).reduce((sum, [type, { current }]) => (isLifecycle(type) ? sum + current : sum), 0)

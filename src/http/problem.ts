@@ -22,6 +22,7 @@ export const problems = {
   request_timeout: [408, 'The request took too long'],
   token_revoked: [409, 'The token is revoked'],
   token_limit_reached: [409, 'The account has its number of tokens'],
+  token_history_full: [409, 'The token has its number of events'],
   conflict: [409, 'Too many changes at the same time'],
   precondition_failed: [412, 'The token has changed'],
   payload_too_large: [413, 'The body is too large'],

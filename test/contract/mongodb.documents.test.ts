@@ -3,11 +3,15 @@ import { inspect } from 'node:util'
 import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
+import { tokens } from '../../projections/tokens.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
 import { rejection } from './fixtures.ts'
 import { add, people, piece, position, put } from './read-model.fixtures.ts'
+
+/** The collection of tokens. */
+const collection = `tokens_v${tokens.version}`
 
 describeWithMongod('Documents in MongoDB', () => {
   let server: Mongod
@@ -53,7 +57,7 @@ describeWithMongod('Documents in MongoDB', () => {
     await database.command({ profile: 0 })
     expect(found).to.deep.equal([{ id: 't7', hash: 'h7' }])
     const profile = database.collection('system.profile')
-    const [look] = await profile.find({ op: 'query', ns: /tokens_v3$/ }).toArray()
+    const [look] = await profile.find({ op: 'query', ns: new RegExp(`${collection}$`) }).toArray()
     expect(look?.planSummary).to.equal('IXSCAN { hash: 1 }')
     expect(look?.docsExamined).to.equal(2)
     expect(look?.command.readConcern).to.deep.equal({ level: 'majority' })
@@ -89,11 +93,11 @@ describeWithMongod('Documents in MongoDB', () => {
     expect(error).to.not.be.instanceOf(StoreUnavailableError)
     expect(error.message).to.equal('MongoDB refused it: code 121')
     expect(await model.get('tokens', 'a')).to.equal(null)
-    const tokens = client.db().collection<{ _id: string; scopes?: unknown }>('tokens_v3')
+    const documents = client.db().collection<{ _id: string; scopes?: unknown }>(collection)
     for (const scopes of ['all', [1], null]) {
-      expect(await rejection(tokens.insertOne({ _id: 'b', scopes }))).to.have.property('code', 121)
+      expect(await rejection(documents.insertOne({ _id: 'b', scopes }))).to.have.property('code', 121)
     }
-    await tokens.insertOne({ _id: 'b' })
+    await documents.insertOne({ _id: 'b' })
   })
 
   it('stop behind one that is refused: what follows is not written before it', async () => {
@@ -126,7 +130,7 @@ describeWithMongod('Documents in MongoDB', () => {
     changed.schema.properties = { id: { type: 'string' }, age: { type: 'integer' } }
     await models[0]?.open([{ ...people, collections: [changed as (typeof people.collections)[0]] }])
     const made = client.db(new URL(fresh).pathname.slice(1))
-    const indexes = await made.collection('tokens_v3').indexes()
+    const indexes = await made.collection(collection).indexes()
     const [there] = await made.listCollections({ name: 'people_v1' }).toArray()
     await made.dropDatabase()
     expect(indexes.map(({ key }) => Object.keys(key).join())).to.have.members([
@@ -161,9 +165,9 @@ describeWithMongod('Documents in MongoDB', () => {
     const own = await open(address)
     await own.open(projections)
     await own.apply([token('a', { hash: 'h' })])
-    const stored = client.db('tokenledger')
-    expect(await stored.collection('tokens_v3').countDocuments()).to.equal(1)
-    await stored.dropDatabase()
+    const byDefault = client.db('tokenledger')
+    expect(await byDefault.collection(collection).countDocuments()).to.equal(1)
+    await byDefault.dropDatabase()
   })
 
   it('never give away the connection string, nor a value in an error', async () => {

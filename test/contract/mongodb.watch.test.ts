@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
+import { tokens } from '../../projections/tokens.ts'
 import { ageOf } from '../../src/application/ports.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { type ReadModel, StoreUnavailableError, type Watch } from '../../src/application/ports.ts'
@@ -126,7 +127,7 @@ describeWithMongod('A watch on MongoDB', function () {
   it('says that any may have changed when the collection is dropped, and goes on', async () => {
     await watchTokens(['revision'])
     const client = new MongoClient(url)
-    await client.db().dropCollection('tokens_v3')
+    await client.db().dropCollection(`tokens_v${tokens.version}`)
     await client.close()
     await eventually(async () => expect(told.length).to.be.at.least(2))
     expect(told.every((ids) => ids === null)).to.equal(true)

@@ -87,7 +87,14 @@ function historyOf(steps: readonly Step[]): Happened[] {
     const revision = next.get(stream) ?? 0
     next.set(stream, revision + 1)
     const actor = type === 'TokenRevoked' ? { kind: 'token', id: uuid(1) } : { kind: 'jwt', id: 'account-1' }
-    const metadata = { at: time(n), actor, requestId: uuid(n), ip: '::1', userAgent: null }
+    const metadata = {
+      at: time(n),
+      actor,
+      requestId: uuid(n),
+      ip: '::1',
+      userAgent: null,
+      chain: `link ${n}`,
+    }
     history.push({
       id: uuid(n),
       type,

@@ -12,7 +12,14 @@ export interface Happened {
   stream: string
   revision: number
   position: string
-  metadata: { at: string; actor: Json; requestId: string; ip: string | null; userAgent: string | null }
+  metadata: {
+    at: string
+    actor: Json
+    requestId: string
+    ip: string | null
+    userAgent: string | null
+    chain: string
+  }
   data: Json
 }
 
@@ -61,7 +68,7 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
     const id = stream.replace('apiToken-', '')
     const { tokenId: _, reason: __, oldId: ___, ...fields } = data
     const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null }
-    Object.assign(token, { updatedAt: metadata.at }, fields, { revision })
+    Object.assign(token, { updatedAt: metadata.at }, fields, { revision, chain: metadata.chain })
     if (type === 'TokenRevoked') token.revokedAt = metadata.at
     if (typeof fields.name === 'string') token.nameFolded = fields.name.normalize('NFC').toLowerCase()
     byId.set(id, token)

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
+import { tokens } from '../../projections/tokens.ts'
 import type { Change } from '../../projections/projection.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
@@ -255,7 +256,9 @@ describe('SQLite, damaged', function () {
       await fill()
       rmSync(`${original}.seal`)
       const database = await openDatabase(original, { synchronous: 'NORMAL' })
-      database.exec(`UPDATE tokens_v3 SET doc = replace(doc, 'account-1', 'account-2') WHERE id = 'token-1'`)
+      database.exec(
+        `UPDATE tokens_v${tokens.version} SET doc = replace(doc, 'account-1', 'account-2') WHERE id = 'token-1'`,
+      )
       database.close()
       const model = await openSqliteReadModel(original)
       await model.open(projections)

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { TokenDocument } from '../../projections/tokens.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import { createTokenAt } from '../../src/application/asOf.ts'
 import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
@@ -126,7 +127,8 @@ describe('Reading a token as it was', () => {
   })
 
   it('takes events that are gone for damage, never for a token that was not', async () => {
-    const lost = await rejection(createTokenAt(memoryStore().store)(token.id, 0, { revision: 0 }))
+    const seen = { id: token.id, revision: 0, revokedAt: null, chain: 'c' } as TokenDocument
+    const lost = await rejection(createTokenAt(memoryStore().store)(seen, { revision: 0 }))
     expect(lost).to.be.instanceOf(DamagedError)
   })
 })

@@ -80,6 +80,7 @@ export async function assemblePieces(folder: string, flushMs = 20) {
   })
   const manage = createManage({
     store,
+    readModel,
     project: projector.apply,
     limit: createAccountLimit(readModel, Date.now, 1000),
     clock: Date.now,
@@ -137,4 +138,5 @@ export async function assemblePieces(folder: string, flushMs = 20) {
   }
 }
 
-export const target = (tokenId: string, seen = 0): Target => ({ tokenId, seen, ifMatch: () => true })
+/** As of a token that the read model does not show: the whole stream is read. */
+export const target = (tokenId: string): Target => ({ tokenId, seen: null, ifMatch: () => true })

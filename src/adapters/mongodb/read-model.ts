@@ -17,6 +17,7 @@ import { makeModel } from './make-model.ts'
 import { storedName } from './names.ts'
 import { beginNext, retire, SPREAD_MS } from './next-generation.ts'
 import { countStretch, findAny, readStretch, type Source } from './query.ts'
+import { openReservations, queue, release, reserve } from './reservations.ts'
 import { arePublished, publish } from './versions.ts'
 import { type Watched, watchCollection } from './watch.ts'
 
@@ -173,6 +174,7 @@ function readModel(
       await known.remake(async () => {
         for (const one of wanted) await makeModel(connection.write, one, known.isCondemned)
       })
+      await write(openReservations)
     },
 
     async checkpoint(projection) {
@@ -220,6 +222,9 @@ function readModel(
 
     lead: (group, candidate) => write((database) => lead(database, group, candidate)),
     resign: (group, id) => write((database) => resign(database, group, id)),
+    reserve: (key, reservation) => write((database) => reserve(database, key, reservation)),
+    queue: (key) => readAny((database) => queue(database, key)),
+    release: (key, id) => write((database) => release(database, key, id)),
 
     async publish(wanted) {
       await write((database) => Promise.all(wanted.map((projection) => publish(database, projection))))

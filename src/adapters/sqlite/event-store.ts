@@ -120,8 +120,18 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     },
 
     async readStream(stream, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER) {
-      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
-      return database.inTransaction('deferred', () => streamEvents(database, stream, fromRevision, limit))
+      const events: StoredEvent[] = []
+      for (let next = fromRevision; ; ) {
+        if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+        const most = Math.min(PAGE, limit - events.length)
+        const some = database.inTransaction('deferred', () => streamEvents(database, stream, next, most))
+        // What stood between two pages was swept meanwhile, and so was what stood before it.
+        if (events.length > 0 && some.length > 0 && some[0]?.revision !== next) events.length = 0
+        events.push(...some)
+        if (some.length < most || events.length === limit) return events
+        next = (some.at(-1)?.revision ?? next) + 1
+        await nextTurn()
+      }
     },
 
     async at(position) {

@@ -27,6 +27,7 @@ import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
 import { guardModel, wasTouched } from './model-guard.ts'
 import { beginNext, type Offered, openOffered } from './next-generation.ts'
 import { countStretch, findAny, readStretch, type Source } from './query.ts'
+import { createReservations } from './reservations.ts'
 import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
 
 /**
@@ -242,6 +243,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     async resign() {},
     async publish() {},
     isPublished: async () => true,
+    ...createReservations(),
 
     watch(_collection, _fields, onChanged) {
       watchers.add(onChanged)

@@ -98,9 +98,9 @@ export function tokenRoutes({
   }
 
   const find = (ctx: Context, accountId: string) => queries.token(accountId, ctx.params.id)
-  const targetOf = (ctx: Context, { id, revision }: TokenDocument): Target => ({
-    tokenId: id,
-    seen: revision,
+  const targetOf = (ctx: Context, token: TokenDocument): Target => ({
+    tokenId: token.id,
+    seen: token,
     ifMatch: ifMatchOf(ctx),
   })
 
@@ -133,7 +133,7 @@ export function tokenRoutes({
     const token = await find(ctx, principal.accountId)
     const { at } = parseRead(queryOf(ctx))
     if (at === undefined) return sendToken(ctx, token.id, token)
-    const then = await tokenAt(token.id, token.revision, askedMoment(at))
+    const then = await tokenAt(token, askedMoment(at))
     sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
   })
 
@@ -260,7 +260,7 @@ export function tokenRoutes({
       body: { schema: schemas.patchBody, types: ['application/merge-patch+json', 'application/json'] },
       headers: ifMatch,
       answers: { 200: token('The token as it is now.') },
-      problems: ['not_found', 'token_revoked', 'precondition_failed', 'conflict'],
+      problems: ['not_found', 'token_revoked', 'precondition_failed', 'token_history_full', 'conflict'],
       handle: patch,
     },
     {

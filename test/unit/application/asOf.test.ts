@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { asOf, historyOf, parseMoment } from '../../../src/application/asOf.ts'
-import { loadToken, readTokenEvents, type TokenEvent } from '../../../src/application/load.ts'
+import { loadOn, readTokenEvents, type TokenEvent, unborn } from '../../../src/application/load.ts'
 import type { EventStore } from '../../../src/application/ports.ts'
 import { genesis, link } from '../../../src/domain/chain.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
@@ -13,6 +13,7 @@ interface Said {
   type: string
   at: string
   data: object
+  informational?: true
 }
 
 const created: Said = {
@@ -31,11 +32,16 @@ const created: Said = {
 }
 const renamed: Said = { type: 'TokenUpdated', at: '2026-11-02T10:00:00.000Z', data: { name: 'second' } }
 const revoked: Said = { type: 'TokenRevoked', at: '2026-11-05T10:00:00.000Z', data: { reason: 'leaked' } }
-const foreign: Said = { type: 'TokenBlessed', at: '2026-11-03T10:00:00.000Z', data: { hash: HASH } }
+const foreign: Said = {
+  type: 'TokenBlessed',
+  at: '2026-11-03T10:00:00.000Z',
+  data: { hash: HASH },
+  informational: true,
+}
 
 function stored(...said: Said[]): StoredEvent[] {
   const stream = tokenStream(TOKEN)
-  const events = said.map(({ type, at, data }, i) => ({
+  const events = said.map(({ type, at, data, ...informational }, i) => ({
     id: `event-${i}`,
     type,
     data,
@@ -45,6 +51,7 @@ function stored(...said: Said[]): StoredEvent[] {
       requestId: `r${i}`,
       correlationId: 'c',
       schemaVersion: 1,
+      ...informational,
     },
     stream,
     revision: i,
@@ -57,7 +64,7 @@ const storeOf = (events: StoredEvent[]): EventStore =>
   ({ readStream: async () => events }) as unknown as EventStore
 
 const read = async (...said: Said[]): Promise<TokenEvent[]> =>
-  (await readTokenEvents(storeOf(stored(...said)), TOKEN)).events
+  readTokenEvents(storeOf(stored(...said)), TOKEN)
 
 describe('A token as it was', () => {
   it('has at a revision what the events up to it say', async () => {
@@ -100,10 +107,14 @@ describe('A token as it was', () => {
     expect(asOf([], { revision: 0 })).to.deep.equal({ found: false, why: 'no such token' })
   })
 
-  it('counts events of a type it does not know as revisions, and shows nothing of their data', async () => {
+  it('counts events that only inform as revisions, of a type it does not know, too, and shows nothing of their data', async () => {
     const events = await read(created, foreign, renamed)
     const then = asOf(events, { revision: 1 })
-    expect(then.found && [then.token.name, then.at]).to.deep.equal(['first', foreign.at])
+    expect(then.found && [then.token.name, then.token.revision, then.at]).to.deep.equal([
+      'first',
+      1,
+      foreign.at,
+    ])
     const history = historyOf(events)
     expect(history.map(({ type, revision, at }) => [type, revision, at])).to.deep.equal([
       ['TokenCreated', 0, created.at],
@@ -111,7 +122,9 @@ describe('A token as it was', () => {
       ['TokenUpdated', 2, renamed.at],
     ])
     expect(JSON.stringify(history)).not.to.contain(HASH)
-    expect((await loadToken(storeOf(stored(created, foreign, renamed)), TOKEN)).revision).to.equal(2)
+    expect(
+      (await loadOn(storeOf(stored(created, foreign, renamed)), TOKEN, unborn(TOKEN))).revision,
+    ).to.equal(2)
   })
 
   it('is never told from a stream that was altered, wherever the alteration is', async () => {

@@ -69,7 +69,7 @@ describe('What the history says of a use', () => {
     const { store } = memoryStore()
     const write = writerTo(store)
     await write(tokenStream(id), [created(id), renamed('b', time(1000)), revoked(time(2000))])
-    const { events } = await readTokenEvents(store, id)
+    const events = await readTokenEvents(store, id)
     const { data } = used(id, what) as { data: EventData<'TokenUsed'> }
     return judgeUses(events, { stream: USAGE, revision: 0, data })
   }

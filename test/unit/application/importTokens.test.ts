@@ -2,13 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
 import { BadRowsError, checkRows } from '../../../src/application/checkRows.ts'
 import { compareRows, importRows } from '../../../src/application/importTokens.ts'
-import { loadToken } from '../../../src/application/load.ts'
+import { loadOn, readTokenEvents, unborn } from '../../../src/application/load.ts'
 import { ConflictError, type EventStore, StoreUnavailableError } from '../../../src/application/ports.ts'
 import { BadFileError } from '../../../src/application/transferFile.ts'
 import { checkFile } from '../../../src/application/transferCheck.ts'
 import { link } from '../../../src/domain/chain.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
-import { type StoredEvent, tokenStream } from '../../../src/domain/events.ts'
+import { type StoredEvent, tokenIdOf, tokenStream } from '../../../src/domain/events.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { faultyStore } from '../../support/faults.ts'
 import { memoryStore } from '../../support/memoryStore.ts'
@@ -32,7 +32,8 @@ describe('An import of an old table', () => {
     const row = oldRow(1, { id: UUID_OF_ROW, last_accessed: '2025-01-02T03:04:05Z' })
     expect(await takeOver(memory.store, fileOfRows([row]))).to.deep.equal({ written: 1, there: 0 })
     expect(memory.appends).to.deep.equal([[tokenStream(UUID_OF_ROW), 'no_stream', 1]])
-    const { state, events } = await loadToken(memory.store, UUID_OF_ROW)
+    const { state } = await loadOn(memory.store, UUID_OF_ROW, unborn(UUID_OF_ROW))
+    const [event] = await readTokenEvents(memory.store, UUID_OF_ROW)
     expect(state).to.deep.include({
       status: 'active',
       createdAt: '2024-05-01T10:00:00.000Z',
@@ -40,7 +41,7 @@ describe('An import of an old table', () => {
       hash: sha256(oldToken(1)),
       revision: 0,
     })
-    expect(events[0]?.metadata).to.deep.include({
+    expect(event?.stored.metadata).to.deep.include({
       at: NOW,
       actor: { kind: 'system', id: 'import-tokens' },
       ip: null,
@@ -53,7 +54,8 @@ describe('An import of an old table', () => {
     const memory = memoryStore()
     await takeOver(memory.store, file)
     const { stream } = memory.log[0] as StoredEvent
-    const { chain } = await loadToken(memory.store, stream.slice('apiToken-'.length))
+    const id = tokenIdOf(stream)
+    const { chain } = await loadOn(memory.store, id, unborn(id))
     await memory.store.append(stream, 0, link(chain, [movableEvent('TokenRevoked', { reason: null })]))
     const before = structuredClone(memory.log)
     const later = '2026-11-21T00:00:00.000Z'

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { createReservations } from '../../../src/adapters/sqlite/reservations.ts'
 import { type AccountLimit, createAccountLimit, liveConditions } from '../../../src/application/limit.ts'
-import type { Condition, ReadModel } from '../../../src/application/ports.ts'
+import { type Condition, StoreUnavailableError, UnknownOutcomeError } from '../../../src/application/ports.ts'
 import { Refusal } from '../../../src/domain/errors.ts'
 import { gate } from '../../support/eventually.ts'
 
@@ -12,22 +13,48 @@ const PATIENCE = 5000
 
 type Counting = (live: () => number, asked: number) => Promise<number>
 
-/** Accounts with tokens that are counted by `counting`; none of the rest of a read model. */
-function accounts(live: number, counting: Counting = async (now) => now()) {
-  const state = { live, asked: 0, queries: [] as [string, readonly Condition[], number][] }
-  const counts: Pick<ReadModel, 'count'> = {
-    async count(collection, where, limit) {
+/**
+ * Accounts with tokens that are counted by `counting`, for some processes that share a read model; of the rest of that
+ * only which tokens are there.
+ */
+function accounts(live: number, counting: Counting = async (now) => now(), processes = 1) {
+  const state = { live, asked: 0, queries: [] as [string, readonly Condition[], number][], reserved: 0 }
+  const there = new Set<string>()
+  const reservations = createReservations()
+  const readModel = {
+    async count(collection: string, where: readonly Condition[], limit: number) {
       if (state.asked >= PATIENCE) throw new Error('counts without end')
       state.queries.push([collection, where, limit])
       return Math.min(limit, await counting(() => state.live, ++state.asked))
     },
+    async find(_: string, { where: [ids] }: { where: readonly Condition[] }) {
+      const asked = ids && 'value' in ids ? (ids.value as string[]) : []
+      const seen = asked.filter((id) => there.has(id))
+      await sleep(state.asked % 3)
+      return seen.map((id) => ({ id }))
+    },
+    reserve: async (...args: Parameters<typeof reservations.reserve>) => {
+      state.reserved++
+      return reservations.reserve(...args)
+    },
+    queue: reservations.queue,
+    release: reservations.release,
   }
-  const limit: AccountLimit = createAccountLimit(counts as ReadModel, () => NOW, MAX)
+  const limits = Array.from({ length: processes }, () => createAccountLimit(readModel, () => NOW, MAX))
+  let made = 0
+  const within: (account: string, create: () => Promise<unknown>) => Promise<unknown> = (account, create) => {
+    const tokenId = `token ${++made}`
+    return (limits[made % processes] as AccountLimit).within(account, tokenId, async () => {
+      const created = await create()
+      there.add(tokenId)
+      return created
+    })
+  }
   const create = async (ms = 0) => {
     await sleep(ms)
     return ++state.live
   }
-  return { state, limit, create }
+  return { state, limit: { within }, create }
 }
 
 const refusalOf = async (attempt: Promise<unknown>): Promise<unknown> =>
@@ -66,13 +93,15 @@ describe('the limit of an account', () => {
   ]
   for (const [when, counting] of slow) {
     for (const already of [0, 7, 9, 10]) {
-      it(`leaves room for exactly ${MAX - already} of 50 at once, counted ${when}`, async () => {
-        const { state, limit, create } = accounts(already, counting)
-        const attempts = Array.from({ length: 50 }, (_, i) => limit.within('a', () => create((i * 7) % 6)))
-        const refusals = (await Promise.all(attempts.map(refusalOf))).filter((code) => code !== null)
-        expect(state.live).to.equal(MAX)
-        expect(refusals).to.deep.equal(Array.from({ length: 40 + already }, () => 'token_limit_reached'))
-      })
+      for (const processes of [1, 3]) {
+        it(`leaves room for exactly ${MAX - already} of 50 at once in ${processes}, counted ${when}`, async () => {
+          const { state, limit, create } = accounts(already, counting, processes)
+          const attempts = Array.from({ length: 50 }, (_, i) => limit.within('a', () => create((i * 7) % 6)))
+          const refusals = (await Promise.all(attempts.map(refusalOf))).filter((code) => code !== null)
+          expect(state.live).to.equal(MAX)
+          expect(refusals).to.deep.equal(Array.from({ length: 40 + already }, () => 'token_limit_reached'))
+        })
+      }
     }
   }
 
@@ -159,6 +188,19 @@ describe('the limit of an account', () => {
     expect(await refusalOf(limit.within('a', create))).to.equal(null)
     expect(state.live).to.equal(MAX)
   })
+
+  it('keeps the place of a creation that may have taken effect, and gives back that of one that has not', async () => {
+    for (const [error, expected] of [
+      [new UnknownOutcomeError('nobody knows'), 'conflict'],
+      [new Error('anything'), null],
+      [new StoreUnavailableError('nothing was written'), null],
+      [new Refusal('conflict', 'nothing was written'), null],
+    ] as const) {
+      const { limit, create } = accounts(MAX - 1)
+      await limit.within('a', async () => Promise.reject(error)).catch(() => {})
+      expect(await refusalOf(limit.within('a', create)), error.message).to.equal(expected)
+    }
+  }).timeout(20_000)
 
   it('has room again once a token is gone', async () => {
     const { state, limit, create } = accounts(MAX)

@@ -27,6 +27,7 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
   revokedAt: null,
   revoked: false,
   revision: 0,
+  chain: 'c',
   ...fields,
 })
 

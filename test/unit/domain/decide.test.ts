@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { type Change, create, importToken, revoke, update } from '../../../src/domain/decide.ts'
+import { Refusal } from '../../../src/domain/errors.ts'
 import type { EventData } from '../../../src/domain/events.ts'
+import type { TokenState } from '../../../src/domain/token.ts'
 import { given, type LifecycleFact, TOKEN_ID } from '../../support/specification.ts'
 
 const LATER = '2027-01-01T00:00:00.000Z'
@@ -70,7 +72,7 @@ describe('importing a token', () => {
   it('makes a token that is changed and revoked like any other', () => {
     const imported = given({ type: 'TokenImported', data: old })
     imported
-      .when((state) => update(state, { name: 'new', scopes: ['a', 'b'] }, at(0)))
+      .when((state) => update(state, { name: 'new', scopes: ['a', 'b'] }, at(0), 'jwt'))
       .thenGives(updated({ name: 'new' }))
     imported.when((state) => revoke(state, 'moved', at(0))).thenGives(revoked('moved'))
   })
@@ -88,64 +90,103 @@ describe('updating a token', () => {
   for (const [what, change] of changes) {
     it(`may change ${what}`, () => {
       given(created)
-        .when((state) => update(state, change, always))
+        .when((state) => update(state, change, always, 'jwt'))
         .thenGives(updated(change))
     })
   }
 
   it('may take the expiry away', () => {
     given(created, updated({ expiresAt: LATER }))
-      .when((state) => update(state, { expiresAt: null }, always))
+      .when((state) => update(state, { expiresAt: null }, always, 'jwt'))
       .thenGives(updated({ expiresAt: null }))
   })
 
   it('records only the members that differ', () => {
     given(created)
-      .when((state) => update(state, { name: 'first', scopes: ['a', 'b'], expiresAt: LATER }, always))
+      .when((state) => update(state, { name: 'first', scopes: ['a', 'b'], expiresAt: LATER }, always, 'jwt'))
       .thenGives(updated({ expiresAt: LATER }))
   })
 
   it('compares with the token as it is now, not as it was created', () => {
     given(created, updated({ name: 'second' }))
-      .when((state) => update(state, { name: 'first' }, always))
+      .when((state) => update(state, { name: 'first' }, always, 'jwt'))
       .thenGives(updated({ name: 'first' }))
   })
 
   it('to what it is already gives no event', () => {
     given(created)
-      .when((state) => update(state, { name: 'first', scopes: ['a', 'b'], expiresAt: null }, always))
+      .when((state) => update(state, { name: 'first', scopes: ['a', 'b'], expiresAt: null }, always, 'jwt'))
       .thenGives(null)
   })
 
   it('with no member gives no event', () => {
     given(created)
-      .when((state) => update(state, {}, always))
+      .when((state) => update(state, {}, always, 'jwt'))
       .thenGives(null)
   })
 
   it('is judged by the revision of its newest event', () => {
     const change = { name: 'third' }
     const twice = given(created, updated({ name: 'second' }))
-    twice.when((state) => update(state, change, at(1))).thenGives(updated(change))
-    twice.when((state) => update(state, change, at(0))).thenRefuses('precondition_failed')
+    twice.when((state) => update(state, change, at(1), 'jwt')).thenGives(updated(change))
+    twice.when((state) => update(state, change, at(0), 'jwt')).thenRefuses('precondition_failed')
   })
 
   it('of another revision is refused, even if it changed nothing', () => {
     given(created)
-      .when((state) => update(state, { name: 'first' }, never))
+      .when((state) => update(state, { name: 'first' }, never, 'jwt'))
       .thenRefuses('precondition_failed')
   })
 
   it('that nobody created is refused, whatever If-Match says', () => {
     given()
-      .when((state) => update(state, { name: 'second' }, never))
+      .when((state) => update(state, { name: 'second' }, never, 'jwt'))
       .thenRefuses('not_found')
   })
 
   it('that was revoked is refused, whatever If-Match says and even if it changed nothing', () => {
     const gone = given(created, revoked())
-    gone.when((state) => update(state, { name: 'first' }, always)).thenRefuses('token_revoked')
-    gone.when((state) => update(state, { name: 'second' }, never)).thenRefuses('token_revoked')
+    gone.when((state) => update(state, { name: 'first' }, always, 'jwt')).thenRefuses('token_revoked')
+    gone.when((state) => update(state, { name: 'second' }, never, 'jwt')).thenRefuses('token_revoked')
+  })
+
+  const withEvents = (events: number, ...facts: LifecycleFact[]) => {
+    const { state } = given(created, ...facts)
+    return { ...state, revision: events - 1 } as TokenState
+  }
+  const change = { name: 'second' }
+
+  for (const [who, by, most] of [
+    ['a JWT', 'jwt', 10_000],
+    ['the token itself', 'token', 9_000],
+  ] as const) {
+    it(`by ${who} is refused where the stream has ${most} events`, () => {
+      expect(update(withEvents(most - 1), change, always, by)).to.deep.equal(updated(change))
+      for (const events of [most, most + 1, 20_000]) {
+        expect(() => update(withEvents(events), change, always, by))
+          .to.throw(Refusal)
+          .with.property('code', 'token_history_full')
+      }
+    })
+  }
+
+  it('is refused for want of room after all else, and only where an event would come of it', () => {
+    const codeOf = (state: TokenState, to: Change, ifMatch: typeof always) => {
+      try {
+        return update(state, to, ifMatch, 'jwt')
+      } catch (error) {
+        return (error as Refusal).code
+      }
+    }
+    expect(codeOf(withEvents(10_000, revoked()), change, never)).to.equal('token_revoked')
+    expect(codeOf(withEvents(10_000), change, never)).to.equal('precondition_failed')
+    expect(codeOf(withEvents(10_000), { name: 'first' }, always)).to.equal(null)
+    expect(codeOf(withEvents(10_000), change, always)).to.equal('token_history_full')
+  })
+
+  it('has room again for nothing but its end', () => {
+    expect(revoke(withEvents(10_000), 'over', always)).to.deep.equal(revoked('over'))
+    expect(revoke(withEvents(30_000), 'over', always)).to.deep.equal(revoked('over'))
   })
 })
 
@@ -180,7 +221,7 @@ describe('a decision', () => {
     const { state } = given(created)
     const before = structuredClone(state)
     const change = { name: 'second', scopes: ['c'] }
-    update(state, change, always)
+    update(state, change, always, 'jwt')
     revoke(state, 'leaked', always)
     expect(state).to.deep.equal(before)
     expect(change).to.deep.equal({ name: 'second', scopes: ['c'] })

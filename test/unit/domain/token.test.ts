@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { evolve, initialState, statusAt } from '../../../src/domain/token.ts'
-import { given, type LifecycleFact, recorded, TOKEN_ID, timeOf } from '../../support/specification.ts'
+import { statusAt } from '../../../src/domain/token.ts'
+import { given, type LifecycleFact, TOKEN_ID, timeOf } from '../../support/specification.ts'
 
 const NOW = '2026-03-01T10:00:00.000Z'
 const BEFORE = '2026-03-01T09:59:59.999Z'
@@ -52,7 +52,6 @@ describe('the state of a token', () => {
       updatedAt: timeOf(0),
       revokedAt: null,
       revision: 0,
-      bodyHash: null,
     })
   })
 
@@ -69,7 +68,6 @@ describe('the state of a token', () => {
       hashKeyId: 'sha256',
       revokedAt: null,
       revision: 0,
-      bodyHash: null,
     }
     expect(given(imported).state).to.deep.equal(state)
     expect(given(imported, renamed).state).to.deep.equal({
@@ -79,12 +77,6 @@ describe('the state of a token', () => {
       revision: 1,
     })
     expect(given(imported, revoked).state).to.include({ status: 'revoked', revokedAt: timeOf(1) })
-  })
-
-  it('remembers the hash of the body that created it', () => {
-    const event = recorded(created, 0)
-    const withHash = { ...event, metadata: { ...event.metadata, bodyHash: 'b' } }
-    expect(evolve(initialState, withHash)).to.have.property('bodyHash', 'b')
   })
 
   it('takes over what an update names, and nothing else', () => {

@@ -1,0 +1,26 @@
+/**
+ * How long the event loop of this process was held at most by one turn of it while something was done, in milliseconds
+ * of processor time: what other programs do on the machine is not in it. The least of some rounds, since a round may
+ * meet the collection of garbage.
+ */
+export async function longestTurn(work: () => Promise<unknown>, rounds = 3): Promise<number> {
+  const found: number[] = []
+  for (let round = 0; round < rounds; round++) found.push(await longestTurnOf(work))
+  return Math.min(...found)
+}
+
+async function longestTurnOf(work: () => Promise<unknown>): Promise<number> {
+  let longest = 0
+  let going = true
+  let before = process.cpuUsage()
+  function look(): void {
+    const now = process.cpuUsage()
+    longest = Math.max(longest, now.user - before.user + now.system - before.system)
+    before = now
+    if (going) setImmediate(look)
+  }
+  setImmediate(look)
+  await work()
+  going = false
+  return longest / 1000
+}
