@@ -103,11 +103,38 @@ export const tokens: Projection = {
   },
 }
 
+/** Where an event stands. */
+interface Place {
+  stream: string
+  revision: number
+}
+
 /** Closes a token whose history cannot be trusted from this event on. */
-export const stopToken = (event: { stream: string; revision: number }, reason: string): Change => ({
-  kind: 'put',
+export const stopToken = (event: Place, reason: string): Change =>
+  close(event, event.revision, { stopped: reason })
+
+/** Higher than any revision: what is set with it stays. */
+const FINAL = Number.MAX_SAFE_INTEGER
+
+/** Closes the token of an event that cannot be projected, for good. */
+export const closeToken = (event: Place, reason: string): Change => close(event, FINAL, { stopped: reason })
+
+/** Closes a token whose hash is that of another one, and leaves the hash to that one: what it has is no hash. */
+export const closeWithoutHash = (event: Place, reason: string): Change =>
+  close(event, FINAL, { hash: `none ${tokenIdOf(event.stream)}`, stopped: reason })
+
+/** Leaves nothing of a token but that it is closed. */
+export const replaceByClosed = (event: Place, reason: string): Change => ({
+  kind: 'replace',
   collection: 'tokens',
   id: tokenIdOf(event.stream),
-  revision: event.revision,
   fields: { stopped: reason },
+})
+
+const close = ({ stream }: Place, revision: number, fields: Record<string, Value>): Change => ({
+  kind: 'put',
+  collection: 'tokens',
+  id: tokenIdOf(stream),
+  revision,
+  fields,
 })

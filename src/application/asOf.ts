@@ -10,7 +10,7 @@ import {
   type TokenState,
   type TokenStatus,
 } from '../domain/token.ts'
-import { readTokenEvents, type TokenEvent } from './load.ts'
+import { readSoundEvents, type TokenEvent } from './load.ts'
 import type { EventStore } from './ports.ts'
 
 /** A moment in a token's life: an RFC 3339 time in UTC with milliseconds, or a revision of its stream. */
@@ -34,15 +34,18 @@ export type FoundThen = Extract<AsOf, { found: true }>
 /**
  * A token of the past, from its events.
  * @param seen the newest revision that the read model shows
- * @throws Refusal (not_found) where there was none then; DamagedError also where the events end before `seen`
+ * @throws Refusal (not_found) where there was none then, (token_damaged) where only events from a damaged one on would
+ *   say; DamagedError where the events end before `seen`
  */
 export type TokenAt = (tokenId: string, seen: number, moment: Moment) => Promise<FoundThen>
 
 export const createTokenAt =
   (store: EventStore): TokenAt =>
   async (tokenId, seen, moment) => {
-    const { events } = await readTokenEvents(store, tokenId)
-    if (events.length <= seen) throw new DamagedError(`token ${tokenId} has lost events: ${seen}`)
+    const { events, damage } = await readSoundEvents(store, tokenId)
+    if (damage && !isBehind(events, moment))
+      throw new Refusal('token_damaged', 'Its history is damaged: what it was then cannot be told.')
+    if (!damage && events.length <= seen) throw new DamagedError(`token ${tokenId} has lost events: ${seen}`)
     const then = asOf(events, moment)
     if (!then.found) throw new Refusal('not_found', missingText(then.why))
     return then
@@ -102,6 +105,13 @@ export function historyOf(events: readonly TokenEvent[]): HistoryDocument[] {
     const { id, type, revision, stream } = stored
     return { id, tokenId: tokenIdOf(stream), type, revision, at: timeOf(event), actor, requestId, data: {} }
   })
+}
+
+/** Is an event known that comes after the moment? Then no later one says more of it. */
+function isBehind(events: readonly TokenEvent[], moment: Moment): boolean {
+  if ('revision' in moment) return moment.revision < events.length
+  const last = events.at(-1)
+  return last !== undefined && timeOf(last) > moment.time
 }
 
 /** A stream's times never go back, so the events up to a time are its beginning. */

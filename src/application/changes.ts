@@ -1,11 +1,16 @@
 import type { Change, Projection } from '../../projections/projection.ts'
+import { refusalOf, refusedEvents } from '../../projections/refusedEvents.ts'
 import { stopToken, tokens } from '../../projections/tokens.ts'
-import { type StoredEvent, TOKEN_STREAM } from '../domain/events.ts'
+import { type RecordedEvent, type StoredEvent, TOKEN_STREAM, tokenIdOf } from '../domain/events.ts'
 import { upcast } from '../domain/upcast.ts'
+import { flawOf } from './eventCheck.ts'
 import type { ReadModel, Standing, Telemetry } from './ports.ts'
+import { type Alarm, createAlarm, type RefusalKind, usesIn } from './refusals.ts'
 
 export interface Projected {
   changes: Change[]
+  /** Of each change the event that it comes from. */
+  sources: StoredEvent[]
   /** Tokens that have changed since they were made. */
   changed: Set<string>
 }
@@ -25,50 +30,67 @@ export const advanced = (standing: Standing, position: string): Standing =>
 export const slowest = (standing: Standing): string | null =>
   [...standing.values()].reduce((a, b) => (a === null || b === null ? null : a < b ? a : b))
 
-type Judge = Pick<Telemetry, 'damaged' | 'log'>
-
 /**
  * Turns events, with what is wrong with each of them, into changes of documents, one by one in the order given; those
- * that cannot be trusted are refused, and a token whose history they are part of is closed. For whoever fills documents,
- * live or new: a projection is not given what it has seen by its standing.
+ * that cannot be trusted or projected are refused, and a token whose history they are part of is closed. For whoever
+ * fills documents, live or new: a projection is not given what it has seen by its standing.
  */
 export function createChanges(
   projections: readonly Projection[],
-  telemetry: Judge,
+  telemetry: Pick<Telemetry, 'damaged' | 'log'>,
+  alarm: Alarm = createAlarm(telemetry),
 ): (events: readonly StoredEvent[], damages: readonly (string | null)[], standing?: Standing) => Projected {
-  const closesTokens = projections.some(({ name }) => name === tokens.name)
+  const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
+  const [closesTokens, recordsRefusals] = [fills(tokens), fills(refusedEvents)]
 
-  function refuse(event: StoredEvent, damage: string | null): Change[] {
-    const reason = damage ?? `unknown version of ${event.type}`
-    telemetry.damaged(damage === null ? 'version' : 'chain')
-    telemetry.log.error({ stream: event.stream, revision: event.revision, reason }, 'event refused')
-    return closesTokens && event.stream.startsWith(TOKEN_STREAM) ? [stopToken(event, reason)] : []
+  function refuse(event: StoredEvent, kind: RefusalKind, reason: string): Change[] {
+    // What is said in an event that cannot be trusted is not repeated.
+    const uses = kind === 'chain' ? 0 : usesIn(event)
+    alarm(event, { kind, reason, uses })
+    return [
+      ...(closesTokens && event.stream.startsWith(TOKEN_STREAM) ? [stopToken(event, reason)] : []),
+      ...(recordsRefusals ? [refusalOf(event, reason, uses)] : []),
+    ]
   }
 
   function changesOf(event: StoredEvent, damage: string | null, standing?: Standing): Change[] {
+    if (damage !== null) return refuse(event, 'chain', damage)
     const read = upcast(event)
-    if (damage !== null || read.kind === 'unknown-version') return refuse(event, damage)
+    if (read.kind === 'unknown-version') return refuse(event, 'version', `unknown version of ${event.type}`)
     if (read.kind === 'unknown-type') {
       telemetry.damaged('type')
       return []
     }
-    const { event: recorded } = read
+    const flaw = flawOf(read.event)
+    if (flaw !== null) return refuse(event, 'data', flaw)
+    try {
+      return projected(read.event, standing)
+    } catch (error) {
+      return refuse(event, 'projection', `it cannot be projected: ${(error as Error).name}`)
+    }
+  }
+
+  function projected(event: RecordedEvent, standing?: Standing): Change[] {
     const changes: Change[] = []
     for (const projection of projections) {
       const isNew = event.position > (standing?.get(projection) ?? '')
-      if (isNew && projection.events.includes(recorded.type)) changes.push(...projection.project(recorded))
+      if (isNew && projection.events.includes(event.type)) changes.push(...projection.project(event))
     }
     return changes
   }
 
   return (events, damages, standing) => {
     const changes: Change[] = []
+    const sources: StoredEvent[] = []
     const changed = new Set<string>()
     events.forEach((event, n) => {
       const isLifecycle = event.stream.startsWith(TOKEN_STREAM)
-      if (isLifecycle && event.revision > 0) changed.add(event.stream.slice(TOKEN_STREAM.length))
-      changes.push(...changesOf(event, damages[n] ?? null, standing))
+      if (isLifecycle && event.revision > 0) changed.add(tokenIdOf(event.stream))
+      for (const change of changesOf(event, damages[n] ?? null, standing)) {
+        changes.push(change)
+        sources.push(event)
+      }
     })
-    return { changes, changed }
+    return { changes, sources, changed }
   }
 }

@@ -3,6 +3,7 @@ import { DamagedError } from '../domain/errors.ts'
 import { type LifecycleEvent, type StoredEvent, tokenStream } from '../domain/events.ts'
 import { evolve, initialState, type TokenState } from '../domain/token.ts'
 import { upcast } from '../domain/upcast.ts'
+import { flawOf } from './eventCheck.ts'
 import type { EventStore } from './ports.ts'
 
 /** One event of a token's stream, its link checked. `known` is null for a type this version does not know. */
@@ -39,24 +40,61 @@ export async function readTokenEvents(
   store: EventStore,
   tokenId: string,
 ): Promise<{ events: TokenEvent[]; chain: string }> {
-  const stream = tokenStream(tokenId)
-  const events: TokenEvent[] = []
-  let chain = genesis(stream)
-  for (const [index, stored] of (await store.readStream(stream)).entries()) {
-    verifyLink(stored, index, chain)
-    chain = storedChain(stored)
-    const read = upcast(stored)
-    if (read.kind === 'unknown-version') {
-      throw new DamagedError(`${at(stored)} is a ${stored.type} of unknown version ${String(read.version)}`)
-    }
-    events.push({ stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null })
-  }
+  const { events, chain, damage } = await readSoundEvents(store, tokenId)
+  if (damage) throw damage
   return { events, chain }
 }
 
-function verifyLink(event: StoredEvent, revision: number, chain: string): void {
-  if (event.revision !== revision) throw new DamagedError(`an event is missing before ${at(event)}`)
-  if (!isLinked(chain, event)) throw new DamagedError(`${at(event)} is not what was written`)
+/** The same up to the first event that is not sound, and what is wrong with that. */
+export async function readSoundEvents(
+  store: EventStore,
+  tokenId: string,
+): Promise<{ events: TokenEvent[]; chain: string; damage: DamagedError | null }> {
+  const stream = tokenStream(tokenId)
+  const events: TokenEvent[] = []
+  let chain = genesis(stream)
+  const { readable, damage } = await readReadable(store, stream)
+  for (const [index, stored] of readable.entries()) {
+    const what = flawIn(stored, index, chain)
+    if (what !== null) return { events, chain, damage: new DamagedError(what) }
+    chain = storedChain(stored)
+    const read = upcast(stored)
+    events.push({ stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null })
+  }
+  return { events, chain, damage }
+}
+
+/** A store gives nothing of what it finds damaged: then the events before that are asked for one by one. */
+async function readReadable(
+  store: EventStore,
+  stream: string,
+): Promise<{ readable: StoredEvent[]; damage: DamagedError | null }> {
+  const readable: StoredEvent[] = []
+  try {
+    return { readable: await store.readStream(stream), damage: null }
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error
+    try {
+      for (;;) {
+        const [next] = await store.readStream(stream, readable.length, 1)
+        if (!next) break
+        readable.push(next)
+      }
+    } catch (later) {
+      if (!(later instanceof DamagedError)) throw later
+    }
+    return { readable, damage: error }
+  }
+}
+
+function flawIn(event: StoredEvent, revision: number, chain: string): string | null {
+  if (event.revision !== revision) return `an event is missing before ${at(event)}`
+  if (!isLinked(chain, event)) return `${at(event)} is not what was written`
+  const read = upcast(event)
+  if (read.kind === 'unknown-version')
+    return `${at(event)} is a ${event.type} of unknown version ${String(read.version)}`
+  const flaw = read.kind === 'event' ? flawOf(read.event) : null
+  return flaw && `${at(event)}: ${flaw}`
 }
 
 const at = (event: StoredEvent): string => `revision ${event.revision} of ${event.stream}`

@@ -24,6 +24,7 @@ import type { Ids } from './ids.ts'
 import type { AccountLimit } from './limit.ts'
 import { loadToken } from './load.ts'
 import { type Clock, ConflictError, type EventStore, iso, type Telemetry } from './ports.ts'
+import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
 
 /** Who asks, for the metadata of what comes of it. */
 export interface CommandContext {
@@ -57,7 +58,8 @@ export interface Manage {
   ): Promise<Created>
   /** @param seen the revision the read model shows: an event store that is behind it has lost something */
   update(context: CommandContext, target: Target, input: TokenInput): Promise<ExistingToken>
-  revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken>
+  /** One whose history is damaged too, if it can be written on at all. */
+  revoke(context: CommandContext, target: Target, reason: string | null): Promise<void>
 }
 
 export interface Target {
@@ -65,6 +67,8 @@ export interface Target {
   /** The revision the read model shows: an event store that is behind it has lost something. */
   seen: number
   ifMatch: (revision: number) => boolean
+  /** Is it closed because its history is damaged? */
+  damaged?: boolean
 }
 
 interface Dependencies {
@@ -200,16 +204,26 @@ export function createManage(deps: Dependencies): Manage {
       }
     },
 
-    async update(context, { tokenId, seen, ifMatch }, input) {
+    async update(context, { tokenId, seen, ifMatch, damaged = false }, input) {
       const change = normalise(input)
       assertValid(change)
+      if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
       return execute(context, tokenId, seen, (state) => decide.update(state, change, ifMatch))
     },
 
     async revoke(context, { tokenId, seen, ifMatch }, reason) {
       const problem = reason === null ? null : reasonProblem(reason)
       if (problem) throw invalid([{ pointer: '?reason', message: problem }])
-      return execute(context, tokenId, seen, (state) => decide.revoke(state, reason, ifMatch))
+      try {
+        await execute(context, tokenId, seen, (state) => decide.revoke(state, reason, ifMatch))
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error
+        const fact = { type: 'TokenRevoked' as const, data: { reason } }
+        const id = ids.random()
+        await revokeDamaged(deps, { tokenId, seen, ifMatch }, error, (chain) =>
+          envelope(fact, { id, context, chain }),
+        )
+      }
     },
   }
 }

@@ -122,7 +122,8 @@ export interface ReadModel {
    * every projection named is moved after the documents, never before. Without a checkpoint, documents that a rebuild
    * fills get the changes, too.
    * @throws StoreUnavailableError; DeposedError another process has taken the lead, or the documents do not reach as
-   * far as these changes follow on: the checkpoint did not move
+   * far as these changes follow on; RefusedChangeError one of them is never taken, DamagedError the store as a whole is
+   * not what was written: the checkpoint did not move
    */
   apply(changes: readonly Change[], checkpoint?: Step): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
@@ -184,6 +185,7 @@ export interface NextGeneration {
    * Once it is filled. After it resolves, every change that commands make is applied to this generation as well, in
    * whatever process; those made before are in the log.
    * @returns `taken`: another process brought it level and has made it the live one: there is nothing left to do
+   * @throws SharedValueError: it can be called again when each value is in one document only; so does `promote`
    */
   join(): Promise<'joined' | 'taken'>
   /**
@@ -225,6 +227,35 @@ export class RebuildUnderWayError extends Error {
 /** Another process follows the log in a later term, or what was followed is no longer what there is. */
 export class DeposedError extends Error {
   override name = 'DeposedError'
+}
+
+/**
+ * The store has judged one of these changes and will not take it, however often it is asked. An outage is none of this,
+ * nor a full disk, nor a store that only reads. Its message holds nothing of the documents.
+ */
+export class RefusedChangeError extends Error {
+  override name = 'RefusedChangeError'
+  /** `taken`: another document has the value of a field that each needs its own of. */
+  readonly kind: 'taken' | 'refused'
+
+  constructor(kind: RefusedChangeError['kind'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.kind = kind
+  }
+}
+
+/** Documents that were filled before anybody looked have the same value where each needs its own. */
+export class SharedValueError extends Error {
+  override name = 'SharedValueError'
+  readonly collection: string
+  /** Ids of the documents with the same value, some of these groups. */
+  readonly groups: readonly (readonly string[])[]
+
+  constructor(collection: string, groups: SharedValueError['groups']) {
+    super(`${groups.length} values are in more than one document of ${collection}`)
+    this.collection = collection
+    this.groups = groups
+  }
 }
 
 // --- The rest ------------------------------------------------------------------------------------------------
@@ -285,5 +316,6 @@ export interface Telemetry {
   appended(seconds: number, events: number): void
   projected(seconds: number, events: number): void
   usageLost(count: number): void
-  damaged(kind: string): void
+  /** An event was refused. `uses`: how many it tells of that are not in every count because of that. */
+  damaged(kind: string, uses?: number): void
 }

@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
 import { type StoredEvent, STREAMS } from '../domain/events.ts'
-import { advanced, createChanges, slowest, standingOf } from './changes.ts'
+import { type Applied, createApplier } from './applier.ts'
+import { advanced, slowest, standingOf } from './changes.ts'
 import { createInspector } from './inspect.ts'
+import { createOwners } from './owners.ts'
 import { inspectAll } from './readLog.ts'
 import {
   DeposedError,
@@ -24,7 +26,10 @@ const TTL_MS = 5000
 const TELL_MS = 10_000
 
 export interface Projector {
-  /** Applies events to the read model, whoever else applies them too. A command calls this with its own events. */
+  /**
+   * Applies events to the read model, whoever else applies them too. A command calls this with its own events.
+   * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so that its token is closed
+   */
   apply(events: readonly StoredEvent[]): Promise<void>
   /**
    * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
@@ -60,7 +65,8 @@ export function createProjector({
   onChanged,
 }: Dependencies): Projector {
   const inspect = createInspector(store)
-  const changesOf = createChanges(projections, telemetry)
+  const { laterOwner } = createOwners(store, readModel)
+  const applier = createApplier({ target: readModel, projections, telemetry, laterOwner })
   /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
   const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
   const stopping = new AbortController()
@@ -70,19 +76,25 @@ export function createProjector({
   let behindSince: number | null = performance.now()
 
   /** The one function that turns events into documents, for the loop and for commands alike. */
-  async function apply(events: readonly StoredEvent[], step?: Step): Promise<void> {
+  async function apply(events: readonly StoredEvent[], step?: Step): Promise<Applied> {
     const started = performance.now()
-    const damages = await inspectAll(inspect, events)
-    const { changes, changed } = changesOf(events, damages, step?.after)
-    await readModel.apply(changes, step)
-    if (changed.size > 0) onChanged(changed)
+    const applied = await applier.apply(events, await inspectAll(inspect, events), step)
+    if (applied.changed.size > 0) onChanged(applied.changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)
+    return applied
   }
 
-  async function untilDone(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  async function applyNow(events: readonly StoredEvent[]): Promise<void> {
+    const { refused } = await apply(events)
+    for (const [{ stream, revision }, reason] of refused)
+      throw new DamagedError(`revision ${revision} of ${stream} cannot be applied: ${reason}`)
+  }
+
+  async function untilDone(work: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
     for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.longest)) {
       try {
-        return await work()
+        await work()
+        return
       } catch (err) {
         // An outage ends; what is damaged stays so, and who was deposed as well.
         if (err instanceof DamagedError || err instanceof DeposedError) throw err
@@ -172,7 +184,7 @@ export function createProjector({
   const lag = (): number => (behindSince === null ? 0 : (performance.now() - behindSince) / 1000)
 
   return {
-    apply: (events) => apply(events),
+    apply: applyNow,
 
     async start() {
       await readModel.open(projections)

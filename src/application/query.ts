@@ -1,6 +1,6 @@
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
 import { foldCase, type TokenDocument } from '../../projections/tokens.ts'
-import { DamagedError, Refusal } from '../domain/errors.ts'
+import { Refusal } from '../domain/errors.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 import { liveConditions } from './limit.ts'
 import {
@@ -36,8 +36,12 @@ export interface Page<T> {
 
 /** The reading side: everything comes from the read model. */
 export interface Queries extends UsageQueries, ReportQueries, BlastRadiusQueries {
-  /** @throws Refusal for an id that is not one of the account's tokens, whatever it is */
+  /**
+   * One whose history is damaged too, with what was known of it before.
+   * @throws Refusal for an id that is not one of the account's tokens, whatever it is
+   */
   token(accountId: string, id: string): Promise<TokenDocument>
+  /** Damaged tokens are among those not revoked, and neither active nor expired. */
   list(accountId: string, query: ListQuery): Promise<Page<TokenDocument>>
   history(tokenId: string, query: { limit: number; cursor?: string }): Promise<Page<HistoryDocument>>
 }
@@ -72,7 +76,7 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
     async token(accountId, id) {
       const found = UUID.test(id) ? await readModel.get('tokens', id) : null
       if (found?.accountId !== accountId) throw new Refusal('not_found', 'There is no such token.')
-      return trusted(asToken(found))
+      return asToken(found)
     },
 
     async list(accountId, { status, q, sort, limit, cursor }) {
@@ -80,8 +84,7 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
       if (q) where.push({ field: 'nameFolded', op: 'contains', value: foldCase(q) })
       const descending = sort.startsWith('-')
       const order = { field: FIELDS[sort.replace('-', '') as SortField], descending }
-      const found = await page<TokenDocument>('tokens', `tokens ${sort}`, { where, order, limit }, cursor)
-      return { ...found, data: found.data.map(trusted) }
+      return page<TokenDocument>('tokens', `tokens ${sort}`, { where, order, limit }, cursor)
     },
 
     history(tokenId, { limit, cursor }) {
@@ -97,25 +100,19 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
 
 const asToken = (document: Document): TokenDocument => document as unknown as TokenDocument
 
-/** What is known of a token whose history is damaged may be the past: it is an error, never an answer. */
-function trusted(token: TokenDocument): TokenDocument {
-  if (token.stopped !== undefined)
-    throw new DamagedError(`the history of token ${token.id}: ${token.stopped}`)
-  return token
-}
-
 function statusConditions(status: StatusFilter, accountId: string, now: string): Condition[] {
   const ofAccount: Condition = { field: 'accountId', op: 'eq', value: accountId }
   const notRevoked: Condition = { field: 'revokedAt', op: 'eq', value: null }
+  const notDamaged: Condition = { field: 'stopped', op: 'eq', value: null }
   switch (status) {
     case 'all':
       return [ofAccount]
     case 'live':
       return [ofAccount, notRevoked]
     case 'active':
-      return liveConditions(accountId, now)
+      return [...liveConditions(accountId, now), notDamaged]
     case 'expired':
-      return [ofAccount, notRevoked, { field: 'expiresAt', op: 'lte', value: now }]
+      return [ofAccount, notRevoked, notDamaged, { field: 'expiresAt', op: 'lte', value: now }]
     case 'revoked':
       return [ofAccount, { field: 'revokedAt', op: 'gt', value: '' }]
   }

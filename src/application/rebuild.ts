@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
-import { createFiller, type FillDeps, type Pace } from './fill.ts'
-import type { NextGeneration, ReadModel } from './ports.ts'
+import { tokens } from '../../projections/tokens.ts'
+import { createFiller, type FillDeps, type Filler, type Pace } from './fill.ts'
+import { type NextGeneration, type ReadModel, SharedValueError } from './ports.ts'
 
 export interface RebuildProgress {
   phase: 'filling' | 'switching'
@@ -65,11 +66,23 @@ async function fillAndSwitch(
   const position = await filler.fill(upTo)
   phase = 'switching'
   told({ phase, events: count, position })
-  if ((await next.join()) === 'taken') return count
+  if ((await owned(filler, () => next.join())) === 'taken') return count
   for (;;) {
     await filler.fill(upTo)
-    if (await next.promote()) return count
+    if (await owned(filler, () => next.promote())) return count
     await sleep(BEHIND_MS, undefined, { signal })
+  }
+}
+
+/** Until each hash is that of one token. */
+async function owned<T>(filler: Filler, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof SharedValueError && error.collection === tokens.name)) throw error
+      await filler.closeLater(error.groups)
+    }
   }
 }
 

@@ -35,7 +35,7 @@ export interface Report {
   /** The moment that `active`, idle and so on are judged by. */
   at: string
   /** `damaged`: its history cannot be trusted; it authenticates nobody and is in no list. */
-  tokens: Record<TokenStatus | 'damaged', number>
+  tokens: Record<TokenStatus, number>
   /** Used in the range, most used first, revoked ones too. The other lists hold active tokens only. */
   top: ReportList
   /** Oldest first. */
@@ -102,7 +102,7 @@ export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQue
         judge(report, token, bounds)
         const { lastAccessed } = token
         const isUsed = lastAccessed !== undefined && lastAccessed >= firstHour
-        if (isUsed && token.stopped === undefined) some.push(token)
+        if (isUsed && !isDamaged(token, at)) some.push(token)
         if (some.length === AT_ONCE) await countUses()
       }
       await countUses()
@@ -133,7 +133,7 @@ function judge(
   { idleBefore, expiringBefore }: { idleBefore: string; expiringBefore: string },
 ): void {
   const { at, query } = report
-  if (token.stopped !== undefined) {
+  if (isDamaged(token, at)) {
     report.tokens.damaged++
     return
   }
@@ -149,6 +149,10 @@ function judge(
   if (expiresAt === null) put(report.withoutExpiry, ({ createdAt }) => createdAt)
   else if (expiresAt < expiringBefore) put(report.expiring, (one) => one.expiresAt ?? '')
 }
+
+/** Also one of which only uses are known: its creation is missing, or was refused. */
+const isDamaged = (token: TokenDocument, at: string): boolean =>
+  (token.accountId as string | undefined) === undefined || statusAt(token, at) === 'damaged'
 
 /** Keeps the first `limit` rows in order; equals as they come, which is by id. */
 function add(

@@ -19,6 +19,7 @@ export const problems = {
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'Method not allowed'],
   token_revoked: [409, 'The token is revoked'],
+  token_damaged: [409, 'The history of the token is damaged'],
   token_limit_reached: [409, 'The account has its number of tokens'],
   conflict: [409, 'Too many changes at the same time'],
   precondition_failed: [412, 'The token has changed'],

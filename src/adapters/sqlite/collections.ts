@@ -1,7 +1,7 @@
 import type { Collection, Projection } from '../../../projections/projection.ts'
-import { DamagedError } from '../../domain/errors.ts'
 import type { StoredDocument } from '../../../projections/change.ts'
 import { bytes, type Cell, checksum, type Database, pagesOf, type Row, toBytes, toText } from './database.ts'
+import { DamagedDocumentError } from './errors.ts'
 
 /** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
 export interface Table {
@@ -18,7 +18,9 @@ export interface Table {
 
 export interface Collections {
   /** What is missing of the tables is made, or nothing; indexes may follow later, which is faster for all at once. */
-  open(projections: readonly Projection[], make: 'with indexes' | 'tables' | 'not'): void
+  open(projections: readonly Projection[], make: 'with indexes' | 'with ids' | 'tables' | 'not'): void
+  /** Drops the unique indexes but those of ids. */
+  dropUnique(projections: readonly Projection[]): void
   /** @throws RangeError no opened projection has such a collection: a mistake in the program */
   table(collection: string): Table
 }
@@ -38,10 +40,20 @@ export function createCollections(database: Database): Collections {
           if (make !== 'not') {
             database.inTransaction('immediate', () => {
               createTable(database, table)
+              if (make !== 'tables') createIdIndex(database, table)
               if (make === 'with indexes') createIndexes(database, table, collection)
             })
           }
           tables.set(collection.name, table)
+        }
+      }
+    },
+    dropUnique(projections) {
+      for (const { version, collections } of projections) {
+        for (const collection of collections) {
+          const table = tableOf(collection, version)
+          for (const { fields, unique } of collection.indexes)
+            if (unique) database.exec(`DROP INDEX IF EXISTS ${indexName(table, fields)}`)
         }
       }
     },
@@ -58,7 +70,7 @@ export function load(database: Database, table: Table, id: string): StoredDocume
   const row = database.prepare(table.statements.load).get(id)
   if (!row) return null
   const [found, document] = table.parse(row)
-  if (found !== id) throw new DamagedError(`${table.name}: '${id}' is damaged`)
+  if (found !== id) damaged(table.name, id)
   return document
 }
 
@@ -108,9 +120,25 @@ function tableOf({ name, indexes }: Collection, version: number): Table {
     },
     parse(row) {
       const [id, doc] = [toText(row.idBytes), toBytes(row.docBytes)]
-      if (row.crc !== checksum(id, doc)) throw new DamagedError(`${name}: the document '${id}' is damaged`)
-      return [id, JSON.parse(doc.toString('utf8')) as StoredDocument]
+      if (row.crc !== checksum(id, doc)) damaged(name, id)
+      return [id, parsed(doc) ?? damaged(name, id)]
     },
+  }
+}
+
+function damaged(table: string, id: string): never {
+  throw new DamagedDocumentError(`${table}: the document '${id}' is damaged`)
+}
+
+/** Null for what is no document: a checksum can be made to fit. */
+function parsed(doc: Buffer): StoredDocument | null {
+  try {
+    const document: unknown = JSON.parse(doc.toString('utf8'))
+    return typeof document === 'object' && !Array.isArray(document)
+      ? (document as StoredDocument | null)
+      : null
+  } catch {
+    return null
   }
 }
 
@@ -137,11 +165,14 @@ function createTable(database: Database, table: Table): void {
   )
 }
 
+function createIdIndex(database: Database, { name }: Table): void {
+  database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${name}_id ON ${name} (id)`)
+}
+
 function createIndexes(database: Database, table: Table, { indexes }: Collection): void {
-  database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${table.name}_id ON ${table.name} (id)`)
   for (const { fields, unique } of indexes) {
     const names = fields.map(table.sql)
-    const on = `${table.name}_${names.join('_')} ON ${table.name} (${names.join(', ')})`
+    const on = `${indexName(table, fields)} ON ${table.name} (${names.join(', ')})`
     database.exec(
       unique
         ? `CREATE UNIQUE INDEX IF NOT EXISTS ${on} WHERE ${names[0]} IS NOT NULL`
@@ -149,6 +180,9 @@ function createIndexes(database: Database, table: Table, { indexes }: Collection
     )
   }
 }
+
+const indexName = (table: Table, fields: readonly string[]): string =>
+  `${table.name}_${fields.map(table.sql).join('_')}`
 
 function checkedColumn(table: Table, field: string): string {
   table.sql(field)

@@ -4,6 +4,7 @@ import { createCheckpoints } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Database } from './database.ts'
 import { createDocuments } from './documents.ts'
+import { toRefusal } from './errors.ts'
 import { createGroup, Refused } from './group.ts'
 import type { Lock } from './lock.ts'
 
@@ -44,11 +45,14 @@ export function modelFile(database: Database, lock: Lock | undefined): ModelFile
     async apply(changes, step) {
       if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
       const targets = changes.map((change) => [collections.table(change.collection), change] as const)
-      return group.submit(() => {
+      const work = () => {
         const gap = gapBefore(checkpoints.get, step)
         if (gap) throw new Refused(gap)
         for (const [table, change] of targets) documents.apply(table, change)
         for (const projection of step?.of ?? []) checkpoints.advance(projection, step?.position ?? '')
+      }
+      await group.submit(work).catch((error: unknown) => {
+        throw toRefusal(error)
       })
     },
 

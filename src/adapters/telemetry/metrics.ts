@@ -43,6 +43,7 @@ export function createMetrics(log: Logger): Metrics {
   const damaged = counter('events_refused_total', 'Events that were not projected, by what is wrong.', [
     'kind',
   ])
+  const notCounted = counter('uses_not_counted_total', 'Uses in those events: no count has all of them.')
 
   const checked = counter('read_model_checked_total', 'Documents that were compared with their events.')
   const differed = counter('read_model_differences_total', 'Of those, the ones that were not what they say.')
@@ -79,7 +80,10 @@ export function createMetrics(log: Logger): Metrics {
     usageLost: (count) => lost.inc(count),
     checked: (documents) => checked.inc(documents),
     differed: (documents) => differed.inc(documents),
-    damaged: (kind) => damaged.labels(kind).inc(),
+    damaged(kind, uses = 0) {
+      damaged.labels(kind).inc()
+      notCounted.inc(uses)
+    },
     gauge(name, help, read) {
       new Gauge({
         name: `tokenledger_${name}`,

@@ -5,6 +5,7 @@ import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
 import { MANAGEMENT_PATH } from '../../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
+import { statusAt } from '../../domain/token.ts'
 import type { Judge } from '../authenticate.ts'
 import { readJson } from '../body.ts'
 import { idempotencyKeyOf, ifMatchOf } from '../conditional.ts'
@@ -72,10 +73,11 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
   }
 
   const find = (ctx: Context, accountId: string) => queries.token(accountId, ctx.params.id)
-  const targetOf = (ctx: Context, { id, revision }: TokenDocument): Target => ({
-    tokenId: id,
-    seen: revision,
+  const targetOf = (ctx: Context, token: TokenDocument): Target => ({
+    tokenId: token.id,
+    seen: token.revision,
     ifMatch: ifMatchOf(ctx),
+    damaged: statusAt(token, now()) === 'damaged',
   })
 
   const list = reading(async (ctx, { principal }) => {
@@ -198,7 +200,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
       who: 'token',
       query: schemas.readQuery,
       answers: { 200: tokenNowOrThen },
-      problems: ['not_found'],
+      problems: ['not_found', 'token_damaged'],
       handle: asSelf(read),
     },
     {
@@ -210,7 +212,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
       query: schemas.revokeQuery,
       headers: ifMatch,
       answers: { 204: { description: 'Revoked.' } },
-      problems: ['not_found', 'precondition_failed', 'conflict'],
+      problems: ['not_found', 'token_damaged', 'precondition_failed', 'conflict'],
       handle: asSelf(revoke),
     },
     {
@@ -221,7 +223,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
       who: 'any',
       query: schemas.readQuery,
       answers: { 200: tokenNowOrThen },
-      problems: ['not_found'],
+      problems: ['not_found', 'token_damaged'],
       handle: read,
     },
     {
@@ -234,7 +236,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
       body: { schema: schemas.patchBody, types: ['application/merge-patch+json', 'application/json'] },
       headers: ifMatch,
       answers: { 200: token('The token as it is now.') },
-      problems: ['not_found', 'token_revoked', 'precondition_failed', 'conflict'],
+      problems: ['not_found', 'token_revoked', 'token_damaged', 'precondition_failed', 'conflict'],
       handle: patch,
     },
     {
@@ -246,7 +248,7 @@ export function tokenRoutes({ judge, manage, queries, tokenAt, writes, clock }: 
       query: schemas.revokeQuery,
       headers: ifMatch,
       answers: { 204: { description: 'Revoked: no request with this token is accepted any more.' } },
-      problems: ['not_found', 'precondition_failed', 'conflict'],
+      problems: ['not_found', 'token_damaged', 'precondition_failed', 'conflict'],
       handle: revoke,
     },
     {
