@@ -1,5 +1,5 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { tokenIdOf } from '../src/domain/events.ts'
+import { isLifecycle, tokenIdOf } from '../src/domain/events.ts'
 import { nullable, string } from './members.ts'
 import type { Change, Projection, Value } from './projection.ts'
 
@@ -75,7 +75,7 @@ export const tokens: Projection = {
         ),
       ]
     }
-    if (event.type === 'UsageLost' || event.type === 'UsageDayRolledUp') return []
+    if (!isLifecycle(event)) return []
     const { at } = event.metadata
     const { revision } = event
     const id = tokenIdOf(event.stream)

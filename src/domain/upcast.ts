@@ -18,6 +18,7 @@ export const versions: Record<EventType, Versions> = {
   UsageLost: { current: 1, steps: {} },
   UsageRolledUp: { current: 1, steps: {} },
   UsageDayRolledUp: { current: 1, steps: {} },
+  ImportAdvanced: { current: 1, steps: {} },
 }
 
 /** Before, only the last caller of a window was kept: of the other uses nobody knows where they came from. */

@@ -72,9 +72,7 @@ describeWithMongod('With a mongod', () => {
       async spoil(tokenId) {
         const wrong = { $set: { hint: 17 } }
         const bypass = { bypassDocumentValidation: true }
-        await database
-          .collection(versionOf('tokens'))
-          .updateOne({ _id: tokenId as never }, wrong, bypass)
+        await database.collection(versionOf('tokens')).updateOne({ _id: tokenId as never }, wrong, bypass)
       },
       reopen: () => openMongoReadModel(url, { spreadMs: 50 }),
       rebuilder: () => openMongoReadModel(url, { spreadMs: 50 }),
