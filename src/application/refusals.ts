@@ -1,5 +1,6 @@
+import type { RefusedEventDocument } from '../../projections/refusedEvents.ts'
 import type { StoredEvent } from '../domain/events.ts'
-import type { Telemetry } from './ports.ts'
+import type { ReadModel, Telemetry } from './ports.ts'
 
 /** `hash`: another token has it. `store`: the read model does not take it. */
 export type RefusalKind = 'chain' | 'version' | 'type' | 'data' | 'projection' | 'hash' | 'store'
@@ -26,6 +27,31 @@ export function createAlarm({ damaged, log }: Pick<Telemetry, 'damaged' | 'log'>
     const { stream, revision } = event
     log.error({ stream, revision, reason, ...(uses > 0 && { usesNotCounted: uses }) }, 'event refused')
   }
+}
+
+/** What the read model says of an event that it is without. */
+export type RefusedEvent = Omit<RefusedEventDocument, 'id'> & { position: string }
+
+export interface Refused {
+  events: number
+  /** Of them the first, in log order. */
+  first: RefusedEvent[]
+}
+
+/** More are counted no further. */
+const COUNTED = 1_000_000
+
+export async function refusedIn(
+  readModel: Pick<ReadModel, 'find' | 'count'>,
+  limit: number,
+): Promise<Refused> {
+  const found = await readModel.find('refusedEvents', { where: [], limit })
+  const events = await readModel.count('refusedEvents', [], COUNTED)
+  const first = (found as unknown as RefusedEventDocument[]).map(({ id: position, ...event }) => ({
+    position,
+    ...event,
+  }))
+  return { events, first }
 }
 
 /** How many uses an event tells of, where it can be read. Roll-ups repeat what other events tell. */
