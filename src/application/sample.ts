@@ -112,19 +112,30 @@ export function startSampler(deps: Deps): Sampler {
     return checkpoints.every((at) => (at ?? '') >= (taken ?? ''))
   }
 
-  /** At the end of the log: of what differs, the events that have come since are looked at as well. */
+  /**
+   * At the end of the log. What differs is believed if the read model had all that was folded, and nothing has come
+   * since that it may have had as well.
+   */
   async function sampleUsage(): Promise<void> {
-    for (let looks = 1; ; looks++) {
+    for (let looks = 1; looks <= LOOKS; looks++) {
       const isComparable = await isLevel()
-      const { documents, differences } = await usage.differences(dayOf(Date.now()))
-      if (differences.length === 0) return report(documents, [], false)
-      if (looks === LOOKS) return isComparable ? report(documents, differences, false) : undefined
-      await sleep(againMs, undefined, { signal })
-      for (let isEnd = false; !isEnd; ) {
-        const piece = await round.next()
-        await takeAll(piece.events)
-        isEnd = piece.isEnd
+      const compared = await usage.compare(dayOf(Date.now()))
+      const differing = compared.filter(({ differences }) => differences.length > 0)
+      if (differing.length > 0) await takeToEnd()
+      if (differing.every((one) => isComparable && one.isCurrent())) {
+        const documents = compared.reduce((sum, one) => sum + one.documents, 0)
+        const differences = differing.flatMap((one) => one.differences)
+        return report(documents, differences, false)
       }
+      await sleep(againMs, undefined, { signal })
+    }
+  }
+
+  async function takeToEnd(): Promise<void> {
+    for (;;) {
+      const { events, isEnd } = await round.next()
+      await takeAll(events)
+      if (isEnd) return
     }
   }
 

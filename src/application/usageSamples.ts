@@ -19,6 +19,8 @@ interface Sample extends TokenDay {
   documents: Map<string, { collection: string; id: string; document: StoredDocument }>
   /** The read model is without one of its events, and says so: nothing to compare with. */
   isRefused: boolean
+  /** How many events were taken. */
+  events: number
 }
 
 /**
@@ -28,10 +30,17 @@ interface Sample extends TokenDay {
 export interface UsageSamples {
   /** An event of the round, in order. */
   take(event: StoredEvent): Promise<void>
-  /** What is not as the events of this round say, of days that are over. To be asked at the end of the log. */
-  differences(today: string): Promise<{ documents: number; differences: Difference[] }>
+  /** Holds days that are over to the events of this round. To be asked at the end of the log. */
+  compare(today: string): Promise<ComparedDay[]>
   /** The next round begins. */
   begin(): void
+}
+
+export interface ComparedDay {
+  documents: number
+  differences: Difference[]
+  /** Has no further event of it been taken since? */
+  isCurrent(): boolean
 }
 
 interface Deps {
@@ -69,6 +78,7 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
   }
 
   async function fold(sample: Sample, event: StoredEvent): Promise<void> {
+    sample.events++
     if (await readModel.get('refusedEvents', event.position)) sample.isRefused = true
     for (const change of changesOf(event)) add(sample, change)
   }
@@ -103,7 +113,8 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
     return documents
   }
 
-  async function differencesIn(sample: Sample): Promise<{ documents: number; differences: Difference[] }> {
+  async function compareDay(sample: Sample): Promise<ComparedDay> {
+    const { events } = sample
     const there = await found(sample)
     const expected = new Map(
       [...sample.documents]
@@ -116,7 +127,7 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
       const id = key.slice(collection.length + 1)
       return differencesOf(collection, id, expected.get(key) ?? null, there.get(key) ?? null)
     })
-    return { documents: keys.size, differences }
+    return { documents: keys.size, differences, isCurrent: () => sample.events === events }
   }
 
   return {
@@ -128,21 +139,20 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
       if (sample) await fold(sample, event)
     },
 
-    async differences(today) {
-      let documents = 0
-      const differences: Difference[] = []
+    async compare(today) {
+      const compared: ComparedDay[] = []
       for (const sample of samples.values()) {
         if (sample.day >= today || sample.isRefused) continue
         await nextTurn()
-        const compared = await differencesIn(sample)
-        documents += compared.documents
-        differences.push(...compared.differences)
+        compared.push(await compareDay(sample))
       }
-      return { documents, differences }
+      return compared
     },
 
     begin() {
-      samples = new Map(picked.map((one) => [keyOf(one), { ...one, documents: new Map(), isRefused: false }]))
+      samples = new Map(
+        picked.map((one) => [keyOf(one), { ...one, documents: new Map(), isRefused: false, events: 0 }]),
+      )
       ;[picked, seen] = [[], 0]
     },
   }

@@ -104,7 +104,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
         await projector.apply(events)
         await history.use()
       }
-      await eventually(() => expect(checked).to.be.above(2_000))
+      await eventually(() => expect(checked).to.be.above(500))
       expect(told).to.deep.equal([])
     })
 
