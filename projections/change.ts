@@ -27,6 +27,10 @@ export function applyChange(document: StoredDocument, change: Change, isNew: boo
       if (!isNew) return false
       setAll(document, change.fields)
       return true
+    case 'replace':
+      for (const field of Object.keys(document)) delete document[field]
+      setAll(document, change.fields)
+      return true
   }
 }
 

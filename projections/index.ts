@@ -1,8 +1,15 @@
 import type { Projection } from './projection.ts'
+import { refusedEvents } from './refusedEvents.ts'
 import { tokenActivity } from './tokenActivity.ts'
 import { tokenHistory } from './tokenHistory.ts'
 import { tokens } from './tokens.ts'
 import { tokenUsage } from './tokenUsage.ts'
 
 /** Every read model there is. */
-export const projections: readonly Projection[] = [tokens, tokenHistory, tokenUsage, tokenActivity]
+export const projections: readonly Projection[] = [
+  tokens,
+  tokenHistory,
+  tokenUsage,
+  tokenActivity,
+  refusedEvents,
+]

@@ -66,6 +66,8 @@ export interface Top {
  *   none of the `add`s before it are there, and those behind it go on from it. It must count every `add` before it;
  *   one that does not is made up for by the next `total`.
  * - `insert` adds a row whose id comes from the event, if it is not there.
+ * - `replace` puts a document in place of whatever is there, which need not be readable, nor what the schema allows: for
+ *   one that no other change can be made to any more.
  */
 export type Change =
   | { kind: 'put'; collection: string; id: string; revision: number; fields: Record<string, Value> }
@@ -93,3 +95,4 @@ export type Change =
       fields: Record<string, Value>
     }
   | { kind: 'insert'; collection: string; id: string; fields: Record<string, Value> }
+  | { kind: 'replace'; collection: string; id: string; fields: Record<string, Value> }

@@ -1,5 +1,5 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { type LifecycleEvent, type RecordedEvent, tokenIdOf } from '../src/domain/events.ts'
+import { isLifecycle, type LifecycleEvent, type RecordedEvent, tokenIdOf } from '../src/domain/events.ts'
 import { counts, nullable, number, string } from './members.ts'
 import type { Change, Projection, Top } from './projection.ts'
 import { bucketStart, OTHER_ROUTES, requestCounts } from './tokenUsage.ts'
@@ -142,9 +142,7 @@ export const tokenActivity: Projection = {
   ],
   project(event) {
     if (event.type === 'TokenUsed') return [hour(event)]
-    if (event.type === 'UsageLost' || event.type === 'UsageRolledUp' || event.type === 'UsageDayRolledUp')
-      return []
-    return event.metadata.actor.kind === 'token' ? [action(event)] : []
+    return isLifecycle(event) && event.metadata.actor.kind === 'token' ? [action(event)] : []
   },
 }
 

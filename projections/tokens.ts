@@ -1,6 +1,6 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { type StoredEvent, tokenIdOf } from '../src/domain/events.ts'
 import { storedChain } from '../src/domain/chain.ts'
+import { isLifecycle, type StoredEvent, tokenIdOf } from '../src/domain/events.ts'
 import { nullable, string } from './members.ts'
 import type { Change, Projection, Value } from './projection.ts'
 import { versionOfLife } from './versionOfLife.ts'
@@ -93,7 +93,7 @@ export const tokens: Projection = {
         ),
       ]
     }
-    if (event.type === 'UsageLost' || event.type === 'UsageDayRolledUp') return []
+    if (!isLifecycle(event)) return []
     const { at } = event.metadata
     const id = tokenIdOf(event.stream)
     const put = (fields: Record<string, Value>): Change[] => [
@@ -121,16 +121,42 @@ export const tokens: Projection = {
 }
 
 /** Closes a token whose history cannot be trusted, or understood, from this event on. */
-export const stopToken = (event: { stream: string; revision: number }, reason: string): Change =>
-  putOf(event, { stopped: reason })
+export const stopToken = (event: Place, reason: string): Change => putOf(event, { stopped: reason })
 
 /** Of an event that changes nothing that a token is, but the place that its stream has come to. */
 export const passOver = (event: StoredEvent): Change => putOf(event, placeOf(event))
 
-const putOf = (
-  { stream, revision }: { stream: string; revision: number },
-  fields: Record<string, Value>,
-): Change => ({ kind: 'put', collection: 'tokens', id: tokenIdOf(stream), revision, fields })
+/** Higher than any revision: what is set with it stays. */
+const final = ({ stream }: Place): Place => ({ stream, revision: Number.MAX_SAFE_INTEGER })
+
+/** Closes the token of an event that cannot be projected, for good. */
+export const closeToken = (event: Place, reason: string): Change => putOf(final(event), { stopped: reason })
+
+/** Closes a token whose hash is that of another one, and leaves the hash to that one: what it has is no hash. */
+export const closeWithoutHash = (event: Place, reason: string): Change =>
+  putOf(final(event), { hash: `none ${tokenIdOf(event.stream)}`, stopped: reason })
+
+/** Leaves nothing of a token but that it is closed. */
+export const replaceByClosed = (event: Place, reason: string): Change => ({
+  kind: 'replace',
+  collection: 'tokens',
+  id: tokenIdOf(event.stream),
+  fields: { stopped: reason },
+})
+
+/** Where an event stands. */
+interface Place {
+  stream: string
+  revision: number
+}
+
+const putOf = ({ stream, revision }: Place, fields: Record<string, Value>): Change => ({
+  kind: 'put',
+  collection: 'tokens',
+  id: tokenIdOf(stream),
+  revision,
+  fields,
+})
 
 const placeOf = (event: Pick<StoredEvent, 'revision' | 'metadata'>) => ({
   revision: event.revision,

@@ -1,5 +1,12 @@
 import type { Damage } from '../src/application/walk.ts'
-import { printable } from './output.ts'
+import type { RefusedEvent } from '../src/application/refusals.ts'
+import { plural, printable } from './output.ts'
+
+/** An event that the read model is without, for people. */
+export const refusedText = ({ stream, revision, reason, uses }: RefusedEvent): string =>
+  printable(
+    `revision ${revision} of ${stream} is refused: ${reason}${uses > 0 ? `, ${plural(uses, 'use')} not counted` : ''}`,
+  )
 
 /** One line, for people. A name may be anything: it is what was damaged. */
 export function damageText({ stream, revision, position, what }: Damage): string {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { existsSync } from 'node:fs'
 import type { Projection } from '../projections/projection.ts'
+import type { Refused } from '../src/application/refusals.ts'
 import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.ts'
 import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
 import { existingPeppers } from '../src/devSecrets.ts'
@@ -8,6 +9,7 @@ import {
   compareWithLog,
   PLAIN_KEY_ID,
   readModelFile,
+  refusedIn,
   shownUrl,
   sqlitePath,
   STREAMS,
@@ -16,6 +18,7 @@ import {
 } from '../src/reader.ts'
 import type { Settings } from '../src/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
+import { refusedText } from './damage.ts'
 import { bytes, plural } from './output.ts'
 
 /** What doctor looks at in the stores, beside a live service: nothing here writes. */
@@ -167,6 +170,26 @@ export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>
     `${at}, ${behind} behind`,
     'The service catches up as it runs; if it does not, see its log.',
     facts,
+  )
+}
+
+/** Which events is the read model without? Null without a read model. */
+export async function checkRefusedEvents(settings: Settings): Promise<Check | null> {
+  if (!isThere(readModelFile(settings.readModelUrl))) return null
+  return withReadModel(settings, Date.now, async ({ readModel }) =>
+    judgeRefused(await refusedIn(readModel, 5)),
+  )
+}
+
+export function judgeRefused({ events, first }: Refused): Check {
+  const title = 'refused events'
+  if (events === 0) return ok(title, 'none', { events, first })
+  const more = events > first.length ? `; and ${events - first.length} more` : ''
+  return warn(
+    title,
+    `${plural(events, 'event')}: ${first.map(refusedText).join('; ')}${more}`,
+    'The tokens that they are of are closed: revoke them, and make others. See the README, on damage.',
+    { events, first },
   )
 }
 

@@ -120,7 +120,14 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     })
     retention.start()
     metrics.gauge('usage_days_overdue', 'Days that may be lost: see the log.', retention.overdue)
-    const upkeep = startUpkeep({ store, readModel, projections, telemetry: metrics })
+    const upkeep = startUpkeep({
+      store,
+      readModel,
+      projections,
+      telemetry: metrics,
+      apply: projector.apply,
+      retentionDays: settings.usageRetentionDays,
+    })
     metrics.gauge(
       'projector_lag_seconds',
       'How long the read model has been behind the event store.',

@@ -22,6 +22,7 @@ const examinations: Record<string, Examine> = {
   'read model': stores.checkReadModel,
   'read model integrity': stores.checkReadModelFile,
   projections: stores.checkProjections,
+  'refused events': stores.checkRefusedEvents,
   peppers: stores.checkPeppers,
   'disk sync': host.checkDiskSync,
   'disk space': host.checkSpace,

@@ -1,13 +1,17 @@
 import { createReadStream } from 'node:fs'
 import {
+  assertNoImport,
   BadRowsError,
   checkRows,
   compareRows,
   importRows,
   NoDataError,
+  sqlitePath,
   withEventStore,
+  withImportLease,
   withWritableEventStore,
 } from '../../src/reader.ts'
+import type { ImportLease } from '../../src/application/importLease.ts'
 import type { EventStore } from '../../src/application/ports.ts'
 import { readSettings, type Settings } from '../../src/settings.ts'
 import { defineCommand, type Io, JSON_OPTION, NotFound } from '../command.ts'
@@ -30,7 +34,7 @@ export const importTokens = defineCommand({
     'token, for another id one is derived from account and id. All rows are checked and compared with the store',
     'before the first is written; a row that cannot be taken is named by its line. Running it again changes nothing,',
     'and goes on where a run was killed. MAX_TOKENS_PER_ACCOUNT and TOKEN_MAX_LIFETIME_DAYS do not apply.',
-    'On SQLite stop the service first; on EventStoreDB it may run on. One import at a time.',
+    'On SQLite stop the service first; on EventStoreDB it may run on. A second import beside one that runs is refused.',
     'The service accepts such tokens with ACCEPT_LEGACY_TOKENS=true, in the API token header.',
   ].join('\n'),
   args: ['<file>'],
@@ -82,11 +86,21 @@ async function takeOver(
   })
   if (dryRun) return outcome(await beside(settings, compare, rows.count), 0)
   return writing(settings, async (store) => {
-    const there = await compare(store)
-    bar.step('importing', 'row')
+    const to = { store, clock: io.now }
     const told = (done: number): void => bar.at(done / rows.count, done)
-    const stores = { store, clock: io.now }
-    return outcome(there, await importRows(createReadStream(path), rows, there, stores, told))
+    const write = async (there: Uint8Array, lease?: ImportLease): Promise<Outcome> => {
+      bar.step('importing', 'row')
+      const context = { ...to, ...(lease && { lease }) }
+      return outcome(there, await importRows(createReadStream(path), rows, there, context, told))
+    }
+    // The file of a SQLite store is this process's alone; into a server others may be importing too.
+    if (sqlitePath(settings.eventStoreUrl) !== null) return write(await compare(store))
+    await assertNoImport(store)
+    const end = await store.head()
+    const there = await compare(store)
+    const compareNew = async (): Promise<void> =>
+      void (await compareRows(rows, store, () => {}, { there, end }))
+    return withImportLease(to, rows.count, (lease) => write(there, lease), compareNew)
   })
 }
 
@@ -105,7 +119,9 @@ function beside(
 function writing<T>(settings: Settings, work: (store: EventStore) => Promise<T>): Promise<T> {
   return withWritableEventStore(settings, work).catch((error: unknown) => {
     if (!(error instanceof Error && error.name === 'StoreInUseError')) throw error
-    throw new Error(`${error.message}. Stop the service for the import; --dry-run works beside it.`)
+    throw new Error(
+      `${error.message}. Stop the service for the import, and let another import end; --dry-run works beside them.`,
+    )
   })
 }
 

@@ -2,6 +2,7 @@ import { compareReadModel } from '../../src/reader.ts'
 import type { Settings } from '../../src/settings.ts'
 import type { ExitCode, Io } from '../command.ts'
 import { logTo } from '../logTo.ts'
+import { refusedText } from '../damage.ts'
 import { json, plural, printable, progress } from '../output.ts'
 
 type Compared = Awaited<ReturnType<typeof compareReadModel>>
@@ -18,23 +19,27 @@ export async function verifyModel(settings: Settings, io: Io, asJson: boolean): 
       bar.at(null, state.count)
     },
   }).finally(bar.done)
-  const { documents, differing, differences } = compared
+  const { documents, differing, differences, refused } = compared
+  const isSound = differing === 0 && refused.events === 0
   await io.write(
-    asJson ? json({ ok: differing === 0, documents, differing, differences }) : reportOf(compared),
+    asJson ? json({ ok: isSound, documents, differing, differences, refused }) : reportOf(compared),
   )
-  return differing === 0 ? 0 : 1
+  return isSound ? 0 : 1
 }
 
-function reportOf({ documents, differing, differences }: Compared): string {
+function reportOf({ documents, differing, differences, refused }: Compared): string {
   const lines = differences.map(({ collection, id, field, expected, found }) => {
     const what = field === null ? '' : ` ${field}`
     return `${collection} ${id}${what}: the events say ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`
   })
   const shown = new Set(differences.map(({ collection, id }) => `${collection} ${id}`)).size
   if (differing > shown) lines.push(`and ${plural(differing - shown, 'document')} more`)
+  lines.push(...refused.first.map(refusedText))
+  const more = refused.events - refused.first.length
+  if (more > 0) lines.push(`and ${plural(more, 'refused event')} more`)
   lines.push(
     differing === 0
-      ? `${plural(documents, 'document')} compared: the read model is what the events say.`
+      ? `${plural(documents, 'document')} compared: the read model is what the events say${refused.events > 0 ? ', but for those that are refused' : ''}.`
       : `${differing} of ${plural(documents, 'document')} differ. Fill them again with: tokenledger rebuild`,
   )
   return lines.map((line) => `${printable(line)}\n`).join('')

@@ -1,6 +1,6 @@
 import { type HistoryDocument, tokenHistory } from '../../projections/tokenHistory.ts'
 import type { TokenDocument } from '../../projections/tokens.ts'
-import { Refusal } from '../domain/errors.ts'
+import { DamagedError, Refusal } from '../domain/errors.ts'
 import { tokenIdOf } from '../domain/events.ts'
 import { parseTime } from '../domain/rules.ts'
 import {
@@ -35,7 +35,8 @@ export type AsOf = FoundThen | NotThen
 /**
  * A token of the past, from its events. The time it takes grows with them, but nobody else waits for it.
  * @param seen what the read model shows
- * @throws Refusal (not_found) where there was none then; DamagedError also where the stream does not go as far as `seen`
+ * @throws Refusal (not_found) where there was none then, (token_damaged) where only events from a damaged one on would
+ *   say; DamagedError where the stream does not go as far as `seen`
  */
 export type TokenAt = (seen: TokenDocument, moment: Moment) => Promise<Then>
 
@@ -44,10 +45,16 @@ export const createTokenAt =
   async (seen, moment) => {
     // Of many who ask at once one begins after the other.
     await turn()
-    await loadOn(store, seen.id, projected(seen))
+    if (seen.stopped === undefined) await loadOn(store, seen.id, projected(seen))
     const upTo = foldUpTo(moment)
-    for await (const events of tokenEvents(store, seen.id)) {
-      if (!events.every(upTo.take)) break
+    try {
+      for await (const events of tokenEvents(store, seen.id)) {
+        if (!events.every(upTo.take)) break
+      }
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error
+      if (!upTo.isThere())
+        throw new Refusal('token_damaged', 'Its history is damaged: what it was then cannot be told.')
     }
     const then = upTo.result()
     if (!then.found) throw new Refusal('not_found', missingText(then.why))
@@ -109,6 +116,8 @@ function foldUpTo(moment: Moment) {
       last = event
       return true
     },
+    /** Was the event of the revision taken? Of a time nobody knows whether more of it is to come. */
+    isThere: (): boolean => 'revision' in moment && last?.stored.revision === moment.revision,
     result(): Then | NotThen {
       if (isEmpty) return { found: false, why: 'no such token' }
       if ('revision' in moment && last?.stored.revision !== moment.revision)

@@ -1,35 +1,45 @@
 import type { Change, Projection } from '../../projections/projection.ts'
+import { refusalOf, refusedEvents } from '../../projections/refusedEvents.ts'
 import { passOver, stopToken, tokens } from '../../projections/tokens.ts'
-import { isOfToken, type StoredEvent, tokenIdOf } from '../domain/events.ts'
+import { isOfToken, type RecordedEvent, type StoredEvent, tokenIdOf } from '../domain/events.ts'
 import { notUnderstood, upcast } from '../domain/upcast.ts'
+import { flawOf } from './eventCheck.ts'
 import type { Telemetry } from './ports.ts'
+import { type Alarm, createAlarm, type RefusalKind, usesIn } from './refusals.ts'
 import type { Standing } from './standing.ts'
 
 export interface Projected {
   changes: Change[]
+  /** Of each change the event that it comes from. */
+  sources: StoredEvent[]
   /** Tokens that have changed since they were made. */
   changed: Set<string>
 }
 
-type Judge = Pick<Telemetry, 'damaged' | 'log'>
-
 /**
  * Turns events, with what is wrong with each of them, into changes of documents, one by one in the order given; those
- * that cannot be trusted or understood are refused, and a token whose history they are part of is closed. For whoever
+ * that cannot be trusted, understood or projected are refused, and a token whose history they are part of is closed. For
+ * whoever
  * fills documents, live or new: a projection is not given what it has seen by its standing.
  */
 export function createChanges(
   projections: readonly Projection[],
-  telemetry: Judge,
+  telemetry: Pick<Telemetry, 'damaged' | 'log'>,
+  alarm: Alarm = createAlarm(telemetry),
 ): (events: readonly StoredEvent[], damages: readonly (string | null)[], standing?: Standing) => Projected {
-  const fillsTokens = projections.some(({ name }) => name === tokens.name)
+  const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
+  const [fillsTokens, recordsRefusals] = [fills(tokens), fills(refusedEvents)]
   const ofToken = (event: StoredEvent, change: () => Change): Change[] =>
     fillsTokens && isOfToken(event) ? [change()] : []
 
-  function refuse(event: StoredEvent, kind: 'chain' | 'version' | 'type', reason: string): Change[] {
-    telemetry.damaged(kind)
-    telemetry.log.error({ stream: event.stream, revision: event.revision, reason }, 'event refused')
-    return ofToken(event, () => stopToken(event, reason))
+  function refuse(event: StoredEvent, kind: RefusalKind, reason: string): Change[] {
+    // What is said in an event that cannot be trusted is not repeated.
+    const uses = kind === 'chain' ? 0 : usesIn(event)
+    alarm(event, { kind, reason, uses })
+    return [
+      ...ofToken(event, () => stopToken(event, reason)),
+      ...(recordsRefusals ? [refusalOf(event, reason, uses)] : []),
+    ]
   }
 
   function changesOf(event: StoredEvent, damage: string | null, standing?: Standing): Change[] {
@@ -42,22 +52,35 @@ export function createChanges(
       telemetry.damaged('skipped')
       return ofToken(event, () => passOver(event))
     }
-    const { event: recorded } = read
+    const flaw = flawOf(read.event)
+    if (flaw !== null) return refuse(event, 'data', flaw)
+    try {
+      return projected(read.event, standing)
+    } catch (error) {
+      return refuse(event, 'projection', `it cannot be projected: ${(error as Error).name}`)
+    }
+  }
+
+  function projected(event: RecordedEvent, standing?: Standing): Change[] {
     const changes: Change[] = []
     for (const projection of projections) {
       const isNew = event.position > (standing?.get(projection)?.position ?? '')
-      if (isNew && projection.events.includes(recorded.type)) changes.push(...projection.project(recorded))
+      if (isNew && projection.events.includes(event.type)) changes.push(...projection.project(event))
     }
     return changes
   }
 
   return (events, damages, standing) => {
     const changes: Change[] = []
+    const sources: StoredEvent[] = []
     const changed = new Set<string>()
     events.forEach((event, n) => {
       if (isOfToken(event) && event.revision > 0) changed.add(tokenIdOf(event.stream))
-      changes.push(...changesOf(event, damages[n] ?? null, standing))
+      for (const change of changesOf(event, damages[n] ?? null, standing)) {
+        changes.push(change)
+        sources.push(event)
+      }
     })
-    return { changes, changed }
+    return { changes, sources, changed }
   }
 }

@@ -4,6 +4,7 @@ import { DamagedError } from '../domain/errors.ts'
 import { type Difference, differencesOf, type Found, look } from './differences.ts'
 import { createFiller, type FillDeps, type Filler } from './fill.ts'
 import type { Document, ReadModel } from './ports.ts'
+import { type Refused, refusedIn } from './refusals.ts'
 import { slowest } from './standing.ts'
 
 export interface Comparison {
@@ -13,6 +14,8 @@ export interface Comparison {
   differing: number
   /** In the order of collections and ids, of the first documents that differ only. */
   differences: Difference[]
+  /** Events that the read model is without and says so, the first of them. */
+  refused: Refused
 }
 
 export interface CompareDeps extends FillDeps {
@@ -77,7 +80,7 @@ export async function compare(
     differing++
     if (differing - beyond <= MOST_DIFFERENCES) differences.push(...some)
   }
-  return { documents, differing, differences }
+  return { documents, differing, differences, refused: await refusedIn(readModel, MOST_DIFFERENCES) }
 }
 
 /** Null and damaged documents tell no time: they are compared. */

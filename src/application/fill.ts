@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
-import { createChanges } from './changes.ts'
+import { createApplier } from './applier.ts'
 import type { ReadModel, Telemetry } from './ports.ts'
+import { type StoredEvent, TOKEN_STREAM, tokenIdOf } from '../domain/events.ts'
 import type { Inspected, LogReader } from './readLog.ts'
 import { advanced, slowest, type Standing, standingOf } from './standing.ts'
 
@@ -22,6 +23,8 @@ export interface Filler {
    * @returns where it stands then
    */
   fill(upTo?: string): Promise<Standing>
+  /** Closes all tokens but the first in the log, of each group that has one hash. */
+  closeLater(groups: readonly (readonly string[])[]): Promise<void>
 }
 
 interface How {
@@ -38,6 +41,9 @@ const part = ({ events, damages }: Piece, from: number, to: number): Piece => ({
   damages: damages.slice(from, to),
 })
 
+const isFirst = ({ stream, revision }: StoredEvent): boolean =>
+  revision === 0 && stream.startsWith(TOKEN_STREAM)
+
 /** Fills documents that nobody but this one follows the log for. */
 export async function createFiller(
   { read, telemetry }: FillDeps,
@@ -45,15 +51,14 @@ export async function createFiller(
   projections: readonly Projection[],
   { signal, pace, told = () => {} }: How,
 ): Promise<Filler> {
-  const changesOf = createChanges(projections, telemetry)
+  const applier = createApplier({ target, projections, telemetry })
   let standing = await standingOf(target, projections)
 
   async function take({ events, damages }: Piece): Promise<void> {
     const position = events.at(-1)?.position
     if (position === undefined) return
-    const { changes } = changesOf(events, damages, standing)
     const to = advanced(standing, events)
-    await target.apply(changes, { from: standing, to })
+    await applier.apply(events, damages, { from: standing, to })
     standing = to
     told(events.length, position)
   }
@@ -65,7 +70,35 @@ export async function createFiller(
     }
   }
 
+  /** The first events of tokens, in log order. */
+  async function firstEvents(tokenIds: ReadonlySet<string>): Promise<StoredEvent[]> {
+    const found: StoredEvent[] = []
+    const enough = new AbortController()
+    try {
+      for await (const { events, caughtUp } of read(null, AbortSignal.any([enough.signal, signal]))) {
+        found.push(...events.filter((event) => isFirst(event) && tokenIds.has(tokenIdOf(event.stream))))
+        if (caughtUp || found.length === tokenIds.size) return found
+      }
+    } finally {
+      enough.abort()
+    }
+    signal.throwIfAborted()
+    return found
+  }
+
   return {
+    async closeLater(groups) {
+      const groupOf = new Map(groups.flatMap((ids, group) => ids.map((id) => [id, group] as const)))
+      const owned = new Set<number>()
+      const later: StoredEvent[] = []
+      for (const event of await firstEvents(new Set(groupOf.keys()))) {
+        const group = groupOf.get(tokenIdOf(event.stream)) ?? -1
+        if (owned.has(group)) later.push(event)
+        else owned.add(group)
+      }
+      await applier.closeLater(later, { from: standing, to: standing })
+    },
+
     async fill(upTo) {
       const until = new AbortController()
       const either = AbortSignal.any([until.signal, signal])

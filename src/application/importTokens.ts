@@ -7,6 +7,7 @@ import { notUnderstood, upcast, versions } from '../domain/upcast.ts'
 import { appendUntilKnown } from './append.ts'
 import { bytesOf, type CheckedRows, createProblems, type Told } from './checkRows.ts'
 import { ids, importedEventId } from './ids.ts'
+import type { ImportLease } from './importLease.ts'
 import { type ImportedToken, readRow } from './oldRow.ts'
 import { type Clock, ConflictError, type EventStore, iso } from './ports.ts'
 import { placeOf, productEvents } from './productEvents.ts'
@@ -18,17 +19,29 @@ import { type BadFileError, badLine, linesOf } from './transferFile.ts'
  * event's id is derived from the row, so that an import knows again what an earlier one has written.
  */
 
+/** What an earlier comparison found, and the position of the newest event that was there before it began. */
+export interface Compared {
+  there: Uint8Array
+  end: string | null
+}
+
 /**
  * Finds the rows that the store has already, by reading the first event of every token in it.
  * @param told how many events were read
+ * @param earlier goes on from there
  * @returns by line number less one: 1 for a row that is there
  * @throws BadRowsError for rows whose id or token another token of the store has; DamagedError
  */
-export async function compareRows(rows: CheckedRows, store: EventStore, told: Told): Promise<Uint8Array> {
+export async function compareRows(
+  rows: CheckedRows,
+  store: EventStore,
+  told: Told,
+  earlier: Compared = { there: new Uint8Array(rows.count), end: null },
+): Promise<Uint8Array> {
   const problems = createProblems()
-  const there = new Uint8Array(rows.count)
+  const { there, end } = earlier
   let events = 0
-  for await (const batch of productEvents(store)) {
+  for await (const batch of productEvents(store, undefined, end)) {
     for (const event of batch) if (isFirst(event)) compare(event)
     told((events += batch.length))
   }
@@ -72,21 +85,25 @@ const AT_ONCE = 50
  * @param there as `compareRows` gave it
  * @param told how many rows are in the store
  * @returns how many were written
- * @throws BadFileError the file has changed since it was checked; errors of `append`
+ * @throws BadFileError the file has changed since it was checked; errors of `lease.hold` and of `append`
  */
 export async function importRows(
   chunks: AsyncIterable<Uint8Array>,
   rows: CheckedRows,
   there: Uint8Array,
-  { store, clock }: { store: EventStore; clock: Clock },
+  { store, clock, lease = ALONE }: { store: EventStore; clock: Clock; lease?: ImportLease },
   told: Told,
 ): Promise<number> {
   const requestId = ids.random()
   let [missing, written, read]: [Missing[], number, number] = [[], 0, 0]
 
   async function write(): Promise<void> {
-    await Promise.all(missing.map(append))
-    written += missing.length
+    if (missing.length === 0) return
+    await lease.hold()
+    // Somebody may have written some of them before that.
+    const left = missing.filter(({ line }) => there[line - 1] === 0)
+    await Promise.all(left.map(append))
+    written += left.length
     missing = []
   }
 
@@ -98,6 +115,7 @@ export async function importRows(
     if (there[line - 1] === 0) missing.push({ line, row, id })
     read = line
     if (missing.length === AT_ONCE) await write()
+    lease.advance(read - missing.length)
     told(read - missing.length)
   }
   await write()
@@ -134,6 +152,9 @@ interface Missing {
   row: ImportedToken
   id: string
 }
+
+/** For a store that a single process can write. */
+const ALONE: ImportLease = { async hold() {}, advance() {} }
 
 const QUIET = { appended() {}, log: { warn() {} } }
 

@@ -4,6 +4,7 @@ import { DamagedError } from '../domain/errors.ts'
 import { type LifecycleEvent, type StoredEvent, tokenStream } from '../domain/events.ts'
 import { evolve, initialState, type TokenState } from '../domain/token.ts'
 import { notUnderstood, upcast } from '../domain/upcast.ts'
+import { flawOf } from './eventCheck.ts'
 import type { EventStore } from './ports.ts'
 import { turn } from './turns.ts'
 
@@ -83,7 +84,7 @@ export async function loadOn(
 /**
  * Every event of a token's stream, oldest first, some at a time, each checked against the one before it; none for an
  * unknown token.
- * @throws DamagedError as `loadOn`
+ * @throws DamagedError as `loadOn`, after the sound events before it
  */
 export async function* tokenEvents(store: EventStore, tokenId: string): AsyncGenerator<TokenEvent[], void> {
   for await (const page of checkedPages(store, tokenStream(tokenId), unborn(tokenId))) {
@@ -103,7 +104,8 @@ export async function firstEvent(store: EventStore, tokenId: string): Promise<Li
   const stream = tokenStream(tokenId)
   const [first] = await store.readStream(stream, 0, 1)
   if (!first) return null
-  verifyLink(first, 0, genesis(stream))
+  const flaw = brokenLink(first, 0, genesis(stream)) ?? notSound(first)
+  if (flaw !== null) throw new DamagedError(flaw)
   return toTokenEvent(first).known
 }
 
@@ -115,6 +117,7 @@ const [FIRST_PAGE, PAGE] = [10, 50]
 /**
  * The events of a stream from the one at `from` on, that one included. It is held to the one before it, too, of which
  * nothing else is known.
+ * @throws DamagedError after the sound events before what is not
  */
 async function* checkedPages(
   store: EventStore,
@@ -124,34 +127,76 @@ async function* checkedPages(
   const start = Math.max(from.revision - 1, 0)
   let chain = start === 0 ? genesis(stream) : null
   let next = start
+
+  function flawOfNext(stored: StoredEvent): string | null {
+    const broken = brokenLink(stored, next, chain)
+    if (broken !== null) return broken
+    if (stored.revision > from.revision) return notSound(stored)
+    return stored.revision === from.revision && storedChain(stored) !== from.chain
+      ? `${at(stored)} is not the one that the read model was filled from`
+      : null
+  }
+
   for (let size = FIRST_PAGE; size > 0; ) {
-    const page = await store.readStream(stream, next, size)
-    for (const stored of page) {
-      verifyLink(stored, next++, chain)
+    const page = await readSome(store, stream, next, size)
+    let { damage } = page
+    const sound: StoredEvent[] = []
+    for (const stored of page.events) {
+      const flaw = flawOfNext(stored)
+      if (flaw !== null) {
+        damage = new DamagedError(flaw)
+        break
+      }
       chain = storedChain(stored)
-      if (stored.revision === from.revision && chain !== from.chain)
-        throw new DamagedError(`${at(stored)} is not the one that the read model was filled from`)
+      next++
+      if (stored.revision >= from.revision) sound.push(stored)
     }
-    const wanted = page.filter(({ revision }) => revision >= from.revision)
-    if (wanted.length > 0) yield wanted
-    size = page.length < size ? 0 : PAGE
+    if (sound.length > 0) yield sound
+    if (damage) throw damage
+    size = page.events.length < size ? 0 : PAGE
     if (size > 0) await turn()
   }
   if (next <= from.revision)
     throw new DamagedError(`${stream} has lost events: ${next - 1} of ${from.revision}`)
 }
 
+interface Some {
+  events: StoredEvent[]
+  /** What follows on the events, where the store itself finds that damaged. */
+  damage: DamagedError | null
+}
+
+/** A store gives nothing of a piece with a damaged event in it: then the events before that are asked for one by one. */
+async function readSome(store: EventStore, stream: string, from: number, limit: number): Promise<Some> {
+  try {
+    return { events: await store.readStream(stream, from, limit), damage: null }
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error
+    if (limit === 1) return { events: [], damage: error }
+    const first = await readSome(store, stream, from, 1)
+    if (first.damage || first.events.length === 0) return { events: [], damage: first.damage ?? error }
+    const rest = await readSome(store, stream, from + 1, limit - 1)
+    return { events: [...first.events, ...rest.events], damage: rest.damage }
+  }
+}
+
 /** @param previous null: not known */
-function verifyLink(event: StoredEvent, revision: number, previous: string | null): void {
-  if (event.revision !== revision) throw new DamagedError(`an event is missing before ${at(event)}`)
-  if (previous !== null && !isLinked(previous, event))
-    throw new DamagedError(`${at(event)} is not what was written`)
+function brokenLink(event: StoredEvent, revision: number, previous: string | null): string | null {
+  if (event.revision !== revision) return `an event is missing before ${at(event)}`
+  return previous === null || isLinked(previous, event) ? null : `${at(event)} is not what was written`
+}
+
+/** What this code cannot understand, or what no schema allows. */
+function notSound(stored: StoredEvent): string | null {
+  const read = upcast(stored)
+  const reason = notUnderstood(stored, read)
+  if (reason !== null) return `${at(stored)} is of an ${reason}`
+  const flaw = read.kind === 'event' ? flawOf(read.event) : null
+  return flaw && `${at(stored)}: ${flaw}`
 }
 
 function toTokenEvent(stored: StoredEvent): TokenEvent {
   const read = upcast(stored)
-  const reason = notUnderstood(stored, read)
-  if (reason !== null) throw new DamagedError(`${at(stored)} is of an ${reason}`)
   return { stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null }
 }
 

@@ -35,6 +35,7 @@ import {
   type Telemetry,
   UnknownOutcomeError,
 } from './ports.ts'
+import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
 
 /** Who asks, for the metadata of what comes of it. */
 export interface CommandContext {
@@ -67,7 +68,8 @@ export interface Manage {
     idempotencyKey: string | null,
   ): Promise<Created>
   update(context: CommandContext, target: Target, input: TokenInput): Promise<ExistingToken>
-  revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken>
+  /** One whose history is damaged too, if it can be written on at all. */
+  revoke(context: CommandContext, target: Target, reason: string | null): Promise<void>
 }
 
 export interface Target {
@@ -78,6 +80,8 @@ export interface Target {
    */
   seen: TokenDocument | null
   ifMatch: (revision: number) => boolean
+  /** Is it closed because its history is damaged? */
+  damaged?: boolean
 }
 
 interface Dependencies {
@@ -248,9 +252,10 @@ export function createManage(deps: Dependencies): Manage {
       }
     },
 
-    async update(context, { tokenId, seen, ifMatch }, input) {
+    async update(context, { tokenId, seen, ifMatch, damaged = false }, input) {
       const change = normalise(input)
       assertValid(change)
+      if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
       const by = context.actor.kind
       const from = knownOf(tokenId, seen)
       return execute({ context, tokenId, from, decide: (state) => decide.update(state, change, ifMatch, by) })
@@ -260,13 +265,23 @@ export function createManage(deps: Dependencies): Manage {
       const problem = reason === null ? null : reasonProblem(reason)
       if (problem) throw invalid([{ pointer: '?reason', message: problem }])
       const from = knownOf(tokenId, seen)
-      return execute({
-        context,
-        tokenId,
-        from,
-        decide: (state) => decide.revoke(state, reason, ifMatch),
-        attempts: Number.POSITIVE_INFINITY,
-      })
+      try {
+        await execute({
+          context,
+          tokenId,
+          from,
+          decide: (state) => decide.revoke(state, reason, ifMatch),
+          attempts: Number.POSITIVE_INFINITY,
+        })
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error
+        const fact = { type: 'TokenRevoked' as const, data: { reason } }
+        const id = ids.random()
+        const target = { tokenId, seen: from.revision, ifMatch }
+        await revokeDamaged(deps, target, error, (chain) =>
+          envelope(fact, { id, context, chain, after: null, bodyHash: undefined }),
+        )
+      }
     },
   }
 }

@@ -132,7 +132,8 @@ export interface ReadModel {
    * after the documents, never before, and never back. Without a step, documents that a rebuild fills get the changes,
    * too, and it resolves only when the documents are known to be those of the model that was opened.
    * @throws StoreUnavailableError; DeposedError the documents do not reach as far as these changes follow on, or are
-   * others: the checkpoints did not move
+   * others; RefusedChangeError one of the changes is never taken; DamagedError the store as a whole is not what was
+   * written: the checkpoints did not move
    */
   apply(changes: readonly Change[], step?: Step): Promise<void>
   /**
@@ -216,6 +217,7 @@ export interface NextGeneration {
    * Once it is filled. After it resolves, every change that commands make is applied to this generation as well, in
    * whatever process; those made before are in the log.
    * @returns `taken`: another process brought it level and has made it the live one: there is nothing left to do
+   * @throws SharedValueError: it can be called again when each value is in one document only; so does `promote`
    */
   join(): Promise<'joined' | 'taken'>
   /**
@@ -264,6 +266,35 @@ export class DeposedError extends Error {
   override name = 'DeposedError'
 }
 
+/**
+ * The store has judged one of these changes and will not take it, however often it is asked. An outage is none of this,
+ * nor a full disk, nor a store that only reads. Its message holds nothing of the documents.
+ */
+export class RefusedChangeError extends Error {
+  override name = 'RefusedChangeError'
+  /** `taken`: another document has the value of a field that each needs its own of. */
+  readonly kind: 'taken' | 'refused'
+
+  constructor(kind: RefusedChangeError['kind'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.kind = kind
+  }
+}
+
+/** Documents that were filled before anybody looked have the same value where each needs its own. */
+export class SharedValueError extends Error {
+  override name = 'SharedValueError'
+  readonly collection: string
+  /** Ids of the documents with the same value, some of these groups. */
+  readonly groups: readonly (readonly string[])[]
+
+  constructor(collection: string, groups: SharedValueError['groups']) {
+    super(`${groups.length} values are in more than one document of ${collection}`)
+    this.collection = collection
+    this.groups = groups
+  }
+}
+
 // --- The rest ------------------------------------------------------------------------------------------------
 
 export interface JwtClaims {
@@ -302,5 +333,6 @@ export interface Telemetry {
   appended(seconds: number, events: number): void
   projected(seconds: number, events: number): void
   usageLost(count: number): void
-  damaged(kind: string): void
+  /** An event was refused. `uses`: how many it tells of that are not in every count because of that. */
+  damaged(kind: string, uses?: number): void
 }

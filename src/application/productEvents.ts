@@ -2,12 +2,13 @@ import { DamagedError } from '../domain/errors.ts'
 import { type StoredEvent, STREAMS } from '../domain/events.ts'
 import type { EventStore } from './ports.ts'
 
-/** The product's events in log order, up to a position. An EventStoreDB may hold the events of other applications, too. */
+/** The product's events in log order, behind a position and up to one. An EventStoreDB may hold the events of other applications, too. */
 export async function* productEvents(
   store: EventStore,
   end?: string,
+  after: string | null = null,
 ): AsyncGenerator<StoredEvent[], void, undefined> {
-  for await (const batch of store.readAll(null)) {
+  for await (const batch of store.readAll(after)) {
     const within = end === undefined ? batch : batch.filter(({ position }) => position <= end)
     for (const event of within) if (isNameless(event)) await assertForeign(store, event)
     yield within.filter(isOfProduct)

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
 import { type StoredEvent, STREAMS } from '../domain/events.ts'
-import { createChanges } from './changes.ts'
+import { type Applied, createApplier } from './applier.ts'
 import { createInspector } from './inspect.ts'
+import { createOwners } from './owners.ts'
 import { inspectAll } from './readLog.ts'
 import { DeposedError, type EventStore, type Lead, type ReadModel, type Telemetry } from './ports.ts'
 import { assertSameLog, ForeignLogError, hasReached } from './sameLog.ts'
@@ -18,7 +19,10 @@ const TTL_MS = 5000
 const TELL_MS = 10_000
 
 export interface Projector {
-  /** Applies events to the read model, whoever else applies them too. A command calls this with its own events. */
+  /**
+   * Applies events to the read model, whoever else applies them too. A command calls this with its own events.
+   * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so that its token is closed
+   */
   apply(events: readonly StoredEvent[]): Promise<void>
   /**
    * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
@@ -55,7 +59,8 @@ export function createProjector({
   onChanged,
 }: Dependencies): Projector {
   const inspect = createInspector(store)
-  const changesOf = createChanges(projections, telemetry)
+  const { laterOwner } = createOwners(store, readModel)
+  const applier = createApplier({ target: readModel, projections, telemetry, laterOwner })
   /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
   const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
   const stopping = new AbortController()
@@ -67,13 +72,18 @@ export function createProjector({
   let goal: { end: string | null; losses: number } | null = { end: null, losses: -1 }
 
   /** The one function that turns events into documents, for the loop and for commands alike. */
-  async function apply(events: readonly StoredEvent[], step?: Step): Promise<void> {
+  async function apply(events: readonly StoredEvent[], step?: Step): Promise<Applied> {
     const started = performance.now()
-    const damages = await inspectAll(inspect, events)
-    const { changes, changed } = changesOf(events, damages, step?.from)
-    await readModel.apply(changes, step)
-    if (changed.size > 0) onChanged(changed)
+    const applied = await applier.apply(events, await inspectAll(inspect, events), step)
+    if (applied.changed.size > 0) onChanged(applied.changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)
+    return applied
+  }
+
+  async function applyNow(events: readonly StoredEvent[]): Promise<void> {
+    const { refused } = await apply(events)
+    for (const [{ stream, revision }, reason] of refused)
+      throw new DamagedError(`revision ${revision} of ${stream} cannot be applied: ${reason}`)
   }
 
   async function untilDone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -208,7 +218,7 @@ export function createProjector({
   const lag = (): number => (behindSince === null ? 0 : (performance.now() - behindSince) / 1000)
 
   return {
-    apply: (events) => apply(events),
+    apply: applyNow,
 
     async start() {
       await takeUp()

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
-import { createFiller, type FillDeps, type Pace } from './fill.ts'
-import { type NextGeneration, type ReadModel, StoreUnavailableError } from './ports.ts'
+import { tokens } from '../../projections/tokens.ts'
+import { createFiller, type FillDeps, type Filler, type Pace } from './fill.ts'
+import { type NextGeneration, type ReadModel, SharedValueError, StoreUnavailableError } from './ports.ts'
 import { slowest, type Standing, standingOf } from './standing.ts'
 
 export interface RebuildProgress {
@@ -72,13 +73,25 @@ async function fillAndSwitch(
   const filled = await filler.fill(upTo)
   phase = 'switching'
   told({ phase, events: count, position: slowest(filled)?.position ?? null })
-  if ((await next.join()) === 'taken') return count
+  if ((await owned(filler, () => next.join())) === 'taken') return count
   for (;;) {
     // The store may have been replaced while it was read.
     if (!(await deps.isOfLog(await filler.fill(upTo))))
       throw new StoreUnavailableError('the event store is not the one that the rebuild began with')
-    if (await next.promote()) return count
+    if (await owned(filler, () => next.promote())) return count
     await sleep(BEHIND_MS, undefined, { signal })
+  }
+}
+
+/** Until each hash is that of one token. */
+async function owned<T>(filler: Filler, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof SharedValueError && error.collection === tokens.name)) throw error
+      await filler.closeLater(error.groups)
+    }
   }
 }
 

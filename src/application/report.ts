@@ -37,7 +37,7 @@ export interface Report {
   /** The moment that `active`, idle and so on are judged by. */
   at: string
   /** `damaged`: its history cannot be trusted; it authenticates nobody and is in no list. */
-  tokens: Record<TokenStatus | 'damaged', number>
+  tokens: Record<TokenStatus, number>
   /** Used in the range, most used first, revoked ones too. The other lists hold active tokens only. */
   top: ReportList
   /** Oldest first. */
@@ -94,10 +94,12 @@ export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQue
   async function ofAccount(accountId: string, asked: Asked, lists: Lists, options: ReportOptions) {
     const { signal, onProgress = () => {} } = options
     const { at } = asked
+    /** What each would be without its damage. */
     const damaged = new Map<string, TokenStatus>()
     const those = { where: tokensThat.damaged(accountId), order: { field: 'stopped' }, signal }
     for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', those)) {
-      damaged.set(token.id, statusAt(token, at))
+      const { stopped: _, ...sound } = token
+      if (isDamaged(token, at)) damaged.set(token.id, statusAt(sound, at))
     }
     const soundOf = async (status: TokenStatus, where: readonly Condition[]): Promise<number> =>
       (await readModel.count('tokens', where, Number.MAX_SAFE_INTEGER, signal)) -
@@ -136,7 +138,7 @@ export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQue
     }
     for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', { where: [], signal })) {
       read++
-      const status = token.stopped === undefined ? statusAt(token, asked.at) : 'damaged'
+      const status = isDamaged(token, asked.at) ? 'damaged' : statusAt(token, asked.at)
       counts[status]++
       if (status === 'active') place(lists, token, asked)
       if (status !== 'damaged' && (token.lastAccessed ?? '') >= firstHour) some.push(token.id)
@@ -160,6 +162,10 @@ export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQue
     },
   }
 }
+
+/** Also one of which only uses are known: its creation is missing, or was refused. */
+const isDamaged = (token: TokenDocument, at: string): boolean =>
+  (token.accountId as string | undefined) === undefined || statusAt(token, at) === 'damaged'
 
 interface Asked {
   query: ReportQuery

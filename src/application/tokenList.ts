@@ -14,6 +14,9 @@ export interface TokenList {
   limit: number
 }
 
+/** Without damage. */
+const sound: Condition = { field: 'stopped', op: 'eq', value: null }
+
 /** So many active tokens are put into an order here, rather than looked for among those that have expired. */
 const MOST_SORTED = 1_000
 
@@ -41,13 +44,13 @@ export async function listTokens(
     case 'revoked':
       return read(tokensThat.revoked(accountId))
     case 'expired':
-      return read(tokensThat.expired(accountId, now))
+      return read([...tokensThat.expired(accountId, now), sound])
     case 'all': {
       const both = [tokensThat.notRevoked(accountId), tokensThat.revoked(accountId)]
       return inOrder((await Promise.all(both.map(read))).flat())
     }
     case 'active': {
-      const where = tokensThat.active(accountId, now)
+      const where = [...tokensThat.active(accountId, now), sound]
       if (order.field === 'expiresAt') return read(where)
       const all = await find(where, { order: { field: 'expiresAt' }, limit: MOST_SORTED + 1 })
       return all.length > MOST_SORTED ? read(where) : inOrder(all)

@@ -1,11 +1,12 @@
 import type { Projection } from '../../projections/projection.ts'
+import type { LifecycleEvent } from '../domain/events.ts'
 import type { EventStore, ReadModel, Telemetry } from './ports.ts'
 import { createLogReader } from './readLog.ts'
 import { startAdopting } from './rebuild.ts'
 import { isOf } from './sameLog.ts'
 import { type SampleTelemetry, startSampler } from './sample.ts'
 
-/** Between two tokens whose documents are compared with their events. */
+/** Between two samples of documents that are compared with their events. */
 const SAMPLE_MS = 15_000
 
 interface Deps {
@@ -13,16 +14,23 @@ interface Deps {
   readModel: ReadModel
   projections: readonly Projection[]
   telemetry: Telemetry & SampleTelemetry
+  /** Applies a token's events again. */
+  apply: (events: readonly LifecycleEvent[]) => Promise<void>
+  /** Days that usage events are kept. Null: for ever. */
+  retentionDays: number | null
 }
 
 /** What a service does for its read model beside the requests: it takes over a rebuilt one, and looks for differences. */
-export function startUpkeep({ store, readModel, projections, telemetry }: Deps): { stop(): Promise<void> } {
+export function startUpkeep({ store, readModel, projections, telemetry, ...deps }: Deps): {
+  stop(): Promise<void>
+} {
   const adopting = startAdopting({ read: createLogReader(store), isOfLog: isOf(store), readModel, telemetry })
   const sampler = startSampler({
     store,
     readModel,
     projections,
     telemetry,
+    ...deps,
     everyMs: SAMPLE_MS,
     random: Math.random,
   })

@@ -68,7 +68,7 @@ export function revoke(
   return { type: 'TokenRevoked', data: { reason } }
 }
 
-const staleRevision = () =>
+export const staleRevision = () =>
   new Refusal('precondition_failed', 'The token has changed since the revision named in If-Match.')
 
 const sameScopes = (a: readonly string[], b: readonly string[]): boolean =>

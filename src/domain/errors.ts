@@ -3,6 +3,7 @@ export type RefusalCode =
   | 'not_found'
   | 'validation_failed'
   | 'token_revoked'
+  | 'token_damaged'
   | 'precondition_failed'
   | 'token_limit_reached'
   | 'token_history_full'

@@ -190,6 +190,19 @@ export const eventSchemas = {
       },
     },
   },
+  // One import of an old table's rows at a time: whoever writes these is at work, until the last one says that it is not.
+  ImportAdvanced: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['importId', 'rows', 'read', 'ended'],
+    properties: {
+      importId: id,
+      // Of the file, and how many of them are in the store for certain.
+      rows: { type: 'integer', minimum: 0 },
+      read: { type: 'integer', minimum: 0 },
+      ended: { type: 'boolean' },
+    },
+  },
   // Ends the roll-up of a day: only from here on its usage events may go.
   UsageDayRolledUp: {
     type: 'object',
@@ -271,18 +284,23 @@ export type RecordedEvent<T extends EventType = EventType> = T extends EventType
   ? NewEvent<T> & { stream: string; revision: number; position: string }
   : never
 
-/** What the streams of tokens hold, and no other stream. */
 const LIFECYCLE_TYPES = ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'] as const
 export type LifecycleType = (typeof LIFECYCLE_TYPES)[number]
 export type LifecycleEvent = RecordedEvent<LifecycleType>
 
+/** Of the types that the streams of tokens hold, and no other stream. */
+export const isLifecycleType = (type: string): boolean => LIFECYCLE_TYPES.some((one) => one === type)
+
+export const isLifecycle = (event: RecordedEvent): event is LifecycleEvent => isLifecycleType(event.type)
+
 export const TOKEN_STREAM = 'apiToken-'
 export const USAGE_STREAM = 'tokenUsage-'
 export const ROLLUP_STREAM = 'tokenUsageDaily-'
+/** Who imports tokens of an older system, or did last. Never shortened. */
+export const IMPORT_STREAM = 'tokenImport-lease'
 /** What the names of the product's streams begin with. A log may hold others' too. */
-export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM] as const
+export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM, 'tokenImport-'] as const
 
-export const isLifecycle = (type: string): boolean => LIFECYCLE_TYPES.some((one) => one === type)
 export const isOfToken = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => stream.startsWith(TOKEN_STREAM)
 export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
 export const tokenStream = (tokenId: string): string => TOKEN_STREAM + tokenId

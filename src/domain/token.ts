@@ -51,13 +51,19 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
   }
 }
 
-export type TokenStatus = 'active' | 'expired' | 'revoked'
+/** `damaged`: what happened to it cannot be trusted or applied, so that it authenticates nobody. */
+export type TokenStatus = 'active' | 'expired' | 'revoked' | 'damaged'
 
-/** The one place that derives a status from the clock. A token is expired from its `expiresAt` on. */
+/**
+ * The one place that derives a status from the clock. A token is expired from its `expiresAt` on. A revocation is final,
+ * whatever is damaged beside it.
+ * @param token `stopped` is why it is damaged
+ */
 export function statusAt(
-  token: { revokedAt: string | null; expiresAt: string | null },
+  token: { revokedAt: string | null; expiresAt: string | null; stopped?: string },
   now: string,
 ): TokenStatus {
   if (token.revokedAt !== null) return 'revoked'
+  if (token.stopped !== undefined) return 'damaged'
   return token.expiresAt !== null && token.expiresAt <= now ? 'expired' : 'active'
 }

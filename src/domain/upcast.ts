@@ -2,7 +2,7 @@ import {
   type EventData,
   type EventType,
   eventSchemas,
-  isLifecycle,
+  isLifecycleType,
   isOfToken,
   type RecordedEvent,
   STREAMS,
@@ -27,6 +27,7 @@ export const versions: Record<EventType, Versions> = {
   UsageLost: { current: 1, steps: {} },
   UsageRolledUp: { current: 1, steps: {} },
   UsageDayRolledUp: { current: 1, steps: {} },
+  ImportAdvanced: { current: 1, steps: {} },
 }
 
 /** Before, only the last caller of a window was kept: of the other uses nobody knows where they came from. */
@@ -74,7 +75,7 @@ export function upcast(stored: StoredEvent, table: Record<string, Versions> = ve
 /** A type that is known elsewhere says nothing here: uses are no part of a token's life, and no life is told among them. */
 const isMisplaced = ({ type, stream }: StoredEvent): boolean =>
   Object.hasOwn(eventSchemas, type) &&
-  isLifecycle(type) !== isOfToken({ stream }) &&
+  isLifecycleType(type) !== isOfToken({ stream }) &&
   STREAMS.some((prefix) => stream.startsWith(prefix))
 
 /**
@@ -101,4 +102,7 @@ const isInformational = ({ metadata }: StoredEvent): boolean =>
  * documents filled by who knows fewer are not those of who knows more.
  */
 export const lifecycleKinds = (): number =>
-  Object.entries(versions).reduce((sum, [type, { current }]) => (isLifecycle(type) ? sum + current : sum), 0)
+  Object.entries(versions).reduce(
+    (sum, [type, { current }]) => (isLifecycleType(type) ? sum + current : sum),
+    0,
+  )

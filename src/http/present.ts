@@ -18,22 +18,28 @@ export interface TokenLike {
   expiresAt: string | null
   revokedAt: string | null
   revision: number
+  stopped?: string
 }
 
-export const presentToken = (id: string, token: TokenLike, now: string) => ({
-  id,
-  account_id: token.accountId,
-  name: token.name,
-  hint: token.hint,
-  scopes: token.scopes,
-  status: statusAt(token, now),
-  created_at: token.createdAt,
-  updated_at: token.updatedAt,
-  last_accessed: token.lastAccessed ?? null,
-  expires_at: token.expiresAt,
-  revoked_at: token.revokedAt,
-  revision: token.revision,
-})
+/** Of a damaged token nobody knows which scopes and which expiry it has: it may do nothing, and that is what is shown. */
+export function presentToken(id: string, token: TokenLike, now: string) {
+  const status = statusAt(token, now)
+  const isKnown = status !== 'damaged'
+  return {
+    id,
+    account_id: token.accountId,
+    name: token.name,
+    hint: token.hint,
+    scopes: isKnown ? token.scopes : [],
+    status,
+    created_at: token.createdAt,
+    updated_at: token.updatedAt,
+    last_accessed: token.lastAccessed ?? null,
+    expires_at: isKnown ? token.expiresAt : null,
+    revoked_at: token.revokedAt,
+    revision: token.revision,
+  }
+}
 
 /** A token of the past. When it was last used then is not in the events of its life, so nothing is said of it. */
 export function presentTokenAt(id: string, token: TokenLike, at: string) {

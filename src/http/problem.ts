@@ -21,6 +21,7 @@ export const problems = {
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long'],
   token_revoked: [409, 'The token is revoked'],
+  token_damaged: [409, 'The history of the token is damaged'],
   token_limit_reached: [409, 'The account has its number of tokens'],
   token_history_full: [409, 'The token has its number of events'],
   conflict: [409, 'Too many changes at the same time'],

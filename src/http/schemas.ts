@@ -98,6 +98,8 @@ export const revokeQuery = object({ reason: { type: 'string', maxLength: 200 } }
 
 // --- Answers -------------------------------------------------------------------------------------------------
 
+const status = { enum: ['active', 'expired', 'revoked', 'damaged'] } as const
+
 const resource = {
   id: uuid,
   account_id: { type: 'string' },
@@ -108,7 +110,11 @@ const resource = {
     example: 'tkl_…9fQz',
   },
   scopes: arrayOf(scopeItems),
-  status: { enum: ['active', 'expired', 'revoked'] },
+  status: {
+    ...status,
+    description:
+      'A damaged token authenticates nobody: what is shown is what was known of it, without scopes and expiry.',
+  },
   created_at: time,
   updated_at: time,
   last_accessed: nullableTime,
@@ -116,7 +122,8 @@ const resource = {
   revoked_at: nullableTime,
   revision: { ...count, description: 'Revision of the event stream; the ETag is this in quotes.' },
 }
-const { last_accessed: _, ...resourceThen } = resource
+const { last_accessed: _, ...rest } = resource
+const resourceThen = { ...rest, status: { enum: ['active', 'expired', 'revoked'] } }
 const tally = {
   requests: count,
   outcomes: { type: 'object', additionalProperties: count, description: 'Requests by class of status.' },
@@ -213,7 +220,7 @@ export const components = {
     token_id: uuid,
     account_id: { type: 'string' },
     name: { type: 'string' },
-    status: { enum: ['active', 'expired', 'revoked'] },
+    status,
     since: time,
     to: time,
     first_at: nullableTime,

@@ -1,6 +1,6 @@
 import { type Db, type DbOptions, MongoClient, type MongoClientOptions, ReadConcern } from 'mongodb'
 import { StoreUnavailableError } from '../../application/ports.ts'
-import { within } from './errors.ts'
+import { toWriteError, within } from './errors.ts'
 import { createPrimacy, followPrimary, type Primacy, readProven, undisputed } from './primacy.ts'
 
 /** A request waits for a read; a write may wait for a disk. */
@@ -110,7 +110,7 @@ export async function connect(url: string): Promise<Connection> {
     },
     async write(work) {
       assertOpen()
-      return within(WRITE_MS, work(writes.db(name, CONCERNS)))
+      return within(WRITE_MS, work(writes.db(name, CONCERNS)), toWriteError)
     },
     assertOpen,
     async close() {

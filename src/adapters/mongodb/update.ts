@@ -6,6 +6,7 @@ import { pathOf } from './names.ts'
 type Put = Extract<Change, { kind: 'put' }>
 type Add = Extract<Change, { kind: 'add' }>
 type Total = Extract<Change, { kind: 'total' }>
+type Replace = Extract<Change, { kind: 'replace' }>
 export type Operation = AnyBulkWriteOperation<StoredDocument>
 
 /**
@@ -14,11 +15,19 @@ export type Operation = AnyBulkWriteOperation<StoredDocument>
  * @returns none for a change without effect
  */
 export function toOperations(target: Target, change: Change): Operation[] {
+  if (change.kind === 'replace') return [replace(change)]
   const update = updateOf(target, change)
   return update ? [{ updateOne: { filter: { _id: change.id }, update, upsert: true } }] : []
 }
 
-function updateOf(target: Target, change: Change): Document | Document[] | null {
+/** In place of the whole document, but for the mark of its collection. What is given is never taken for an operator. */
+function replace({ id, fields }: Replace): Operation {
+  const replacement = { $literal: { _id: id, ...Object.fromEntries(given(fields)) } }
+  const update = [{ $replaceWith: { $mergeObjects: [replacement, { _mark: '$_mark' }] } }]
+  return { updateOne: { filter: { _id: id }, update, upsert: true } }
+}
+
+function updateOf(target: Target, change: Exclude<Change, Replace>): Document | Document[] | null {
   switch (change.kind) {
     case 'put':
       return put(change)

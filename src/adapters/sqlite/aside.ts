@@ -10,6 +10,8 @@ export interface Aside {
   isFull(): boolean
   /** What was added. */
   write(): void
+  /** Is there anything that was written and not applied? */
+  waits(): boolean
   /**
    * The documents that changes of an earlier run are waiting for, each as often as there are changes.
    * @throws DamagedError one of the changes is not what was put aside
@@ -75,6 +77,8 @@ export function createAside(database: Database): Aside {
       }
       added = []
     },
+
+    waits: () => database.prepare(`SELECT 1 FROM ${ASIDE} LIMIT 1`).get() !== undefined,
 
     *ids() {
       for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${CHANGE}`, PAGE)) {

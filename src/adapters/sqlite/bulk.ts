@@ -22,6 +22,8 @@ export interface Bulk {
   hold(): void
   /** Writes all there is, and forgets it. */
   writeAll(): void
+  /** Was anything put aside and written? */
+  waits(): boolean
   /** Applies what was put aside. There have to be indexes, and nothing in memory. */
   settle(): void
 }
@@ -116,6 +118,8 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
         queue.clear()
       }
     },
+
+    waits: aside.waits,
 
     settle: () => aside.apply(tables),
   }

@@ -1,7 +1,7 @@
 import type { Collection, Projection } from '../../../projections/projection.ts'
-import { DamagedError } from '../../domain/errors.ts'
 import type { StoredDocument } from '../../../projections/change.ts'
 import { bytes, type Cell, checksum, type Database, pagesOf, type Row, toBytes, toText } from './database.ts'
+import { DamagedDocumentError } from './errors.ts'
 
 /** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
 export interface Table {
@@ -26,7 +26,9 @@ export interface Table {
 
 export interface Collections {
   /** What is missing of the tables is made, or nothing; indexes may follow later, which is faster for all at once. */
-  open(projections: readonly Projection[], make: 'with indexes' | 'tables' | 'not'): void
+  open(projections: readonly Projection[], make: 'with indexes' | 'with ids' | 'tables' | 'not'): void
+  /** Drops the unique indexes but those of ids. */
+  dropUnique(projections: readonly Projection[]): void
   /** @throws RangeError no opened projection has such a collection: a mistake in the program */
   table(collection: string): Table
 }
@@ -46,10 +48,20 @@ export function createCollections(database: Database): Collections {
           if (make !== 'not') {
             database.inTransaction('immediate', () => {
               createTable(database, table)
+              if (make !== 'tables') createIdIndex(database, table)
               if (make === 'with indexes') createIndexes(database, table)
             })
           }
           tables.set(collection.name, table)
+        }
+      }
+    },
+    dropUnique(projections) {
+      for (const { version, collections } of projections) {
+        for (const collection of collections) {
+          const table = tableOf(collection, version)
+          for (const { fields, unique } of collection.indexes)
+            if (unique) database.exec(`DROP INDEX IF EXISTS ${indexName(table, fields)}`)
         }
       }
     },
@@ -66,7 +78,7 @@ export function load(database: Database, table: Table, id: string): StoredDocume
   const row = database.prepare(table.statements.load).get(id)
   if (!row) return null
   const [found, document] = table.parse(row)
-  if (found !== id) throw new DamagedError(`${table.name}: '${id}' is damaged`)
+  if (found !== id) damaged(table.name, id)
   return document
 }
 
@@ -119,9 +131,25 @@ function tableOf(collection: Collection, version: number): Table {
     indexName: (names) => [table, ...names.map(columnOf), 'id'].join('_'),
     parse(row) {
       const [id, doc] = [toText(row.idBytes), toBytes(row.docBytes)]
-      if (row.crc !== checksum(id, doc)) throw new DamagedError(`${name}: the document '${id}' is damaged`)
-      return [id, JSON.parse(doc.toString('utf8')) as StoredDocument]
+      if (row.crc !== checksum(id, doc)) damaged(name, id)
+      return [id, parsed(doc) ?? damaged(name, id)]
     },
+  }
+}
+
+function damaged(table: string, id: string): never {
+  throw new DamagedDocumentError(`${table}: the document '${id}' is damaged`)
+}
+
+/** Null for what is no document: a checksum can be made to fit. */
+function parsed(doc: Buffer): StoredDocument | null {
+  try {
+    const document: unknown = JSON.parse(doc.toString('utf8'))
+    return typeof document === 'object' && !Array.isArray(document)
+      ? (document as StoredDocument | null)
+      : null
+  } catch {
+    return null
   }
 }
 
@@ -160,8 +188,11 @@ function createTable(database: Database, table: Table): void {
   )
 }
 
-function createIndexes(database: Database, table: Table): void {
+function createIdIndex(database: Database, table: Table): void {
   database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${table.indexName([])} ON ${table.name} (id)`)
+}
+
+function createIndexes(database: Database, table: Table): void {
   for (const { fields, unique = false, sparse = false } of table.collection.indexes) {
     const names = fields.map(table.sql)
     const columns = unique ? names : [...names, 'id']
@@ -172,6 +203,9 @@ function createIndexes(database: Database, table: Table): void {
     )
   }
 }
+
+const indexName = (table: Table, fields: readonly string[]): string =>
+  `${table.name}_${fields.map(table.sql).join('_')}`
 
 function checkedColumn(table: Table, field: string): string {
   table.sql(field)

@@ -30,19 +30,19 @@ export function createDocuments(database: Database): Documents {
   const entries = new Map<string, Entry>()
   const changed: Entry[] = []
 
-  function entryOf(table: Table, id: string): Entry {
+  function entryOf(table: Table, { kind, id }: Change): Entry {
     const key = `${table.name}/${id}`
     const known = entries.get(key)
     // Moved to the end: the first ones of the map are those not used for longest.
     if (known) entries.delete(key)
-    const entry = known ?? readEntry(database, table, id)
+    const entry = known ?? (kind === 'replace' ? unreadEntry : readEntry)(database, table, id)
     entries.set(key, entry)
     return entry
   }
 
   return {
     apply(table, change) {
-      const entry = entryOf(table, change.id)
+      const entry = entryOf(table, change)
       const wasChanged = entry.changed
       if (applyTo(entry, change) && !wasChanged) changed.push(entry)
     },
@@ -77,6 +77,12 @@ export function readEntry(database: Database, table: Table, id: string): Entry {
   return document
     ? { ...newEntry(table, id), document, cells: cellsOf(table, document) }
     : newEntry(table, id)
+}
+
+/** One that will be replaced, so that what is in it does not matter: its indexed fields differ from whatever comes. */
+function unreadEntry(database: Database, table: Table, id: string): Entry {
+  const isThere = database.prepare(table.statements.load).get(id) !== undefined
+  return { ...newEntry(table, id), cells: isThere ? table.fields.map(() => Number.NaN) : null }
 }
 
 /** @returns whether anything changed */

@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../application/ports.ts'
+import { RefusedChangeError, StoreUnavailableError } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 
 const UNAVAILABLE = new Set([5, 6, 7, 8, 10, 13, 14, 22, 23])
@@ -16,6 +16,32 @@ export function translate(error: unknown, path: string): unknown {
   }
   return error
 }
+
+/** One document that is not what was written, in a file that can be read and written all the same. */
+export class DamagedDocumentError extends DamagedError {
+  override name = 'DamagedDocumentError'
+}
+
+const [TOO_BIG, CONSTRAINT, MISMATCH] = [18, 19, 20]
+/** How SQLite names the column of a unique index, ids apart. */
+const UNIQUE = /UNIQUE constraint failed: \w+\.f_/
+
+/** Does a value stand in more than one row where each needs its own? */
+export const isTaken = (error: unknown): boolean =>
+  codeOf(error) === CONSTRAINT && UNIQUE.test((error as Error).message)
+
+/** What a write of changes came to, as the port has it: refused for what is in them, or as it is. */
+export function toRefusal(error: unknown): unknown {
+  const code = codeOf(error)
+  if (isTaken(error)) return refused('taken', 'another document has a value that is unique', error)
+  if (error instanceof DamagedDocumentError) return refused('refused', 'its document is damaged', error)
+  if (code === TOO_BIG || code === CONSTRAINT || code === MISMATCH)
+    return refused('refused', `SQLite refuses it: code ${code}`, error)
+  return error
+}
+
+const refused = (kind: RefusedChangeError['kind'], what: string, cause: unknown): RefusedChangeError =>
+  new RefusedChangeError(kind, what, { cause })
 
 /** The primary result code of SQLite (its low byte), 0 for errors of any other kind. */
 function codeOf(error: unknown): number {

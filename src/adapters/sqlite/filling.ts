@@ -9,9 +9,10 @@ import { type Database, openDatabase, pagesOf, setJournal } from './database.ts'
 import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
-import { isBusy } from './errors.ts'
+import { isBusy, isTaken } from './errors.ts'
 import { type ModelFile, SETTINGS } from './model-file.ts'
 import { checkSeal, unseal } from './seal.ts'
+import { sharedValues } from './shared.ts'
 
 /**
  * A file that is being filled and that nobody reads: a document is written once, and the indexes are made in the end, all
@@ -20,7 +21,7 @@ import { checkSeal, unseal } from './seal.ts'
 export interface Filling {
   checkpoint(projection: Projection): Checkpoint | null
   apply(changes: readonly Change[], step: Step): void
-  /** Writes what waits, and makes what readers need. */
+  /** Writes what waits, and makes what readers need. @throws SharedValueError: what is applied after that may help */
   complete(): void
   /** For the one that becomes live. */
   forgetPurpose(): void
@@ -201,8 +202,15 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     complete() {
       writeUpToHere(bulk.writeAll)
       sortOnDisk(database, () => {
-        collections.open(all, 'with indexes')
+        collections.open(all, 'with ids')
+        // What waits may be what two documents share: that is to be found by all of them, not to fail halfway.
+        if (bulk.waits()) collections.dropUnique(all)
         bulk.settle()
+        try {
+          collections.open(all, 'with indexes')
+        } catch (error) {
+          throw isTaken(error) ? sharedValues(database, collections, all) : error
+        }
       })
     },
 

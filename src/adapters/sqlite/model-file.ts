@@ -4,6 +4,7 @@ import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Database } from './database.ts'
 import { createDocuments } from './documents.ts'
+import { toRefusal } from './errors.ts'
 import { createGroup, Refused } from './group.ts'
 import type { Lock } from './lock.ts'
 import { type OpenedFiles, openedFiles } from './opened-files.ts'
@@ -55,12 +56,15 @@ export function modelFile(database: Database, lock: Lock | undefined): ModelFile
     async apply(changes, step) {
       if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
       const targets = changes.map((change) => [collections.table(change.collection), change] as const)
-      return group.submit(() => {
+      const work = () => {
         const gap = step ? gapBefore(checkpoints.get, step.from) : null
         if (gap) throw new Refused(gap)
         for (const [table, change] of targets) documents.apply(table, change)
         for (const [projection, to] of step ? moved(checkpoints.get, step) : [])
           checkpoints.set(projection, to)
+      }
+      await group.submit(work).catch((error: unknown) => {
+        throw toRefusal(error)
       })
     },
 

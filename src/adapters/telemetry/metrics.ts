@@ -8,6 +8,8 @@ export interface Metrics extends Telemetry {
   /** Documents of the read model that were compared with their events, and how many were not what they say. */
   checked(documents: number): void
   differed(documents: number): void
+  /** Events of the log that the read model is without, of this process's time or before. */
+  refused(events: number): void
   /** Values that are asked for when they are read; several by the label `of`. */
   gauge(name: string, help: string, read: () => number | Record<string, number>): void
   /** The same for what only grows. */
@@ -48,9 +50,16 @@ export function createMetrics(log: Logger): Metrics {
   const damaged = counter('events_refused_total', 'Events that were not projected, by what is wrong.', [
     'kind',
   ])
+  const notCounted = counter('uses_not_counted_total', 'Uses in those events: no count has all of them.')
 
   const checked = counter('read_model_checked_total', 'Documents that were compared with their events.')
   const differed = counter('read_model_differences_total', 'Of those, the ones that were not what they say.')
+
+  const refused = new Gauge({
+    name: 'tokenledger_refused_events',
+    help: 'Events that the read model is without, whenever they were refused.',
+    registers,
+  })
 
   // Children are bound once per combination of labels: finding one by a label object costs ten times as much.
   const requestChildren = new Map<string, Histogram.Internal<string>>()
@@ -86,7 +95,11 @@ export function createMetrics(log: Logger): Metrics {
     usageLost: (count) => lost.inc(count),
     checked: (documents) => checked.inc(documents),
     differed: (documents) => differed.inc(documents),
-    damaged: (kind) => damaged.labels(kind).inc(),
+    refused: (events) => refused.set(events),
+    damaged(kind, uses = 0) {
+      damaged.labels(kind).inc()
+      notCounted.inc(uses)
+    },
     gauge(name, help, read) {
       new Gauge({
         name: `tokenledger_${name}`,

@@ -7,6 +7,7 @@ import { type Clock, iso } from '../../application/ports.ts'
 import type { ListQuery, Queries } from '../../application/query.ts'
 import { MANAGEMENT_PATH } from '../../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
+import { statusAt } from '../../domain/token.ts'
 import type { Judge } from '../authenticate.ts'
 import { readJson } from '../body.ts'
 import { idempotencyKeyOf, ifMatchOf } from '../conditional.ts'
@@ -102,6 +103,7 @@ export function tokenRoutes({
     tokenId: token.id,
     seen: token,
     ifMatch: ifMatchOf(ctx),
+    damaged: statusAt(token, now()) === 'damaged',
   })
 
   const list = reading(async (ctx, { principal }, gone) => {
@@ -224,7 +226,7 @@ export function tokenRoutes({
       who: 'token',
       query: schemas.readQuery,
       answers: { 200: tokenNowOrThen },
-      problems: ['not_found'],
+      problems: ['not_found', 'token_damaged'],
       handle: asSelf(read),
     },
     {
@@ -236,7 +238,7 @@ export function tokenRoutes({
       query: schemas.revokeQuery,
       headers: ifMatch,
       answers: { 204: { description: 'Revoked.' } },
-      problems: ['not_found', 'precondition_failed', 'conflict'],
+      problems: ['not_found', 'token_damaged', 'precondition_failed', 'conflict'],
       handle: asSelf(revoke),
     },
     {
@@ -247,7 +249,7 @@ export function tokenRoutes({
       who: 'any',
       query: schemas.readQuery,
       answers: { 200: tokenNowOrThen },
-      problems: ['not_found'],
+      problems: ['not_found', 'token_damaged'],
       handle: read,
     },
     {
@@ -260,7 +262,14 @@ export function tokenRoutes({
       body: { schema: schemas.patchBody, types: ['application/merge-patch+json', 'application/json'] },
       headers: ifMatch,
       answers: { 200: token('The token as it is now.') },
-      problems: ['not_found', 'token_revoked', 'precondition_failed', 'token_history_full', 'conflict'],
+      problems: [
+        'not_found',
+        'token_revoked',
+        'token_damaged',
+        'precondition_failed',
+        'token_history_full',
+        'conflict',
+      ],
       handle: patch,
     },
     {
@@ -272,7 +281,7 @@ export function tokenRoutes({
       query: schemas.revokeQuery,
       headers: ifMatch,
       answers: { 204: { description: 'Revoked: no request with this token is accepted any more.' } },
-      problems: ['not_found', 'precondition_failed', 'conflict'],
+      problems: ['not_found', 'token_damaged', 'precondition_failed', 'conflict'],
       handle: revoke,
     },
     {

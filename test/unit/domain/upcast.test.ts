@@ -7,6 +7,7 @@ import { genesis, isLinked, storedChain } from '../../../src/domain/chain.ts'
 import {
   type EventType,
   eventSchemas,
+  IMPORT_STREAM,
   metadataSchema,
   ROLLED_UP_DAYS,
   rollUpStream,
@@ -75,6 +76,11 @@ const goldens: Record<string, Golden> = {
     stream: ROLLED_UP_DAYS,
     after: null,
     sha256: '6eef8582e21b0c3954481a79fdaaf223f2435332bf3f93410c81491c488202df',
+  },
+  'ImportAdvanced.v1.json': {
+    stream: IMPORT_STREAM,
+    after: null,
+    sha256: 'fa3a143253e0f3e17b6a6e8c36bc685da611d4db6627bd97bb71cc82278482de',
   },
 }
 

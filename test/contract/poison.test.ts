@@ -1,0 +1,85 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MongoClient } from 'mongodb'
+import { projections } from '../../projections/index.ts'
+import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
+import { openDatabase } from '../../src/adapters/sqlite/database.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { poisonContract } from './poison.contract.ts'
+
+const versionOf = (name: string): string =>
+  `${name}_v${projections.find((one) => one.name === name)?.version}`
+
+poisonContract('a read model on SQLite', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-poison-'))
+  const [events, file] = [join(folder, 'events.db'), join(folder, 'read-model.db')]
+  const store = await openSqliteEventStore(events)
+  const model = await openSqliteReadModel(file)
+
+  /** Beside the one that writes, in WAL mode. */
+  async function beside(sql: string): Promise<void> {
+    const live = existsSync(`${file}.live`)
+      ? `${file}.g${readFileSync(`${file}.live`, 'utf8').split(' ')[0]}`
+      : file
+    const database = await openDatabase(live, { synchronous: 'NORMAL' })
+    database.exec(sql)
+    database.close()
+  }
+
+  return {
+    store,
+    model,
+    refuseRequest: (requestId) =>
+      beside(`CREATE TRIGGER refuse BEFORE INSERT ON ${versionOf('tokenHistory')}
+        WHEN json_extract(NEW.doc, '$.requestId') = '${requestId}'
+        BEGIN SELECT RAISE(ABORT, 'refused'); END`),
+    spoil: (tokenId) =>
+      beside(`UPDATE ${versionOf('tokens')} SET doc = '{"name": "Mallory"}' WHERE id = '${tokenId}'`),
+    reopen: () => openSqliteReadModel(file),
+    rebuilder: () => openSqliteReadModel(file, { readOnly: true }),
+    async dispose() {
+      await Promise.all([store.close(), model.close()])
+      rmSync(folder, { recursive: true })
+    },
+  }
+})
+
+describeWithMongod('With a mongod', () => {
+  let server: Mongod
+  let count = 0
+  before(async () => {
+    server = await startMongod({ set: 'rs0' })
+  })
+  after(() => server.stop())
+
+  poisonContract('a read model on MongoDB', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tokenledger-poison-'))
+    const store = await openSqliteEventStore(join(folder, 'events.db'))
+    const url = server.url(`poison-${++count}`)
+    const model = await openMongoReadModel(url, { spreadMs: 50 })
+    const client = new MongoClient(url)
+    const database = client.db()
+    return {
+      store,
+      model,
+      async refuseRequest(requestId) {
+        const validator = { requestId: { $ne: requestId } }
+        await database.command({ collMod: versionOf('tokenHistory'), validator })
+      },
+      async spoil(tokenId) {
+        const wrong = { $set: { hint: 17 } }
+        const bypass = { bypassDocumentValidation: true }
+        await database.collection(versionOf('tokens')).updateOne({ _id: tokenId as never }, wrong, bypass)
+      },
+      reopen: () => openMongoReadModel(url, { spreadMs: 50 }),
+      rebuilder: () => openMongoReadModel(url, { spreadMs: 50 }),
+      async dispose() {
+        await Promise.all([store.close(), model.close(), client.close()])
+        rmSync(folder, { recursive: true })
+      },
+    }
+  })
+})
