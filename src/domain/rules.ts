@@ -66,8 +66,11 @@ export function reasonProblem(reason: string): string | null {
 }
 
 /** Characters are code points, of at most two units each. */
-const isWithin = (text: string, min: number, max: number): boolean =>
-  text.length <= 2 * max && [...text].length >= min && [...text].length <= max
+function isWithin(text: string, min: number, max: number): boolean {
+  if (text.length > 2 * max) return false
+  const { length } = [...text]
+  return length >= min && length <= max
+}
 
 export const isScope = (text: string): boolean => SCOPE.test(text)
 

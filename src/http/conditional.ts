@@ -16,7 +16,7 @@ const MAX_IF_MATCH = 4096
 
 /**
  * `If-Match` (RFC 9110 §13.1.1) over strong ETags: `*`, or a list that holds the revision. Without the header any
- * revision will do; what is not an ETag matches none.
+ * revision will do; what is not an ETag, or longer than any list that makes sense, matches none.
  */
 export function ifMatchOf(ctx: Context): (revision: number) => boolean {
   const header = ctx.req.headers['if-match']

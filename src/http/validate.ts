@@ -18,8 +18,8 @@ function withFormats(bare: Ajv2020): Ajv2020 {
 const MAX_ERRORS = 50
 /** More than any request has. */
 const MAX_MEMBERS = 64
-/** Of a name that is not known, how much is shown. */
-const MAX_NAME = 64
+/** How much is shown of the name of an unknown member. */
+const SHOWN = 64
 const WHOLE = /^\d{1,15}$/
 
 /** Query strings are text: numbers are read from it, and only there. @throws Problem 422 from the returned function: what is wrong, place by place */
@@ -93,7 +93,7 @@ function toInputError(error: ErrorObject, pointerOf: (path: string) => string): 
 
 /** RFC 6901. An unknown member's name is the caller's: it may be long, or a credential in the wrong place. */
 const escapePointer = (member: string): string =>
-  keptText(member).slice(0, MAX_NAME).replaceAll('~', '~0').replaceAll('/', '~1')
+  keptText(member).slice(0, SHOWN).replaceAll('~', '~0').replaceAll('/', '~1')
 
 export const invalid = (errors: InputError[]) =>
   new Problem('validation_failed', 'The input is not valid.', { errors })

@@ -43,7 +43,12 @@ describe('What is longer than anything that is asked for', () => {
     const many = numbered(100, (n) => `p${n}`).join('&')
     expect(await pointersOf(owner.get(`${TOKENS}?${many}`))).to.have.lengthOf(50)
     expect(await pointersOf(owner.get(`${TOKENS}?${'limit=1&'.repeat(100)}`))).to.deep.equal(['?limit'])
-    expect(await pointersOf(owner.get(`/auth/verify?scope=${'a'.repeat(9000)}`))).to.deep.equal(['?'])
+    const long = `/auth/verify?scope=${'a'.repeat(9000)}`
+    for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'OPTIONS', 'PATCH']) {
+      expect(await pointersOf(owner.send(method, long))).to.deep.equal(['?'])
+    }
+    expect((await owner.send('HEAD', long)).status).to.equal(422)
+    expect((await callerOf(service.url).get(long)).status, 'the credential comes first').to.equal(401)
   })
 
   it('as a list of tags matches nothing, and one of many tags still does', async () => {

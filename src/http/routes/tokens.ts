@@ -57,14 +57,14 @@ export function tokenRoutes({
 
   type Writing = (ctx: Context, command: CommandContext, accountId: string) => Promise<void>
 
-  /** Only a JWT may write. */
+  /** Only a JWT may write; `own` is what a token may do it to, itself. */
   const assertMayWrite = ({ principal: { kind, tokenId } }: Accepted, own?: string): void => {
     if (kind === 'token' && tokenId !== own) {
       throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
     }
   }
 
-  /** Not without end. */
+  /** Limited by account. */
   const changing = (handle: Writing) =>
     authenticated(async (ctx, accepted) => {
       assertMayWrite(accepted)

@@ -14,6 +14,10 @@ const METHOD = /^[A-Z]{1,20}$/
 const NOT_VISIBLE = /[^\x21-\x7e]/g
 const NOT_VISIBLE_ONCE = /[^\x21-\x7e]/
 
+type ScopesOf = (ctx: Context) => readonly string[]
+const NONE: readonly string[] = []
+const askedScopes: ScopesOf = (ctx) => (ctx.querystring === '' ? NONE : queryOf(ctx).getAll('scope'))
+
 interface Rendered {
   accountId: string
   scopeList: string
@@ -37,15 +41,16 @@ function rendered(principal: Principal): Rendered {
 
 /** `/auth/verify`: the decision as headers, for a reverse proxy that asks before it lets a request through. */
 export function verifyRoutes(judge: Judge): Route[] {
-  const answer = (ctx: Context, scopes: readonly string[]): Promise<void> | void => {
+  const answer = (ctx: Context, scopesOf: ScopesOf): Promise<void> | void => {
     const judged = judge(ctx)
     return judged instanceof Promise
-      ? judged.then((accepted) => send(ctx, accepted, scopes))
-      : send(ctx, judged, scopes)
+      ? judged.then((accepted) => send(ctx, accepted, scopesOf))
+      : send(ctx, judged, scopesOf)
   }
 
-  const send = (ctx: Context, accepted: Accepted | null, scopes: readonly string[]): void => {
-    const { principal } = assertScopes(accepted, scopes)
+  const send = (ctx: Context, accepted: Accepted | null, scopesOf: ScopesOf): void => {
+    // The query is read for whoever has a good credential only.
+    const { principal } = assertScopes(accepted, accepted ? scopesOf(ctx) : NONE)
     const { res } = ctx
     const { accountId, scopeList, body } = rendered(principal)
     res.setHeader('Cache-Control', 'no-store')
@@ -61,14 +66,13 @@ export function verifyRoutes(judge: Judge): Route[] {
     // `/auth/verify/`: the proxy appended the path `/`.
     if (ctx.path !== VERIFY) return verifyRest(ctx)
     scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path)
-    const scopes = ctx.querystring === '' ? [] : queryOf(ctx).getAll('scope')
-    return answer(ctx, scopes)
+    return answer(ctx, askedScopes)
   }
 
   /** A proxy that appends the path it asks about: the rest is the route, and the query string belongs to it. */
   const verifyRest = (ctx: Context) => {
     scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path.slice(VERIFY.length))
-    return answer(ctx, [])
+    return answer(ctx, () => NONE)
   }
 
   const row = {
