@@ -174,6 +174,21 @@ export function eventStoreContract(name: string, makeHarness: () => Promise<Even
         expect(await revisions(11)).to.deep.equal([])
       })
 
+      it('gives all of a long one, in order, with no more than the limit', async () => {
+        for (let last = -1; last < 249; last += 50) {
+          const many = Array.from({ length: 50 }, () => makeEvent())
+          await store.append(streamOf(), last < 0 ? 'no_stream' : last, many)
+        }
+        const revisions = async (...range: [number?, number?]) =>
+          (await store.readStream(streamOf(), ...range)).map(({ revision }) => revision)
+        const all = Array.from({ length: 250 }, (_, i) => i)
+        expect(await revisions()).to.deep.equal(all)
+        expect(await revisions(49)).to.deep.equal(all.slice(49))
+        for (const limit of [0, 1, 99, 100, 101, 200, 201, 220, 500]) {
+          expect(await revisions(30, limit), String(limit)).to.deep.equal(all.slice(30, 30 + limit))
+        }
+      })
+
       it('does not mix streams whose names begin alike', async () => {
         await store.append(streamOf('x'), 'no_stream', [makeEvent()])
         await store.append(streamOf('xy'), 'no_stream', [makeEvent(), makeEvent()])

@@ -96,6 +96,24 @@ describe('A sweep of a SQLite event store', () => {
     expect(await store.sweep?.('old', 331)).to.equal(false)
   })
 
+  it('leaves no hole in what is read of a stream meanwhile, some events at a time', async () => {
+    for (let last = 31; last < 431; last += 100) await store.append('old', last, events(100))
+    // Takes its turn after the first page, and before the second.
+    const swept = store.sweep?.('old', 431)
+    const reading = store.readStream('old', 0)
+    const within = store.readStream('old', 5, 300)
+    const [all, some] = [await reading, await within]
+    expect(await swept).to.equal(true)
+    for (const [found, count] of [
+      [all, 432 - 200],
+      [some, 432 - 200],
+    ] as const) {
+      const first = found[0]?.revision ?? -1
+      expect(found.map(({ revision }) => revision)).to.deep.equal(found.map((_, i) => first + i))
+      expect([first, found.length]).to.deep.equal([200, count])
+    }
+  })
+
   it('leaves the newest event of the log, which says where it ends', async () => {
     const { position } = await store.append('old', 31, events(1))
     await sweepAll('old', 32)

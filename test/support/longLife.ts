@@ -41,7 +41,8 @@ export async function appendTo(
   await store.append(stream, last ? last.revision : 'no_stream', [linked as NewEvent])
 }
 
-function lifeEvent(type: string, data: object, after: StoredEvent | undefined): NewEvent {
+/** Not linked yet. */
+export function lifeEvent(type: string, data: object, after: StoredEvent | undefined): NewEvent {
   const id = ids.random()
   const at = (after?.metadata as { at?: string } | undefined)?.at ?? new Date().toISOString()
   const actor = { kind: 'jwt', id: 'acct_1' }

@@ -10,7 +10,11 @@ const ODD: Record<string, unknown> = JSON.parse(`{
   "numbers": [0, 0.1, 1e21, 1e-7, 9007199254740991, -1.5e300], "deep": [[{ "x": [null, true, ""] }]]
 }`)
 
-export function movableEvent(type: string, data: Record<string, unknown> = ODD): NewEvent {
+export function movableEvent(
+  type: string,
+  data: Record<string, unknown> = ODD,
+  more: Record<string, unknown> = {},
+): NewEvent {
   const id = randomUUID()
   const metadata = {
     at: '2026-11-02T10:00:00.000Z',
@@ -19,6 +23,7 @@ export function movableEvent(type: string, data: Record<string, unknown> = ODD):
     correlationId: id,
     schemaVersion: 1,
     userAgent: ODD.text,
+    ...more,
   }
   return { id, type, data, metadata } as unknown as NewEvent
 }

@@ -6,8 +6,10 @@ import { createChanges } from '../../../src/application/changes.ts'
 import { createInspector } from '../../../src/application/inspect.ts'
 import { inspectAll } from '../../../src/application/readLog.ts'
 import { placeOf, slowest, type Standing } from '../../../src/application/standing.ts'
-import type { StoredEvent } from '../../../src/domain/events.ts'
+import { storedChain } from '../../../src/domain/chain.ts'
+import { isOfToken, type StoredEvent, tokenIdOf } from '../../../src/domain/events.ts'
 import { historyOn } from '../../support/history.ts'
+import { appendTo } from '../../support/longLife.ts'
 import { memoryStore } from '../../support/memoryStore.ts'
 import { countingTelemetry } from '../../support/pieces.ts'
 
@@ -39,6 +41,40 @@ describe('what events change', () => {
     expect(count(rest, 'tokenHistory')).to.be.within(1, count(all, 'tokenHistory') - 1)
     expect(count(rest, 'tokenUsage')).to.equal(count(all, 'tokenUsage'))
     expect(slowest(seen)).to.equal(null)
+  })
+
+  it('passes over an event that only informs, and stops at one of another unknown type', async () => {
+    const tokenId = tokenIdOf(log.find(isOfToken)?.stream ?? '')
+    await appendTo(store, tokenId, 'TokenExpiring', { data: { days: 7 }, informational: true })
+    await appendTo(store, tokenId, 'TokenRotationStarted')
+    const damaged: string[] = []
+    const telemetry = { ...countingTelemetry(), damaged: (kind: string) => void damaged.push(kind) }
+    const [informs, unknown] = log.slice(-2) as [StoredEvent, StoredEvent]
+    const changesOf = (of: typeof projections) =>
+      createChanges(of, telemetry)([informs, unknown], [null, null])
+    const change = { kind: 'put', collection: 'tokens', id: tokenId }
+    const { changes, changed } = changesOf(projections)
+    expect(changes).to.deep.equal([
+      {
+        ...change,
+        revision: informs.revision,
+        fields: { revision: informs.revision, chain: storedChain(informs) },
+      },
+      { ...change, revision: unknown.revision, fields: { stopped: 'unknown type TokenRotationStarted' } },
+    ])
+    expect([...changed]).to.deep.equal([tokenId])
+    expect(damaged).to.deep.equal(['skipped', 'type'])
+    expect(telemetry.errors).to.deep.equal(['event refused'])
+    expect(changesOf([tokenHistory]).changes).to.deep.equal([])
+  })
+
+  it('is nothing where an unknown event stands in no stream of a token, and it is counted', () => {
+    const damaged: string[] = []
+    const telemetry = { ...countingTelemetry(), damaged: (kind: string) => void damaged.push(kind) }
+    const event = { ...(log[0] as StoredEvent), type: 'Later', stream: 'tokenUsage-x_20260301' }
+    expect(createChanges(projections, telemetry)([event], [null]).changes).to.deep.equal([])
+    expect(damaged).to.deep.equal(['skipped'])
+    expect(telemetry.errors).to.deep.equal([])
   })
 
   it('closes the token of a damaged event, where tokens are among what is filled', async () => {

@@ -4,6 +4,7 @@ import { auditDecisions, type Finding } from '../../../src/application/decisions
 import { type EventData, tokenStream } from '../../../src/domain/events.ts'
 import { created, renamed, revoked, time, USAGE, used, writerTo } from '../../support/audited.ts'
 import { type MemoryStore, memoryStore } from '../../support/memoryStore.ts'
+import { movableEvent } from '../../support/movable.ts'
 
 const REVOKED_AT = 60_000
 const BOUND = 2000
@@ -55,6 +56,26 @@ describe('An audit of decisions', () => {
     const { found, uses, revokedTokens, withinBound } = await audit()
     expect(found).to.deep.equal([])
     expect([uses, revokedTokens, withinBound]).to.deep.equal([11, 1, 0])
+  })
+
+  it('says where it does not understand what a stream says, once, and goes on with the rest', async () => {
+    await write(stream, [movableEvent('TokenRotationStarted'), movableEvent('TokenRotationStarted')])
+    await write(stream, [movableEvent('TokenExpiring', {}, { informational: true })])
+    await use(4, -1000)
+    await revoke()
+    await use(5, 5000)
+    await write(USAGE, [movableEvent('TokenUsed', {}, { schemaVersion: 99 })])
+    const damages: object[] = []
+    const audited = await auditDecisions(memory.store, {
+      toleranceMs: 0,
+      onFinding() {},
+      onDamage: (damage) => void damages.push(damage),
+    })
+    expect(damages.map((one) => ({ ...one, position: '' }))).to.deep.equal([
+      { stream, revision: 2, position: '', what: 'is of an unknown type TokenRotationStarted' },
+      { stream: USAGE, revision: 2, position: '', what: 'is of an unknown version of TokenUsed' },
+    ])
+    expect([audited.damages, audited.findings, audited.revokedTokens]).to.deep.equal([2, 1, 1])
   })
 
   it('counts uses that other processes may still accept, and finds none of them', async () => {

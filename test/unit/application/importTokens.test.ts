@@ -63,6 +63,15 @@ describe('An import of an old table', () => {
     expect(memory.log).to.deep.equal(before)
   })
 
+  it('is refused where a token begins with what it does not understand: that may be one of the rows', async () => {
+    const memory = memoryStore()
+    const write = createWriter(memory.store)
+    const first = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e03')
+    await write(first, [movableEvent('TokenMoved')])
+    expect(await rejection(takeOver(memory.store, file))).to.be.instanceOf(DamagedError)
+    expect(memory.log).to.have.length(1)
+  })
+
   it('goes on where it was ended, and in the end has every row once', async () => {
     const memory = memoryStore()
     const store: EventStore = {

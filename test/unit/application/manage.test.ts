@@ -6,10 +6,12 @@ import fc from 'fast-check'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { loadOn, readTokenEvents, unborn } from '../../../src/application/load.ts'
 import type { Target } from '../../../src/application/manage.ts'
+import { ConflictError } from '../../../src/application/ports.ts'
+import { link } from '../../../src/domain/chain.ts'
 import { DamagedError, Refusal } from '../../../src/domain/errors.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { eventually } from '../../support/eventually.ts'
-import { growHistory } from '../../support/longLife.ts'
+import { growHistory, lifeEvent } from '../../support/longLife.ts'
 import { assemblePieces, context, type Pieces, target } from '../../support/pieces.ts'
 
 describe('a command', () => {
@@ -41,6 +43,9 @@ describe('a command', () => {
   const shown = (token: TokenDocument): Target => ({ tokenId: token.id, seen: token, ifMatch: () => true })
   const update = (token: TokenDocument, name: string) =>
     pieces.manage.update(context(), shown(token), { name })
+  const chainOf = async (id: string): Promise<string> =>
+    (await loadOn(pieces.events.store, id, unborn(id))).chain
+  const renaming = (name: string) => lifeEvent('TokenUpdated', { name }, undefined)
   const projectedUpTo = async (id: string, revision: number): Promise<void> => {
     await eventually(async () => expect((await seen(id)).revision).to.be.at.least(revision))
   }
@@ -119,6 +124,27 @@ describe('a command', () => {
     const error = (await rejection(update(await seen(id), 'third'))) as Error
     expect(error).to.be.instanceOf(DamagedError)
     expect(error.message).to.include('revision 1 of')
+  })
+
+  it('takes its own event for done where the store says afterwards that another one came first', async () => {
+    const { id } = await pieces.create('first')
+    const { store } = pieces.events
+    const { append } = store
+    store.append = async (stream, ...rest) => {
+      await append(stream, ...rest)
+      store.append = append
+      throw new ConflictError(stream, 1)
+    }
+    expect(await update(await seen(id), 'second')).to.include({ name: 'second', revision: 1 })
+    expect(await seen(id)).to.include({ name: 'second', revision: 1 })
+    store.append = async (stream, ...rest) => {
+      await append(stream, ...rest)
+      store.append = append
+      await append(stream, 2, link(await chainOf(id), [renaming('by somebody else')]))
+      throw new ConflictError(stream, 3)
+    }
+    expect(await update(await seen(id), 'third')).to.include({ name: 'by somebody else', revision: 3 })
+    expect(await readTokenEvents(store, id)).to.have.length(4)
   })
 
   it('is refused at 10,000 events, and a revocation never', async () => {

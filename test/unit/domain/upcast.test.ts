@@ -15,7 +15,9 @@ import {
   tokenStream,
   usageStream,
 } from '../../../src/domain/events.ts'
-import { upcast, versions } from '../../../src/domain/upcast.ts'
+import { lifecycleKinds, notUnderstood, upcast, versions } from '../../../src/domain/upcast.ts'
+import { tokenHistory } from '../../../projections/tokenHistory.ts'
+import { tokens } from '../../../projections/tokens.ts'
 import { projectRoot } from '../../support/package.ts'
 
 const FOLDER = join(projectRoot, 'test/golden/events')
@@ -233,6 +235,49 @@ describe('an event of an older version', () => {
 })
 
 describe('an event of an unknown type', () => {
+  const stored = (stream: string, type: string, metadata: object | null = {}): StoredEvent => ({
+    id: 'e',
+    type,
+    data: {},
+    metadata: metadata && { schemaVersion: 1, ...metadata },
+    stream,
+    revision: 0,
+    position: '1',
+  })
+  const reasonFor = (event: StoredEvent) => notUnderstood(event, upcast(event))
+
+  it('ends what is known of a token, unless it says that it only informs', () => {
+    expect(reasonFor(stored(TOKEN, 'TokenRotated'))).to.equal('unknown type TokenRotated')
+    expect(reasonFor(stored(TOKEN, 'TokenRotated', { informational: true }))).to.equal(null)
+    for (const informational of [false, 'true', 1, null, {}, []]) {
+      expect(reasonFor(stored(TOKEN, 'TokenRotated', { informational }))).to.be.a('string')
+    }
+    expect(reasonFor(stored(TOKEN, 'TokenRotated', null))).to.be.a('string')
+  })
+
+  it('is passed over in every other stream', () => {
+    for (const stream of [USAGE, rollUpStream('2026-03-01'), 'portal-1']) {
+      expect(reasonFor(stored(stream, 'TokenRotated'))).to.equal(null)
+    }
+  })
+
+  it('is also one of a type that belongs elsewhere', () => {
+    for (const type of types) {
+      const isLife = !/^(TokenUsed|Usage)/.test(type)
+      const { current: schemaVersion } = versions[type]
+      const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
+      expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
+      expect(upcast(inUse).kind, type).to.equal(isLife ? 'unknown-type' : 'event')
+      expect(reasonFor(inLife) === null).to.equal(isLife)
+    }
+  })
+
+  it('is not understood in an unknown version, even if it only informs', () => {
+    const metadata = { schemaVersion: 99, informational: true }
+    expect(reasonFor(stored(TOKEN, 'TokenUpdated', metadata))).to.equal('unknown version of TokenUpdated')
+    expect(reasonFor(stored(USAGE, 'TokenUsed', metadata))).to.equal('unknown version of TokenUsed')
+  })
+
   for (const type of ['TokenRotated', 'tokencreated', '', 'constructor', '__proto__', 'toString']) {
     it(`is said to be one, whatever its version: ${type}`, () => {
       for (const schemaVersion of [1, 99, undefined]) {
@@ -243,4 +288,21 @@ describe('an event of an unknown type', () => {
       }
     })
   }
+})
+
+describe('documents that tell of tokens\u2019 lives', () => {
+  it('are those of the events that are known, all of which they are made from', () => {
+    const life = types.filter((type) => !/^(TokenUsed|Usage)/.test(type))
+    expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
+    for (const { version, events } of [tokens, tokenHistory]) {
+      expect(version % 1_000).to.equal(lifecycleKinds())
+      expect(events).to.include.members(life)
+    }
+  })
+
+  it('may be told that an event only informs', () => {
+    const { metadata } = goldenEvent('TokenUpdated.v1.json') as { metadata: object }
+    expect(validMetadata({ ...metadata, informational: true })).to.equal(true)
+    expect(validMetadata({ ...metadata, informational: false })).to.equal(false)
+  })
 })
