@@ -25,6 +25,7 @@ import {
   requireScopeMiddleware,
 } from './http/authenticate.ts'
 import { credentialReader } from './http/credential.ts'
+import { createLineQuota, withQuota } from './http/lineQuota.ts'
 import { createObserver } from './http/observe.ts'
 import { describe } from './http/openapi.ts'
 import { createRateLimit } from './http/rateLimit.ts'
@@ -118,6 +119,9 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       projector.lag,
     )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
+    const { linesLost, bytesWaiting } = log
+    if (linesLost) metrics.total('log_lines_lost_total', 'Log lines that could not be written.', linesLost)
+    if (bytesWaiting) metrics.gauge('log_waiting_bytes', 'Log lines that wait to be written.', bytesWaiting)
     metrics.gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
     metrics.gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
       Number(index.isLive()),
@@ -177,7 +181,10 @@ function assemble(parts: Parts): TokenLedger {
     recorder,
     retention,
   } = parts
-  const { log } = metrics
+  const refusals = createLineQuota(metrics.log, 'refusals of one address in summary')
+  const log = withQuota(metrics.log, refusals)
+  const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
+    metrics.log.info({ method, route, status, ms, requestId, principal }, 'request')
   const { tokenPrefix: prefix, apiTokenHeader } = settings
   const observer = createObserver(metrics.responded)
   metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
@@ -250,7 +257,7 @@ function assemble(parts: Parts): TokenLedger {
     routes: () => routerOf(table.tokens, log),
     verifyRoutes: () => routerOf(table.verify, log),
     operationRoutes: () => routerOf(table.operations, log),
-    observe: (write = (entry) => log.info(entry, 'request')) => observer.middleware(write),
+    observe: (write = toLog) => observer.middleware(write),
 
     async verify(value) {
       const kind = value.startsWith(`${prefix}_`) ? 'token' : 'jwt'
@@ -280,6 +287,7 @@ function assemble(parts: Parts): TokenLedger {
       await projector.stop()
       await index.stop()
       await Promise.all([store.close(), readModel.close()])
+      refusals.close()
     },
   }
 }

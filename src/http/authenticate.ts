@@ -6,6 +6,7 @@ import type { Recorder } from '../application/record.ts'
 import type { TokenRecord } from '../application/tokenIndex.ts'
 import type { Use } from '../application/usageWindow.ts'
 import type { credentialReader } from './credential.ts'
+import { strangerOf } from './lineQuota.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { type RateLimit, tooMany } from './rateLimit.ts'
 import { atEnd, conceal, concealed, type Scope, scopeOf, userAgentOf } from './scope.ts'
@@ -38,7 +39,10 @@ export function createJudge(deps: Dependencies): Judge {
 
   function refuse(ctx: Context, credential: Credential, { refused, expired, ...known }: Refused): Problem {
     const { requestId } = scopeOf(ctx)
-    log.info({ requestId, kind: credential.kind, reason: refused, ...known }, 'credential refused')
+    log.info(
+      { requestId, kind: credential.kind, ...strangerOf(ctx, refused), ...known },
+      'credential refused',
+    )
     const once = expired ? hash('sha256', credential.value, 'base64') : undefined
     const quota = failures.count(ctx.ip, once)
     return quota.exceeded ? tooMany(quota) : unauthorized(true)

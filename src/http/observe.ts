@@ -1,11 +1,12 @@
 import type { Middleware } from 'koa'
 import type { RequestEntry } from '../application/ports.ts'
+import { addressOf } from './lineQuota.ts'
 import { atEnd, scopeOf } from './scope.ts'
 
 type Responded = (method: string, route: string, status: number, seconds: number) => void
 
 export interface Observer {
-  /** One log line and one observation for each request, at its end. Never a path, a query or a header. */
+  /** One entry for the log and one observation for each request, at its end. Never a path, a query or a header. */
   middleware(log: (entry: RequestEntry) => void): Middleware
   inFlight(): number
   /** From now on answers end their connections. Resolves when no request is under way. */
@@ -32,7 +33,9 @@ export function createObserver(responded: Responded): Observer {
         const { route, requestId, accepted } = scope
         const status = res.writableFinished ? res.statusCode : 499
         responded(ctx.method, route, status, ms / 1000)
-        log({ method: ctx.method, route, status, ms, requestId, principal: accepted?.principal ?? null })
+        const principal = accepted?.principal ?? null
+        const address = accepted ? null : addressOf(ctx)
+        log({ method: ctx.method, route, status, ms, requestId, principal, address })
       })
       return next()
     }

@@ -6,6 +6,7 @@ import {
   UnknownOutcomeError,
 } from '../application/ports.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
+import { strangerOf } from './lineQuota.ts'
 import { scopeOf } from './scope.ts'
 
 /** Every error there is, by its stable code: RFC 9457 `type` is `urn:tokenledger:problem:<code>`. */
@@ -89,8 +90,11 @@ export function problemDocument(problem: Problem, requestId: string): Record<str
 /** The only place that answers with an error. */
 export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
   const problem = toProblem(error)
-  const { requestId } = scopeOf(ctx)
-  if (problem.status >= 500) log.error({ err: error, requestId }, problem.message)
+  const { requestId, accepted } = scopeOf(ctx)
+  if (problem.status >= 500) {
+    const who = accepted ? {} : strangerOf(ctx, problem.code)
+    log.error({ err: error, requestId, ...who }, problem.message)
+  }
   ctx.status = problem.status
   ctx.set(problem.headers)
   ctx.set('Cache-Control', 'no-store')
