@@ -31,7 +31,7 @@ const MOST_WAITING = 1024 * 1024
 /** In milliseconds, for an output that takes no more for now: doubled each time. */
 const RETRY_MS = { first: 5, longest: 250 }
 /** In milliseconds, for an output that refuses. */
-const REFUSED_RETRY_MS = 500
+const REFUSED_RETRY_MS = 250
 /** In milliseconds: how long the end of a process is put off for lines that are not taken at once. */
 const LAST_WORDS_MS = 200
 const LATER = new Set(['EAGAIN', 'EWOULDBLOCK', 'EINTR', 'EBUSY'])
