@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { IndexProblem } from './adapters/sqlite/inspect.ts'
@@ -23,6 +22,7 @@ import { rebuild, type RebuildProgress } from './application/rebuild.ts'
 import { DamagedError } from './domain/errors.ts'
 import { withReadAhead } from './readAhead.ts'
 import type { Settings } from './settings.ts'
+import { withTemporaryFolder } from './temporaryFolder.ts'
 import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
 export { auditDecisions, REVOCATION_BOUND_MS } from './application/decisions.ts'
@@ -50,6 +50,7 @@ export { PLAIN_KEY_ID } from './domain/credential.ts'
 export { DamagedError, Refusal } from './domain/errors.ts'
 export { STREAMS } from './domain/events.ts'
 export { readModelFile, shownUrl, sqlitePath } from './stores.ts'
+export { withTemporaryFolder } from './temporaryFolder.ts'
 
 /**
  * Composition root of the command line, beside a live service or without one. It only reads, takes no lock, writes
@@ -250,14 +251,10 @@ async function foldInto(
   }
 }
 
-async function inTemporaryFile<T>(work: (url: ModelUrl) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
-  try {
-    return await work({ readModelUrl: `sqlite:${join(folder, 'fold.db')}` })
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
+const inTemporaryFile = <T>(work: (url: ModelUrl) => Promise<T>): Promise<T> =>
+  withTemporaryFolder(join(tmpdir(), 'tokenledger-fold-'), (folder) =>
+    work({ readModelUrl: `sqlite:${join(folder, 'fold.db')}` }),
+  )
 
 /** There is no projection of that name. */
 export class UnknownProjectionError extends Error {
