@@ -100,7 +100,14 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     })
     await projector.start()
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
-    const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
+    const recorder = createRecorder({
+      store,
+      clock,
+      ids,
+      flushMs: settings.usageFlushMs,
+      telemetry: metrics,
+      strict: settings.auditMode === 'strict',
+    })
     recorder.start()
     const retention = createRetention({
       store,
@@ -119,6 +126,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       projector.lag,
     )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
+    metrics.gauge('usage_buffer_bytes', 'Memory that they take, nearly.', recorder.bytes)
     const { linesLost, bytesWaiting } = log
     if (linesLost) metrics.total('log_lines_lost_total', 'Log lines that could not be written.', linesLost)
     if (bytesWaiting) metrics.gauge('log_waiting_bytes', 'Log lines that wait to be written.', bytesWaiting)
