@@ -70,7 +70,7 @@ export interface TokenLedger {
   close(): Promise<void>
 }
 
-/** Tokens kept ready for authentication: about 50 MB of memory at the most. */
+/** Tokens kept ready for authentication, if they are not large: then fewer. */
 const INDEX_CAP = 131_072
 const HEALTH_TIMEOUT_MS = 1000
 
@@ -128,9 +128,10 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
     metrics.gauge('usage_buffer_bytes', 'Memory that they take, nearly.', recorder.bytes)
     const { linesLost, bytesWaiting } = log
-    if (linesLost) metrics.total('log_lines_lost_total', 'Log lines that could not be written.', linesLost)
+    if (linesLost) metrics.counter('log_lines_lost_total', 'Log lines that could not be written.', linesLost)
     if (bytesWaiting) metrics.gauge('log_waiting_bytes', 'Log lines that wait to be written.', bytesWaiting)
     metrics.gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
+    metrics.gauge('token_index_bytes', 'Memory that they take, nearly.', index.bytes)
     metrics.gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
       Number(index.isLive()),
     )

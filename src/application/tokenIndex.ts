@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../domain/credential.ts'
+import { bytesOf } from '../domain/text.ts'
 import type { Principal } from './principal.ts'
 import {
   ageOf,
@@ -43,6 +44,8 @@ export interface TokenIndex {
   /** From now on everything is looked up again. */
   stop(): Promise<void>
   size(): number
+  /** Memory that they take, nearly. */
+  bytes(): number
   /** Is memory trusted at the moment? */
   isLive(): boolean
 }
@@ -51,6 +54,11 @@ export interface TokenIndex {
 const WATCHED: readonly (keyof TokenDocument)[] = ['revision', 'stopped']
 /** How long a look-up's answer may decide without word of changes, in milliseconds: the same as a watch's word. */
 const TRUSTED_MS = 1000
+
+/** Beyond it the records that came first go, as beyond their number. */
+const MAX_BYTES = 96 * 1024 * 1024
+/** What a record takes besides its texts, with what is made of it to answer quickly. */
+const RECORD_BYTES = 440
 
 /** A look-up under way and what has changed since it began. */
 interface LookUp {
@@ -74,6 +82,7 @@ export function createTokenIndex(
   const records = new Map<string, TokenRecord>()
   const keys = new Map<string, string>()
   const lookUps = new Set<LookUp>()
+  let bytes = 0
   let watch: Watch | null = null
 
   const isLive = (): boolean => watch?.isLive() ?? false
@@ -110,11 +119,10 @@ export function createTokenIndex(
       return known
     }
     if (known) forget(key, known)
-    if (records.size >= cap) {
-      for (const [oldest, gone] of records) {
-        forget(oldest, gone)
-        break
-      }
+    bytes += bytesOfRecord(record)
+    for (const [oldest, gone] of records) {
+      if (records.size < cap && bytes <= MAX_BYTES) break
+      forget(oldest, gone)
     }
     records.set(key, record)
     keys.set(record.tokenId, key)
@@ -124,6 +132,7 @@ export function createTokenIndex(
   /** Whoever holds a record that is no longer here would not hear of a change: it has to look again. */
   function forget(key: string, record: TokenRecord): void {
     record.stale = true
+    bytes -= bytesOfRecord(record)
     records.delete(key)
     keys.delete(record.tokenId)
   }
@@ -132,6 +141,7 @@ export function createTokenIndex(
     for (const record of records.values()) record.stale = true
     records.clear()
     keys.clear()
+    bytes = 0
     for (const lookUp of lookUps) lookUp.anything = true
   }
 
@@ -169,9 +179,14 @@ export function createTokenIndex(
     },
 
     size: () => records.size,
+    bytes: () => bytes,
     isLive,
   }
 }
+
+/** Its texts are here twice: in the record and in the answer of `/auth/verify`. */
+const bytesOfRecord = ({ principal: { accountId, scopes } }: TokenRecord): number =>
+  scopes.reduce((sum, scope) => sum + 2 * bytesOf(scope), RECORD_BYTES + 4 * accountId.length)
 
 function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
   const { id, accountId, scopes, expiresAt, revokedAt, revision, stopped = null } = token

@@ -10,8 +10,8 @@ export interface Metrics extends Telemetry {
   differed(documents: number): void
   /** Values that are asked for when they are read. */
   gauge(name: string, help: string, read: () => number): void
-  /** The same for one that only grows. */
-  total(name: string, help: string, read: () => number): void
+  /** The same for what only grows. */
+  counter(name: string, help: string, read: () => number): void
 }
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -92,7 +92,7 @@ export function createMetrics(log: Logger): Metrics {
         },
       })
     },
-    total(name, help, read) {
+    counter(name, help, read) {
       new Counter({
         name: `tokenledger_${name}`,
         help,
