@@ -8,7 +8,8 @@ export interface Answered {
 }
 
 export interface Requests {
-  path: string
+  /** Of the nth request, or of all. */
+  path: string | ((n: number) => string)
   amount: number
   connections?: number
   method?: string
@@ -28,7 +29,7 @@ export async function sendMany(url: string, how: Requests): Promise<Answered> {
   const one = (n: number): Promise<number> =>
     new Promise((resolve) => {
       const options = { agent, method, headers: headers(n), timeout: patience }
-      const asked = request(url + path, options, (answer) => {
+      const asked = request(url + (typeof path === 'string' ? path : path(n)), options, (answer) => {
         answer.resume()
         answer.on('end', () => resolve(answer.statusCode ?? 0))
         answer.on('error', () => resolve(0))

@@ -356,7 +356,7 @@ describe('the token index', () => {
         watch: () => ({ isLive: () => true, async close() {} }),
         async find(_, { where: [condition] }) {
           const [hash = ''] = condition && 'op' in condition && condition.op === 'in' ? condition.value : []
-          const large = { id: hash, hash, accountId: `${hash}`.padEnd(255, 'a'), scopes: [...scopes] }
+          const large = { id: hash, hash, accountId: hash.padEnd(255, 'a'), scopes: [...scopes] }
           return [{ ...documentOf(hash), ...large }]
         },
       }
