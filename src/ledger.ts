@@ -30,6 +30,7 @@ import {
 import { callerAddress } from './http/callerAddress.ts'
 import type { ConnectionLoad } from './http/connections.ts'
 import { credentialReader } from './http/credential.ts'
+import { createLineQuota, withQuota } from './http/lineQuota.ts'
 import { createObserver } from './http/observe.ts'
 import { describe } from './http/openapi.ts'
 import { createRateLimit } from './http/rateLimit.ts'
@@ -76,7 +77,7 @@ export interface TokenLedger {
   close(): Promise<void>
 }
 
-/** Tokens kept ready for authentication: about 50 MB of memory at the most. */
+/** Tokens kept ready for authentication, if they are not large: then fewer. */
 const INDEX_CAP = 131_072
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
@@ -108,7 +109,14 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     await projector.start()
     guard.start()
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
-    const recorder = createRecorder({ store, clock, ids, flushMs: settings.usageFlushMs, telemetry: metrics })
+    const recorder = createRecorder({
+      store,
+      clock,
+      ids,
+      flushMs: settings.usageFlushMs,
+      telemetry: metrics,
+      strict: settings.auditMode === 'strict',
+    })
     recorder.start()
     const retention = createRetention({
       store,
@@ -135,6 +143,10 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
     measureIndex(index, metrics)
+    metrics.gauge('usage_buffer_bytes', 'Memory that they take, nearly.', recorder.bytes)
+    const { linesLost, bytesWaiting } = log
+    if (linesLost) metrics.counter('log_lines_lost_total', 'Log lines that could not be written.', linesLost)
+    if (bytesWaiting) metrics.gauge('log_waiting_bytes', 'Log lines that wait to be written.', bytesWaiting)
     metrics.gauge('projector_leads', 'Whether this process fills the read model.', () =>
       Number(projector.leads()),
     )
@@ -197,9 +209,13 @@ function assemble(parts: Parts): TokenLedger {
     recorder,
     retention,
   } = parts
-  const { log } = metrics
+  const refusals = createLineQuota(metrics.log, 'refusals of one address in summary')
+  const log = withQuota(metrics.log, refusals)
+  const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
+    metrics.log.info({ method, route, status, ms, requestId, principal }, 'request')
   const { tokenPrefix: prefix, apiTokenHeader } = settings
-  const observer = createObserver(metrics.responded)
+  const addressOf = callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom })
+  const observer = createObserver(metrics.responded, addressOf)
   metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
   let stopping = false
 
@@ -215,7 +231,7 @@ function assemble(parts: Parts): TokenLedger {
   const judge = createJudge({
     authenticator,
     readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
-    addressOf: callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom }),
+    addressOf,
     recorder,
     failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
     strict,
@@ -279,7 +295,7 @@ function assemble(parts: Parts): TokenLedger {
     routes: () => routerOf(table.tokens, log),
     verifyRoutes: () => routerOf(table.verify, log),
     operationRoutes: () => routerOf(table.operations, log),
-    observe: (write = (entry) => log.info(entry, 'request')) => observer.middleware(write),
+    observe: (write = toLog) => observer.middleware(write),
 
     observeServer(load) {
       metrics.gauge('connections', 'Connections to the server.', load.connections)
@@ -317,6 +333,7 @@ function assemble(parts: Parts): TokenLedger {
       await index.stop()
       await guard.stop()
       await Promise.all([store.close(), readModel.close()])
+      refusals.close()
     },
   }
 }

@@ -2,9 +2,11 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { constants } from 'node:os'
 import { createLog } from './adapters/telemetry/log.ts'
+import { createOutput } from './adapters/telemetry/output.ts'
 import { developmentJwt } from './developmentJwt.ts'
 import { DEV_SECRETS_FILE, keysOf } from './devSecrets.ts'
 import { createApp } from './http/app.ts'
+import { createLineQuota, withQuota } from './http/lineQuota.ts'
 import { createHttpServer, stopServing } from './http/server.ts'
 import { createTokenLedger } from './ledger.ts'
 import { jwtOptionsOf, readSettings, type Settings } from './settings.ts'
@@ -13,22 +15,26 @@ import { shownUrl } from './stores.ts'
 /** How long requests under way may take once a stop was asked for. */
 const GRACE_MS = 10_000
 
+const errors = createOutput(2, (lost) => `${lost} lines lost\n`)
+
 async function main(): Promise<void> {
   const settings = readSettings(process.env)
   const keys = keysOf(settings)
-  const { log, request, drain } = createLog(settings.logLevel)
+  const { log, request, print, drained } = createLog(settings.logLevel)
   // A container's first process has no default action for a signal: it would sit one out while its stores open.
   const giveUp = (signal: NodeJS.Signals) => {
     log.info({ signal }, 'stopped before it listened')
-    drain()
     process.exit(128 + constants.signals[signal])
   }
   process.on('SIGTERM', giveUp)
   process.on('SIGINT', giveUp)
   const ledger = await createTokenLedger({ log, jwt: jwtOptionsOf(settings, keys.jwt) })
+  const strangers = createLineQuota(log, 'requests without a credential from one address in summary')
   const app = createApp({
-    log,
-    observe: ledger.observe(request),
+    log: withQuota(log, strangers),
+    observe: ledger.observe((entry) => {
+      if (entry.address === null || strangers.allows(entry.address, String(entry.status))) request(entry)
+    }),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })
   const server = createHttpServer(app, { observe: ledger.observeServer })
@@ -37,14 +43,13 @@ async function main(): Promise<void> {
   const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
   log.info({ url, ...stores }, 'listening')
   if (keys.developmentSecret !== null) {
-    process.stdout.write(
-      firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings),
-    )
+    print(firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings))
   }
 
-  const end = (code: number): never => {
+  const end = async (code: number): Promise<never> => {
+    strangers.close()
     log.info({ code }, 'stopped')
-    drain()
+    await drained()
     process.exit(code)
   }
   let asked = false
@@ -57,7 +62,7 @@ async function main(): Promise<void> {
       .then(() => end(0))
       .catch((err: unknown) => {
         log.error({ err }, 'the stop failed')
-        end(1)
+        return end(1)
       })
   }
   process.on('SIGTERM', stop)
@@ -94,6 +99,6 @@ curl -sS -i ${url}/auth/verify -H "${apiTokenHeader}: $TOKEN"
 `
 
 main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  errors.lastWords(`${error instanceof Error ? error.message : String(error)}\n`)
   process.exit(1)
 })

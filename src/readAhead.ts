@@ -20,8 +20,8 @@ interface Question {
   port: MessagePort
 }
 
-/** Pieces that are read before the first of them is taken. */
-const AHEAD = 8
+/** Pieces that are read before the first of them is taken, and their characters: at least one piece. */
+const AHEAD = { pieces: 8, characters: 16 * 1024 * 1024 }
 /** In MiB. What is read is gone again at once; a page of large roll-ups may be some hundred MiB as objects. */
 const MEMORY = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 1024 }
 
@@ -94,10 +94,13 @@ function serve(settings: EventStoreSettings): void {
 
 async function answer(reading: Promise<LogReader>, { from, port }: Question): Promise<void> {
   const stopping = new AbortController()
-  let ahead = 0
+  /** Lengths of the pieces that are not taken. */
+  const ahead: number[] = []
+  const isFar = (): boolean =>
+    ahead.length >= AHEAD.pieces || ahead.reduce((sum, length) => sum + length, 0) >= AHEAD.characters
   let taken = (): void => {}
   port.on('message', () => {
-    ahead--
+    ahead.shift()
     taken()
   })
   port.once('close', () => {
@@ -107,9 +110,10 @@ async function answer(reading: Promise<LogReader>, { from, port }: Question): Pr
   try {
     const read = await reading
     for await (const piece of read(from, stopping.signal)) {
-      port.postMessage(JSON.stringify(piece) satisfies Answer)
-      if (++ahead >= AHEAD && !stopping.signal.aborted)
-        await new Promise<void>((resolve) => (taken = resolve))
+      const text: Answer = JSON.stringify(piece)
+      port.postMessage(text)
+      ahead.push(text.length)
+      while (isFar() && !stopping.signal.aborted) await new Promise<void>((resolve) => (taken = resolve))
     }
   } catch (error) {
     port.postMessage(toAnswer(error))

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { IndexProblem } from './adapters/sqlite/inspect.ts'
@@ -23,6 +22,7 @@ import { slowest, standingOf } from './application/standing.ts'
 import { DamagedError } from './domain/errors.ts'
 import { withReadAhead } from './readAhead.ts'
 import type { Settings } from './settings.ts'
+import { withTemporaryFolder } from './temporaryFolder.ts'
 import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from './stores.ts'
 
 export { auditDecisions, REVOCATION_BOUND_MS } from './application/decisions.ts'
@@ -53,6 +53,7 @@ export { PLAIN_KEY_ID } from './domain/credential.ts'
 export { DamagedError, Refusal } from './domain/errors.ts'
 export { STREAMS } from './domain/events.ts'
 export { readModelFile, shownUrl, sqlitePath } from './stores.ts'
+export { withTemporaryFolder } from './temporaryFolder.ts'
 
 /**
  * Composition root of the command line, beside a live service or without one. It only reads, takes no lock, writes
@@ -251,14 +252,10 @@ async function foldInto(
   }
 }
 
-async function inTemporaryFile<T>(work: (url: ModelUrl) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
-  try {
-    return await work({ readModelUrl: `sqlite:${join(folder, 'fold.db')}` })
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
+const inTemporaryFile = <T>(work: (url: ModelUrl) => Promise<T>): Promise<T> =>
+  withTemporaryFolder(join(tmpdir(), 'tokenledger-fold-'), (folder) =>
+    work({ readModelUrl: `sqlite:${join(folder, 'fold.db')}` }),
+  )
 
 /** There is no projection of that name. */
 export class UnknownProjectionError extends Error {

@@ -49,8 +49,11 @@ export async function appendUntilKnown(
   }
 }
 
-/** Larger appends drop live EventStoreDB subscriptions, and it takes none of more than 1 MiB. */
-const PER_APPEND = { events: 100, bytes: 512 * 1024 }
+/**
+ * Larger appends drop live EventStoreDB subscriptions, and it takes none of more than 1 MiB. As many events as these are
+ * made, linked and written in a few milliseconds.
+ */
+export const PER_APPEND = { events: 100, bytes: 128 * 1024 }
 
 /** Depends on nothing but the events themselves, so that an append is sent again as it was. */
 export function firstAppend(queue: readonly NewEvent[]): NewEvent[] {

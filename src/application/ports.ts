@@ -312,9 +312,12 @@ export interface Logger {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
+  /** Lines that could not be written, and bytes that wait to be: of a log that knows. */
+  linesLost?: () => number
+  bytesWaiting?: () => number
 }
 
-/** A request that has ended, for its one log line. Nothing of it is the caller's text but the ids, which are checked. */
+/** A request that has ended, for its log line. Nothing of it is the caller's text but the ids, which are checked. */
 export interface RequestEntry {
   method: string
   /** The route's pattern. */
@@ -324,6 +327,8 @@ export interface RequestEntry {
   ms: number
   requestId: string
   principal: Principal | null
+  /** Whose it was, as far as can be told: of a request without a good credential, null for any other. */
+  address: string | null
 }
 
 /** What the use cases report about themselves. */

@@ -1,26 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { genesis, link, storedChain } from '../domain/chain.ts'
 import { keptText } from '../domain/credential.ts'
-import type { Fact } from '../domain/decide.ts'
-import { type EventData, type NewEvent, usageStream } from '../domain/events.ts'
-import { appendUntilKnown, firstAppend } from './append.ts'
+import { type NewEvent, usageStream } from '../domain/events.ts'
+import { appendUntilKnown, firstAppend, PER_APPEND } from './append.ts'
 import type { Ids } from './ids.ts'
-import { type Clock, ConflictError, type EventStore, type Telemetry } from './ports.ts'
+import { type Clock, ConflictError, type EventStore, StoreUnavailableError, type Telemetry } from './ports.ts'
 import { systemEvent } from './systemEvent.ts'
-import { createUsageWindow, type Use, type UsageWindow } from './usageWindow.ts'
+import { createUsageWindow, type Room, type UsageFact, type Use } from './usageWindow.ts'
 
 export interface Recorder {
-  /** Counts a use in memory; it is stored with the next flush. */
+  /** Counts a use in memory, to be stored with the next flush. Where there is no room for it, it is declared lost. */
   record(use: Use): void
-  /** Counts a use and resolves when it is stored. */
+  /**
+   * Counts a use and resolves when it is stored.
+   * @throws StoreUnavailableError, UnknownOutcomeError: it must not be served. Where there is no room for it, it is not
+   * counted either.
+   */
   store(use: Use): Promise<void>
   /** Stores what is counted so far. One flush is under way at a time. */
   flush(): Promise<void>
   start(): void
   /** Flushes a last time; what the store does not take by then is logged as lost. */
   stop(): Promise<void>
-  /** How many token windows wait to be stored. */
+  /** How much waits to be stored: token windows, their routes and callers. */
   pending(): number
+  /** The memory that takes, nearly. */
+  bytes(): number
 }
 
 interface Dependencies {
@@ -29,6 +34,10 @@ interface Dependencies {
   ids: Ids
   flushMs: number
   telemetry: Telemetry
+  /** Every use comes by `store`: one that is not stored was not served, and so is not lost. */
+  strict?: boolean
+  /** Default: what a process has memory for. */
+  room?: Room
 }
 
 /** How long a stop waits for an event store that is away. */
@@ -37,36 +46,42 @@ const STOP_PAUSE_MS = 200
 
 /**
  * Uses, in flush windows, into a stream that only this process start writes, a new one every UTC day. One append is in
- * flight at a time; it is kept as it is, ids and all, until the store has said that it took it.
+ * flight at a time; it is kept as it is, ids and all, until the store has said that it took it. Events are made as one
+ * append takes them, so that a long outage's uses are neither made at once nor held twice.
  */
-export function createRecorder({ store, clock, ids, flushMs, telemetry }: Dependencies): Recorder {
+export function createRecorder(deps: Dependencies): Recorder {
+  const { store, clock, ids, flushMs, telemetry, strict = false, room } = deps
   let instance = ids.random()
   let tail = { stream: '', revision: -1, chain: '' }
-  let window: UsageWindow = createUsageWindow()
-  /** Events made of closed windows, not stored yet. */
+  const window = createUsageWindow(room)
+  /** Events made of ended windows, not stored yet: some more than one append takes, at the most. */
   let queue: NewEvent[] = []
   let flushing: Promise<void> | null = null
   let timer: NodeJS.Timeout | undefined
+  let isStopped = false
 
-  function closeWindow(): void {
-    if (window.size() === 0) return
-    const { used, lost } = window.close()
-    window = createUsageWindow()
-    for (const data of used) queue.push(envelope({ type: 'TokenUsed', data: masked(data) }))
-    if (lost) {
-      telemetry.usageLost(lost.count)
-      queue.push(envelope({ type: 'UsageLost', data: { ...lost, cause: 'usage buffer full' } }))
+  function makeEvents(): void {
+    const before = window.bytes()
+    while (queue.length < PER_APPEND.events && before - window.bytes() < PER_APPEND.bytes) {
+      const fact = window.take()
+      if (!fact) return
+      queue.push(systemEvent(masked(fact), { clock, ids, instance }))
     }
   }
 
-  const envelope = (fact: Fact<'TokenUsed' | 'UsageLost'>): NewEvent =>
-    systemEvent(fact, { clock, ids, instance })
-
   /** While the store does not answer, the window stays open instead of becoming ever more events. */
   async function drain(): Promise<void> {
-    await appendQueue()
-    closeWindow()
-    await appendQueue()
+    await appendAll()
+    window.close()
+    await appendAll()
+  }
+
+  async function appendAll(): Promise<void> {
+    for (;;) {
+      if (queue.length === 0) makeEvents()
+      if (queue.length === 0) return
+      await appendQueue()
+    }
   }
 
   async function appendQueue(): Promise<void> {
@@ -114,17 +129,27 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
   }
 
   function tick(): void {
-    if (queue.length === 0 && window.size() === 0) return
+    if (pending() === 0) return
     flush().catch((err: unknown) =>
       telemetry.log.warn({ err, waiting: queue.length }, 'usage not stored yet'),
     )
   }
 
+  const pending = (): number => window.size() + queue.length
+
+  function lose(use: Use): void {
+    telemetry.usageLost(1)
+    if (isStopped) telemetry.log.error({ count: 1 }, 'use lost: it ended after the stop')
+    else window.lose(use)
+  }
+
   return {
-    record: (use) => window.count(use),
+    record(use) {
+      if (isStopped || !window.count(use)) lose(use)
+    },
 
     async store(use) {
-      window.count(use)
+      if (!window.count(use)) throw new StoreUnavailableError('nothing counted: the usage buffer is full')
       // A flush under way may have closed its window before this use: the next one has it.
       await flushing?.catch(() => {})
       await flush()
@@ -141,17 +166,17 @@ export function createRecorder({ store, clock, ids, flushMs, telemetry }: Depend
       clearInterval(timer)
       await flushing?.catch(() => {})
       await flushWithin(STOP_MS).catch((err: unknown) => {
-        closeWindow()
-        const count = queue.reduce(
-          (sum, event) => sum + (event.type === 'TokenUsed' ? event.data.count : 0),
-          0,
-        )
+        if (strict) return
+        const made = queue.map((event) => (event.type === 'TokenUsed' ? event.data.count : 0))
+        const count = made.reduce((sum, n) => sum + n, window.uses())
         telemetry.usageLost(count)
         telemetry.log.error({ err, count }, 'uses lost: the event store did not take them before the stop')
       })
+      isStopped = true
     },
 
-    pending: () => window.size() + queue.length,
+    pending,
+    bytes: window.bytes,
   }
 }
 
@@ -164,17 +189,21 @@ const ownedBy =
   })
 
 /** Routes, addresses and agents are the callers' words: no credential in them is kept. */
-function masked(data: EventData<'TokenUsed'>): EventData<'TokenUsed'> {
-  const { addresses, userAgents } = data
+function masked(fact: UsageFact): UsageFact {
+  if (fact.type === 'UsageLost') return fact
+  const { addresses, userAgents, ...data } = fact.data
   return {
-    ...data,
-    lastIp: keptOrNull(data.lastIp),
-    lastUserAgent: keptOrNull(data.lastUserAgent),
-    routes: data.routes.map((entry) => ({ ...entry, route: keptText(entry.route) })),
-    ...(addresses && { addresses: addresses.map((entry) => ({ ...entry, ip: keptOrNull(entry.ip) })) }),
-    ...(userAgents && {
-      userAgents: userAgents.map((entry) => ({ ...entry, userAgent: keptOrNull(entry.userAgent) })),
-    }),
+    type: fact.type,
+    data: {
+      ...data,
+      lastIp: keptOrNull(data.lastIp),
+      lastUserAgent: keptOrNull(data.lastUserAgent),
+      routes: data.routes.map((entry) => ({ ...entry, route: keptText(entry.route) })),
+      ...(addresses && { addresses: addresses.map((entry) => ({ ...entry, ip: keptOrNull(entry.ip) })) }),
+      ...(userAgents && {
+        userAgents: userAgents.map((entry) => ({ ...entry, userAgent: keptOrNull(entry.userAgent) })),
+      }),
+    },
   }
 }
 

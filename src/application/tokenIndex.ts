@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../domain/credential.ts'
+import { bytesOf } from '../domain/text.ts'
 import type { Manage } from './manage.ts'
 import { type Asker, BusyError, createGate, LOOK_UPS, OverLimitError } from './gate.ts'
 import type { Instruments } from './gates.ts'
@@ -52,6 +53,8 @@ export interface TokenIndex {
   /** From now on everything is looked up again. */
   stop(): Promise<void>
   size(): number
+  /** Memory that they take, nearly. */
+  bytes(): number
   /** Of how many tokens it is remembered that they are good: those that were used here, and all that there are. */
   remembered(): { used: number; all: number }
   /** Look-ups since the start, of tokens that were known to be good and of others. */
@@ -66,6 +69,11 @@ const WATCHED: readonly (keyof TokenDocument)[] = ['revision', 'stopped']
 const TRUSTED_MS = 1000
 /** Beyond it tokens are unknown again that nobody has looked up for as many others. */
 const GOOD_CAP = 131_072
+
+/** Beyond it the records that came first go, as beyond their number. */
+const MAX_BYTES = 96 * 1024 * 1024
+/** What a record takes besides its texts, with what is made of it to answer quickly. */
+const RECORD_BYTES = 440
 
 /** A look-up under way and what has changed since it began. */
 interface LookUp {
@@ -94,6 +102,7 @@ export function createTokenIndex(
   const good = createMemory(GOOD_CAP)
   const roster = createRoster(readModel)
   const counted = { known: 0, unknown: 0 }
+  let bytes = 0
   let watch: Watch | null = null
 
   const isLive = (): boolean => watch?.isLive() ?? false
@@ -168,11 +177,10 @@ export function createTokenIndex(
       return known
     }
     if (known) forget(key, known)
-    if (records.size >= cap) {
-      for (const [oldest, gone] of records) {
-        forget(oldest, gone)
-        break
-      }
+    bytes += bytesOfRecord(record)
+    for (const [oldest, gone] of records) {
+      if (records.size < cap && bytes <= MAX_BYTES) break
+      forget(oldest, gone)
     }
     records.set(key, record)
     keys.set(record.tokenId, key)
@@ -182,6 +190,7 @@ export function createTokenIndex(
   /** Whoever holds a record that is no longer here would not hear of a change: it has to look again. */
   function forget(key: string, record: TokenRecord): void {
     record.stale = true
+    bytes -= bytesOfRecord(record)
     records.delete(key)
     keys.delete(record.tokenId)
   }
@@ -190,6 +199,7 @@ export function createTokenIndex(
     for (const record of records.values()) record.stale = true
     records.clear()
     keys.clear()
+    bytes = 0
     for (const lookUp of lookUps) lookUp.anything = true
   }
 
@@ -231,6 +241,7 @@ export function createTokenIndex(
     },
 
     size: () => records.size,
+    bytes: () => bytes,
     remembered: () => ({ used: good.size(), all: roster.size() }),
     lookUps: () => ({ ...counted }),
     isLive,
@@ -249,12 +260,17 @@ export const expecting = ({ expect }: TokenIndex, { create, ...others }: Manage)
 
 export function measureIndex(index: TokenIndex, { gauge, counter }: Instruments): void {
   gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
+  gauge('token_index_bytes', 'Memory that they take, nearly.', index.bytes)
   gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
     Number(index.isLive()),
   )
   gauge('tokens_remembered', 'Tokens known to be good, by whether they were used here.', index.remembered)
   counter('look_ups_total', 'Tokens looked up, by whether they were known to be good.', index.lookUps)
 }
+
+/** Its texts are here twice: in the record and in the answer of `/auth/verify`. */
+const bytesOfRecord = ({ principal: { accountId, scopes } }: TokenRecord): number =>
+  scopes.reduce((sum, scope) => sum + 2 * bytesOf(scope), RECORD_BYTES + 4 * accountId.length)
 
 function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
   const { id, accountId, scopes, expiresAt, revokedAt, revision, stopped = null } = token

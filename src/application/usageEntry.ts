@@ -1,58 +1,58 @@
+import { routeOf } from '../../projections/tokenUsage.ts'
 import type { EventData } from '../domain/events.ts'
 import { iso } from './ports.ts'
-import type { TokenRecord } from './tokenIndex.ts'
 
 /** The uses of a token in one window and hour, decided on one revision. */
 export interface Entry {
-  record: TokenRecord
+  tokenId: string
+  accountId: string
+  revision: number
   hour: number
   count: number
   firstAt: number
   lastAt: number
-  routes: Map<string, RouteEntry>
-  lastIp: string | null
-  lastUserAgent: string | null
-  /** Null while all uses came from `lastIp`: then nothing needs counting. */
-  addresses: Callers | null
-  userAgents: Callers | null
-}
-
-export interface RouteEntry {
-  method: string
-  route: string
-  outcomes: Record<string, number>
+  /** Outcomes by `<METHOD> <route>`. */
+  routes: Map<string, Record<string, number>>
+  addresses: Callers
+  userAgents: Callers
+  /** What it takes of the window's room. */
+  size: number
+  bytes: number
 }
 
 export interface Callers {
-  named: { text: string | null; count: number }[]
+  last: string | null
+  /** Null while all uses came from the last: then nothing needs counting. */
+  named: { text: string | null; count: number }[] | null
   other: number
+  /** Is the last one of those that are not named? */
+  isOther: boolean
 }
 
 /** The entry as an event, without what its other members say already. */
 export function toData(entry: Entry): EventData<'TokenUsed'> {
-  const { record, addresses, userAgents } = entry
-  const routes = [...entry.routes.values()]
-  const outcomes = sumOf(routes.map((route) => route.outcomes))
+  const { addresses, userAgents } = entry
+  const outcomes = sumOf([...entry.routes.values()])
   const several = Object.keys(outcomes).length > 1
   return {
-    tokenId: record.tokenId,
-    accountId: record.principal.accountId,
+    tokenId: entry.tokenId,
+    accountId: entry.accountId,
     count: entry.count,
     firstAt: iso(entry.firstAt),
     lastAt: iso(entry.lastAt),
     outcomes,
-    routes: routes.map(({ method, route, outcomes: own }) => {
+    routes: [...entry.routes].map(([key, own]) => {
       const count = Object.values(own).reduce((sum, n) => sum + n, 0)
-      return { method, route, count, ...(several ? { outcomes: own } : {}) }
+      return { ...routeOf(key), count, ...(several ? { outcomes: own } : {}) }
     }),
-    tokenRevision: record.revision,
-    lastIp: entry.lastIp,
-    lastUserAgent: entry.lastUserAgent,
-    ...(addresses && {
+    tokenRevision: entry.revision,
+    lastIp: addresses.last,
+    lastUserAgent: userAgents.last,
+    ...(addresses.named && {
       addresses: addresses.named.map(({ text, count }) => ({ ip: text, count })),
       ...(addresses.other > 0 ? { otherAddresses: addresses.other } : {}),
     }),
-    ...(userAgents && {
+    ...(userAgents.named && {
       userAgents: userAgents.named.map(({ text, count }) => ({ userAgent: text, count })),
       ...(userAgents.other > 0 ? { otherUserAgents: userAgents.other } : {}),
     }),

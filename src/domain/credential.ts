@@ -1,5 +1,6 @@
 import { createHmac, hash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { cutText } from './text.ts'
 
 /**
  * API tokens: `<prefix>_<body><check>`. The body is 256 random bits in base 62 (43 characters), the check is the
@@ -113,7 +114,19 @@ export const maskCredentials = (text: string): string =>
 export const LOOKED_AT = 384
 const KEPT = 256
 
-/** A caller's text as it may be kept: short, and without a credential or a piece of one that the cut left. */
-export const keptText = (text: string): string => maskCredentials(text.slice(0, LOOKED_AT)).slice(0, KEPT)
+/** What may be the beginning of a credential whose end was cut off. */
+const CUT_OFF = /(?:[a-z][a-z0-9]{1,15}_[0-9A-Za-z]*|eyJ[\w.-]*)$/
+
+/**
+ * A caller's text as it may be kept: short, and without a credential or a piece of one that the cut left. Masking makes
+ * a text shorter, so that what stood at its end may come within what is kept.
+ */
+export function keptText(text: string): string {
+  const looked = cutText(text, LOOKED_AT)
+  const masked = maskCredentials(looked)
+  // A text of this length may have been cut before, and a cut may have spared half a character.
+  const isCut = looked.length >= LOOKED_AT - 1
+  return cutText(isCut ? masked.replace(CUT_OFF, '') : masked, KEPT)
+}
 
 export const holdsCredential = (text: string): boolean => maskCredentials(text) !== text

@@ -1,6 +1,8 @@
-import Koa, { type Middleware } from 'koa'
+import Koa, { type Context, type Middleware } from 'koa'
 import type { Logger } from '../application/ports.ts'
+import { strangerOf } from './lineQuota.ts'
 import { Problem, sendProblem } from './problem.ts'
+import { scopeOf } from './scope.ts'
 
 interface Parts {
   log: Logger
@@ -12,7 +14,10 @@ interface Parts {
 /** The service's own app: what a host app would be for the library. */
 export function createApp({ log, observe, routers }: Parts): Koa {
   const app = new Koa()
-  app.on('error', (err) => log.error({ err }, 'response failed'))
+  app.on('error', (err, ctx?: Context) => {
+    const who = ctx && !scopeOf(ctx).accepted ? strangerOf(ctx, 'response failed') : {}
+    log.error({ err, ...who }, 'response failed')
+  })
   app.use(observe)
   for (const router of routers) app.use(router)
   app.use((ctx) => sendProblem(ctx, new Problem('not_found', 'There is nothing here.'), log))

@@ -10,6 +10,7 @@ import type { Use } from '../application/usageWindow.ts'
 import { limitedAs } from '../domain/address.ts'
 import type { CallerAddress } from './callerAddress.ts'
 import type { credentialReader } from './credential.ts'
+import { strangerOf } from './lineQuota.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { type RateLimit, tooMany } from './rateLimit.ts'
 import { atEnd, conceal, concealed, type Scope, scopeOf, userAgentOf } from './scope.ts'
@@ -46,7 +47,10 @@ export function createJudge(deps: Dependencies): Judge {
     const caller = limitedBy(address)
     // It was not judged: its caller's line is the one of the request, as for any other that is turned away.
     if (refused === 'limited') return tooMany(failures.count(caller))
-    log.info({ requestId, kind: credential.kind, reason: refused, ...known }, 'credential refused')
+    log.info(
+      { requestId, kind: credential.kind, ...strangerOf(ctx, refused), ...known },
+      'credential refused',
+    )
     const once = expired ? hash('sha256', credential.value, 'base64') : undefined
     const quota = failures.count(caller, once)
     return quota.exceeded ? tooMany(quota) : unauthorized(true)
@@ -65,7 +69,7 @@ export function createJudge(deps: Dependencies): Judge {
     if (!isReadable(ctx)) throw unreadable()
     const credential = readCredential(ctx.req)
     if (!credential) return null
-    scope.address = addressOf(ctx.req)
+    scope.address ??= addressOf(ctx.req)
     if (credential.kind === 'legacy') conceal(ctx, scope, credential.value)
     const store = strict
       ? (record: TokenRecord) => recorder.store(useOf(ctx, record, 'accepted', now()))

@@ -7,6 +7,7 @@ import {
 } from '../application/ports.ts'
 import { BusyError } from '../application/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
+import { strangerOf } from './lineQuota.ts'
 import { scopeOf } from './scope.ts'
 
 /** Every error there is, by its stable code: RFC 9457 `type` is `urn:tokenledger:problem:<code>`. */
@@ -93,10 +94,12 @@ export function problemDocument(problem: Problem, requestId: string): Record<str
 /** The only place that answers with an error. */
 export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
   const problem = toProblem(error)
-  const { requestId } = scopeOf(ctx)
+  const { requestId, accepted } = scopeOf(ctx)
   // A flood makes thousands of them, which are told of together.
-  if (problem.status >= 500 && !(error instanceof BusyError))
-    log.error({ err: error, requestId }, problem.message)
+  if (problem.status >= 500 && !(error instanceof BusyError)) {
+    const who = accepted ? {} : strangerOf(ctx, problem.code)
+    log.error({ err: error, requestId, ...who }, problem.message)
+  }
   ctx.status = problem.status
   ctx.set(problem.headers)
   ctx.set('Cache-Control', 'no-store')

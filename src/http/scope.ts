@@ -8,7 +8,7 @@ import { holdsCredential, keptText, LOOKED_AT } from '../domain/credential.ts'
 export interface Scope {
   requestId: string
   correlationId: string
-  /** Where the request came from, once a credential was looked for; null where there is no address. */
+  /** Where the request came from, once that was asked for; null where there is no address. */
   address: string | null
   /** What the credential said, once it was judged good. */
   accepted: Accepted | null

@@ -94,7 +94,7 @@ function readPointer(path: string, pointer: Pointer): number | null {
 function writePointer(path: string, pointer: Pointer, generation: number): void {
   const text = `${generation} ${crcOf(String(generation))}\n`
   const [target, written] = [path + POINTERS[pointer], `${path}${POINTERS[pointer]}.new`]
-  const file = openSync(written, 'w')
+  const file = openSync(written, 'w', 0o600)
   try {
     writeSync(file, text)
     fsyncSync(file)

@@ -14,7 +14,7 @@ const sealOf = (path: string): string => `${path}.seal`
 
 /** To be called when everything is in the file and nobody writes it any more. */
 export function seal(path: string): void {
-  writeFileSync(sealOf(path), summary(path))
+  writeFileSync(sealOf(path), summary(path), { mode: 0o600 })
 }
 
 /** To be called before the first write: from then on the file is guarded by SQLite and the checksums in it. */

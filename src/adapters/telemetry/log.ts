@@ -1,18 +1,26 @@
-import pino, { type Logger as Pino } from 'pino'
-import type { RequestEntry } from '../../application/ports.ts'
+import pino from 'pino'
+import type { Logger, RequestEntry } from '../../application/ports.ts'
+import { createOutput } from './output.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
 export interface ServiceLog {
-  log: Pino
+  log: Logger
   /** Writes one line for a request, in pino's own form. */
   request(entry: RequestEntry): void
-  /** Writes what is buffered, at once. */
-  drain(): void
+  /** Writes plain text of whole lines, whatever the level. */
+  print(text: string): void
+  /** Resolves when all that was said is written, or cannot be. */
+  drained(): Promise<void>
 }
 
 const FLUSH_MS = 250
+/** In milliseconds: how long the end of the process waits for a slow reader. */
+const DRAIN_MS = 500
 const BUFFER = 32 * 1024
+/** In characters. A longer line is cut to `CUT` characters of it, as text in a line of its own: at most 12 KiB. */
+const LONGEST_LINE = 8 * 1024
+const CUT = 4 * 1024
 /** Members that must never hold their value in a log line, wherever they come from. */
 const SECRET = ['token', 'authorization', 'cookie', 'password', 'secret', 'pepper']
 const REDACT = [
@@ -24,55 +32,55 @@ const REDACT = [
 ]
 
 /**
- * Lines of JSON on standard output, buffered for a quarter of a second: a synchronous write costs more than the rest
- * of a small request.
+ * Lines of JSON on standard output, collected for a quarter of a second: a write for each costs more than the rest of a
+ * small request. Whatever becomes of standard output, nobody waits for it.
  */
 export function createLog(level: LogLevel): ServiceLog {
-  const destination = pino.destination({ fd: 1, sync: false, minLength: 8192 })
-  const log = pino(
+  const output = createOutput(1, lossLine)
+  let lines = ''
+  const handOver = () => {
+    if (lines !== '') output.put(lines)
+    lines = ''
+  }
+  const add = (line: string) => {
+    lines += line
+    if (lines.length > BUFFER) handOver()
+  }
+  setInterval(handOver, FLUSH_MS).unref()
+  process.on('exit', () => output.lastWords(lines))
+  const to = pino(
     {
       level,
       base: undefined,
       timestamp: () => `,"time":"${isoNow()}"`,
       redact: { paths: REDACT, censor: '[redacted]' },
     },
-    destination,
+    { write: (line) => add(line.length > LONGEST_LINE ? cutLine(line) : line) },
   )
-  // Collected here first: the destination measures all it holds again with every line that it is given.
-  let lines = ''
-  const handOver = () => {
-    if (lines !== '') destination.write(lines)
-    lines = ''
-  }
-  const drain = () => {
-    try {
-      handOver()
-      destination.flushSync()
-    } catch {
-      // Not open yet, or a reader that is gone: there is nowhere else to say so.
-    }
-  }
-  const flush = () => {
-    handOver()
-    destination.flush()
-  }
-  setInterval(flush, FLUSH_MS).unref()
-  process.on('exit', drain)
-  const writesRequests = log.isLevelEnabled('info')
+  const writesRequests = to.isLevelEnabled('info')
   return {
-    log,
-    request(entry) {
-      if (!writesRequests) return
-      lines += requestLine(entry)
-      if (lines.length > BUFFER) handOver()
+    log: {
+      debug: (fields, message) => to.debug(fields, message),
+      info: (fields, message) => to.info(fields, message),
+      warn: (fields, message) => to.warn(fields, message),
+      error: (fields, message) => to.error(fields, message),
+      linesLost: output.lost,
+      bytesWaiting: () => lines.length + output.waiting(),
     },
-    drain,
+    request(entry) {
+      if (writesRequests) add(requestLine(entry))
+    },
+    print: add,
+    async drained() {
+      handOver()
+      await output.drained(DRAIN_MS)
+    },
   }
 }
 
 /**
  * Written out by hand: walking and redacting an object costs more than authentication does, and here every member is
- * known. All but the account's id are of safe characters.
+ * known. All but the account's id are of safe characters, and none is longer than a few hundred of them.
  */
 function requestLine({ method, route, status, ms, requestId, principal }: RequestEntry): string {
   const who = principal
@@ -84,6 +92,14 @@ function requestLine({ method, route, status, ms, requestId, principal }: Reques
     `,"ms":${ms.toFixed(3)},"requestId":"${requestId}"${who},"msg":"request"}\n`
   )
 }
+
+const lossLine = (lost: number): string =>
+  `{"level":40,"time":"${isoNow()}","lines":${lost},"msg":"log lines lost: standard output did not take them"}\n`
+
+/** Errors repeat what a store said, and that may be of any length. */
+const cutLine = (line: string): string =>
+  `{"level":${/\d+/.exec(line)?.[0]},"time":"${isoNow()}","length":${line.length},"line":${JSON.stringify(line.slice(0, CUT))}` +
+  `,"msg":"a log line was too long and is cut"}\n`
 
 let lastMillis = 0
 let lastIso = ''

@@ -18,6 +18,7 @@ const tooLarge = failure(status.INVALID_ARGUMENT, `Maximum Append Size of ${MAX_
   'maximum-append-size': String(MAX_APPEND_BYTES),
 })
 const commitTimeout = failure(status.ABORTED, 'Operation timed out: Commit phase timeout')
+const cancelled = failure(status.CANCELLED, 'the caller has gone')
 const unknownExpectation = failure(status.UNIMPLEMENTED, 'the stand-in knows exact revisions only')
 
 /** Serves `Append`. */
@@ -59,6 +60,8 @@ export function createAppend(log: Log, faults: Misbehaviour) {
   async function serve(call: Call): Promise<streams.AppendResp | Failure> {
     const requests: streams.AppendReq[] = []
     for await (const request of call) requests.push(request as streams.AppendReq)
+    // The caller has gone in the middle of its events: those that came through are no append.
+    if (call.cancelled) return cancelled
     await sleep(Math.random() * JITTER_MS)
     await faults.thawed()
     const refusal = faults.refusal(call.metadata)

@@ -356,6 +356,27 @@ describe('the token index', () => {
   })
 
   describe('at its cap', () => {
+    it('counts memory: of large tokens there are fewer', async () => {
+      const scopes = Array.from({ length: 32 }, (_, n) => `${n}`.padEnd(64, 's'))
+      const model: Pick<ReadModel, 'find' | 'watch'> = {
+        watch: () => ({ isLive: () => true, async close() {} }),
+        async find(_, { where: [condition] }) {
+          const [hash = ''] = condition && 'op' in condition && condition.op === 'in' ? condition.value : []
+          const large = { id: hash, hash, accountId: hash.padEnd(255, 'a'), scopes: [...scopes] }
+          return [{ ...documentOf(hash), ...large }]
+        },
+      }
+      const index = createTokenIndex(model as ReadModel, [NEW], 131_072)
+      index.start()
+      for (let n = 0; n < 20_000; n++) await index.find(`token ${n}`)
+      expect(index.bytes()).to.be.within(90 * 1024 * 1024, 96 * 1024 * 1024)
+      expect(index.size()).to.be.within(10_000, 19_000)
+      expect(index.find('token 0'), 'the first has gone').to.be.instanceOf(Promise)
+      expect(index.find('token 19999')).to.not.be.instanceOf(Promise)
+      index.evict(null)
+      expect([index.size(), index.bytes()]).to.deep.equal([0, 0])
+    }).timeout(20_000)
+
     const documents = ['a', 'b', 'c', 'd'].map((token) => documentOf(token))
 
     it('lets the record go that came first, however often it was used', async () => {

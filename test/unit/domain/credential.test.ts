@@ -10,10 +10,13 @@ import {
   holdsCredential,
   isLegacyToken,
   isToken,
+  keptText,
+  LOOKED_AT,
   maskCredentials,
   parsePeppers,
   PREFIX_PATTERN,
 } from '../../../src/domain/credential.ts'
+import { cutText } from '../../../src/domain/text.ts'
 import { projectRoot } from '../../support/package.ts'
 
 interface Vectors {
@@ -28,6 +31,8 @@ const vectors = JSON.parse(
 
 const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 const BODY = TOKEN.slice(4)
+/** Another one's. */
+const OTHER = [...BODY].toReversed().join('')
 const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'
 
 const key = (fill: number, bytes = 32): string => Buffer.alloc(bytes, fill).toString('base64')
@@ -255,6 +260,34 @@ describe('masking', () => {
       expect(maskCredentials(text)).to.equal(text)
       expect(holdsCredential(text)).to.equal(false)
     }
+  })
+
+  it('leaves nothing of a token that the cut has taken the end of, whatever stands before it', () => {
+    const piece = 12
+    for (let before = 0; before <= 7; before++) {
+      for (let gap = 0; gap <= TOKEN.length; gap++) {
+        const text = `/${`${TOKEN}/`.repeat(before)}${'x'.repeat(gap)}/${TOKEN.replace(BODY, OTHER)}/and/more/${'y'.repeat(400)}`
+        // As it comes, and as it comes when somebody has cut it before.
+        for (const kept of [
+          keptText(text),
+          keptText(text.slice(0, LOOKED_AT)),
+          keptText(cutText(text, LOOKED_AT)),
+        ]) {
+          for (let at = 0; at + piece <= OTHER.length; at++) {
+            expect(
+              kept.includes(OTHER.slice(at, at + piece)),
+              `${before} before, gap ${gap}: ${kept}`,
+            ).to.equal(false)
+          }
+        }
+      }
+    }
+  })
+
+  it('keeps other text that is cut, up to its bound and without half a character', () => {
+    expect(keptText('a'.repeat(1_000))).to.equal('a'.repeat(256))
+    expect(keptText('/a_b/'.repeat(100))).to.equal('/a_b/'.repeat(100).slice(0, 256))
+    expect(keptText(`x${'\u{1F511}'.repeat(400)}`)).to.equal(`x${'\u{1F511}'.repeat(127)}`)
   })
 
   it('gives the same answer each time it is asked', () => {
