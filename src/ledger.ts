@@ -6,9 +6,10 @@ import { createMetrics } from './adapters/telemetry/metrics.ts'
 import { createTokenAt } from './application/asOf.ts'
 import { createAuthenticator } from './application/authenticate.ts'
 import { ids } from './application/ids.ts'
+import { knowingItsAppends, knowingItsChanges } from './application/lastWrite.ts'
 import { createAccountLimit } from './application/limit.ts'
 import { createManage } from './application/manage.ts'
-import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
+import type { Clock, Logger, RequestEntry } from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
@@ -35,6 +36,7 @@ import { tokenRoutes } from './http/routes/tokens.ts'
 import { verifyRoutes } from './http/routes/verify.ts'
 import { settingsOf, type TokenLedgerOptions } from './options.ts'
 import { jwtOptionsOf, type Settings } from './settings.ts'
+import { gaugeStores } from './storeGauges.ts'
 import { openStores } from './stores.ts'
 import { version } from './version.ts'
 
@@ -86,7 +88,8 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
   const metrics = createMetrics(log)
   const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
 
-  const { store, readModel } = await openStores(settings, log)
+  const opened = await openStores(settings, log)
+  const [store, readModel] = [knowingItsAppends(opened.store), knowingItsChanges(opened.readModel)]
   try {
     const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP)
     const projector = createProjector({
@@ -118,6 +121,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       projector.lag,
     )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
+    gaugeStores(metrics, store, readModel)
     metrics.gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
     metrics.gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
       Number(index.isLive()),
@@ -153,8 +157,8 @@ interface Parts {
   clock: Clock
   jwt: ReturnType<typeof createJwtVerifier>
   metrics: ReturnType<typeof createMetrics>
-  store: EventStore
-  readModel: ReadModel
+  store: ReturnType<typeof knowingItsAppends>
+  readModel: ReturnType<typeof knowingItsChanges>
   index: ReturnType<typeof createTokenIndex>
   projector: ReturnType<typeof createProjector>
   recorder: ReturnType<typeof createRecorder>
@@ -216,7 +220,8 @@ function assemble(parts: Parts): TokenLedger {
 
   async function health(): Promise<Health> {
     const [eventStore, model] = await Promise.all([answers(store.head()), answers(readModel.ping())])
-    return { eventStore, readModel: model, lag: projector.lag(), stopping }
+    const writable = { eventStore: store.isWritable(), readModel: readModel.isWritable() }
+    return { eventStore, readModel: model, writable, lag: projector.lag(), stopping }
   }
 
   const queries = createQueries(readModel, clock)

@@ -52,6 +52,10 @@ export interface EventStore {
   sweep?(stream: string, upTo: number): Promise<boolean>
   /** Position of the newest event, null in an empty log. Also the health check. */
   head(): Promise<string | null>
+  /** Could the last write be written? What could not be is tried again by itself. Left out: only who writes knows. */
+  isWritable?(): boolean
+  /** Bytes that cannot be moved into the store's file while somebody reads what was there before. */
+  unmovedBytes?(): number
   close(): Promise<void>
 }
 
@@ -131,6 +135,10 @@ export interface ReadModel {
   /** How many match, counting no further than `limit`. */
   count(collection: string, where: readonly Condition[], limit: number): Promise<number>
   ping(): Promise<void>
+  /** Could the last write be written? What could not be is tried again by itself. Left out: only who writes knows. */
+  isWritable?(): boolean
+  /** Bytes that cannot be moved into the store's file while somebody reads what was there before. */
+  unmovedBytes?(): number
 
   // Documents of a version exist in generations: a rebuild fills the next one beside the live one, which is the one that
   // everything above reads and writes.

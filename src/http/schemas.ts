@@ -248,8 +248,8 @@ export const components = {
   Readiness: object({
     status: { enum: ['ready', 'not_ready'] },
     checks: object({
-      event_store: { enum: ['ok', 'unreachable'] },
-      read_model: { enum: ['ok', 'unreachable'] },
+      event_store: { enum: ['ok', 'not_writable', 'unreachable'] },
+      read_model: { enum: ['ok', 'not_writable', 'unreachable'] },
       projector: object({ lag_seconds: { type: 'number', minimum: 0 } }),
       service: { enum: ['running', 'stopping'] },
     }),

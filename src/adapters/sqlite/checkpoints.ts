@@ -1,6 +1,6 @@
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { bytes, checksum, type Database, toBytes, toText } from './database.ts'
+import { bytes, checksum, type Database, integer, toBytes, toText } from './database.ts'
 
 /** How far each version of each projection has come. */
 export interface Checkpoints {
@@ -10,7 +10,8 @@ export interface Checkpoints {
   advance(projection: Projection, position: string): void
 }
 
-const SELECT = `SELECT ${bytes('projection')}, version, ${bytes('position')}, crc FROM checkpoints`
+const SELECT = `SELECT ${bytes('projection')}, ${integer('version')}, ${bytes('position')}, ${integer('crc')}
+  FROM checkpoints`
 
 export function createCheckpoints(database: Database): Checkpoints {
   function get({ name, version }: Projection): string | null {

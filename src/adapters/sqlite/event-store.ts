@@ -1,19 +1,24 @@
+import { statSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   type Appended,
   ConflictError,
   type EventStore,
   type ExpectedRevision,
+  type Logger,
   StoreUnavailableError,
 } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
+import { type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase, type Row } from './database.ts'
 import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { createWakeUp, follow, type Page } from './follow.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './sweep.ts'
+import { walBytes } from './walWatch.ts'
+import { whenFree } from './whenFree.ts'
 
 const MAX_EVENTS_PER_APPEND = 100
 const PAGE = 100
@@ -21,6 +26,8 @@ const PAGE = 100
 export interface SqliteOptions {
   /** For a second process: takes no lock and cannot write. */
   readOnly?: boolean
+  /** Hears when a file cannot be written, and when it can be again. */
+  log?: Logger
 }
 
 /**
@@ -29,12 +36,16 @@ export interface SqliteOptions {
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
-  const { readOnly = false } = options
+  const { readOnly = false, log } = options
   const lock = readOnly ? undefined : await lockFile(path)
   let database: Database | undefined
   try {
-    database = await openDatabase(path, { readOnly, synchronous: 'FULL' })
-    return eventStoreOn(database, lock)
+    if (lock) assertWhole(path)
+    const opened = (database = await openDatabase(path, { readOnly, synchronous: 'FULL' }))
+    // What is no event store stays as it is.
+    if (lock && !rows.isNew(opened)) rows.checkFormat(opened)
+    const claim = lock && (await claimDatabase(opened))
+    return await whenFree(() => eventStoreOn(opened, lock, { claim, log }))
   } catch (error) {
     database?.close()
     lock?.release()
@@ -42,8 +53,25 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
   }
 }
 
+/** SQLite would take the log beside a file that is gone, or empty, for one of another file, and delete it. */
+function assertWhole(path: string): void {
+  if (walBytes(path) === 0 || (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0) return
+  throw new StoreUnavailableError(
+    `${path} is gone or empty, and ${path}-wal has changes of it: put it back, or remove ${path}-wal as well`,
+  )
+}
+
+interface Writing {
+  claim?: Claim | undefined
+  log?: Logger | undefined
+}
+
 /** The event store on an open database; it writes only with the lock, and releases that when it is closed. */
-export function eventStoreOn(database: Database, lock: Lock | undefined): EventStore {
+export function eventStoreOn(
+  database: Database,
+  lock: Lock | undefined,
+  { claim, log }: Writing = {},
+): EventStore {
   if (lock) rows.createTables(database)
   rows.checkFormat(database)
   // In one transaction: somebody else may write between its two statements.
@@ -53,6 +81,9 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
   let open = true
   const wakeUp = createWakeUp()
   const group = createGroup(database, {
+    afterBegin: claim?.assertMine,
+    probe: claim?.renew,
+    log,
     afterCommit() {
       const grown = written > committed
       committed = written
@@ -74,9 +105,14 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     return { revision, position: rows.toPosition(written) }
   }
 
+  function assertOpen(): void {
+    if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+    if (claim?.isLost()) throw new StoreUnavailableError(`${database.path} was taken over by another process`)
+  }
+
   /** The next rows of the log, as they are, and where it ended at that moment. */
   function page(after: number): Page {
-    if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+    assertOpen()
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
@@ -107,7 +143,7 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     },
 
     async readStream(stream, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER) {
-      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      assertOpen()
       return database.inTransaction('deferred', () => streamEvents(database, stream, fromRevision, limit))
     },
 
@@ -140,14 +176,17 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     },
 
     async head() {
-      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      assertOpen()
       const position = newestPosition()
       return position === 0 ? null : rows.toPosition(position)
     },
 
+    isWritable: () => group.trouble() === null,
+    unmovedBytes: () => walBytes(database.path),
+
     async close() {
       if (!open) return
-      await group.close()
+      await group.close(claim?.withdraw)
       open = false
       wakeUp.all()
       try {

@@ -5,13 +5,15 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'
 import { insertDocuments } from './documents.ts'
-import { type Database, openDatabase, pagesOf, setJournal } from './database.ts'
+import { bytes, type Database, openDatabase, pagesOf, setJournal, toText } from './database.ts'
 import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
-import { isBusy } from './errors.ts'
+import { BusyError, NoRoomError } from './errors.ts'
+import { isIntact } from './inspect.ts'
 import { gapBefore, type ModelFile, SETTINGS } from './model-file.ts'
-import { checkSeal, unseal } from './seal.ts'
+import { beyondUse, checkSeal, unseal } from './seal.ts'
+import { assertRoom } from './space.ts'
 
 /**
  * A file that is being filled and that nobody reads: a document is written once, and the indexes are made in the end, all
@@ -24,6 +26,8 @@ export interface Filling {
   complete(): void
   /** For the one that becomes live. */
   forgetPurpose(): void
+  /** The disk is full: it is not to be gone on with, so that others have the room. */
+  hasNoRoom(): boolean
   /** Leaves everything in the one file; what waits is written. */
   close(): void
 }
@@ -42,11 +46,11 @@ export async function openFilling(
   file: string,
   purpose: Purpose,
   live: ModelFile,
-  startAnew: () => Promise<void>,
+  startAnew: (damage?: unknown) => Promise<void>,
 ): Promise<Filling> {
-  const begun = await goOn(file, purpose, live)
+  const { filling: begun, damage } = await goOn(file, purpose, live)
   if (begun) return begun
-  await startAnew()
+  await startAnew(damage)
   const database = await openDatabase(file, OF_FILE)
   try {
     writePurpose(database, purpose)
@@ -70,15 +74,19 @@ const rebuiltOf = ({ projections }: Purpose): string => projections.map(nameOf).
 
 /** Was the file filled for these projections? */
 export function isFor(database: Database, all: readonly Projection[]): boolean {
-  const found = database.prepare('SELECT all_projections AS names FROM filling').get()?.names
-  return found === allOf({ projections: [], all })
+  return purposeIn(database).all === allOf({ projections: [], all })
 }
 
-/** From now on it is the live one, not something to be gone on with. */
+/** What the file says of itself, in the words of `allOf` and `rebuiltOf`. */
+function purposeIn(database: Database): { all: string; rebuilt: string } {
+  const sql = `SELECT ${bytes('all_projections', 'all')}, ${bytes('rebuilt')} FROM filling`
+  const { allBytes, rebuiltBytes } = database.prepare(sql).get() ?? {}
+  return { all: toText(allBytes), rebuilt: toText(rebuiltBytes) }
+}
+
+/** From now on it is the live one, not something to be gone on with. In a transaction. */
 export function forgetPurpose(database: Database): void {
-  database.inTransaction('immediate', () => {
-    for (const table of ['filling', HELD, ASIDE]) database.exec(`DROP TABLE IF EXISTS ${table}`)
-  })
+  for (const table of ['filling', HELD, ASIDE]) database.exec(`DROP TABLE IF EXISTS ${table}`)
 }
 
 function writePurpose(database: Database, purpose: Purpose): void {
@@ -88,33 +96,37 @@ function writePurpose(database: Database, purpose: Purpose): void {
   })
 }
 
-/** The file as an earlier run left it, if it can be gone on with. */
-async function goOn(file: string, purpose: Purpose, live: ModelFile): Promise<Filling | null> {
-  if (!existsSync(file)) return null
+/** The file as an earlier run left it, if it can be gone on with; else what is wrong with it, if anything is. */
+async function goOn(
+  file: string,
+  purpose: Purpose,
+  live: ModelFile,
+): Promise<{ filling?: Filling; damage?: unknown }> {
+  if (!existsSync(file)) return {}
   let database: Database | undefined
+  let damage: unknown
   try {
     const sealed = checkSeal(file)
     database = await openDatabase(file, OF_FILE)
-    const found = database.prepare('SELECT all_projections AS names, rebuilt FROM filling').get()
-    const fits = found?.names === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
-    if (fits && (sealed || isIntact(database))) {
+    const found = purposeIn(database)
+    const fits = found.all === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
+    if (fits && !sealed && !isIntact(database)) throw beyondUse(file)
+    if (fits) {
       unseal(file)
-      return filling(database, purpose, live)
+      return { filling: filling(database, purpose, live) }
     }
   } catch (error) {
     // Whatever is wrong with it, it costs nothing but time to begin anew; also where a service that did not want it has
     // not let go of it yet. A full disk is no reason.
-    if (error instanceof StoreUnavailableError && !isBusy(error)) {
+    if (error instanceof StoreUnavailableError && !(error instanceof BusyError)) {
       database?.close()
       throw error
     }
+    if (!(error instanceof BusyError)) damage = error
   }
   database?.close()
-  return null
+  return { damage }
 }
-
-const isIntact = (database: Database): boolean =>
-  database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check === 'ok'
 
 /** An index is made by sorting: on two threads, and not in memory, where libsql would; the disk of the file has room. */
 function sortOnDisk(database: Database, work: () => void): void {
@@ -139,18 +151,26 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   const tables = all.flatMap((one) => one.collections.map(({ name }) => collections.table(name)))
   const bulk = createBulk(database, tables)
   const reached = new Map(all.map((projection) => [projection, checkpoints.get(projection)]))
-  let [changesSince, writing, failed] = [0, false, false]
+  let [changesSince, writing, failed, noRoom] = [0, false, false, false]
 
   const checkpoint = (projection: Projection): string | null => reached.get(projection) ?? null
 
   /** What is written from one checkpoint to the next is one transaction, so that they are in the file together. */
   function write(work: () => void): void {
-    try {
+    watched(() => {
+      assertRoom(database.path, 0)
       if (!writing) database.exec('BEGIN IMMEDIATE')
       writing = true
       work()
+    })
+  }
+
+  function watched(work: () => void): void {
+    try {
+      work()
     } catch (error) {
       failed = true
+      noRoom ||= error instanceof NoRoomError
       throw error
     }
   }
@@ -180,6 +200,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     const [source, target] = [live.collections.table(collection), collections.table(collection)]
     database.exec(`DELETE FROM ${target.name}`)
     for (const some of pagesOf(live.database, source.name, DOCUMENT, COPIED_AT_ONCE)) {
+      assertRoom(database.path, 0)
       database.inTransaction('immediate', () => insertDocuments(database, target, some.map(source.parse)))
     }
   }
@@ -203,13 +224,16 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     complete() {
       writeUpToHere(bulk.writeAll)
-      sortOnDisk(database, () => {
-        collections.open(all, 'with indexes')
-        bulk.settle()
-      })
+      watched(() =>
+        sortOnDisk(database, () => {
+          collections.open(all, 'with indexes')
+          bulk.settle()
+        }),
+      )
     },
 
-    forgetPurpose: () => forgetPurpose(database),
+    forgetPurpose: () => database.inTransaction('immediate', () => forgetPurpose(database)),
+    hasNoRoom: () => noRoom,
 
     close() {
       try {

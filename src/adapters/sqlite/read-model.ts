@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import {
   type Document,
+  type Logger,
   type NextGeneration,
   type Query,
   type ReadModel,
@@ -10,15 +11,19 @@ import {
 import { DamagedError } from '../../domain/errors.ts'
 import { present } from '../../../projections/change.ts'
 import { DOCUMENT, load, type Table } from './collections.ts'
+import { type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase, type Row } from './database.ts'
 import type { SqliteOptions } from './event-store.ts'
 import { forgetPurpose } from './filling.ts'
+import { isIntact } from './inspect.ts'
 import { liveFile, pointLive, removeOlder, withdrawOffer } from './generations.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
-import { beginNext, type Offered, openOffered } from './next-generation.ts'
+import { beginNext } from './next-generation.ts'
+import { clearLeft, type Offered, openOffered, vetOffered } from './offered.ts'
 import { isMatch, pageSql, whereSql } from './query.ts'
 import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
+import { walBytes } from './walWatch.ts'
 
 /**
  * Opens the read model in one SQLite file of its own, made if missing; after a rebuild it is another file beside that
@@ -27,45 +32,65 @@ import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
-  const { readOnly = false } = options
+  const { readOnly = false, log } = options
   const lock = readOnly ? undefined : await lockFile(path)
   try {
-    if (lock) await removeOlder(path)
-    return readModel(path, await openLive(path, lock), lock)
+    if (lock) {
+      await removeOlder(path)
+      await clearLeft(path, log)
+      await vetOffered(path, log)
+    }
+    return readModel(path, await openLive(path, lock, log), { lock, log })
   } catch (error) {
     lock?.release()
     throw error
   }
 }
 
-async function openLive(path: string, lock: Lock | undefined): Promise<ModelFile> {
+async function openLive(path: string, lock: Lock | undefined, log: Logger | undefined): Promise<ModelFile> {
   const file = liveFile(path)
   try {
     const wasLeft = existsSync(file)
     const isSealed = checkSeal(file)
     const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
+    if (!lock) return modelFile(database, undefined)
     // After a crash nothing vouches for the file: then SQLite compares every index with its table.
-    if (lock && wasLeft && !isSealed) assertIntact(database)
-    if (lock) unseal(file)
-    return modelFile(database, lock)
+    if (wasLeft && !isSealed) assertIntact(database)
+    unseal(file)
+    return modelFile(database, await claimed(database), log)
   } catch (error) {
     // Between the two looks it was switched to another file, and the old one is gone.
-    if (!lock && liveFile(path) !== file) return openLive(path, lock)
+    if (!lock && liveFile(path) !== file) return openLive(path, lock, log)
+    throw error
+  }
+}
+
+async function claimed(database: Database): Promise<Claim> {
+  try {
+    return await claimDatabase(database)
+  } catch (error) {
+    database.close()
     throw error
   }
 }
 
 function assertIntact(database: Database): void {
-  const found = database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check
-  if (found === 'ok') return
+  if (isIntact(database)) return
   database.close()
   throw beyondUse(database.path)
 }
 
 type OnChanged = (ids: ReadonlySet<string> | null) => void
 
-function readModel(path: string, opened: ModelFile, lock: Lock | undefined): ReadModel {
+interface Opening {
+  lock: Lock | undefined
+  log: Logger | undefined
+}
+
+function readModel(path: string, opened: ModelFile, { lock, log }: Opening): ReadModel {
   let live = opened
+  /** What this process has opened of what was offered, and looked through. */
+  let known: number | null = null
   /** Gets every change of a command, too, and is about to be the live one. */
   let joined: Offered | null = null
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
@@ -74,6 +99,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
 
   function assertOpen(): void {
     if (closed) throw new StoreUnavailableError(`${path} is closed`)
+    if (live.isLost()) throw new StoreUnavailableError(`${path} was taken over by another process`)
   }
 
   function page(table: Table, query: Query): Row[] {
@@ -104,18 +130,28 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     release.push(next.releaseLock)
     for (const tell of watchers) tell(null)
     withdrawOffer(path)
-    forgetPurpose(live.database)
+    // What is left of it otherwise is empty, and harms nobody.
+    await live.submit(() => forgetPurpose(next.file.database)).catch(() => {})
     await old.settle()
     old.database.close()
     await removeOlder(path)
   }
 
   function handle(next: Offered): NextGeneration {
+    let damage: unknown
+    const noting = async <T>(work: () => T | Promise<T>): Promise<T> => {
+      try {
+        return await work()
+      } catch (error) {
+        if (error instanceof DamagedError) damage = error
+        throw error
+      }
+    }
     return {
       projections,
       isServed: true,
-      checkpoint: async (projection) => next.file.checkpoint(projection),
-      apply: (changes, step) => next.file.apply(changes, step),
+      checkpoint: (projection) => noting(() => next.file.checkpoint(projection)),
+      apply: (changes, step) => noting(() => next.file.apply(changes, step)),
       async join() {
         joined = next
         return 'joined'
@@ -130,9 +166,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       async close() {
         if (live === next.file) return
         if (joined === next) joined = null
-        await next.file.settle()
-        next.file.database.close()
-        next.releaseLock()
+        await next.close(damage)
       },
     }
   }
@@ -140,7 +174,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
   return {
     async open(wanted) {
       assertOpen()
-      live.open(wanted)
+      await live.open(wanted)
       projections = [...new Set([...projections, ...wanted])]
     },
 
@@ -155,11 +189,13 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       return applied
     },
 
-    next: (wanted) => beginNext(path, live, wanted, projections),
+    next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
 
     async offered() {
       if (!lock || joined || closed) return null
-      const next = await openOffered(path, projections)
+      await clearLeft(path, log)
+      const next = await openOffered(path, projections, known, log)
+      known = next?.generation ?? known
       return next && handle(next)
     },
 
@@ -202,12 +238,15 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     watch(_collection, _fields, onChanged) {
       watchers.add(onChanged)
       return {
-        isLive: () => true,
+        isLive: () => !live.isLost(),
         async close() {
           watchers.delete(onChanged)
         },
       }
     },
+
+    isWritable: () => live.trouble() === null,
+    unmovedBytes: () => walBytes(live.database.path),
 
     async close() {
       if (closed) return
@@ -217,6 +256,8 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       try {
         // Sealed only when all of it is in the one file.
         if (lock && database.checkpoint()) seal(database.path)
+      } catch (err) {
+        log?.warn({ err }, 'the read model has no seal: the next start looks it through')
       } finally {
         database.close()
         for (const free of release) free()
