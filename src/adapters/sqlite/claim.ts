@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { StoreUnavailableError } from '../../application/ports.ts'
+import { type Logger, StoreUnavailableError } from '../../application/ports.ts'
 import { bytes, type Database, type Row, setJournal, toText } from './database.ts'
+import { connectAlone } from './driver.ts'
 import { BusyError } from './errors.ts'
 import { StoreInUseError } from './lock.ts'
 import { whenFree } from './whenFree.ts'
@@ -43,10 +44,30 @@ const CREATE = 'CREATE TABLE IF NOT EXISTS writer (claim TEXT NOT NULL) STRICT'
 const READ = `SELECT ${bytes('claim')} FROM writer`
 
 /**
+ * To be asked before the database is opened: that alone ties the process to the log beside the name, and within one
+ * process SQLite takes one name of a file for the other.
+ * @throws StoreInUseError as `claimDatabase`
+ */
+export async function assertNotElsewhere(path: string): Promise<void> {
+  if (!existsSync(path)) return
+  const connection = await connectAlone(path)
+  if (!connection) return
+  let found: Holder | null = null
+  try {
+    found = parse(textIn(connection))
+  } catch {
+    // No database yet, damaged, or in the middle of being written: the one that is opened shows that.
+  } finally {
+    connection.close()
+  }
+  if (found) assertSamePlace(path, found, holderOf(path))
+}
+
+/**
  * For the holder of the lock beside it.
  * @throws StoreInUseError it is open by another name, or was and was not closed; StoreUnavailableError, DamagedError
  */
-export async function claimDatabase(database: Database): Promise<Claim> {
+export async function claimDatabase(database: Database, log?: Logger): Promise<Claim> {
   const mine = holderOf(database.path)
   const text = JSON.stringify(mine)
   await whenFree(() => {
@@ -56,14 +77,15 @@ export async function claimDatabase(database: Database): Promise<Claim> {
   await whenFree(() => setJournal(database, 'WAL'))
   // Whoever reads at the moment may keep it out of the main file: then it comes there later.
   database.checkpoint()
-  return claim(database, text)
+  return claim(database, text, log)
 }
 
-function claim(database: Database, text: string): Claim {
+function claim(database: Database, text: string, log?: Logger): Claim {
   let [lost, lookAgainAt] = [false, performance.now() + LOOK_MS]
 
   const assertMine = (): void => {
     if (!lost && textOf(database.prepare(READ).get()) === text) return
+    if (!lost) log?.error({ file: database.path }, 'another process has taken the file over: end one of them')
     lost = true
     throw new StoreUnavailableError(`${database.path} was taken over by another process`)
   }
@@ -127,21 +149,25 @@ function write(database: Database, text: string): void {
 /** @returns whether there is a claim by this very name, left by a process that is gone */
 function assertFree(database: Database, mine: Holder): boolean {
   const found = parse(textIn(database))
-  // A copy is another file: the claim in it says nothing.
   if (!found || found.file !== mine.file) return false
-  if (found.folder !== mine.folder || found.name !== mine.name) throw elsewhere(database.path, found)
+  assertSamePlace(database.path, found, mine)
   if (isAlive(found, mine)) throw new StoreInUseError(database.path)
   return true
 }
 
-const elsewhere = (path: string, { path: other, name }: Holder): StoreInUseError =>
-  new StoreInUseError(
+/** A copy is another file: the claim in it says nothing. */
+function assertSamePlace(path: string, found: Holder, mine: Holder): void {
+  if (found.file !== mine.file || (found.folder === mine.folder && found.name === mine.name)) return
+  const { path: other, name } = found
+  throw new StoreInUseError(
     path,
-    `the same file is open, or was and was not closed, as ${other}. Its newest changes may be in ${name}-wal ` +
-      `beside that. Start it by that name; if ${name}-wal is gone for good: sqlite3 ${path} "DELETE FROM writer"`,
+    `the same file is open, or was and was not closed, as ${other}, here or in another container. Its newest ` +
+      `changes may be in ${name}-wal beside that: start it by that name. If that is gone for good: ` +
+      `sqlite3 ${path} "DELETE FROM writer"`,
   )
+}
 
-function textIn(database: Database): string | null {
+function textIn(database: Pick<Database, 'prepare'>): string | null {
   const table = database.prepare("SELECT 1 AS found FROM sqlite_schema WHERE name = 'writer'").get()
   return table ? textOf(database.prepare(READ).get()) : null
 }

@@ -32,9 +32,22 @@ export async function connect(path: string, readOnly: boolean): Promise<Connecti
   try {
     if (!readOnly && path !== MEMORY) makeFile(path)
     const builtin = loadBuiltin()
-    return builtin ? new builtin.DatabaseSync(path, { readOnly }) : await connectLibsql(path, readOnly)
+    if (builtin) return new builtin.DatabaseSync(path, { readOnly })
+    return await connectLibsql(readOnly ? `${pathToFileURL(path).href}?mode=ro` : path)
   } catch (error) {
     throw translate(error, path)
+  }
+}
+
+/** Reads what is in the main file, whatever lies beside it, and opens nothing else; null where the driver cannot. */
+export async function connectAlone(path: string): Promise<Connection | null> {
+  const url = `${pathToFileURL(path).href}?mode=ro&immutable=1`
+  try {
+    const builtin = loadBuiltin()
+    return builtin ? new builtin.DatabaseSync(url, { readOnly: true }) : await connectLibsql(url)
+  } catch {
+    // Node before 22.15 takes no URL here.
+    return null
   }
 }
 
@@ -55,9 +68,9 @@ function loadBuiltin(): NodeSqlite | undefined {
   }
 }
 
-async function connectLibsql(path: string, readOnly: boolean): Promise<Connection> {
+async function connectLibsql(file: string): Promise<Connection> {
   const { default: Libsql } = await import('libsql')
-  const connection = new Libsql(readOnly ? `${pathToFileURL(path).href}?mode=ro` : path)
+  const connection = new Libsql(file)
   return {
     exec: (sql) => void connection.exec(sql),
     close: () => void connection.close(),

@@ -10,7 +10,7 @@ import {
 } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
-import { type Claim, claimDatabase } from './claim.ts'
+import { assertNotElsewhere, type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase, type Row } from './database.ts'
 import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
@@ -40,11 +40,14 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
   const lock = readOnly ? undefined : await lockFile(path)
   let database: Database | undefined
   try {
-    if (lock) assertWhole(path)
+    if (lock) {
+      assertWhole(path)
+      await assertNotElsewhere(path)
+    }
     const opened = (database = await openDatabase(path, { readOnly, synchronous: 'FULL' }))
     // What is no event store stays as it is.
     if (lock && !rows.isNew(opened)) rows.checkFormat(opened)
-    const claim = lock && (await claimDatabase(opened))
+    const claim = lock && (await claimDatabase(opened, log))
     return await whenFree(() => eventStoreOn(opened, lock, { claim, log }))
   } catch (error) {
     database?.close()

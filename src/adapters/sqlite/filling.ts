@@ -77,11 +77,18 @@ export function isFor(database: Database, all: readonly Projection[]): boolean {
   return purposeIn(database).all === allOf({ projections: [], all })
 }
 
-/** What the file says of itself, in the words of `allOf` and `rebuiltOf`. */
+const NAMES = /^[\w ]+$/
+
+/**
+ * What the file says of itself, in the words of `allOf` and `rebuiltOf`.
+ * @throws DamagedError it says nothing that was ever written
+ */
 function purposeIn(database: Database): { all: string; rebuilt: string } {
   const sql = `SELECT ${bytes('all_projections', 'all')}, ${bytes('rebuilt')} FROM filling`
   const { allBytes, rebuiltBytes } = database.prepare(sql).get() ?? {}
-  return { all: toText(allBytes), rebuilt: toText(rebuiltBytes) }
+  const [names, rebuilt] = [toText(allBytes), toText(rebuiltBytes)]
+  if (!NAMES.test(names) || !NAMES.test(rebuilt)) throw beyondUse(database.path)
+  return { all: names, rebuilt }
 }
 
 /** From now on it is the live one, not something to be gone on with. In a transaction. */

@@ -24,7 +24,8 @@ export interface Lock {
 export async function lockFile(path: string): Promise<Lock> {
   const database = await openPlain(`${targetOf(path)}.lock`)
   try {
-    database.exec('PRAGMA busy_timeout = 0')
+    // Without a journal nothing is written for it, which a full disk would not take.
+    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     database.close()

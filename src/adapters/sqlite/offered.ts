@@ -95,8 +95,9 @@ async function openFor(
   try {
     if (isFor(database, all)) {
       unseal(file)
-      const model = modelFile(database, await claimDatabase(database), log)
+      const model = modelFile(database, await claimDatabase(database, log), log)
       await model.open(all)
+      for (const projection of all) model.checkpoint(projection)
       return model
     }
   } catch (error) {
@@ -117,8 +118,8 @@ function usableOffer(path: string): number | null {
 }
 
 async function putAside(path: string, generation: number, err: unknown, log?: Logger): Promise<void> {
-  withdrawOffer(path)
   const file = await setAside(path, generation)
+  withdrawOffer(path)
   log?.error({ file, err }, 'a rebuilt read model is damaged: set aside, and not taken over')
 }
 

@@ -11,7 +11,7 @@ import {
 import { DamagedError } from '../../domain/errors.ts'
 import { present } from '../../../projections/change.ts'
 import { DOCUMENT, load, type Table } from './collections.ts'
-import { type Claim, claimDatabase } from './claim.ts'
+import { assertNotElsewhere, type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase, type Row } from './database.ts'
 import type { SqliteOptions } from './event-store.ts'
 import { forgetPurpose } from './filling.ts'
@@ -52,12 +52,13 @@ async function openLive(path: string, lock: Lock | undefined, log: Logger | unde
   try {
     const wasLeft = existsSync(file)
     const isSealed = checkSeal(file)
+    if (lock) await assertNotElsewhere(file)
     const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
     if (!lock) return modelFile(database, undefined)
     // After a crash nothing vouches for the file: then SQLite compares every index with its table.
     if (wasLeft && !isSealed) assertIntact(database)
     unseal(file)
-    return modelFile(database, await claimed(database), log)
+    return modelFile(database, await claimed(database, log), log)
   } catch (error) {
     // Between the two looks it was switched to another file, and the old one is gone.
     if (!lock && liveFile(path) !== file) return openLive(path, lock, log)
@@ -65,9 +66,9 @@ async function openLive(path: string, lock: Lock | undefined, log: Logger | unde
   }
 }
 
-async function claimed(database: Database): Promise<Claim> {
+async function claimed(database: Database, log: Logger | undefined): Promise<Claim> {
   try {
-    return await claimDatabase(database)
+    return await claimDatabase(database, log)
   } catch (error) {
     database.close()
     throw error

@@ -19,8 +19,12 @@ const EVERY_MS = 10_000
 export const walBytes = (path: string): number =>
   statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
 
-export function createWalWatch(file: string, log: Logger | undefined): WalWatch {
-  let lookAgainAt = 0
+export function createWalWatch(
+  file: string,
+  log: Logger | undefined,
+  clock = () => performance.now(),
+): WalWatch {
+  let lookAgainAt = clock() + EVERY_MS
   let wasLarge = false
 
   async function say(bytes: number): Promise<void> {
@@ -32,7 +36,7 @@ export function createWalWatch(file: string, log: Logger | undefined): WalWatch 
 
   return {
     look() {
-      const now = performance.now()
+      const now = clock()
       if (now < lookAgainAt) return
       lookAgainAt = now + EVERY_MS
       const bytes = walBytes(file)
