@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { type Settings, SettingsError } from './settings.ts'
+import { makeWholeFile } from './wholeNewFile.ts'
 
 /** The Ed25519 key of checkpoints. Outside production one is made at the first of them and kept. */
 
@@ -28,14 +28,8 @@ function fileOf({ auditKeyFile, production }: KeySettings, file: string): string
 
 function makeIfMissing(file: string): void {
   const { privateKey } = generateKeyPairSync('ed25519')
-  mkdirSync(dirname(file), { recursive: true })
-  try {
-    // `wx`: of two commands that run at once, one makes the file and the other reads it.
-    writeFileSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), { flag: 'wx', mode: 0o600 })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  if (!makeWholeFile(file, String(privateKey.export({ type: 'pkcs8', format: 'pem' }))))
     chmodSync(file, 0o600)
-  }
 }
 
 function keyIn(file: string, what: string, read: (pem: string) => KeyObject): KeyObject {

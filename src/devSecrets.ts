@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import type { JwtKeys } from './adapters/jwt/verifier.ts'
 import { type Pepper, parsePeppers } from './domain/credential.ts'
 import type { Settings } from './settings.ts'
+import { makeWholeFile } from './wholeNewFile.ts'
 
 /** Keys for a newcomer's first minute, kept so that tokens survive a restart. Never made in production. */
 interface DevSecrets {
@@ -48,14 +48,7 @@ function loadOrMake(file: string): DevSecrets {
     jwtSecret: randomBytes(32).toString('base64url'),
     peppers: `dev:${randomBytes(32).toString('base64')}`,
   }
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  try {
-    // `wx`: of two processes that start at once, one makes the file and the other reads it.
-    writeFileSync(file, `${JSON.stringify(made, null, 2)}\n`, { flag: 'wx', mode: 0o600 })
-    return made
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  }
+  if (makeWholeFile(file, `${JSON.stringify(made, null, 2)}\n`)) return made
   chmodSync(file, 0o600)
   return parse(readFileSync(file, 'utf8'), file)
 }

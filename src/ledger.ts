@@ -6,11 +6,12 @@ import { createMetrics } from './adapters/telemetry/metrics.ts'
 import { createTokenAt } from './application/asOf.ts'
 import { createAuthenticator } from './application/authenticate.ts'
 import { ids } from './application/ids.ts'
+import { knowingItsAppends, knowingItsChanges } from './application/lastWrite.ts'
 import { createAccountLimit } from './application/limit.ts'
 import { createGates, type Gates } from './application/gates.ts'
 import { createLogGuard, type LogGuard } from './application/logGuard.ts'
 import { createManage } from './application/manage.ts'
-import type { Clock, EventStore, Logger, ReadModel, RequestEntry } from './application/ports.ts'
+import type { Clock, Logger, RequestEntry } from './application/ports.ts'
 import type { Principal } from './application/principal.ts'
 import { createProjector } from './application/project.ts'
 import { createQueries } from './application/query.ts'
@@ -41,6 +42,7 @@ import { tokenRoutes } from './http/routes/tokens.ts'
 import { verifyRoutes } from './http/routes/verify.ts'
 import { settingsOf, type TokenLedgerOptions } from './options.ts'
 import { jwtOptionsOf, type Settings } from './settings.ts'
+import { gaugeStores } from './storeGauges.ts'
 import { openStores } from './stores.ts'
 import { version } from './version.ts'
 
@@ -93,7 +95,11 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
   const metrics = createMetrics(log)
   const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
 
-  const stores = await openStores(settings, log)
+  const opened = await openStores(settings, log)
+  const stores = {
+    store: knowingItsAppends(opened.store),
+    readModel: knowingItsChanges(opened.readModel),
+  }
   const guard = createLogGuard({ ...stores, projections, log })
   const { store, readModel } = guard
   try {
@@ -142,6 +148,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       projector.lag,
     )
     metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
+    gaugeStores(metrics, stores.store, stores.readModel)
     measureIndex(index, metrics)
     metrics.gauge('usage_buffer_bytes', 'Memory that they take, nearly.', recorder.bytes)
     const { linesLost, bytesWaiting } = log
@@ -157,8 +164,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       clock,
       jwt,
       metrics,
-      store,
-      readModel,
+      stores,
       guard,
       gates,
       index,
@@ -181,8 +187,10 @@ interface Parts {
   clock: Clock
   jwt: ReturnType<typeof createJwtVerifier>
   metrics: ReturnType<typeof createMetrics>
-  store: EventStore
-  readModel: ReadModel
+  stores: {
+    store: ReturnType<typeof knowingItsAppends>
+    readModel: ReturnType<typeof knowingItsChanges>
+  }
   guard: LogGuard
   gates: Gates
   index: ReturnType<typeof createTokenIndex>
@@ -200,8 +208,7 @@ function assemble(parts: Parts): TokenLedger {
     clock,
     jwt,
     metrics,
-    store,
-    readModel,
+    stores,
     guard,
     gates,
     index,
@@ -209,6 +216,7 @@ function assemble(parts: Parts): TokenLedger {
     recorder,
     retention,
   } = parts
+  const { store, readModel } = guard
   const refusals = createLineQuota(metrics.log, 'refusals of one address in summary')
   const log = withQuota(metrics.log, refusals)
   const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
@@ -257,7 +265,8 @@ function assemble(parts: Parts): TokenLedger {
   async function health(): Promise<Health> {
     const [eventStore, model] = await askStores()
     const [isReplaced, isLost] = [guard.flaw() !== null, readModel.loss() !== null]
-    return { eventStore, isReplaced, readModel: model, isLost, lag: projector.lag(), stopping }
+    const writable = { eventStore: stores.store.isWritable(), readModel: stores.readModel.isWritable() }
+    return { eventStore, isReplaced, readModel: model, isLost, writable, lag: projector.lag(), stopping }
   }
 
   const queries = createQueries(readModel, clock)

@@ -123,9 +123,10 @@ export async function withReadModel<T>(
   settings: Settings,
   clock: Clock,
   work: (reads: ModelReads) => Promise<T>,
+  log?: Logger,
 ): Promise<T> {
   assertFile('read model', readModelFile(settings.readModelUrl), 'READ_MODEL_URL')
-  const readModel = await openReadModel(settings, { readOnly: true })
+  const readModel = await openReadModel(settings, { readOnly: true, ...(log && { log }) })
   try {
     await readModel.open(projections)
     await assertFilled(readModel, settings.readModelUrl)
@@ -162,8 +163,8 @@ export async function rebuildReadModel(
 ): Promise<Rebuilt> {
   const wanted = projections.filter((one) => name === undefined || one.name === name)
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
-  return withEventStore(settings, ({ store }) =>
-    withReadModel(settings, Date.now, async ({ readModel }) => {
+  return withEventStore(settings, ({ store }) => {
+    const rebuildBeside = async ({ readModel }: ModelReads): Promise<Rebuilt> => {
       await assertSameLog(store, await standingOf(readModel, projections), readModel.remedy)
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
@@ -173,8 +174,9 @@ export async function rebuildReadModel(
         const events = await rebuild(deps, wanted, { told: tell, ...how })
         return { projections: wanted.map((one) => one.name), events }
       })
-    }),
-  )
+    }
+    return withReadModel(settings, Date.now, rebuildBeside, log)
+  })
 }
 
 export interface CompareProgress {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EventStore, type Logger, type ReadModel, StoreUnavailableError } from './application/ports.ts'
+import { BusyError } from './adapters/sqlite/errors.ts'
 import { liveFile } from './adapters/sqlite/generations.ts'
 import { USAGE_STREAM } from './domain/events.ts'
 import type { Settings } from './settings.ts'
@@ -12,12 +13,14 @@ import type { Settings } from './settings.ts'
 interface Options {
   /** For those who only look: takes no lock, makes nothing, writes nothing. */
   readOnly?: boolean
+  /** Hears of files that cannot be written. */
+  log?: Logger
 }
 
 export type EventStoreSettings = Pick<Settings, 'eventStoreUrl' | 'usageRetentionDays'>
 
 const DAY_SECONDS = 86_400
-/** How long a start waits for a server. */
+/** How long a start waits for a server, or for a file that another program has locked. */
 const PATIENCE_MS = 10_000
 const PAUSE_MS = 500
 /**
@@ -66,12 +69,12 @@ export async function openStores(
   log: Logger,
 ): Promise<{ store: EventStore; readModel: ReadModel }> {
   const store = await patiently('EVENT_STORE_URL', settings.eventStoreUrl, log, async () => {
-    const opened = await openEventStore(settings)
+    const opened = await openEventStore(settings, { log })
     return answering(opened, opened.head())
   })
   try {
     const readModel = await patiently('READ_MODEL_URL', settings.readModelUrl, log, async () => {
-      const opened = await openReadModel(settings)
+      const opened = await openReadModel(settings, { log })
       return answering(opened, opened.ping())
     })
     return { store, readModel }
@@ -94,17 +97,20 @@ async function answering<T extends { close(): Promise<void> }>(
   }
 }
 
-/** A server may be on its way up as well: it is waited for. What it says in the end is said with its setting. */
+/**
+ * A server may be on its way up as well, and a file may be locked for a while: they are waited for. What is said in the
+ * end is said with the setting.
+ */
 async function patiently<T>(setting: string, url: string, log: Logger, open: () => Promise<T>): Promise<T> {
-  const patience = sqlitePath(url) === null ? PATIENCE_MS : 0
-  const giveUpAt = performance.now() + patience
+  const giveUpAt = performance.now() + PATIENCE_MS
   for (;;) {
     try {
       return await open()
     } catch (error) {
       if (!(error instanceof StoreUnavailableError)) throw error
       const failure = new StoreUnavailableError(`${setting} ${shownUrl(url)}: ${error.message}`)
-      if (performance.now() >= giveUpAt) throw failure
+      const mayPass = sqlitePath(url) === null || error instanceof BusyError
+      if (!mayPass || performance.now() >= giveUpAt) throw failure
       log.warn({ err: failure }, 'a store cannot be opened yet')
       await sleep(PAUSE_MS)
     }

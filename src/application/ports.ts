@@ -62,6 +62,10 @@ export interface EventStore {
   sweep?(stream: string, upTo: number): Promise<boolean>
   /** Position of the newest event, null in an empty log. Also the health check. */
   head(): Promise<string | null>
+  /** Could the last write be written? What could not be is tried again by itself. Left out: only who writes knows. */
+  isWritable?(): boolean
+  /** Bytes that cannot be moved into the store's file while somebody reads what was there before. */
+  unmovedBytes?(): number
   close(): Promise<void>
 }
 
@@ -158,6 +162,10 @@ export interface ReadModel {
   /** How many match, counting no further than `limit`. All conditions must be those of one index. Throws as `find`. */
   count(collection: string, where: readonly Condition[], limit: number, signal?: AbortSignal): Promise<number>
   ping(): Promise<void>
+  /** Could the last write be written? What could not be is tried again by itself. Left out: only who writes knows. */
+  isWritable?(): boolean
+  /** Bytes that cannot be moved into the store's file while somebody reads what was there before. */
+  unmovedBytes?(): number
 
   // Documents of a version exist in generations: a rebuild fills the next one beside the live one, which is the one that
   // everything above reads and writes.

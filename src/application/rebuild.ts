@@ -22,8 +22,8 @@ export type RebuildDeps = FromLog & { readModel: ReadModel }
 type Told = (progress: RebuildProgress) => void
 
 const UNHURRIED: Pace = { events: 50, restMs: 10 }
-/** Between two looks whether something was left to this process. */
-const LOOK_MS = 250
+/** Between two looks whether something was left to this process; ever longer while what it finds fails. */
+const LOOK_MS = { first: 250, longest: 60_000 }
 /** Before the log is read on, where the live documents have come further. */
 const BEHIND_MS = 20
 
@@ -119,10 +119,16 @@ export function startAdopting({ readModel, ...deps }: RebuildDeps): Adopting {
   }
 
   async function run(): Promise<void> {
-    while (await sleep(LOOK_MS, true, { signal, ref: false }).catch(() => false)) {
-      await look().catch((err: unknown) => {
-        if (!signal.aborted) log.error({ err }, 'a rebuilt read model could not be taken over')
-      })
+    let pause = LOOK_MS.first
+    while (await sleep(pause, true, { signal, ref: false }).catch(() => false)) {
+      try {
+        await look()
+        pause = LOOK_MS.first
+      } catch (err) {
+        if (signal.aborted) return
+        pause = Math.min(pause * 2, LOOK_MS.longest)
+        log.error({ err }, 'a rebuilt read model could not be taken over yet')
+      }
     }
   }
 

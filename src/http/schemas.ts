@@ -274,8 +274,8 @@ export const components = {
   Readiness: object({
     status: { enum: ['ready', 'not_ready'] },
     checks: object({
-      event_store: { enum: ['ok', 'unreachable', 'replaced'] },
-      read_model: { enum: ['ok', 'unreachable', 'lost'] },
+      event_store: { enum: ['ok', 'not_writable', 'unreachable', 'replaced'] },
+      read_model: { enum: ['ok', 'not_writable', 'unreachable', 'lost'] },
       projector: object({ lag_seconds: { type: 'number', minimum: 0 } }),
       service: { enum: ['running', 'stopping'] },
     }),

@@ -1,13 +1,21 @@
+import { createInterface } from 'node:readline'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { makeEvent } from './fixtures.ts'
 
-/** A second process for the tests: opens the event store named, says how that went, and stays until it is killed. */
+/**
+ * A second process for the tests: opens the event store named, says how that went, appends to each stream that it reads
+ * the name of, and stays until its input ends or it is killed.
+ */
 const path = process.argv[2] ?? ''
+const textOf = (error: unknown): string => `${(error as Error).name}: ${(error as Error).message}`
 try {
   const store = await openSqliteEventStore(path)
   await store.append('child-1', 'no_stream', [makeEvent()])
   console.log('open')
-  setInterval(() => {}, 1_000)
+  for await (const stream of createInterface(process.stdin)) {
+    console.log(await store.append(stream, 'no_stream', [makeEvent()]).then(() => 'acknowledged', textOf))
+  }
+  await store.close()
 } catch (error) {
-  console.log(`${(error as Error).name}: ${(error as Error).message}`)
+  console.log(textOf(error))
 }

@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import { tokens } from '../../projections/tokens.ts'
@@ -14,6 +10,7 @@ import { lockFile, StoreInUseError } from '../../src/adapters/sqlite/lock.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import { type EventStore, StoreUnavailableError } from '../../src/application/ports.ts'
 import { eventStoreContract } from './event-store.contract.ts'
+import { startChild } from './fixtures.child.ts'
 import { makeEvent, rejection } from './fixtures.ts'
 import { piece } from './read-model.fixtures.ts'
 import { readModelContract } from './read-model.contract.ts'
@@ -99,19 +96,6 @@ describe('SQLite', () => {
   })
 
   describe('one writer', () => {
-    /** A process that opens the store; `said` is its first line. */
-    async function startChild(): Promise<{ said: string; kill(): Promise<void> }> {
-      const script = fileURLToPath(new URL('./sqlite.child.js', import.meta.url))
-      const child = spawn(process.execPath, [script, path], { stdio: ['ignore', 'pipe', 'inherit'] })
-      const [said] = (await once(createInterface(child.stdout), 'line')) as [string]
-      const kill = async (): Promise<void> => {
-        if (child.exitCode !== null || child.signalCode !== null) return
-        child.kill('SIGKILL')
-        await once(child, 'exit')
-      }
-      return { said, kill }
-    }
-
     it('refuses a second one in the same process at once, and names the file', async () => {
       const store = await openSqliteEventStore(path)
       const error = await rejection(openSqliteEventStore(path))
@@ -125,7 +109,7 @@ describe('SQLite', () => {
 
     it('refuses a second process', async () => {
       const store = await openSqliteEventStore(path)
-      const child = await startChild()
+      const child = await startChild(path)
       await child.kill()
       await store.close()
       expect(child.said)
@@ -134,7 +118,7 @@ describe('SQLite', () => {
     })
 
     it('is free again when its process is killed, with everything that was acknowledged', async () => {
-      const child = await startChild()
+      const child = await startChild(path)
       expect(child.said).to.equal('open')
       expect(await rejection(openSqliteEventStore(path))).to.be.instanceOf(StoreInUseError)
       await child.kill()
@@ -150,7 +134,7 @@ describe('SQLite', () => {
     })
 
     it('can be read beside by another process', async () => {
-      const child = await startChild()
+      const child = await startChild(path)
       const reader = await openSqliteEventStore(path, { readOnly: true })
       expect(await reader.readStream('child-1')).to.have.length(1)
       await reader.close()
@@ -158,7 +142,7 @@ describe('SQLite', () => {
     })
 
     it('leaves a log that can be read when it was killed', async () => {
-      const child = await startChild()
+      const child = await startChild(path)
       await child.kill()
       const reader = await openSqliteEventStore(path, { readOnly: true })
       expect(await reader.readStream('child-1')).to.have.length(1)

@@ -11,14 +11,19 @@ export interface CliResult {
   stderr: string
 }
 
-/** Runs `tokenledger <args>` in a folder, with the settings that `startService` uses unless told otherwise. */
+/**
+ * Runs `tokenledger <args>` in a folder, with the settings that `startService` uses unless told otherwise.
+ * @param prefix a program that starts it, with that program's own arguments
+ */
 export function cli(
   args: readonly string[],
   folder: string,
   env: Environment = {},
   timeout = 15_000,
+  prefix: readonly string[] = [],
 ): Promise<CliResult> {
-  const child = spawn(process.execPath, [CLI, ...args], { ...processOf(folder, env), timeout })
+  const [program, ...rest] = [...prefix, process.execPath, CLI, ...args] as [string, ...string[]]
+  const child = spawn(program, rest, { ...processOf(folder, env), timeout })
   const result = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk: Buffer) => (result.stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (result.stderr += chunk.toString()))

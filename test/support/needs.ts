@@ -13,6 +13,13 @@ interface Needs {
   remedy?: string
 }
 
+/** A suite that needs to mount, which takes rights that not every machine gives: left out as below. */
+export function describeWithMounts(title: string, suite: (this: Suite) => void): void {
+  describeWith('unshare', { argument: '--mount', required: isRoot, remedy: 'run as root' }, title, suite)
+}
+
+const isRoot = process.env.CI === 'true' && process.platform === 'linux' && process.getuid?.() === 0
+
 /**
  * A suite that needs a program which is no dependency of the project. Without the program it is left out by one test
  * that says so: a skipped test would fail every run, since `forbid-pending` is on.

@@ -101,8 +101,12 @@ export interface EndedService {
 }
 
 /** A start that is expected to fail: runs to its end. */
-export async function failingService(env: Environment, folder: string): Promise<EndedService> {
-  const child = launch(env, folder, [process.execPath, MAIN])
+export async function failingService(
+  env: Environment,
+  folder: string,
+  command: readonly string[] = [process.execPath, MAIN],
+): Promise<EndedService> {
+  const child = launch(env, folder, command)
   const text = { stdout: '', stderr: '' }
   child.stdout?.on('data', (chunk: Buffer) => (text.stdout += chunk.toString()))
   child.stderr?.on('data', (chunk: Buffer) => (text.stderr += chunk.toString()))

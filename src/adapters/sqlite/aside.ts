@@ -1,6 +1,6 @@
 import type { Change } from '../../../projections/projection.ts'
 import type { Table } from './collections.ts'
-import { bytes, checksum, type Database, pagesOf, type Row, toBytes, toText } from './database.ts'
+import { bytes, checksum, type Database, integer, pagesOf, type Row, toBytes, toText } from './database.ts'
 import { applyTo, type Entry, readEntry, writeEntry } from './documents.ts'
 import { beyondUse } from './seal.ts'
 
@@ -25,7 +25,7 @@ export const ASIDE = 'aside'
 /** Written at once. */
 const FULL = 5_000
 const PAGE = 2_000
-const CHANGE = `${bytes('id')}, ${bytes('change')}, crc`
+const CHANGE = `${bytes('id')}, ${bytes('change')}, ${integer('crc')}`
 
 export function createAside(database: Database): Aside {
   let added: (readonly [Table, Change])[] = []

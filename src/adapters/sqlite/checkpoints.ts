@@ -1,7 +1,7 @@
 import { type Checkpoint, DeposedError, type Standing, type Step } from '../../application/ports.ts'
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { bytes, checksum, type Database, toBytes, toText } from './database.ts'
+import { bytes, checksum, type Database, integer, toBytes, toText } from './database.ts'
 
 /** How far each version of each projection has come. */
 export interface Checkpoints {
@@ -11,7 +11,8 @@ export interface Checkpoints {
 }
 
 const COLUMNS = 'projection, version, position, crc, event, event_crc'
-const SELECT = `SELECT ${bytes('projection')}, version, ${bytes('position')}, crc, ${bytes('event')}, event_crc
+const SELECT = `SELECT ${bytes('projection')}, ${integer('version')}, ${bytes('position')}, ${integer('crc')},
+  ${bytes('event')}, ${integer('event_crc')}
   FROM checkpoints`
 
 export function createCheckpoints(database: Database): Checkpoints {

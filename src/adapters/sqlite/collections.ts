@@ -1,6 +1,16 @@
 import type { Collection, Projection } from '../../../projections/projection.ts'
 import type { StoredDocument } from '../../../projections/change.ts'
-import { bytes, type Cell, checksum, type Database, pagesOf, type Row, toBytes, toText } from './database.ts'
+import {
+  bytes,
+  type Cell,
+  checksum,
+  type Database,
+  integer,
+  pagesOf,
+  type Row,
+  toBytes,
+  toText,
+} from './database.ts'
 import { DamagedDocumentError } from './errors.ts'
 
 /** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
@@ -36,7 +46,7 @@ export interface Collections {
 const NAME = /^[A-Za-z][A-Za-z0-9]*$/
 const FIELD = /^[A-Za-z][A-Za-z0-9.]*$/
 
-export const DOCUMENT = `${bytes('id')}, ${bytes('doc')}, crc`
+export const DOCUMENT = `${bytes('id')}, ${bytes('doc')}, ${integer('crc')}`
 
 export function createCollections(database: Database): Collections {
   const tables = new Map<string, Table>()

@@ -1,24 +1,20 @@
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { existsSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { StoreUnavailableError } from '../../application/ports.ts'
+import { type Connection, connect, type Row, type Statement } from './driver.ts'
 import { translate } from './errors.ts'
+import { whenFree } from './whenFree.ts'
+
+export type { Cell, Row, Statement } from './driver.ts'
 
 /**
- * The only file that knows which SQLite driver runs: `node:sqlite` where Node has it without a flag (22.13 and
- * later), else `libsql`. It goes back to one driver when Node 20 goes.
- */
-
-export type Cell = string | number | null
-/** Name the columns, never spread a row: `libsql` adds a member of its own to each. */
-export type Row = Readonly<Record<string, unknown>>
-
-/**
- * Selects a text column, or an expression under a name, as bytes, named so and `Bytes`, to be read with `toText`. Text that is not UTF-8,
- * which one flipped bit makes, aborts the whole process in libsql.
+ * Selects a text column, or an expression under a name, as bytes, named so and `Bytes`, to be read with `toText`. Text
+ * that is not UTF-8, which one flipped bit makes, aborts the whole process in libsql.
  */
 export const bytes = (column: string, name = column): string => `CAST(${column} AS BLOB) AS ${name}Bytes`
+
+/** Selects a column of integers. One flipped bit in a row's header makes text of an integer, with what `bytes` says. */
+export const integer = (column: string, name = column): string => `CAST(${column} AS INTEGER) AS ${name}`
 
 /** The bytes of a column selected with `bytes`: the drivers have different types for them. */
 export function toBytes(value: unknown): Buffer {
@@ -32,12 +28,6 @@ export const toText = (value: unknown): string => toBytes(value).toString('utf8'
 /** CRC-32 of parts of text with a line end between them: own checksums, since SQLite has none. */
 export function checksum(...parts: (string | Uint8Array)[]): number {
   return parts.reduce<number>((crc, part, i) => crc32(part, i === 0 ? 0 : crc32('\n', crc)), 0)
-}
-
-export interface Statement {
-  run(...values: Cell[]): void
-  get(...values: Cell[]): Row | undefined
-  all(...values: Cell[]): Row[]
 }
 
 export interface Database {
@@ -75,15 +65,11 @@ export function* pagesOf(database: Database, table: string, select: string, size
   }
 }
 
-interface Connection {
-  exec(sql: string): void
-  prepare(sql: string): Statement
-  close(): void
-}
-
 const STATEMENTS = 200
-/** SQLite's name for a database without a file. */
-export const MEMORY = ':memory:'
+/**
+ * How long SQLite itself waits for a lock, during which nothing else happens in the process. Only for those who read and
+ * have nothing else to do: a writer is told at once and waits with `whenFree`.
+ */
 const BUSY_MILLISECONDS = 2_000
 const WAL_BYTES_KEPT = 64 * 1024 * 1024
 
@@ -101,19 +87,21 @@ export async function openDatabase(path: string, options: DatabaseOptions): Prom
   } = options
   if (readOnly && !existsSync(path)) throw new StoreUnavailableError(`${path} does not exist`)
   const database = wrap(path, await connect(path, readOnly))
-  try {
-    database.exec(`PRAGMA busy_timeout = ${BUSY_MILLISECONDS}`)
+  const configure = (): void => {
+    database.exec(`PRAGMA busy_timeout = ${readOnly ? BUSY_MILLISECONDS : 0}`)
     // Damage is looked for where SQLite can see it, and a damaged schema must not call functions.
     setting(database, 'trusted_schema', 'OFF', 0)
     setting(database, 'cell_size_check', 'ON', 1)
     setting(database, 'cache_size', String(-cacheKib), -cacheKib)
-    if (!readOnly) {
-      setJournal(database, journal)
-      // A reopened WAL database may come back with NORMAL: never rely on the default.
-      setting(database, 'synchronous', synchronous, synchronous === 'FULL' ? 2 : 1)
-      setting(database, 'wal_autocheckpoint', String(checkpointPages), checkpointPages)
-      setting(database, 'journal_size_limit', String(WAL_BYTES_KEPT), WAL_BYTES_KEPT)
-    }
+    if (readOnly) return
+    setJournal(database, journal)
+    // A reopened WAL database may come back with NORMAL: never rely on the default.
+    setting(database, 'synchronous', synchronous, synchronous === 'FULL' ? 2 : 1)
+    setting(database, 'wal_autocheckpoint', String(checkpointPages), checkpointPages)
+    setting(database, 'journal_size_limit', String(WAL_BYTES_KEPT), WAL_BYTES_KEPT)
+  }
+  try {
+    await whenFree(configure)
     return database
   } catch (error) {
     database.close()
@@ -211,65 +199,5 @@ function translating(statement: Statement, path: string): Statement {
         throw translate(error, path)
       }
     },
-  }
-}
-
-// --- The drivers ---------------------------------------------------------------------------------------------
-
-async function connect(path: string, readOnly: boolean): Promise<Connection> {
-  try {
-    if (!readOnly && path !== MEMORY) makeFile(path)
-    const builtin = loadBuiltin()
-    return builtin ? new builtin.DatabaseSync(path, { readOnly }) : await connectLibsql(path, readOnly)
-  } catch (error) {
-    throw translate(error, path)
-  }
-}
-
-/** The part of `node:sqlite` used here; @types/node for Node 20 does not have it. */
-interface NodeSqlite {
-  DatabaseSync: new (path: string, options: { readOnly: boolean }) => Connection
-}
-
-function loadBuiltin(): NodeSqlite | undefined {
-  // Node 22 warns on stderr, as the module loads, that its interface is experimental. It loads synchronously, so
-  // nothing else can warn in between.
-  const { emitWarning } = process
-  process.emitWarning = () => {}
-  try {
-    return process.getBuiltinModule?.('node:sqlite') as NodeSqlite | undefined
-  } finally {
-    process.emitWarning = emitWarning
-  }
-}
-
-async function connectLibsql(path: string, readOnly: boolean): Promise<Connection> {
-  const { default: Libsql } = await import('libsql')
-  const connection = new Libsql(readOnly ? `${pathToFileURL(path).href}?mode=ro` : path)
-  return {
-    exec: (sql) => void connection.exec(sql),
-    close: () => void connection.close(),
-    prepare(sql) {
-      const statement = connection.prepare(sql)
-      // One array, not a list of values: a lone null would be taken for an options object.
-      return {
-        run: (...values) => void statement.run(values),
-        get: (...values) => statement.get(values) as Row | undefined,
-        all: (...values) => statement.all(values) as Row[],
-      }
-    },
-  }
-}
-
-/**
- * Hashes and addresses are in it: for its owner alone, as what SQLite makes beside it is then. A file that is there is
- * left alone: closing it would end the locks that this process has on it.
- */
-function makeFile(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  try {
-    closeSync(openSync(path, 'wx', 0o600))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }

@@ -1,6 +1,6 @@
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
-import { bytes, checksum, type Database, type Row, toBytes, toText } from './database.ts'
+import { bytes, checksum, type Database, integer, type Row, toBytes, toText } from './database.ts'
 
 /**
  * The tables of the event store and how an event is written to and read from a row. `streams` repeats what the last
@@ -13,7 +13,7 @@ const FORMAT = 1
 export const SWEPT_FORMAT = 2
 
 export function createTables(database: Database): void {
-  if (formatOf(database) !== 0) return
+  if (!isNew(database)) return
   database.exec(`
     BEGIN IMMEDIATE;
     CREATE TABLE events (
@@ -36,6 +36,9 @@ export function createTables(database: Database): void {
     COMMIT`)
 }
 
+/** Nothing was ever written to it. */
+export const isNew = (database: Database): boolean => formatOf(database) === 0
+
 /** @throws DamagedError the file is not an event store this program can read */
 export function checkFormat(database: Database): void {
   const format = formatOf(database)
@@ -54,7 +57,7 @@ const INSERT = `INSERT INTO events (position, stream, revision, id, type, data, 
   VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 /** All of an event that is text, in one piece of bytes, as its checksum covers it: fewer values cost less to read. */
 const LINE = ['position', 'stream', 'revision', 'id', 'type', 'data', 'metadata'].join(' || char(10) || ')
-const SELECT = `SELECT position, revision, ${bytes(`(${LINE})`, 'line')}, crc FROM events`
+const SELECT = `SELECT position, ${integer('revision')}, ${bytes(`(${LINE})`, 'line')}, ${integer('crc')} FROM events`
 
 /** Rows behind a position, in log order. */
 export const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
@@ -63,10 +66,10 @@ export const rowsAfter = (database: Database, position: number, limit: number): 
 export const rowAt = (database: Database, position: number): Row | undefined =>
   database.prepare(`${SELECT} WHERE position = ?`).get(position)
 
-/** Rows of one stream from a revision on. */
+/** Rows of one stream from a revision on. The order is that of the column, which an index has, not of what is selected. */
 export const rowsOf = (database: Database, stream: string, from: number, limit: number): Row[] =>
   database
-    .prepare(`${SELECT} WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?`)
+    .prepare(`${SELECT} WHERE stream = ? AND revision >= ? ORDER BY events.revision LIMIT ?`)
     .all(stream, from, limit)
 
 export const toPosition = (number: number): string => String(number).padStart(16, '0')
@@ -143,9 +146,12 @@ function namesOf(line: string): { stream: string; id: string; type: string; rest
   }
 }
 
+const NEWEST = `SELECT ${integer('revision')}, ${integer('crc')} FROM streams WHERE stream = ?`
+const SEQUENCE = `SELECT ${integer('seq')} FROM sqlite_sequence WHERE name = 'events'`
+
 /** Newest revision of a stream, -1 without events. */
 export function newestRevision(database: Database, stream: string): number {
-  const row = database.prepare('SELECT revision, crc FROM streams WHERE stream = ?').get(stream)
+  const row = database.prepare(NEWEST).get(stream)
   if (!row) return -1
   if (row.crc !== checksum(stream, String(row.revision)))
     throw new DamagedError(`${stream}: its newest revision is damaged`)
@@ -160,7 +166,7 @@ export function setNewestRevision(database: Database, stream: string, revision: 
 
 /** Position of the newest event, 0 in an empty log. */
 export function newestPosition(database: Database): number {
-  const row = database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'").get()
+  const row = database.prepare(SEQUENCE).get()
   const last = database.prepare('SELECT max(position) AS position FROM events').get()
   const [sequence, position] = [Number(row?.seq ?? 0), Number(last?.position ?? 0)]
   if (sequence !== position) {

@@ -1,13 +1,16 @@
+import { statSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   type Appended,
   ConflictError,
   type EventStore,
   type ExpectedRevision,
+  type Logger,
   StoreUnavailableError,
 } from '../../application/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
+import { assertNotElsewhere, type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase, type Row } from './database.ts'
 import * as rows from './event-rows.ts'
 import { createGroup, Refused } from './group.ts'
@@ -15,6 +18,8 @@ import { type Lock, lockFile } from './lock.ts'
 import { createWakeUp, follow, type Page } from './follow.ts'
 import { openedFiles } from './opened-files.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './sweep.ts'
+import { walBytes } from './walWatch.ts'
+import { whenFree } from './whenFree.ts'
 
 const MAX_EVENTS_PER_APPEND = 100
 const PAGE = 100
@@ -22,6 +27,8 @@ const PAGE = 100
 export interface SqliteOptions {
   /** For a second process: takes no lock and cannot write. */
   readOnly?: boolean
+  /** Hears when a file cannot be written, and when it can be again. */
+  log?: Logger
 }
 
 /**
@@ -30,12 +37,19 @@ export interface SqliteOptions {
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
-  const { readOnly = false } = options
+  const { readOnly = false, log } = options
   const lock = readOnly ? undefined : await lockFile(path)
   let database: Database | undefined
   try {
-    database = await openDatabase(path, { readOnly, synchronous: 'FULL' })
-    return eventStoreOn(database, lock)
+    if (lock) {
+      assertWhole(path)
+      await assertNotElsewhere(path)
+    }
+    const opened = (database = await openDatabase(path, { readOnly, synchronous: 'FULL' }))
+    // What is no event store stays as it is.
+    if (lock && !rows.isNew(opened)) rows.checkFormat(opened)
+    const claim = lock && (await claimDatabase(opened, log))
+    return await whenFree(() => eventStoreOn(opened, lock, { claim, log }))
   } catch (error) {
     database?.close()
     lock?.release()
@@ -43,8 +57,25 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
   }
 }
 
+/** SQLite would take the log beside a file that is gone, or empty, for one of another file, and delete it. */
+function assertWhole(path: string): void {
+  if (walBytes(path) === 0 || (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0) return
+  throw new StoreUnavailableError(
+    `${path} is gone or empty, and ${path}-wal has changes of it: put it back, or remove ${path}-wal as well`,
+  )
+}
+
+interface Writing {
+  claim?: Claim | undefined
+  log?: Logger | undefined
+}
+
 /** The event store on an open database; it writes only with the lock, and releases that when it is closed. */
-export function eventStoreOn(database: Database, lock: Lock | undefined): EventStore {
+export function eventStoreOn(
+  database: Database,
+  lock: Lock | undefined,
+  { claim, log }: Writing = {},
+): EventStore {
   if (lock) rows.createTables(database)
   rows.checkFormat(database)
   const files = lock && openedFiles(database)
@@ -55,7 +86,10 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
   let open = true
   const wakeUp = createWakeUp()
   const group = createGroup(database, {
+    afterBegin: claim?.assertMine,
     beforeCommit: files?.assert,
+    probe: claim?.renew,
+    log,
     afterCommit() {
       files?.own()
       const grown = written > committed
@@ -87,9 +121,14 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     }
   }
 
+  function assertOpen(): void {
+    if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+    if (claim?.isLost()) throw new StoreUnavailableError(`${database.path} was taken over by another process`)
+  }
+
   /** The next rows of the log, as they are, and where it ended at that moment. */
   function page(after: number): Page {
-    if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+    assertOpen()
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
@@ -122,7 +161,7 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     async readStream(stream, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER) {
       const events: StoredEvent[] = []
       for (let next = fromRevision; ; ) {
-        if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+        assertOpen()
         const most = Math.min(PAGE, limit - events.length)
         const some = database.inTransaction('deferred', () => streamEvents(database, stream, next, most))
         // What stood between two pages was swept meanwhile, and so was what stood before it.
@@ -135,7 +174,7 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     },
 
     async at(position) {
-      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      assertOpen()
       files?.assert()
       if (!rows.isPosition(position)) return null
       const row = rows.rowAt(database, rows.fromPosition(position))
@@ -171,15 +210,18 @@ export function eventStoreOn(database: Database, lock: Lock | undefined): EventS
     },
 
     async head() {
-      if (!open) throw new StoreUnavailableError(`${database.path} is closed`)
+      assertOpen()
       files?.assert()
       const position = newestPosition()
       return position === 0 ? null : rows.toPosition(position)
     },
 
+    isWritable: () => group.trouble() === null,
+    unmovedBytes: () => walBytes(database.path),
+
     async close() {
       if (!open) return
-      await group.close()
+      await group.close(claim?.withdraw)
       open = false
       wakeUp.all()
       if (isReplaced()) {

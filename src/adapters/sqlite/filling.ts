@@ -5,14 +5,16 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'
 import { insertDocuments } from './documents.ts'
-import { type Database, openDatabase, pagesOf, setJournal } from './database.ts'
+import { bytes, type Database, openDatabase, pagesOf, setJournal, toText } from './database.ts'
 import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
-import { isBusy, isTaken } from './errors.ts'
+import { BusyError, isTaken, NoRoomError } from './errors.ts'
+import { isIntact } from './inspect.ts'
 import { type ModelFile, SETTINGS } from './model-file.ts'
-import { checkSeal, unseal } from './seal.ts'
+import { beyondUse, checkSeal, unseal } from './seal.ts'
 import { sharedValues } from './shared.ts'
+import { assertRoom } from './space.ts'
 
 /**
  * A file that is being filled and that nobody reads: a document is written once, and the indexes are made in the end, all
@@ -25,6 +27,8 @@ export interface Filling {
   complete(): void
   /** For the one that becomes live. */
   forgetPurpose(): void
+  /** The disk is full: it is not to be gone on with, so that others have the room. */
+  hasNoRoom(): boolean
   /** Leaves everything in the one file; what waits is written. */
   close(): void
 }
@@ -43,11 +47,11 @@ export async function openFilling(
   file: string,
   purpose: Purpose,
   live: ModelFile,
-  startAnew: () => Promise<void>,
+  startAnew: (damage?: unknown) => Promise<void>,
 ): Promise<Filling> {
-  const begun = await goOn(file, purpose, live)
+  const { filling: begun, damage } = await goOn(file, purpose, live)
   if (begun) return begun
-  await startAnew()
+  await startAnew(damage)
   const database = await openDatabase(file, OF_FILE)
   try {
     writePurpose(database, purpose)
@@ -71,15 +75,26 @@ const rebuiltOf = ({ projections }: Purpose): string => projections.map(nameOf).
 
 /** Was the file filled for these projections? */
 export function isFor(database: Database, all: readonly Projection[]): boolean {
-  const found = database.prepare('SELECT all_projections AS names FROM filling').get()?.names
-  return found === allOf({ projections: [], all })
+  return purposeIn(database).all === allOf({ projections: [], all })
 }
 
-/** From now on it is the live one, not something to be gone on with. */
+const NAMES = /^[\w ]+$/
+
+/**
+ * What the file says of itself, in the words of `allOf` and `rebuiltOf`.
+ * @throws DamagedError it says nothing that was ever written
+ */
+function purposeIn(database: Database): { all: string; rebuilt: string } {
+  const sql = `SELECT ${bytes('all_projections', 'all')}, ${bytes('rebuilt')} FROM filling`
+  const { allBytes, rebuiltBytes } = database.prepare(sql).get() ?? {}
+  const [names, rebuilt] = [toText(allBytes), toText(rebuiltBytes)]
+  if (!NAMES.test(names) || !NAMES.test(rebuilt)) throw beyondUse(database.path)
+  return { all: names, rebuilt }
+}
+
+/** From now on it is the live one, not something to be gone on with. In a transaction. */
 export function forgetPurpose(database: Database): void {
-  database.inTransaction('immediate', () => {
-    for (const table of ['filling', HELD, ASIDE]) database.exec(`DROP TABLE IF EXISTS ${table}`)
-  })
+  for (const table of ['filling', HELD, ASIDE]) database.exec(`DROP TABLE IF EXISTS ${table}`)
 }
 
 function writePurpose(database: Database, purpose: Purpose): void {
@@ -89,33 +104,37 @@ function writePurpose(database: Database, purpose: Purpose): void {
   })
 }
 
-/** The file as an earlier run left it, if it can be gone on with. */
-async function goOn(file: string, purpose: Purpose, live: ModelFile): Promise<Filling | null> {
-  if (!existsSync(file)) return null
+/** The file as an earlier run left it, if it can be gone on with; else what is wrong with it, if anything is. */
+async function goOn(
+  file: string,
+  purpose: Purpose,
+  live: ModelFile,
+): Promise<{ filling?: Filling; damage?: unknown }> {
+  if (!existsSync(file)) return {}
   let database: Database | undefined
+  let damage: unknown
   try {
     const sealed = checkSeal(file)
     database = await openDatabase(file, OF_FILE)
-    const found = database.prepare('SELECT all_projections AS names, rebuilt FROM filling').get()
-    const fits = found?.names === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
-    if (fits && (sealed || isIntact(database))) {
+    const found = purposeIn(database)
+    const fits = found.all === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
+    if (fits && !sealed && !isIntact(database)) throw beyondUse(file)
+    if (fits) {
       unseal(file)
-      return filling(database, purpose, live)
+      return { filling: filling(database, purpose, live) }
     }
   } catch (error) {
     // Whatever is wrong with it, it costs nothing but time to begin anew; also where a service that did not want it has
     // not let go of it yet. A full disk is no reason.
-    if (error instanceof StoreUnavailableError && !isBusy(error)) {
+    if (error instanceof StoreUnavailableError && !(error instanceof BusyError)) {
       database?.close()
       throw error
     }
+    if (!(error instanceof BusyError)) damage = error
   }
   database?.close()
-  return null
+  return { damage }
 }
-
-const isIntact = (database: Database): boolean =>
-  database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check === 'ok'
 
 /** An index is made by sorting: on two threads, and not in memory, where libsql would; the disk of the file has room. */
 function sortOnDisk(database: Database, work: () => void): void {
@@ -140,18 +159,26 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   const tables = all.flatMap((one) => one.collections.map(({ name }) => collections.table(name)))
   const bulk = createBulk(database, tables)
   const reached = new Map(all.map((projection) => [projection, checkpoints.get(projection)]))
-  let [changesSince, writing, failed] = [0, false, false]
+  let [changesSince, writing, failed, noRoom] = [0, false, false, false]
 
   const checkpoint = (projection: Projection): Checkpoint | null => reached.get(projection) ?? null
 
   /** What is written from one checkpoint to the next is one transaction, so that they are in the file together. */
   function write(work: () => void): void {
-    try {
+    watched(() => {
+      assertRoom(database.path, 0)
       if (!writing) database.exec('BEGIN IMMEDIATE')
       writing = true
       work()
+    })
+  }
+
+  function watched(work: () => void): void {
+    try {
+      work()
     } catch (error) {
       failed = true
+      noRoom ||= error instanceof NoRoomError
       throw error
     }
   }
@@ -181,6 +208,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     const [source, target] = [live.collections.table(collection), collections.table(collection)]
     database.exec(`DELETE FROM ${target.name}`)
     for (const some of pagesOf(live.database, source.name, DOCUMENT, COPIED_AT_ONCE)) {
+      assertRoom(database.path, 0)
       database.inTransaction('immediate', () => insertDocuments(database, target, some.map(source.parse)))
     }
   }
@@ -201,20 +229,23 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     complete() {
       writeUpToHere(bulk.writeAll)
-      sortOnDisk(database, () => {
-        collections.open(all, 'with ids')
-        // What waits may be what two documents share: that is to be found by all of them, not to fail halfway.
-        if (bulk.waits()) collections.dropUnique(all)
-        bulk.settle()
-        try {
-          collections.open(all, 'with indexes')
-        } catch (error) {
-          throw isTaken(error) ? sharedValues(database, collections, all) : error
-        }
-      })
+      watched(() =>
+        sortOnDisk(database, () => {
+          collections.open(all, 'with ids')
+          // What waits may be what two documents share: that is to be found by all of them, not to fail halfway.
+          if (bulk.waits()) collections.dropUnique(all)
+          bulk.settle()
+          try {
+            collections.open(all, 'with indexes')
+          } catch (error) {
+            throw isTaken(error) ? sharedValues(database, collections, all) : error
+          }
+        }),
+      )
     },
 
-    forgetPurpose: () => forgetPurpose(database),
+    forgetPurpose: () => database.inTransaction('immediate', () => forgetPurpose(database)),
+    hasNoRoom: () => noRoom,
 
     close() {
       try {

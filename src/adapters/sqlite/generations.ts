@@ -8,7 +8,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 
@@ -62,14 +62,35 @@ export async function removeGeneration(
 /** Removes all generations before the live one. For the holder of the lock. */
 export async function removeOlder(path: string): Promise<void> {
   const live = liveGeneration(path)
-  const names = await readdir(dirname(path)).catch(() => [])
-  const older = new Set<number>()
-  for (const name of names) {
-    const generation = generationOf(join(dirname(path), name), path)
-    if (generation !== null && generation < live) older.add(generation)
+  for (const generation of await generationsOf(path)) {
+    if (generation >= live) continue
+    await removeGeneration(path, generation)
+    await removeAside(path, generation)
   }
-  for (const generation of older) await removeGeneration(path, generation)
 }
+
+/** All generations that there is something of. */
+export async function generationsOf(path: string): Promise<Set<number>> {
+  const names = await readdir(dirname(path)).catch(() => [])
+  const found = names.map((name) => generationOf(join(dirname(path), name), path))
+  return new Set(found.filter((generation) => generation !== null))
+}
+
+/**
+ * Gives a file that is damaged a name under which nobody tries it again, in place of an earlier one.
+ * @returns the name
+ */
+export async function setAside(path: string, generation: number): Promise<string> {
+  const name = asideOf(path, generation)
+  await rename(fileOf(path, generation), name)
+  await removeGeneration(path, generation, { keepLock: true })
+  return name
+}
+
+export const removeAside = (path: string, generation: number): Promise<void> =>
+  rm(asideOf(path, generation), { force: true })
+
+const asideOf = (path: string, generation: number): string => `${fileOf(path, generation)}.aside`
 
 function generationOf(file: string, path: string): number | null {
   if (basename(file) === basename(path)) return 1
@@ -98,10 +119,13 @@ function writePointer(path: string, pointer: Pointer, generation: number): void 
   try {
     writeSync(file, text)
     fsyncSync(file)
+    renameSync(written, target)
+  } catch (error) {
+    rmSync(written, { force: true })
+    throw error
   } finally {
     closeSync(file)
   }
-  renameSync(written, target)
 }
 
 const crcOf = (text: string): string => crc32(text).toString(16)

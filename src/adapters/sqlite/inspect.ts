@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
-import { bytes, type Database, MEMORY, openDatabase, openPlain, toText } from './database.ts'
+import { bytes, type Database, integer, openDatabase, openPlain, toText } from './database.ts'
+import { MEMORY } from './driver.ts'
 
 /** What only SQLite knows about its files, for diagnosis. Nothing here writes to one. */
 
@@ -31,6 +32,15 @@ const bytesOf = (path: string): number => (existsSync(path) ? statSync(path).siz
 
 const MAX_PROBLEMS = 5
 
+/** What SQLite finds wrong with a file, in its words; nothing for a sound one. It quotes names as they are in the file. */
+function problems(database: Database, check: 'quick_check' | 'integrity_check', most: number): string[] {
+  const found = database.prepare(`SELECT ${bytes(check, 'found')} FROM pragma_${check}(${most})`).all()
+  return found.map(({ foundBytes }) => toText(foundBytes)).filter((text) => text !== 'ok')
+}
+
+/** Are the file's pages, and its indexes and tables, of one piece? Reads all of it: some seconds per GB. */
+export const isIntact = (database: Database): boolean => problems(database, 'integrity_check', 1).length === 0
+
 /**
  * SQLite's own check of the file's structure. Reads the whole file, some seconds per GB, beside a writer too.
  * @returns what it found wrong, in SQLite's words; nothing for a sound file
@@ -39,8 +49,7 @@ const MAX_PROBLEMS = 5
 export async function quickCheck(path: string): Promise<string[]> {
   const database = await openDatabase(path, { readOnly: true, synchronous: 'NORMAL' })
   try {
-    const found = database.prepare(`PRAGMA quick_check(${MAX_PROBLEMS})`).all()
-    return found.map((row) => String(row.quick_check)).filter((text) => text !== 'ok')
+    return problems(database, 'quick_check', MAX_PROBLEMS)
   } finally {
     database.close()
   }
@@ -66,11 +75,11 @@ export interface IndexProblem {
 const MAX_STREAMS = 1000
 
 const DISAGREEING = `
-  SELECT ${bytes('stream')}, revision AS said,
-    (SELECT max(revision) FROM events WHERE events.stream = streams.stream) AS newest
+  SELECT ${bytes('stream')}, ${integer('revision', 'said')},
+    ${integer('(SELECT max(revision) FROM events WHERE events.stream = streams.stream)', 'newest')}
   FROM streams WHERE newest IS NOT said LIMIT ${MAX_STREAMS}`
 const UNKNOWN = `
-  SELECT ${bytes('stream')}, max(revision) AS newest FROM events
+  SELECT ${bytes('stream')}, ${integer('max(revision)', 'newest')} FROM events
   WHERE NOT EXISTS (SELECT 1 FROM streams WHERE streams.stream = events.stream)
   GROUP BY stream LIMIT ${MAX_STREAMS}`
 
@@ -100,9 +109,4 @@ function disagreements(database: Database): IndexProblem[] {
 const shown = (revision: unknown): string => (typeof revision === 'number' ? String(revision) : 'none')
 
 const integrityProblems = (database: Database): IndexProblem[] =>
-  database
-    .prepare(`PRAGMA integrity_check(${MAX_PROBLEMS})`)
-    .all()
-    .map((row) => String(row.integrity_check))
-    .filter((text) => text !== 'ok')
-    .map((what) => ({ stream: null, what }))
+  problems(database, 'integrity_check', MAX_PROBLEMS).map((what) => ({ stream: null, what }))

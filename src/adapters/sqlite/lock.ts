@@ -1,13 +1,14 @@
-import { existsSync, realpathSync } from 'node:fs'
+import { readlinkSync, realpathSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { openPlain } from './database.ts'
-import { isBusy } from './errors.ts'
+import { BusyError } from './errors.ts'
 
 /** The file has its one writer already. */
 export class StoreInUseError extends Error {
   override name = 'StoreInUseError'
 
-  constructor(path: string, options?: ErrorOptions) {
-    super(`${path} is in use: another process has it open for writing`, options)
+  constructor(path: string, why = 'another process has it open for writing') {
+    super(`${path} is in use: ${why}`)
   }
 }
 
@@ -21,15 +22,14 @@ export interface Lock {
  * @throws StoreInUseError at once, also for a second writer in the same process
  */
 export async function lockFile(path: string): Promise<Lock> {
-  // Two names of one file must meet at one lock.
-  const file = existsSync(path) ? realpathSync(path) : path
-  const database = await openPlain(`${file}.lock`)
+  const database = await openPlain(`${targetOf(path)}.lock`)
   try {
-    database.exec('PRAGMA busy_timeout = 0')
+    // Without a journal nothing is written for it, which a full disk would not take.
+    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     database.close()
-    if (isBusy(error)) throw new StoreInUseError(path, { cause: error })
+    if (error instanceof BusyError) throw new StoreInUseError(path)
     throw error
   }
   return {
@@ -38,5 +38,18 @@ export async function lockFile(path: string): Promise<Lock> {
       database.exec('ROLLBACK')
       database.close()
     },
+  }
+}
+
+/** Two names of one file must meet at one lock, also where links lead to a file that is not there yet. */
+function targetOf(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    try {
+      return targetOf(resolve(dirname(path), readlinkSync(path)))
+    } catch {
+      return path
+    }
   }
 }

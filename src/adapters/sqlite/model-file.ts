@@ -1,13 +1,14 @@
-import { type Checkpoint, type Step, StoreUnavailableError } from '../../application/ports.ts'
+import { type Checkpoint, type Logger, type Step, StoreUnavailableError } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
+import type { Claim } from './claim.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Database } from './database.ts'
 import { createDocuments } from './documents.ts'
 import { toRefusal } from './errors.ts'
 import { createGroup, Refused } from './group.ts'
-import type { Lock } from './lock.ts'
 import { type OpenedFiles, openedFiles } from './opened-files.ts'
+import { whenFree } from './whenFree.ts'
 
 export const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpointPages: 4_000 } as const
 
@@ -15,20 +16,30 @@ export const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpoint
 export interface ModelFile {
   readonly database: Database
   readonly collections: Collections
-  open(projections: readonly Projection[]): void
-  checkpoint(projection: Projection): Checkpoint | null
   readonly files: OpenedFiles
+  open(projections: readonly Projection[]): Promise<void>
+  checkpoint(projection: Projection): Checkpoint | null
   apply(changes: readonly Change[], step?: Step): Promise<void>
-  /** Refuses new work and waits for what was taken. */
+  /** Has another process begun to write it? Then nothing in it is known here any more. */
+  isLost(): boolean
+  /** What kept the last change from being written, or null. */
+  trouble(): StoreUnavailableError | null
+  /** For its writer, in a transaction with everything else that is written. */
+  submit(work: () => void): Promise<void>
+  /** Refuses new work, does what was taken, and gives the file back. */
   settle(): Promise<void>
 }
 
-export function modelFile(database: Database, lock: Lock | undefined): ModelFile {
+/** @param claim that of its writer */
+export function modelFile(database: Database, claim: Claim | undefined, log?: Logger): ModelFile {
   const collections = createCollections(database)
   const checkpoints = createCheckpoints(database)
   const documents = createDocuments(database)
   const files = openedFiles(database)
   const group = createGroup(database, {
+    afterBegin: claim?.assertMine,
+    probe: claim?.renew,
+    log,
     beforeCommit() {
       files.assert()
       documents.write()
@@ -45,16 +56,17 @@ export function modelFile(database: Database, lock: Lock | undefined): ModelFile
     collections,
     files,
 
-    open(projections) {
-      if (lock) checkpoints.create()
-      collections.open(projections, lock ? 'with indexes' : 'not')
-      files.own()
-    },
+    open: (projections) =>
+      whenFree(() => {
+        if (claim) checkpoints.create()
+        collections.open(projections, claim ? 'with indexes' : 'not')
+        files.own()
+      }),
 
     checkpoint: checkpoints.get,
 
     async apply(changes, step) {
-      if (!lock) throw new StoreUnavailableError(`${database.path} is open for reading only`)
+      if (!claim) throw new StoreUnavailableError(`${database.path} is open for reading only`)
       const targets = changes.map((change) => [collections.table(change.collection), change] as const)
       const work = () => {
         const gap = step ? gapBefore(checkpoints.get, step.from) : null
@@ -68,6 +80,9 @@ export function modelFile(database: Database, lock: Lock | undefined): ModelFile
       })
     },
 
-    settle: group.close,
+    isLost: () => claim?.isLost() ?? false,
+    trouble: group.trouble,
+    submit: group.submit,
+    settle: () => group.close(claim?.withdraw),
   }
 }

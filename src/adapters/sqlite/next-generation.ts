@@ -1,39 +1,47 @@
-import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Projection } from '../../../projections/projection.ts'
-import { type NextGeneration, RebuildUnderWayError, StoreUnavailableError } from '../../application/ports.ts'
-import { openDatabase } from './database.ts'
-import { type Filling, isFor, openFilling } from './filling.ts'
+import {
+  type Logger,
+  type NextGeneration,
+  RebuildUnderWayError,
+  StoreUnavailableError,
+} from '../../application/ports.ts'
+import { NoRoomError } from './errors.ts'
+import { type Filling, openFilling, type Purpose } from './filling.ts'
 import {
   fileOf,
   liveGeneration,
   nextGeneration,
-  offeredGeneration,
   pointLive,
   pointOffer,
   removeGeneration,
   removeOlder,
+  setAside,
   withdrawOffer,
 } from './generations.ts'
 import { type Lock, lockFile, StoreInUseError } from './lock.ts'
-import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
-import { seal, unseal } from './seal.ts'
+import { sizeOf } from './inspect.ts'
+import type { ModelFile } from './model-file.ts'
+import { seal } from './seal.ts'
+import { assertRoom } from './space.ts'
 
 const LOOK_MS = 100
 /** The lock is asked for seldom: whoever starts a service meanwhile would find it taken. */
 const LOOKS_PER_LOCK = 20
 const PATIENCE_MS = 60_000
 
+/** A new file has been seen to be half as large again while its indexes are made. */
+const ROOM = 1.5
+
 /**
  * Fills the next generation's file from outside the service: beside a live one, which then takes the file over, or
- * alone. It may be any process, but one at a time.
+ * alone. It may be any process, but one at a time. A full disk is the service's first: then nothing is left of the file.
  * @param all the projections that the read model has
  */
 export async function beginNext(
   path: string,
   live: ModelFile,
-  projections: readonly Projection[],
-  all: readonly Projection[],
+  { projections, all }: Purpose,
+  log?: Logger,
 ): Promise<NextGeneration> {
   const generation = nextGeneration(path)
   const file = fileOf(path, generation)
@@ -46,7 +54,13 @@ export async function beginNext(
 
   async function open(): Promise<Filling> {
     withdrawOffer(path)
-    return openFilling(file, { projections, all }, live, removeThis)
+    return openFilling(file, { projections, all }, live, anew)
+  }
+
+  async function anew(damage?: unknown): Promise<void> {
+    if (damage === undefined) return removeFile(path, generation)
+    const aside = await setAside(path, generation)
+    log?.error({ file: aside, err: damage }, 'a half-filled read model is damaged: set aside, and begun anew')
   }
 
   function current(): Filling {
@@ -54,11 +68,13 @@ export async function beginNext(
     return filling
   }
 
-  function closeFile(): void {
+  async function closeFile(): Promise<void> {
+    const hasNoRoom = filling?.hasNoRoom()
     try {
       filling?.close()
     } finally {
       filling = null
+      if (hasNoRoom) await removeFile(path, generation)
       own?.release()
       own = null
     }
@@ -71,7 +87,8 @@ export async function beginNext(
   }
 
   async function handOver(): Promise<'joined' | 'taken'> {
-    closeFile()
+    await closeFile()
+    seal(file)
     pointOffer(path, generation)
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let look = 1; performance.now() < giveUpAt; look++) {
@@ -92,8 +109,11 @@ export async function beginNext(
   let isServed: boolean
   try {
     isServed = await isLocked(path)
+    const { bytes, walBytes } = sizeOf(live.database.path)
+    assertRoom(file, ROOM * (bytes + walBytes) - sizeOf(file).bytes)
     filling = await open()
   } catch (error) {
+    if (error instanceof NoRoomError) await removeFile(path, generation)
     lock.release()
     throw error
   }
@@ -119,7 +139,7 @@ export async function beginNext(
     async promote() {
       current().complete()
       current().forgetPurpose()
-      closeFile()
+      await closeFile()
       seal(file)
       pointLive(path, generation)
       await removeOlder(path)
@@ -127,7 +147,7 @@ export async function beginNext(
     },
 
     async close() {
-      closeFile()
+      await closeFile()
       switching?.release()
       switching = null
     },
@@ -138,7 +158,7 @@ export async function beginNext(
 const removeFile = (path: string, generation: number): Promise<void> =>
   removeGeneration(path, generation, { keepLock: true })
 
-async function tryLock(file: string): Promise<Lock | null> {
+export async function tryLock(file: string): Promise<Lock | null> {
   try {
     return await lockFile(file)
   } catch (error) {
@@ -151,43 +171,4 @@ async function isLocked(file: string): Promise<boolean> {
   const lock = await tryLock(file)
   lock?.release()
   return lock === null
-}
-
-/** A complete file that was left to the service, opened for writing, with its generation. */
-export interface Offered {
-  file: ModelFile
-  generation: number
-  releaseLock(): void
-}
-
-/** For the holder of the lock on `path`. Null if there is none that it can use. */
-export async function openOffered(path: string, all: readonly Projection[]): Promise<Offered | null> {
-  const generation = offeredGeneration(path)
-  if (generation === null) return null
-  const file = fileOf(path, generation)
-  if (generation <= liveGeneration(path) || !existsSync(file)) {
-    withdrawOffer(path)
-    return null
-  }
-  const lock = await tryLock(file)
-  // Somebody goes on filling it.
-  if (!lock) return null
-  try {
-    const database = await openDatabase(file, SETTINGS)
-    if (isFor(database, all)) {
-      unseal(file)
-      const model = modelFile(database, lock)
-      model.open(all)
-      return { file: model, generation, releaseLock: lock.release }
-    }
-    // By a command of another version than the service.
-    database.close()
-    lock.release()
-    withdrawOffer(path)
-    return null
-  } catch (error) {
-    lock.release()
-    withdrawOffer(path)
-    throw error
-  }
 }

@@ -1,6 +1,7 @@
 import { type BigIntStats, statSync } from 'node:fs'
 import { StoreReplacedError } from '../../application/ports.ts'
-import { type Database, MEMORY } from './database.ts'
+import type { Database } from './database.ts'
+import { MEMORY } from './driver.ts'
 
 /**
  * Whether the files that a database was opened on are still those at its path. One that was moved away or deleted goes

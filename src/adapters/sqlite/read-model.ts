@@ -3,14 +3,17 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import {
   type Checkpoint,
   type Document,
+  type Logger,
   type NextGeneration,
   type ReadModel,
   StoreUnavailableError,
 } from '../../application/ports.ts'
 import { countAll, countPlanOf, planOf, readPage } from '../../application/queryPlan.ts'
 import { giveWay } from '../../application/turns.ts'
+import { DamagedError } from '../../domain/errors.ts'
 import { present } from '../../../projections/change.ts'
 import { load } from './collections.ts'
+import { assertNotElsewhere, type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase } from './database.ts'
 import type { SqliteOptions } from './event-store.ts'
 import { forgetPurpose } from './filling.ts'
@@ -22,13 +25,16 @@ import {
   removeOlder,
   withdrawOffer,
 } from './generations.ts'
+import { isIntact } from './inspect.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { type ModelFile, modelFile, SETTINGS } from './model-file.ts'
 import { guardModel, wasTouched } from './model-guard.ts'
-import { beginNext, type Offered, openOffered } from './next-generation.ts'
+import { beginNext } from './next-generation.ts'
+import { clearLeft, type Offered, openOffered, vetOffered } from './offered.ts'
 import { countStretch, findAny, readStretch, type Source } from './query.ts'
 import { createReservations } from './reservations.ts'
 import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
+import { walBytes } from './walWatch.ts'
 
 /**
  * Opens the read model in one SQLite file of its own, made if missing; after a rebuild it is another file beside that
@@ -37,50 +43,71 @@ import { beyondUse, checkSeal, seal, unseal } from './seal.ts'
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
-  const { readOnly = false } = options
+  const { readOnly = false, log } = options
   const lock = readOnly ? undefined : await lockFile(path)
   try {
-    if (lock) await removeOlder(path)
-    return readModel(path, await openLive(path, lock), lock)
+    if (lock) {
+      await removeOlder(path)
+      await clearLeft(path, log)
+      await vetOffered(path, log)
+    }
+    return readModel(path, await openLive(path, lock, log), { lock, log })
   } catch (error) {
     lock?.release()
     throw error
   }
 }
 
-async function openLive(path: string, lock: Lock | undefined): Promise<ModelFile> {
+async function openLive(path: string, lock: Lock | undefined, log: Logger | undefined): Promise<ModelFile> {
   const file = liveFile(path)
   try {
     const wasLeft = existsSync(file)
     const isSealed = checkSeal(file)
+    if (lock) await assertNotElsewhere(file)
     const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
-    if (lock && wasTouched(database)) {
+    if (!lock) return modelFile(database, undefined)
+    if (wasTouched(database)) {
       database.close()
       await removeGeneration(path, liveGeneration(path))
-      return await openLive(path, lock)
+      return await openLive(path, lock, log)
     }
     // After a crash nothing vouches for the file: then SQLite compares every index with its table.
-    if (lock && wasLeft && !isSealed) assertIntact(database)
-    if (lock) unseal(file)
-    return modelFile(database, lock)
+    if (wasLeft && !isSealed) assertIntact(database)
+    unseal(file)
+    return modelFile(database, await claimed(database, log), log)
   } catch (error) {
     // Between the two looks it was switched to another file, and the old one is gone.
-    if (!lock && liveFile(path) !== file) return openLive(path, lock)
+    if (!lock && liveFile(path) !== file) return openLive(path, lock, log)
+    throw error
+  }
+}
+
+async function claimed(database: Database, log: Logger | undefined): Promise<Claim> {
+  try {
+    return await claimDatabase(database, log)
+  } catch (error) {
+    database.close()
     throw error
   }
 }
 
 function assertIntact(database: Database): void {
-  const found = database.prepare('PRAGMA integrity_check(1)').get()?.integrity_check
-  if (found === 'ok') return
+  if (isIntact(database)) return
   database.close()
   throw beyondUse(database.path)
 }
 
 type OnChanged = (ids: ReadonlySet<string> | null) => void
 
-function readModel(path: string, opened: ModelFile, lock: Lock | undefined): ReadModel {
+interface Opening {
+  lock: Lock | undefined
+  log: Logger | undefined
+}
+
+function readModel(path: string, opened: ModelFile, { lock, log }: Opening): ReadModel {
   let live = opened
+  /** What this process has opened of what was offered, and looked through. */
+  let known: number | null = null
   /** Gets every change of a command, too, and is about to be the live one. */
   let joined: Offered | null = null
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
@@ -93,6 +120,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     if (closed) throw new StoreUnavailableError(`${path} is closed`)
     const loss = guard?.loss()
     if (loss) throw loss
+    if (live.isLost()) throw new StoreUnavailableError(`${path} was taken over by another process`)
   }
 
   /** What is not there may have been taken out a moment ago. */
@@ -125,19 +153,29 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     release.push(next.releaseLock)
     forgetAll()
     withdrawOffer(path)
-    forgetPurpose(live.database)
     guard?.restart()
+    // What is left of it otherwise is empty, and harms nobody.
+    await live.submit(() => forgetPurpose(next.file.database)).catch(() => {})
     await old.settle()
     old.database.close()
     await removeOlder(path)
   }
 
   function handle(next: Offered): NextGeneration {
+    let damage: unknown
+    const noting = async <T>(work: () => T | Promise<T>): Promise<T> => {
+      try {
+        return await work()
+      } catch (error) {
+        if (error instanceof DamagedError) damage = error
+        throw error
+      }
+    }
     return {
       projections,
       isServed: true,
-      checkpoint: async (projection) => next.file.checkpoint(projection),
-      apply: (changes, step) => next.file.apply(changes, step),
+      checkpoint: (projection) => noting(() => next.file.checkpoint(projection)),
+      apply: (changes, step) => noting(() => next.file.apply(changes, step)),
       async anew() {
         withdrawOffer(path)
         throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
@@ -157,9 +195,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       async close() {
         if (live === next.file) return
         if (joined === next) joined = null
-        await next.file.settle()
-        next.file.database.close()
-        next.releaseLock()
+        await next.close(damage)
       },
     }
   }
@@ -178,7 +214,7 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
 
     async open(wanted) {
       assertOpen()
-      live.open(wanted)
+      await live.open(wanted)
       projections = [...new Set([...projections, ...wanted])]
     },
 
@@ -193,11 +229,13 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       return applied
     },
 
-    next: (wanted) => beginNext(path, live, wanted, projections),
+    next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
 
     async offered() {
       if (!lock || joined || closed) return null
-      const next = await openOffered(path, projections)
+      await clearLeft(path, log)
+      const next = await openOffered(path, projections, known, log)
+      known = next?.generation ?? known
       return next && handle(next)
     },
 
@@ -248,12 +286,15 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
     watch(_collection, _fields, onChanged) {
       watchers.add(onChanged)
       return {
-        isLive: () => !guard?.loss(),
+        isLive: () => !guard?.loss() && !live.isLost(),
         async close() {
           watchers.delete(onChanged)
         },
       }
     },
+
+    isWritable: () => live.trouble() === null,
+    unmovedBytes: () => walBytes(live.database.path),
 
     async close() {
       if (closed) return
@@ -270,6 +311,8 @@ function readModel(path: string, opened: ModelFile, lock: Lock | undefined): Rea
       try {
         // Sealed only when all of it is in the one file.
         if (lock && database.checkpoint()) seal(database.path)
+      } catch (err) {
+        log?.warn({ err }, 'the read model has no seal: the next start looks it through')
       } finally {
         database.close()
         for (const free of release) free()

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { DamagedError } from '../../domain/errors.ts'
 
@@ -12,9 +13,17 @@ const CHUNK = 1024 * 1024
 
 const sealOf = (path: string): string => `${path}.seal`
 
-/** To be called when everything is in the file and nobody writes it any more. */
+/**
+ * To be called when everything is in the file and nobody writes it any more.
+ * @throws what the file system says, a full disk say: then there is no seal
+ */
 export function seal(path: string): void {
-  writeFileSync(sealOf(path), summary(path), { mode: 0o600 })
+  try {
+    writeFileSync(sealOf(path), summary(path), { mode: 0o600 })
+  } catch (error) {
+    unseal(path)
+    throw error
+  }
 }
 
 /** To be called before the first write: from then on the file is guarded by SQLite and the checksums in it. */
@@ -33,6 +42,28 @@ export function checkSeal(path: string): boolean {
   // A reader may have been overtaken by a writer that opened the file meanwhile.
   if (readSeal(path) !== before) return false
   throw beyondUse(path)
+}
+
+/** Is there a seal, whatever it says? */
+export const isSealed = (path: string): boolean => readSeal(path) !== undefined
+
+/** As `checkSeal`, for somebody who has other things to do meanwhile, and for a file that nobody else opens. */
+export async function isAsSealed(path: string): Promise<boolean> {
+  const before = readSeal(path)
+  if (before === undefined) return false
+  const file = await open(path)
+  try {
+    const chunk = Buffer.allocUnsafe(CHUNK)
+    let [size, crc] = [0, 0]
+    for (;;) {
+      const { bytesRead } = await file.read(chunk, 0, CHUNK)
+      if (bytesRead === 0) return before === summaryOf(size, crc)
+      crc = crc32(chunk.subarray(0, bytesRead), crc)
+      size += bytesRead
+    }
+  } finally {
+    await file.close()
+  }
 }
 
 export const beyondUse = (path: string): DamagedError =>
@@ -57,8 +88,10 @@ function summary(path: string): string {
       crc = crc32(chunk.subarray(0, n), crc)
       size += n
     }
-    return `${size} ${crc.toString(16)}\n`
+    return summaryOf(size, crc)
   } finally {
     closeSync(file)
   }
 }
+
+const summaryOf = (size: number, crc: number): string => `${size} ${crc.toString(16)}\n`

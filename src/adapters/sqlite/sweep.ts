@@ -1,5 +1,5 @@
 import { DamagedError } from '../../domain/errors.ts'
-import { checksum, type Database, type Row } from './database.ts'
+import { checksum, type Database, integer, type Row } from './database.ts'
 import { isSound, rowsOf, setFormat, streamOf, SWEPT_FORMAT } from './event-rows.ts'
 import { Refused } from './group.ts'
 
@@ -11,6 +11,10 @@ import { Refused } from './group.ts'
 
 /** A few milliseconds of work, which the commands of that moment wait for. */
 const EVENTS_AT_ONCE = 200
+
+const SWEPT_STREAM = `SELECT ${integer('revision')}, ${integer('crc')} FROM swept_streams WHERE stream = ?`
+const SWEPT_POSITIONS = `SELECT first, ${integer('last')}, ${integer('crc')} FROM swept_positions
+  WHERE first <= ? ORDER BY first DESC LIMIT 1`
 
 /** The first position from `first` to `last` at which an event was not swept; null: all were. */
 export function firstNotSwept(database: Database, first: number, last: number): number | null {
@@ -25,7 +29,7 @@ export function firstNotSwept(database: Database, first: number, last: number): 
 /** Revision up to which the events of a stream were swept, -1 for none. */
 export function sweptRevision(database: Database, stream: string): number {
   if (!hasTables(database)) return -1
-  const row = database.prepare('SELECT revision, crc FROM swept_streams WHERE stream = ?').get(stream)
+  const row = database.prepare(SWEPT_STREAM).get(stream)
   if (!row) return -1
   if (row.crc !== checksum(stream, String(row.revision)))
     throw new DamagedError(`${stream}: the record of its swept events is damaged`)
@@ -90,9 +94,7 @@ function record(database: Database, { first, last }: Range): void {
 /** The last range that begins at or before a position. */
 function rangeAt(database: Database, position: number): Range | null {
   if (!hasTables(database)) return null
-  const row = database
-    .prepare('SELECT first, last, crc FROM swept_positions WHERE first <= ? ORDER BY first DESC LIMIT 1')
-    .get(position)
+  const row = database.prepare(SWEPT_POSITIONS).get(position)
   if (!row) return null
   const range = { first: Number(row.first), last: Number(row.last) }
   if (row.crc !== checksum(`${range.first} ${range.last}`))

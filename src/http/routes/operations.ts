@@ -5,12 +5,15 @@ import { docsRoutes } from './docs.ts'
 
 /** What the service says about itself. */
 export interface Health {
+  /** Does the store answer? */
   eventStore: boolean
   /** It is another event store than the one that was opened, or an older one. */
   isReplaced: boolean
   readModel: boolean
   /** It is not what it was: dropped, emptied, or an older one. */
   isLost: boolean
+  /** Does it take what is written, as far as is known? */
+  writable: { eventStore: boolean; readModel: boolean }
   /** Seconds that the read model is behind the event store. */
   lag: number
   stopping: boolean
@@ -26,6 +29,11 @@ interface Dependencies {
 /** A read model further behind than this serves the past. */
 const MAX_LAG_SECONDS = 5
 
+const stateOf = (answers: boolean, isWritable: boolean): string => {
+  if (!answers) return 'unreachable'
+  return isWritable ? 'ok' : 'not_writable'
+}
+
 export function operationRoutes({ health, metrics, openapi }: Dependencies): Route[] {
   const live = (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
@@ -34,15 +42,16 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
 
   const ready = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    const { eventStore, isReplaced, readModel, isLost, lag, stopping } = await health()
-    // An event store that is down is no reason to take the process away: authentication goes on without it.
+    const { eventStore, isReplaced, readModel, isLost, writable, lag, stopping } = await health()
+    // An event store that is down, or a store that takes no writes, is no reason to take the process away:
+    // authentication goes on without. A read model that has fallen behind for it is.
     const isReady = readModel && !isReplaced && !isLost && lag <= MAX_LAG_SECONDS && !stopping
     ctx.status = isReady ? 200 : 503
     sendJson(ctx, {
       status: isReady ? 'ready' : 'not_ready',
       checks: {
-        event_store: isReplaced ? 'replaced' : eventStore ? 'ok' : 'unreachable',
-        read_model: isLost ? 'lost' : readModel ? 'ok' : 'unreachable',
+        event_store: isReplaced ? 'replaced' : stateOf(eventStore, writable.eventStore),
+        read_model: isLost ? 'lost' : stateOf(readModel, writable.readModel),
         projector: { lag_seconds: lag },
         service: stopping ? 'stopping' : 'running',
       },

@@ -1,0 +1,55 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { type Api, apiOf } from '../support/api.ts'
+import { eventually } from '../support/eventually.ts'
+import { whileUsing } from '../support/latency.ts'
+import { endLockers, lockWith } from '../support/locker.ts'
+import { endServices, startService } from '../support/service.ts'
+
+const HELD_MS = 3_000
+
+async function readiness(api: Api): Promise<Record<string, unknown>> {
+  return (await api.call<{ checks: Record<string, unknown> }>('GET', '/health/ready')).body.checks
+}
+
+describe('a file of the service that another program has locked', function () {
+  this.timeout(60_000)
+  afterEach(async () => {
+    await endLockers()
+    await endServices()
+  })
+
+  for (const [file, check] of [
+    ['events.db', 'event_store'],
+    ['read-model.db', 'read_model'],
+  ] as const) {
+    it(`stops commands and nothing else, says so, and is over when it is over: ${file}`, async () => {
+      const service = await startService({ USAGE_FLUSH_MS: '50' })
+      const api = apiOf(service.url)
+      const { id, token } = (await api.create({ name: 'used' })).body
+      await api.use(token)
+      const locker = await lockWith(join(service.folder, 'data', file), 'BEGIN IMMEDIATE')
+      const { statuses, slowest, uses, result } = await whileUsing(service.url, token, async () => {
+        const started = performance.now()
+        const { status } = await api.create({ name: 'refused' })
+        const took = performance.now() - started
+        await sleep(HELD_MS - took)
+        return { status, took }
+      })
+      expect(Object.keys(statuses)).to.deep.equal(['200'])
+      expect(slowest).to.be.below(750)
+      expect(result.status).to.equal(503)
+      expect(result.took).to.be.below(5_000)
+      expect((await readiness(api))[check]).to.equal('not_writable')
+      const { body: metrics } = await api.call<string>('GET', '/metrics')
+      expect(metrics).to.include(`tokenledger_${check}_writable 0`)
+
+      await locker.release()
+      await eventually(async () => expect((await readiness(api))[check]).to.equal('ok'))
+      await eventually(async () => expect((await api.create({ name: 'afterwards' })).status).to.equal(201))
+      await eventually(async () => expect((await api.usage(id)).body.total.requests).to.equal(uses + 1))
+      expect(await service.stop()).to.equal(0)
+    })
+  }
+})
