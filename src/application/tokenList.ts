@@ -15,7 +15,7 @@ export interface TokenList {
 }
 
 /** So many active tokens are put into an order here, rather than looked for among those that have expired. */
-const MOST_SORTED = 1_000
+const MOST_SORTED = 500
 
 /**
  * Tokens of an account in an order. An index knows the order among those that are revoked and among those that are not,
