@@ -18,7 +18,7 @@ export interface TokenList {
 const sound: Condition = { field: 'stopped', op: 'eq', value: null }
 
 /** So many active tokens are put into an order here, rather than looked for among those that have expired. */
-const MOST_SORTED = 1_000
+const MOST_SORTED = 500
 
 /**
  * Tokens of an account in an order. An index knows the order among those that are revoked and among those that are not,
