@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Projection } from '../../projections/projection.ts'
+import type { Change, Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
-import type { LifecycleEvent } from '../domain/events.ts'
+import { createChanges } from './changes.ts'
 import { type Difference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from './load.ts'
 import {
@@ -112,7 +112,7 @@ export async function checkToken(
   againMs = AGAIN_MS,
 ): Promise<{ documents: number; differences: Difference[] }> {
   for (let looks = 1; ; looks++) {
-    const found = await differencesNow({ store, readModel, projections }, tokenId)
+    const found = await differencesNow({ store, readModel, projections }, tokenId, signal)
     if (found.differences.length === 0 || looks === LOOKS) return found
     await sleep(againMs, undefined, { signal })
   }
@@ -120,16 +120,18 @@ export async function checkToken(
 
 type Checked = Awaited<ReturnType<typeof checkToken>>
 
-/** A stream may be long: of its events and documents a page is in memory, and the loop is left to others in between. */
+/** A stream may be long: of its events and rows a page is in memory, and the loop is left to others in between. */
 async function differencesNow(
   { store, readModel, projections }: Pick<Deps, 'store' | 'readModel' | 'projections'>,
   tokenId: string,
+  signal: AbortSignal,
 ): Promise<Checked> {
   const checked: Checked = { documents: 0, differences: [] }
+  const changesOf = createChanges(projections, SILENT)
   /** Documents that later events add to. */
   const growing = new Map<string, Expected>()
 
-  async function compare(collection: string, document: Document): Promise<void> {
+  async function compare({ collection, document }: Expected): Promise<void> {
     const found = await look(readModel, collection, document.id)
     checked.documents++
     checked.differences.push(
@@ -138,16 +140,20 @@ async function differencesNow(
   }
 
   for await (const events of tokenEvents(store, tokenId)) {
-    const rows = documentsOf(
-      events.flatMap(({ known }) => known ?? []),
-      projections,
-      growing,
+    signal.throwIfAborted()
+    const stored = events.map((event) => event.stored)
+    const { changes } = changesOf(
+      stored,
+      stored.map(() => null),
     )
-    for (const { collection, document } of rows) await compare(collection, document)
+    for (const row of expectedOf(changes, growing)) await compare(row)
   }
-  for (const { collection, document } of growing.values()) await compare(collection, document)
+  for (const document of growing.values()) await compare(document)
   return checked
 }
+
+/** The projector has said it. */
+const SILENT = { damaged() {}, log: { debug() {}, info() {}, warn() {}, error() {} } }
 
 interface Expected {
   collection: string
@@ -159,26 +165,16 @@ interface Expected {
  * @param growing gets those that several events make up
  * @returns those that are complete
  */
-function documentsOf(
-  events: readonly LifecycleEvent[],
-  projections: readonly Projection[],
-  growing: Map<string, Expected>,
-): Expected[] {
+function expectedOf(changes: readonly Change[], growing: Map<string, Expected>): Expected[] {
   const rows: Expected[] = []
-  for (const event of events) {
-    for (const projection of projections) {
-      if (!projection.events.includes(event.type)) continue
-      for (const change of projection.project(event)) {
-        if (change.kind === 'insert')
-          rows.push({ collection: change.collection, document: { id: change.id, ...change.fields } })
-        if (change.kind !== 'put') continue
-        const { collection, id, fields } = change
-        const key = `${collection}/${id}`
-        const known = growing.get(key) ?? { collection, document: { id } }
-        growing.set(key, known)
-        Object.assign(known.document, fields)
-      }
-    }
+  for (const change of changes) {
+    if (change.kind !== 'insert' && change.kind !== 'put') continue
+    const { collection, id, fields } = change
+    const key = `${collection}/${id}`
+    const known = growing.get(key) ?? { collection, document: { id } }
+    Object.assign(known.document, fields)
+    if (change.kind === 'insert') rows.push(known)
+    else growing.set(key, known)
   }
   return rows
 }
