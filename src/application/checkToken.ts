@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Projection } from '../../projections/projection.ts'
+import type { Change, Projection } from '../../projections/projection.ts'
 import { DamagedError } from '../domain/errors.ts'
 import type { LifecycleEvent } from '../domain/events.ts'
+import { createChanges } from './changes.ts'
 import { type Difference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from './load.ts'
 import type { Document, EventStore, ReadModel } from './ports.ts'
@@ -38,14 +39,14 @@ export async function checkToken(
   againMs: number,
 ): Promise<CheckedToken> {
   for (let looks = 1; ; looks++) {
-    const compared = await compareToken(deps, tokenId)
+    const compared = await compareToken(deps, tokenId, signal)
     if (compared.differences.length === 0) return { ...compared, isMended: false }
-    if (looks === LOOKS) return { ...compared, isMended: await mend(deps, tokenId) }
+    if (looks === LOOKS) return { ...compared, isMended: await mend(deps, tokenId, signal) }
     await sleep(againMs, undefined, { signal })
   }
 }
 
-async function mend(deps: Deps, tokenId: string): Promise<boolean> {
+async function mend(deps: Deps, tokenId: string, signal: AbortSignal): Promise<boolean> {
   if (!deps.apply) return false
   let isEmpty = true
   try {
@@ -57,7 +58,7 @@ async function mend(deps: Deps, tokenId: string): Promise<boolean> {
     if (!(error instanceof DamagedError)) throw error
     return false
   }
-  return !isEmpty && (await compareToken(deps, tokenId)).differences.length === 0
+  return !isEmpty && (await compareToken(deps, tokenId, signal)).differences.length === 0
 }
 
 async function* eventsOf({ store }: Pick<Deps, 'store'>, tokenId: string): AsyncGenerator<LifecycleEvent[]> {
@@ -67,13 +68,14 @@ async function* eventsOf({ store }: Pick<Deps, 'store'>, tokenId: string): Async
 type Compared = Omit<CheckedToken, 'isMended'>
 
 /** A stream may be long: of its events and documents a page is in memory, and the loop is left to others in between. */
-async function compareToken(deps: Deps, tokenId: string): Promise<Compared> {
+async function compareToken(deps: Deps, tokenId: string, signal: AbortSignal): Promise<Compared> {
   const { readModel, projections } = deps
   const token = await look(readModel, 'tokens', tokenId)
   // Closed since something could not be applied: the documents are without it, and everybody was told.
   if (token !== null && token !== 'damaged' && token.stopped !== undefined)
     return { documents: 0, differences: [] }
   const compared: Compared = { documents: 0, differences: [] }
+  const changesOf = createChanges(projections, SILENT)
   /** Documents that later events add to. */
   const growing = new Map<string, Expected>()
   /** Of the history: one more than are looked through at the most. */
@@ -87,8 +89,14 @@ async function compareToken(deps: Deps, tokenId: string): Promise<Compared> {
     )
   }
 
-  for await (const events of eventsOf(deps, tokenId)) {
-    for (const complete of documentsOf(events, projections, growing)) {
+  for await (const events of tokenEvents(deps.store, tokenId)) {
+    signal.throwIfAborted()
+    const stored = events.map((event) => event.stored)
+    const { changes } = changesOf(
+      stored,
+      stored.map(() => null),
+    )
+    for (const complete of expectedOf(changes, growing)) {
       const isRow = complete.collection === 'tokenHistory'
       if (isRow && rows.size <= MOST_ROWS) rows.add(complete.document.id)
       await compare(complete)
@@ -136,26 +144,19 @@ const tooMany = (collection: string, id: string): Difference => ({
  * @param growing gets those that several events make up
  * @returns those that are complete
  */
-function documentsOf(
-  events: readonly LifecycleEvent[],
-  projections: readonly Projection[],
-  growing: Map<string, Expected>,
-): Expected[] {
+function expectedOf(changes: readonly Change[], growing: Map<string, Expected>): Expected[] {
   const complete: Expected[] = []
-  for (const event of events) {
-    for (const projection of projections) {
-      if (!projection.events.includes(event.type)) continue
-      for (const change of projection.project(event)) {
-        if (change.kind === 'insert')
-          complete.push({ collection: change.collection, document: { id: change.id, ...change.fields } })
-        if (change.kind !== 'put') continue
-        const { collection, id, fields } = change
-        const key = `${collection}/${id}`
-        const known = growing.get(key) ?? { collection, document: { id } }
-        growing.set(key, known)
-        Object.assign(known.document, fields)
-      }
-    }
+  for (const change of changes) {
+    if (change.kind !== 'insert' && change.kind !== 'put') continue
+    const { collection, id, fields } = change
+    const key = `${collection}/${id}`
+    const known = growing.get(key) ?? { collection, document: { id } }
+    Object.assign(known.document, fields)
+    if (change.kind === 'insert') complete.push(known)
+    else growing.set(key, known)
   }
   return complete
 }
+
+/** The projector has said it. */
+const SILENT = { damaged() {}, log: { debug() {}, info() {}, warn() {}, error() {} } }

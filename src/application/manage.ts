@@ -24,7 +24,7 @@ import { versions } from '../domain/upcast.ts'
 import { appendUntilKnown } from './append.ts'
 import type { Ids } from './ids.ts'
 import type { AccountLimit } from './limit.ts'
-import { type Folded, firstEvent, loadOn, projected, type TokenEvent, unborn } from './load.ts'
+import { type Folded, firstEvent, loadOn, projected, unborn } from './load.ts'
 import {
   type Clock,
   ConflictError,
@@ -108,6 +108,9 @@ interface Command {
   attempts?: number
 }
 
+/** Events that are projected before there are more of them. */
+const MANY = 100
+
 /**
  * Conflicts are retried: each means that another command on the same token came through. Not so often that commands
  * could hold each other up without end, but a revocation goes on until it has its turn: the others do not.
@@ -119,8 +122,7 @@ export function createManage(deps: Dependencies): Manage {
 
   /**
    * Reads on from what is known, folds, decides, appends at the revision that was read, projects, and only then answers.
-   * What was read is projected as well: the read model may not have another process's events yet. The event's id is
-   * made once: found in the stream, it says that an append with an unknown outcome had landed.
+   * The event's id is made once: found in the stream, it says that an append with an unknown outcome had landed.
    */
   async function execute({
     context,
@@ -133,23 +135,29 @@ export function createManage(deps: Dependencies): Manage {
     const id = ids.random()
     const stream = tokenStream(tokenId)
     let isDone = false
+    /** Was read, and may not be in the read model yet: other processes write to the stream, too. */
+    const unprojected: StoredEvent[] = []
     const loadFrom = (known: Folded) =>
       loadOn(store, tokenId, known, async (events) => {
         isDone ||= events.some(({ stored }) => stored.id === id)
-        await projectEach(events)
+        unprojected.push(...events.map(({ stored }) => stored))
+        if (unprojected.length > MANY) await deps.project(unprojected.splice(0))
       })
 
     let token = from ? await loadFrom(from) : unborn(tokenId)
     for (let attempt = 0; attempt < attempts; attempt++) {
       const { state, revision, chain, at } = token
       const fact = isDone ? null : decided(state)
-      if (!fact) return existing(state)
+      if (!fact) {
+        if (unprojected.length > 0) await deps.project(unprojected)
+        return existing(state)
+      }
       const event = envelope(fact, { id, context, chain, after: at, bodyHash })
       try {
         const expected = revision < 0 ? 'no_stream' : revision
         const { position } = await appendUntilKnown(deps, stream, expected, [event])
         const recorded: LifecycleEvent = { ...event, stream, revision: revision + 1, position }
-        await projectStored([recorded])
+        await projectStored([...unprojected, recorded])
         return existing(evolve(state, recorded))
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error
@@ -168,8 +176,6 @@ export function createManage(deps: Dependencies): Manage {
       throw new UnknownOutcomeError('stored, but not in the read model yet', { cause })
     }
   }
-
-  const projectEach = (events: readonly TokenEvent[]) => deps.project(events.map(({ stored }) => stored))
 
   function envelope(
     fact: decide.Fact<LifecycleType>,
@@ -220,8 +226,9 @@ export function createManage(deps: Dependencies): Manage {
           throw new Refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.')
         }
         const seen = (await deps.readModel.get('tokens', tokenId)) as TokenDocument | null
-        const { state } = await loadOn(store, tokenId, knownOf(tokenId, seen), projectEach)
-        return { token: existing(state), secret: null }
+        const from = knownOf(tokenId, seen)
+        const token = await execute({ context, tokenId, from, decide: () => null })
+        return { token, secret: null }
       }
 
       const earlier = idempotencyKey === null ? null : await replay()

@@ -7,6 +7,7 @@ import { startSampler } from '../../../src/application/sample.ts'
 import type { Change } from '../../../projections/projection.ts'
 import { assemblePieces, context, type Pieces, target } from '../../support/pieces.ts'
 import { eventually } from '../../support/eventually.ts'
+import { appendTo, growHistory } from '../../support/longLife.ts'
 
 describe('the sampler', () => {
   let folder: string
@@ -82,6 +83,19 @@ describe('the sampler', () => {
     await eventually(() => expect(seen.errors).to.have.length(1))
     expect(seen.errors).to.deep.equal([{ collection: 'tokens', id }])
     expect(seen.differed).to.equal(1)
+  })
+
+  it('finds nothing wrong with a long life, nor with an event that only informs', async () => {
+    const { id } = await pieces.create('one')
+    const { store } = pieces.events
+    await growHistory(store, id, 300)
+    await appendTo(store, id, 'TokenExpiring', { informational: true })
+    await eventually(async () => {
+      expect((await pieces.model.readModel.get('tokens', id))?.revision).to.equal(300)
+    })
+    start()
+    await eventually(() => expect(seen.checked).to.be.above(301))
+    expect([seen.differed, seen.errors, seen.warnings]).to.deep.equal([0, [], 0])
   })
 
   it('waits while a store is down, and with no tokens', async () => {
