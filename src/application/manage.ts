@@ -68,8 +68,11 @@ export interface Manage {
     idempotencyKey: string | null,
   ): Promise<Created>
   update(context: CommandContext, target: Target, input: TokenInput): Promise<ExistingToken>
-  /** One whose history is damaged too, if it can be written on at all. */
-  revoke(context: CommandContext, target: Target, reason: string | null): Promise<void>
+  /**
+   * One whose history is damaged too, if it can be written on at all.
+   * @returns null for such a one, of which nobody can tell what it is
+   */
+  revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken | null>
 }
 
 export interface Target {
@@ -273,7 +276,7 @@ export function createManage(deps: Dependencies): Manage {
       if (problem) throw invalid([{ pointer: '?reason', message: problem }])
       const from = knownOf(tokenId, seen)
       try {
-        await execute({
+        return await execute({
           context,
           tokenId,
           from,
@@ -288,6 +291,7 @@ export function createManage(deps: Dependencies): Manage {
         await revokeDamaged(deps, target, error, (chain) =>
           envelope(fact, { id, context, chain, after: null, bodyHash: undefined }),
         )
+        return null
       }
     },
   }

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { projections } from '../../../projections/index.ts'
+import { refusalOf } from '../../../projections/refusedEvents.ts'
 import { tokenHistory } from '../../../projections/tokenHistory.ts'
 import { tokens } from '../../../projections/tokens.ts'
 import { createChanges } from '../../../src/application/changes.ts'
@@ -61,6 +62,7 @@ describe('what events change', () => {
         fields: { revision: informs.revision, chain: storedChain(informs) },
       },
       { ...change, revision: unknown.revision, fields: { stopped: 'unknown type TokenRotationStarted' } },
+      refusalOf(unknown, 'unknown type TokenRotationStarted', 0),
     ])
     expect([...changed]).to.deep.equal([tokenId])
     expect(damaged).to.deep.equal(['skipped', 'type'])

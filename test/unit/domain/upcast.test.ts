@@ -263,7 +263,7 @@ describe('an event of an unknown type', () => {
 
   it('is also one of a type that belongs elsewhere', () => {
     for (const type of types) {
-      const isLife = !/^(TokenUsed|Usage)/.test(type)
+      const isLife = !/^(TokenUsed|Usage|Import)/.test(type)
       const { current: schemaVersion } = versions[type]
       const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
       expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
@@ -292,7 +292,7 @@ describe('an event of an unknown type', () => {
 
 describe('documents that tell of tokens\u2019 lives', () => {
   it('are those of the events that are known, all of which they are made from', () => {
-    const life = types.filter((type) => !/^(TokenUsed|Usage)/.test(type))
+    const life = types.filter((type) => !/^(TokenUsed|Usage|Import)/.test(type))
     expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
     for (const { version, events } of [tokens, tokenHistory]) {
       expect(version % 1_000).to.equal(lifecycleKinds())
