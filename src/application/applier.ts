@@ -86,7 +86,11 @@ export function createApplier({ target, projections, telemetry, laterOwner }: De
     }
 
     async function takeOne(change: Change, event: StoredEvent): Promise<void> {
-      const refusal = await refusalIn([change], fills(refusedEvents))
+      const isKnown = refused.has(event.position)
+      const refusal = await refusalIn([change], {
+        presumed: fills(refusedEvents),
+        tries: isKnown ? 1 : TRIES,
+      })
       if (!refusal) return
       const owner = refusal.kind === 'taken' ? await laterOwner?.(hashIn(change), event) : null
       if (!owner || refused.has(owner.position)) return refuse(event, refusal, change)
@@ -95,25 +99,25 @@ export function createApplier({ target, projections, telemetry, laterOwner }: De
     }
 
     /**
-     * @param presumed where nothing has shown yet that the store works: what is written next will
+     * @param presumed where nothing has shown yet that the store works, what is written next will
      * @returns null if the changes were taken. @throws an outage, also one that looks like a refusal
      */
     async function refusalIn(
       changes: readonly Change[],
-      presumed = false,
+      { presumed = false, tries = TRIES } = {},
     ): Promise<RefusedChangeError | null> {
-      for (let tries = 1; ; tries++) {
+      for (let attempt = 1; ; attempt++) {
         try {
           await take(changes)
           return null
         } catch (error) {
           if (error instanceof RefusedChangeError) return error
           if (!mayLast(error, step)) throw error
-          await sleep(FIRST_PAUSE_MS * 2 ** (tries - 1))
+          await sleep(FIRST_PAUSE_MS * 2 ** (attempt - 1))
           const proof = proofs.get(changes[0]?.collection ?? '') ?? [...proofs.values()].at(-1)
           if (proof) await target.apply([proof], piece)
           else if (!presumed) throw error
-          if (tries === TRIES) return new RefusedChangeError('refused', (error as Error).message)
+          if (attempt === tries) return new RefusedChangeError('refused', (error as Error).message)
         }
       }
     }

@@ -1,13 +1,18 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
+import type { Projection } from '../../projections/projection.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { createProjector } from '../../src/application/project.ts'
+import { historyOn } from '../support/history.ts'
+import { countingTelemetry } from '../support/pieces.ts'
 import { poisonContract } from './poison.contract.ts'
 
 const versionOf = (name: string): string =>
@@ -50,6 +55,35 @@ poisonContract('a read model on SQLite', async () => {
 describeWithMongod('With a mongod', () => {
   let server: Mongod
   let count = 0
+
+  it('a document of more than 16 MB is refused, and its token is closed', async () => {
+    const events = mkdtempSync(join(tmpdir(), 'tokenledger-poison-'))
+    const store = await openSqliteEventStore(join(events, 'events.db'))
+    const readModel = await openMongoReadModel(server.url(`poison-${++count}`))
+    const telemetry = countingTelemetry()
+    const projector = createProjector({ store, readModel, projections, telemetry, id: 'p', onChanged() {} })
+    const history = await historyOn(store)
+    try {
+      await history.grow(8)
+      const large = await history.create('x'.repeat(17 * 1024 * 1024))
+      await history.grow(8)
+      await projector.start()
+      expect(await readModel.checkpoint(projections[0] as Projection)).to.equal(await store.head())
+      expect(await readModel.get('tokens', large))
+        .to.include({ id: large })
+        .and.have.property('stopped')
+      for (const id of history.tokens.filter((one) => one !== large))
+        expect(await readModel.get('tokens', id))
+          .to.have.property('name')
+          .and.not.have.property('stopped')
+      expect(telemetry.errors).to.deep.equal(['event refused'])
+    } finally {
+      await projector.stop()
+      await Promise.all([store.close(), readModel.close()])
+      rmSync(events, { recursive: true })
+    }
+  }).timeout(60_000)
+
   before(async () => {
     server = await startMongod({ set: 'rs0' })
   })

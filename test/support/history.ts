@@ -16,6 +16,8 @@ export interface History {
   /** One creation, change or revocation. */
   command(): Promise<{ tokenId: string; events: LifecycleEvent[] }>
   use(): Promise<void>
+  /** @returns its id */
+  create(name?: string): Promise<string>
   grow(events: number): Promise<void>
   /** Tokens, their history and usage, each sorted by id. */
   expected(): Promise<unknown>
@@ -51,13 +53,13 @@ export async function historyOn(store: EventStore): Promise<History> {
     return tail.events
   }
 
-  async function create(): Promise<string> {
+  async function create(name = `token ${made}`): Promise<string> {
     const tokenId = ids.random()
     tokens.push(tokenId)
     await append(tokenStream(tokenId), 'TokenCreated', {
       tokenId,
       accountId: 'acct_1',
-      name: `token ${made}`,
+      name,
       hash: ids.digest(tokenId),
       hashKeyId: 'k1',
       hint: 'tkl_…abcd',
@@ -105,6 +107,7 @@ export async function historyOn(store: EventStore): Promise<History> {
     tokens,
     command,
     use,
+    create,
     async grow(events) {
       if (tokens.length === 0) await create()
       for (let n = 0; n < events; n++) await (n % 4 === 0 ? command() : use())

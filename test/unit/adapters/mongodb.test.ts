@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import {
+  BSON,
   type Db,
   Long,
   type MongoClient,
@@ -10,10 +11,15 @@ import {
 } from 'mongodb'
 import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
 import { type Target, targetsAt } from '../../../src/adapters/mongodb/collections.ts'
-import { toStoreError, within } from '../../../src/adapters/mongodb/errors.ts'
+import { toStoreError, toWriteError, within } from '../../../src/adapters/mongodb/errors.ts'
 import { readProven } from '../../../src/adapters/mongodb/primacy.ts'
 import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
-import { type Instant, now, StoreUnavailableError } from '../../../src/application/ports.ts'
+import {
+  type Instant,
+  now,
+  RefusedChangeError,
+  StoreUnavailableError,
+} from '../../../src/application/ports.ts'
 import { people, put } from '../../contract/read-model.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 
@@ -236,6 +242,32 @@ describe('The MongoDB adapter', () => {
     it('about what was asked is none', () => {
       expect(toStoreError(ofServer(121))).to.not.be.instanceOf(StoreUnavailableError)
       expect((toStoreError(ofServer(121)) as Error).message).to.not.contain('secret')
+    })
+
+    for (const code of [11_000, 121, 2, 9, 14, 10334, 17280, 17419, 52, 54, 55]) {
+      it(`about what was written is judged by the server, and lasts: ${code}`, () => {
+        const error = toWriteError(ofServer(code))
+        expect(error).to.be.instanceOf(RefusedChangeError)
+        expect((error as Error).message).to.not.contain('secret')
+        expect((error as RefusedChangeError).kind).to.equal(code === 11_000 ? 'taken' : 'refused')
+      })
+    }
+
+    it('that nobody knows, or that was never sent, neither lasts for certain nor is an outage', () => {
+      const never = [new RangeError('offset'), new TypeError('secret'), new BSON.BSONError('secret')]
+      Object.assign(never[0] as Error, { code: 'ERR_OUT_OF_RANGE' })
+      for (const error of [...never, ofServer(40_400)].map(toWriteError)) {
+        expect(error).to.be.instanceOf(Error)
+        expect(error).to.not.be.instanceOf(StoreUnavailableError)
+        expect(error).to.not.be.instanceOf(RefusedChangeError)
+        expect((error as Error).message).to.not.contain('secret')
+      }
+    })
+
+    it('of an outage, a full disk or a quota is none of the documents', () => {
+      for (const code of [6, 89, 91, 189, 10107, 13435, 14031, 8000, 50, 112, 64])
+        expect(toWriteError(ofServer(code)), String(code)).to.be.instanceOf(StoreUnavailableError)
+      expect(toWriteError(new MongoNetworkError('secret'))).to.be.instanceOf(StoreUnavailableError)
     })
 
     it('is not waited for', async () => {

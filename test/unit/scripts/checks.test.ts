@@ -10,7 +10,7 @@ import {
   settingsInUse,
 } from '../../../scripts/hostChecks.ts'
 import { readSettings } from '../../../src/settings.ts'
-import { judgeLag, judgePeppers, MOST_LAG } from '../../../scripts/storeChecks.ts'
+import { judgeLag, judgePeppers, judgeRefused, MOST_LAG } from '../../../scripts/storeChecks.ts'
 
 describe('What doctor makes of', () => {
   it('Node: 20.19 is the oldest', () => {
@@ -101,6 +101,16 @@ describe('What doctor makes of', () => {
     expect(judge('0001', '0003', MOST_LAG).detail).to.contain('or more')
     expect(judge('0004', '0003', 0).status).to.equal('fail')
     expect(judge('0004', null, 0).status).to.equal('fail')
+  })
+
+  it('refused events: which they are, and how many more', () => {
+    expect(judgeRefused({ events: 0, first: [] }).status).to.equal('ok')
+    const event = { position: '1', type: 'TokenUsed', stream: 'tokenUsage-a_20260301', revision: 3 }
+    const found = judgeRefused({ events: 9, first: [{ ...event, reason: 'it is damaged', uses: 5 }] })
+    expect(found.status).to.equal('warn')
+    expect(found.detail).to.equal(
+      '9 events: revision 3 of tokenUsage-a_20260301 is refused: it is damaged, 5 uses not counted; and 8 more',
+    )
   })
 
   it('peppers: each that a token needs has to be there', () => {
