@@ -45,21 +45,29 @@ export const createTokenAt =
   async (seen, moment) => {
     // Of many who ask at once one begins after the other.
     await turn()
-    if (seen.stopped === undefined) await loadOn(store, seen.id, projected(seen))
+    const unreachable = await loadOn(store, seen.id, projected(seen)).then(() => null, damageIn)
     const upTo = foldUpTo(moment)
     try {
       for await (const events of tokenEvents(store, seen.id)) {
-        if (!events.every(upTo.take)) break
+        if (!events.every(upTo.take) && !unreachable) break
       }
+      // All that is there is sound: then it lacks something, or is not what the read model was filled from.
+      if (unreachable && seen.stopped === undefined) throw unreachable
     } catch (error) {
-      if (!(error instanceof DamagedError)) throw error
-      if (!upTo.isThere())
+      if (damageIn(error) === unreachable && seen.stopped === undefined) throw error
+      if (!upTo.isComplete())
         throw new Refusal('token_damaged', 'Its history is damaged: what it was then cannot be told.')
     }
     const then = upTo.result()
     if (!then.found) throw new Refusal('not_found', missingText(then.why))
     return then
   }
+
+/** @throws what is no damage */
+function damageIn(error: unknown): DamagedError {
+  if (error instanceof DamagedError) return error
+  throw error
+}
 
 /** @throws Refusal for text that is neither a revision nor a time */
 export function askedMoment(text: string): Moment {
@@ -101,7 +109,7 @@ export function asOf(events: readonly TokenEvent[], moment: Moment): AsOf {
 /** Takes events in their order. A stream's times never go back, so the events up to a time are its beginning. */
 function foldUpTo(moment: Moment) {
   let state: TokenState = initialState
-  let isEmpty = true
+  let [isEmpty, isPast] = [true, false]
   let last: TokenEvent | null = null
 
   const isWithin = (event: TokenEvent): boolean =>
@@ -111,13 +119,14 @@ function foldUpTo(moment: Moment) {
     /** @returns false for one that lies behind the moment: it is not taken, nor need be those that follow */
     take(event: TokenEvent): boolean {
       isEmpty = false
-      if (!isWithin(event)) return false
+      isPast = !isWithin(event)
+      if (isPast) return false
       state = fold(state, event)
       last = event
       return true
     },
-    /** Was the event of the revision taken? Of a time nobody knows whether more of it is to come. */
-    isThere: (): boolean => 'revision' in moment && last?.stored.revision === moment.revision,
+    /** Can no later event say more of the moment? */
+    isComplete: (): boolean => isPast || ('revision' in moment && last?.stored.revision === moment.revision),
     result(): Then | NotThen {
       if (isEmpty) return { found: false, why: 'no such token' }
       if ('revision' in moment && last?.stored.revision !== moment.revision)

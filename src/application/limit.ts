@@ -55,7 +55,7 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
 
   async function existing(tokenIds: readonly string[]): Promise<number> {
     const where: Condition[] = [{ field: 'id', op: 'in', value: tokenIds }]
-    return (await readModel.find('tokens', { where, limit: tokenIds.length })).length
+    return (await readModel.find('tokens', { where, order: 'any', limit: tokenIds.length })).length
   }
 
   async function roomBehind(

@@ -100,7 +100,9 @@ export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueri
   return {
     async usageOfToken(token, range, options = {}) {
       const collected = await collect({ tokenId: token.id }, range, options)
-      return { ...present(collected, range), lastAccessed: token.lastAccessed ?? null, ...NO_TOKENS }
+      // Uses may have come in since the token was read.
+      const latest = (await readModel.get('tokens', token.id)) as TokenDocument | null
+      return { ...present(collected, range), lastAccessed: latest?.lastAccessed ?? null, ...NO_TOKENS }
     },
 
     async usageOfAccount(accountId, range, options = {}) {
