@@ -14,6 +14,7 @@ import { type StandIn, startStandIn } from './standIn.ts'
 const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void | Promise<void>> = {
   'back-up': (standIn) => standIn.backUp(),
   restore: (standIn) => standIn.restore(),
+  'undo-restore': (standIn) => standIn.undoRestore(),
   freeze: (standIn) => standIn.freeze(),
   thaw: (standIn) => standIn.thaw(),
   drop: (standIn, how) => standIn.drop(Object.hasOwn(drops, how) ? (how as Drop) : 'slow'),

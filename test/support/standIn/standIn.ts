@@ -28,6 +28,8 @@ export interface StandIn extends Faults {
   backUp(): void
   /** Ends, puts the copy in place of the log, and listens again. */
   restore(): Promise<void>
+  /** The same with the log that was there before. */
+  undoRestore(): Promise<void>
 }
 
 /** Which server it behaves like where they differ. */
@@ -44,7 +46,7 @@ export async function startStandIn(
   version: Version = '23.10',
 ): Promise<StandIn> {
   const log = createLog(now)
-  let putBack = log.backUp()
+  let [putBack, undo] = [log.backUp(), log.backUp()]
   const faults = createFaults()
   let bound = port
   let server: Server
@@ -82,7 +84,13 @@ export async function startStandIn(
     },
     async restore() {
       server.forceShutdown()
+      undo = log.backUp()
       putBack()
+      await listen()
+    },
+    async undoRestore() {
+      server.forceShutdown()
+      undo()
       await listen()
     },
   }
