@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
 import type { Projection } from '../../../projections/projection.ts'
-import { type NextGeneration, RebuildUnderWayError } from '../../application/ports.ts'
+import { type NextGeneration, RebuildUnderWayError, StoreUnavailableError } from '../../application/ports.ts'
 import { applyChanges } from './apply.ts'
 import { makeCollections, targetsAt } from './collections.ts'
 import type { Connection } from './connection.ts'
@@ -29,6 +29,7 @@ export async function beginNext(
   const lease = await takeLease(write, projections)
   try {
     await write((database) => assertSettled(database, projections, spreadMs))
+    await write(assertRoom)
     const generations = new Map<Projection, number>()
     for (const one of projections) generations.set(one, await write((database) => announce(database, one)))
     const generation = (one: Projection): number => generations.get(one) ?? 0
@@ -38,6 +39,22 @@ export async function beginNext(
     await lease.end()
     throw error
   }
+}
+
+const MIB = 1024 * 1024
+/** What a rebuild leaves free: of a small disk its twentieth part. */
+const RESERVE = { bytes: 64 * MIB, part: 20 }
+
+/** A server whose disk is full may end altogether, so room for as much again is looked for first. */
+async function assertRoom(database: Db): Promise<void> {
+  const { storageSize, indexSize, fsTotalSize, fsUsedSize } = await database.stats()
+  // Not every server says so.
+  if (!(Number(fsTotalSize) > 0)) return
+  const room = fsTotalSize - fsUsedSize - Math.min(RESERVE.bytes, fsTotalSize / RESERVE.part)
+  const needed = storageSize + indexSize
+  if (room >= needed) return
+  const [wanted, there] = [needed, Math.max(0, room)].map((bytes) => `${Math.ceil(bytes / MIB)} MiB`)
+  throw new StoreUnavailableError(`a rebuild needs about ${wanted}, and MongoDB's disk has ${there} to spare`)
 }
 
 function nextGeneration(

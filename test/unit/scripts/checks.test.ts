@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { checkNode, checkSecretsFile, judgeSpace, settingsInUse } from '../../../scripts/hostChecks.ts'
-import { judgeLag, judgePeppers, MOST_LAG } from '../../../scripts/storeChecks.ts'
+import { judgeFile, judgeLag, judgePeppers, MOST_LAG } from '../../../scripts/storeChecks.ts'
 
 describe('What doctor makes of', () => {
   it('Node: 20.19 is the oldest', () => {
@@ -51,6 +51,11 @@ describe('What doctor makes of', () => {
       'warn',
       'ok',
     ])
+  })
+
+  it('a write-ahead log that grows', () => {
+    const statusOf = (n: number) => judgeFile('event store', 'events.db', { wal_bytes: n * 1024 ** 2 }).status
+    expect([0, 64, 256, 257].map(statusOf)).to.deep.equal(['ok', 'ok', 'ok', 'warn'])
   })
 
   it('the mode of dev-secrets', async () => {
