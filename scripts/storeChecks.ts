@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import type { Projection } from '../projections/projection.ts'
 import type { Refused } from '../src/application/refusals.ts'
 import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.ts'
+import { LARGE_BYTES } from '../src/adapters/sqlite/walWatch.ts'
 import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
 import { existingPeppers } from '../src/devSecrets.ts'
 import {
@@ -35,11 +36,8 @@ export async function checkEventStore(settings: Settings): Promise<Check> {
     if (path === null) return answered('event store', settings.eventStoreUrl, started, { head })
     const [events, size] = [await countEvents(path), sizeOf(path)]
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, head }
-    return ok(
-      'event store',
-      `${path}, ${bytes(size.bytes)}, ${plural(events, 'event')}, head ${head ?? 'none'}`,
-      facts,
-    )
+    const detail = `${path}, ${bytes(size.bytes)}, ${plural(events, 'event')}, head ${head ?? 'none'}`
+    return judgeFile('event store', detail, facts)
   })
 }
 
@@ -53,8 +51,22 @@ export async function checkReadModel(settings: Settings): Promise<Check> {
     }
     const size = sizeOf(path)
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes }
-    return ok('read model', `${path}, ${bytes(size.bytes)}`, facts)
+    return judgeFile('read model', `${path}, ${bytes(size.bytes)}`, facts)
   })
+}
+
+export function judgeFile(
+  name: string,
+  detail: string,
+  facts: { wal_bytes: number } & Check['facts'],
+): Check {
+  if (facts.wal_bytes <= LARGE_BYTES) return ok(name, detail, facts)
+  return warn(
+    name,
+    `${detail}, and ${bytes(facts.wal_bytes)} of write-ahead log`,
+    'Another program has read the file for long: end it, or the log grows until the disk is full.',
+    facts,
+  )
 }
 
 function answered(name: string, url: string, started: number, facts: Check['facts']): Check {

@@ -35,9 +35,12 @@ async function damage(file: string, { table, column }: Column): Promise<void> {
     database.exec(`PRAGMA busy_timeout = 1000; PRAGMA writable_schema = ON; ${sql}`)
     database.close()
   }
+  const garble = `UPDATE OR REPLACE "${table}" SET "${column}" = CAST(X'c328ff' AS TEXT)`
+  // `node:sqlite` lets nobody change a schema by hand, and takes any text.
+  if (process.getBuiltinModule?.('node:sqlite')) return void (await withSchema(garble).catch(ignored))
   // SQLite would refuse it in a strict table, while it writes.
   await withSchema("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '/*S*/ ') WHERE type = 'table'")
-  await withSchema(`UPDATE OR REPLACE "${table}" SET "${column}" = CAST(X'c328ff' AS TEXT)`).catch(ignored)
+  await withSchema(garble).catch(ignored)
   await withSchema("UPDATE sqlite_schema SET sql = replace(sql, '/*S*/ ', 'STRICT') WHERE type = 'table'")
 }
 

@@ -66,8 +66,8 @@ function assertNoLie(told: Account, truth: Account, mayMiss: boolean): void {
   told.lists.forEach(({ status, body }, i) => {
     if (isError(status)) return
     expect(status).to.equal(200)
-    const sound = body.data.filter((token) => !(mayMiss && isDamaged(token)))
-    const shown = sound.map((token) => [token.id, essence(token)])
+    const trusted = body.data.filter((token) => !(mayMiss && isDamaged(token)))
+    const shown = trusted.map((token) => [token.id, essence(token)])
     const real = (truth.lists[i] as Account['lists'][number]).body.data.map((token) => [
       token.id,
       essence(token),

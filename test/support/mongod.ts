@@ -54,6 +54,8 @@ interface Options {
   set?: string
   /** Whether to make it the only member of its set and wait until it is the primary. Default: if there is a set. */
   initiate?: boolean
+  /** For a folder of its data. Default: that of the system. */
+  disk?: string
 }
 
 /** The server of a suite that any will do for. */
@@ -73,8 +75,12 @@ export async function someMongo(options: Options = {}): Promise<MongoServer> {
   }
 }
 
-export async function startMongod({ set, initiate = set !== undefined }: Options = {}): Promise<Mongod> {
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-mongod-'))
+export async function startMongod({
+  set,
+  initiate = set !== undefined,
+  disk = tmpdir(),
+}: Options = {}): Promise<Mongod> {
+  const folder = mkdtempSync(join(disk, 'tokenledger-mongod-'))
   const port = await freePort()
   let child = await launch()
 

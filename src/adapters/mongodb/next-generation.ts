@@ -7,6 +7,7 @@ import {
   type NextGeneration,
   RebuildUnderWayError,
   type Step,
+  StoreUnavailableError,
 } from '../../application/ports.ts'
 import { applyPiece } from './apply.ts'
 import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from './checkpoints.ts'
@@ -35,6 +36,7 @@ export async function beginNext(
   const lease = await takeLease(write, projections)
   try {
     await write((database) => assertSettled(database, projections, spreadMs))
+    await write(assertRoom)
     const generations = new Map<Projection, number>()
     for (const one of projections) generations.set(one, await write((database) => announce(database, one)))
     const generation = (one: Projection): number => generations.get(one) ?? 0
@@ -51,6 +53,22 @@ async function takeUp(write: Connection['write'], projection: Projection, genera
   const seen = await write((database) => lookAtOne(database, storedName(projection, generation)))
   if (seen && !seen.isSound) await write((database) => dropGeneration(database, projection, generation))
   await makeGeneration(write, projection, generation)
+}
+
+const MIB = 1024 * 1024
+/** What a rebuild leaves free: of a small disk its twentieth part. */
+const RESERVE = { bytes: 64 * MIB, part: 20 }
+
+/** A server whose disk is full may end altogether, so room for as much again is looked for first. */
+async function assertRoom(database: Db): Promise<void> {
+  const { storageSize, indexSize, fsTotalSize, fsUsedSize } = await database.stats()
+  // Not every server says so.
+  if (!(Number(fsTotalSize) > 0)) return
+  const room = fsTotalSize - fsUsedSize - Math.min(RESERVE.bytes, fsTotalSize / RESERVE.part)
+  const needed = storageSize + indexSize
+  if (room >= needed) return
+  const [wanted, there] = [needed, Math.max(0, room)].map((bytes) => `${Math.ceil(bytes / MIB)} MiB`)
+  throw new StoreUnavailableError(`a rebuild needs about ${wanted}, and MongoDB's disk has ${there} to spare`)
 }
 
 function nextGeneration(

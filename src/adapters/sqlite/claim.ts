@@ -70,13 +70,14 @@ export async function assertNotElsewhere(path: string): Promise<void> {
 export async function claimDatabase(database: Database, log?: Logger): Promise<Claim> {
   const mine = holderOf(database.path)
   const text = JSON.stringify(mine)
-  await whenFree(() => {
-    if (assertFree(database, mine)) database.inTransaction('immediate', () => write(database, text))
-    else if (!claimAlone(database, mine, text)) claimBeside(database, mine, text)
+  const isInMainFile = await whenFree(() => {
+    if (!assertFree(database, mine) && claimAlone(database, mine, text)) return true
+    claimBeside(database, mine, text)
+    return false
   })
   await whenFree(() => setJournal(database, 'WAL'))
   // Whoever reads at the moment may keep it out of the main file: then it comes there later.
-  database.checkpoint()
+  if (!isInMainFile) database.checkpoint()
   return claim(database, text, log)
 }
 

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 
 /** Another process, as far as this one can see it. */
 export interface Holder {
@@ -38,8 +39,9 @@ async function holdersOf(path: string, first: number, last: number): Promise<Hol
 
 const inodeOf = async (path: string): Promise<string> => String((await stat(path)).ino)
 
+/** Its name alone: what it was called with may be secret. */
 const programOf = (pid: number): Promise<string> =>
-  readFile(`/proc/${pid}/comm`, 'utf8').then(
-    (text) => text.trim(),
+  readFile(`/proc/${pid}/cmdline`, 'utf8').then(
+    (text) => basename(text.split('\0')[0] ?? ''),
     () => 'unknown',
   )

@@ -34,7 +34,8 @@ const MAX_PROBLEMS = 5
 
 /** What SQLite finds wrong with a file, in its words; nothing for a sound one. It quotes names as they are in the file. */
 function problems(database: Database, check: 'quick_check' | 'integrity_check', most: number): string[] {
-  const found = database.prepare(`SELECT ${bytes(check, 'found')} FROM pragma_${check}(${most})`).all()
+  // Its own limit as an argument would be taken for the name of a table by some versions.
+  const found = database.prepare(`SELECT ${bytes(check, 'found')} FROM pragma_${check} LIMIT ${most}`).all()
   return found.map(({ foundBytes }) => toText(foundBytes)).filter((text) => text !== 'ok')
 }
 

@@ -10,7 +10,7 @@ import {
   settingsInUse,
 } from '../../../scripts/hostChecks.ts'
 import { readSettings } from '../../../src/settings.ts'
-import { judgeLag, judgePeppers, judgeRefused, MOST_LAG } from '../../../scripts/storeChecks.ts'
+import { judgeFile, judgeLag, judgePeppers, judgeRefused, MOST_LAG } from '../../../scripts/storeChecks.ts'
 
 describe('What doctor makes of', () => {
   it('Node: 20.19 is the oldest', () => {
@@ -71,6 +71,11 @@ describe('What doctor makes of', () => {
       'warn',
       'ok',
     ])
+  })
+
+  it('a write-ahead log that grows', () => {
+    const statusOf = (n: number) => judgeFile('event store', 'events.db', { wal_bytes: n * 1024 ** 2 }).status
+    expect([0, 64, 256, 257].map(statusOf)).to.deep.equal(['ok', 'ok', 'ok', 'warn'])
   })
 
   it('the mode of dev-secrets', async () => {
