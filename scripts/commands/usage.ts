@@ -135,6 +135,7 @@ function report(found: Usage, isAccount: boolean): string {
         name,
       ]),
     )
+    if (found.moreTokens) parts.push(`Of more tokens than these ${found.tokens.length} nothing is shown.\n`)
   }
   return parts.join('\n')
 }

@@ -67,9 +67,9 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
   for (const { type, stream, revision, data, metadata } of life) {
     const id = stream.replace('apiToken-', '')
     const { tokenId: _, reason: __, oldId: ___, ...fields } = data
-    const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null }
+    const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null, revoked: false }
     Object.assign(token, { updatedAt: metadata.at }, fields, { revision, chain: metadata.chain })
-    if (type === 'TokenRevoked') token.revokedAt = metadata.at
+    if (type === 'TokenRevoked') Object.assign(token, { revokedAt: metadata.at, revoked: true })
     if (typeof fields.name === 'string') token.nameFolded = fields.name.normalize('NFC').toLowerCase()
     byId.set(id, token)
   }
