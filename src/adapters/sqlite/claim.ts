@@ -20,12 +20,14 @@ import { whenFree } from './whenFree.ts'
 export interface Claim {
   /** First thing in a transaction. @throws StoreUnavailableError another process has taken the database over */
   assertMine(): void
-  /** Does another process write the database now? Looks at most once a second, and then costs one small read. */
+  /** Does another process write the database now, as of a second ago at the latest? Costs nothing. */
   isLost(): boolean
   /** Writes it again as it is. */
   renew(): void
   /** Within the last transaction. */
   withdraw(): void
+  /** Looks no more: the database is about to be closed. */
+  end(): void
 }
 
 /** The name and its folder say where the write-ahead log is; `file` tells a copy of the database from itself. */
@@ -82,7 +84,14 @@ export async function claimDatabase(database: Database, log?: Logger): Promise<C
 }
 
 function claim(database: Database, text: string, log?: Logger): Claim {
-  let [lost, lookAgainAt] = [false, performance.now() + LOOK_MS]
+  let lost = false
+  const looking = setInterval(() => {
+    try {
+      assertMine()
+    } catch {
+      // Locked or unreadable says nothing of who writes it: then `lost` is as before.
+    }
+  }, LOOK_MS).unref()
 
   const assertMine = (): void => {
     if (!lost && textOf(database.prepare(READ).get()) === text) return
@@ -93,22 +102,13 @@ function claim(database: Database, text: string, log?: Logger): Claim {
 
   return {
     assertMine,
-    isLost() {
-      const now = performance.now()
-      if (lost || now < lookAgainAt) return lost
-      lookAgainAt = now + LOOK_MS
-      try {
-        assertMine()
-      } catch {
-        // Locked or unreadable says nothing of who writes it: then `lost` is as before.
-      }
-      return lost
-    },
+    isLost: () => lost,
     renew: () => write(database, text),
     withdraw() {
       assertMine()
       database.exec('DELETE FROM writer')
     },
+    end: () => clearInterval(looking),
   }
 }
 

@@ -39,7 +39,7 @@ export interface SqliteOptions {
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
   const { readOnly = false, log } = options
   const lock = readOnly ? undefined : await lockFile(path)
-  let database: Database | undefined
+  let [database, claim]: [Database?, Claim?] = []
   try {
     if (lock) {
       assertWhole(path)
@@ -48,9 +48,10 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
     const opened = (database = await openDatabase(path, { readOnly, synchronous: 'FULL' }))
     // What is no event store stays as it is.
     if (lock && !rows.isNew(opened)) rows.checkFormat(opened)
-    const claim = lock && (await claimDatabase(opened, log))
+    if (lock) claim = await claimDatabase(opened, log)
     return await whenFree(() => eventStoreOn(opened, lock, { claim, log }))
   } catch (error) {
+    claim?.end()
     database?.close()
     lock?.release()
     throw error
@@ -222,6 +223,7 @@ export function eventStoreOn(
     async close() {
       if (!open) return
       await group.close(claim?.withdraw)
+      claim?.end()
       open = false
       wakeUp.all()
       if (isReplaced()) {

@@ -83,6 +83,9 @@ export function modelFile(database: Database, claim: Claim | undefined, log?: Lo
     isLost: () => claim?.isLost() ?? false,
     trouble: group.trouble,
     submit: group.submit,
-    settle: () => group.close(claim?.withdraw),
+    async settle() {
+      await group.close(claim?.withdraw)
+      claim?.end()
+    },
   }
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type Logger, StoreUnavailableError } from '../../application/ports.ts'
 import type { Projection } from '../../../projections/projection.ts'
-import { claimDatabase } from './claim.ts'
+import { type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase } from './database.ts'
 import { isFor } from './filling.ts'
 import {
@@ -92,15 +92,18 @@ async function openFor(
   log: Logger | undefined,
 ): Promise<ModelFile | null> {
   const database = await openDatabase(file, SETTINGS)
+  let claim: Claim | undefined
   try {
     if (isFor(database, all)) {
       unseal(file)
-      const model = modelFile(database, await claimDatabase(database, log), log)
+      claim = await claimDatabase(database, log)
+      const model = modelFile(database, claim, log)
       await model.open(all)
       for (const projection of all) model.checkpoint(projection)
       return model
     }
   } catch (error) {
+    claim?.end()
     database.close()
     throw error
   }
