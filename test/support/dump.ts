@@ -36,8 +36,7 @@ export function restore(url: string, { collections }: Dump, { drop = true, only 
       if (drop) await collection.drop()
       // Services may be faster, in making a collection as well as a document.
       await client.db().createCollection(name, options).catch(unlessThere)
-      for (const { key, name: index, unique, partialFilterExpression } of indexes)
-        await collection.createIndex(key, { name: index, unique, partialFilterExpression })
+      for (const { key, v: _, ...how } of indexes) await collection.createIndex(key, how)
       for (const document of documents) await collection.insertOne(document).catch(unlessThere)
     }
   })

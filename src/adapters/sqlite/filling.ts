@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Checkpoint, type Step, StoreUnavailableError } from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
@@ -10,7 +9,7 @@ import { ASIDE } from './aside.ts'
 import { createBulk } from './bulk.ts'
 import { HELD } from './held.ts'
 import { BusyError, isTaken, NoRoomError } from './errors.ts'
-import { isIntact } from './inspect.ts'
+import { isIntact, sizeOf } from './inspect.ts'
 import { type ModelFile, SETTINGS } from './model-file.ts'
 import { beyondUse, checkSeal, unseal } from './seal.ts'
 import { sharedValues } from './shared.ts'
@@ -78,6 +77,10 @@ export function isFor(database: Database, all: readonly Projection[]): boolean {
   return purposeIn(database).all === allOf({ projections: [], all })
 }
 
+/** A run that was killed before it wrote anything has left nothing to judge. */
+const isBlank = (database: Database): boolean =>
+  database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n === 0
+
 const NAMES = /^[\w ]+$/
 
 /**
@@ -110,14 +113,14 @@ async function goOn(
   purpose: Purpose,
   live: ModelFile,
 ): Promise<{ filling?: Filling; damage?: unknown }> {
-  if (!existsSync(file)) return {}
+  if (sizeOf(file).bytes === 0) return {}
   let database: Database | undefined
   let damage: unknown
   try {
     const sealed = checkSeal(file)
     database = await openDatabase(file, OF_FILE)
-    const found = purposeIn(database)
-    const fits = found.all === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
+    const found = isBlank(database) ? null : purposeIn(database)
+    const fits = found?.all === allOf(purpose) && found.rebuilt === rebuiltOf(purpose)
     if (fits && !sealed && !isIntact(database)) throw beyondUse(file)
     if (fits) {
       unseal(file)

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { targetOf } from './lock.ts'
 
 /** Another process, as far as this one can see it. */
 export interface Holder {
@@ -22,7 +23,7 @@ export const whoReads = (path: string): Promise<Holder[]> => holdersOf(path, REA
 async function holdersOf(path: string, first: number, last: number): Promise<Holder[]> {
   const pids = new Set<number>()
   try {
-    const inodes = await Promise.all([inodeOf(path), inodeOf(`${path}-shm`)])
+    const inodes = await Promise.all([inodeOf(path), inodeOf(`${targetOf(path)}-shm`)])
     const locks = await readFile('/proc/locks', 'utf8')
     for (const line of locks.split('\n')) {
       const [, pid, inode, from, to] = LOCK.exec(line) ?? []

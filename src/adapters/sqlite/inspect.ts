@@ -1,6 +1,7 @@
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { bytes, type Database, integer, openDatabase, openPlain, toText } from './database.ts'
 import { MEMORY } from './driver.ts'
+import { walBytes } from './walWatch.ts'
 
 /** What only SQLite knows about its files, for diagnosis. Nothing here writes to one. */
 
@@ -26,9 +27,10 @@ export interface FileSize {
   walBytes: number
 }
 
-export const sizeOf = (path: string): FileSize => ({ bytes: bytesOf(path), walBytes: bytesOf(`${path}-wal`) })
-
-const bytesOf = (path: string): number => (existsSync(path) ? statSync(path).size : 0)
+export const sizeOf = (path: string): FileSize => ({
+  bytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0,
+  walBytes: walBytes(path),
+})
 
 const MAX_PROBLEMS = 5
 

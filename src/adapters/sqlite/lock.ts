@@ -22,6 +22,7 @@ export interface Lock {
  * @throws StoreInUseError at once, also for a second writer in the same process
  */
 export async function lockFile(path: string): Promise<Lock> {
+  // Two names of one file must meet at one lock.
   const database = await openPlain(`${targetOf(path)}.lock`)
   try {
     // Without a journal nothing is written for it, which a full disk would not take.
@@ -41,8 +42,8 @@ export async function lockFile(path: string): Promise<Lock> {
   }
 }
 
-/** Two names of one file must meet at one lock, also where links lead to a file that is not there yet. */
-function targetOf(path: string): string {
+/** What links lead to, also where that is not there yet: SQLite names what lies beside a file after it. */
+export function targetOf(path: string): string {
   try {
     return realpathSync(path)
   } catch {

@@ -29,7 +29,7 @@ const LOOK_MS = 100
 const LOOKS_PER_LOCK = 20
 const PATIENCE_MS = 60_000
 
-/** A new file has been seen to be half as large again while its indexes are made. */
+/** Of what the live documents take: indexes are sorted in files beside the new ones, so there is more for a while. */
 const ROOM = 1.5
 
 /**

@@ -50,7 +50,8 @@ export async function openOffered(
   if (!lock) return null
   let model: ModelFile | null = null
   try {
-    if (generation !== known && !(await isAsSealed(file))) throw beyondUse(file)
+    const isWhole = isSealed(file) ? await isAsSealed(file) : generation === known
+    if (!isWhole) throw beyondUse(file)
     model = await openFor(file, all, log)
     if (model) return offered(path, generation, { model, lock, log })
     // By a command of another version than the service.

@@ -106,7 +106,7 @@ interface Opening {
 
 function readModel(path: string, opened: ModelFile, { lock, log }: Opening): ReadModel {
   let live = opened
-  /** What this process has opened of what was offered, and looked through. */
+  /** The generation that this process has opened of what was offered: it has no seal since. */
   let known: number | null = null
   /** Gets every change of a command, too, and is about to be the live one. */
   let joined: Offered | null = null
@@ -167,7 +167,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       try {
         return await work()
       } catch (error) {
-        if (error instanceof DamagedError) damage = error
+        if (error instanceof DamagedError) [damage, known] = [error, null]
         throw error
       }
     }
@@ -310,7 +310,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       }
       try {
         // Sealed only when all of it is in the one file.
-        if (lock && database.checkpoint()) seal(database.path)
+        if (lock && !live.isLost() && database.checkpoint()) seal(database.path)
       } catch (err) {
         log?.warn({ err }, 'the read model has no seal: the next start looks it through')
       } finally {

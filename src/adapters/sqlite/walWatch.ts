@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import type { Logger } from '../../application/ports.ts'
 import { whoReads } from './holders.ts'
+import { targetOf } from './lock.ts'
 
 /**
  * What is written goes into a file beside the database, the write-ahead log, and is moved into the database now and
@@ -17,7 +18,7 @@ const EVERY_MS = 10_000
 
 /** Bytes of the write-ahead log of a database, 0 where there is none. */
 export const walBytes = (path: string): number =>
-  statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0
+  statSync(`${targetOf(path)}-wal`, { throwIfNoEntry: false })?.size ?? 0
 
 export function createWalWatch(
   file: string,
