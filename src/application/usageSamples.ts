@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { applyChange, present, type StoredDocument } from '../../projections/change.ts'
 import type { Change, Projection } from '../../projections/projection.ts'
 import { activityId } from '../../projections/tokenActivity.ts'
+import { usageId } from '../../projections/tokenUsage.ts'
 import type { StoredEvent } from '../domain/events.ts'
 import { upcast } from '../domain/upcast.ts'
 import { type Difference, differencesOf } from './differences.ts'
@@ -93,23 +94,25 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
   }
 
   async function found({ tokenId, day }: Sample): Promise<Map<string, Document>> {
-    const ofDay = (granularity: string): Condition[] => [
-      { field: 'tokenId', op: 'eq', value: tokenId },
-      { field: 'granularity', op: 'eq', value: granularity },
-      { field: 'at', op: 'gte', value: day },
-      { field: 'at', op: 'lt', value: `${day}T~` },
-    ]
-    const hours: Condition[] = [
-      { field: 'id', op: 'gte', value: activityId(tokenId, day) },
-      { field: 'id', op: 'lt', value: activityId(tokenId, `${day}T~`) },
+    const ofDay = (idAt: (at: string) => string): Condition[] => [
+      { field: 'id', op: 'gte', value: idAt(day) },
+      { field: 'id', op: 'lt', value: idAt(`${day}T~`) },
     ]
     const documents = new Map<string, Document>()
     const read = async (collection: string, where: Condition[]): Promise<void> => {
       for (const one of await readModel.find(collection, { where, limit: 50 }))
         documents.set(`${collection}/${one.id}`, one)
     }
-    for (const granularity of ['hour', 'day']) await read('tokenUsage', ofDay(granularity))
-    if (day >= (keptFrom() ?? '')) await read('tokenActivity', hours)
+    for (const granularity of ['hour', 'day'] as const)
+      await read(
+        'tokenUsage',
+        ofDay((at) => usageId(tokenId, granularity, at)),
+      )
+    if (day >= (keptFrom() ?? ''))
+      await read(
+        'tokenActivity',
+        ofDay((at) => activityId(tokenId, at)),
+      )
     return documents
   }
 

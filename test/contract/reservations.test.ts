@@ -4,8 +4,8 @@ import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
 import { createReservations } from '../../src/adapters/sqlite/reservations.ts'
-import { createAccountLimit } from '../../src/application/limit.ts'
-import { type ReadModel, UnknownOutcomeError } from '../../src/application/ports.ts'
+import { createAccountLimit, liveConditions } from '../../src/application/limit.ts'
+import { iso, type ReadModel, UnknownOutcomeError } from '../../src/application/ports.ts'
 import { Refusal } from '../../src/domain/errors.ts'
 import { gate } from '../support/eventually.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
@@ -121,7 +121,8 @@ describeOnMongo('reservations on MongoDB', () => {
         Array.from({ length: attempts }, async (_, i) => {
           const [model, limit] = [models[i % 2], limits[i % 2]]
           const tokenId = randomUUID()
-          const fields = { accountId: 'acct_1', revokedAt: null, expiresAt: null, hash: tokenId }
+          const live = { revokedAt: null, revoked: false, expiresAt: null }
+          const fields = { accountId: 'acct_1', ...live, hash: tokenId }
           const make = async () => {
             // As an append and a projection: some time passes, and some fail.
             await sleep((i * 7) % 20)
@@ -134,7 +135,7 @@ describeOnMongo('reservations on MongoDB', () => {
             .catch((error: unknown) => (error instanceof Refusal ? error.code : (error as Error).message))
         }),
       )
-      const where = [{ field: 'accountId', op: 'eq' as const, value: 'acct_1' }]
+      const where = liveConditions('acct_1', iso(NOW))
       return { outcomes, live: await models[0]?.count('tokens', where, 1_000) }
     }
 
@@ -163,7 +164,8 @@ describeOnMongo('reservations on MongoDB', () => {
         const make = (tokenId: string) => async () => {
           begun.open()
           await held.opened
-          const fields = { accountId: 'acct_1', revokedAt: null, expiresAt: null, hash: tokenId }
+          const live = { revokedAt: null, revoked: false, expiresAt: null }
+          const fields = { accountId: 'acct_1', ...live, hash: tokenId }
           await models[0].apply([{ kind: 'put', collection: 'tokens', id: tokenId, revision: 0, fields }])
           return 'made'
         }
@@ -186,7 +188,7 @@ describeOnMongo('reservations on MongoDB', () => {
         .catch((error: Refusal) => error.code)
       expect(second).to.equal('conflict')
       // It turns out to exist: then it counts, and not twice.
-      const fields = { accountId: 'acct_1', revokedAt: null, expiresAt: null, hash: 'h' }
+      const fields = { accountId: 'acct_1', revokedAt: null, revoked: false, expiresAt: null, hash: 'h' }
       await models[0].apply([{ kind: 'put', collection: 'tokens', id: 'lost', revision: 0, fields }])
       const third = await two
         ?.within('acct_1', 'next', async () => 'made')

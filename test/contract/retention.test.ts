@@ -145,8 +145,12 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
     return answers
   }
 
-  /** Ids of a token's life are made by chance. */
-  const withoutIds = (answers: Record<string, unknown>) => ({ ...answers, tokenHistory: null })
+  /** Ids of a token's life are made by chance, and the links of its events of them. */
+  const withoutIds = (answers: Record<string, unknown>) => ({
+    ...answers,
+    tokenHistory: null,
+    tokens: (answers.tokens as Record<string, unknown>[]).map(({ chain: _, ...token }) => token),
+  })
 
   it('a read model that is filled again equals the one before, and the one of a store that drops nothing', async () => {
     const before = await fortyDays()

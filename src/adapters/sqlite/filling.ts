@@ -1,5 +1,10 @@
 import { dirname } from 'node:path'
-import { type Checkpoint, type Step, StoreUnavailableError } from '../../application/ports.ts'
+import {
+  type Checkpoint,
+  SharedValueError,
+  type Step,
+  StoreUnavailableError,
+} from '../../application/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'
@@ -180,7 +185,8 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     try {
       work()
     } catch (error) {
-      failed = true
+      // What two documents share is told before anything is lost.
+      failed ||= !(error instanceof SharedValueError)
       noRoom ||= error instanceof NoRoomError
       throw error
     }
