@@ -39,6 +39,7 @@ poisonContract('a read model on SQLite', async () => {
   return {
     store,
     model,
+    isShared: false,
     refuseRequest: (requestId) =>
       beside(`CREATE TRIGGER refuse BEFORE INSERT ON ${versionOf('tokenHistory')}
         WHEN json_extract(NEW.doc, '$.requestId') = '${requestId}'
@@ -103,6 +104,7 @@ describeWithMongod('With a mongod', () => {
     return {
       store,
       model,
+      isShared: true,
       async refuseRequest(requestId) {
         const validator = { requestId: { $ne: requestId } }
         await database.command({ collMod: versionOf('tokenHistory'), validator })

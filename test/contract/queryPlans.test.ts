@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Document, MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
+import { tokens } from '../../projections/tokens.ts'
 import type { Change } from '../../projections/projection.ts'
 import { checkPeppers } from '../../scripts/storeChecks.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
@@ -152,10 +153,11 @@ describe('Every query', () => {
     const service = await startLedger({}, folder)
     await service.close()
     recorder.stop()
+    const table = `tokens_v${tokens.version}`
     const bad = [
-      'SELECT id FROM tokens_v3 ORDER BY f_name LIMIT 1',
-      'SELECT doc FROM tokens_v3 WHERE doc = ?',
-      'SELECT id FROM tokens_v3 WHERE f_accountId = ? AND f_revoked = 0 ORDER BY f_name DESC, id ASC LIMIT 1',
+      `SELECT id FROM ${table} ORDER BY f_name LIMIT 1`,
+      `SELECT doc FROM ${table} WHERE doc = ?`,
+      `SELECT id FROM ${table} WHERE f_accountId = ? AND f_revoked = 0 ORDER BY f_name DESC, id ASC LIMIT 1`,
     ]
     const { problems } = await plansIn(join(folder, 'read-model.db'), bad)
     expect(problems).to.have.lengthOf(bad.length)

@@ -195,7 +195,13 @@ describeOnMongo('reservations on MongoDB', () => {
         .catch((error: Refusal) => error.code)
       expect(third).to.equal('token_limit_reached')
       await models[0].apply([
-        { kind: 'put', collection: 'tokens', id: 'lost', revision: 1, fields: { revokedAt: '2026' } },
+        {
+          kind: 'put',
+          collection: 'tokens',
+          id: 'lost',
+          revision: 1,
+          fields: { revokedAt: '2026', revoked: true },
+        },
       ])
       expect(await two?.within('acct_1', 'next', async () => 'made')).to.equal('made')
     }).timeout(20_000)

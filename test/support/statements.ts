@@ -24,7 +24,7 @@ export async function recordStatements(): Promise<{ statements: ReadonlySet<stri
 }
 
 /** Tables of a few rows however long a service runs: one for each table, or for each projection. */
-const SMALL = ['sqlite_schema', 'sqlite_master', 'sqlite_sequence', 'checkpoints']
+const SMALL = ['sqlite_schema', 'sqlite_master', 'sqlite_sequence', 'checkpoints', 'writer']
 const SCANS = new RegExp(`^SCAN (?!CONSTANT ROW|\\(?subquery|json_each|${SMALL.join('|')})`, 'i')
 
 /** Statements that a file has the tables for, with what is wrong with their plans. */
