@@ -278,7 +278,7 @@ function assemble(parts: Parts): TokenLedger {
         reads: gates.reads,
         manage,
         queries,
-        tokenAt: createTokenAt(store),
+        tokenAt: createTokenAt(store, metrics.log),
         writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
         clock,
       }),

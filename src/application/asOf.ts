@@ -11,7 +11,7 @@ import {
   type TokenStatus,
 } from '../domain/token.ts'
 import { fold, loadOn, projected, timeOf, type TokenEvent, tokenEvents } from './load.ts'
-import type { EventStore } from './ports.ts'
+import type { EventStore, Logger } from './ports.ts'
 import { turn } from './turns.ts'
 
 /** A moment in a token's life: an RFC 3339 time in UTC with milliseconds, or a revision of its stream. */
@@ -41,7 +41,7 @@ export type AsOf = FoundThen | NotThen
 export type TokenAt = (seen: TokenDocument, moment: Moment) => Promise<Then>
 
 export const createTokenAt =
-  (store: EventStore): TokenAt =>
+  (store: EventStore, log: Pick<Logger, 'error'>): TokenAt =>
   async (seen, moment) => {
     // Of many who ask at once one begins after the other.
     await turn()
@@ -54,7 +54,9 @@ export const createTokenAt =
       // All that is there is sound: then it lacks something, or is not what the read model was filled from.
       if (unreachable && seen.stopped === undefined) throw unreachable
     } catch (error) {
-      if (damageIn(error) === unreachable && seen.stopped === undefined) throw error
+      const damage = damageIn(error)
+      if (damage === unreachable && seen.stopped === undefined) throw error
+      log.error({ err: damage, tokenId: seen.id }, 'the history of a token is damaged')
       if (!upTo.isComplete())
         throw new Refusal('token_damaged', 'Its history is damaged: what it was then cannot be told.')
     }

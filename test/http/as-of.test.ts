@@ -128,7 +128,7 @@ describe('Reading a token as it was', () => {
 
   it('takes events that are gone for damage, never for a token that was not', async () => {
     const seen = { id: token.id, revision: 0, revokedAt: null, chain: 'c' } as TokenDocument
-    const lost = await rejection(createTokenAt(memoryStore().store)(seen, { revision: 0 }))
+    const lost = await rejection(createTokenAt(memoryStore().store, { error() {} })(seen, { revision: 0 }))
     expect(lost).to.be.instanceOf(DamagedError)
   })
 })
