@@ -111,18 +111,19 @@ describe('what a command puts down for a moment', function () {
   })
 
   it('goes when an export is ended, or with the next one', async () => {
-    const before = readdirSync(folder)
     const out = ['export', '--out', 'events.ndjson']
+    // What SQLite has beside a log whose reader was killed is the log's.
+    const left = (): string[] => readdirSync(folder).filter((name) => name.startsWith('events.ndjson'))
     for (const signal of ['SIGHUP', 'SIGTERM', 'SIGKILL'] as const) {
       const child = await runUntil(/\.tmp-.*content$/, folder, ...out)
       child.kill(signal)
       await once(child, 'exit')
       expect(child.signalCode).to.equal(signal)
-      if (signal === 'SIGKILL') expect(readdirSync(folder).join()).to.contain('.tmp-')
-      else expect(readdirSync(folder)).to.deep.equal(before)
+      if (signal === 'SIGKILL') expect(left().join()).to.contain('.tmp-')
+      else expect(left()).to.deep.equal([])
     }
     expect((await cli(out, folder, { ...env(), ...large })).code).to.equal(0)
-    expect(readdirSync(folder).sort()).to.deep.equal([...before, 'events.ndjson'].sort())
+    expect(left()).to.deep.equal(['events.ndjson'])
     expect(statSync(join(folder, 'events.ndjson')).mode & 0o777).to.equal(0o600)
   })
 })
