@@ -278,7 +278,7 @@ function assemble(parts: Parts): TokenLedger {
         reads: gates.reads,
         manage,
         queries,
-        tokenAt: createTokenAt(store, metrics.log),
+        tokenAt: createTokenAt(store, log),
         writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
         clock,
       }),
