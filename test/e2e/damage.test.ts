@@ -185,7 +185,7 @@ describe('an event altered in the store', () => {
       const service = await startLedger({ log }, folder)
       const api = apiOf(service.url)
       const { status, body, headers } = await api.call('GET', `/settings/api-tokens/${victim.id}?at=2`)
-      expect([status, body.code]).to.deep.equal([409, 'token_damaged'])
+      expect([status, (body as { code: string }).code]).to.deep.equal([409, 'token_damaged'])
       expect(headers.get('content-type')).to.include('application/problem+json')
       expect(JSON.stringify(body)).to.not.match(/revision|apiToken|Mallory/)
       expect(lines.join('\n')).to.include(tokenStream(victim.id)).and.include(`revision ${revision}`)
