@@ -3,6 +3,7 @@ import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import jsonwebtoken from 'jsonwebtoken'
+import { tokens } from '../../projections/tokens.ts'
 import { apiOf, type CreatedToken, type HistoryRow, type Page, type Usage } from '../support/api.ts'
 import { type CliResult, cli, cliCutOff } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
@@ -217,7 +218,10 @@ describe('tokenledger, beside a live service', () => {
       const of = (name: string): Check => checks.find((check) => check.name === name) as Check
       expect(of('event store').facts.events).to.be.at.least(3)
       expect(of('event store integrity').status).to.equal('ok')
-      expect(of('projection tokens v2')).to.nested.include({ status: 'ok', 'facts.lag_events': 0 })
+      expect(of(`projection tokens v${tokens.version}`)).to.nested.include({
+        status: 'ok',
+        'facts.lag_events': 0,
+      })
       expect(of('peppers').facts).to.deep.equal({ in_use: { k1: 1 }, missing: [] })
       expect(of('sqlite').facts.driver).to.be.oneOf(['node:sqlite', 'libsql'])
       expect(of('disk sync').facts.median_ms).to.be.a('number')
