@@ -99,17 +99,30 @@ export function startSampler(deps: Deps): Sampler {
   }
 
   async function takeAll(events: readonly StoredEvent[]): Promise<void> {
+    const refused = await refusedAmong(events)
     for (const [n, event] of events.entries()) {
       if (n % EVENTS_PER_TURN === 0) await nextTurn()
       if (isOfProduct(event)) taken = event.position
-      await usage.take(event)
+      usage.take(event, refused.has(event.position))
     }
+  }
+
+  /** Positions of those that the read model is without, with one question: what is not there costs more to look for. */
+  async function refusedAmong(events: readonly StoredEvent[]): Promise<ReadonlySet<string>> {
+    const [first, last] = [events[0], events.at(-1)]
+    if (!first || !last) return new Set()
+    const where = [
+      { field: 'id', op: 'gte' as const, value: first.position },
+      { field: 'id', op: 'lte' as const, value: last.position },
+    ]
+    const found = await readModel.find('refusedEvents', { where, limit: events.length })
+    return new Set(found.map(({ id }) => id))
   }
 
   /** Has the read model what was taken from the log? If not, it lags, which is no difference. */
   async function isLevel(): Promise<boolean> {
     const checkpoints = await Promise.all(projections.map((one) => readModel.checkpoint(one)))
-    return checkpoints.every((at) => (at ?? '') >= (taken ?? ''))
+    return checkpoints.every((at) => (at?.position ?? '') >= (taken ?? ''))
   }
 
   /**

@@ -29,8 +29,8 @@ interface Sample extends TokenDay {
  * model in the next, when all of their events have been seen.
  */
 export interface UsageSamples {
-  /** An event of the round, in order. */
-  take(event: StoredEvent): Promise<void>
+  /** An event of the round, in order. @param isRefused the read model is without it, and says so */
+  take(event: StoredEvent, isRefused: boolean): void
   /** Holds days that are over to the events of this round. To be asked at the end of the log. */
   compare(today: string): Promise<ComparedDay[]>
   /** The next round begins. */
@@ -45,7 +45,7 @@ export interface ComparedDay {
 }
 
 interface Deps {
-  readModel: Pick<ReadModel, 'find' | 'get'>
+  readModel: Pick<ReadModel, 'find'>
   projections: readonly Projection[]
   /** 0 to 1. */
   random: () => number
@@ -78,9 +78,9 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
       .flatMap((projection) => projection.project(recorded))
   }
 
-  async function fold(sample: Sample, event: StoredEvent): Promise<void> {
+  function fold(sample: Sample, event: StoredEvent, isRefused: boolean): void {
     sample.events++
-    if (await readModel.get('refusedEvents', event.position)) sample.isRefused = true
+    if (isRefused) sample.isRefused = true
     for (const change of changesOf(event)) add(sample, change)
   }
 
@@ -134,12 +134,12 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
   }
 
   return {
-    async take(event) {
+    take(event, isRefused) {
       const of = tokenDayOf(event)
       if (!of) return
       pick(of)
       const sample = samples.get(keyOf(of))
-      if (sample) await fold(sample, event)
+      if (sample) fold(sample, event, isRefused)
     },
 
     async compare(today) {
