@@ -109,11 +109,11 @@ export function startSampler(deps: Deps): Sampler {
 
   /** Positions of those that the read model is without, with one question: what is not there costs more to look for. */
   async function refusedAmong(events: readonly StoredEvent[]): Promise<ReadonlySet<string>> {
-    const [first, last] = [events[0], events.at(-1)]
-    if (!first || !last) return new Set()
+    const [from, to] = [events[0], events.at(-1)]
+    if (!from || !to) return new Set()
     const where = [
-      { field: 'id', op: 'gte' as const, value: first.position },
-      { field: 'id', op: 'lte' as const, value: last.position },
+      { field: 'id', op: 'gte' as const, value: from.position },
+      { field: 'id', op: 'lte' as const, value: to.position },
     ]
     const found = await readModel.find('refusedEvents', { where, limit: events.length })
     return new Set(found.map(({ id }) => id))
