@@ -81,7 +81,7 @@ export const MANAGEMENT_ROUTES: Readonly<Record<string, readonly string[]>> = {
   '/:id/blast-radius': READ,
 }
 /** Stands for whatever else is asked for there. */
-export const OTHER_MANAGEMENT = { method: '*', route: `${MANAGEMENT_PATH}/*` }
+const OTHER_MANAGEMENT = { method: '*', route: `${MANAGEMENT_PATH}/*` }
 
 /** What did not fit, and what was not told apart when it was counted. */
 export const OTHER = '* other'

@@ -218,7 +218,7 @@ export function compareBy({
 }
 
 /** As the stores order values: null, numbers, texts by their code points. */
-export function compareScalars(a: Scalar, b: Scalar): number {
+function compareScalars(a: Scalar, b: Scalar): number {
   if (typeof a === 'string' && typeof b === 'string') return compareTexts(a, b)
   if (typeof a === 'string' || typeof b === 'string') return typeof a === 'string' ? 1 : -1
   const [x, y] = [a, b].map((each) => (each === null ? Number.NEGATIVE_INFINITY : Number(each)))

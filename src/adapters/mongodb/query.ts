@@ -24,7 +24,7 @@ const EVERYTHING: Document = {}
 /** Bytes, to be made documents in pieces. */
 const RAW = { raw: true }
 
-export const filterOf = (conditions: readonly (Condition | Bound)[]): Filter<StoredDocument> =>
+const filterOf = (conditions: readonly (Condition | Bound)[]): Filter<StoredDocument> =>
   allOf(conditions.map(filterOne))
 
 /** Documents as they are found. */

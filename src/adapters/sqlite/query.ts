@@ -25,7 +25,7 @@ const ROWS_AT_ONCE = 100
 const LOOKED_AT_ONCE = 500
 const COUNTED_AT_ONCE = 5_000
 
-export function whereSql(conditions: readonly (Condition | Bound)[], name: Naming): Sql {
+function whereSql(conditions: readonly (Condition | Bound)[], name: Naming): Sql {
   const parts = conditions.map((condition) => conditionSql(condition, name))
   return {
     text: parts.map((part) => part.text).join(' AND ') || '1',
