@@ -1,6 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { number, string } from './members.ts'
 import type { Change, Projection } from './projection.ts'
+import { versionOfLife } from './versionOfLife.ts'
 
 const schema = {
   type: 'object',
@@ -24,7 +25,8 @@ export type RefusedEventDocument = FromSchema<typeof schema>
 /** Filled by whoever applies events, since no event says of itself that it is refused. */
 export const refusedEvents: Projection = {
   name: 'refusedEvents',
-  version: 1,
+  // What an older process refused is no refusal of one that knows more.
+  version: versionOfLife(1),
   events: [],
   collections: [{ name: 'refusedEvents', schema, indexes: [] }],
   project: () => [],

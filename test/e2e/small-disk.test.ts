@@ -75,7 +75,7 @@ describeWithMounts('a small disk', function (this: Suite) {
     disk.fill(0)
     await eventually(() => expect(existsSync(data('read-model.db.g2'))).to.equal(false))
     await eventually(async () => expect((await api.create({ name: 'goes on' })).status).to.equal(201))
-    expect(service.output()).to.include('what an ended rebuild has left is removed')
+    await eventually(() => expect(service.output()).to.include('what an ended rebuild has left is removed'))
   })
 
   it('is full: readiness and metrics say so, and when there is room again without a restart', async () => {

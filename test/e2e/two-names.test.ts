@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { Suite } from 'mocha'
 import { apiOf } from '../support/api.ts'
+import { eventually } from '../support/eventually.ts'
 import { describeWithMounts } from '../support/needs.ts'
 import { OTHER_NAMES } from '../support/otherNames.ts'
 import { endServices, failingService, startService } from '../support/service.ts'
@@ -22,7 +23,10 @@ describe('a second service on the same event store, under another name', functio
       expect(code, stderr).to.equal(1)
       expect(stderr).to.match(/events\.db is in use/)
       expect(stderr.trim().split('\n'), 'one line, no stack').to.have.lengthOf(1)
-      expect((await api.create({ name: 'after' })).status).to.equal(201)
+      // What is written to a file without its name would be lost with the process.
+      const isMoved = name === 'a new name'
+      expect((await api.create({ name: 'after' })).status).to.equal(isMoved ? 503 : 201)
+      if (isMoved) return
       expect((await api.list()).body.data.map((token) => token.name)).to.deep.equal(['before', 'after'])
     })
   }
@@ -48,7 +52,7 @@ describeWithMounts('two services that cannot see each other on one event store',
     expect((await api.create({ name: 'by the first' })).status).to.equal(503)
     expect((await api.call('GET', '/health/ready')).status).to.equal(503)
     expect((await apiOf(second.url).create({ name: 'by the second' })).status).to.equal(201)
-    expect(first.output()).to.include('another process has taken the file over')
+    await eventually(() => expect(first.output()).to.include('another process has taken the file over'))
     await first.stop()
     expect((await apiOf(second.url).list()).body.data.map(({ name }) => name)).to.deep.equal([
       'before',

@@ -16,6 +16,7 @@ import {
   usageStream,
 } from '../../../src/domain/events.ts'
 import { lifecycleKinds, notUnderstood, upcast, versions } from '../../../src/domain/upcast.ts'
+import { refusedEvents } from '../../../projections/refusedEvents.ts'
 import { tokenHistory } from '../../../projections/tokenHistory.ts'
 import { tokens } from '../../../projections/tokens.ts'
 import { projectRoot } from '../../support/package.ts'
@@ -298,6 +299,7 @@ describe('documents that tell of tokens\u2019 lives', () => {
       expect(version % 1_000).to.equal(lifecycleKinds())
       expect(events).to.include.members(life)
     }
+    expect(refusedEvents.version % 1_000).to.equal(lifecycleKinds())
   })
 
   it('may be told that an event only informs', () => {
