@@ -1,5 +1,5 @@
-import type { Damage } from '../src/application/walk.ts'
-import type { RefusedEvent } from '../src/application/refusals.ts'
+import type { Damage } from '../src/application/audit/verifyLog.ts'
+import type { RefusedEvent } from '../src/application/projection/refusals.ts'
 import { plural, printable } from './output.ts'
 
 /** An event that the read model is without, for people. */

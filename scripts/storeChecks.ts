@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { existsSync } from 'node:fs'
 import type { Projection } from '../projections/projection.ts'
-import type { Refused } from '../src/application/refusals.ts'
+import type { Refused } from '../src/application/projection/refusals.ts'
 import { countEvents, quickCheck, sizeOf } from '../src/adapters/sqlite/inspect.ts'
 import { LARGE_BYTES } from '../src/adapters/sqlite/walWatch.ts'
-import type { Condition, EventStore, ReadModel } from '../src/application/ports.ts'
+import type { Condition, EventStore, ReadModel } from '../src/application/ports/ports.ts'
 import { existingPeppers } from '../src/devSecrets.ts'
 import {
   compareWithLog,

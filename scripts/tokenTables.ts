@@ -1,4 +1,4 @@
-import type { FoundThen } from '../src/application/asOf.ts'
+import type { FoundThen } from '../src/application/tokens/asOf.ts'
 import { type presentEvent, presentTokenAt } from '../src/http/present.ts'
 import { printable, table } from './output.ts'
 

@@ -8,8 +8,8 @@ import {
   Worker,
   workerData,
 } from 'node:worker_threads'
-import { StoreUnavailableError } from './application/ports.ts'
-import { createLogReader, type Inspected, type LogReader } from './application/readLog.ts'
+import { StoreUnavailableError } from './application/ports/ports.ts'
+import { createLogReader, type Inspected, type LogReader } from './application/eventLog/logReader.ts'
 import { DamagedError } from './domain/errors.ts'
 import { type EventStoreSettings, openEventStore } from './stores.ts'
 

@@ -1,5 +1,5 @@
 import type { Metrics } from './adapters/telemetry/metrics.ts'
-import type { knowingItsAppends, knowingItsChanges } from './application/lastWrite.ts'
+import type { knowingItsAppends, knowingItsChanges } from './application/health/lastWrite.ts'
 
 /** What the stores know of themselves, for who watches over them. */
 export function gaugeStores(

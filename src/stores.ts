@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type EventStore, type Logger, type ReadModel, StoreUnavailableError } from './application/ports.ts'
+import {
+  type EventStore,
+  type Logger,
+  type ReadModel,
+  StoreUnavailableError,
+} from './application/ports/ports.ts'
 import { BusyError } from './adapters/sqlite/errors.ts'
 import { liveFile } from './adapters/sqlite/generations.ts'
 import { USAGE_STREAM } from './domain/events.ts'

@@ -1,6 +1,6 @@
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
-import { ids } from '../../src/application/ids.ts'
-import { createRecorder, type Recorder } from '../../src/application/record.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
+import { createRecorder, type Recorder } from '../../src/application/usage/recorder.ts'
 import { countingTelemetry } from '../../test/support/pieces.ts'
 import { startStandInProcess } from '../../test/support/standIn/process.ts'
 import { attack } from './lab.ts'

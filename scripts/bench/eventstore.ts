@@ -1,6 +1,6 @@
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
-import { ids } from '../../src/application/ids.ts'
-import { iso } from '../../src/application/ports.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
+import { iso } from '../../src/application/ports/ports.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
 import { startStandInProcess } from '../../test/support/standIn/process.ts'
 import { used } from './projection.ts'

@@ -9,7 +9,7 @@ import { insertDocuments } from '../../src/adapters/sqlite/documents.ts'
 import { SETTINGS } from '../../src/adapters/sqlite/model-file.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
 import { seal } from '../../src/adapters/sqlite/seal.ts'
-import { iso } from '../../src/application/ports.ts'
+import { iso } from '../../src/application/ports/ports.ts'
 
 /** Read models with very many documents, written straight into the store: no event would make them so soon. */
 

@@ -1,4 +1,4 @@
-import type { Audited, Finding } from '../../src/application/decisions.ts'
+import type { Audited, Finding } from '../../src/application/audit/decisions.ts'
 import { auditDecisions, REVOCATION_BOUND_MS, withEventStore } from '../../src/reader.ts'
 import { readSettings } from '../../src/settings.ts'
 import { defineCommand, type ExitCode, JSON_OPTION, WrongUse } from '../command.ts'

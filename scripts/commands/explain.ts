@@ -1,5 +1,5 @@
-import type { FoundThen } from '../../src/application/asOf.ts'
-import type { UsesAround, UseWindow, Verdict } from '../../src/application/explain.ts'
+import type { FoundThen } from '../../src/application/tokens/asOf.ts'
+import type { UsesAround, UseWindow, Verdict } from '../../src/application/audit/explain.ts'
 import { presentEvent } from '../../src/http/present.ts'
 import {
   asOf,

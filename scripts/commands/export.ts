@@ -1,4 +1,4 @@
-import type { Exported } from '../../src/application/exportEvents.ts'
+import type { Exported } from '../../src/application/transfer/exportEvents.ts'
 import { exportEvents, withEventStore } from '../../src/reader.ts'
 import { readSettings, type Settings } from '../../src/settings.ts'
 import { defineCommand, type Io, JSON_OPTION, WrongUse } from '../command.ts'

@@ -1,4 +1,4 @@
-import type { AsOf, FoundThen, Moment } from '../../src/application/asOf.ts'
+import type { AsOf, FoundThen, Moment } from '../../src/application/tokens/asOf.ts'
 import { presentEvent } from '../../src/http/present.ts'
 import { asOf, historyOf, missingText, parseMoment, withEventStore } from '../../src/reader.ts'
 import { readSettings } from '../../src/settings.ts'

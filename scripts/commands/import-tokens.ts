@@ -11,8 +11,8 @@ import {
   withImportLease,
   withWritableEventStore,
 } from '../../src/reader.ts'
-import type { ImportLease } from '../../src/application/importLease.ts'
-import type { EventStore } from '../../src/application/ports.ts'
+import type { ImportLease } from '../../src/application/tokenImport/importLease.ts'
+import type { EventStore } from '../../src/application/ports/ports.ts'
 import { readSettings, type Settings } from '../../src/settings.ts'
 import { defineCommand, type Io, JSON_OPTION, NotFound } from '../command.ts'
 import { sizeOf } from '../inputFile.ts'

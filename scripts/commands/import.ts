@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs'
-import type { Imported } from '../../src/application/importEvents.ts'
-import type { Sum } from '../../src/application/transferFile.ts'
+import type { Imported } from '../../src/application/transfer/importEvents.ts'
+import type { Sum } from '../../src/application/transfer/file.ts'
 import { checkFile, importEvents, withWritableEventStore } from '../../src/reader.ts'
 import { readSettings } from '../../src/settings.ts'
 import { defineCommand, type Io, JSON_OPTION } from '../command.ts'

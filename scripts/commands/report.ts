@@ -1,4 +1,4 @@
-import type { Report } from '../../src/application/report.ts'
+import type { Report } from '../../src/application/analytics/report.ts'
 import { presentReport } from '../../src/http/presentAnalytics.ts'
 import { usageRange, withReadModel } from '../../src/reader.ts'
 import { readSettings } from '../../src/settings.ts'

@@ -1,6 +1,6 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import type { UsageRange } from '../../src/application/buckets.ts'
-import type { Tally, Usage } from '../../src/application/usage.ts'
+import type { UsageRange } from '../../src/application/analytics/buckets.ts'
+import type { Tally, Usage } from '../../src/application/analytics/usage.ts'
 import { presentUsage, presentUsageTokens } from '../../src/http/present.ts'
 import {
   type ModelReads,

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
-import type { Checkpoint, Held } from '../../src/application/checkpoint.ts'
-import type { Damage, Walked } from '../../src/application/walk.ts'
+import type { Checkpoint, Held } from '../../src/application/audit/checkpoint.ts'
+import type { Damage, Walked } from '../../src/application/audit/verifyLog.ts'
 import {
   checkingKey,
   createLogDigester,

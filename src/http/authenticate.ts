@@ -1,12 +1,18 @@
 import { hash } from 'node:crypto'
 import type { Context, Middleware } from 'koa'
 import { countedRoute } from '../../projections/tokenActivity.ts'
-import type { Accepted, Authenticator, Credential, Decision, Refused } from '../application/authenticate.ts'
-import type { Asker } from '../application/gate.ts'
-import type { Logger } from '../application/ports.ts'
-import type { Recorder } from '../application/record.ts'
-import type { TokenRecord } from '../application/tokenIndex.ts'
-import type { Use } from '../application/usageWindow.ts'
+import type {
+  Accepted,
+  Authenticator,
+  Credential,
+  Decision,
+  Refused,
+} from '../application/authentication/authenticate.ts'
+import type { Asker } from '../application/scheduling/gate.ts'
+import type { Logger } from '../application/ports/ports.ts'
+import type { Recorder } from '../application/usage/recorder.ts'
+import type { TokenRecord } from '../application/authentication/tokenIndex.ts'
+import type { Use } from '../application/usage/window.ts'
 import { limitedAs } from '../domain/address.ts'
 import type { CallerAddress } from './callerAddress.ts'
 import type { credentialReader } from './credential.ts'

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Credential } from '../application/authenticate.ts'
+import type { Credential } from '../application/authentication/authenticate.ts'
 import { isLegacyToken } from '../domain/credential.ts'
 import { Problem } from './problem.ts'
 

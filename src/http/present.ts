@@ -1,6 +1,6 @@
-import type { Principal } from '../application/principal.ts'
-import type { Page } from '../application/query.ts'
-import type { Tally, Usage } from '../application/usage.ts'
+import type { Principal } from '../domain/principal.ts'
+import type { Page } from '../application/tokens/query.ts'
+import type { Tally, Usage } from '../application/analytics/usage.ts'
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
 import { statusAt } from '../domain/token.ts'
 

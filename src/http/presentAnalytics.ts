@@ -1,5 +1,5 @@
-import type { BlastRadius, Listed, SeenCaller, SeenRoute } from '../application/activity.ts'
-import type { Report, ReportList, ReportRow } from '../application/report.ts'
+import type { BlastRadius, Listed, SeenCaller, SeenRoute } from '../application/analytics/activity.ts'
+import type { Report, ReportList, ReportRow } from '../application/analytics/report.ts'
 import type { ActionDocument } from '../../projections/tokenActivity.ts'
 import { statusAt } from '../domain/token.ts'
 

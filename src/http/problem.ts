@@ -4,8 +4,8 @@ import {
   type Logger,
   StoreUnavailableError,
   UnknownOutcomeError,
-} from '../application/ports.ts'
-import { BusyError } from '../application/gate.ts'
+} from '../application/ports/ports.ts'
+import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { strangerOf } from './lineQuota.ts'
 import { scopeOf } from './scope.ts'

@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import type { Asker, Gate } from '../application/gate.ts'
+import type { Asker, Gate } from '../application/scheduling/gate.ts'
 import { type Judge, unauthorized } from './authenticate.ts'
 import type { Handler } from './route.ts'
 import { atEnd, scopeOf } from './scope.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import { type Batch, ConflictError, type EventStore } from '../../src/application/ports.ts'
+import { type Batch, ConflictError, type EventStore } from '../../src/application/ports/ports.ts'
 import type { StoredEvent } from '../../src/domain/events.ts'
 import { makeEvent, rejection } from './fixtures.ts'
 

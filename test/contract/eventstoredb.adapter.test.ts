@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { NO_STREAM, jsonEvent } from '@eventstore/db-client'
 import { expect } from 'chai'
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
-import { type Batch, type EventStore, StoreUnavailableError } from '../../src/application/ports.ts'
+import { type Batch, type EventStore, StoreUnavailableError } from '../../src/application/ports/ports.ts'
 import { openForOneTest, REAL_URL, startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
 import { makeEvent, rejection } from './fixtures.ts'
 

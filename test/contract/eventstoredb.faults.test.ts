@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { appendUntilKnown } from '../../src/application/append.ts'
+import { appendUntilKnown } from '../../src/application/eventLog/append.ts'
 import {
   ConflictError,
   type EventStore,
   StoreUnavailableError,
   UnknownOutcomeError,
-} from '../../src/application/ports.ts'
+} from '../../src/application/ports/ports.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
-import { StoreUnavailableError } from '../../src/application/ports.ts'
+import { StoreUnavailableError } from '../../src/application/ports/ports.ts'
 import { describeWithMongod, startMongod } from '../support/mongod.ts'
 import { describeWithMounts } from '../support/needs.ts'
 import { endServices } from '../support/service.ts'

@@ -7,11 +7,11 @@ import {
   type ReadModel,
   RefusedChangeError,
   StoreUnavailableError,
-} from '../../src/application/ports.ts'
-import { createProjector, type Projector } from '../../src/application/project.ts'
-import { createLogReader } from '../../src/application/readLog.ts'
-import { rebuild } from '../../src/application/rebuild.ts'
-import { isOf } from '../../src/application/sameLog.ts'
+} from '../../src/application/ports/ports.ts'
+import { createProjector, type Projector } from '../../src/application/projection/projector.ts'
+import { createLogReader } from '../../src/application/eventLog/logReader.ts'
+import { rebuild } from '../../src/application/projection/rebuild.ts'
+import { isOf } from '../../src/application/logIdentity/sameLog.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import { type NewEvent, type StoredEvent, tokenStream } from '../../src/domain/events.ts'

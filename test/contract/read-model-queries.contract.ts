@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Condition, Query, ReadModel } from '../../src/application/ports.ts'
+import type { Condition, Query, ReadModel } from '../../src/application/ports/ports.ts'
 import { rejection } from './fixtures.ts'
 import { add, put } from './read-model.fixtures.ts'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
-import { DeposedError, type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
+import { DeposedError, type ReadModel, StoreUnavailableError } from '../../src/application/ports/ports.ts'
 import { rejection } from './fixtures.ts'
 import { add, others, people, piece, place, put, total } from './read-model.fixtures.ts'
 import { queryContract } from './read-model-queries.contract.ts'

@@ -5,7 +5,11 @@ import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
-import { type NextGeneration, type ReadModel, StoreUnavailableError } from '../../src/application/ports.ts'
+import {
+  type NextGeneration,
+  type ReadModel,
+  StoreUnavailableError,
+} from '../../src/application/ports/ports.ts'
 import { rejection } from './fixtures.ts'
 import { add, people, piece, place, put } from './read-model.fixtures.ts'
 

@@ -11,7 +11,7 @@ import {
   type Logger,
   type ReadModel,
   StoreUnavailableError,
-} from '../../src/application/ports.ts'
+} from '../../src/application/ports/ports.ts'
 import { eventually } from '../support/eventually.ts'
 import { endLockers, LOCKS, LONG_READ, lockWith } from '../support/locker.ts'
 import { makeEvent, rejection } from './fixtures.ts'

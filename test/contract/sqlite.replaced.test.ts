@@ -11,7 +11,7 @@ import {
   type ReadModel,
   StoreReplacedError,
   StoreUnavailableError,
-} from '../../src/application/ports.ts'
+} from '../../src/application/ports/ports.ts'
 import { eventually } from '../support/eventually.ts'
 import { makeEvent, rejection } from './fixtures.ts'
 import { people, piece, place, put } from './read-model.fixtures.ts'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
-import { createTokenAt } from '../../src/application/asOf.ts'
+import { createTokenAt } from '../../src/application/tokens/asOf.ts'
 import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
 import { rejection } from '../contract/fixtures.ts'
 import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'

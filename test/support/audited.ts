@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { EventStore } from '../../src/application/ports.ts'
-import { type Damage, type Walked, walkLog } from '../../src/application/walk.ts'
+import type { EventStore } from '../../src/application/ports/ports.ts'
+import { type Damage, type Walked, walkLog } from '../../src/application/audit/verifyLog.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { type EventData, type NewEvent, type StoredEvent, usageStream } from '../../src/domain/events.ts'
 import { createWriter } from './movable.ts'

@@ -3,7 +3,7 @@ import {
   type ReadModel,
   StoreUnavailableError,
   UnknownOutcomeError,
-} from '../../src/application/ports.ts'
+} from '../../src/application/ports/ports.ts'
 
 /**
  * What the next append meets. `landed`: it is stored and its answer is lost; `lost`: neither is stored nor answered.

@@ -1,5 +1,5 @@
-import type { EventStore } from '../../src/application/ports.ts'
-import { ids } from '../../src/application/ids.ts'
+import type { EventStore } from '../../src/application/ports/ports.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { type NewEvent, type StoredEvent, tokenStream } from '../../src/domain/events.ts'
 

@@ -1,4 +1,4 @@
-import { ConflictError, type EventStore } from '../../src/application/ports.ts'
+import { ConflictError, type EventStore } from '../../src/application/ports/ports.ts'
 import type { NewEvent, StoredEvent } from '../../src/domain/events.ts'
 
 export interface MemoryStore {

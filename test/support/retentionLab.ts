@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { applyChange, present, type StoredDocument } from '../../projections/change.ts'
 import { tokenUsage } from '../../projections/tokenUsage.ts'
-import { ids } from '../../src/application/ids.ts'
-import type { EventStore } from '../../src/application/ports.ts'
-import { createRetention, GRACE_MS } from '../../src/application/retention.ts'
-import { createRolledUpDays, usageOf } from '../../src/application/usageDays.ts'
-import { createUsageScan } from '../../src/application/usageScan.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
+import type { EventStore } from '../../src/application/ports/ports.ts'
+import { createRetention, GRACE_MS } from '../../src/application/retention/retention.ts'
+import { createRolledUpDays, usageOf } from '../../src/application/retention/rolledUpDays.ts'
+import { createUsageScan } from '../../src/application/retention/usageScan.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
 import {
   type EventData,

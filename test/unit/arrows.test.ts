@@ -82,9 +82,9 @@ describe('import arrows', () => {
   })
 
   const examples: [from: string, to: string, allowed: boolean][] = [
-    ['src/domain/decide.ts', 'src/application/ports.ts', false],
+    ['src/domain/decide.ts', 'src/application/ports/ports.ts', false],
     ['projections/tokens.ts', 'src/domain/events.ts', true],
-    ['projections/tokens.ts', 'src/application/ports.ts', false],
+    ['projections/tokens.ts', 'src/application/ports/ports.ts', false],
     ['src/adapters/sqlite/read-model.ts', 'src/adapters/mongodb/names.ts', false],
     ['src/http/problem.ts', 'src/settings.ts', false],
     ['src/main.ts', 'scripts/output.ts', false],

@@ -4,7 +4,7 @@ import {
   ConflictError,
   type ExpectedRevision,
   StoreUnavailableError,
-} from '../../application/ports.ts'
+} from '../../application/ports/ports.ts'
 import type { NewEvent } from '../../domain/events.ts'
 import type { Connection } from './connection.ts'
 import { withinDeadline } from './deadline.ts'

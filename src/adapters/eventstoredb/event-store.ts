@@ -1,4 +1,4 @@
-import { type EventStore, StoreUnavailableError } from '../../application/ports.ts'
+import { type EventStore, StoreUnavailableError } from '../../application/ports/ports.ts'
 import { append, assertAppendable, limitAge, type MaxAge } from './append.ts'
 import { connect } from './connection.ts'
 import { startBudget, withinDeadline } from './deadline.ts'

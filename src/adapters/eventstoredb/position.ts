@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../application/ports.ts'
+import { StoreUnavailableError } from '../../application/ports/ports.ts'
 
 export interface LogPosition {
   commit: bigint

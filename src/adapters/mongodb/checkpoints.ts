@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Db, Document as Stored } from 'mongodb'
 import type { Projection } from '../../../projections/projection.ts'
-import { type Checkpoint, DeposedError, type Step } from '../../application/ports.ts'
+import { type Checkpoint, DeposedError, type Step } from '../../application/ports/ports.ts'
 import type { StoredDocument } from './collections.ts'
 
 /**

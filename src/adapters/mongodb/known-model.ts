@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
 import type { Projection } from '../../../projections/projection.ts'
-import { ageOf, type Checkpoint, DeposedError, type Instant, now } from '../../application/ports.ts'
+import { ageOf, type Checkpoint, DeposedError, type Instant, now } from '../../application/ports/ports.ts'
 import { lookAt, type Mark, type SeenCheckpoint } from './checkpoints.ts'
 import type { Connection } from './connection.ts'
 import { FIRST, type GenerationDocument, type Generations, pointersIn } from './generations.ts'

@@ -8,7 +8,7 @@ import {
   RebuildUnderWayError,
   type Step,
   StoreUnavailableError,
-} from '../../application/ports.ts'
+} from '../../application/ports/ports.ts'
 import { applyPiece } from './apply.ts'
 import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from './checkpoints.ts'
 import { targetsAt } from './collections.ts'

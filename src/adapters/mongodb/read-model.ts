@@ -5,8 +5,8 @@ import {
   type Step,
   StoreUnavailableError,
   type Watch,
-} from '../../application/ports.ts'
-import { countAll, countPlanOf, planOf, readPage } from '../../application/queryPlan.ts'
+} from '../../application/ports/ports.ts'
+import { countAll, countPlanOf, planOf, readPage } from '../../application/readModel/queryPlan.ts'
 import { applyChanges, applyPiece } from './apply.ts'
 import { moveCheckpoint, movesOf } from './checkpoints.ts'
 import { present, targetsAt } from './collections.ts'

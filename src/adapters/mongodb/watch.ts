@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientSession, Db, Document, Long, MongoClient } from 'mongodb'
-import { ageOf, type Instant, now, older, type Watch } from '../../application/ports.ts'
+import { ageOf, type Instant, now, older, type Watch } from '../../application/ports/ports.ts'
 import type { Target } from './collections.ts'
 import { toStoreError } from './errors.ts'
 import type { Primacy } from './primacy.ts'

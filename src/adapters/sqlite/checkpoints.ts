@@ -1,4 +1,4 @@
-import { type Checkpoint, DeposedError, type Standing, type Step } from '../../application/ports.ts'
+import { type Checkpoint, DeposedError, type Standing, type Step } from '../../application/ports/ports.ts'
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import { bytes, checksum, type Database, integer, toBytes, toText } from './database.ts'

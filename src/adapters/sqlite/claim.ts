@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { type Logger, StoreUnavailableError } from '../../application/ports.ts'
+import { type Logger, StoreUnavailableError } from '../../application/ports/ports.ts'
 import { bytes, type Database, type Row, setJournal, toText } from './database.ts'
 import { connectAlone } from './driver.ts'
 import { BusyError } from './errors.ts'

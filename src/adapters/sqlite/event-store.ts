@@ -7,7 +7,7 @@ import {
   type ExpectedRevision,
   type Logger,
   StoreUnavailableError,
-} from '../../application/ports.ts'
+} from '../../application/ports/ports.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { assertNotElsewhere, type Claim, claimDatabase } from './claim.ts'

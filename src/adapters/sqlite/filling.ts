@@ -4,7 +4,7 @@ import {
   SharedValueError,
   type Step,
   StoreUnavailableError,
-} from '../../application/ports.ts'
+} from '../../application/ports/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import { createCollections, DOCUMENT } from './collections.ts'

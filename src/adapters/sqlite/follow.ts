@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import { type Batch, StoreUnavailableError } from '../../application/ports.ts'
+import { type Batch, StoreUnavailableError } from '../../application/ports/ports.ts'
 import type { Row } from './database.ts'
 import { isSound, streamOf, toEvent } from './event-rows.ts'
 

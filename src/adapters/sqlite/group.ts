@@ -1,4 +1,4 @@
-import { type Logger, StoreUnavailableError } from '../../application/ports.ts'
+import { type Logger, StoreUnavailableError } from '../../application/ports/ports.ts'
 import type { Database } from './database.ts'
 import { BusyError } from './errors.ts'
 import { type Holder, whoLocks } from './holders.ts'

@@ -1,4 +1,9 @@
-import { type Checkpoint, type Logger, type Step, StoreUnavailableError } from '../../application/ports.ts'
+import {
+  type Checkpoint,
+  type Logger,
+  type Step,
+  StoreUnavailableError,
+} from '../../application/ports/ports.ts'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import type { Claim } from './claim.ts'

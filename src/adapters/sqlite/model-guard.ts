@@ -1,4 +1,4 @@
-import { StoreReplacedError } from '../../application/ports.ts'
+import { StoreReplacedError } from '../../application/ports/ports.ts'
 import type { Database } from './database.ts'
 import type { ModelFile } from './model-file.ts'
 

@@ -4,7 +4,7 @@ import {
   type NextGeneration,
   RebuildUnderWayError,
   StoreUnavailableError,
-} from '../../application/ports.ts'
+} from '../../application/ports/ports.ts'
 import { NoRoomError } from './errors.ts'
 import { type Filling, openFilling, type Purpose } from './filling.ts'
 import {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { type Logger, StoreUnavailableError } from '../../application/ports.ts'
+import { type Logger, StoreUnavailableError } from '../../application/ports/ports.ts'
 import type { Projection } from '../../../projections/projection.ts'
 import { type Claim, claimDatabase } from './claim.ts'
 import { type Database, openDatabase } from './database.ts'

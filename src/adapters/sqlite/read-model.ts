@@ -7,9 +7,9 @@ import {
   type NextGeneration,
   type ReadModel,
   StoreUnavailableError,
-} from '../../application/ports.ts'
-import { countAll, countPlanOf, planOf, readPage } from '../../application/queryPlan.ts'
-import { giveWay } from '../../application/turns.ts'
+} from '../../application/ports/ports.ts'
+import { countAll, countPlanOf, planOf, readPage } from '../../application/readModel/queryPlan.ts'
+import { giveWay } from '../../application/scheduling/turns.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import { present } from '../../../projections/change.ts'
 import { load } from './collections.ts'

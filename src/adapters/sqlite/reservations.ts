@@ -1,4 +1,4 @@
-import type { Queued, ReadModel } from '../../application/ports.ts'
+import type { Queued, ReadModel } from '../../application/ports/ports.ts'
 
 type Entry = Queued & { until: number }
 

@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
-import type { Accepted } from '../../application/authenticate.ts'
-import type { Principal } from '../../application/principal.ts'
+import type { Accepted } from '../../application/authentication/authenticate.ts'
+import type { Principal } from '../../domain/principal.ts'
 import { LOOKED_AT } from '../../domain/credential.ts'
 import { assertScopes, type Judge } from '../authenticate.ts'
 import { presentPrincipal } from '../present.ts'

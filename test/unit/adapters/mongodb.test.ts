@@ -19,7 +19,7 @@ import {
   now,
   RefusedChangeError,
   StoreUnavailableError,
-} from '../../../src/application/ports.ts'
+} from '../../../src/application/ports/ports.ts'
 import { people, put } from '../../contract/read-model.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { ActivityDocument } from '../../../projections/tokenActivity.ts'
-import { createFold } from '../../../src/application/activityFold.ts'
+import { createFold } from '../../../src/application/analytics/activityFold.ts'
 
 const START = Date.parse('2026-01-01T00:00:00.000Z')
 const hourAt = (n: number): string => new Date(START + n * 3_600_000).toISOString()

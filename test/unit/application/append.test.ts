@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import { appendUntilKnown } from '../../../src/application/append.ts'
+import { appendUntilKnown } from '../../../src/application/eventLog/append.ts'
 import {
   type EventStore,
   StoreUnavailableError,
   UnknownOutcomeError,
-} from '../../../src/application/ports.ts'
+} from '../../../src/application/ports/ports.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 import { countingTelemetry } from '../../support/pieces.ts'
 

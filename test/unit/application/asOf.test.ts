@@ -1,7 +1,12 @@
 import { expect } from 'chai'
-import { asOf, historyOf, parseMoment } from '../../../src/application/asOf.ts'
-import { loadOn, readTokenEvents, type TokenEvent, unborn } from '../../../src/application/load.ts'
-import type { EventStore } from '../../../src/application/ports.ts'
+import { asOf, historyOf, parseMoment } from '../../../src/application/tokens/asOf.ts'
+import {
+  loadOn,
+  readTokenEvents,
+  type TokenEvent,
+  unborn,
+} from '../../../src/application/eventLog/tokenStream.ts'
+import type { EventStore } from '../../../src/application/ports/ports.ts'
 import { genesis, link } from '../../../src/domain/chain.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import { type StoredEvent, tokenStream } from '../../../src/domain/events.ts'

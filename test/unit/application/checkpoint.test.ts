@@ -8,11 +8,11 @@ import {
   judgeDifferences,
   readCheckpoint,
   signCheckpoint,
-} from '../../../src/application/checkpoint.ts'
-import { importEvents } from '../../../src/application/importEvents.ts'
-import { createLogDigester } from '../../../src/application/logDigest.ts'
-import type { EventStore } from '../../../src/application/ports.ts'
-import { walkLog } from '../../../src/application/walk.ts'
+} from '../../../src/application/audit/checkpoint.ts'
+import { importEvents } from '../../../src/application/transfer/importEvents.ts'
+import { createLogDigester } from '../../../src/application/audit/logDigest.ts'
+import type { EventStore } from '../../../src/application/ports/ports.ts'
+import { walkLog } from '../../../src/application/audit/verifyLog.ts'
 import { canonical } from '../../../src/domain/chain.ts'
 import { type StoredEvent, tokenStream } from '../../../src/domain/events.ts'
 import { created, relink, renamed, time, USAGE, used, walkOf, writerTo } from '../../support/audited.ts'

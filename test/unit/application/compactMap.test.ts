@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createCompactMap } from '../../../src/application/compactMap.ts'
+import { createCompactMap } from '../../../src/application/audit/compactMap.ts'
 
 describe('A compact map', () => {
   it('gives back what was put under each of very many names, and nothing under others', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Cursor, decodeCursor, encodeCursor } from '../../../src/application/cursor.ts'
+import { type Cursor, decodeCursor, encodeCursor } from '../../../src/application/readModel/cursor.ts'
 import { Refusal } from '../../../src/domain/errors.ts'
 
 const LIST = 'tokens:createdAt'

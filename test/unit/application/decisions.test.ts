@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import { auditDecisions, type Finding } from '../../../src/application/decisions.ts'
+import { auditDecisions, type Finding } from '../../../src/application/audit/decisions.ts'
 import { type EventData, tokenStream } from '../../../src/domain/events.ts'
 import { created, renamed, revoked, time, USAGE, used, writerTo } from '../../support/audited.ts'
 import { type MemoryStore, memoryStore } from '../../support/memoryStore.ts'

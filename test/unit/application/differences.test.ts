@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { differencesOf } from '../../../src/application/differences.ts'
+import { differencesOf } from '../../../src/application/verification/differences.ts'
 
 describe('what differs in a document', () => {
   it('is named, and hashes and links are not shown', () => {

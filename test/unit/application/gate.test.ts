@@ -1,6 +1,11 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Asker, BusyError, createGate, OverLimitError } from '../../../src/application/gate.ts'
+import {
+  type Asker,
+  BusyError,
+  createGate,
+  OverLimitError,
+} from '../../../src/application/scheduling/gate.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { gate as latch } from '../../support/eventually.ts'
 

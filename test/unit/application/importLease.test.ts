@@ -5,9 +5,9 @@ import {
   ImportLostError,
   ImportUnderWayError,
   withImportLease,
-} from '../../../src/application/importLease.ts'
-import type { EventStore } from '../../../src/application/ports.ts'
-import { walkLog } from '../../../src/application/walk.ts'
+} from '../../../src/application/tokenImport/importLease.ts'
+import type { EventStore } from '../../../src/application/ports/ports.ts'
+import { walkLog } from '../../../src/application/audit/verifyLog.ts'
 import { IMPORT_STREAM } from '../../../src/domain/events.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { faultyStore } from '../../support/faults.ts'

@@ -1,11 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
-import { BadRowsError, checkRows } from '../../../src/application/checkRows.ts'
-import { compareRows, importRows } from '../../../src/application/importTokens.ts'
-import { loadOn, readTokenEvents, unborn } from '../../../src/application/load.ts'
-import { ConflictError, type EventStore, StoreUnavailableError } from '../../../src/application/ports.ts'
-import { BadFileError } from '../../../src/application/transferFile.ts'
-import { checkFile } from '../../../src/application/transferCheck.ts'
+import { BadRowsError, checkRows } from '../../../src/application/tokenImport/checkRows.ts'
+import { compareRows, importRows } from '../../../src/application/tokenImport/importTokens.ts'
+import { loadOn, readTokenEvents, unborn } from '../../../src/application/eventLog/tokenStream.ts'
+import {
+  ConflictError,
+  type EventStore,
+  StoreUnavailableError,
+} from '../../../src/application/ports/ports.ts'
+import { BadFileError } from '../../../src/application/transfer/file.ts'
+import { checkFile } from '../../../src/application/transfer/check.ts'
 import { link } from '../../../src/domain/chain.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import { type StoredEvent, tokenIdOf, tokenStream } from '../../../src/domain/events.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
-import { createColumn, createKeyTable } from '../../../src/application/keyTable.ts'
+import { createColumn, createKeyTable } from '../../../src/application/tokenImport/keyTable.ts'
 
 const key = (n: number): Buffer => createHash('sha256').update(String(n)).digest().subarray(0, 16)
 

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
-import { knowingItsAppends, knowingItsChanges } from '../../../src/application/lastWrite.ts'
+import { knowingItsAppends, knowingItsChanges } from '../../../src/application/health/lastWrite.ts'
 import {
   ConflictError,
   type EventStore,
   type ReadModel,
   StoreUnavailableError,
   UnknownOutcomeError,
-} from '../../../src/application/ports.ts'
+} from '../../../src/application/ports/ports.ts'
 import { rejection } from '../../contract/fixtures.ts'
 
 describe('A store that does not know whether it can be written', () => {

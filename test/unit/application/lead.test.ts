@@ -6,8 +6,8 @@ import {
   type Candidate,
   type EventStore,
   type ReadModel,
-} from '../../../src/application/ports.ts'
-import { createProjector } from '../../../src/application/project.ts'
+} from '../../../src/application/ports/ports.ts'
+import { createProjector } from '../../../src/application/projection/projector.ts'
 import { eventually } from '../../support/eventually.ts'
 import { countingTelemetry } from '../../support/pieces.ts'
 

@@ -1,8 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { createReservations } from '../../../src/adapters/sqlite/reservations.ts'
-import { type AccountLimit, createAccountLimit, liveConditions } from '../../../src/application/limit.ts'
-import { type Condition, StoreUnavailableError, UnknownOutcomeError } from '../../../src/application/ports.ts'
+import {
+  type AccountLimit,
+  createAccountLimit,
+  liveConditions,
+} from '../../../src/application/tokens/accountLimit.ts'
+import {
+  type Condition,
+  StoreUnavailableError,
+  UnknownOutcomeError,
+} from '../../../src/application/ports/ports.ts'
 import { Refusal } from '../../../src/domain/errors.ts'
 import { gate } from '../../support/eventually.ts'
 

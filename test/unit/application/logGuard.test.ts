@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { projections } from '../../../projections/index.ts'
-import { createLogGuard, type LogGuard } from '../../../src/application/logGuard.ts'
+import { createLogGuard, type LogGuard } from '../../../src/application/logIdentity/logGuard.ts'
 import {
   type Checkpoint,
   type ReadModel,
   StoreReplacedError,
   StoreUnavailableError,
-} from '../../../src/application/ports.ts'
-import { placeOf } from '../../../src/application/standing.ts'
+} from '../../../src/application/ports/ports.ts'
+import { placeOf } from '../../../src/application/readModel/standing.ts'
 import { genesis, link } from '../../../src/domain/chain.ts'
 import type { StoredEvent } from '../../../src/domain/events.ts'
 import { eventually } from '../../support/eventually.ts'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type ImportedToken, readRow } from '../../../src/application/oldRow.ts'
+import { type ImportedToken, readRow } from '../../../src/application/tokenImport/row.ts'
 import { formatToken } from '../../../src/domain/credential.ts'
 import { NOW, type OldRow, oldRow, oldToken, sha256, UUID_OF_ROW } from '../../support/oldTable.ts'
 

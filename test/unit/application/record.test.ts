@@ -11,11 +11,11 @@ import {
   type NewEvent,
   type StoredEvent,
 } from '../../../src/domain/events.ts'
-import { ids } from '../../../src/application/ids.ts'
-import { ConflictError, type EventStore } from '../../../src/application/ports.ts'
-import { createRecorder } from '../../../src/application/record.ts'
-import type { Room } from '../../../src/application/usageWindow.ts'
-import type { TokenRecord } from '../../../src/application/tokenIndex.ts'
+import { ids } from '../../../src/application/eventLog/ids.ts'
+import { ConflictError, type EventStore } from '../../../src/application/ports/ports.ts'
+import { createRecorder } from '../../../src/application/usage/recorder.ts'
+import type { Room } from '../../../src/application/usage/window.ts'
+import type { TokenRecord } from '../../../src/application/authentication/tokenIndex.ts'
 import { type AppendFault, faultyStore } from '../../support/faults.ts'
 import { countingTelemetry } from '../../support/pieces.ts'
 

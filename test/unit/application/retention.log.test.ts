@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { exportEvents } from '../../../src/application/exportEvents.ts'
-import type { EventStore } from '../../../src/application/ports.ts'
-import { checkFile } from '../../../src/application/transferCheck.ts'
-import { usageOf } from '../../../src/application/usageDays.ts'
+import { exportEvents } from '../../../src/application/transfer/exportEvents.ts'
+import type { EventStore } from '../../../src/application/ports/ports.ts'
+import { checkFile } from '../../../src/application/transfer/check.ts'
+import { usageOf } from '../../../src/application/retention/rolledUpDays.ts'
 import { ROLLED_UP_DAYS, rollUpStream, type StoredEvent } from '../../../src/domain/events.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Document, type ReadModel, StoreUnavailableError } from '../../../src/application/ports.ts'
-import { createRoster } from '../../../src/application/roster.ts'
+import { type Document, type ReadModel, StoreUnavailableError } from '../../../src/application/ports/ports.ts'
+import { createRoster } from '../../../src/application/authentication/roster.ts'
 import { eventually, gate } from '../../support/eventually.ts'
 import { sha256 } from '../../support/oldTable.ts'
 

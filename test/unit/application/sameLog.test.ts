@@ -1,7 +1,12 @@
 import { expect } from 'chai'
 import { projections } from '../../../projections/index.ts'
-import { compareWithLog, hasReached } from '../../../src/application/sameLog.ts'
-import { advanced, type Checkpoint, slowest, type Standing } from '../../../src/application/standing.ts'
+import { compareWithLog, hasReached } from '../../../src/application/logIdentity/sameLog.ts'
+import {
+  advanced,
+  type Checkpoint,
+  slowest,
+  type Standing,
+} from '../../../src/application/readModel/standing.ts'
 import type { StoredEvent } from '../../../src/domain/events.ts'
 import { historyOn } from '../../support/history.ts'
 import { memoryStore } from '../../support/memoryStore.ts'

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import { checkFile } from '../../../src/application/transferCheck.ts'
+import { checkFile } from '../../../src/application/transfer/check.ts'
 import {
   BadFileError,
   createSum,
   lastLineOf,
   lineOf,
   type MovedEvent,
-} from '../../../src/application/transferFile.ts'
+} from '../../../src/application/transfer/file.ts'
 import { genesis, link } from '../../../src/domain/chain.ts'
 import { tokenStream } from '../../../src/domain/events.ts'
 import { rejection } from '../../contract/fixtures.ts'

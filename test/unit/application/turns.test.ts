@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
-import { giveWay } from '../../../src/application/turns.ts'
+import { giveWay } from '../../../src/application/scheduling/turns.ts'
 
 /** Takes longer than a piece may. */
 function work(): void {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { segments } from '../../../src/application/buckets.ts'
+import { segments } from '../../../src/application/analytics/buckets.ts'
 
 const NOW = '2026-03-20T15:45:30.500Z'
 

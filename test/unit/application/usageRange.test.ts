@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { usageRange } from '../../../src/application/usageRange.ts'
+import { usageRange } from '../../../src/application/analytics/range.ts'
 import { Refusal } from '../../../src/domain/errors.ts'
 
 const NOW = '2026-11-23T12:00:00.000Z'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { ids } from '../../../src/application/ids.ts'
-import type { EventStore, Telemetry } from '../../../src/application/ports.ts'
-import { createRecorder } from '../../../src/application/record.ts'
+import { ids } from '../../../src/application/eventLog/ids.ts'
+import type { EventStore, Telemetry } from '../../../src/application/ports/ports.ts'
+import { createRecorder } from '../../../src/application/usage/recorder.ts'
 import type { EventData, NewEvent } from '../../../src/domain/events.ts'
 
 const AT = Date.UTC(2026, 2, 1, 10)

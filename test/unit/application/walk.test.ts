@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import type { Damage } from '../../../src/application/walk.ts'
+import type { Damage } from '../../../src/application/audit/verifyLog.ts'
 import { type StoredEvent, tokenStream, usageStream } from '../../../src/domain/events.ts'
 import { created, INSTANCE, renamed, time, USAGE, used, walkOf, writerTo } from '../../support/audited.ts'
 import { type MemoryStore, memoryStore } from '../../support/memoryStore.ts'

@@ -1,0 +1,26 @@
+import { liveConditions } from '../tokens/accountLimit.ts'
+import type { Condition } from '../ports/ports.ts'
+
+/** Tokens of an account by what became of them, so that an index serves each. Expiry is judged by the clock. */
+
+const ofAccount = (accountId: string, revoked: boolean): Condition[] => [
+  { field: 'accountId', op: 'eq', value: accountId },
+  { field: 'revoked', op: 'eq', value: revoked },
+]
+
+export const notRevoked = (accountId: string): Condition[] => ofAccount(accountId, false)
+
+export const revoked = (accountId: string): Condition[] => ofAccount(accountId, true)
+
+/** Neither revoked nor expired. */
+export const active = liveConditions
+
+export const expired = (accountId: string, now: string): Condition[] => [
+  ...notRevoked(accountId),
+  { field: 'expiresAt', op: 'lte', value: now },
+]
+
+export const damaged = (accountId: string): Condition[] => [
+  { field: 'accountId', op: 'eq', value: accountId },
+  { field: 'stopped', op: 'gte', value: '' },
+]
