@@ -5,11 +5,11 @@ import {
   signingKey,
   walkLog,
   withEventStore,
-} from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, type ExitCode, JSON_OPTION } from '../command.ts'
-import { damageText } from '../damage.ts'
-import { json, progress } from '../output.ts'
+} from '../cli/reader.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, type ExitCode, JSON_OPTION } from '../cli/command.ts'
+import { damageText } from '../cli/damage.ts'
+import { json, progress } from '../cli/output.ts'
 
 export const checkpoint = defineCommand({
   name: 'checkpoint',

@@ -1,6 +1,6 @@
 import type { FoundThen } from '../../src/application/tokens/asOf.ts'
 import type { UsesAround, UseWindow, Verdict } from '../../src/application/audit/explain.ts'
-import { presentEvent } from '../../src/http/present.ts'
+import { presentEvent } from '../../src/presentation/tokens.ts'
 import {
   asOf,
   type EventReads,
@@ -10,11 +10,11 @@ import {
   parseMoment,
   usesAround,
   withEventStore,
-} from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../command.ts'
-import { json, plural, type Progress, progress, table } from '../output.ts'
-import { eventsTable, tokenTable, tokenThen } from '../tokenTables.ts'
+} from '../cli/reader.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
+import { json, plural, type Progress, progress, table } from '../cli/output.ts'
+import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
 
 export const explain = defineCommand({
   name: 'explain',

@@ -10,12 +10,12 @@ import {
   readCheckpoint,
   walkLog,
   withEventStore,
-} from '../../src/reader.ts'
-import { readSettings, type Settings } from '../../src/settings.ts'
-import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../command.ts'
-import { damageText } from '../damage.ts'
-import { jsonList } from '../jsonList.ts'
-import { plural, progress } from '../output.ts'
+} from '../cli/reader.ts'
+import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
+import { damageText } from '../cli/damage.ts'
+import { jsonList } from '../cli/jsonList.ts'
+import { plural, progress } from '../cli/output.ts'
 import { verifyModel } from './verifyModel.ts'
 
 export const verify = defineCommand({

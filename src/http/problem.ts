@@ -8,7 +8,7 @@ import {
 import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { strangerOf } from './lineQuota.ts'
-import { scopeOf } from './scope.ts'
+import { scopeOf } from './requestState.ts'
 
 /** Every error there is, by its stable code: RFC 9457 `type` is `urn:tokenledger:problem:<code>`. */
 export const problems = {

@@ -3,8 +3,8 @@ import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
 import type { Logger } from '../application/ports/ports.ts'
 import { Problem, type ProblemCode, sendProblem } from './problem.ts'
-import { scopeOf } from './scope.ts'
-import { isReadable, unreadable } from './target.ts'
+import { scopeOf } from './requestState.ts'
+import { isReadable, unreadable } from './requestTarget.ts'
 
 /** One row of the route table: it serves the requests and it is what `/openapi.json` is made of. */
 export interface Route {

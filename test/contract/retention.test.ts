@@ -12,7 +12,7 @@ import type { EventStore, ReadModel } from '../../src/application/ports/ports.ts
 import { createRetention, GRACE_MS, type Retention } from '../../src/application/retention/retention.ts'
 import { checkFile } from '../../src/application/transfer/check.ts'
 import { ROLLUP_STREAM, type StoredEvent, USAGE_STREAM } from '../../src/domain/events.ts'
-import { openEventStore } from '../../src/stores.ts'
+import { openEventStore } from '../../src/stores/open.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
 import { countingTelemetry } from '../support/pieces.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'

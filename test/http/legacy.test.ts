@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
-import type { TokenLedgerOptions } from '../../src/options.ts'
+import type { TokenLedgerOptions } from '../../src/settings/options.ts'
 import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
 import { eventually } from '../support/eventually.ts'
 import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'

@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { checkingKey, signingKey } from '../../src/auditKey.ts'
-import { SettingsError } from '../../src/settings.ts'
+import { checkingKey, signingKey } from '../../src/settings/auditKey.ts'
+import { SettingsError } from '../../src/settings/settings.ts'
 
 describe('The key of checkpoints', () => {
   let folder: string

@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
 import { StoreUnavailableError } from '../../src/application/ports/ports.ts'
 import { createLogReader, type Inspected, type LogReader } from '../../src/application/eventLog/logReader.ts'
-import { withReadAhead } from '../../src/readAhead.ts'
+import { withReadAhead } from '../../src/stores/readAhead.ts'
 import { rejection } from '../contract/fixtures.ts'
 import { historyOn } from '../support/history.ts'
 

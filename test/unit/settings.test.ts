@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { parseBlocks } from '../../src/domain/address.ts'
-import { jwtOptionsOf, readSettings, SettingsError } from '../../src/settings.ts'
+import { jwtOptionsOf, readSettings, SettingsError } from '../../src/settings/settings.ts'
 
 const SECRET = 'a secret that only the tests know: 32 bytes'
 const KEY = Buffer.alloc(32, 7).toString('base64')

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { openEventStore, shownUrl, sqlitePath } from '../../src/stores.ts'
+import { openEventStore, shownUrl, sqlitePath } from '../../src/stores/open.ts'
 import { makeEvent } from '../contract/fixtures.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
 

@@ -3,10 +3,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { makeWholeFile } from '../../src/wholeNewFile.ts'
+import { makeWholeFile } from '../../src/settings/wholeNewFile.ts'
 import { describeWith, PATH } from '../support/needs.ts'
 
-const MODULE = new URL('../../src/wholeNewFile.js', import.meta.url).href
+const MODULE = new URL('../../src/settings/wholeNewFile.js', import.meta.url).href
 
 describe('A file that is made as a whole', () => {
   let folder: string

@@ -8,17 +8,23 @@ import type { ListQuery, Queries } from '../../application/tokens/query.ts'
 import { MANAGEMENT_PATH } from '../../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { statusAt } from '../../domain/token.ts'
-import type { Judge } from '../authenticate.ts'
-import { readJson } from '../body.ts'
-import { idempotencyKeyOf, ifMatchOf } from '../conditional.ts'
-import { presentEvent, presentPage, presentToken, presentTokenAt, type TokenLike } from '../present.ts'
+import type { Judge } from '../authentication/authenticate.ts'
+import { readJson } from '../input/body.ts'
+import { idempotencyKeyOf, ifMatchOf } from '../input/conditional.ts'
+import {
+  presentEvent,
+  presentPage,
+  presentToken,
+  presentTokenAt,
+  type TokenLike,
+} from '../../presentation/tokens.ts'
 import { Problem } from '../problem.ts'
 import { type RateLimit, tooMany } from '../rateLimit.ts'
-import { queryOf, readingWith } from '../reading.ts'
+import { queryOf, readingWith } from '../authentication/authenticated.ts'
 import { type Route, sendJson } from '../route.ts'
-import * as schemas from '../schemas.ts'
-import { commandContext, concealed, scopeOf } from '../scope.ts'
-import { bodyValidator, queryValidator } from '../validate.ts'
+import * as schemas from '../openapi/schemas.ts'
+import { commandContext, concealed, scopeOf } from '../requestState.ts'
+import { bodyValidator, queryValidator } from '../input/validate.ts'
 
 export const TOKENS = MANAGEMENT_PATH
 

@@ -8,9 +8,15 @@ import {
   checkSecretsFile,
   judgeSpace,
   settingsInUse,
-} from '../../../scripts/hostChecks.ts'
-import { readSettings } from '../../../src/settings.ts'
-import { judgeFile, judgeLag, judgePeppers, judgeRefused, MOST_LAG } from '../../../scripts/storeChecks.ts'
+} from '../../../scripts/doctor/hostChecks.ts'
+import { readSettings } from '../../../src/settings/settings.ts'
+import {
+  judgeFile,
+  judgeLag,
+  judgePeppers,
+  judgeRefused,
+  MOST_LAG,
+} from '../../../scripts/doctor/storeChecks.ts'
 
 describe('What doctor makes of', () => {
   it('Node: 20.19 is the oldest', () => {

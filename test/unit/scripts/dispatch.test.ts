@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { type Command, defineCommand, NotFound, WrongUse } from '../../../scripts/command.ts'
-import { dispatch } from '../../../scripts/dispatch.ts'
-import { SettingsError } from '../../../src/settings.ts'
+import { type Command, defineCommand, NotFound, WrongUse } from '../../../scripts/cli/command.ts'
+import { dispatch } from '../../../scripts/cli/dispatch.ts'
+import { SettingsError } from '../../../src/settings/settings.ts'
 
 const SECRET = 'tkl_0000000000000000000000000000000000000000000ABCDEF'
 

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { coresOf } from '../../../scripts/leaveACore.ts'
+import { coresOf } from '../../../scripts/cli/leaveACore.ts'
 
 const status = (list: string): string =>
   `Name:\tnode\nCpus_allowed:\tff\nCpus_allowed_list:\t${list}\nMems_allowed:\t1\n`
@@ -21,7 +21,7 @@ describe('leaving a core to others', () => {
     const script = `
       import { readdirSync, readFileSync } from 'node:fs'
       import { Worker } from 'node:worker_threads'
-      import { coresOf, leaveACore } from ${JSON.stringify(new URL('../../../scripts/leaveACore.js', import.meta.url).href)}
+      import { coresOf, leaveACore } from ${JSON.stringify(new URL('../../../scripts/cli/leaveACore.js', import.meta.url).href)}
       leaveACore()
       new Worker('setTimeout(() => {}, 200)', { eval: true }).once('online', () => {
         const threads = readdirSync('/proc/self/task').map((id) => readFileSync('/proc/self/task/' + id + '/status', 'utf8'))

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { bucketsCsv } from '../../../scripts/commands/usage.ts'
 import { ttlFrom } from '../../../scripts/commands/jwt.ts'
-import { WrongUse } from '../../../scripts/command.ts'
-import { bytes, csv, progress, table } from '../../../scripts/output.ts'
-import { changesOf } from '../../../scripts/tokenTables.ts'
+import { WrongUse } from '../../../scripts/cli/command.ts'
+import { bytes, csv, progress, table } from '../../../scripts/cli/output.ts'
+import { changesOf } from '../../../scripts/cli/tokenTables.ts'
 
 describe('Output of the command line', () => {
   it('aligns a table, numbers to the right', () => {
