@@ -1,5 +1,5 @@
 export type { JwtOptions } from './adapters/jwt/verifier.ts'
-export { StoreInUseError } from './adapters/sqlite/lock.ts'
+export { StoreInUseError } from './adapters/sqlite/database/lock.ts'
 export { type Logger, StoreUnavailableError } from './application/ports/ports.ts'
 export type { Principal } from './domain/principal.ts'
 export { DamagedError } from './domain/errors.ts'

@@ -1,4 +1,4 @@
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import { createRecorder, type Recorder } from '../../src/application/usage/recorder.ts'
 import { countingTelemetry } from '../../test/support/pieces.ts'

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { withImportLease } from '../../src/application/tokenImport/importLease.ts'
 import { cli, type CliResult, cliToKill } from '../../test/support/cli.ts'
 import { eventually } from '../../test/support/eventually.ts'

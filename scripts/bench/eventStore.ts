@@ -1,4 +1,4 @@
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import { iso } from '../../src/application/ports/ports.ts'
 import { genesis, link } from '../../src/domain/chain.ts'

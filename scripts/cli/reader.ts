@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { IndexProblem } from '../../src/adapters/sqlite/inspect.ts'
+import type { IndexProblem } from '../../src/adapters/sqlite/database/inspect.ts'
 import type { Projection } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
 import { compare, type Comparison } from '../../src/application/verification/compare.ts'
@@ -87,7 +87,7 @@ export async function withEventStore<T>(
       async indexProblems() {
         const path = sqlitePath(settings.eventStoreUrl)
         if (path === null) return []
-        const { checkIndexes } = await import('../../src/adapters/sqlite/inspect.ts')
+        const { checkIndexes } = await import('../../src/adapters/sqlite/database/inspect.ts')
         return checkIndexes(path)
       },
     })

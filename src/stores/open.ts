@@ -5,8 +5,8 @@ import {
   type ReadModel,
   StoreUnavailableError,
 } from '../application/ports/ports.ts'
-import { BusyError } from '../adapters/sqlite/errors.ts'
-import { liveFile } from '../adapters/sqlite/generations.ts'
+import { BusyError } from '../adapters/sqlite/database/errors.ts'
+import { liveFile } from '../adapters/sqlite/documents/generations.ts'
 import { USAGE_STREAM } from '../domain/events.ts'
 import type { Settings } from '../settings/settings.ts'
 
@@ -42,10 +42,10 @@ export async function openEventStore(
   const { eventStoreUrl: url, usageRetentionDays: days } = settings
   const path = sqlitePath(url)
   if (path !== null) {
-    const { openSqliteEventStore } = await import('../adapters/sqlite/event-store.ts')
+    const { openSqliteEventStore } = await import('../adapters/sqlite/eventStore.ts')
     return openSqliteEventStore(path, options)
   }
-  const { openEventStoreDb } = await import('../adapters/eventstoredb/event-store.ts')
+  const { openEventStoreDb } = await import('../adapters/eventstoredb/eventStore.ts')
   const maxAge =
     days === null ? {} : { maxAge: { prefix: USAGE_STREAM, seconds: (days + MARGIN_DAYS) * DAY_SECONDS } }
   return openEventStoreDb(url, { ...options, ...maxAge })
@@ -58,10 +58,10 @@ export async function openReadModel(
 ): Promise<ReadModel> {
   const path = sqlitePath(url)
   if (path !== null) {
-    const { openSqliteReadModel } = await import('../adapters/sqlite/read-model.ts')
+    const { openSqliteReadModel } = await import('../adapters/sqlite/readModel.ts')
     return openSqliteReadModel(path, options)
   }
-  const { openMongoReadModel } = await import('../adapters/mongodb/read-model.ts')
+  const { openMongoReadModel } = await import('../adapters/mongodb/readModel.ts')
   return openMongoReadModel(url, options)
 }
 

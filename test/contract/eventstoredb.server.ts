@@ -1,5 +1,5 @@
 import { EventStoreDBClient } from '@eventstore/db-client'
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/ports.ts'
 import { parseAddress } from '../../src/adapters/eventstoredb/address.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'

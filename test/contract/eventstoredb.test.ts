@@ -1,4 +1,4 @@
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { eventStoreContract } from './event-store.contract.ts'
 import { startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
 

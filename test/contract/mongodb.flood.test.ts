@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
+import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import type { ReadModel } from '../../src/application/ports/ports.ts'
 import { eventually } from '../support/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'

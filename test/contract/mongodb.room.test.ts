@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
+import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { StoreUnavailableError } from '../../src/application/ports/ports.ts'
 import { describeWithMongod, startMongod } from '../support/mongod.ts'
 import { describeWithMounts } from '../support/needs.ts'

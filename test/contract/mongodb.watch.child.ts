@@ -1,5 +1,5 @@
 import { people } from './read-model.fixtures.ts'
-import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
+import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 
 /** A process that says over and over whether its watch is live, as long as it is let. */
 const model = await openMongoReadModel(process.argv[2] ?? '')

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import { openPlain } from '../../src/adapters/sqlite/database.ts'
-import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import { openPlain } from '../../src/adapters/sqlite/database/database.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 
 const IDS = Array.from({ length: 300 }, (_, i) => `token-${String(i).padStart(4, '0')}`)

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
-import { openDatabase } from '../../src/adapters/sqlite/database.ts'
-import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import {
   type NextGeneration,
   type ReadModel,

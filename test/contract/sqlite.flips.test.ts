@@ -11,9 +11,9 @@ import {
   type Row,
   toBytes,
   toText,
-} from '../../src/adapters/sqlite/database.ts'
-import { eventStoreOn, openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
-import { checkIndexes } from '../../src/adapters/sqlite/inspect.ts'
+} from '../../src/adapters/sqlite/database/database.ts'
+import { eventStoreOn, openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
+import { checkIndexes } from '../../src/adapters/sqlite/database/inspect.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import { tokenStream, usageStream } from '../../src/domain/events.ts'
 import { created, renamed, revoked, time, USAGE, used, walkOf, writerTo } from '../support/audited.ts'

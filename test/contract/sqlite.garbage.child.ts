@@ -1,11 +1,11 @@
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { projections } from '../../projections/index.ts'
-import { openPlain } from '../../src/adapters/sqlite/database.ts'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
-import { checkIndexes, countEvents, quickCheck } from '../../src/adapters/sqlite/inspect.ts'
-import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
-import { seal } from '../../src/adapters/sqlite/seal.ts'
+import { openPlain } from '../../src/adapters/sqlite/database/database.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
+import { checkIndexes, countEvents, quickCheck } from '../../src/adapters/sqlite/database/inspect.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
+import { seal } from '../../src/adapters/sqlite/documents/seal.ts'
 
 /**
  * Reads all it can of files with damage in them, for a test that looks on: whatever an error may say, the process must

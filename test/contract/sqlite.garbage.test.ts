@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { countingTelemetry } from '../support/pieces.ts'
 import {
   copyOfFolder,

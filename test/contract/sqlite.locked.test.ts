@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
-import { openSqliteReadModel } from '../../src/adapters/sqlite/read-model.ts'
-import { createWalWatch, LARGE_BYTES } from '../../src/adapters/sqlite/walWatch.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
+import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
+import { createWalWatch, LARGE_BYTES } from '../../src/adapters/sqlite/database/walWatch.ts'
 import {
   type EventStore,
   type Logger,

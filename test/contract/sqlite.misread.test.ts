@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { openDatabase } from '../../src/adapters/sqlite/database.ts'
+import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
 import { tokenStream } from '../../src/domain/events.ts'
 import { apiOf, type Token } from '../support/api.ts'
 import {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/ports.ts'
 import { ROLLED_UP_DAYS } from '../../src/domain/events.ts'
 import { apiOf } from '../support/api.ts'

@@ -1,7 +1,7 @@
 import { rm, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { ROLLUP_STREAM, type StoredEvent, USAGE_STREAM } from '../../src/domain/events.ts'
 import { apiOf } from '../support/api.ts'
 import { cli } from '../support/cli.ts'

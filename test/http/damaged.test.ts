@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { openDatabase } from '../../src/adapters/sqlite/database.ts'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { link, storedChain } from '../../src/domain/chain.ts'
 import { type NewEvent, tokenStream } from '../../src/domain/events.ts'
 import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'

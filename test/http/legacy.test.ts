@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import type { TokenLedgerOptions } from '../../src/settings/options.ts'
 import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
 import { eventually } from '../support/eventually.ts'

@@ -100,7 +100,7 @@ describe('import arrows', () => {
     ['src/domain/decide.ts', 'src/application/ports/ports.ts', false],
     ['projections/tokens.ts', 'src/domain/events.ts', true],
     ['projections/tokens.ts', 'src/application/ports/ports.ts', false],
-    ['src/adapters/sqlite/read-model.ts', 'src/adapters/mongodb/names.ts', false],
+    ['src/adapters/sqlite/readModel.ts', 'src/adapters/mongodb/documents/names.ts', false],
     ['src/http/problem.ts', 'src/settings/settings.ts', false],
     ['src/main.ts', 'scripts/cli/output.ts', false],
   ]

@@ -9,11 +9,11 @@ import {
   MongoNetworkError,
   MongoServerError,
 } from 'mongodb'
-import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
-import { type Target, targetsAt } from '../../../src/adapters/mongodb/collections.ts'
-import { toStoreError, toWriteError, within } from '../../../src/adapters/mongodb/errors.ts'
-import { readProven } from '../../../src/adapters/mongodb/primacy.ts'
-import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
+import { applyChanges } from '../../../src/adapters/mongodb/documents/apply.ts'
+import { type Target, targetsAt } from '../../../src/adapters/mongodb/documents/collections.ts'
+import { toStoreError, toWriteError, within } from '../../../src/adapters/mongodb/database/errors.ts'
+import { readProven } from '../../../src/adapters/mongodb/database/primacy.ts'
+import { watchCollection } from '../../../src/adapters/mongodb/sharing/watch.ts'
 import {
   type Instant,
   now,

@@ -12,8 +12,8 @@ import {
   pointOffer,
   removeOlder,
   withdrawOffer,
-} from '../../../src/adapters/sqlite/generations.ts'
-import { createSeen } from '../../../src/adapters/sqlite/seen.ts'
+} from '../../../src/adapters/sqlite/documents/generations.ts'
+import { createSeen } from '../../../src/adapters/sqlite/rebuild/bloomFilter.ts'
 
 describe('the filter of ids', () => {
   it('knows whatever it was asked for, and takes few others for known', () => {

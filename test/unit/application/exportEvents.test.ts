@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { openSqliteEventStore } from '../../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
 import { exportEvents } from '../../../src/application/transfer/exportEvents.ts'
 import { importEvents } from '../../../src/application/transfer/importEvents.ts'
 import type { EventStore } from '../../../src/application/ports/ports.ts'

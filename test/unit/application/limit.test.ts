@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { createReservations } from '../../../src/adapters/sqlite/reservations.ts'
+import { createReservations } from '../../../src/adapters/sqlite/documents/reservations.ts'
 import {
   type AccountLimit,
   createAccountLimit,
