@@ -9,7 +9,7 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import type { ReadModel } from '../../src/application/ports/ports.ts'
 import { eventually } from '../support/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { people, put } from './read-model.fixtures.ts'
+import { people, put } from './readModel.fixtures.ts'
 import { rebuildContract } from './rebuild.contract.ts'
 
 /** Longer than what a process knows may be old, and nothing is slow here. */

@@ -6,7 +6,7 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import type { ReadModel, Step } from '../../src/application/ports/ports.ts'
 import { eventually } from '../support/eventually.ts'
-import { add, others, people, piece } from './read-model.fixtures.ts'
+import { add, others, people, piece } from './readModel.fixtures.ts'
 import { rebuildContract } from './rebuild.contract.ts'
 
 rebuildContract('SQLite', async () => {

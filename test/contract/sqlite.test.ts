@@ -9,11 +9,11 @@ import { eventStoreOn, openSqliteEventStore } from '../../src/adapters/sqlite/ev
 import { lockFile, StoreInUseError } from '../../src/adapters/sqlite/database/lock.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { type EventStore, StoreUnavailableError } from '../../src/application/ports/ports.ts'
-import { eventStoreContract } from './event-store.contract.ts'
+import { eventStoreContract } from './eventStore.contract.ts'
 import { startChild } from './fixtures.child.ts'
 import { makeEvent, rejection } from './fixtures.ts'
-import { piece } from './read-model.fixtures.ts'
-import { readModelContract } from './read-model.contract.ts'
+import { piece } from './readModel.fixtures.ts'
+import { readModelContract } from './readModel.contract.ts'
 
 let directory: string
 let path: string

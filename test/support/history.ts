@@ -8,7 +8,7 @@ import {
   tokenStream,
   usageStream,
 } from '../../src/domain/events.ts'
-import { expectedAfter, type Happened } from '../contract/projections.reference.ts'
+import { expectedAfter, type Happened } from '../integration/projections.reference.ts'
 
 /** A log that grows by commands and uses, with sound links, and what the read model has to hold after it. */
 export interface History {

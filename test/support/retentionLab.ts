@@ -15,7 +15,7 @@ import {
   usageStream,
 } from '../../src/domain/events.ts'
 import { upcast } from '../../src/domain/upcast.ts'
-import { expectedAfter, type Happened } from '../contract/projections.reference.ts'
+import { expectedAfter, type Happened } from '../integration/projections.reference.ts'
 import { memoryStore } from './memoryStore.ts'
 import { countingTelemetry } from './pieces.ts'
 import { DAY, FIRST_DAY, usageLife } from './usageLife.ts'

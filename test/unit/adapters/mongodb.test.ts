@@ -20,7 +20,7 @@ import {
   RefusedChangeError,
   StoreUnavailableError,
 } from '../../../src/application/ports/ports.ts'
-import { people, put } from '../../contract/read-model.fixtures.ts'
+import { people, put } from '../../contract/readModel.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 
 /** What only a server could do that is made to: answers late, batches that are full, errors of each kind. */
