@@ -1,6 +1,6 @@
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
-import { iso } from '../../src/application/ports/ports.ts'
+import { iso } from '../../src/application/ports/clock.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
 import { startStandInProcess } from '../../test/support/standIn/process.ts'
 import { used } from './projection.ts'

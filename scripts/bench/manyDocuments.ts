@@ -9,7 +9,7 @@ import { insertDocuments } from '../../src/adapters/sqlite/documents/documents.t
 import { SETTINGS } from '../../src/adapters/sqlite/documents/modelFile.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { seal } from '../../src/adapters/sqlite/documents/seal.ts'
-import { iso } from '../../src/application/ports/ports.ts'
+import { iso } from '../../src/application/ports/clock.ts'
 
 /** Read models with very many documents, written straight into the store: no event would make them so soon. */
 

@@ -4,7 +4,7 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import { createManage } from '../../src/application/tokens/manage.ts'
-import type { Telemetry } from '../../src/application/ports/ports.ts'
+import type { Telemetry } from '../../src/application/ports/telemetry.ts'
 import { createProjector } from '../../src/application/projection/projector.ts'
 import { parsePeppers } from '../../src/domain/credential.ts'
 

@@ -6,14 +6,11 @@ import type { Projection } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
 import { compare, type Comparison } from '../../src/application/verification/compare.ts'
 import { readTokenEvents, type TokenEvent } from '../../src/application/eventLog/tokenStream.ts'
-import {
-  type Clock,
-  type EventStore,
-  iso,
-  type Logger,
-  type ReadModel,
-  StoreUnavailableError,
-} from '../../src/application/ports/ports.ts'
+import { type Clock, iso } from '../../src/application/ports/clock.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { Logger } from '../../src/application/ports/telemetry.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
+import { StoreUnavailableError } from '../../src/application/ports/errors.ts'
 import { createQueries, type Queries } from '../../src/application/tokens/query.ts'
 import { createLogReader } from '../../src/application/eventLog/logReader.ts'
 import { rebuild, type RebuildDeps, type RebuildProgress } from '../../src/application/projection/rebuild.ts'
@@ -36,7 +33,7 @@ export {
   signCheckpoint,
 } from '../../src/application/audit/checkpoint.ts'
 export { createLogDigester } from '../../src/application/audit/logDigest.ts'
-export { StoreUnavailableError } from '../../src/application/ports/ports.ts'
+export { StoreUnavailableError } from '../../src/application/ports/errors.ts'
 export { exportEvents } from '../../src/application/transfer/exportEvents.ts'
 export { BadRowsError, checkRows } from '../../src/application/tokenImport/checkRows.ts'
 export { assertNoImport, withImportLease } from '../../src/application/tokenImport/importLease.ts'

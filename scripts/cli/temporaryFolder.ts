@@ -1,7 +1,8 @@
 import { existsSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { type Lock, lockFile, StoreInUseError } from '../../src/adapters/sqlite/database/lock.ts'
+import { type Lock, lockFile } from '../../src/adapters/sqlite/database/lock.ts'
+import { StoreInUseError } from '../../src/application/ports/errors.ts'
 
 /** What ends a process unless it says otherwise: by a supervisor, by a key, with its terminal. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const

@@ -12,7 +12,7 @@ import {
   withWritableEventStore,
 } from '../cli/reader.ts'
 import type { ImportLease } from '../../src/application/tokenImport/importLease.ts'
-import type { EventStore } from '../../src/application/ports/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { readSettings, type Settings } from '../../src/settings/settings.ts'
 import { defineCommand, type Io, JSON_OPTION, NotFound } from '../cli/command.ts'
 import { sizeOf } from '../cli/inputFile.ts'

@@ -4,7 +4,9 @@ import type { Projection } from '../../projections/projection.ts'
 import type { Refused } from '../../src/application/projection/refusals.ts'
 import { countEvents, quickCheck, sizeOf } from '../../src/adapters/sqlite/database/inspect.ts'
 import { LARGE_BYTES } from '../../src/adapters/sqlite/database/walWatch.ts'
-import type { Condition, EventStore, ReadModel } from '../../src/application/ports/ports.ts'
+import type { Condition } from '../../src/application/ports/documents.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { existingPeppers } from '../../src/settings/devSecrets.ts'
 import {
   compareWithLog,

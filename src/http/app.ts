@@ -1,5 +1,5 @@
 import Koa, { type Context, type Middleware } from 'koa'
-import type { Logger } from '../application/ports/ports.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { strangerOf } from './lineQuota.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { scopeOf } from './requestState.ts'

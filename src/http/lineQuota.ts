@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import type { Logger } from '../application/ports/ports.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { limitedAs } from '../domain/address.ts'
 import { scopeOf } from './requestState.ts'
 

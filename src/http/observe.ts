@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa'
-import type { RequestEntry } from '../application/ports/ports.ts'
+import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { CallerAddress } from './callerAddress.ts'
 import { NO_ADDRESS } from './lineQuota.ts'
 import { atEnd, scopeOf } from './requestState.ts'

@@ -1,10 +1,6 @@
 import type { Context } from 'koa'
-import {
-  ConflictError,
-  type Logger,
-  StoreUnavailableError,
-  UnknownOutcomeError,
-} from '../application/ports/ports.ts'
+import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../application/ports/errors.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { strangerOf } from './lineQuota.ts'

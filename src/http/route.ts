@@ -1,7 +1,7 @@
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
-import type { Logger } from '../application/ports/ports.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { Problem, type ProblemCode, sendProblem } from './problem.ts'
 import { scopeOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'

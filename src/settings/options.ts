@@ -1,6 +1,7 @@
 import { createJwtVerifier, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import type { ResolveAccount } from '../application/authentication/authenticate.ts'
-import type { Clock, Logger } from '../application/ports/ports.ts'
+import type { Clock } from '../application/ports/clock.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'

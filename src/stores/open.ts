@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type EventStore,
-  type Logger,
-  type ReadModel,
-  StoreUnavailableError,
-} from '../application/ports/ports.ts'
+import type { EventStore } from '../application/ports/eventStore.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
+import type { ReadModel } from '../application/ports/readModel.ts'
+import { StoreUnavailableError } from '../application/ports/errors.ts'
 import { BusyError } from '../adapters/sqlite/database/errors.ts'
 import { liveFile } from '../adapters/sqlite/documents/generations.ts'
 import { USAGE_STREAM } from '../domain/events.ts'

@@ -8,7 +8,7 @@ import {
   Worker,
   workerData,
 } from 'node:worker_threads'
-import { StoreUnavailableError } from '../application/ports/ports.ts'
+import { StoreUnavailableError } from '../application/ports/errors.ts'
 import { createLogReader, type Inspected, type LogReader } from '../application/eventLog/logReader.ts'
 import { DamagedError } from '../domain/errors.ts'
 import { type EventStoreSettings, openEventStore } from './open.ts'

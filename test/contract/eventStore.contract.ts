@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import { type Batch, ConflictError, type EventStore } from '../../src/application/ports/ports.ts'
+import type { Batch, EventStore } from '../../src/application/ports/eventStore.ts'
+import { ConflictError } from '../../src/application/ports/errors.ts'
 import type { StoredEvent } from '../../src/domain/events.ts'
 import { makeEvent, rejection } from './fixtures.ts'
 

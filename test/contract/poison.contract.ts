@@ -2,12 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import type { Change } from '../../projections/projection.ts'
-import {
-  type EventStore,
-  type ReadModel,
-  RefusedChangeError,
-  StoreUnavailableError,
-} from '../../src/application/ports/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
+import { RefusedChangeError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
 import { createProjector, type Projector } from '../../src/application/projection/projector.ts'
 import { createLogReader } from '../../src/application/eventLog/logReader.ts'
 import { rebuild } from '../../src/application/projection/rebuild.ts'

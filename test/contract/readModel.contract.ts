@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
-import { DeposedError, type ReadModel, StoreUnavailableError } from '../../src/application/ports/ports.ts'
+import { DeposedError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { rejection } from './fixtures.ts'
 import { add, others, people, piece, place, put, total } from './readModel.fixtures.ts'
 import { queryContract } from './readModelQueries.contract.ts'

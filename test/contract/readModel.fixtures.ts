@@ -1,5 +1,5 @@
 import type { Change, Projection } from '../../projections/projection.ts'
-import type { Checkpoint, Step } from '../../src/application/ports/ports.ts'
+import type { Checkpoint, Step } from '../../src/application/ports/checkpoints.ts'
 
 const schema = {
   type: 'object',

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import type { Condition, Query, ReadModel } from '../../src/application/ports/ports.ts'
+import type { Condition, Query } from '../../src/application/ports/documents.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { rejection } from './fixtures.ts'
 import { add, put } from './readModel.fixtures.ts'
 

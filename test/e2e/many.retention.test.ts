@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
-import type { EventStore } from '../../src/application/ports/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { ROLLED_UP_DAYS } from '../../src/domain/events.ts'
 import { apiOf } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { EventStore } from '../../src/application/ports/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { type Damage, type Walked, walkLog } from '../../src/application/audit/verifyLog.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { type EventData, type NewEvent, type StoredEvent, usageStream } from '../../src/domain/events.ts'

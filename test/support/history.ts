@@ -1,4 +1,4 @@
-import type { EventStore } from '../../src/application/ports/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { EventStore } from '../../src/application/ports/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { type NewEvent, tokenStream, USAGE_STREAM } from '../../src/domain/events.ts'
 

@@ -7,7 +7,7 @@ import { createAuthenticator } from '../../src/application/authentication/authen
 import { ids } from '../../src/application/eventLog/ids.ts'
 import { createAccountLimit } from '../../src/application/tokens/accountLimit.ts'
 import { type CommandContext, createManage, type Target } from '../../src/application/tokens/manage.ts'
-import type { Telemetry } from '../../src/application/ports/ports.ts'
+import type { Telemetry } from '../../src/application/ports/telemetry.ts'
 import { createProjector } from '../../src/application/projection/projector.ts'
 import { createQueries } from '../../src/application/tokens/query.ts'
 import { createRecorder } from '../../src/application/usage/recorder.ts'

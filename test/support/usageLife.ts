@@ -1,6 +1,7 @@
 import { projections } from '../../projections/index.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
-import type { EventStore, ReadModel } from '../../src/application/ports/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { createProjector } from '../../src/application/projection/projector.ts'
 import { createQueries } from '../../src/application/tokens/query.ts'
 import { createRecorder } from '../../src/application/usage/recorder.ts'

@@ -97,9 +97,9 @@ describe('import arrows', () => {
   })
 
   const examples: [from: string, to: string, allowed: boolean][] = [
-    ['src/domain/decide.ts', 'src/application/ports/ports.ts', false],
+    ['src/domain/decide.ts', 'src/application/ports/eventStore.ts', false],
     ['projections/tokens.ts', 'src/domain/events.ts', true],
-    ['projections/tokens.ts', 'src/application/ports/ports.ts', false],
+    ['projections/tokens.ts', 'src/application/ports/eventStore.ts', false],
     ['src/adapters/sqlite/readModel.ts', 'src/adapters/mongodb/documents/names.ts', false],
     ['src/http/problem.ts', 'src/settings/settings.ts', false],
     ['src/main.ts', 'scripts/cli/output.ts', false],

@@ -1,4 +1,5 @@
-import { type EventStore, StoreUnavailableError } from '../../application/ports/ports.ts'
+import type { EventStore } from '../../application/ports/eventStore.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
 import { append, assertAppendable, limitAge, type MaxAge } from './append.ts'
 import { connect } from './connection.ts'
 import { startBudget, withinDeadline } from './deadline.ts'

@@ -1,11 +1,8 @@
 import type { Change, Projection } from '../../../projections/projection.ts'
-import {
-  DeposedError,
-  type ReadModel,
-  type Step,
-  StoreUnavailableError,
-  type Watch,
-} from '../../application/ports/ports.ts'
+import { DeposedError, StoreUnavailableError } from '../../application/ports/errors.ts'
+import type { ReadModel } from '../../application/ports/readModel.ts'
+import type { Step } from '../../application/ports/checkpoints.ts'
+import type { Watch } from '../../application/ports/sharing.ts'
 import { countAll, countPlanOf, planOf, readPage } from '../../application/readModel/queryPlan.ts'
 import { applyChanges, applyPiece } from './documents/apply.ts'
 import { moveCheckpoint, movesOf } from './documents/checkpoints.ts'

@@ -1,13 +1,8 @@
 import { statSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import {
-  type Appended,
-  ConflictError,
-  type EventStore,
-  type ExpectedRevision,
-  type Logger,
-  StoreUnavailableError,
-} from '../../application/ports/ports.ts'
+import type { Appended, EventStore, ExpectedRevision } from '../../application/ports/eventStore.ts'
+import { ConflictError, StoreUnavailableError } from '../../application/ports/errors.ts'
+import type { Logger } from '../../application/ports/telemetry.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { assertNotElsewhere, type Claim, claimDatabase } from './database/claim.ts'

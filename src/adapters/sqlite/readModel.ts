@@ -1,13 +1,11 @@
 import { existsSync } from 'node:fs'
 import type { Change, Projection } from '../../../projections/projection.ts'
-import {
-  type Checkpoint,
-  type Document,
-  type Logger,
-  type NextGeneration,
-  type ReadModel,
-  StoreUnavailableError,
-} from '../../application/ports/ports.ts'
+import type { Checkpoint } from '../../application/ports/checkpoints.ts'
+import type { Document } from '../../application/ports/documents.ts'
+import type { Logger } from '../../application/ports/telemetry.ts'
+import type { NextGeneration } from '../../application/ports/nextGeneration.ts'
+import type { ReadModel } from '../../application/ports/readModel.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
 import { countAll, countPlanOf, planOf, readPage } from '../../application/readModel/queryPlan.ts'
 import { giveWay } from '../../application/scheduling/turns.ts'
 import { DamagedError } from '../../domain/errors.ts'

@@ -4,7 +4,9 @@ import { bucketStart } from '../../../projections/tokenUsage.ts'
 import type { BlastRadius } from './activity.ts'
 import { createFold } from './activityFold.ts'
 import { eachDocument } from '../readModel/pages.ts'
-import { type Clock, type Condition, iso, type ReadModel } from '../ports/ports.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import type { Condition } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 
 export interface BlastRadiusOptions {
   /** Told how many hours with a use were read so far. */

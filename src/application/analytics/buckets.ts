@@ -6,7 +6,8 @@ import {
 } from '../../../projections/tokenUsage.ts'
 import { Refusal } from '../../domain/errors.ts'
 import { eachDocument, type Walk } from '../readModel/pages.ts'
-import { iso, type ReadModel } from '../ports/ports.ts'
+import { iso } from '../ports/clock.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 
 /** `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Counted by the hour: an hour that overlaps counts whole. */
 export interface UsageRange {

@@ -1,7 +1,7 @@
 import { isOfToken, type RecordedEvent, type StoredEvent, tokenIdOf } from '../../domain/events.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { createCompactMap } from './compactMap.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { type Damage, type Walked, walkLog } from './verifyLog.ts'
 
 /** How long after the answer to a revocation another process may still accept the token, in milliseconds. */

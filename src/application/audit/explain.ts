@@ -4,7 +4,7 @@ import { upcast } from '../../domain/upcast.ts'
 import { asOf } from '../tokens/asOf.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import type { TokenEvent } from '../eventLog/tokenStream.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { placeOf, productEvents } from '../eventLog/productEvents.ts'
 
 /** One token's uses in one flush window of one process, as they were recorded. */

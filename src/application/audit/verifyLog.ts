@@ -2,7 +2,7 @@ import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import { type StoredEvent, USAGE_STREAM, usageStream } from '../../domain/events.ts'
 import { createCompactMap } from './compactMap.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct } from '../eventLog/productEvents.ts'
 
 /** The first event of a stream that is not what was written, or of the log where nothing says which stream's it is. */

@@ -1,6 +1,8 @@
 import { isToken } from '../../domain/credential.ts'
 import { type Asker, OverLimitError } from '../scheduling/gate.ts'
-import type { Clock, JwtVerifier, Telemetry } from '../ports/ports.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { JwtVerifier } from '../ports/jwtVerifier.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 import type { Principal } from '../../domain/principal.ts'
 import type { TokenIndex, TokenRecord } from './tokenIndex.ts'
 

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { ReadModel } from '../ports/ports.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 
 /**
  * Which tokens there are, by a piece of their hash: how a good one that nobody has used here yet is told from what a

@@ -7,14 +7,10 @@ import { type Asker, BusyError, createGate, LOOK_UPS, OverLimitError } from '../
 import type { Instruments } from '../scheduling/gates.ts'
 import type { Principal } from '../../domain/principal.ts'
 import { createRoster } from './roster.ts'
-import {
-  ageOf,
-  type Condition,
-  type Instant,
-  now as readClocks,
-  type ReadModel,
-  type Watch,
-} from '../ports/ports.ts'
+import { ageOf, type Instant, now as readClocks } from '../ports/clock.ts'
+import type { Condition } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Watch } from '../ports/sharing.ts'
 
 /** What authentication needs of a token, ready to use. */
 export interface TokenRecord {

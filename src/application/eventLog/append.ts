@@ -1,13 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NewEvent } from '../../domain/events.ts'
-import {
-  type Appended,
-  type EventStore,
-  type ExpectedRevision,
-  StoreUnavailableError,
-  type Telemetry,
-  UnknownOutcomeError,
-} from '../ports/ports.ts'
+import type { Appended, EventStore, ExpectedRevision } from '../ports/eventStore.ts'
+import { StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 
 export interface AppendTelemetry extends Pick<Telemetry, 'appended'> {
   log: Pick<Telemetry['log'], 'warn'>

@@ -1,6 +1,6 @@
 import { type StoredEvent, STREAMS } from '../../domain/events.ts'
 import { createInspector, type Inspector } from './chainInspector.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 
 /** A piece of the log, and what is wrong with each of its events: null for those that can be trusted. */
 export interface Inspected {

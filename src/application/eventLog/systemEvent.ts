@@ -2,7 +2,7 @@ import type { Fact } from '../../domain/decide.ts'
 import type { NewEvent } from '../../domain/events.ts'
 import { versions } from '../../domain/upcast.ts'
 import type { Ids } from './ids.ts'
-import { type Clock, iso } from '../ports/ports.ts'
+import { type Clock, iso } from '../ports/clock.ts'
 
 /** A fact that no request stands behind, not linked yet. `instance` is of this process start. */
 export function systemEvent(

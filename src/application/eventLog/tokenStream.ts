@@ -5,7 +5,7 @@ import { type LifecycleEvent, type StoredEvent, tokenStream } from '../../domain
 import { evolve, initialState, type TokenState } from '../../domain/token.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { flawOf } from './eventCheck.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { turn } from '../scheduling/turns.ts'
 
 /** One event of a token's stream, its link checked. `known` is null for one that only informs, of an unknown type. */

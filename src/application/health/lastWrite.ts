@@ -1,9 +1,6 @@
-import {
-  type EventStore,
-  type ReadModel,
-  StoreUnavailableError,
-  UnknownOutcomeError,
-} from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
 
 /** A failed write says this long that the next one will fail, too: nobody tries while nobody wants to write. */
 const REMEMBERED_MS = 30_000

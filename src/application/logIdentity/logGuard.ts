@@ -2,19 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { storedChain } from '../../domain/chain.ts'
 import { type NewEvent, USAGE_STREAM } from '../../domain/events.ts'
-import {
-  ageOf,
-  type EventStore,
-  type Instant,
-  now,
-  type ReadModel,
-  StoreReplacedError,
-  StoreUnavailableError,
-  type Telemetry,
-  type Watch,
-} from '../ports/ports.ts'
+import { ageOf, type Instant, now } from '../ports/clock.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { StoreReplacedError, StoreUnavailableError } from '../ports/errors.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
+import type { Watch } from '../ports/sharing.ts'
 import { kinshipOf, whatToDo } from './sameLog.ts'
-import { type Checkpoint, isKept, standingOf } from '../readModel/standing.ts'
+import type { Checkpoint } from '../ports/checkpoints.ts'
+import { isKept, standingOf } from '../readModel/standing.ts'
 
 const EVERY_MS = 1_000
 /** A store that has just been opened again may answer oddly once. */

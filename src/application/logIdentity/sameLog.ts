@@ -1,5 +1,7 @@
-import { type Checkpoint, isKept, type Place, placeOf, type Standing } from '../readModel/standing.ts'
-import { type EventStore, StoreUnavailableError } from '../ports/ports.ts'
+import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
+import { isKept, placeOf } from '../readModel/standing.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import { StoreUnavailableError } from '../ports/errors.ts'
 import { isOfProduct } from '../eventLog/productEvents.ts'
 
 type Log = Pick<EventStore, 'at' | 'head' | 'readAll'>

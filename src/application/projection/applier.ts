@@ -5,14 +5,10 @@ import { closeToken, closeWithoutHash, replaceByClosed, tokens } from '../../../
 import { DamagedError } from '../../domain/errors.ts'
 import { isOfToken, type StoredEvent, tokenIdOf } from '../../domain/events.ts'
 import { createChanges, type Projected } from './changes.ts'
-import {
-  DeposedError,
-  type ReadModel,
-  RefusedChangeError,
-  type Step,
-  StoreUnavailableError,
-  type Telemetry,
-} from '../ports/ports.ts'
+import { DeposedError, RefusedChangeError, StoreUnavailableError } from '../ports/errors.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Step } from '../ports/checkpoints.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 import { createAlarm, usesIn } from './refusals.ts'
 
 export interface Applied {

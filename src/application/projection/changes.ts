@@ -4,9 +4,9 @@ import { passOver, stopToken, tokens } from '../../../projections/tokens.ts'
 import { isOfToken, type RecordedEvent, type StoredEvent, tokenIdOf } from '../../domain/events.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
-import type { Telemetry } from '../ports/ports.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 import { type Alarm, createAlarm, type RefusalKind, usesIn } from './refusals.ts'
-import type { Standing } from '../readModel/standing.ts'
+import type { Standing } from '../ports/checkpoints.ts'
 
 export interface Projected {
   changes: Change[]

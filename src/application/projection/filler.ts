@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { createApplier } from './applier.ts'
-import type { ReadModel, Telemetry } from '../ports/ports.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 import { type StoredEvent, TOKEN_STREAM, tokenIdOf } from '../../domain/events.ts'
 import type { Inspected, LogReader } from '../eventLog/logReader.ts'
-import { advanced, slowest, type Standing, standingOf } from '../readModel/standing.ts'
+import { advanced, slowest, standingOf } from '../readModel/standing.ts'
+import type { Standing } from '../ports/checkpoints.ts'
 
 export interface FillDeps {
   read: LogReader

@@ -1,6 +1,7 @@
 import { DamagedError } from '../../domain/errors.ts'
 import { type StoredEvent, tokenStream } from '../../domain/events.ts'
-import type { EventStore, ReadModel } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 
 /** Of several tokens with one hash the one that came first in the log has it, in whatever order they are applied. */
 export function createOwners(store: Pick<EventStore, 'readStream'>, readModel: Pick<ReadModel, 'find'>) {

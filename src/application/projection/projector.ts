@@ -6,9 +6,14 @@ import { type Applied, createApplier } from './applier.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import { createOwners } from './owners.ts'
 import { inspectAll } from '../eventLog/logReader.ts'
-import { DeposedError, type EventStore, type Lead, type ReadModel, type Telemetry } from '../ports/ports.ts'
+import { DeposedError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Lead } from '../ports/sharing.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameLog.ts'
-import { advanced, slowest, type Standing, standingOf, type Step } from '../readModel/standing.ts'
+import { advanced, slowest, standingOf } from '../readModel/standing.ts'
+import type { Standing, Step } from '../ports/checkpoints.ts'
 
 const RETRY_MS = { first: 50, longest: 2000 }
 /** How often the lead is asked for, or kept. */

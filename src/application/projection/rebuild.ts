@@ -2,13 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { tokens } from '../../../projections/tokens.ts'
 import { createFiller, type FillDeps, type Filler, type Pace } from './filler.ts'
-import {
-  type NextGeneration,
-  type ReadModel,
-  SharedValueError,
-  StoreUnavailableError,
-} from '../ports/ports.ts'
-import { slowest, type Standing, standingOf } from '../readModel/standing.ts'
+import type { NextGeneration } from '../ports/nextGeneration.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { SharedValueError, StoreUnavailableError } from '../ports/errors.ts'
+import { slowest, standingOf } from '../readModel/standing.ts'
+import type { Standing } from '../ports/checkpoints.ts'
 
 export interface RebuildProgress {
   phase: 'filling' | 'switching'

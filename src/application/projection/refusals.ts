@@ -1,6 +1,7 @@
 import type { RefusedEventDocument } from '../../../projections/refusedEvents.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import type { ReadModel, Telemetry } from '../ports/ports.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 
 /** `hash`: another token has it. `store`: the read model does not take it. */
 export type RefusalKind = 'chain' | 'version' | 'type' | 'data' | 'projection' | 'hash' | 'store'

@@ -1,5 +1,5 @@
 import { Refusal } from '../../domain/errors.ts'
-import type { Scalar } from '../ports/ports.ts'
+import type { Scalar } from '../ports/documents.ts'
 
 /** Where a page ended. Opaque outside: callers send back what they were given. */
 export interface Cursor {

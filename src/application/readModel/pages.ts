@@ -1,4 +1,5 @@
-import type { Condition, Query, ReadModel, Scalar } from '../ports/ports.ts'
+import type { Condition, Query, Scalar } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 import { giveWay } from '../scheduling/turns.ts'
 
 export interface Walk {

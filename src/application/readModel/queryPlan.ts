@@ -1,6 +1,6 @@
 import type { Collection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import type { Condition, Document, Query, Scalar } from '../ports/ports.ts'
+import type { Condition, Document, Query, Scalar } from '../ports/documents.ts'
 
 /**
  * How a query is answered from an index: as a few stretches of it, each read from one end to the other, so that a page

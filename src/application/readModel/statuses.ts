@@ -1,5 +1,5 @@
 import { liveConditions } from '../tokens/accountLimit.ts'
-import type { Condition } from '../ports/ports.ts'
+import type { Condition } from '../ports/documents.ts'
 
 /** Tokens of an account by what became of them, so that an index serves each. Expiry is judged by the clock. */
 

@@ -2,7 +2,7 @@ import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import { type RecordedEvent, ROLLED_UP_DAYS, rollUpStream, type StoredEvent } from '../../domain/events.ts'
 import { upcast } from '../../domain/upcast.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 
 /** Where a stream ends: what the next event follows. */
 export interface Tail {

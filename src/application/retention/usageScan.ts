@@ -1,5 +1,5 @@
 import { type StoredEvent, USAGE_STREAM } from '../../domain/events.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { type RolledUpDays, usageOf } from './rolledUpDays.ts'
 
 /** A day with usage events that its roll-up does not have, and the part of the log they lie in. */

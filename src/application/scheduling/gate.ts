@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../ports/ports.ts'
+import { StoreUnavailableError } from '../ports/errors.ts'
 
 /** A bound on what callers make a store do: so much at once, so many who wait, and not for long. */
 export interface Gate {

@@ -1,5 +1,5 @@
 import { createGate, type Gate, LOOK_UPS } from './gate.ts'
-import type { Logger } from '../ports/ports.ts'
+import type { Logger } from '../ports/telemetry.ts'
 
 /** For requests that read: what one account asks holds up the others' a little, and nobody's authentication. */
 const READS = { atOnce: 32, waiting: 1024, waitingEach: 64, waitMs: 1_000 }

@@ -4,7 +4,9 @@ import { type EventData, IMPORT_STREAM, type NewEvent } from '../../domain/event
 import { upcast } from '../../domain/upcast.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
 import { ids } from '../eventLog/ids.ts'
-import { ageOf, type Clock, ConflictError, type EventStore, type Instant, now } from '../ports/ports.ts'
+import { ageOf, type Clock, type Instant, now } from '../ports/clock.ts'
+import { ConflictError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
 import { linked, type Tail } from '../retention/rolledUpDays.ts'
 

@@ -9,7 +9,9 @@ import { bytesOf, type CheckedRows, createProblems, type Told } from './checkRow
 import { ids, importedEventId } from '../eventLog/ids.ts'
 import type { ImportLease } from './importLease.ts'
 import { type ImportedToken, readRow } from './row.ts'
-import { type Clock, ConflictError, type EventStore, iso } from '../ports/ports.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import { ConflictError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { placeOf, productEvents } from '../eventLog/productEvents.ts'
 import { type BadFileError, badLine, linesOf } from '../transfer/file.ts'
 

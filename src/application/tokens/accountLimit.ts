@@ -1,16 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Refusal } from '../../domain/errors.ts'
 import { ids } from '../eventLog/ids.ts'
-import {
-  ageOf,
-  type Clock,
-  type Condition,
-  iso,
-  now,
-  type Queued,
-  type ReadModel,
-  UnknownOutcomeError,
-} from '../ports/ports.ts'
+import { ageOf, type Clock, iso, now } from '../ports/clock.ts'
+import type { Condition } from '../ports/documents.ts'
+import type { Queued } from '../ports/sharing.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { UnknownOutcomeError } from '../ports/errors.ts'
 
 export interface AccountLimit {
   /**

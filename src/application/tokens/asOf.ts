@@ -11,7 +11,8 @@ import {
   type TokenStatus,
 } from '../../domain/token.ts'
 import { fold, loadOn, projected, timeOf, type TokenEvent, tokenEvents } from '../eventLog/tokenStream.ts'
-import type { EventStore, Logger } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Logger } from '../ports/telemetry.ts'
 import { turn } from '../scheduling/turns.ts'
 
 /** A moment in a token's life: an RFC 3339 time in UTC with milliseconds, or a revision of its stream. */

@@ -25,16 +25,11 @@ import { appendUntilKnown } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import type { AccountLimit } from './accountLimit.ts'
 import { type Folded, firstEvent, loadOn, projected, unborn } from '../eventLog/tokenStream.ts'
-import {
-  type Clock,
-  ConflictError,
-  type EventStore,
-  iso,
-  type ReadModel,
-  StoreUnavailableError,
-  type Telemetry,
-  UnknownOutcomeError,
-} from '../ports/ports.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
 
 /** Who asks, for the metadata of what comes of it. */

@@ -2,14 +2,9 @@ import type { HistoryDocument } from '../../../projections/tokenHistory.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { Refusal } from '../../domain/errors.ts'
 import { decodeCursor, encodeCursor } from '../readModel/cursor.ts'
-import {
-  type Clock,
-  type Condition,
-  type Document,
-  iso,
-  type ReadModel,
-  type Scalar,
-} from '../ports/ports.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import type { Condition, Document, Scalar } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 import { type BlastRadiusQueries, createBlastRadiusQuery } from '../analytics/blastRadius.ts'
 import { createReportQuery, type ReportQueries } from '../analytics/report.ts'
 import { listTokens, type StatusFilter } from './tokenList.ts'

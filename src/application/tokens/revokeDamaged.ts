@@ -3,7 +3,9 @@ import { staleRevision } from '../../domain/decide.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
 import { type LifecycleEvent, type NewEvent, type StoredEvent, tokenStream } from '../../domain/events.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
-import { ConflictError, type EventStore, type Telemetry } from '../ports/ports.ts'
+import { ConflictError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 
 interface Deps {
   store: EventStore

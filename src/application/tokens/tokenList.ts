@@ -1,5 +1,6 @@
 import { foldCase } from '../../../projections/tokens.ts'
-import type { Condition, Document, Query, ReadModel } from '../ports/ports.ts'
+import type { Condition, Document, Query } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 import { compareBy, type Key } from '../readModel/queryPlan.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 

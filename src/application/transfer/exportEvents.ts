@@ -1,6 +1,6 @@
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import type { EventStore } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
 import { placeOf, productEvents } from '../eventLog/productEvents.ts'
 import { createCheck } from './check.ts'
 import { createSum, lastLineOf, lineOf, type Sum } from './file.ts'

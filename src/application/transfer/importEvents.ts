@@ -1,6 +1,6 @@
 import type { NewEvent } from '../../domain/events.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
-import type { EventStore, ExpectedRevision } from '../ports/ports.ts'
+import type { EventStore, ExpectedRevision } from '../ports/eventStore.ts'
 import { placeOf, productEvents } from '../eventLog/productEvents.ts'
 import {
   BadFileError,

@@ -1,6 +1,6 @@
 import { routeOf } from '../../../projections/tokenUsage.ts'
 import type { EventData } from '../../domain/events.ts'
-import { iso } from '../ports/ports.ts'
+import { iso } from '../ports/clock.ts'
 
 /** The uses of a token in one window and hour, decided on one revision. */
 export interface Entry {

@@ -4,13 +4,10 @@ import { keptText } from '../../domain/credential.ts'
 import { type NewEvent, usageStream } from '../../domain/events.ts'
 import { appendUntilKnown, firstAppend, PER_APPEND } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
-import {
-  type Clock,
-  ConflictError,
-  type EventStore,
-  StoreUnavailableError,
-  type Telemetry,
-} from '../ports/ports.ts'
+import type { Clock } from '../ports/clock.ts'
+import { ConflictError, StoreUnavailableError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
 import { createUsageWindow, type Room, type UsageFact, type Use } from './window.ts'
 

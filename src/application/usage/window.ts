@@ -3,7 +3,7 @@ import { OTHER_ROUTES } from '../../../projections/tokenUsage.ts'
 import { LOOKED_AT } from '../../domain/credential.ts'
 import type { Fact } from '../../domain/decide.ts'
 import { bytesOf, cutText, ownCopy } from '../../domain/text.ts'
-import { iso } from '../ports/ports.ts'
+import { iso } from '../ports/clock.ts'
 import type { TokenRecord } from '../authentication/tokenIndex.ts'
 import { type Callers, type Entry, toData } from './entry.ts'
 

@@ -5,7 +5,9 @@ import type { LifecycleEvent } from '../../domain/events.ts'
 import { createChanges } from '../projection/changes.ts'
 import { type Difference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from '../eventLog/tokenStream.ts'
-import type { Document, EventStore, ReadModel } from '../ports/ports.ts'
+import type { Document } from '../ports/documents.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 
 interface Deps {
   store: EventStore

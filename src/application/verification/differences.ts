@@ -1,6 +1,7 @@
 import { canonical } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import type { Document, ReadModel } from '../ports/ports.ts'
+import type { Document } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 
 /** Where a document is not what the events say. */
 export interface Difference {

@@ -12,7 +12,11 @@ import { checkToken } from './checkToken.ts'
 import type { Difference } from './differences.ts'
 import { createRound } from './logRound.ts'
 import { isOfProduct } from '../eventLog/productEvents.ts'
-import { type EventStore, iso, type Logger, type ReadModel, StoreUnavailableError } from '../ports/ports.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import { iso } from '../ports/clock.ts'
+import type { Logger } from '../ports/telemetry.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { StoreUnavailableError } from '../ports/errors.ts'
 import { createUsageSamples } from './usageSamples.ts'
 
 export interface SampleTelemetry {

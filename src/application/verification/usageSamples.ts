@@ -7,7 +7,8 @@ import type { StoredEvent } from '../../domain/events.ts'
 import { upcast } from '../../domain/upcast.ts'
 import { type Difference, differencesOf } from './differences.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
-import type { Condition, Document, ReadModel } from '../ports/ports.ts'
+import type { Condition, Document } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
 
 /** The uses of one token on one UTC day: about fifty documents. */
 interface TokenDay {

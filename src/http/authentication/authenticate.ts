@@ -9,7 +9,7 @@ import type {
   Refused,
 } from '../../application/authentication/authenticate.ts'
 import type { Asker } from '../../application/scheduling/gate.ts'
-import type { Logger } from '../../application/ports/ports.ts'
+import type { Logger } from '../../application/ports/telemetry.ts'
 import type { Recorder } from '../../application/usage/recorder.ts'
 import type { TokenRecord } from '../../application/authentication/tokenIndex.ts'
 import type { Use } from '../../application/usage/window.ts'

@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
 import type { Gate } from '../../application/scheduling/gate.ts'
-import { type Clock, iso } from '../../application/ports/ports.ts'
+import { type Clock, iso } from '../../application/ports/clock.ts'
 import type { Queries } from '../../application/tokens/query.ts'
 import type { UsageRange } from '../../application/analytics/buckets.ts'
 import { routeFilter } from '../../application/analytics/routeFilter.ts'

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { NO_STREAM, jsonEvent } from '@eventstore/db-client'
 import { expect } from 'chai'
 import { openEventStoreDb } from '../../../src/adapters/eventstoredb/eventStore.ts'
-import { type Batch, type EventStore, StoreUnavailableError } from '../../../src/application/ports/ports.ts'
+import type { Batch, EventStore } from '../../../src/application/ports/eventStore.ts'
+import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import {
   openForOneTest,
   REAL_URL,

@@ -3,10 +3,10 @@ import { expect } from 'chai'
 import { appendUntilKnown } from '../../../src/application/eventLog/append.ts'
 import {
   ConflictError,
-  type EventStore,
   StoreUnavailableError,
   UnknownOutcomeError,
-} from '../../../src/application/ports/ports.ts'
+} from '../../../src/application/ports/errors.ts'
+import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import type { NewEvent } from '../../../src/domain/events.ts'
 import { eventually } from '../../support/eventually.ts'

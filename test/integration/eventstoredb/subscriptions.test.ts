@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { EventStore } from '../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import type { NewEvent, StoredEvent } from '../../../src/domain/events.ts'
 import { eventually } from '../../support/eventually.ts'
 import { type StandIn, startStandIn } from '../../support/standIn/standIn.ts'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
-import type { ReadModel } from '../../../src/application/ports/ports.ts'
+import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { eventually } from '../../support/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../../support/mongod.ts'
 import { people, put } from '../../contract/readModel.fixtures.ts'

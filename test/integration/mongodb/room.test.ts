@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
-import { StoreUnavailableError } from '../../../src/application/ports/ports.ts'
+import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { describeWithMongod, startMongod } from '../../support/mongod.ts'
 import { describeWithMounts } from '../../support/needs.ts'
 import { endServices } from '../../support/service.ts'

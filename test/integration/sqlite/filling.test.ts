@@ -5,11 +5,9 @@ import { expect } from 'chai'
 import type { Change } from '../../../projections/projection.ts'
 import { openDatabase } from '../../../src/adapters/sqlite/database/database.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
-import {
-  type NextGeneration,
-  type ReadModel,
-  StoreUnavailableError,
-} from '../../../src/application/ports/ports.ts'
+import type { NextGeneration } from '../../../src/application/ports/nextGeneration.ts'
+import type { ReadModel } from '../../../src/application/ports/readModel.ts'
+import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { add, people, piece, place, put } from '../../contract/readModel.fixtures.ts'
 

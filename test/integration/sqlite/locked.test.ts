@@ -6,12 +6,10 @@ import { expect } from 'chai'
 import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
 import { createWalWatch, LARGE_BYTES } from '../../../src/adapters/sqlite/database/walWatch.ts'
-import {
-  type EventStore,
-  type Logger,
-  type ReadModel,
-  StoreUnavailableError,
-} from '../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../src/application/ports/eventStore.ts'
+import type { Logger } from '../../../src/application/ports/telemetry.ts'
+import type { ReadModel } from '../../../src/application/ports/readModel.ts'
+import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { endLockers, LOCKS, LONG_READ, lockWith } from '../../support/locker.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'

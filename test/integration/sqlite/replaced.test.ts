@@ -6,12 +6,9 @@ import { expect } from 'chai'
 import { openDatabase } from '../../../src/adapters/sqlite/database/database.ts'
 import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
-import {
-  type EventStore,
-  type ReadModel,
-  StoreReplacedError,
-  StoreUnavailableError,
-} from '../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../../src/application/ports/readModel.ts'
+import { StoreReplacedError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 import { people, piece, place, put } from '../../contract/readModel.fixtures.ts'

@@ -4,11 +4,8 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { openDatabase } from '../../../src/adapters/sqlite/database/database.ts'
 import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
-import {
-  ConflictError,
-  type EventStore,
-  StoreUnavailableError,
-} from '../../../src/application/ports/ports.ts'
+import { ConflictError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
+import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import type { StoredEvent } from '../../../src/domain/events.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'

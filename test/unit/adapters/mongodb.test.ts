@@ -14,12 +14,8 @@ import { type Target, targetsAt } from '../../../src/adapters/mongodb/documents/
 import { toStoreError, toWriteError, within } from '../../../src/adapters/mongodb/database/errors.ts'
 import { readProven } from '../../../src/adapters/mongodb/database/primacy.ts'
 import { watchCollection } from '../../../src/adapters/mongodb/sharing/watch.ts'
-import {
-  type Instant,
-  now,
-  RefusedChangeError,
-  StoreUnavailableError,
-} from '../../../src/application/ports/ports.ts'
+import { type Instant, now } from '../../../src/application/ports/clock.ts'
+import { RefusedChangeError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { people, put } from '../../contract/readModel.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 

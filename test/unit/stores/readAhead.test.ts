@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
-import { StoreUnavailableError } from '../../../src/application/ports/ports.ts'
+import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import {
   createLogReader,
   type Inspected,

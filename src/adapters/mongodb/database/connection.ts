@@ -1,5 +1,5 @@
 import { type Db, type DbOptions, MongoClient, type MongoClientOptions, ReadConcern } from 'mongodb'
-import { StoreUnavailableError } from '../../../application/ports/ports.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { toWriteError, within } from './errors.ts'
 import { createPrimacy, followPrimary, type Primacy, readProven, undisputed } from './primacy.ts'
 

@@ -1,5 +1,5 @@
 import { BSON, MongoBulkWriteError, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb'
-import { RefusedChangeError, StoreUnavailableError } from '../../../application/ports/ports.ts'
+import { RefusedChangeError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 
 /**
  * Codes of servers that are no primary, going down, interrupted, busy, out of time, of disk, of files or of a quota: the

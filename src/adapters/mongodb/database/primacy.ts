@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db, MongoClient, ServerDescription, TopologyDescription } from 'mongodb'
-import { ageOf, type Instant, now, StoreUnavailableError } from '../../../application/ports/ports.ts'
+import { ageOf, type Instant, now } from '../../../application/ports/clock.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 
 /**
  * Proof that the server which answers is the primary. One that has been cut off from the others goes on answering, from

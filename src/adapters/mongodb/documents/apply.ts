@@ -1,5 +1,5 @@
 import type { Change, Projection } from '../../../../projections/projection.ts'
-import type { Checkpoint } from '../../../application/ports/ports.ts'
+import type { Checkpoint } from '../../../application/ports/checkpoints.ts'
 import type { Mark } from './checkpoints.ts'
 import type { Target, Targets } from './collections.ts'
 import type { Connection } from '../database/connection.ts'

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Db, Document as Stored } from 'mongodb'
 import type { Projection } from '../../../../projections/projection.ts'
-import { type Checkpoint, DeposedError, type Step } from '../../../application/ports/ports.ts'
+import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
+import { DeposedError } from '../../../application/ports/errors.ts'
 import type { StoredDocument } from './collections.ts'
 
 /**

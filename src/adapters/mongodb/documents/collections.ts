@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Collection, Db, Document as Stored } from 'mongodb'
-import type { Document } from '../../../application/ports/ports.ts'
+import type { Document } from '../../../application/ports/documents.ts'
 import type { Collection as CollectionOf, Index, Projection } from '../../../../projections/projection.ts'
 import type { Connection } from '../database/connection.ts'
 import { isCode, NAMESPACE_EXISTS } from '../database/errors.ts'

@@ -1,5 +1,5 @@
 import { BSON, type Collection, type Document, type Filter, type FindOptions, type Sort } from 'mongodb'
-import type { Condition, Document as Found, Scalar } from '../../../application/ports/ports.ts'
+import type { Condition, Document as Found, Scalar } from '../../../application/ports/documents.ts'
 import type { Bound, Counted, Key, Read, Stretch } from '../../../application/readModel/queryPlan.ts'
 import { giveWay } from '../../../application/scheduling/turns.ts'
 import { keysOf, present, type StoredDocument, type Target } from './collections.ts'

@@ -4,11 +4,11 @@ import type { Db } from 'mongodb'
 import type { Change, Projection } from '../../../../projections/projection.ts'
 import {
   DeposedError,
-  type NextGeneration,
   RebuildUnderWayError,
-  type Step,
   StoreUnavailableError,
-} from '../../../application/ports/ports.ts'
+} from '../../../application/ports/errors.ts'
+import type { NextGeneration } from '../../../application/ports/nextGeneration.ts'
+import type { Step } from '../../../application/ports/checkpoints.ts'
 import { applyPiece } from '../documents/apply.ts'
 import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from '../documents/checkpoints.ts'
 import { targetsAt } from '../documents/collections.ts'

@@ -1,5 +1,5 @@
 import type { Db } from 'mongodb'
-import type { Candidate, Lead } from '../../../application/ports/ports.ts'
+import type { Candidate, Lead } from '../../../application/ports/sharing.ts'
 
 /** Who leads a group, by the clock of the server: those of the candidates need not agree. */
 interface LeaseDocument {

@@ -1,5 +1,5 @@
 import type { Db } from 'mongodb'
-import type { Queued, Reservation } from '../../../application/ports/ports.ts'
+import type { Queued, Reservation } from '../../../application/ports/sharing.ts'
 
 /** Those of one key, in the order they came. They end by the clock of the server, and the document some time after. */
 interface QueueDocument {

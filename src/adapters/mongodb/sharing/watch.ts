@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientSession, Db, Document, Long, MongoClient } from 'mongodb'
-import { ageOf, type Instant, now, older, type Watch } from '../../../application/ports/ports.ts'
+import { ageOf, type Instant, now, older } from '../../../application/ports/clock.ts'
+import type { Watch } from '../../../application/ports/sharing.ts'
 import type { Target } from '../documents/collections.ts'
 import { toStoreError } from '../database/errors.ts'
 import type { Primacy } from '../database/primacy.ts'

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { type Logger, StoreUnavailableError } from '../../../application/ports/ports.ts'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { bytes, type Database, type Row, setJournal, toText } from './database.ts'
 import { connectAlone } from './driver.ts'
 import { BusyError } from './errors.ts'
-import { StoreInUseError } from './lock.ts'
+import { StoreInUseError } from '../../../application/ports/errors.ts'
 import { whenFree } from './whenFree.ts'
 
 /**

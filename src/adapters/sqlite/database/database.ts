@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
-import { StoreUnavailableError } from '../../../application/ports/ports.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { type Connection, connect, type Row, type Statement } from './driver.ts'
 import { translate } from './errors.ts'
 import { whenFree } from './whenFree.ts'

@@ -1,4 +1,4 @@
-import { RefusedChangeError, StoreUnavailableError } from '../../../application/ports/ports.ts'
+import { RefusedChangeError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { DamagedError } from '../../../domain/errors.ts'
 
 const UNAVAILABLE = new Set([5, 6, 7, 8, 10, 13, 14, 22, 23])

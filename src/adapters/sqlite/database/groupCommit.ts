@@ -1,4 +1,5 @@
-import { type Logger, StoreUnavailableError } from '../../../application/ports/ports.ts'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Database } from './database.ts'
 import { BusyError } from './errors.ts'
 import { type Holder, whoLocks } from './holders.ts'

@@ -1,16 +1,8 @@
 import { readlinkSync, realpathSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { openPlain } from './database.ts'
+import { StoreInUseError } from '../../../application/ports/errors.ts'
 import { BusyError } from './errors.ts'
-
-/** The file has its one writer already. */
-export class StoreInUseError extends Error {
-  override name = 'StoreInUseError'
-
-  constructor(path: string, why = 'another process has it open for writing') {
-    super(`${path} is in use: ${why}`)
-  }
-}
 
 export interface Lock {
   release(): void

@@ -1,5 +1,5 @@
 import { type BigIntStats, statSync } from 'node:fs'
-import { StoreReplacedError } from '../../../application/ports/ports.ts'
+import { StoreReplacedError } from '../../../application/ports/errors.ts'
 import type { Database } from './database.ts'
 import { MEMORY } from './driver.ts'
 

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import type { Logger } from '../../../application/ports/ports.ts'
+import type { Logger } from '../../../application/ports/telemetry.ts'
 import { whoReads } from './holders.ts'
 import { targetOf } from './lock.ts'
 

@@ -1,4 +1,5 @@
-import { type Checkpoint, DeposedError, type Standing, type Step } from '../../../application/ports/ports.ts'
+import type { Checkpoint, Standing, Step } from '../../../application/ports/checkpoints.ts'
+import { DeposedError } from '../../../application/ports/errors.ts'
 import type { Projection } from '../../../../projections/projection.ts'
 import { DamagedError } from '../../../domain/errors.ts'
 import { bytes, checksum, type Database, integer, toBytes, toText } from '../database/database.ts'

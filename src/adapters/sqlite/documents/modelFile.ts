@@ -1,9 +1,6 @@
-import {
-  type Checkpoint,
-  type Logger,
-  type Step,
-  StoreUnavailableError,
-} from '../../../application/ports/ports.ts'
+import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Change, Projection } from '../../../../projections/projection.ts'
 import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
 import type { Claim } from '../database/claim.ts'

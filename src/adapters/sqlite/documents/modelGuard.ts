@@ -1,4 +1,4 @@
-import { StoreReplacedError } from '../../../application/ports/ports.ts'
+import { StoreReplacedError } from '../../../application/ports/errors.ts'
 import type { Database } from '../database/database.ts'
 import type { ModelFile } from './modelFile.ts'
 

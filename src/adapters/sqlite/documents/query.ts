@@ -1,5 +1,5 @@
 import { present } from '../../../../projections/change.ts'
-import type { Condition, Document } from '../../../application/ports/ports.ts'
+import type { Condition, Document } from '../../../application/ports/documents.ts'
 import type { Bound, Counted, Key, Read, Stretch } from '../../../application/readModel/queryPlan.ts'
 import { giveWay } from '../../../application/scheduling/turns.ts'
 import { DamagedError } from '../../../domain/errors.ts'

@@ -1,4 +1,5 @@
-import type { Queued, ReadModel } from '../../../application/ports/ports.ts'
+import type { Queued } from '../../../application/ports/sharing.ts'
+import type { ReadModel } from '../../../application/ports/readModel.ts'
 
 type Entry = Queued & { until: number }
 

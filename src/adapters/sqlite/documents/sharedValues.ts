@@ -1,4 +1,4 @@
-import { SharedValueError } from '../../../application/ports/ports.ts'
+import { SharedValueError } from '../../../application/ports/errors.ts'
 import type { Projection } from '../../../../projections/projection.ts'
 import type { Collections } from './collections.ts'
 import { bytes, type Database, toText } from '../database/database.ts'

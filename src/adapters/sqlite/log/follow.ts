@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import { type Batch, StoreUnavailableError } from '../../../application/ports/ports.ts'
+import type { Batch } from '../../../application/ports/eventStore.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Row } from '../database/database.ts'
 import { isSound, streamOf, toEvent } from './eventRows.ts'
 

@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  type Logger,
-  type NextGeneration,
-  RebuildUnderWayError,
-  StoreUnavailableError,
-} from '../../../application/ports/ports.ts'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import type { NextGeneration } from '../../../application/ports/nextGeneration.ts'
+import { RebuildUnderWayError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { NoRoomError } from '../database/errors.ts'
 import { type Filling, openFilling, type Purpose } from './rebuildFile.ts'
 import {
@@ -18,7 +15,8 @@ import {
   setAside,
   withdrawOffer,
 } from '../documents/generations.ts'
-import { type Lock, lockFile, StoreInUseError } from '../database/lock.ts'
+import { type Lock, lockFile } from '../database/lock.ts'
+import { StoreInUseError } from '../../../application/ports/errors.ts'
 import { sizeOf } from '../database/inspect.ts'
 import type { ModelFile } from '../documents/modelFile.ts'
 import { seal } from '../documents/seal.ts'

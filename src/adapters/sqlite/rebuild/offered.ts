@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import { type Logger, StoreUnavailableError } from '../../../application/ports/ports.ts'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Projection } from '../../../../projections/projection.ts'
 import { type Claim, claimDatabase } from '../database/claim.ts'
 import { type Database, openDatabase } from '../database/database.ts'

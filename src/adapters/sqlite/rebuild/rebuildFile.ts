@@ -1,10 +1,6 @@
 import { dirname } from 'node:path'
-import {
-  type Checkpoint,
-  SharedValueError,
-  type Step,
-  StoreUnavailableError,
-} from '../../../application/ports/ports.ts'
+import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
+import { SharedValueError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Change, Projection } from '../../../../projections/projection.ts'
 import { createCheckpoints, gapBefore, moved } from '../documents/checkpoints.ts'
 import { createCollections, DOCUMENT } from '../documents/collections.ts'

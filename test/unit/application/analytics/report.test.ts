@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Document, Query, ReadModel } from '../../../../src/application/ports/ports.ts'
+import type { Document, Query } from '../../../../src/application/ports/documents.ts'
+import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { createReportQuery } from '../../../../src/application/analytics/report.ts'
 
 const NOW = '2026-11-23T00:00:00.000Z'

@@ -11,7 +11,7 @@ import {
 } from '../../../../src/application/audit/checkpoint.ts'
 import { importEvents } from '../../../../src/application/transfer/importEvents.ts'
 import { createLogDigester } from '../../../../src/application/audit/logDigest.ts'
-import type { EventStore } from '../../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { walkLog } from '../../../../src/application/audit/verifyLog.ts'
 import { canonical } from '../../../../src/domain/chain.ts'
 import { type StoredEvent, tokenStream } from '../../../../src/domain/events.ts'

@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import {
-  type Document,
-  type ReadModel,
-  StoreUnavailableError,
-} from '../../../../src/application/ports/ports.ts'
+import type { Document } from '../../../../src/application/ports/documents.ts'
+import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
+import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import { createRoster } from '../../../../src/application/authentication/roster.ts'
 import { eventually, gate } from '../../../support/eventually.ts'
 import { sha256 } from '../../../support/oldTable.ts'

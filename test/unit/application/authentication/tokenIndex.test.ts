@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { TokenDocument } from '../../../../projections/tokens.ts'
-import type { ReadModel } from '../../../../src/application/ports/ports.ts'
+import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { createTokenIndex, type TokenRecord } from '../../../../src/application/authentication/tokenIndex.ts'
 import { type Asker, LOOK_UPS, OverLimitError } from '../../../../src/application/scheduling/gate.ts'
 import { hashLegacyToken, hashToken, type Pepper } from '../../../../src/domain/credential.ts'

@@ -1,10 +1,7 @@
 import { expect } from 'chai'
 import { appendUntilKnown } from '../../../../src/application/eventLog/append.ts'
-import {
-  type EventStore,
-  StoreUnavailableError,
-  UnknownOutcomeError,
-} from '../../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
+import { StoreUnavailableError, UnknownOutcomeError } from '../../../../src/application/ports/errors.ts'
 import { makeEvent, rejection } from '../../../contract/fixtures.ts'
 import { countingTelemetry } from '../../../support/pieces.ts'
 

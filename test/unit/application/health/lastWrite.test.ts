@@ -2,11 +2,11 @@ import { expect } from 'chai'
 import { knowingItsAppends, knowingItsChanges } from '../../../../src/application/health/lastWrite.ts'
 import {
   ConflictError,
-  type EventStore,
-  type ReadModel,
   StoreUnavailableError,
   UnknownOutcomeError,
-} from '../../../../src/application/ports/ports.ts'
+} from '../../../../src/application/ports/errors.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { rejection } from '../../../contract/fixtures.ts'
 
 describe('A store that does not know whether it can be written', () => {

@@ -1,12 +1,9 @@
 import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import { createLogGuard, type LogGuard } from '../../../../src/application/logIdentity/logGuard.ts'
-import {
-  type Checkpoint,
-  type ReadModel,
-  StoreReplacedError,
-  StoreUnavailableError,
-} from '../../../../src/application/ports/ports.ts'
+import type { Checkpoint } from '../../../../src/application/ports/checkpoints.ts'
+import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
+import { StoreReplacedError, StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import { placeOf } from '../../../../src/application/readModel/standing.ts'
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'

@@ -1,12 +1,8 @@
 import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import { compareWithLog, hasReached } from '../../../../src/application/logIdentity/sameLog.ts'
-import {
-  advanced,
-  type Checkpoint,
-  slowest,
-  type Standing,
-} from '../../../../src/application/readModel/standing.ts'
+import { advanced, slowest } from '../../../../src/application/readModel/standing.ts'
+import type { Checkpoint, Standing } from '../../../../src/application/ports/checkpoints.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { historyOn } from '../../../support/history.ts'
 import { memoryStore } from '../../../support/memoryStore.ts'

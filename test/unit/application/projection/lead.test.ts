@@ -1,12 +1,9 @@
 import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
-import {
-  type Batch,
-  type Candidate,
-  type EventStore,
-  type ReadModel,
-} from '../../../../src/application/ports/ports.ts'
+import type { Batch, EventStore } from '../../../../src/application/ports/eventStore.ts'
+import type { Candidate } from '../../../../src/application/ports/sharing.ts'
+import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { createProjector } from '../../../../src/application/projection/projector.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { countingTelemetry } from '../../../support/pieces.ts'

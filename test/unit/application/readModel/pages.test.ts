@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { eachDocument } from '../../../../src/application/readModel/pages.ts'
-import type { Document, Query } from '../../../../src/application/ports/ports.ts'
+import type { Document, Query } from '../../../../src/application/ports/documents.ts'
 
 /** A collection of so many documents, and how it was asked. */
 function collection(count: number) {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { exportEvents } from '../../../../src/application/transfer/exportEvents.ts'
-import type { EventStore } from '../../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { checkFile } from '../../../../src/application/transfer/check.ts'
 import { usageOf } from '../../../../src/application/retention/rolledUpDays.ts'
 import { ROLLED_UP_DAYS, rollUpStream, type StoredEvent } from '../../../../src/domain/events.ts'

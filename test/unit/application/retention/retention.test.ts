@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { ids } from '../../../../src/application/eventLog/ids.ts'
-import { type EventStore, StoreUnavailableError } from '../../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
+import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import { rollUpDay } from '../../../../src/application/retention/rollUp.ts'
 import { createRolledUpDays, usageOf } from '../../../../src/application/retention/rolledUpDays.ts'
 import { createUsageScan } from '../../../../src/application/retention/usageScan.ts'

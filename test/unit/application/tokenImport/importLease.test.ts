@@ -6,7 +6,7 @@ import {
   ImportUnderWayError,
   withImportLease,
 } from '../../../../src/application/tokenImport/importLease.ts'
-import type { EventStore } from '../../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { walkLog } from '../../../../src/application/audit/verifyLog.ts'
 import { IMPORT_STREAM } from '../../../../src/domain/events.ts'
 import { rejection } from '../../../contract/fixtures.ts'

@@ -3,11 +3,8 @@ import { expect } from 'chai'
 import { BadRowsError, checkRows } from '../../../../src/application/tokenImport/checkRows.ts'
 import { compareRows, importRows } from '../../../../src/application/tokenImport/importTokens.ts'
 import { loadOn, readTokenEvents, unborn } from '../../../../src/application/eventLog/tokenStream.ts'
-import {
-  ConflictError,
-  type EventStore,
-  StoreUnavailableError,
-} from '../../../../src/application/ports/ports.ts'
+import { ConflictError, StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { BadFileError } from '../../../../src/application/transfer/file.ts'
 import { checkFile } from '../../../../src/application/transfer/check.ts'
 import { link } from '../../../../src/domain/chain.ts'

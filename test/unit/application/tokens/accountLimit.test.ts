@@ -6,11 +6,8 @@ import {
   createAccountLimit,
   liveConditions,
 } from '../../../../src/application/tokens/accountLimit.ts'
-import {
-  type Condition,
-  StoreUnavailableError,
-  UnknownOutcomeError,
-} from '../../../../src/application/ports/ports.ts'
+import type { Condition } from '../../../../src/application/ports/documents.ts'
+import { StoreUnavailableError, UnknownOutcomeError } from '../../../../src/application/ports/errors.ts'
 import { Refusal } from '../../../../src/domain/errors.ts'
 import { gate } from '../../../support/eventually.ts'
 

@@ -6,7 +6,7 @@ import {
   type TokenEvent,
   unborn,
 } from '../../../../src/application/eventLog/tokenStream.ts'
-import type { EventStore } from '../../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
 import { type StoredEvent, tokenStream } from '../../../../src/domain/events.ts'

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { importEvents, NotEmptyError } from '../../../../src/application/transfer/importEvents.ts'
-import { ConflictError, type EventStore } from '../../../../src/application/ports/ports.ts'
+import { ConflictError } from '../../../../src/application/ports/errors.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { checkFile } from '../../../../src/application/transfer/check.ts'
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import { type NewEvent, tokenStream } from '../../../../src/domain/events.ts'

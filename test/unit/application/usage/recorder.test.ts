@@ -12,7 +12,8 @@ import {
   type StoredEvent,
 } from '../../../../src/domain/events.ts'
 import { ids } from '../../../../src/application/eventLog/ids.ts'
-import { ConflictError, type EventStore } from '../../../../src/application/ports/ports.ts'
+import { ConflictError } from '../../../../src/application/ports/errors.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { createRecorder } from '../../../../src/application/usage/recorder.ts'
 import type { Room } from '../../../../src/application/usage/window.ts'
 import type { TokenRecord } from '../../../../src/application/authentication/tokenIndex.ts'

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { ids } from '../../../../src/application/eventLog/ids.ts'
-import type { EventStore, Telemetry } from '../../../../src/application/ports/ports.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
+import type { Telemetry } from '../../../../src/application/ports/telemetry.ts'
 import { createRecorder } from '../../../../src/application/usage/recorder.ts'
 import type { EventData, NewEvent } from '../../../../src/domain/events.ts'
 
