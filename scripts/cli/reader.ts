@@ -48,7 +48,7 @@ export { sinceTime, usageRange } from '../../src/application/analytics/range.ts'
 export { checkingKey, signingKey } from '../../src/settings/auditKey.ts'
 export { PLAIN_KEY_ID } from '../../src/domain/credential.ts'
 export { DamagedError, Refusal } from '../../src/domain/errors.ts'
-export { STREAMS } from '../../src/domain/events.ts'
+export { STREAMS } from '../../src/domain/streams.ts'
 export { readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
 export { withTemporaryFolder } from './temporaryFolder.ts'
 

@@ -5,7 +5,7 @@ import type { ReadModel } from '../application/ports/readModel.ts'
 import { StoreUnavailableError } from '../application/ports/errors.ts'
 import { BusyError } from '../adapters/sqlite/database/errors.ts'
 import { liveFile } from '../adapters/sqlite/documents/generations.ts'
-import { USAGE_STREAM } from '../domain/events.ts'
+import { USAGE_STREAM } from '../domain/streams.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /**

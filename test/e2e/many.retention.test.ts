@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
-import { ROLLED_UP_DAYS } from '../../src/domain/events.ts'
+import { ROLLED_UP_DAYS } from '../../src/domain/streams.ts'
 import { apiOf } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Fleet, type Member, startFleet } from '../support/fleet.ts'

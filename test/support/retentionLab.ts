@@ -7,13 +7,8 @@ import { createRetention, GRACE_MS } from '../../src/application/retention/reten
 import { createRolledUpDays, usageOf } from '../../src/application/retention/rolledUpDays.ts'
 import { createUsageScan } from '../../src/application/retention/usageScan.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
-import {
-  type EventData,
-  type NewEvent,
-  type StoredEvent,
-  USAGE_STREAM,
-  usageStream,
-} from '../../src/domain/events.ts'
+import type { EventData, NewEvent, StoredEvent } from '../../src/domain/events.ts'
+import { USAGE_STREAM, usageStream } from '../../src/domain/streams.ts'
 import { upcast } from '../../src/domain/upcast.ts'
 import { expectedAfter, type Happened } from '../integration/projections.reference.ts'
 import { memoryStore } from './memoryStore.ts'

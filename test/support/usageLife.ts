@@ -6,7 +6,8 @@ import { createProjector } from '../../src/application/projection/projector.ts'
 import { createQueries } from '../../src/application/tokens/query.ts'
 import { createRecorder } from '../../src/application/usage/recorder.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
-import { type NewEvent, tokenStream } from '../../src/domain/events.ts'
+import type { NewEvent } from '../../src/domain/events.ts'
+import { tokenStream } from '../../src/domain/streams.ts'
 import { countingTelemetry } from './pieces.ts'
 
 /** Weeks of usage in a moment, on a clock that a test moves. */

@@ -1,4 +1,5 @@
-import { isOfToken, type RecordedEvent, type StoredEvent, tokenIdOf } from '../../domain/events.ts'
+import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
+import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from '../ports/eventStore.ts'

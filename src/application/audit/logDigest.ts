@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { storedChain } from '../../domain/chain.ts'
-import { type StoredEvent, USAGE_STREAM } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM } from '../../domain/streams.ts'
 
 /**
  * What a log holds, in little: SHA-256 over stream, revision and link of its events, one line each, in log order. No

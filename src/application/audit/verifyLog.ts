@@ -1,6 +1,7 @@
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { type StoredEvent, USAGE_STREAM, usageStream } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM, usageStream } from '../../domain/streams.ts'
 import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct } from '../eventLog/productEvents.ts'

@@ -1,6 +1,7 @@
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { type StoredEvent, USAGE_STREAM } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
 /** Streams whose last link is remembered; an event of another one costs a read of the event before it. */

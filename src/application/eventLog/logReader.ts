@@ -1,4 +1,5 @@
-import { type StoredEvent, STREAMS } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { STREAMS } from '../../domain/streams.ts'
 import { createInspector, type Inspector } from './chainInspector.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 

@@ -1,5 +1,6 @@
 import { DamagedError } from '../../domain/errors.ts'
-import { type StoredEvent, STREAMS } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { STREAMS } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
 /** The product's events in log order, behind a position and up to one. An EventStoreDB may hold the events of other applications, too. */

@@ -1,5 +1,6 @@
 import { DamagedError } from '../../domain/errors.ts'
-import { type StoredEvent, tokenStream } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { tokenStream } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 

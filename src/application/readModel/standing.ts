@@ -1,7 +1,8 @@
 import type { Projection } from '../../../projections/projection.ts'
 import { storedChain } from '../../domain/chain.ts'
 import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
-import { type StoredEvent, USAGE_STREAM } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM } from '../../domain/streams.ts'
 
 export async function standingOf(
   filled: { checkpoint(projection: Projection): Promise<Checkpoint | null> },

@@ -1,6 +1,7 @@
 import { genesis, link, storedChain } from '../../domain/chain.ts'
 import type { Fact } from '../../domain/decide.ts'
-import { type NewEvent, ROLLED_UP_DAYS, rollUpStream, USAGE_STREAM } from '../../domain/events.ts'
+import type { NewEvent } from '../../domain/events.ts'
+import { ROLLED_UP_DAYS, rollUpStream, USAGE_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
 import { type AppendTelemetry, appendUntilKnown, firstAppend } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'

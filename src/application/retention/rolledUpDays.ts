@@ -1,6 +1,7 @@
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { type RecordedEvent, ROLLED_UP_DAYS, rollUpStream, type StoredEvent } from '../../domain/events.ts'
+import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
+import { ROLLED_UP_DAYS, rollUpStream } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 

@@ -1,4 +1,5 @@
-import { type StoredEvent, USAGE_STREAM } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { type RolledUpDays, usageOf } from './rolledUpDays.ts'
 

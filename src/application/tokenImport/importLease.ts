@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { genesis, link, storedChain } from '../../domain/chain.ts'
-import { type EventData, IMPORT_STREAM, type NewEvent } from '../../domain/events.ts'
+import type { EventData, NewEvent } from '../../domain/events.ts'
+import { IMPORT_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
 import { ids } from '../eventLog/ids.ts'

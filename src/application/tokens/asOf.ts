@@ -1,7 +1,7 @@
 import { type HistoryDocument, tokenHistory } from '../../../projections/tokenHistory.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
-import { tokenIdOf } from '../../domain/events.ts'
+import { tokenIdOf } from '../../domain/streams.ts'
 import { parseTime } from '../../domain/rules.ts'
 import {
   type ExistingToken,

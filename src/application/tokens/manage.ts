@@ -3,14 +3,9 @@ import { canonical, link } from '../../domain/chain.ts'
 import { formatToken, hashToken, hintOf, type Pepper } from '../../domain/credential.ts'
 import * as decide from '../../domain/decide.ts'
 import { DamagedError, type InputError, Refusal } from '../../domain/errors.ts'
-import {
-  type Actor,
-  type LifecycleEvent,
-  type LifecycleType,
-  type NewEvent,
-  type StoredEvent,
-  tokenStream,
-} from '../../domain/events.ts'
+import type { Actor, LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
+import type { LifecycleType } from '../../domain/tokenEvents.ts'
+import { tokenStream } from '../../domain/streams.ts'
 import {
   expiryProblem,
   nameProblem,

@@ -1,5 +1,5 @@
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
-import { isOfToken, STREAMS, USAGE_STREAM } from '../../domain/events.ts'
+import { isOfToken, STREAMS, USAGE_STREAM } from '../../domain/streams.ts'
 import {
   BadFileError,
   badLine,

@@ -1,13 +1,8 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import {
-  type LifecycleEvent,
-  type StoredEvent,
-  TOKEN_STREAM,
-  tokenIdOf,
-  tokenStream,
-} from '../../domain/events.ts'
+import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
+import { TOKEN_STREAM, tokenIdOf, tokenStream } from '../../domain/streams.ts'
 import { checkToken } from './checkToken.ts'
 import type { Difference } from './differences.ts'
 import { createRound } from './logRound.ts'

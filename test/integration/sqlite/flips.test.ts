@@ -15,7 +15,7 @@ import {
 import { eventStoreOn, openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
 import { checkIndexes } from '../../../src/adapters/sqlite/database/inspect.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
-import { tokenStream, usageStream } from '../../../src/domain/events.ts'
+import { tokenStream, usageStream } from '../../../src/domain/streams.ts'
 import { created, renamed, revoked, time, USAGE, used, walkOf, writerTo } from '../../support/audited.ts'
 
 const FLIPS = 1000

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import type { Damage } from '../../../../src/application/audit/verifyLog.ts'
-import { type StoredEvent, tokenStream, usageStream } from '../../../../src/domain/events.ts'
+import type { StoredEvent } from '../../../../src/domain/events.ts'
+import { tokenStream, usageStream } from '../../../../src/domain/streams.ts'
 import { created, INSTANCE, renamed, time, USAGE, used, walkOf, writerTo } from '../../../support/audited.ts'
 import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
 

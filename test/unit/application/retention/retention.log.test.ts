@@ -3,7 +3,8 @@ import { exportEvents } from '../../../../src/application/transfer/exportEvents.
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { checkFile } from '../../../../src/application/transfer/check.ts'
 import { usageOf } from '../../../../src/application/retention/rolledUpDays.ts'
-import { ROLLED_UP_DAYS, rollUpStream, type StoredEvent } from '../../../../src/domain/events.ts'
+import { ROLLED_UP_DAYS, rollUpStream } from '../../../../src/domain/streams.ts'
+import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { rejection } from '../../../contract/fixtures.ts'
 import {
   documentsOf,

@@ -8,7 +8,7 @@ import {
 } from '../../../../src/application/tokenImport/importLease.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { walkLog } from '../../../../src/application/audit/verifyLog.ts'
-import { IMPORT_STREAM } from '../../../../src/domain/events.ts'
+import { IMPORT_STREAM } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
 import { faultyStore } from '../../../support/faults.ts'
 import { gate } from '../../../support/eventually.ts'

@@ -9,7 +9,8 @@ import {
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
-import { type StoredEvent, tokenStream } from '../../../../src/domain/events.ts'
+import type { StoredEvent } from '../../../../src/domain/events.ts'
+import { tokenStream } from '../../../../src/domain/streams.ts'
 
 const TOKEN = '01a20813-a0b7-7734-878d-269fb727386e'
 const HASH = 'f'.repeat(64)

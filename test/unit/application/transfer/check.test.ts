@@ -9,7 +9,7 @@ import {
   type MovedEvent,
 } from '../../../../src/application/transfer/file.ts'
 import { genesis, link } from '../../../../src/domain/chain.ts'
-import { tokenStream } from '../../../../src/domain/events.ts'
+import { tokenStream } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
 import { memoryStore } from '../../../support/memoryStore.ts'
 import { createWriter, fill, movableEvent, USAGE } from '../../../support/movable.ts'
