@@ -4,7 +4,8 @@ import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { createReservations } from '../../src/adapters/sqlite/documents/reservations.ts'
-import { createAccountLimit, liveConditions } from '../../src/application/tokens/accountLimit.ts'
+import { createAccountLimit } from '../../src/application/tokens/accountLimit.ts'
+import { active } from '../../src/application/readModel/statuses.ts'
 import { iso } from '../../src/application/ports/clock.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { UnknownOutcomeError } from '../../src/application/ports/errors.ts'
@@ -137,7 +138,7 @@ describeOnMongo('reservations on MongoDB', () => {
             .catch((error: unknown) => (error instanceof Refusal ? error.code : (error as Error).message))
         }),
       )
-      const where = liveConditions('acct_1', iso(NOW))
+      const where = active('acct_1', iso(NOW))
       return { outcomes, live: await models[0]?.count('tokens', where, 1_000) }
     }
 

@@ -9,7 +9,7 @@ import { createAccountLimit } from '../../src/application/tokens/accountLimit.ts
 import { type CommandContext, createManage, type Target } from '../../src/application/tokens/manage.ts'
 import type { Telemetry } from '../../src/application/ports/telemetry.ts'
 import { createProjector } from '../../src/application/projection/projector.ts'
-import { createQueries } from '../../src/application/tokens/query.ts'
+import { createQueries } from '../../src/application/analytics/queries.ts'
 import { createRecorder } from '../../src/application/usage/recorder.ts'
 import { createTokenIndex } from '../../src/application/authentication/tokenIndex.ts'
 import { type Pepper, parsePeppers } from '../../src/domain/credential.ts'

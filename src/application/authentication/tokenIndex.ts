@@ -2,9 +2,7 @@ import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../../domain/credential.ts'
 import { bytesOf } from '../../domain/text.ts'
-import type { Manage } from '../tokens/manage.ts'
 import { type Asker, BusyError, createGate, LOOK_UPS, OverLimitError } from '../scheduling/gate.ts'
-import type { Instruments } from '../scheduling/gates.ts'
 import type { Principal } from '../../domain/principal.ts'
 import { createRoster } from './roster.ts'
 import { ageOf, type Instant, now as readClocks } from '../ports/clock.ts'
@@ -242,26 +240,6 @@ export function createTokenIndex(
     lookUps: () => ({ ...counted }),
     isLive,
   }
-}
-
-/** Commands whose new tokens the index knows of at once, so that they need not wait among those of strangers. */
-export const expecting = ({ expect }: TokenIndex, { create, ...others }: Manage): Manage => ({
-  ...others,
-  async create(...input) {
-    const created = await create(...input)
-    if (created.secret !== null) expect(created.secret)
-    return created
-  },
-})
-
-export function measureIndex(index: TokenIndex, { gauge, counter }: Instruments): void {
-  gauge('token_index_entries', 'Tokens kept ready for authentication.', index.size)
-  gauge('token_index_bytes', 'Memory that they take, nearly.', index.bytes)
-  gauge('token_index_live', 'Whether those tokens are trusted; else the read model is asked.', () =>
-    Number(index.isLive()),
-  )
-  gauge('tokens_remembered', 'Tokens known to be good, by whether they were used here.', index.remembered)
-  counter('look_ups_total', 'Tokens looked up, by whether they were known to be good.', index.lookUps)
 }
 
 /** Its texts are here twice: in the record and in the answer of `/auth/verify`. */

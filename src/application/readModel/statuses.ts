@@ -1,4 +1,3 @@
-import { liveConditions } from '../tokens/accountLimit.ts'
 import type { Condition } from '../ports/documents.ts'
 
 /** Tokens of an account by what became of them, so that an index serves each. Expiry is judged by the clock. */
@@ -13,7 +12,16 @@ export const notRevoked = (accountId: string): Condition[] => ofAccount(accountI
 export const revoked = (accountId: string): Condition[] => ofAccount(accountId, true)
 
 /** Neither revoked nor expired. */
-export const active = liveConditions
+export const active = (accountId: string, at: string): Condition[] => [
+  { field: 'accountId', op: 'eq', value: accountId },
+  { field: 'revoked', op: 'eq', value: false },
+  {
+    any: [
+      { field: 'expiresAt', op: 'eq', value: null },
+      { field: 'expiresAt', op: 'gt', value: at },
+    ],
+  },
+]
 
 export const expired = (accountId: string, now: string): Condition[] => [
   ...notRevoked(accountId),

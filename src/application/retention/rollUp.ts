@@ -10,7 +10,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { createDayFold, type DayFold } from './dayFold.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
-import { linked, type RolledUpDays, type Tail, type UsageEvent, usageOf } from './rolledUpDays.ts'
+import { linked, type Tail } from '../eventLog/linkedEvents.ts'
+import { type RolledUpDays, type UsageEvent, usageOf } from './rolledUpDays.ts'
 import type { PendingDay } from './usageScan.ts'
 
 export interface RollUp {

@@ -1,15 +1,10 @@
-import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
+import { genesis } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { ROLLED_UP_DAYS, rollUpStream } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
+import { linked, type Tail } from '../eventLog/linkedEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-
-/** Where a stream ends: what the next event follows. */
-export interface Tail {
-  revision: number
-  chain: string
-}
 
 export type UsageEvent = RecordedEvent<'TokenUsed' | 'UsageLost'>
 
@@ -36,8 +31,6 @@ export interface RolledUpDays {
   verify(day: string): Promise<void>
   tail(): Tail
 }
-
-const PAGE = 500
 
 /** Grows with the days rolled up and the processes that wrote on each. */
 export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): RolledUpDays {
@@ -72,28 +65,5 @@ export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): Rolle
       if (read.revision < upTo) throw new DamagedError(`${stream} ends before revision ${upTo}`)
     },
     tail: () => tail,
-  }
-}
-
-/**
- * The events of a stream behind `tail`, which moves along.
- * @throws DamagedError naming the event that does not follow from the one before it
- */
-export async function* linked(
-  store: Pick<EventStore, 'readStream'>,
-  stream: string,
-  tail: Tail,
-): AsyncGenerator<StoredEvent, void, undefined> {
-  for (;;) {
-    const page = await store.readStream(stream, tail.revision + 1, PAGE)
-    for (const event of page) {
-      if (event.revision !== tail.revision + 1 || !isLinked(tail.chain, event)) {
-        throw new DamagedError(`revision ${event.revision} of ${stream} is not what was written`)
-      }
-      tail.revision = event.revision
-      tail.chain = storedChain(event)
-      yield event
-    }
-    if (page.length < PAGE) return
   }
 }

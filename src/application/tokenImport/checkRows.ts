@@ -1,4 +1,4 @@
-import { importedEventId } from '../eventLog/ids.ts'
+import { importedEventId } from './ids.ts'
 import { type Column, createColumn, createKeyTable, type KeyTable } from './keyTable.ts'
 import { readRow } from './row.ts'
 import { linesOf } from '../transfer/file.ts'

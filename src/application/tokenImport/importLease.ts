@@ -9,7 +9,7 @@ import { ageOf, type Clock, type Instant, now } from '../ports/clock.ts'
 import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
-import { linked, type Tail } from '../retention/rolledUpDays.ts'
+import { linked, type Tail } from '../eventLog/linkedEvents.ts'
 
 /** Another process imports tokens into this event store. */
 export class ImportUnderWayError extends Error {

@@ -1,7 +1,7 @@
 import { hashLegacyToken, holdsCredential, PLAIN_KEY_ID, UNKNOWN_HINT } from '../../domain/credential.ts'
 import type { EventData } from '../../domain/events.ts'
 import { isAccountId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
-import { importedTokenId } from '../eventLog/ids.ts'
+import { importedTokenId } from './ids.ts'
 
 export type ImportedToken = EventData<'TokenImported'>
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import * as tokensThat from '../readModel/statuses.ts'
 import { Refusal } from '../../domain/errors.ts'
 import { ids } from '../eventLog/ids.ts'
 import { ageOf, type Clock, iso, now } from '../ports/clock.ts'
@@ -14,18 +15,6 @@ export interface AccountLimit {
    */
   within<T>(accountId: string, tokenId: string, create: () => Promise<T>): Promise<T>
 }
-
-/** A live token is neither revoked nor expired. */
-export const liveConditions = (accountId: string, at: string): Condition[] => [
-  { field: 'accountId', op: 'eq', value: accountId },
-  { field: 'revoked', op: 'eq', value: false },
-  {
-    any: [
-      { field: 'expiresAt', op: 'eq', value: null },
-      { field: 'expiresAt', op: 'gt', value: at },
-    ],
-  },
-]
 
 /** How long the creations before one are waited for, near the limit. */
 const PATIENCE_MS = 5_000
@@ -46,7 +35,7 @@ type Model = Pick<ReadModel, 'reserve' | 'queue' | 'release' | 'count' | 'find'>
  */
 export function createAccountLimit(readModel: Model, clock: Clock, max: number): AccountLimit {
   const live = (accountId: string): Promise<number> =>
-    readModel.count('tokens', liveConditions(accountId, iso(clock())), max)
+    readModel.count('tokens', tokensThat.active(accountId, iso(clock())), max)
 
   async function existing(tokenIds: readonly string[]): Promise<number> {
     const where: Condition[] = [{ field: 'id', op: 'in', value: tokenIds }]

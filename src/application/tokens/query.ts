@@ -5,10 +5,7 @@ import { decodeCursor, encodeCursor } from '../readModel/cursor.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition, Document, Scalar } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
-import { type BlastRadiusQueries, createBlastRadiusQuery } from '../analytics/blastRadius.ts'
-import { createReportQuery, type ReportQueries } from '../analytics/report.ts'
 import { listTokens, type StatusFilter } from './tokenList.ts'
-import { createUsageQuery, type UsageQueries } from '../analytics/usage.ts'
 
 export type SortField = 'created_at' | 'name' | 'last_accessed' | 'expires_at'
 export type Sort = SortField | `-${SortField}`
@@ -27,8 +24,7 @@ export interface Page<T> {
   nextCursor: string | null
 }
 
-/** The reading side: everything comes from the read model. */
-export interface Queries extends UsageQueries, ReportQueries, BlastRadiusQueries {
+export interface TokenQueries {
   /**
    * One whose history is damaged too, with what was known of it before.
    * @throws Refusal for an id that is not one of the account's tokens, whatever it is
@@ -51,7 +47,7 @@ const FIELDS: Record<SortField, keyof TokenDocument> = {
 }
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-export function createQueries(readModel: ReadModel, clock: Clock): Queries {
+export function createTokenQueries(readModel: ReadModel, clock: Clock): TokenQueries {
   return {
     async token(accountId, id) {
       const found = UUID.test(id) ? await readModel.get('tokens', id) : null
@@ -79,10 +75,6 @@ export function createQueries(readModel: ReadModel, clock: Clock): Queries {
       const query = { where, order, ...after, limit: limit + 1 }
       return pageOf(await readModel.find('tokenHistory', query, signal), limit, 'events', order.field)
     },
-
-    ...createUsageQuery(readModel, clock),
-    ...createReportQuery(readModel, clock),
-    ...createBlastRadiusQuery(readModel, clock),
   }
 }
 

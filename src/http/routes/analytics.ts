@@ -1,7 +1,7 @@
 import type { Context } from 'koa'
 import type { Gate } from '../../application/scheduling/gate.ts'
 import { type Clock, iso } from '../../application/ports/clock.ts'
-import type { Queries } from '../../application/tokens/query.ts'
+import type { Queries } from '../../application/analytics/queries.ts'
 import type { UsageRange } from '../../application/analytics/buckets.ts'
 import { routeFilter } from '../../application/analytics/routeFilter.ts'
 import type { UsageOptions } from '../../application/analytics/usage.ts'

@@ -1,11 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { createReservations } from '../../../../src/adapters/sqlite/documents/reservations.ts'
-import {
-  type AccountLimit,
-  createAccountLimit,
-  liveConditions,
-} from '../../../../src/application/tokens/accountLimit.ts'
+import { type AccountLimit, createAccountLimit } from '../../../../src/application/tokens/accountLimit.ts'
+import { active } from '../../../../src/application/readModel/statuses.ts'
 import type { Condition } from '../../../../src/application/ports/documents.ts'
 import { StoreUnavailableError, UnknownOutcomeError } from '../../../../src/application/ports/errors.ts'
 import { Refusal } from '../../../../src/domain/errors.ts'
@@ -118,7 +115,7 @@ describe('the limit of an account', () => {
   it('counts what is neither revoked nor expired now, and no further than the limit', async () => {
     const { state, limit, create } = accounts(0)
     await limit.within('a', create)
-    expect(state.queries).to.deep.equal([['tokens', liveConditions('a', '2026-03-01T10:00:00.000Z'), MAX]])
+    expect(state.queries).to.deep.equal([['tokens', active('a', '2026-03-01T10:00:00.000Z'), MAX]])
   })
 
   it('does not make creations wait for each other while there is room for all', async () => {
