@@ -1,4 +1,4 @@
-import { Refusal } from './reader.ts'
+import { Refusal } from '../../src/domain/errors.ts'
 import { WrongUse } from './command.ts'
 
 const DATE = /^\d{4}-\d\d-\d\d$/

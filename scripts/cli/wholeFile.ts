@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { withTemporaryFolder } from './reader.ts'
+import { withTemporaryFolder } from './temporaryFolder.ts'
 import { WrongUse } from './command.ts'
 
 /** Whoever may read the events' addresses and hashes of tokens, others must not. */

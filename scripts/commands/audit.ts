@@ -1,5 +1,6 @@
 import type { Audited, Finding } from '../../src/application/audit/decisions.ts'
-import { auditDecisions, REVOCATION_BOUND_MS, withEventStore } from '../cli/reader.ts'
+import { auditDecisions, REVOCATION_BOUND_MS } from '../../src/application/audit/decisions.ts'
+import { withEventStore } from '../cli/stores.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand, type ExitCode, JSON_OPTION, WrongUse } from '../cli/command.ts'
 import { damageText } from '../cli/damage.ts'

@@ -1,6 +1,7 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { presentBlastRadius } from '../../src/presentation/analytics.ts'
-import { sinceTime, withReadModel } from '../cli/reader.ts'
+import { sinceTime } from '../../src/application/analytics/range.ts'
+import { withReadModel } from '../cli/stores.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom } from '../cli/command.ts'
 import { checked, timeOrDate } from '../cli/input.ts'

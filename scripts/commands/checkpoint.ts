@@ -1,11 +1,9 @@
-import {
-  createLogDigester,
-  DamagedError,
-  signCheckpoint,
-  signingKey,
-  walkLog,
-  withEventStore,
-} from '../cli/reader.ts'
+import { createLogDigester } from '../../src/application/audit/logDigest.ts'
+import { DamagedError } from '../../src/domain/errors.ts'
+import { signCheckpoint } from '../../src/application/audit/checkpoint.ts'
+import { signingKey } from '../../src/settings/auditKey.ts'
+import { walkLog } from '../../src/application/audit/verifyLog.ts'
+import { withEventStore } from '../cli/stores.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand, type ExitCode, JSON_OPTION } from '../cli/command.ts'
 import { damageText } from '../cli/damage.ts'

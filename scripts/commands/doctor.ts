@@ -1,5 +1,6 @@
 import { readSettings, type Settings } from '../../src/settings/settings.ts'
-import { DamagedError, NoDataError } from '../cli/reader.ts'
+import { DamagedError } from '../../src/domain/errors.ts'
+import { NoDataError } from '../cli/stores.ts'
 import { type Check, fail } from '../doctor/check.ts'
 import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
 import * as host from '../doctor/hostChecks.ts'

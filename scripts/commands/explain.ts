@@ -1,16 +1,9 @@
 import type { FoundThen } from '../../src/application/tokens/asOf.ts'
 import type { UsesAround, UseWindow, Verdict } from '../../src/application/audit/explain.ts'
 import { presentEvent } from '../../src/presentation/tokens.ts'
-import {
-  asOf,
-  type EventReads,
-  historyOf,
-  judgeUses,
-  missingText,
-  parseMoment,
-  usesAround,
-  withEventStore,
-} from '../cli/reader.ts'
+import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
+import { type EventReads, withEventStore } from '../cli/stores.ts'
+import { judgeUses, usesAround } from '../../src/application/audit/explain.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
 import { json, plural, type Progress, progress, table } from '../cli/output.ts'

@@ -1,5 +1,6 @@
 import type { Exported } from '../../src/application/transfer/exportEvents.ts'
-import { exportEvents, withEventStore } from '../cli/reader.ts'
+import { exportEvents } from '../../src/application/transfer/exportEvents.ts'
+import { withEventStore } from '../cli/stores.ts'
 import { readSettings, type Settings } from '../../src/settings/settings.ts'
 import { defineCommand, type Io, JSON_OPTION, WrongUse } from '../cli/command.ts'
 import { json, plural, progress } from '../cli/output.ts'

@@ -1,6 +1,7 @@
 import type { AsOf, FoundThen, Moment } from '../../src/application/tokens/asOf.ts'
 import { presentEvent } from '../../src/presentation/tokens.ts'
-import { asOf, historyOf, missingText, parseMoment, withEventStore } from '../cli/reader.ts'
+import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
+import { withEventStore } from '../cli/stores.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
 import { json } from '../cli/output.ts'

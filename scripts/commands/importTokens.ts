@@ -1,16 +1,9 @@
 import { createReadStream } from 'node:fs'
-import {
-  assertNoImport,
-  BadRowsError,
-  checkRows,
-  compareRows,
-  importRows,
-  NoDataError,
-  sqlitePath,
-  withEventStore,
-  withImportLease,
-  withWritableEventStore,
-} from '../cli/reader.ts'
+import { assertNoImport, withImportLease } from '../../src/application/tokenImport/importLease.ts'
+import { BadRowsError, checkRows } from '../../src/application/tokenImport/checkRows.ts'
+import { compareRows, importRows } from '../../src/application/tokenImport/importTokens.ts'
+import { NoDataError, withEventStore, withWritableEventStore } from '../cli/stores.ts'
+import { sqlitePath } from '../../src/stores/open.ts'
 import type { ImportLease } from '../../src/application/tokenImport/importLease.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { readSettings, type Settings } from '../../src/settings/settings.ts'

@@ -1,6 +1,6 @@
 import { constants, setPriority } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
-import { rebuildReadModel, UnknownProjectionError } from '../cli/reader.ts'
+import { rebuildReadModel, UnknownProjectionError } from '../cli/rebuildReadModel.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { leaveACore } from '../cli/leaveACore.ts'
 import { defineCommand, JSON_OPTION, WrongUse } from '../cli/command.ts'

@@ -1,6 +1,7 @@
 import type { Report } from '../../src/application/analytics/report.ts'
 import { presentReport } from '../../src/presentation/analytics.ts'
-import { usageRange, withReadModel } from '../cli/reader.ts'
+import { usageRange } from '../../src/application/analytics/range.ts'
+import { withReadModel } from '../cli/stores.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
 import { checked, timeOrDate, wholeNumber } from '../cli/input.ts'

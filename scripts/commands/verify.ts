@@ -1,16 +1,11 @@
 import { readFileSync, statSync } from 'node:fs'
 import type { Checkpoint, Held } from '../../src/application/audit/checkpoint.ts'
 import type { Damage, Walked } from '../../src/application/audit/verifyLog.ts'
-import {
-  checkingKey,
-  createLogDigester,
-  digestOf,
-  type EventReads,
-  judgeDifferences,
-  readCheckpoint,
-  walkLog,
-  withEventStore,
-} from '../cli/reader.ts'
+import { checkingKey } from '../../src/settings/auditKey.ts'
+import { createLogDigester } from '../../src/application/audit/logDigest.ts'
+import { digestOf, judgeDifferences, readCheckpoint } from '../../src/application/audit/checkpoint.ts'
+import { type EventReads, withEventStore } from '../cli/stores.ts'
+import { walkLog } from '../../src/application/audit/verifyLog.ts'
 import { readSettings, type Settings } from '../../src/settings/settings.ts'
 import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
 import { damageText } from '../cli/damage.ts'

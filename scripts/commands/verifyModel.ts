@@ -1,4 +1,4 @@
-import { compareReadModel } from '../cli/reader.ts'
+import { compareReadModel } from '../cli/compareReadModel.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import type { ExitCode, Io } from '../cli/command.ts'
 import { logTo } from '../cli/logTo.ts'

@@ -8,17 +8,12 @@ import type { Condition } from '../../src/application/ports/documents.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { existingPeppers } from '../../src/settings/devSecrets.ts'
-import {
-  compareWithLog,
-  PLAIN_KEY_ID,
-  readModelFile,
-  refusedIn,
-  shownUrl,
-  sqlitePath,
-  STREAMS,
-  withEventStore,
-  withReadModel,
-} from '../cli/reader.ts'
+import { compareWithLog } from '../../src/application/logIdentity/sameLog.ts'
+import { PLAIN_KEY_ID } from '../../src/domain/credential.ts'
+import { readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
+import { refusedIn } from '../../src/application/projection/refusals.ts'
+import { STREAMS } from '../../src/domain/streams.ts'
+import { withEventStore, withReadModel } from '../cli/stores.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import { refusedText } from '../cli/damage.ts'
