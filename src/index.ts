@@ -1,7 +1,6 @@
 export type { JwtOptions } from './adapters/jwt/verifier.ts'
-export { StoreInUseError } from './application/ports/errors.ts'
+export { StoreInUseError, StoreUnavailableError } from './application/ports/errors.ts'
 export type { Logger } from './application/ports/telemetry.ts'
-export { StoreUnavailableError } from './application/ports/errors.ts'
 export type { Principal } from './domain/principal.ts'
 export { DamagedError } from './domain/errors.ts'
 export { createTokenLedger, type TokenLedger, type Verified } from './ledger/ledger.ts'

@@ -6,37 +6,172 @@ import { expect } from 'chai'
 import { arrowsOf, roomOf } from '../support/arrows.ts'
 import { projectRoot, run } from '../support/package.ts'
 
-/** What a room may import beside itself. `type ` in front: types only. */
+const useCases = [
+  'analytics',
+  'audit',
+  'authentication',
+  'health',
+  'logIdentity',
+  'projection',
+  'retention',
+  'tokenImport',
+  'tokens',
+  'transfer',
+  'usage',
+  'verification',
+].map((room) => `src/application/${room}`)
+
+/** What use cases stand on. */
+const base = [
+  'src/application/ports',
+  'src/application/eventLog',
+  'src/application/readModel',
+  'src/application/scheduling',
+  'src/domain',
+  'projections',
+]
+
+/** Which use cases know others. */
+const sideways: Record<string, readonly string[]> = {
+  'src/application/analytics': ['src/application/tokens'],
+  'src/application/audit': ['src/application/tokens'],
+  'src/application/projection': ['src/application/logIdentity'],
+  'src/application/tokenImport': ['src/application/transfer'],
+  'src/application/transfer': ['src/application/retention'],
+  'src/application/usage': ['type src/application/authentication'],
+  'src/application/verification': ['src/application/projection'],
+}
+
+/** What an adapter stands on. */
+const adapter = ['src/application/ports', 'src/domain', 'projections']
+/** How a query is answered by any store. */
+const querying = ['src/application/readModel', 'src/application/scheduling']
+
+/** What a room may import beside itself, a name with all the rooms in it. `type ` in front: types only. */
 const mayImport: Record<string, readonly string[]> = {
   projections: ['src/domain'],
   'src/domain': [],
-  'src/application': ['src/domain', 'projections'],
-  'src/http': ['src/presentation', 'src/application', 'src/domain', 'projections'],
-  'src/adapters/eventstoredb': ['src/application', 'src/domain', 'projections'],
-  'src/adapters/jwt': ['src/application', 'src/domain', 'projections'],
-  'src/adapters/mongodb': ['src/application', 'src/domain', 'projections'],
-  'src/adapters/sqlite': ['src/application', 'src/domain', 'projections'],
-  'src/adapters/telemetry': ['src/application', 'src/domain', 'projections'],
+
+  'src/application/ports': ['src/domain', 'type projections'],
+  'src/application/scheduling': ['src/application/ports', 'src/domain'],
+  'src/application/eventLog': [
+    'src/application/ports',
+    'src/application/scheduling',
+    'src/domain',
+    'projections',
+  ],
+  'src/application/readModel': [
+    'src/application/ports',
+    'src/application/scheduling',
+    'src/domain',
+    'projections',
+  ],
+  ...Object.fromEntries(useCases.map((room) => [room, [...base, ...(sideways[room] ?? [])]])),
+
   'src/presentation': ['type src/application', 'src/domain', 'type projections'],
-  'src/settings': ['src/domain', 'src/application', 'src/adapters'],
-  'src/stores': ['src/settings', 'src/domain', 'src/application', 'src/adapters'],
-  'src/ledger': ['src', 'projections'],
-  src: [
-    'src/ledger',
+  'src/http': ['src/application', 'src/presentation', 'src/domain', 'projections'],
+  'src/http/authentication': ['src/http', 'src/application', 'src/domain', 'projections'],
+  'src/http/input': ['src/http', 'src/domain'],
+  'src/http/openapi': ['src/http'],
+  'src/http/routes': ['src/http', 'src/application', 'src/presentation', 'src/domain', 'projections'],
+  'src/http/server': ['src/http'],
+
+  'src/adapters/eventstoredb': adapter,
+  'src/adapters/jwt': adapter,
+  'src/adapters/telemetry': adapter,
+  'src/adapters/mongodb/database': adapter,
+  'src/adapters/mongodb/documents': ['src/adapters/mongodb/database', ...adapter, ...querying],
+  'src/adapters/mongodb/sharing': [
+    'src/adapters/mongodb/database',
+    'type src/adapters/mongodb/documents',
+    ...adapter,
+  ],
+  'src/adapters/mongodb/rebuild': [
+    'src/adapters/mongodb/database',
+    'src/adapters/mongodb/documents',
+    'src/adapters/mongodb/sharing',
+    ...adapter,
+  ],
+  'src/adapters/mongodb': ['src/adapters/mongodb', ...adapter, ...querying],
+  'src/adapters/sqlite/database': adapter,
+  'src/adapters/sqlite/documents': ['src/adapters/sqlite/database', ...adapter, ...querying],
+  'src/adapters/sqlite/log': ['src/adapters/sqlite/database', ...adapter],
+  'src/adapters/sqlite/rebuild': [
+    'src/adapters/sqlite/database',
+    'src/adapters/sqlite/documents',
+    ...adapter,
+    ...querying,
+  ],
+  'src/adapters/sqlite': ['src/adapters/sqlite', ...adapter, ...querying],
+
+  // The checks of keys and addresses are those of the adapters that use them.
+  'src/settings': [
+    'src/domain',
+    'type src/application',
+    'src/adapters/jwt',
+    'src/adapters/eventstoredb/address.ts',
+  ],
+  'src/stores': ['type src/settings', 'src/adapters', 'src/application/eventLog', ...adapter],
+  'src/ledger': [
+    'src/application',
+    'src/http',
+    'src/adapters/jwt',
+    'src/adapters/telemetry',
     'src/settings',
     'src/stores',
     'src/domain',
-    'src/application',
-    'src/http',
-    'src/adapters',
+    'src/version.ts',
+    'projections',
   ],
-  scripts: ['scripts/cli', 'scripts/commands'],
-  'scripts/commands': ['scripts/cli', 'scripts/doctor', 'src', 'type projections'],
-  'scripts/doctor': ['scripts/cli', 'src', 'type projections'],
-  'scripts/cli': ['src', 'projections'],
+  'src/version.ts': [],
+  'src/main.ts': ['src/ledger', 'src/http', 'src/settings', 'src/stores', 'src/adapters/telemetry'],
+  'src/index.ts': [
+    'src/ledger',
+    'src/settings/settings.ts',
+    'src/application/ports/errors.ts',
+    'src/domain/errors.ts',
+    'type src',
+  ],
+
+  'scripts/tokenledger.ts': ['scripts/cli', 'scripts/commands'],
+  'scripts/commands': [
+    'scripts/cli',
+    'scripts/doctor',
+    'src/application',
+    'src/presentation',
+    'src/settings',
+    'src/domain',
+    'type projections',
+    'src/stores/open.ts',
+    'src/adapters/jwt',
+  ],
+  'scripts/doctor': [
+    'scripts/cli',
+    'src/application',
+    'src/settings',
+    'src/domain',
+    'type projections',
+    'src/stores/open.ts',
+    'src/adapters/sqlite/database',
+  ],
+  // Opens stores for the commands, as the ledger does for the service.
+  'scripts/cli': [
+    'src/application',
+    'src/presentation',
+    'src/stores',
+    'src/settings',
+    'src/domain',
+    'projections',
+    'src/adapters/sqlite/database',
+    'src/version.ts',
+  ],
+  'scripts/build': [],
+  // An attack and a benchmark may reach for any part of the product, and are not shipped.
   'scripts/attack': ['scripts', 'src', 'projections', 'test'],
   'scripts/bench': ['scripts', 'src', 'projections', 'test'],
 }
+
+const isIn = (room: string, path: string): boolean => path === room || path.startsWith(`${room}/`)
 
 /** Whether an arrow is one of the table's. */
 function isAllowed(from: string, to: string, isType: boolean): boolean {
@@ -44,16 +179,20 @@ function isAllowed(from: string, to: string, isType: boolean): boolean {
   const room = roomOf(from, rooms)
   if (room === undefined) throw new Error(`${from} is in no room`)
   if (roomOf(to, rooms) === room) return true
-  const isIn = (allowed: string): boolean => to === allowed || to.startsWith(`${allowed}/`)
   return (mayImport[room] ?? []).some((allowed) =>
-    allowed.startsWith('type ') ? isType && isIn(allowed.slice(5)) : isIn(allowed),
+    allowed.startsWith('type ') ? isType && isIn(allowed.slice(5), to) : isIn(allowed, to),
   )
 }
 
-const sources = ['projections', 'src', 'scripts'].flatMap((folder) =>
+const files = ['projections', 'src', 'scripts'].flatMap((folder) =>
   readdirSync(join(projectRoot, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`),
+)
+const arrows = files.flatMap((from) =>
+  arrowsOf(from, readFileSync(join(projectRoot, from), 'utf8'))
+    .filter(({ to }) => to.includes('/') && to.endsWith('.ts'))
+    .map((arrow) => ({ from, ...arrow })),
 )
 
 /** Ways of writing the same arrow. */
@@ -71,12 +210,30 @@ const forms: Record<string, string> = {
 
 describe('import arrows', () => {
   it('every room imports what it may, and nothing else', () => {
-    const refused = sources.flatMap((file) =>
-      arrowsOf(file, readFileSync(join(projectRoot, file), 'utf8'))
-        .filter(({ to, isType }) => to.includes('/') && to.endsWith('.ts') && !isAllowed(file, to, isType))
-        .map(({ to, line }) => `${file}:${line} -> ${to}`),
-    )
+    const refused = arrows
+      .filter(({ from, to, isType }) => !isAllowed(from, to, isType))
+      .map(({ from, to, line }) => `${from}:${line} -> ${to}`)
     expect(refused).to.deep.equal([])
+  })
+
+  it('no arrow is in the table that nobody needs', () => {
+    const sidewise = Object.entries(sideways).flatMap(([from, list]) =>
+      list.map((to) => [from, to.replace('type ', '')]),
+    )
+    const idle = sidewise.filter(
+      ([from = '', to = '']) => !arrows.some((arrow) => isIn(from, arrow.from) && isIn(to, arrow.to)),
+    )
+    expect(idle).to.deep.equal([])
+  })
+
+  it('use cases do not know each other in a circle', () => {
+    const reached = (from: string, seen = new Set<string>()): Set<string> => {
+      for (const to of (sideways[from] ?? []).map((one) => one.replace('type ', ''))) {
+        if (!seen.has(to)) reached(to, seen.add(to))
+      }
+      return seen
+    }
+    for (const room of useCases) expect([...reached(room)]).to.not.include(room)
   })
 
   for (const [form, line] of Object.entries(forms)) {
@@ -100,9 +257,18 @@ describe('import arrows', () => {
     ['src/domain/decide.ts', 'src/application/ports/eventStore.ts', false],
     ['projections/tokens.ts', 'src/domain/events.ts', true],
     ['projections/tokens.ts', 'src/application/ports/eventStore.ts', false],
-    ['src/adapters/sqlite/readModel.ts', 'src/adapters/mongodb/documents/names.ts', false],
+    ['src/application/ports/errors.ts', 'src/application/eventLog/append.ts', false],
+    ['src/application/usage/recorder.ts', 'src/application/eventLog/append.ts', true],
+    ['src/application/usage/recorder.ts', 'src/application/retention/rollUp.ts', false],
+    ['src/application/tokens/manage.ts', 'src/adapters/sqlite/readModel.ts', false],
     ['src/http/problem.ts', 'src/settings/settings.ts', false],
+    ['src/http/routes/verify.ts', 'src/presentation/tokens.ts', true],
+    ['src/adapters/sqlite/readModel.ts', 'src/adapters/mongodb/documents/names.ts', false],
+    ['src/adapters/sqlite/database/driver.ts', 'src/adapters/sqlite/log/sweep.ts', false],
+    ['src/stores/open.ts', 'src/ledger/ledger.ts', false],
     ['src/main.ts', 'scripts/cli/output.ts', false],
+    ['scripts/commands/report.ts', 'src/stores/readAhead.ts', false],
+    ['scripts/commands/report.ts', 'src/application/analytics/report.ts', true],
   ]
   for (const [from, to, allowed] of examples) {
     it(`${from} ${allowed ? 'may' : 'may not'} import ${to}`, () =>
