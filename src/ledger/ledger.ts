@@ -1,52 +1,14 @@
-import { randomBytes } from 'node:crypto'
 import type { Middleware } from 'koa'
-import { projections } from '../../projections/index.ts'
-import { createJwtVerifier } from '../adapters/jwt/verifier.ts'
-import { createMetrics } from '../adapters/telemetry/metrics.ts'
-import { createTokenAt } from '../application/tokens/asOf.ts'
-import { createAuthenticator } from '../application/authentication/authenticate.ts'
-import { ids } from '../application/eventLog/ids.ts'
-import { knowingItsAppends, knowingItsChanges } from '../application/health/lastWrite.ts'
-import { createAccountLimit } from '../application/tokens/accountLimit.ts'
-import { createGates, type Gates } from '../application/scheduling/gates.ts'
-import { createLogGuard, type LogGuard } from '../application/logIdentity/logGuard.ts'
-import { createManage } from '../application/tokens/manage.ts'
-import type { Clock } from '../application/ports/clock.ts'
-import type { Logger, RequestEntry } from '../application/ports/telemetry.ts'
+import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { Principal } from '../domain/principal.ts'
-import { createProjector } from '../application/projection/projector.ts'
-import { createQueries } from '../application/analytics/queries.ts'
-import { createRecorder } from '../application/usage/recorder.ts'
-import { createRetention, type Retention } from '../application/retention/retention.ts'
-import { answers, shared } from '../application/health/answers.ts'
-import { startUpkeep } from './upkeep.ts'
-import { createTokenIndex } from '../application/authentication/tokenIndex.ts'
-import { expecting } from './expecting.ts'
-import { type Keys, keysOf } from '../settings/devSecrets.ts'
-import type { Pepper } from '../domain/credential.ts'
-import {
-  type AuthenticateOptions,
-  authenticateMiddleware,
-  createJudge,
-  requireScopeMiddleware,
-} from '../http/authentication/authenticate.ts'
-import { callerAddress } from '../http/callerAddress.ts'
+import type { AuthenticateOptions } from '../http/authentication/authenticate.ts'
+import type { Health } from '../http/routes/operations.ts'
 import type { ConnectionLoad } from '../http/server/connections.ts'
-import { credentialReader } from '../http/authentication/credential.ts'
-import { createLineQuota, withQuota } from '../http/lineQuota.ts'
-import { createObserver } from '../http/observe.ts'
-import { describe } from '../http/openapi/describe.ts'
-import { createRateLimit } from '../http/rateLimit.ts'
-import { routerOf } from '../http/route.ts'
-import { analyticsRoutes } from '../http/routes/analytics.ts'
-import { type Health, operationRoutes } from '../http/routes/operations.ts'
-import { tokenRoutes } from '../http/routes/tokens.ts'
-import { verifyRoutes } from '../http/routes/verify.ts'
-import { settingsOf, type TokenLedgerOptions } from '../settings/options.ts'
-import { jwtOptionsOf, type Settings } from '../settings/settings.ts'
-import { gaugeStores, measureIndex } from './gauges.ts'
-import { openStores } from '../stores/open.ts'
-import { version } from '../version.ts'
+import type { TokenLedgerOptions } from '../settings/options.ts'
+import { gaugeConnections } from './gauges.ts'
+import { healthOf } from './health.ts'
+import { httpOf } from './http.ts'
+import { startParts, useCasesOf } from './parts.ts'
 
 /** A principal with the host's account. */
 export type Verified = Principal & { account: object }
@@ -81,244 +43,27 @@ export interface TokenLedger {
   close(): Promise<void>
 }
 
-/** Tokens kept ready for authentication, if they are not large: then fewer. */
-const INDEX_CAP = 131_072
-
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
-
 /**
  * Opens the stores, brings the read model up to date, and starts counting.
  * @throws SettingsError, StoreInUseError, StoreUnavailableError, DamagedError
  */
 export async function createTokenLedger(options: TokenLedgerOptions = {}): Promise<TokenLedger> {
-  const settings = settingsOf(options)
-  const keys = keysOf(settings)
-  const { log = silent, clock = Date.now } = options
-  const metrics = createMetrics(log)
-  const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
-
-  const opened = await openStores(settings, log)
-  const stores = {
-    store: knowingItsAppends(opened.store),
-    readModel: knowingItsChanges(opened.readModel),
-  }
-  const guard = createLogGuard({ ...stores, projections, log })
-  const { store, readModel } = guard
-  try {
-    const gates = createGates(metrics)
-    const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP, undefined, gates.lookUps)
-    const projector = createProjector({
-      ...stores,
-      projections,
-      telemetry: metrics,
-      id: ids.random(),
-      onChanged: index.evict,
-    })
-    await projector.start()
-    guard.start()
-    index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
-    const recorder = createRecorder({
-      store,
-      clock,
-      ids,
-      flushMs: settings.usageFlushMs,
-      telemetry: metrics,
-      strict: settings.auditMode === 'strict',
-    })
-    recorder.start()
-    const retention = createRetention({
-      store,
-      clock,
-      ids,
-      telemetry: metrics,
-      days: settings.usageRetentionDays,
-      leads: () => projector.leads() && projector.lag() === 0,
-    })
-    retention.start()
-    metrics.gauge('usage_days_overdue', 'Days that may be lost: see the log.', retention.overdue)
-    const upkeep = startUpkeep({
-      store,
-      readModel,
-      projections,
-      telemetry: metrics,
-      apply: projector.apply,
-      retentionDays: settings.usageRetentionDays,
-    })
-    metrics.gauge(
-      'projector_lag_seconds',
-      'How long the read model has been behind the event store.',
-      projector.lag,
-    )
-    metrics.gauge('usage_buffer_entries', 'Token windows that wait to be stored.', recorder.pending)
-    gaugeStores(metrics, stores.store, stores.readModel)
-    measureIndex(index, metrics)
-    metrics.gauge('usage_buffer_bytes', 'Memory that they take, nearly.', recorder.bytes)
-    const { linesLost, bytesWaiting } = log
-    if (linesLost) metrics.counter('log_lines_lost_total', 'Log lines that could not be written.', linesLost)
-    if (bytesWaiting) metrics.gauge('log_waiting_bytes', 'Log lines that wait to be written.', bytesWaiting)
-    metrics.gauge('projector_leads', 'Whether this process fills the read model.', () =>
-      Number(projector.leads()),
-    )
-    return assemble({
-      settings,
-      keys,
-      options,
-      clock,
-      jwt,
-      metrics,
-      stores,
-      guard,
-      gates,
-      index,
-      projector,
-      recorder,
-      retention,
-      upkeep,
-    })
-  } catch (error) {
-    await guard.stop()
-    await Promise.allSettled([store.close(), readModel.close()])
-    throw error
-  }
-}
-
-interface Parts {
-  settings: Settings
-  keys: Keys
-  options: TokenLedgerOptions
-  clock: Clock
-  jwt: ReturnType<typeof createJwtVerifier>
-  metrics: ReturnType<typeof createMetrics>
-  stores: {
-    store: ReturnType<typeof knowingItsAppends>
-    readModel: ReturnType<typeof knowingItsChanges>
-  }
-  guard: LogGuard
-  gates: Gates
-  index: ReturnType<typeof createTokenIndex>
-  projector: ReturnType<typeof createProjector>
-  recorder: ReturnType<typeof createRecorder>
-  retention: Retention
-  upkeep: ReturnType<typeof startUpkeep>
-}
-
-function assemble(parts: Parts): TokenLedger {
-  const {
-    settings,
-    keys,
-    options,
-    clock,
-    jwt,
-    metrics,
-    stores,
-    guard,
-    gates,
-    index,
-    projector,
-    recorder,
-    retention,
-  } = parts
-  const { store, readModel } = guard
-  const refusals = createLineQuota(metrics.log, 'refusals of one address in summary')
-  const log = withQuota(metrics.log, refusals)
-  const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
-    metrics.log.info({ method, route, status, ms, requestId, principal }, 'request')
-  const { tokenPrefix: prefix, apiTokenHeader } = settings
-  const addressOf = callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom })
-  const observer = createObserver(metrics.responded, addressOf)
-  metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
+  const parts = await startParts(options)
+  const useCases = useCasesOf(parts)
   let stopping = false
-
-  const authenticator = createAuthenticator({
-    index,
-    jwt,
-    resolveAccount: options.resolveAccount,
-    clock,
-    prefix,
-    telemetry: metrics,
-  })
+  const health = healthOf(parts, () => stopping)
+  const http = httpOf(parts, useCases, health)
+  const { settings, clock, metrics, recorder } = parts
   const strict = settings.auditMode === 'strict'
-  const judge = createJudge({
-    authenticator,
-    readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
-    addressOf,
-    recorder,
-    failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
-    strict,
-    now: clock,
-    log,
-  })
-  const made = createManage({
-    store,
-    readModel,
-    project: projector.apply,
-    limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
-    clock,
-    ids,
-    randomBytes,
-    prefix,
-    pepper: keys.peppers[0] as Pepper,
-    maxLifetimeDays: settings.tokenMaxLifetimeDays,
-    telemetry: metrics,
-  })
-  const manage = expecting(index, made)
-
-  const askStores = shared(() => Promise.all([answers(store.head()), answers(readModel.ping())]))
-  async function health(): Promise<Health> {
-    const [eventStore, model] = await askStores()
-    const [isReplaced, isLost] = [guard.flaw() !== null, readModel.loss() !== null]
-    const writable = { eventStore: stores.store.isWritable(), readModel: stores.readModel.isWritable() }
-    return { eventStore, isReplaced, readModel: model, isLost, writable, lag: projector.lag(), stopping }
-  }
-
-  const queries = createQueries(readModel, clock)
-  const table = {
-    tokens: [
-      ...analyticsRoutes({ judge, reads: gates.reads, queries, clock }),
-      ...tokenRoutes({
-        judge,
-        reads: gates.reads,
-        manage,
-        queries,
-        tokenAt: createTokenAt(store, log),
-        writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
-        clock,
-      }),
-    ],
-    verify: verifyRoutes(judge),
-    operations: operationRoutes({
-      health,
-      metrics: {
-        contentType: metrics.registry.contentType,
-        text: shared(() => metrics.registry.metrics()),
-      },
-      openapi: () => description,
-    }),
-  }
-  const routes = [...table.tokens, ...table.verify, ...table.operations]
-  const description: Buffer = Buffer.from(
-    JSON.stringify(describe(routes, { version, tokenHeader: apiTokenHeader })),
-  )
 
   return {
-    authenticate: (how = {}) => authenticateMiddleware(judge, log, how),
-    requireScope: (scope) => requireScopeMiddleware(judge, log, scope),
-    routes: () => routerOf(table.tokens, log),
-    verifyRoutes: () => routerOf(table.verify, log),
-    operationRoutes: () => routerOf(table.operations, log),
-    observe: (write = toLog) => observer.middleware(write),
-
-    observeServer(load) {
-      metrics.gauge('connections', 'Connections to the server.', load.connections)
-      metrics.gauge('requests_waiting', 'Requests sent ahead of earlier answers.', load.waiting)
-      metrics.gauge('answer_bytes_unsent', 'Bytes of answers that callers have not taken.', load.unsentBytes)
-      metrics.gauge('connections_cut_off', 'Connections closed at a limit so far.', load.cutOff)
-    },
+    ...http.middleware,
+    observeServer: (load) => gaugeConnections(metrics, load),
 
     async verify(value) {
-      const kind = value.startsWith(`${prefix}_`) ? 'token' : 'jwt'
+      const kind = value.startsWith(`${settings.tokenPrefix}_`) ? 'token' : 'jwt'
       const use = { outcome: 'accepted', method: 'CALL', route: 'verify()', ip: null, userAgent: null }
-      const decision = await authenticator.authenticate(
+      const decision = await useCases.authenticator.authenticate(
         { kind, value },
         strict ? (record) => recorder.store({ record, at: clock(), ...use }) : undefined,
       )
@@ -332,19 +77,13 @@ function assemble(parts: Parts): TokenLedger {
 
     drain() {
       stopping = true
-      return observer.drain()
+      return http.drain()
     },
 
     async close() {
       stopping = true
-      await parts.upkeep.stop()
-      await recorder.stop()
-      await retention.stop()
-      await projector.stop()
-      await index.stop()
-      await guard.stop()
-      await Promise.all([store.close(), readModel.close()])
-      refusals.close()
+      await parts.stop()
+      http.close()
     },
   }
 }
