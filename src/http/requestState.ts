@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
-import type { CommandContext } from '../application/tokens/manage.ts'
+import type { CommandContext } from '../application/tokens/execute.ts'
 import { holdsCredential, keptText, LOOKED_AT } from '../domain/credential.ts'
 
 /** What this package keeps about one request, out of the host's way. */

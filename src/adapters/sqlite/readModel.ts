@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import type { Change, Projection } from '../../../projections/projection.ts'
 import type { Checkpoint } from '../../application/ports/checkpoints.ts'
 import type { Document } from '../../application/ports/documents.ts'
@@ -6,32 +5,24 @@ import type { Logger } from '../../application/ports/telemetry.ts'
 import type { NextGeneration } from '../../application/ports/nextGeneration.ts'
 import type { ReadModel } from '../../application/ports/readModel.ts'
 import { StoreUnavailableError } from '../../application/ports/errors.ts'
-import { countAll, countPlanOf, planOf, readPage } from '../../application/readModel/queryPlan.ts'
+import { countAll, readPage } from '../../application/readModel/readStretches.ts'
+import { countPlanOf, planOf } from '../../application/readModel/queryPlan.ts'
 import { giveWay } from '../../application/scheduling/turns.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import { present } from '../../../projections/change.ts'
 import { load } from './documents/collections.ts'
-import { assertNotElsewhere, type Claim, claimDatabase } from './database/claim.ts'
-import { type Database, openDatabase } from './database/database.ts'
 import type { SqliteOptions } from './eventStore.ts'
 import { forgetPurpose } from './rebuild/rebuildFile.ts'
-import {
-  liveFile,
-  liveGeneration,
-  pointLive,
-  removeGeneration,
-  removeOlder,
-  withdrawOffer,
-} from './documents/generations.ts'
-import { isIntact } from './database/inspect.ts'
+import { pointLive, removeOlder, withdrawOffer } from './documents/generations.ts'
 import { type Lock, lockFile } from './database/lock.ts'
-import { type ModelFile, modelFile, SETTINGS } from './documents/modelFile.ts'
-import { guardModel, wasTouched } from './documents/modelGuard.ts'
+import type { ModelFile } from './documents/modelFile.ts'
+import { openLive } from './documents/openLive.ts'
+import { guardModel } from './documents/modelGuard.ts'
 import { beginNext } from './rebuild/nextGeneration.ts'
 import { clearLeft, type Offered, openOffered, vetOffered } from './rebuild/offered.ts'
 import { countStretch, findAny, readStretch, type Source } from './documents/query.ts'
 import { createReservations } from './documents/reservations.ts'
-import { beyondUse, checkSeal, seal, unseal } from './documents/seal.ts'
+import { seal } from './documents/seal.ts'
 import { walBytes } from './database/walWatch.ts'
 
 /**
@@ -54,45 +45,6 @@ export async function openSqliteReadModel(path: string, options: SqliteOptions =
     lock?.release()
     throw error
   }
-}
-
-async function openLive(path: string, lock: Lock | undefined, log: Logger | undefined): Promise<ModelFile> {
-  const file = liveFile(path)
-  try {
-    const wasLeft = existsSync(file)
-    const isSealed = checkSeal(file)
-    if (lock) await assertNotElsewhere(file)
-    const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
-    if (!lock) return modelFile(database, undefined)
-    if (wasTouched(database)) {
-      database.close()
-      await removeGeneration(path, liveGeneration(path))
-      return await openLive(path, lock, log)
-    }
-    // After a crash nothing vouches for the file: then SQLite compares every index with its table.
-    if (wasLeft && !isSealed) assertIntact(database)
-    unseal(file)
-    return modelFile(database, await claimed(database, log), log)
-  } catch (error) {
-    // Between the two looks it was switched to another file, and the old one is gone.
-    if (!lock && liveFile(path) !== file) return openLive(path, lock, log)
-    throw error
-  }
-}
-
-async function claimed(database: Database, log: Logger | undefined): Promise<Claim> {
-  try {
-    return await claimDatabase(database, log)
-  } catch (error) {
-    database.close()
-    throw error
-  }
-}
-
-function assertIntact(database: Database): void {
-  if (isIntact(database)) return
-  database.close()
-  throw beyondUse(database.path)
 }
 
 type OnChanged = (ids: ReadonlySet<string> | null) => void

@@ -1,47 +1,17 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
-import { canonical, link } from '../../domain/chain.ts'
+import { canonical } from '../../domain/chain.ts'
 import { formatToken, hashToken, hintOf, type Pepper } from '../../domain/credential.ts'
 import * as decide from '../../domain/decide.ts'
-import { DamagedError, type InputError, Refusal } from '../../domain/errors.ts'
-import type { Actor, LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
-import type { LifecycleType } from '../../domain/tokenEvents.ts'
-import { tokenStream } from '../../domain/streams.ts'
-import {
-  expiryProblem,
-  nameProblem,
-  normaliseName,
-  parseTime,
-  reasonProblem,
-  scopeErrors,
-} from '../../domain/rules.ts'
-import { type ExistingToken, evolve, type TokenState } from '../../domain/token.ts'
-import { versions } from '../../domain/upcast.ts'
-import { appendUntilKnown } from '../eventLog/append.ts'
-import type { Ids } from '../eventLog/ids.ts'
-import type { AccountLimit } from './accountLimit.ts'
-import { type Folded, firstEvent, loadOn, projected, unborn } from '../eventLog/tokenStream.ts'
-import { type Clock, iso } from '../ports/clock.ts'
-import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
-import type { EventStore } from '../ports/eventStore.ts'
+import { DamagedError, Refusal } from '../../domain/errors.ts'
+import { reasonProblem } from '../../domain/rules.ts'
+import type { ExistingToken } from '../../domain/token.ts'
+import { type Folded, firstEvent, projected, unborn } from '../eventLog/tokenStream.ts'
+import { iso } from '../ports/clock.ts'
 import type { ReadModel } from '../ports/readModel.ts'
-import type { Telemetry } from '../ports/telemetry.ts'
+import type { AccountLimit } from './accountLimit.ts'
+import { type CommandContext, createExecutor, type ExecuteDependencies } from './execute.ts'
+import { assertValid, invalid, normalise, type TokenInput } from './input.ts'
 import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
-
-/** Who asks, for the metadata of what comes of it. */
-export interface CommandContext {
-  actor: Actor
-  requestId: string
-  correlationId: string
-  ip: string | null
-  userAgent: string | null
-}
-
-/** What people may say of a token, of the right types but not judged yet. Absent members stay as they are. */
-export interface TokenInput {
-  name?: string
-  expires_at?: string | null
-  scopes?: string[] | null
-}
 
 export interface Created {
   token: ExistingToken
@@ -77,133 +47,19 @@ export interface Target {
   damaged?: boolean
 }
 
-interface Dependencies {
-  store: EventStore
+interface Dependencies extends ExecuteDependencies {
   readModel: Pick<ReadModel, 'get'>
-  project: (events: readonly StoredEvent[]) => Promise<void>
   limit: AccountLimit
-  clock: Clock
-  ids: Ids
   randomBytes: (size: number) => Uint8Array
   prefix: string
   pepper: Pepper
   maxLifetimeDays: number | null
-  telemetry: Telemetry
 }
-
-interface Command {
-  context: CommandContext
-  tokenId: string
-  /** What is known of the token; null: it is to be made, and there should be none. */
-  from: Folded | null
-  decide: (state: TokenState) => decide.Fact<LifecycleType> | null
-  bodyHash?: string | undefined
-  attempts?: number
-}
-
-/** Events that are projected before there are more of them. */
-const MANY = 100
-
-/**
- * Conflicts are retried: each means that another command on the same token came through. Not so often that commands
- * could hold each other up without end, but a revocation goes on until it has its turn: the others do not.
- */
-const MAX_ATTEMPTS = 20
 
 export function createManage(deps: Dependencies): Manage {
   const { store, clock, ids } = deps
-
-  /**
-   * Reads on from what is known, folds, decides, appends at the revision that was read, projects, and only then answers.
-   * The event's id is made once: found in the stream, it says that an append with an unknown outcome had landed.
-   */
-  async function execute({
-    context,
-    tokenId,
-    from,
-    decide: decided,
-    bodyHash,
-    attempts = MAX_ATTEMPTS,
-  }: Command): Promise<ExistingToken> {
-    const id = ids.random()
-    const stream = tokenStream(tokenId)
-    let isDone = false
-    /** Was read, and may not be in the read model yet: other processes write to the stream, too. */
-    const unprojected: StoredEvent[] = []
-    const loadFrom = (known: Folded) =>
-      loadOn(store, tokenId, known, async (events) => {
-        isDone ||= events.some(({ stored }) => stored.id === id)
-        unprojected.push(...events.map(({ stored }) => stored))
-        if (unprojected.length > MANY) await deps.project(unprojected.splice(0))
-      })
-
-    let token = from ? await loadFrom(from) : unborn(tokenId)
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      const { state, revision, chain, at } = token
-      const fact = isDone ? null : decided(state)
-      if (!fact) {
-        if (unprojected.length > 0) await deps.project(unprojected)
-        return existing(state)
-      }
-      const event = envelope(fact, { id, context, chain, after: at, bodyHash })
-      try {
-        const expected = revision < 0 ? 'no_stream' : revision
-        const { position } = await appendUntilKnown(deps, stream, expected, [event])
-        const recorded: LifecycleEvent = { ...event, stream, revision: revision + 1, position }
-        await projectStored([...unprojected, recorded])
-        return existing(evolve(state, recorded))
-      } catch (error) {
-        if (!(error instanceof ConflictError)) throw error
-        token = await loadFrom(token)
-      }
-    }
-    throw new Refusal('conflict', 'Too many changes to this token at the same time.')
-  }
-
-  /** Whether the event takes effect is not in doubt, but when it does is: no certain failure. */
-  async function projectStored(events: readonly StoredEvent[]): Promise<void> {
-    try {
-      await deps.project(events)
-    } catch (cause) {
-      if (!(cause instanceof StoreUnavailableError)) throw cause
-      throw new UnknownOutcomeError('stored, but not in the read model yet', { cause })
-    }
-  }
-
-  function envelope(
-    fact: decide.Fact<LifecycleType>,
-    on: {
-      id: string
-      context: CommandContext
-      chain: string
-      /** Of the event before it: times in a stream never go back. */
-      after: string | null
-      bodyHash: string | undefined
-    },
-  ): NewEvent<LifecycleType> {
-    const now = iso(clock())
-    const metadata = {
-      at: on.after !== null && on.after > now ? on.after : now,
-      ...on.context,
-      schemaVersion: versions[fact.type].current,
-      ...(on.bodyHash === undefined ? {} : { bodyHash: on.bodyHash }),
-      chain: '',
-    }
-    const [event] = link(on.chain, [{ id: on.id, ...fact, metadata } as NewEvent<LifecycleType>])
-    return event as NewEvent<LifecycleType>
-  }
-
-  /** Judges input against the rules and the clock. */
-  function assertValid(change: decide.Change): void {
-    const errors: InputError[] = []
-    const add = (pointer: string, message: string | null) => message && errors.push({ pointer, message })
-    if (change.name !== undefined) add('/name', nameProblem(change.name))
-    if (change.expiresAt !== undefined) {
-      add('/expires_at', expiryProblem(change.expiresAt, iso(clock()), deps.maxLifetimeDays))
-    }
-    errors.push(...scopeErrors(change.scopes ?? []))
-    if (errors.length > 0) throw invalid(errors)
-  }
+  const { execute, envelope } = createExecutor(deps)
+  const assertGood = (change: decide.Change): void => assertValid(change, iso(clock()), deps.maxLifetimeDays)
 
   return {
     async create(context, accountId, input, idempotencyKey) {
@@ -226,7 +82,7 @@ export function createManage(deps: Dependencies): Manage {
 
       const earlier = idempotencyKey === null ? null : await replay()
       if (earlier) return earlier
-      assertValid({ name, scopes, expiresAt })
+      assertGood({ name, scopes, expiresAt })
       const secret = formatToken(deps.prefix, deps.randomBytes(32))
       const data = {
         tokenId,
@@ -254,7 +110,7 @@ export function createManage(deps: Dependencies): Manage {
 
     async update(context, { tokenId, seen, ifMatch, damaged = false }, input) {
       const change = normalise(input)
-      assertValid(change)
+      assertGood(change)
       if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
       const by = context.actor.kind
       const from = knownOf(tokenId, seen)
@@ -289,24 +145,3 @@ export function createManage(deps: Dependencies): Manage {
 
 const knownOf = (tokenId: string, seen: TokenDocument | null): Folded =>
   seen ? projected(seen) : unborn(tokenId)
-
-/** One spelling for equal input, before any clock: what a repeat is compared by. */
-function normalise({ name, expires_at, scopes }: TokenInput): decide.Change {
-  const change: decide.Change = {}
-  if (name !== undefined) change.name = normaliseName(name)
-  if (scopes !== undefined) change.scopes = [...new Set(scopes ?? [])]
-  if (expires_at !== undefined) {
-    change.expiresAt = expires_at === null ? null : parseTime(expires_at)
-    if (expires_at !== null && change.expiresAt === null) {
-      throw invalid([{ pointer: '/expires_at', message: 'must be an RFC 3339 time' }])
-    }
-  }
-  return change
-}
-
-const invalid = (errors: InputError[]) => new Refusal('validation_failed', 'The input is not valid.', errors)
-
-function existing(state: TokenState): ExistingToken {
-  if (state.status === 'none') throw new DamagedError('a token without a TokenCreated')
-  return state
-}

@@ -1,7 +1,7 @@
 import { foldCase } from '../../../projections/tokens.ts'
 import type { Condition, Document, Query } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
-import { compareBy, type Key } from '../readModel/queryPlan.ts'
+import { compareBy, type Key } from '../readModel/order.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 
 export type StatusFilter = 'live' | 'active' | 'expired' | 'revoked' | 'all'
