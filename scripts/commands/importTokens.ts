@@ -41,7 +41,7 @@ export const importTokens = defineCommand({
     const size = sizeOf(path)
     const bar = progress(io, dryRun ? 2 : 3)
     try {
-      const outcome = await takeOver(path, size, dryRun, settings, io, bar)
+      const outcome = await takeOver({ path, size, dryRun }, settings, io, bar)
       bar.done()
       report(outcome, dryRun, values.json === true, io)
       return 0
@@ -54,10 +54,14 @@ export const importTokens = defineCommand({
   },
 })
 
+interface Asked {
+  path: string
+  size: number
+  dryRun: boolean
+}
+
 async function takeOver(
-  path: string,
-  size: number,
-  dryRun: boolean,
+  { path, size, dryRun }: Asked,
   settings: Settings,
   io: Io,
   bar: Progress,

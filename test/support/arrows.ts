@@ -7,6 +7,9 @@ export interface Arrow {
   line: number
 }
 
+/** By which the package knows itself. */
+const OWN_NAME = /^tokenledger$/
+
 const ARROW =
   /^\s*(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s*)?(['"])([^'"\n]+)\2|\bimport\s*\(\s*(?:(['"])([^'"\n]+)\4\s*\)|(`[^`]*`))|\brequire\s*\(\s*(['"])([^'"\n]+)\7|\bnew URL\(\s*(['"])(\.[^'"\n]*\.[jt]s)\9/gm
 
@@ -21,10 +24,12 @@ export function arrowsOf(file: string, source: string): Arrow[] {
   return [...text.matchAll(ARROW)].map((match) => {
     const [all, type, , from, , lazily, computed, , required, , file_] = match
     const specifier = from ?? lazily ?? required ?? file_ ?? computed ?? ''
+    const isOfProject = specifier.startsWith('.')
+    const to = isOfProject
+      ? posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts')
+      : specifier.replace(OWN_NAME, 'src/index.ts')
     return {
-      to: specifier.startsWith('.')
-        ? posix.join(posix.dirname(file), specifier).replace(/\.js$/, '.ts')
-        : specifier,
+      to,
       isType: type !== undefined,
       line: text.slice(0, match.index + all.length).split('\n').length,
     }

@@ -243,6 +243,11 @@ describe('import arrows', () => {
     })
   }
 
+  it('the package by its own name is its public face', () => {
+    const [arrow] = arrowsOf('src/http/fixture.ts', "import { createTokenLedger } from 'tokenledger'")
+    expect(arrow?.to).to.equal('src/index.ts')
+  })
+
   it('a type is told from a value', () => {
     const source =
       "import type { X } from './x.ts'\nexport type { Y } from './y.ts'\nimport { z } from './z.ts'"

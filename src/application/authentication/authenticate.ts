@@ -4,7 +4,8 @@ import type { Clock } from '../ports/clock.ts'
 import type { JwtVerifier } from '../ports/jwtVerifier.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import type { Principal } from '../../domain/principal.ts'
-import type { TokenIndex, TokenRecord } from './tokenIndex.ts'
+import type { TokenIndex } from './tokenIndex.ts'
+import type { TokenRecord } from './records.ts'
 
 export interface Credential {
   /** `legacy`: by its shape it may be a token of an older system, and is looked for among the imported ones. */

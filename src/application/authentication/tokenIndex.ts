@@ -1,31 +1,13 @@
 import { hash } from 'node:crypto'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../../domain/credential.ts'
-import { bytesOf } from '../../domain/text.ts'
 import { type Asker, BusyError, createGate, LOOK_UPS, OverLimitError } from '../scheduling/gate.ts'
-import type { Principal } from '../../domain/principal.ts'
+import { createRecords, type TokenRecord } from './records.ts'
 import { createRoster } from './roster.ts'
 import { ageOf, type Instant, now as readClocks } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Watch } from '../ports/sharing.ts'
-
-/** What authentication needs of a token, ready to use. */
-export interface TokenRecord {
-  principal: Principal
-  tokenId: string
-  /** Milliseconds since 1970; Infinity for never. */
-  expiresAt: number
-  revoked: boolean
-  /** Why the token's history is not trusted, or null. */
-  stopped: string | null
-  /** Stream revision that decisions by this record are made on. */
-  revision: number
-  /** When the look-up began that this was last seen by. */
-  readAt: Instant
-  /** Set once the token has changed: whoever still holds the record must look again before saying yes. */
-  stale: boolean
-}
 
 export interface TokenIndex {
   /**
@@ -64,11 +46,6 @@ const TRUSTED_MS = 1000
 /** Beyond it tokens are unknown again that nobody has looked up for as many others. */
 const GOOD_CAP = 131_072
 
-/** Beyond it the records that came first go, as beyond their number. */
-const MAX_BYTES = 96 * 1024 * 1024
-/** What a record takes besides its texts, with what is made of it to answer quickly. */
-const RECORD_BYTES = 440
-
 /** A look-up under way and what has changed since it began. */
 interface LookUp {
   changed: Set<string>
@@ -90,13 +67,11 @@ export function createTokenIndex(
   now: () => Instant = readClocks,
   strangers = createGate(LOOK_UPS),
 ): TokenIndex {
-  const records = new Map<string, TokenRecord>()
-  const keys = new Map<string, string>()
+  const records = createRecords(cap)
   const lookUps = new Set<LookUp>()
   const good = createMemory(GOOD_CAP)
   const roster = createRoster(readModel)
   const counted = { known: 0, unknown: 0 }
-  let bytes = 0
   let watch: Watch | null = null
 
   const isLive = (): boolean => watch?.isLive() ?? false
@@ -153,7 +128,7 @@ export function createTokenIndex(
         forgetGood()
         return null
       }
-      const record = keep(key, toRecord(found as unknown as TokenDocument, readAt))
+      const record = records.keep(key, toRecord(found as unknown as TokenDocument, readAt))
       if (isGood(record)) good.add(key)
       else forgetGood()
       if (isCurrent(record)) return record
@@ -163,51 +138,16 @@ export function createTokenIndex(
   const isGood = ({ revoked, stopped, expiresAt }: TokenRecord): boolean =>
     !revoked && stopped === null && expiresAt > now().wall
 
-  function keep(key: string, record: TokenRecord): TokenRecord {
-    const known = records.get(key)
-    if (known && known.revision >= record.revision && known.stopped === record.stopped) {
-      // One record for all who hold it, so that each hears of a change.
-      if (known.readAt.monotonic < record.readAt.monotonic) known.readAt = record.readAt
-      return known
-    }
-    if (known) forget(key, known)
-    bytes += bytesOfRecord(record)
-    for (const [oldest, gone] of records) {
-      if (records.size < cap && bytes <= MAX_BYTES) break
-      forget(oldest, gone)
-    }
-    records.set(key, record)
-    keys.set(record.tokenId, key)
-    return record
-  }
-
-  /** Whoever holds a record that is no longer here would not hear of a change: it has to look again. */
-  function forget(key: string, record: TokenRecord): void {
-    record.stale = true
-    bytes -= bytesOfRecord(record)
-    records.delete(key)
-    keys.delete(record.tokenId)
-  }
-
-  function forgetAll(): void {
-    for (const record of records.values()) record.stale = true
-    records.clear()
-    keys.clear()
-    bytes = 0
-    for (const lookUp of lookUps) lookUp.anything = true
-  }
-
   function evict(tokenIds: ReadonlySet<string> | null): void {
     roster.changed(tokenIds)
     if (tokenIds === null) {
-      forgetAll()
+      records.forgetAll()
+      for (const lookUp of lookUps) lookUp.anything = true
       return
     }
     for (const tokenId of tokenIds) {
       for (const lookUp of lookUps) lookUp.changed.add(tokenId)
-      const key = keys.get(tokenId)
-      const record = key === undefined ? undefined : records.get(key)
-      if (key !== undefined && record) forget(key, record)
+      records.forget(tokenId)
     }
   }
 
@@ -234,17 +174,13 @@ export function createTokenIndex(
       await watching?.close()
     },
 
-    size: () => records.size,
-    bytes: () => bytes,
+    size: records.size,
+    bytes: records.bytes,
     remembered: () => ({ used: good.size(), all: roster.size() }),
     lookUps: () => ({ ...counted }),
     isLive,
   }
 }
-
-/** Its texts are here twice: in the record and in the answer of `/auth/verify`. */
-const bytesOfRecord = ({ principal: { accountId, scopes } }: TokenRecord): number =>
-  scopes.reduce((sum, scope) => sum + 2 * bytesOf(scope), RECORD_BYTES + 4 * accountId.length)
 
 function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
   const { id, accountId, scopes, expiresAt, revokedAt, revision, stopped = null } = token

@@ -4,7 +4,7 @@ import { LOOKED_AT } from '../../domain/credential.ts'
 import type { Fact } from '../../domain/decide.ts'
 import { bytesOf, cutText, ownCopy } from '../../domain/text.ts'
 import { iso } from '../ports/clock.ts'
-import type { TokenRecord } from '../authentication/tokenIndex.ts'
+import type { TokenRecord } from '../authentication/records.ts'
 import { type Callers, type Entry, toData } from './entry.ts'
 
 /** One accepted token on one request. */
@@ -78,29 +78,16 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
     entry.bytes += cost
   }
 
-  function entryFor({ record, at, ip, userAgent }: Use): Entry | null {
+  function entryFor(use: Use): Entry | null {
+    const { record, at } = use
     const hour = Math.floor(at / HOUR_MS)
     const known = open.get(record.tokenId)
     if (known && known.hour === hour && known.revision === record.revision) return known
     if (!hasRoom()) return null
     if (known) passed.push(known)
-    const { tokenId, revision, principal } = record
-    const entry: Entry = {
-      tokenId,
-      accountId: principal.accountId,
-      revision,
-      hour,
-      count: 0,
-      firstAt: at,
-      lastAt: at,
-      routes: new Map(),
-      addresses: { last: keep(ip), named: null, other: 0, isOther: false },
-      userAgents: { last: keep(userAgent), named: null, other: 0, isOther: false },
-      size: 0,
-      bytes: 0,
-    }
-    open.set(tokenId, entry)
-    const texts = [tokenId, entry.accountId, entry.addresses.last, entry.userAgents.last]
+    const entry = newEntry(use, hour)
+    open.set(record.tokenId, entry)
+    const texts = [entry.tokenId, entry.accountId, entry.addresses.last, entry.userAgents.last]
     grow(
       entry,
       1,
@@ -198,6 +185,24 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
     size: () => size + (lost.count + lostEnded.count > 0 ? 1 : 0),
     bytes: () => bytes,
     uses: () => uses,
+  }
+}
+
+function newEntry({ record, at, ip, userAgent }: Use, hour: number): Entry {
+  const { tokenId, revision, principal } = record
+  return {
+    tokenId,
+    accountId: principal.accountId,
+    revision,
+    hour,
+    count: 0,
+    firstAt: at,
+    lastAt: at,
+    routes: new Map(),
+    addresses: { last: keep(ip), named: null, other: 0, isOther: false },
+    userAgents: { last: keep(userAgent), named: null, other: 0, isOther: false },
+    size: 0,
+    bytes: 0,
   }
 }
 

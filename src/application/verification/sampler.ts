@@ -98,24 +98,12 @@ export function startSampler(deps: Deps): Sampler {
   }
 
   async function takeAll(events: readonly StoredEvent[]): Promise<void> {
-    const refused = await refusedAmong(events)
+    const refused = await refusedAmong(readModel, events)
     for (const [n, event] of events.entries()) {
       if (n % EVENTS_PER_TURN === 0) await nextTurn()
       if (isOfProduct(event)) taken = event.position
       usage.take(event, refused.has(event.position))
     }
-  }
-
-  /** Positions of those that the read model is without, with one question: what is not there costs more to look for. */
-  async function refusedAmong(events: readonly StoredEvent[]): Promise<ReadonlySet<string>> {
-    const [from, to] = [events[0], events.at(-1)]
-    if (!from || !to) return new Set()
-    const where = [
-      { field: 'id', op: 'gte' as const, value: from.position },
-      { field: 'id', op: 'lte' as const, value: to.position },
-    ]
-    const found = await readModel.find('refusedEvents', { where, limit: events.length })
-    return new Set(found.map(({ id }) => id))
   }
 
   /** Has the read model what was taken from the log? If not, it lags, which is no difference. */
@@ -213,6 +201,21 @@ function tokenOf({ stream, data }: StoredEvent): string | null {
   if (stream.startsWith(TOKEN_STREAM)) return tokenIdOf(stream)
   const { tokenId } = (data ?? {}) as { tokenId?: unknown }
   return typeof tokenId === 'string' ? tokenId : null
+}
+
+/** Positions of those that the read model is without, with one question: what is not there costs more to look for. */
+async function refusedAmong(
+  readModel: ReadModel,
+  events: readonly StoredEvent[],
+): Promise<ReadonlySet<string>> {
+  const [from, to] = [events[0], events.at(-1)]
+  if (!from || !to) return new Set()
+  const where = [
+    { field: 'id', op: 'gte' as const, value: from.position },
+    { field: 'id', op: 'lte' as const, value: to.position },
+  ]
+  const found = await readModel.find('refusedEvents', { where, limit: events.length })
+  return new Set(found.map(({ id }) => id))
 }
 
 /** An id between the first and the last there is; those of one kind begin with a time. */

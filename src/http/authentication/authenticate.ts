@@ -11,7 +11,7 @@ import type {
 import type { Asker } from '../../application/scheduling/gate.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type { Recorder } from '../../application/usage/recorder.ts'
-import type { TokenRecord } from '../../application/authentication/tokenIndex.ts'
+import type { TokenRecord } from '../../application/authentication/records.ts'
 import type { Use } from '../../application/usage/window.ts'
 import { limitedAs } from '../../domain/address.ts'
 import type { CallerAddress } from '../callerAddress.ts'

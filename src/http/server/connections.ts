@@ -80,17 +80,16 @@ const PER_TURN = 16
  */
 export function createConnections(serve: Serve, limits: ConnectionLimits): Connections {
   const connections = new Map<Socket, Connection>()
-  /** Those with an unsent answer, the longest-standing first. */
-  const unsent = new Set<Connection>()
   /** Those whose next request has to wait for a later turn. */
   const ready = new Set<Connection>()
-  let [waiting, unsentBytes, cutOff, begun, isHalted] = [0, 0, 0, 0, false]
+  let [waiting, cutOff, begun, isHalted] = [0, 0, 0, false]
 
   function cut({ socket }: Connection): void {
     if (socket.destroyed) return
     cutOff++
     socket.destroy()
   }
+  const unsent = createUnsent(limits, cut)
 
   function begin(connection: Connection, exchange: Exchange): void {
     connection.current = exchange
@@ -105,25 +104,12 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
   function answered(connection: Connection, { response }: Exchange): void {
     const bytes = response.writableLength
     if (bytes === 0 || connection.current?.response !== response || connection.socket.destroyed) return
-    connection.unsent = { bytes, since: performance.now() }
-    unsentBytes += bytes
-    unsent.add(connection)
-    for (const oldest of unsent) {
-      if (unsentBytes <= limits.unsentBytes) break
-      release(oldest)
-      cut(oldest)
-    }
-  }
-
-  function release(connection: Connection): void {
-    unsentBytes -= connection.unsent?.bytes ?? 0
-    connection.unsent = null
-    unsent.delete(connection)
+    unsent.add(connection, bytes)
   }
 
   /** The exchange under way is over: its answer is taken, or its caller gone. */
   function next(connection: Connection): void {
-    release(connection)
+    unsent.release(connection)
     connection.current = null
     if (connection.waiting.length === 0) return goOn(connection)
     if (begun === 0) setImmediate(newTurn)
@@ -166,7 +152,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
   function closed(connection: Connection): void {
     connections.delete(connection.socket)
     ready.delete(connection)
-    release(connection)
+    unsent.release(connection)
     waiting -= connection.waiting.length
     connection.waiting = []
     if (!isHalted || waiting > limits.waiting) return
@@ -180,12 +166,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
     for (const socket of connections.keys()) socket.pause()
   }
 
-  function cutOffSlow(): void {
-    const latest = performance.now() - limits.answerMs
-    for (const connection of unsent)
-      if (connection.unsent && connection.unsent.since < latest) cut(connection)
-  }
-  const checking = setInterval(cutOffSlow, limits.checkMs)
+  const checking = setInterval(unsent.cutSlow, limits.checkMs)
   checking.unref()
 
   return {
@@ -238,7 +219,39 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
     stop: () => clearInterval(checking),
     connections: () => connections.size,
     waiting: () => waiting,
-    unsentBytes: () => unsentBytes,
+    unsentBytes: unsent.bytes,
     cutOff: () => cutOff,
+  }
+}
+
+/** Answers that the operating system has not taken, the longest-standing first. */
+function createUnsent(limits: ConnectionLimits, cut: (connection: Connection) => void) {
+  const connections = new Set<Connection>()
+  let total = 0
+
+  function release(connection: Connection): void {
+    total -= connection.unsent?.bytes ?? 0
+    connection.unsent = null
+    connections.delete(connection)
+  }
+
+  return {
+    add(connection: Connection, bytes: number): void {
+      connection.unsent = { bytes, since: performance.now() }
+      total += bytes
+      connections.add(connection)
+      for (const oldest of connections) {
+        if (total <= limits.unsentBytes) break
+        release(oldest)
+        cut(oldest)
+      }
+    },
+    release,
+    cutSlow(): void {
+      const latest = performance.now() - limits.answerMs
+      for (const connection of connections)
+        if (connection.unsent && connection.unsent.since < latest) cut(connection)
+    },
+    bytes: () => total,
   }
 }

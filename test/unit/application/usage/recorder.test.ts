@@ -16,7 +16,7 @@ import { ConflictError } from '../../../../src/application/ports/errors.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { createRecorder } from '../../../../src/application/usage/recorder.ts'
 import type { Room } from '../../../../src/application/usage/window.ts'
-import type { TokenRecord } from '../../../../src/application/authentication/tokenIndex.ts'
+import type { TokenRecord } from '../../../../src/application/authentication/records.ts'
 import { type AppendFault, faultyStore } from '../../../support/faults.ts'
 import { countingTelemetry } from '../../../support/pieces.ts'
 
