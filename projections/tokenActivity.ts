@@ -1,5 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { isLifecycle, type LifecycleEvent, type RecordedEvent, tokenIdOf } from '../src/domain/events.ts'
+import { MANAGEMENT_PATH } from '../src/domain/managementPath.ts'
+import { isLifecycle, type LifecycleEvent, type RecordedEvent } from '../src/domain/events.ts'
+import { tokenIdOf } from '../src/domain/streams.ts'
 import { counts, nullable, number, string } from './members.ts'
 import type { Change, Projection, Top } from './projection.ts'
 import { bucketStart, OTHER_ROUTES, requestCounts } from './tokenUsage.ts'
@@ -64,9 +66,6 @@ const actionSchema = {
 export type ActivityDocument = FromSchema<typeof hourSchema>
 /** An event of some token's life that a token caused. */
 export type ActionDocument = FromSchema<typeof actionSchema>
-
-/** Where tokens are managed. */
-export const MANAGEMENT_PATH = '/settings/api-tokens'
 
 const READ = ['GET', 'HEAD']
 /** What the product serves there. */

@@ -1,5 +1,5 @@
 import type { FromSchema } from 'json-schema-to-ts'
-import { tokenIdOf } from '../src/domain/events.ts'
+import { tokenIdOf } from '../src/domain/streams.ts'
 import { string } from './members.ts'
 import type { Projection } from './projection.ts'
 import { versionOfLife } from './versionOfLife.ts'

@@ -1,6 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { storedChain } from '../src/domain/chain.ts'
-import { isLifecycle, type StoredEvent, tokenIdOf } from '../src/domain/events.ts'
+import { isLifecycle, type StoredEvent } from '../src/domain/events.ts'
+import { tokenIdOf } from '../src/domain/streams.ts'
 import { nullable, string } from './members.ts'
 import type { Change, Projection, Value } from './projection.ts'
 import { versionOfLife } from './versionOfLife.ts'

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { once } from 'node:events'
-import type { Command } from './command.ts'
+import type { Command } from './cli/command.ts'
 import { audit } from './commands/audit.ts'
 import { blastRadius } from './commands/blastRadius.ts'
 import { checkpoint } from './commands/checkpoint.ts'
@@ -9,13 +9,13 @@ import { explain } from './commands/explain.ts'
 import { exportCommand } from './commands/export.ts'
 import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
-import { importTokens } from './commands/import-tokens.ts'
+import { importTokens } from './commands/importTokens.ts'
 import { jwt } from './commands/jwt.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { report } from './commands/report.ts'
 import { usage } from './commands/usage.ts'
 import { verify } from './commands/verify.ts'
-import { dispatch } from './dispatch.ts'
+import { dispatch } from './cli/dispatch.ts'
 
 const commands: readonly Command[] = [
   jwt,

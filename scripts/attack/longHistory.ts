@@ -1,4 +1,4 @@
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { apiOf } from '../../test/support/api.ts'
 import { startLedger } from '../../test/support/ledger.ts'
 import { growHistory } from '../../test/support/longLife.ts'

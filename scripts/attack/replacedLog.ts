@@ -1,7 +1,7 @@
 import { copyFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { type Api, apiOf } from '../../test/support/api.ts'
 import { eventually } from '../../test/support/eventually.ts'
 import { type Member, startFleet } from '../../test/support/fleet.ts'

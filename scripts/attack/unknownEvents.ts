@@ -1,4 +1,4 @@
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { type Api, apiOf } from '../../test/support/api.ts'
 import { appendTo } from '../../test/support/longLife.ts'
 import { ownFolder, startService } from '../../test/support/service.ts'

@@ -1,10 +1,11 @@
-import type { Audited, Finding } from '../../src/application/decisions.ts'
-import { auditDecisions, REVOCATION_BOUND_MS, withEventStore } from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, type ExitCode, JSON_OPTION, WrongUse } from '../command.ts'
-import { damageText } from '../damage.ts'
-import { plural, printable, progress } from '../output.ts'
-import { jsonList } from '../jsonList.ts'
+import type { Audited, Finding } from '../../src/application/audit/decisions.ts'
+import { auditDecisions, REVOCATION_BOUND_MS } from '../../src/application/audit/decisions.ts'
+import { withEventStore } from '../cli/stores.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, type ExitCode, JSON_OPTION, WrongUse } from '../cli/command.ts'
+import { damageText } from '../cli/damage.ts'
+import { plural, printable, progress } from '../cli/output.ts'
+import { jsonList } from '../cli/jsonList.ts'
 
 const MAX_TOLERANCE_MS = 86_400_000
 

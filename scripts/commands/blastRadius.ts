@@ -1,10 +1,11 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import { presentBlastRadius } from '../../src/http/presentAnalytics.ts'
-import { sinceTime, withReadModel } from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom } from '../command.ts'
-import { checked, timeOrDate } from '../input.ts'
-import { json, plural, printable, progress, table } from '../output.ts'
+import { presentBlastRadius } from '../../src/presentation/analytics.ts'
+import { sinceTime } from '../../src/application/analytics/range.ts'
+import { withReadModel } from '../cli/stores.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom } from '../cli/command.ts'
+import { checked, timeOrDate } from '../cli/input.ts'
+import { json, plural, printable, progress, table } from '../cli/output.ts'
 
 type Shown = ReturnType<typeof presentBlastRadius>
 

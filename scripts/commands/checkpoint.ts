@@ -1,15 +1,13 @@
-import {
-  createLogDigester,
-  DamagedError,
-  signCheckpoint,
-  signingKey,
-  walkLog,
-  withEventStore,
-} from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, type ExitCode, JSON_OPTION } from '../command.ts'
-import { damageText } from '../damage.ts'
-import { json, progress } from '../output.ts'
+import { createLogDigester } from '../../src/application/audit/logDigest.ts'
+import { DamagedError } from '../../src/domain/errors.ts'
+import { signCheckpoint } from '../../src/application/audit/checkpoint.ts'
+import { signingKey } from '../../src/settings/auditKey.ts'
+import { walkLog } from '../../src/application/audit/verifyLog.ts'
+import { withEventStore } from '../cli/stores.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, type ExitCode, JSON_OPTION } from '../cli/command.ts'
+import { damageText } from '../cli/damage.ts'
+import { json, progress } from '../cli/output.ts'
 
 export const checkpoint = defineCommand({
   name: 'checkpoint',

@@ -1,10 +1,11 @@
-import { readSettings, type Settings } from '../../src/settings.ts'
-import { DamagedError, NoDataError } from '../../src/reader.ts'
-import { type Check, fail } from '../check.ts'
-import { defineCommand, type Io, JSON_OPTION } from '../command.ts'
-import * as host from '../hostChecks.ts'
-import { json, printable, progress } from '../output.ts'
-import * as stores from '../storeChecks.ts'
+import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import { DamagedError } from '../../src/domain/errors.ts'
+import { NoDataError } from '../cli/stores.ts'
+import { type Check, fail } from '../doctor/check.ts'
+import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
+import * as host from '../doctor/hostChecks.ts'
+import { json, printable, progress } from '../cli/output.ts'
+import * as stores from '../doctor/storeChecks.ts'
 
 /** Null: what it would look at is not there, and another check says so. */
 type Examine = (settings: Settings, io: Io) => Check | null | Promise<Check | Check[] | null>

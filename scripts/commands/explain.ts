@@ -1,20 +1,13 @@
-import type { FoundThen } from '../../src/application/asOf.ts'
-import type { UsesAround, UseWindow, Verdict } from '../../src/application/explain.ts'
-import { presentEvent } from '../../src/http/present.ts'
-import {
-  asOf,
-  type EventReads,
-  historyOf,
-  judgeUses,
-  missingText,
-  parseMoment,
-  usesAround,
-  withEventStore,
-} from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../command.ts'
-import { json, plural, type Progress, progress, table } from '../output.ts'
-import { eventsTable, tokenTable, tokenThen } from '../tokenTables.ts'
+import type { FoundThen } from '../../src/application/tokens/asOf.ts'
+import type { UsesAround, UseWindow, Verdict } from '../../src/application/audit/explain.ts'
+import { presentEvent } from '../../src/presentation/tokens.ts'
+import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
+import { type EventReads, withEventStore } from '../cli/stores.ts'
+import { judgeUses, usesAround } from '../../src/application/audit/explain.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
+import { json, plural, type Progress, progress, table } from '../cli/output.ts'
+import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
 
 export const explain = defineCommand({
   name: 'explain',

@@ -1,9 +1,10 @@
-import type { Exported } from '../../src/application/exportEvents.ts'
-import { exportEvents, withEventStore } from '../../src/reader.ts'
-import { readSettings, type Settings } from '../../src/settings.ts'
-import { defineCommand, type Io, JSON_OPTION, WrongUse } from '../command.ts'
-import { json, plural, progress } from '../output.ts'
-import { writeWhole } from '../wholeFile.ts'
+import type { Exported } from '../../src/application/transfer/exportEvents.ts'
+import { exportEvents } from '../../src/application/transfer/exportEvents.ts'
+import { withEventStore } from '../cli/stores.ts'
+import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import { defineCommand, type Io, JSON_OPTION, WrongUse } from '../cli/command.ts'
+import { json, plural, progress } from '../cli/output.ts'
+import { writeWhole } from '../cli/wholeFile.ts'
 
 export const exportCommand = defineCommand({
   name: 'export',

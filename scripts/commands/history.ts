@@ -1,10 +1,11 @@
-import type { AsOf, FoundThen, Moment } from '../../src/application/asOf.ts'
-import { presentEvent } from '../../src/http/present.ts'
-import { asOf, historyOf, missingText, parseMoment, withEventStore } from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../command.ts'
-import { json } from '../output.ts'
-import { eventsTable, tokenTable, tokenThen } from '../tokenTables.ts'
+import type { AsOf, FoundThen, Moment } from '../../src/application/tokens/asOf.ts'
+import { presentEvent } from '../../src/presentation/tokens.ts'
+import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
+import { withEventStore } from '../cli/stores.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
+import { json } from '../cli/output.ts'
+import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
 
 export const history = defineCommand({
   name: 'history',

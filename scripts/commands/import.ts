@@ -1,11 +1,13 @@
 import { createReadStream } from 'node:fs'
-import type { Imported } from '../../src/application/importEvents.ts'
-import type { Sum } from '../../src/application/transferFile.ts'
-import { checkFile, importEvents, withWritableEventStore } from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, type Io, JSON_OPTION } from '../command.ts'
-import { sizeOf } from '../inputFile.ts'
-import { json, type Progress, progress, table } from '../output.ts'
+import type { Imported } from '../../src/application/transfer/importEvents.ts'
+import type { Sum } from '../../src/application/transfer/file.ts'
+import { checkFile } from '../../src/application/transfer/check.ts'
+import { importEvents } from '../../src/application/transfer/importEvents.ts'
+import { withWritableEventStore } from '../cli/stores.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
+import { sizeOf } from '../cli/inputFile.ts'
+import { json, type Progress, progress, table } from '../cli/output.ts'
 
 export const importCommand = defineCommand({
   name: 'import',

@@ -1,11 +1,11 @@
 import { constants, setPriority } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
-import { rebuildReadModel, UnknownProjectionError } from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { leaveACore } from '../leaveACore.ts'
-import { defineCommand, JSON_OPTION, WrongUse } from '../command.ts'
-import { logTo } from '../logTo.ts'
-import { json, plural, progress } from '../output.ts'
+import { rebuildReadModel, UnknownProjectionError } from '../cli/rebuildReadModel.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { leaveACore } from '../cli/leaveACore.ts'
+import { defineCommand, JSON_OPTION, WrongUse } from '../cli/command.ts'
+import { logTo } from '../cli/logTo.ts'
+import { json, plural, progress } from '../cli/output.ts'
 
 export const rebuildCommand = defineCommand({
   name: 'rebuild',

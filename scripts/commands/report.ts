@@ -1,10 +1,11 @@
-import type { Report } from '../../src/application/report.ts'
-import { presentReport } from '../../src/http/presentAnalytics.ts'
-import { usageRange, withReadModel } from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, JSON_OPTION, NotFound, WrongUse } from '../command.ts'
-import { checked, timeOrDate, wholeNumber } from '../input.ts'
-import { csv, json, plural, progress, table } from '../output.ts'
+import type { Report } from '../../src/application/analytics/report.ts'
+import { presentReport } from '../../src/presentation/analytics.ts'
+import { usageRange } from '../../src/application/analytics/range.ts'
+import { withReadModel } from '../cli/stores.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
+import { checked, timeOrDate, wholeNumber } from '../cli/input.ts'
+import { csv, json, plural, progress, table } from '../cli/output.ts'
 
 type Shown = ReturnType<typeof presentReport>
 type Row = Shown['top']['data'][number]

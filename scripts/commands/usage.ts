@@ -1,18 +1,14 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import type { UsageRange } from '../../src/application/buckets.ts'
-import type { Tally, Usage } from '../../src/application/usage.ts'
-import { presentUsage, presentUsageTokens } from '../../src/http/present.ts'
-import {
-  type ModelReads,
-  type RouteFilter,
-  routeFilter,
-  usageRange,
-  withReadModel,
-} from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
-import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../command.ts'
-import { checked, timeOrDate } from '../input.ts'
-import { csv, json, plural, printable, table } from '../output.ts'
+import type { UsageRange } from '../../src/application/analytics/buckets.ts'
+import type { Tally, Usage } from '../../src/application/analytics/usage.ts'
+import { presentUsage, presentUsageTokens } from '../../src/presentation/tokens.ts'
+import { type ModelReads, withReadModel } from '../cli/stores.ts'
+import { type RouteFilter, routeFilter } from '../../src/application/analytics/routeFilter.ts'
+import { usageRange } from '../../src/application/analytics/range.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
+import { checked, timeOrDate } from '../cli/input.ts'
+import { csv, json, plural, printable, table } from '../cli/output.ts'
 
 type Owner = { account: string } | { token: string }
 

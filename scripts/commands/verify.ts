@@ -1,21 +1,16 @@
 import { readFileSync, statSync } from 'node:fs'
-import type { Checkpoint, Held } from '../../src/application/checkpoint.ts'
-import type { Damage, Walked } from '../../src/application/walk.ts'
-import {
-  checkingKey,
-  createLogDigester,
-  digestOf,
-  type EventReads,
-  judgeDifferences,
-  readCheckpoint,
-  walkLog,
-  withEventStore,
-} from '../../src/reader.ts'
-import { readSettings, type Settings } from '../../src/settings.ts'
-import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../command.ts'
-import { damageText } from '../damage.ts'
-import { jsonList } from '../jsonList.ts'
-import { plural, progress } from '../output.ts'
+import type { Checkpoint, Held } from '../../src/application/audit/checkpoint.ts'
+import type { Damage, Walked } from '../../src/application/audit/verifyLog.ts'
+import { checkingKey } from '../../src/settings/auditKey.ts'
+import { createLogDigester } from '../../src/application/audit/logDigest.ts'
+import { digestOf, judgeDifferences, readCheckpoint } from '../../src/application/audit/checkpoint.ts'
+import { type EventReads, withEventStore } from '../cli/stores.ts'
+import { walkLog } from '../../src/application/audit/verifyLog.ts'
+import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
+import { damageText } from '../cli/damage.ts'
+import { jsonList } from '../cli/jsonList.ts'
+import { plural, progress } from '../cli/output.ts'
 import { verifyModel } from './verifyModel.ts'
 
 export const verify = defineCommand({

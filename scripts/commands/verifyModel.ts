@@ -1,9 +1,9 @@
-import { compareReadModel } from '../../src/reader.ts'
-import type { Settings } from '../../src/settings.ts'
-import type { ExitCode, Io } from '../command.ts'
-import { logTo } from '../logTo.ts'
-import { refusedText } from '../damage.ts'
-import { json, plural, printable, progress } from '../output.ts'
+import { compareReadModel } from '../cli/compareReadModel.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import type { ExitCode, Io } from '../cli/command.ts'
+import { logTo } from '../cli/logTo.ts'
+import { refusedText } from '../cli/damage.ts'
+import { json, plural, printable, progress } from '../cli/output.ts'
 
 type Compared = Awaited<ReturnType<typeof compareReadModel>>
 

@@ -2,12 +2,11 @@ import {
   type EventData,
   type EventType,
   eventSchemas,
-  isLifecycleType,
-  isOfToken,
   type RecordedEvent,
-  STREAMS,
   type StoredEvent,
 } from './events.ts'
+import { isLifecycleType } from './tokenEvents.ts'
+import { isOfToken, STREAMS } from './streams.ts'
 
 /**
  * The version each type is written in today, and one function per step from an older version to the next.

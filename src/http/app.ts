@@ -1,8 +1,8 @@
 import Koa, { type Context, type Middleware } from 'koa'
-import type { Logger } from '../application/ports.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { strangerOf } from './lineQuota.ts'
 import { Problem, sendProblem } from './problem.ts'
-import { scopeOf } from './scope.ts'
+import { scopeOf } from './requestState.ts'
 
 interface Parts {
   log: Logger

@@ -1,7 +1,7 @@
 import type { Context } from 'koa'
-import type { Logger } from '../application/ports.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { limitedAs } from '../domain/address.ts'
-import { scopeOf } from './scope.ts'
+import { scopeOf } from './requestState.ts'
 
 /**
  * Log lines that anybody can cause, without a good credential and at whatever rate. An address has so many of its own a

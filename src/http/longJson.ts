@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import { giveWay } from '../application/turns.ts'
+import { giveWay } from '../application/scheduling/turns.ts'
 import { sendJsonText } from './route.ts'
 
 /** Rows of an answer that are written at a time: well under a millisecond. */

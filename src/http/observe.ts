@@ -1,8 +1,8 @@
 import type { Middleware } from 'koa'
-import type { RequestEntry } from '../application/ports.ts'
+import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { CallerAddress } from './callerAddress.ts'
 import { NO_ADDRESS } from './lineQuota.ts'
-import { atEnd, scopeOf } from './scope.ts'
+import { atEnd, scopeOf } from './requestState.ts'
 
 type Responded = (method: string, route: string, status: number, seconds: number) => void
 

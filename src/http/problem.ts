@@ -1,14 +1,10 @@
 import type { Context } from 'koa'
-import {
-  ConflictError,
-  type Logger,
-  StoreUnavailableError,
-  UnknownOutcomeError,
-} from '../application/ports.ts'
-import { BusyError } from '../application/gate.ts'
+import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../application/ports/errors.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
+import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { strangerOf } from './lineQuota.ts'
-import { scopeOf } from './scope.ts'
+import { scopeOf } from './requestState.ts'
 
 /** Every error there is, by its stable code: RFC 9457 `type` is `urn:tokenledger:problem:<code>`. */
 export const problems = {

@@ -1,10 +1,10 @@
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
-import type { Accepted } from '../application/authenticate.ts'
-import type { Logger } from '../application/ports.ts'
+import type { Accepted } from '../application/authentication/authenticate.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { Problem, type ProblemCode, sendProblem } from './problem.ts'
-import { scopeOf } from './scope.ts'
-import { isReadable, unreadable } from './target.ts'
+import { scopeOf } from './requestState.ts'
+import { isReadable, unreadable } from './requestTarget.ts'
 
 /** One row of the route table: it serves the requests and it is what `/openapi.json` is made of. */
 export interface Route {

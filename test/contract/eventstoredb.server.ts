@@ -1,6 +1,6 @@
 import { EventStoreDBClient } from '@eventstore/db-client'
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
-import type { EventStore } from '../../src/application/ports.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { parseAddress } from '../../src/adapters/eventstoredb/address.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
 

@@ -1,5 +1,5 @@
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/event-store.ts'
-import { eventStoreContract } from './event-store.contract.ts'
+import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
+import { eventStoreContract } from './eventStore.contract.ts'
 import { startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
 
 describe('EventStoreDB', () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { openMongoReadModel } from '../../src/adapters/mongodb/read-model.ts'
+import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
-import { readModelContract } from './read-model.contract.ts'
+import { readModelContract } from './readModel.contract.ts'
 
 describeOnMongo('MongoDB', () => {
   for (const [name, set] of [

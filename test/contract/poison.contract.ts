@@ -2,19 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import type { Change } from '../../projections/projection.ts'
-import {
-  type EventStore,
-  type ReadModel,
-  RefusedChangeError,
-  StoreUnavailableError,
-} from '../../src/application/ports.ts'
-import { createProjector, type Projector } from '../../src/application/project.ts'
-import { createLogReader } from '../../src/application/readLog.ts'
-import { rebuild } from '../../src/application/rebuild.ts'
-import { isOf } from '../../src/application/sameLog.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
+import { RefusedChangeError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
+import { createProjector, type Projector } from '../../src/application/projection/projector.ts'
+import { createLogReader } from '../../src/application/eventLog/logReader.ts'
+import { rebuild } from '../../src/application/projection/rebuild.ts'
+import { isOf } from '../../src/application/logIdentity/sameLog.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
-import { type NewEvent, type StoredEvent, tokenStream } from '../../src/domain/events.ts'
+import type { NewEvent, StoredEvent } from '../../src/domain/events.ts'
+import { tokenStream } from '../../src/domain/streams.ts'
 import { eventually } from '../support/eventually.ts'
 import { type History, historyOn } from '../support/history.ts'
 import { type Counted, countingTelemetry } from '../support/pieces.ts'

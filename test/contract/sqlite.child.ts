@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { makeEvent } from './fixtures.ts'
 
 /**

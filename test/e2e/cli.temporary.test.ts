@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { apiOf } from '../support/api.ts'
 import { CLI, cli } from '../support/cli.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import { openEventStore, openReadModel } from '../../src/stores.ts'
+import { openEventStore, openReadModel } from '../../src/stores/open.ts'
 import { apiOf, type CreatedToken } from '../support/api.ts'
 import { cli } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { openDatabase } from '../../src/adapters/sqlite/database.ts'
-import { tokenStream } from '../../src/domain/events.ts'
+import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
+import { tokenStream } from '../../src/domain/streams.ts'
 import { apiOf, type Token } from '../support/api.ts'
 import {
   type Account,

@@ -135,7 +135,7 @@ describeWithMongod('a token revoked on one process, without the lease on the oth
   after(() => fleet.close())
 
   it('is accepted long after the 204: what the tests above would see', async () => {
-    const command = await patchedService('src/adapters/mongodb/watch.js', [
+    const command = await patchedService('src/adapters/mongodb/sharing/watch.js', [
       ['const TRUSTED_MS = 1_000', 'const TRUSTED_MS = Infinity'],
       // Nor whether the documents have moved.
       ['watched.isTrusted()', 'true'],

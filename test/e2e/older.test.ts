@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { openSqliteEventStore } from '../../src/adapters/sqlite/event-store.ts'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { type Api, apiOf } from '../support/api.ts'
 import { cli } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'

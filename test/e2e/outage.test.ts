@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type StoredEvent, tokenStream, USAGE_STREAM } from '../../src/domain/events.ts'
+import type { StoredEvent } from '../../src/domain/events.ts'
+import { tokenStream, USAGE_STREAM } from '../../src/domain/streams.ts'
 import { toProblem } from '../../src/http/problem.ts'
 import type { AppendFault } from '../support/faults.ts'
 import { eventually } from '../support/eventually.ts'

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import { compareReadModel } from '../../src/reader.ts'
-import { readSettings } from '../../src/settings.ts'
+import { compareReadModel } from '../../scripts/cli/compareReadModel.ts'
+import { readSettings } from '../../src/settings/settings.ts'
 import { apiOf } from '../support/api.ts'
 import { cli, cliToKill } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
@@ -86,7 +86,7 @@ describe('the command rebuild, on SQLite', function () {
   })
 
   it('is seen to give wrong answers where the service does not write to both meanwhile', async () => {
-    const command = await patchedService('src/adapters/sqlite/read-model.js', [
+    const command = await patchedService('src/adapters/sqlite/readModel.js', [
       ['if (!step && joined)', 'if (false)'],
       // As slow as a service with much to catch up with.
       ['await switchTo(next);', 'await new Promise((r) => setTimeout(r, 200)); await switchTo(next);'],

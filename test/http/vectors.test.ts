@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { createAuthenticator } from '../../src/application/authenticate.ts'
+import { createAuthenticator } from '../../src/application/authentication/authenticate.ts'
 import { formatToken, isToken } from '../../src/domain/credential.ts'
 import { callerOf, tokenHeader } from '../support/caller.ts'
 import { startLedger, type TestService } from '../support/ledger.ts'

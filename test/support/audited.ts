@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import type { EventStore } from '../../src/application/ports.ts'
-import { type Damage, type Walked, walkLog } from '../../src/application/walk.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import { type Damage, type Walked, walkLog } from '../../src/application/audit/verifyLog.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
-import { type EventData, type NewEvent, type StoredEvent, usageStream } from '../../src/domain/events.ts'
+import type { EventData, NewEvent, StoredEvent } from '../../src/domain/events.ts'
+import { usageStream } from '../../src/domain/streams.ts'
 import { createWriter } from './movable.ts'
 
 /** Events as the service writes them, at chosen times, for tests of what an audit says about a log. */

@@ -1,9 +1,6 @@
-import {
-  type EventStore,
-  type ReadModel,
-  StoreUnavailableError,
-  UnknownOutcomeError,
-} from '../../src/application/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
+import { StoreUnavailableError, UnknownOutcomeError } from '../../src/application/ports/errors.ts'
 
 /**
  * What the next append meets. `landed`: it is stored and its answer is lost; `lost`: neither is stored nor answered.

@@ -1,14 +1,9 @@
-import type { EventStore } from '../../src/application/ports.ts'
-import { ids } from '../../src/application/ids.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
-import {
-  type LifecycleEvent,
-  type NewEvent,
-  type StoredEvent,
-  tokenStream,
-  usageStream,
-} from '../../src/domain/events.ts'
-import { expectedAfter, type Happened } from '../contract/projections.reference.ts'
+import type { LifecycleEvent, NewEvent, StoredEvent } from '../../src/domain/events.ts'
+import { tokenStream, usageStream } from '../../src/domain/streams.ts'
+import { expectedAfter, type Happened } from '../integration/projections.reference.ts'
 
 /** A log that grows by commands and uses, with sound links, and what the read model has to hold after it. */
 export interface History {

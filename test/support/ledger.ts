@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
 import { createApp } from '../../src/http/app.ts'
-import { createHttpServer } from '../../src/http/server.ts'
-import { createTokenLedger, type TokenLedger } from '../../src/ledger.ts'
-import type { TokenLedgerOptions } from '../../src/options.ts'
+import { createHttpServer } from '../../src/http/server/server.ts'
+import { createTokenLedger, type TokenLedger } from '../../src/ledger/ledger.ts'
+import type { TokenLedgerOptions } from '../../src/settings/options.ts'
 
 export const SECRET = 'a secret that only the tests know: 32 bytes'
 export const PEPPERS = `k1:${Buffer.alloc(32, 7).toString('base64')}`

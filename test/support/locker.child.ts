@@ -1,4 +1,4 @@
-import { openPlain } from '../../src/adapters/sqlite/database.ts'
+import { openPlain } from '../../src/adapters/sqlite/database/database.ts'
 
 // Another program that has a database open and keeps a lock on it until it is killed.
 const [path = '', sql = ''] = process.argv.slice(2)

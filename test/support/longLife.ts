@@ -1,7 +1,8 @@
-import type { EventStore } from '../../src/application/ports.ts'
-import { ids } from '../../src/application/ids.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
-import { type NewEvent, type StoredEvent, tokenStream } from '../../src/domain/events.ts'
+import type { NewEvent, StoredEvent } from '../../src/domain/events.ts'
+import { tokenStream } from '../../src/domain/streams.ts'
 
 const AT_ONCE = 100
 

@@ -1,4 +1,5 @@
-import { ConflictError, type EventStore } from '../../src/application/ports.ts'
+import { ConflictError } from '../../src/application/ports/errors.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { NewEvent, StoredEvent } from '../../src/domain/events.ts'
 
 export interface MemoryStore {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { EventStore } from '../../src/application/ports.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { genesis, link, storedChain } from '../../src/domain/chain.ts'
-import { type NewEvent, tokenStream, USAGE_STREAM } from '../../src/domain/events.ts'
+import type { NewEvent } from '../../src/domain/events.ts'
+import { tokenStream, USAGE_STREAM } from '../../src/domain/streams.ts'
 
 /** What a store must give back as it got it. */
 const ODD: Record<string, unknown> = JSON.parse(`{

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { checkRows } from '../../src/application/checkRows.ts'
-import { compareRows, importRows } from '../../src/application/importTokens.ts'
-import type { EventStore } from '../../src/application/ports.ts'
+import { checkRows } from '../../src/application/tokenImport/checkRows.ts'
+import { compareRows, importRows } from '../../src/application/tokenImport/importTokens.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { chunked } from './transfer.ts'
 
 /** A row as the old system's table has it. */

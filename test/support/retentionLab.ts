@@ -1,21 +1,16 @@
 import { expect } from 'chai'
 import { applyChange, present, type StoredDocument } from '../../projections/change.ts'
 import { tokenUsage } from '../../projections/tokenUsage.ts'
-import { ids } from '../../src/application/ids.ts'
-import type { EventStore } from '../../src/application/ports.ts'
-import { createRetention, GRACE_MS } from '../../src/application/retention.ts'
-import { createRolledUpDays, usageOf } from '../../src/application/usageDays.ts'
-import { createUsageScan } from '../../src/application/usageScan.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import { createRetention, GRACE_MS } from '../../src/application/retention/retention.ts'
+import { createRolledUpDays, usageOf } from '../../src/application/retention/rolledUpDays.ts'
+import { createUsageScan } from '../../src/application/retention/usageScan.ts'
 import { genesis, link } from '../../src/domain/chain.ts'
-import {
-  type EventData,
-  type NewEvent,
-  type StoredEvent,
-  USAGE_STREAM,
-  usageStream,
-} from '../../src/domain/events.ts'
+import type { EventData, NewEvent, StoredEvent } from '../../src/domain/events.ts'
+import { USAGE_STREAM, usageStream } from '../../src/domain/streams.ts'
 import { upcast } from '../../src/domain/upcast.ts'
-import { expectedAfter, type Happened } from '../contract/projections.reference.ts'
+import { expectedAfter, type Happened } from '../integration/projections.reference.ts'
 import { memoryStore } from './memoryStore.ts'
 import { countingTelemetry } from './pieces.ts'
 import { DAY, FIRST_DAY, usageLife } from './usageLife.ts'

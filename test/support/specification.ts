@@ -1,7 +1,9 @@
 import { expect } from 'chai'
 import type { Fact } from '../../src/domain/decide.ts'
 import { Refusal, type RefusalCode } from '../../src/domain/errors.ts'
-import { type LifecycleEvent, type LifecycleType, tokenStream } from '../../src/domain/events.ts'
+import type { LifecycleEvent } from '../../src/domain/events.ts'
+import type { LifecycleType } from '../../src/domain/tokenEvents.ts'
+import { tokenStream } from '../../src/domain/streams.ts'
 import { evolve, initialState, type TokenState } from '../../src/domain/token.ts'
 
 /** Given what has happened to a token, when a command is decided, then this is what comes of it. */

@@ -1,4 +1,4 @@
-import { openDatabase } from '../../src/adapters/sqlite/database.ts'
+import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
 
 type Prepare = (sql: string) => unknown
 interface Driver {

@@ -1,5 +1,5 @@
-import { exportEvents } from '../../src/application/exportEvents.ts'
-import type { EventStore } from '../../src/application/ports.ts'
+import { exportEvents } from '../../src/application/transfer/exportEvents.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 
 /** A file as it is read, in pieces that end anywhere. */
 export async function* chunked(file: string | Uint8Array, size = 1000): AsyncGenerator<Uint8Array> {

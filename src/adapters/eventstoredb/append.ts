@@ -1,10 +1,6 @@
 import { NO_STREAM } from '@eventstore/db-client'
-import {
-  type Appended,
-  ConflictError,
-  type ExpectedRevision,
-  StoreUnavailableError,
-} from '../../application/ports.ts'
+import type { Appended, ExpectedRevision } from '../../application/ports/eventStore.ts'
+import { ConflictError, StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { NewEvent } from '../../domain/events.ts'
 import type { Connection } from './connection.ts'
 import { withinDeadline } from './deadline.ts'

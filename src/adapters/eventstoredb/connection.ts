@@ -1,5 +1,5 @@
 import { EventStoreDBClient } from '@eventstore/db-client'
-import { StoreUnavailableError } from '../../application/ports.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
 import { type Address, parseAddress } from './address.ts'
 
 /** The client and what every call to it says. */

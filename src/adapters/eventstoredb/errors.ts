@@ -1,5 +1,5 @@
 import { type CommandError, ErrorType, isCommandError } from '@eventstore/db-client'
-import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../../application/ports.ts'
+import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../../application/ports/errors.ts'
 import { DamagedError } from '../../domain/errors.ts'
 
 /** Numbers of gRPC. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Batch } from '../../application/ports.ts'
+import type { Batch } from '../../application/ports/eventStore.ts'
 import type { Connection } from './connection.ts'
 import { fromPosition } from './position.ts'
 import { subscription } from './subscription.ts'

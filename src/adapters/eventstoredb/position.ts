@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../application/ports.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
 
 export interface LogPosition {
   commit: bigint

@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../application/ports.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
 
 const MAX_WAITING = 1_000
 const MAX_WAIT_MS = 1_000

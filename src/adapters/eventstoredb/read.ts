@@ -6,7 +6,7 @@ import {
   START,
   type StreamingRead,
 } from '@eventstore/db-client'
-import { StoreUnavailableError } from '../../application/ports.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { arrivalsOf } from './arrivals.ts'
 import type { Connection } from './connection.ts'

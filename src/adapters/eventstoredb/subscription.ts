@@ -1,5 +1,5 @@
 import { type AllStreamResolvedEvent, START, streamNameFilter } from '@eventstore/db-client'
-import type { Batch } from '../../application/ports.ts'
+import type { Batch } from '../../application/ports/eventStore.ts'
 import { arrivalsOf } from './arrivals.ts'
 import type { Connection } from './connection.ts'
 import { type Recorded, toStoredEvent } from './event.ts'

@@ -1,6 +1,6 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
-import type { JwtClaims, JwtVerifier } from '../../application/ports.ts'
+import type { JwtClaims, JwtVerifier } from '../../application/ports/jwtVerifier.ts'
 import { isAccountId, isScope } from '../../domain/rules.ts'
 
 /** Where JWT keys come from: one secret, one public key (PEM), or several of either by `kid`. */

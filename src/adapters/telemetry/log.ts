@@ -1,5 +1,5 @@
 import pino from 'pino'
-import type { Logger, RequestEntry } from '../../application/ports.ts'
+import type { Logger, RequestEntry } from '../../application/ports/telemetry.ts'
 import { createOutput } from './output.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { Logger, Telemetry } from '../../application/ports.ts'
+import type { Logger, Telemetry } from '../../application/ports/telemetry.ts'
 
 export interface Metrics extends Telemetry {
   registry: Registry

@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
 import { type Route, sendJson } from '../route.ts'
-import * as schemas from '../schemas.ts'
+import * as schemas from '../openapi/schemas.ts'
 import { docsRoutes } from './docs.ts'
 
 /** What the service says about itself. */

@@ -9,18 +9,14 @@ import {
   MongoNetworkError,
   MongoServerError,
 } from 'mongodb'
-import { applyChanges } from '../../../src/adapters/mongodb/apply.ts'
-import { type Target, targetsAt } from '../../../src/adapters/mongodb/collections.ts'
-import { toStoreError, toWriteError, within } from '../../../src/adapters/mongodb/errors.ts'
-import { readProven } from '../../../src/adapters/mongodb/primacy.ts'
-import { watchCollection } from '../../../src/adapters/mongodb/watch.ts'
-import {
-  type Instant,
-  now,
-  RefusedChangeError,
-  StoreUnavailableError,
-} from '../../../src/application/ports.ts'
-import { people, put } from '../../contract/read-model.fixtures.ts'
+import { applyChanges } from '../../../src/adapters/mongodb/documents/apply.ts'
+import { type Target, targetsAt } from '../../../src/adapters/mongodb/documents/collections.ts'
+import { toStoreError, toWriteError, within } from '../../../src/adapters/mongodb/database/errors.ts'
+import { readProven } from '../../../src/adapters/mongodb/database/primacy.ts'
+import { watchCollection } from '../../../src/adapters/mongodb/sharing/watch.ts'
+import { type Instant, now } from '../../../src/application/ports/clock.ts'
+import { RefusedChangeError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
+import { people, put } from '../../contract/readModel.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 
 /** What only a server could do that is made to: answers late, batches that are full, errors of each kind. */

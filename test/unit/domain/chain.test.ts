@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import { canonical, chainOf, genesis, isLinked, link, storedChain } from '../../../src/domain/chain.ts'
-import { tokenStream } from '../../../src/domain/events.ts'
+import { tokenStream } from '../../../src/domain/streams.ts'
 
 const STREAM = tokenStream('00000000-0000-7000-8000-000000000001')
 const OTHER = tokenStream('00000000-0000-7000-8000-000000000002')

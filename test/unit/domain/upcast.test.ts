@@ -4,17 +4,14 @@ import { join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 import { genesis, isLinked, storedChain } from '../../../src/domain/chain.ts'
+import { type EventType, eventSchemas, metadataSchema, type StoredEvent } from '../../../src/domain/events.ts'
 import {
-  type EventType,
-  eventSchemas,
   IMPORT_STREAM,
-  metadataSchema,
   ROLLED_UP_DAYS,
   rollUpStream,
-  type StoredEvent,
   tokenStream,
   usageStream,
-} from '../../../src/domain/events.ts'
+} from '../../../src/domain/streams.ts'
 import { lifecycleKinds, notUnderstood, upcast, versions } from '../../../src/domain/upcast.ts'
 import { refusedEvents } from '../../../projections/refusedEvents.ts'
 import { tokenHistory } from '../../../projections/tokenHistory.ts'

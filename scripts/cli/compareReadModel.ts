@@ -1,0 +1,95 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { projections } from '../../projections/index.ts'
+import { compare, type Comparison } from '../../src/application/verification/compare.ts'
+import { type Clock, iso } from '../../src/application/ports/clock.ts'
+import type { Logger } from '../../src/application/ports/telemetry.ts'
+import { createLogReader } from '../../src/application/eventLog/logReader.ts'
+import { rebuild, type RebuildDeps, type RebuildProgress } from '../../src/application/projection/rebuild.ts'
+import { isOf } from '../../src/application/logIdentity/sameLog.ts'
+import { slowest, standingOf } from '../../src/application/readModel/standing.ts'
+import { withReadAhead } from '../../src/stores/readAhead.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { withTemporaryFolder } from './temporaryFolder.ts'
+import { openReadModel } from '../../src/stores/open.ts'
+import { withEventStore, withReadModel } from './stores.ts'
+
+export interface CompareProgress {
+  phase: 'folding' | 'comparing'
+  /** Events folded or documents compared so far. */
+  count: number
+  position: string | null
+  /** Where the fold ends. */
+  end: string
+}
+
+/**
+ * Compares the read model with a fold of the events, document by document, beside a running service or without one.
+ * The fold is made in a temporary file, about as large as a read model on SQLite.
+ * @throws as `withReadModel`
+ */
+export async function compareReadModel(
+  settings: Settings,
+  {
+    log,
+    told = () => {},
+    clock = Date.now,
+  }: { log: Logger; told?: (progress: CompareProgress) => void; clock?: Clock },
+): Promise<Comparison> {
+  const telemetry = { log, damaged() {} }
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, ({ readModel }) =>
+      inTemporaryFile(async (url) => {
+        const end = slowest(await standingOf(readModel, projections))?.position ?? ''
+        await withReadAhead(settings, (read) =>
+          foldInto(url, { read, telemetry, isOfLog: isOf(store) }, end, ({ events, position }) =>
+            told({ phase: 'folding', count: events, position, end }),
+          ),
+        )
+        const scratch = await openReadModel(url)
+        try {
+          await scratch.open(projections)
+          const keptFrom = usageKeptFrom(settings, clock())
+          const read = createLogReader(store)
+          return await compare({ read, telemetry, readModel, scratch, projections, keptFrom }, (count) =>
+            told({ phase: 'comparing', count, position: null, end }),
+          )
+        } finally {
+          await scratch.close()
+        }
+      }),
+    ),
+  )
+}
+
+const DAY_MS = 86_400_000
+
+/** Retention may have taken usage from before this time; null where it is kept for ever. */
+const usageKeptFrom = ({ usageRetentionDays: days }: Settings, now: number): string | null =>
+  days === null ? null : iso(now - days * DAY_MS)
+
+type ModelUrl = Pick<Settings, 'readModelUrl'>
+
+/** The fold is a rebuild of an empty read model: the same code, in large steps. */
+async function foldInto(
+  url: ModelUrl,
+  deps: Omit<RebuildDeps, 'readModel'>,
+  upTo: string,
+  told: (progress: RebuildProgress) => void,
+): Promise<void> {
+  const empty = await openReadModel(url)
+  await empty.open(projections)
+  await empty.close()
+  const readModel = await openReadModel(url, { readOnly: true })
+  try {
+    await readModel.open(projections)
+    await rebuild({ ...deps, readModel }, projections, { told, upTo })
+  } finally {
+    await readModel.close()
+  }
+}
+
+const inTemporaryFile = <T>(work: (url: ModelUrl) => Promise<T>): Promise<T> =>
+  withTemporaryFolder(join(tmpdir(), 'tokenledger-fold-'), (folder) =>
+    work({ readModelUrl: `sqlite:${join(folder, 'fold.db')}` }),
+  )

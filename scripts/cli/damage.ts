@@ -1,0 +1,16 @@
+import type { Damage } from '../../src/application/audit/verifyLog.ts'
+import type { RefusedEvent } from '../../src/application/projection/refusals.ts'
+import { plural, printable } from './output.ts'
+
+/** An event that the read model is without, for people. */
+export const refusedText = ({ stream, revision, reason, uses }: RefusedEvent): string =>
+  printable(
+    `revision ${revision} of ${stream} is refused: ${reason}${uses > 0 ? `, ${plural(uses, 'use')} not counted` : ''}`,
+  )
+
+/** One line, for people. A name may be anything: it is what was damaged. */
+export function damageText({ stream, revision, position, what }: Damage): string {
+  const place = revision === null ? '' : `revision ${revision} `
+  const where = stream === null ? '' : `${stream}: `
+  return printable(`${where}${place}${what}${position === null ? '' : ` (position ${position})`}.`)
+}

@@ -1,0 +1,60 @@
+import { projections } from '../../projections/index.ts'
+import type { Logger } from '../../src/application/ports/telemetry.ts'
+import { rebuild, type RebuildProgress } from '../../src/application/projection/rebuild.ts'
+import { assertSameLog, isOf } from '../../src/application/logIdentity/sameLog.ts'
+import { standingOf } from '../../src/application/readModel/standing.ts'
+import { withReadAhead } from '../../src/stores/readAhead.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { withEventStore, type ModelReads, withReadModel } from './stores.ts'
+
+/** There is no projection of that name. */
+export class UnknownProjectionError extends Error {
+  override name = 'UnknownProjectionError'
+
+  constructor(names: readonly string[]) {
+    super(`There is no such projection: there are ${names.join(', ')}.`)
+  }
+}
+
+export interface Rebuilt {
+  projections: string[]
+  /** That were read in this run. */
+  events: number
+}
+
+interface Rebuilding {
+  log: Logger
+  told: (progress: RebuildProgress, end: string) => void
+  /** Called first where a service may be at work. */
+  giveWay: () => void
+  signal: AbortSignal
+}
+
+/**
+ * Fills the next generation of some projections beside the live one and switches to it, beside a running service or
+ * without one.
+ * @param name of one projection; undefined: all
+ * @throws UnknownProjectionError; RebuildUnderWayError; others as `withReadModel`
+ */
+export async function rebuildReadModel(
+  settings: Settings,
+  name: string | undefined,
+  { log, told, ...how }: Rebuilding,
+): Promise<Rebuilt> {
+  const wanted = projections.filter((one) => name === undefined || one.name === name)
+  if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
+  return withEventStore(settings, ({ store }) => {
+    const rebuildBeside = async ({ readModel }: ModelReads): Promise<Rebuilt> => {
+      await assertSameLog(store, await standingOf(readModel, projections), readModel.remedy)
+      const end = (await store.head()) ?? ''
+      const telemetry = { log, damaged() {} }
+      const tell = (progress: RebuildProgress): void => told(progress, end)
+      return withReadAhead(settings, async (read) => {
+        const deps = { read, readModel, telemetry, isOfLog: isOf(store) }
+        const events = await rebuild(deps, wanted, { told: tell, ...how })
+        return { projections: wanted.map((one) => one.name), events }
+      })
+    }
+    return withReadModel(settings, Date.now, rebuildBeside, log)
+  })
+}

@@ -1,0 +1,254 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { existsSync } from 'node:fs'
+import type { Projection } from '../../projections/projection.ts'
+import type { Refused } from '../../src/application/projection/refusals.ts'
+import { countEvents, quickCheck, sizeOf } from '../../src/adapters/sqlite/database/inspect.ts'
+import { LARGE_BYTES } from '../../src/adapters/sqlite/database/walWatch.ts'
+import type { Condition } from '../../src/application/ports/documents.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
+import { existingPeppers } from '../../src/settings/devSecrets.ts'
+import { compareWithLog } from '../../src/application/logIdentity/sameLog.ts'
+import { PLAIN_KEY_ID } from '../../src/domain/credential.ts'
+import { readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
+import { refusedIn } from '../../src/application/projection/refusals.ts'
+import { STREAMS } from '../../src/domain/streams.ts'
+import { withEventStore, withReadModel } from '../cli/stores.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { type Check, fail, ok, warn } from './check.ts'
+import { refusedText } from '../cli/damage.ts'
+import { bytes, plural } from '../cli/output.ts'
+
+/** What doctor looks at in the stores, beside a live service: nothing here writes. */
+
+const EVENT_STORE_DAMAGED = 'Stop the service and restore the event store from a backup.'
+const READ_MODEL_DAMAGED =
+  'Stop the service and delete the read model: it is filled again from the event store.'
+
+export async function checkEventStore(settings: Settings): Promise<Check> {
+  const path = sqlitePath(settings.eventStoreUrl)
+  return withEventStore(settings, async ({ store }) => {
+    const started = performance.now()
+    const head = await store.head()
+    if (path === null) return answered('event store', settings.eventStoreUrl, started, { head })
+    const [events, size] = [await countEvents(path), sizeOf(path)]
+    const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, head }
+    const detail = `${path}, ${bytes(size.bytes)}, ${plural(events, 'event')}, head ${head ?? 'none'}`
+    return judgeFile('event store', detail, facts)
+  })
+}
+
+export async function checkReadModel(settings: Settings): Promise<Check> {
+  const path = readModelFile(settings.readModelUrl)
+  return withReadModel(settings, Date.now, async ({ readModel }) => {
+    if (path === null) {
+      const started = performance.now()
+      await readModel.ping()
+      return answered('read model', settings.readModelUrl, started, {})
+    }
+    const size = sizeOf(path)
+    const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes }
+    return judgeFile('read model', `${path}, ${bytes(size.bytes)}`, facts)
+  })
+}
+
+export function judgeFile(
+  name: string,
+  detail: string,
+  facts: { wal_bytes: number } & Check['facts'],
+): Check {
+  if (facts.wal_bytes <= LARGE_BYTES) return ok(name, detail, facts)
+  return warn(
+    name,
+    `${detail}, and ${bytes(facts.wal_bytes)} of write-ahead log`,
+    'Another program has read the file for long: end it, or the log grows until the disk is full.',
+    facts,
+  )
+}
+
+function answered(name: string, url: string, started: number, facts: Check['facts']): Check {
+  const ms = performance.now() - started
+  return ok(name, `${shownUrl(url)} answers in ${ms.toFixed(1)} ms`, {
+    url: shownUrl(url),
+    answer_ms: Number(ms.toFixed(3)),
+    ...facts,
+  })
+}
+
+export const checkEventStoreFile = (settings: Settings): Promise<Check | null> =>
+  checkFile('event store integrity', sqlitePath(settings.eventStoreUrl), EVENT_STORE_DAMAGED)
+
+export const checkReadModelFile = (settings: Settings): Promise<Check | null> =>
+  checkFile('read model integrity', readModelFile(settings.readModelUrl), READ_MODEL_DAMAGED)
+
+/** Null for a server, and for a file that is not there: that is another check's to say. */
+async function checkFile(name: string, path: string | null, remedy: string): Promise<Check | null> {
+  if (path === null || !existsSync(path)) return null
+  const problems = await quickCheck(path)
+  if (problems.length === 0) return ok(name, 'quick_check found nothing', { problems })
+  return fail(name, `quick_check: ${problems.join('; ')}`, remedy, { problems })
+}
+
+/** One check for each projection: how far is it behind the log? Null without both stores. */
+export async function checkProjections(settings: Settings): Promise<Check[] | null> {
+  if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl)))
+    return null
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, async ({ readModel, projections }) => {
+      const head = await store.head()
+      const checks: Check[] = []
+      for (const projection of projections)
+        checks.push(await checkProjection(projection, head, store, readModel))
+      return checks
+    }),
+  )
+}
+
+const LOOKS = 4
+const PAUSE_MS = 150
+
+/** @param head of the log, read before: a live service may need a moment to come that far */
+async function checkProjection(
+  projection: Projection,
+  head: string | null,
+  store: EventStore,
+  readModel: ReadModel,
+): Promise<Check> {
+  let checkpoint = (await readModel.checkpoint(projection))?.position ?? null
+  for (let look = 1; look < LOOKS && isBehind(checkpoint, head); look++) {
+    await sleep(PAUSE_MS)
+    checkpoint = (await readModel.checkpoint(projection))?.position ?? null
+  }
+  const at = await readModel.checkpoint(projection)
+  if (at !== null && (await compareWithLog(store, at)) === 'other') return judgeOther(projection, at.position)
+  const newest = await store.head()
+  const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
+  return judgeLag(projection, { checkpoint, head: newest, lag })
+}
+
+const isBehind = (checkpoint: string | null, head: string | null): boolean =>
+  head !== null && (checkpoint ?? '') < head
+
+const judgeOther = ({ name, version }: Projection, checkpoint: string): Check =>
+  fail(
+    `projection ${name} v${version}`,
+    `at ${checkpoint}, where the log has another event`,
+    'It was filled from another event store, or from another branch of this one: bring the right one back, or stop the service and delete the read model.',
+    { projection: name, version, checkpoint },
+  )
+
+/** Counting further costs time and says no more. */
+export const MOST_LAG = 100_000
+
+/** Events for projections after one position up to another, no more than `MOST_LAG`. A server's log has others too. */
+async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
+  let count = 0
+  for await (const events of store.readAll(after)) {
+    const within = events.filter(({ position }) => upTo !== null && position <= upTo)
+    count += within.filter(({ stream }) => STREAMS.some((prefix) => stream.startsWith(prefix))).length
+    if (within.length < events.length || count >= MOST_LAG) break
+  }
+  return Math.min(count, MOST_LAG)
+}
+
+export interface Standing {
+  checkpoint: string | null
+  head: string | null
+  /** Events that the projection has not seen. */
+  lag: number
+}
+
+export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>, standing: Standing): Check {
+  const { checkpoint, head, lag } = standing
+  const title = `projection ${name} v${version}`
+  const facts = { projection: name, version, checkpoint, lag_events: lag }
+  if (checkpoint !== null && checkpoint > (head ?? '')) {
+    const detail = `at ${checkpoint}, past the end of the log`
+    return fail(
+      title,
+      detail,
+      'The log was reset or restored: stop the service and delete the read model.',
+      facts,
+    )
+  }
+  const at = checkpoint === null ? 'nothing projected yet' : `at ${checkpoint}`
+  if (lag === 0) return ok(title, `${at}, level with the log`, facts)
+  const behind = lag >= MOST_LAG ? `${MOST_LAG} events or more` : plural(lag, 'event')
+  return warn(
+    title,
+    `${at}, ${behind} behind`,
+    'The service catches up as it runs; if it does not, see its log.',
+    facts,
+  )
+}
+
+/** Which events is the read model without? Null without a read model. */
+export async function checkRefusedEvents(settings: Settings): Promise<Check | null> {
+  if (!isThere(readModelFile(settings.readModelUrl))) return null
+  return withReadModel(settings, Date.now, async ({ readModel }) =>
+    judgeRefused(await refusedIn(readModel, 5)),
+  )
+}
+
+export function judgeRefused({ events, first }: Refused): Check {
+  const title = 'refused events'
+  if (events === 0) return ok(title, 'none', { events, first })
+  const more = events > first.length ? `; and ${events - first.length} more` : ''
+  return warn(
+    title,
+    `${plural(events, 'event')}: ${first.map(refusedText).join('; ')}${more}`,
+    'The tokens that they are of are closed: revoke them, and make others. See the README, on damage.',
+    { events, first },
+  )
+}
+
+/** Does each token that is not revoked have its pepper, and are imported ones accepted? Null without a read model. */
+export async function checkPeppers(settings: Settings): Promise<Check | null> {
+  if (!isThere(readModelFile(settings.readModelUrl))) return null
+  const peppers = existingPeppers(settings)
+  const configured = new Set(peppers?.map(({ id }) => id))
+  return withReadModel(settings, Date.now, async ({ readModel }) =>
+    judgePeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
+  )
+}
+
+/** @param inUse tokens that are not revoked, by the id of the key that their hash was made with */
+export function judgePeppers(
+  inUse: ReadonlyMap<string, number>,
+  configured: ReadonlySet<string>,
+  acceptsLegacy: boolean,
+): Check {
+  const missing = [...inUse].filter(([id]) => id !== PLAIN_KEY_ID && !configured.has(id))
+  const facts = { in_use: Object.fromEntries(inUse), missing: missing.map(([id]) => id) }
+  const ids = [...inUse].map(([id, tokens]) =>
+    id === PLAIN_KEY_ID ? plural(tokens, 'imported token') : `${id} (${plural(tokens, 'token')})`,
+  )
+  const found = ids.length === 0 ? 'no tokens yet' : `in use: ${ids.join(', ')}`
+  if (missing.length === 0 && inUse.has(PLAIN_KEY_ID) && !acceptsLegacy) {
+    const remedy = 'To accept imported tokens set ACCEPT_LEGACY_TOKENS=true; else revoke them.'
+    return warn('peppers', `${found}, which are refused`, remedy, facts)
+  }
+  if (missing.length === 0) return ok('peppers', found, facts)
+  const lost = missing.map(([id, tokens]) => `${id} (${plural(tokens, 'token')} cannot be used)`)
+  const remedy = `Put ${missing.map(([id]) => id).join(', ')} back into TOKEN_PEPPERS.`
+  return fail('peppers', `missing: ${lost.join(', ')}`, remedy, facts)
+}
+
+const COUNT_NO_FURTHER = 1_000_000
+
+/** From one key id to the next, so that the number of tokens does not matter to memory. */
+async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
+  const inUse = new Map<string, number>()
+  const notRevoked: Condition = { field: 'revoked', op: 'eq', value: false }
+  for (let last = ''; ; ) {
+    const where: Condition[] = [notRevoked, { field: 'hashKeyId', op: 'gt', value: last }]
+    const [next] = await readModel.find('tokens', { where, order: { field: 'hashKeyId' }, limit: 1 })
+    if (!next) return inUse
+    last = String(next.hashKeyId)
+    const ofKey: Condition = { field: 'hashKeyId', op: 'eq', value: last }
+    inUse.set(last, await readModel.count('tokens', [notRevoked, ofKey], COUNT_NO_FURTHER))
+  }
+}
+
+/** A server says for itself whether it is there. */
+const isThere = (path: string | null): boolean => path === null || existsSync(path)

@@ -1,0 +1,75 @@
+import type { EventStore } from '../../application/ports/eventStore.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
+import { append, assertAppendable, limitAge, type MaxAge } from './append.ts'
+import { connect } from './connection.ts'
+import { startBudget, withinDeadline } from './deadline.ts'
+import { readError } from './errors.ts'
+import { follow } from './follow.ts'
+import { createTurns } from './queue.ts'
+import { head, readAll, readAt, readStream } from './read.ts'
+
+export type { MaxAge } from './append.ts'
+
+export interface EventStoreDbOptions {
+  /** Appends are refused. */
+  readOnly?: boolean
+  maxAge?: MaxAge
+}
+
+/**
+ * The event store on a server of EventStoreDB 23.10 or newer, or KurrentDB, with its own address form:
+ * `esdb://user:password@host:2113?tls=false`. Connects with the first call. A position is the commit and prepare
+ * position of an event and has gaps.
+ * @throws TypeError for an address that cannot be one
+ */
+export async function openEventStoreDb(url: string, options: EventStoreDbOptions = {}): Promise<EventStore> {
+  const { readOnly = false, maxAge } = options
+  const connection = connect(url)
+  const inTurn = createTurns()
+  const closing = new AbortController()
+
+  return {
+    async append(stream, expected, events) {
+      connection.assertOpen()
+      assertAppendable(stream, expected, events)
+      if (readOnly) throw new StoreUnavailableError(`${connection.hosts} is open for reading only`)
+      const timeLeft = startBudget()
+      return inTurn(stream, async () => {
+        if (maxAge && expected === 'no_stream' && stream.startsWith(maxAge.prefix)) {
+          await limitAge(connection, stream, maxAge.seconds, timeLeft())
+        }
+        return append(connection, stream, expected, events, timeLeft())
+      })
+    },
+
+    async readStream(stream, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER) {
+      connection.assertOpen()
+      return readStream(connection, stream, fromRevision, limit)
+    },
+
+    async at(position) {
+      connection.assertOpen()
+      return readAt(connection, position)
+    },
+
+    async *readAll(after) {
+      connection.assertOpen()
+      yield* readAll(connection, after)
+    },
+
+    subscribe: (after, prefixes, signal) =>
+      follow(connection, after, prefixes, AbortSignal.any([signal, closing.signal])),
+
+    async head() {
+      connection.assertOpen()
+      return head(connection)
+    },
+
+    async close() {
+      closing.abort()
+      await withinDeadline(connection.close()).catch((error: unknown) => {
+        throw readError(error)
+      })
+    },
+  }
+}

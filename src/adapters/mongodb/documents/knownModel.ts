@@ -1,0 +1,230 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Db } from 'mongodb'
+import type { Projection } from '../../../../projections/projection.ts'
+import { ageOf, type Instant, now } from '../../../application/ports/clock.ts'
+import type { Checkpoint } from '../../../application/ports/checkpoints.ts'
+import { DeposedError } from '../../../application/ports/errors.ts'
+import { lookAt, type Mark, type SeenCheckpoint } from './checkpoints.ts'
+import type { Connection } from '../database/connection.ts'
+import { FIRST, type GenerationDocument, type Generations, pointersIn } from './generations.ts'
+import { storedName } from './names.ts'
+
+/** What was last seen of a projection: which of its generations is live, and how far its documents have come. */
+export interface Seen extends SeenCheckpoint {
+  /** Of all its generations. */
+  identity: string
+  generation: number
+}
+
+/**
+ * What this process knows of the read model, and whether it is still true. It looks at it again now and then, and before
+ * anything is believed on older knowledge: which generations are live, and whether the documents are those that they
+ * were, as far as they were. If not, the model is lost: nothing of it is believed until `trust`.
+ */
+export interface KnownModel {
+  add(projections: readonly Projection[]): void
+  live(projection: Projection): number
+  /** Those that a command writes to beside the live one. */
+  alsoWritten(projection: Projection): readonly number[]
+  /** Undefined where there is no checkpoint. */
+  seen(projection: Projection): Seen | undefined
+  /** Its checkpoint was moved by this process. */
+  moved(projection: Projection, seen: Seen, to: Checkpoint, marks: Record<string, Mark>): void
+  /** Asks again where what is known is too old to be used. */
+  ensure(): Promise<void>
+  /** Asks again, with a question that is put after this call; those who call meanwhile share it. */
+  confirm(): Promise<void>
+  /** Does something to the model that nobody is to take for a loss, and looks at what there is then. */
+  remake(work: () => Promise<void>): Promise<void>
+  /** May an answer that was got by it be believed? Not by a process that slept meanwhile. */
+  isUsable(): boolean
+  /** May it be relied on without asking anybody? */
+  isTrusted(): boolean
+  isLost(): boolean
+  losses(): number
+  /** Was it this one that was lost? Whatever is left of it, something may be missing. */
+  isCondemned(identity: string): boolean
+  /** @throws DeposedError it has been lost more often */
+  trust(losses: number): Promise<void>
+}
+
+interface Dependencies {
+  /** Told of generations that are to go. */
+  onLeft(left: GenerationDocument): void
+  onLost(): void
+  control: Connection['control']
+  controlAnew: Connection['controlAnew']
+}
+
+const TRUSTED_MS = 1_000
+/** At this age it is asked for anew, beside the work, so that nobody waits for it. */
+const RENEWED_MS = 400
+const USABLE_MS = 3_000
+/** From one question to the next: what comes in between shares one. */
+const PACE_MS = 10
+
+interface Look {
+  pointers: GenerationDocument[]
+  /** By stored name. */
+  checkpoints: Map<string, SeenCheckpoint>
+}
+
+export function createKnownModel({ onLeft, onLost, control, controlAnew }: Dependencies): KnownModel {
+  const projections = new Map<string, Projection>()
+  let generations = new Map<string, Generations>()
+  const seen = new Map<Projection, Seen>()
+  let checked: Instant | null = null
+  let began: Instant | null = null
+  let asked: Promise<void> | null = null
+  let following: Promise<void> | null = null
+  let [lost, losses] = [false, 0]
+  const condemned = new Set<string>()
+
+  async function look(database: Db): Promise<Look> {
+    const names = [...projections.keys()]
+    const pointers = await pointersIn(database)
+      .find({ _id: { $in: names } })
+      .toArray()
+    const live = new Map(pointers.map((one) => [one._id, one.live]))
+    const stored = [...projections].map(([name, one]) => storedName(one, live.get(name)))
+    return { pointers, checkpoints: await lookAt(database, stored) }
+  }
+
+  function found({ pointers, checkpoints }: Look): Map<Projection, Seen> {
+    return new Map(
+      pointers.flatMap(({ _id, model: identity, live: generation }) => {
+        const projection = projections.get(_id)
+        const there = projection && checkpoints.get(storedName(projection, generation))
+        return there ? [[projection, { identity, generation, ...there }] as const] : []
+      }),
+    )
+  }
+
+  async function renew(): Promise<void> {
+    const at = now()
+    began = at
+    const before = new Map(seen)
+    let answer = await control(look)
+    if (isWorse(before, found(answer))) {
+      answer = await controlAnew(look)
+      if (isWorse(before, found(answer))) lose()
+    }
+    accept(answer)
+    checked = at
+  }
+
+  function lose(): void {
+    lost = true
+    losses++
+    for (const { identity } of seen.values()) condemned.add(identity)
+    seen.clear()
+    onLost()
+  }
+
+  function accept(answer: Look): void {
+    generations = new Map(answer.pointers.map(({ _id, ...one }) => [_id, one]))
+    for (const [projection, next] of found(answer)) {
+      const known = seen.get(projection)
+      // What this process has moved since is newer.
+      const isNewer = known?.generation === next.generation && isBehind(next.at, known.at)
+      if (!isNewer) seen.set(projection, next)
+    }
+    for (const one of answer.pointers) if (one.old !== null || one.dropping !== null) onLeft(one)
+  }
+
+  async function workAndLook(work: () => Promise<void>): Promise<void> {
+    await work()
+    const at = now()
+    const answer = await controlAnew(look)
+    seen.clear()
+    accept(answer)
+    checked = at
+  }
+
+  function renewOnce(): Promise<void> {
+    asked ??= renew().finally(() => {
+      asked = null
+    })
+    return asked
+  }
+
+  /** Until nothing is under way. */
+  async function settled(): Promise<void> {
+    for (let one = asked; one; one = asked) await one.catch(() => {})
+  }
+
+  async function renewNext(): Promise<void> {
+    const since = began === null ? PACE_MS : ageOf(began)
+    if (since < PACE_MS) await sleep(PACE_MS - since)
+    await settled()
+    following = null
+    await renewOnce()
+  }
+
+  function confirm(): Promise<void> {
+    following ??= renewNext()
+    return following
+  }
+
+  const age = (): number => (checked === null ? Number.POSITIVE_INFINITY : ageOf(checked))
+  const of = (projection: Projection): Generations => generations.get(storedName(projection)) ?? FIRST
+
+  return {
+    add(wanted) {
+      for (const projection of wanted) {
+        const name = storedName(projection)
+        if (projections.has(name)) continue
+        projections.set(name, projection)
+        checked = null
+      }
+    },
+    live: (projection) => of(projection).live,
+    alsoWritten(projection) {
+      const { next, joined, old } = of(projection)
+      return [joined ? next : null, old].filter((one) => one !== null)
+    },
+    seen: (projection) => seen.get(projection),
+    moved(projection, { generation, model }, to, marks) {
+      const known = seen.get(projection)
+      if (known?.generation !== generation || known.model !== model) return
+      const at = isBehind(known.at, to) ? to : known.at
+      seen.set(projection, { ...known, at, marks: { ...known.marks, ...marks } })
+    },
+    async ensure() {
+      while (age() > TRUSTED_MS) await renewOnce()
+      if (age() > RENEWED_MS) renewOnce().catch(() => {})
+    },
+    confirm,
+    async remake(work) {
+      await settled()
+      asked = workAndLook(work).finally(() => {
+        asked = null
+      })
+      await asked
+    },
+    isUsable: () => age() <= USABLE_MS,
+    isTrusted: () => !lost && age() <= TRUSTED_MS,
+    isLost: () => lost,
+    losses: () => losses,
+    isCondemned: (identity) => condemned.has(identity),
+    async trust(known) {
+      if (!lost) return
+      await confirm()
+      if (losses !== known) throw new DeposedError('the read model was lost again')
+      lost = false
+    },
+  }
+}
+
+const isBehind = (one: Checkpoint | null, other: Checkpoint | null): boolean =>
+  (one?.position ?? '') < (other?.position ?? '')
+
+/** A later generation of the same is another matter: a rebuild has made it, and sees to it that nothing is missing. */
+function isWorse(before: ReadonlyMap<Projection, Seen>, after: ReadonlyMap<Projection, Seen>): boolean {
+  return [...before].some(([projection, was]) => {
+    const is = after.get(projection)
+    if (!is || is.identity !== was.identity || is.generation < was.generation) return true
+    if (was.isSound && !is.isSound) return true
+    return is.generation === was.generation && (is.model !== was.model || isBehind(is.at, was.at))
+  })
+}

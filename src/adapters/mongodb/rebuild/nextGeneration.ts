@@ -1,0 +1,247 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Db } from 'mongodb'
+import type { Change, Projection } from '../../../../projections/projection.ts'
+import {
+  DeposedError,
+  RebuildUnderWayError,
+  StoreUnavailableError,
+} from '../../../application/ports/errors.ts'
+import type { NextGeneration } from '../../../application/ports/nextGeneration.ts'
+import type { Step } from '../../../application/ports/checkpoints.ts'
+import { applyPiece } from '../documents/apply.ts'
+import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from '../documents/checkpoints.ts'
+import { targetsAt } from '../documents/collections.ts'
+import type { Connection } from '../database/connection.ts'
+import { type GenerationDocument, pointersIn } from '../documents/generations.ts'
+import { lead, resign } from '../sharing/leases.ts'
+import { dropGeneration, makeGeneration } from '../documents/makeModel.ts'
+import { storedName } from '../documents/names.ts'
+
+/**
+ * Longer than what a process knows of generations may be old (1 s) and a write may take (3 s) together: whatever was
+ * written by older knowledge is then done.
+ */
+export const SPREAD_MS = 5_000
+const LEASE = { ttlMs: 5_000, askMs: 1_000 }
+const LOOK_MS = 250
+
+/** Any process may fill it, one at a time: the others are told so. */
+export async function beginNext(
+  connection: Connection,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<NextGeneration> {
+  const { write } = connection
+  const lease = await takeLease(write, projections)
+  try {
+    await write((database) => assertSettled(database, projections, spreadMs))
+    await write(assertRoom)
+    const generations = new Map<Projection, number>()
+    for (const one of projections) generations.set(one, await write((database) => announce(database, one)))
+    const generation = (one: Projection): number => generations.get(one) ?? 0
+    for (const one of projections) await takeUp(write, one, generation(one))
+    return nextGeneration(connection, projections, generation, lease, spreadMs)
+  } catch (error) {
+    await lease.end()
+    throw error
+  }
+}
+
+/** One that something is missing of is begun from nothing: what is left of it would be taken for counted. */
+async function takeUp(write: Connection['write'], projection: Projection, generation: number): Promise<void> {
+  const seen = await write((database) => lookAtOne(database, storedName(projection, generation)))
+  if (seen && !seen.isSound) await write((database) => dropGeneration(database, projection, generation))
+  await makeGeneration(write, projection, generation)
+}
+
+const MIB = 1024 * 1024
+/** What a rebuild leaves free: of a small disk its twentieth part. */
+const RESERVE = { bytes: 64 * MIB, part: 20 }
+
+/** A server whose disk is full may end altogether, so room for as much again is looked for first. */
+async function assertRoom(database: Db): Promise<void> {
+  const { storageSize, indexSize, fsTotalSize, fsUsedSize } = await database.stats()
+  // Not every server says so.
+  if (!(Number(fsTotalSize) > 0)) return
+  const room = fsTotalSize - fsUsedSize - Math.min(RESERVE.bytes, fsTotalSize / RESERVE.part)
+  const needed = storageSize + indexSize
+  if (room >= needed) return
+  const [wanted, there] = [needed, Math.max(0, room)].map((bytes) => `${Math.ceil(bytes / MIB)} MiB`)
+  throw new StoreUnavailableError(`a rebuild needs about ${wanted}, and MongoDB's disk has ${there} to spare`)
+}
+
+function nextGeneration(
+  { read, write }: Connection,
+  projections: readonly Projection[],
+  generation: (projection: Projection) => number,
+  lease: Lease,
+  spreadMs: number,
+): NextGeneration {
+  const targets = targetsAt(projections, generation)
+  const nameOf = (one: Projection): string => storedName(one, generation(one))
+  const reached = new Map<Projection, SeenCheckpoint>()
+
+  async function isBehind(one: Projection): Promise<boolean> {
+    const live = await read(async (database) => {
+      const pointer = await pointersIn(database).findOne({ _id: storedName(one) })
+      return (await lookAtOne(database, storedName(one, pointer?.live)))?.at
+    })
+    const next = (await look(one))?.at
+    return (next?.position ?? '') < (live?.position ?? '')
+  }
+
+  const look = (one: Projection): Promise<SeenCheckpoint | undefined> =>
+    read((database) => lookAtOne(database, nameOf(one)))
+
+  async function apply(changes: readonly Change[], { from, to }: Step): Promise<void> {
+    const seen = new Map<Projection, SeenCheckpoint>()
+    for (const one of to.keys()) {
+      const found = reached.get(one) ?? (await look(one))
+      if (!found) throw new DeposedError(`${nameOf(one)} is not there any more`)
+      seen.set(one, found)
+    }
+    const moves = movesOf({ from, to }, seen)
+    const marks = await applyPiece(write, targets, changes, (one) => moves.get(one) ?? null)
+    for (const [one, move] of moves) {
+      const moved = marks.get(one) ?? {}
+      await write((database) => moveCheckpoint(database, nameOf(one), { ...move, marks: moved }))
+      reached.set(one, { ...move, at: move.to, marks: { ...move.marks, ...moved }, isSound: true })
+    }
+  }
+
+  return {
+    projections,
+    // A service may be anywhere, also on this machine.
+    isServed: true,
+    checkpoint: async (one) => (await look(one))?.at ?? null,
+    apply,
+
+    async anew() {
+      reached.clear()
+      for (const one of projections) await write((database) => dropGeneration(database, one, generation(one)))
+      for (const one of projections) await makeGeneration(write, one, generation(one))
+    },
+
+    async join() {
+      await write((database) =>
+        pointersIn(database).updateMany(
+          { _id: { $in: projections.map((one) => storedName(one)) }, next: { $ne: null } },
+          { $set: { joined: true } },
+        ),
+      )
+      await sleep(spreadMs)
+      return 'joined'
+    },
+
+    async promote() {
+      for (const one of projections) if (await isBehind(one)) return false
+      for (const one of projections) {
+        const change = { live: '$next', old: '$live', next: null, joined: false, since: '$$NOW' }
+        const ours = { _id: storedName(one), next: generation(one) }
+        await write((database) => pointersIn(database).updateOne(ours, [{ $set: change }]))
+      }
+      while (!(await write((database) => isSettled(database, projections, spreadMs)))) await sleep(LOOK_MS)
+      return true
+    },
+
+    close: lease.end,
+  }
+}
+
+/** Begins a generation, or finds the one that was begun. */
+async function announce(database: Db, projection: Projection): Promise<number> {
+  const live = { $ifNull: ['$live', 1] }
+  const found = await pointersIn(database).findOneAndUpdate(
+    { _id: storedName(projection) },
+    [
+      {
+        $set: {
+          live,
+          next: { $ifNull: ['$next', { $add: [live, 1] }] },
+          joined: { $ifNull: ['$joined', false] },
+          old: { $ifNull: ['$old', null] },
+          dropping: { $ifNull: ['$dropping', null] },
+          since: { $ifNull: ['$since', '$$NOW'] },
+        },
+      },
+    ],
+    { upsert: true, returnDocument: 'after' },
+  )
+  return found?.next ?? 0
+}
+
+// --- What is left of a generation that was live ------------------------------------------------------------------
+
+async function assertSettled(
+  database: Db,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<void> {
+  if (await isSettled(database, projections, spreadMs)) return
+  throw new RebuildUnderWayError(
+    'The documents of an earlier rebuild are still being removed: try again in 10 s.',
+  )
+}
+
+/** Has everything of earlier generations gone? Takes the next step towards it. */
+async function isSettled(
+  database: Db,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<boolean> {
+  const left = await pointersIn(database)
+    .find({
+      _id: { $in: projections.map((one) => storedName(one)) },
+      $or: [{ old: { $gt: 0 } }, { dropping: { $gt: 0 } }],
+    })
+    .toArray()
+  for (const document of left) await retire(database, document, projections, spreadMs)
+  return left.length === 0
+}
+
+/** First nobody writes to it any more, then it is dropped; each step waits until the one before is known to all. */
+export async function retire(
+  database: Db,
+  { _id, old, dropping }: GenerationDocument,
+  projections: readonly Projection[],
+  spreadMs: number,
+): Promise<void> {
+  const isSpread = { $expr: { $lt: ['$since', { $subtract: ['$$NOW', spreadMs] }] } }
+  if (old !== null && dropping === null) {
+    const leave = { dropping: '$old', old: null, since: '$$NOW' }
+    await pointersIn(database).updateOne({ _id, old, ...isSpread }, [{ $set: leave }])
+    return
+  }
+  const projection = projections.find((one) => storedName(one) === _id)
+  if (!projection || dropping === null) return
+  if (!(await pointersIn(database).findOne({ _id, dropping, ...isSpread }))) return
+  await dropGeneration(database, projection, dropping)
+  await pointersIn(database).updateOne({ _id, dropping }, { $set: { dropping: null } })
+}
+
+const lookAtOne = async (database: Db, name: string): Promise<SeenCheckpoint | undefined> =>
+  (await lookAt(database, [name])).get(name)
+
+// --- One at a time -----------------------------------------------------------------------------------------------
+
+interface Lease {
+  end(): Promise<void>
+}
+
+async function takeLease(write: Connection['write'], projections: readonly Projection[]): Promise<Lease> {
+  const id = randomUUID()
+  const groups = projections.map((one) => `rebuild ${storedName(one)}`)
+  const ask = (group: string) =>
+    write((database) => lead(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, level: false }))
+  const askAll = () => Promise.all(groups.map(ask))
+  const end = async (): Promise<void> => {
+    clearInterval(timer)
+    await Promise.all(groups.map((group) => write((database) => resign(database, group, id))))
+  }
+  const timer = setInterval(() => void askAll().catch(() => {}), LEASE.askMs).unref()
+  const isMine = (await askAll()).every(({ term }) => term !== null)
+  if (isMine) return { end }
+  await end()
+  throw new RebuildUnderWayError('Another process is rebuilding these documents.')
+}

@@ -1,0 +1,44 @@
+import type { Db } from 'mongodb'
+import type { Candidate, Lead } from '../../../application/ports/sharing.ts'
+
+/** Who leads a group, by the clock of the server: those of the candidates need not agree. */
+interface LeaseDocument {
+  _id: string
+  holder: string | null
+  term: number
+  until: Date
+  lag: number
+  level: boolean
+}
+
+const leases = (database: Db) => database.collection<LeaseDocument>('leases')
+
+export async function lead(database: Db, group: string, candidate: Candidate): Promise<Lead> {
+  const { id, ttlMs, lag, level } = candidate
+  const isHeld = { $eq: ['$holder', { $literal: id }] }
+  const isFree = { $lte: [{ $ifNull: ['$until', new Date(0)] }, '$$NOW'] }
+  const mine = (value: unknown, field: string) => ({ $cond: [{ $or: [isHeld, isFree] }, value, `$${field}`] })
+  const nextTerm = { $cond: [isHeld, '$term', { $add: [{ $ifNull: ['$term', 0] }, 1] }] }
+  const found = await leases(database).findOneAndUpdate(
+    { _id: group },
+    [
+      {
+        $set: {
+          holder: mine({ $literal: id }, 'holder'),
+          term: mine(nextTerm, 'term'),
+          until: mine({ $add: ['$$NOW', ttlMs] }, 'until'),
+          lag: mine(lag, 'lag'),
+          level: mine(level, 'level'),
+        },
+      },
+    ],
+    { upsert: true, returnDocument: 'after' },
+  )
+  if (found?.holder === id) return { term: found.term }
+  return { term: null, lag: found?.lag ?? 0, level: found?.level ?? false }
+}
+
+/** The next to ask gets a term of its own, whoever it is. */
+export async function resign(database: Db, group: string, id: string): Promise<void> {
+  await leases(database).updateOne({ _id: group, holder: id }, { $set: { holder: null, until: new Date(0) } })
+}

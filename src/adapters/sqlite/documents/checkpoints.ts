@@ -1,0 +1,86 @@
+import type { Checkpoint, Standing, Step } from '../../../application/ports/checkpoints.ts'
+import { DeposedError } from '../../../application/ports/errors.ts'
+import type { Projection } from '../../../../projections/projection.ts'
+import { DamagedError } from '../../../domain/errors.ts'
+import { bytes, checksum, type Database, integer, toBytes, toText } from '../database/database.ts'
+
+/** How far each version of each projection has come. */
+export interface Checkpoints {
+  create(): void
+  get(projection: Projection): Checkpoint | null
+  set(projection: Projection, checkpoint: Checkpoint): void
+}
+
+const COLUMNS = 'projection, version, position, crc, event, event_crc'
+const SELECT = `SELECT ${bytes('projection')}, ${integer('version')}, ${bytes('position')}, ${integer('crc')},
+  ${bytes('event')}, ${integer('event_crc')}
+  FROM checkpoints`
+
+export function createCheckpoints(database: Database): Checkpoints {
+  return {
+    create() {
+      database.exec(`
+        CREATE TABLE IF NOT EXISTS checkpoints (
+          projection TEXT NOT NULL,
+          version INTEGER NOT NULL,
+          position TEXT NOT NULL,
+          crc INTEGER NOT NULL,
+          event TEXT,
+          event_crc INTEGER,
+          PRIMARY KEY (projection, version)
+        ) STRICT, WITHOUT ROWID`)
+      // Programs that did not know of the event have made the table without it, and can go on with what they wrote.
+      const columns = database.prepare('PRAGMA table_info(checkpoints)').all()
+      if (columns.some(({ name }) => name === 'event')) return
+      database.exec('ALTER TABLE checkpoints ADD COLUMN event TEXT')
+      database.exec('ALTER TABLE checkpoints ADD COLUMN event_crc INTEGER')
+    },
+
+    get({ name, version }) {
+      // All rows, not the one: a name that was damaged would be a checkpoint that is not there.
+      const rows = database.prepare(SELECT).all()
+      for (const { projectionBytes, version: of, positionBytes, crc, eventBytes, event_crc } of rows) {
+        const isSound = crc === checksum(toBytes(projectionBytes), String(of), toBytes(positionBytes))
+        if (!isSound || (event_crc !== null && event_crc !== checksum(toBytes(eventBytes)))) {
+          throw new DamagedError(`${database.path}: the checkpoint of ${toText(projectionBytes)} is damaged`)
+        }
+      }
+      const mine = rows.find((row) => toText(row.projectionBytes) === name && row.version === version)
+      // Without its event nothing says of which log it is: then everything is read again.
+      return mine && mine.event_crc !== null ? (JSON.parse(toText(mine.eventBytes)) as Checkpoint) : null
+    },
+
+    set({ name, version }, checkpoint) {
+      const { position } = checkpoint
+      const event = JSON.stringify(checkpoint)
+      database
+        .prepare(`INSERT OR REPLACE INTO checkpoints (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`)
+        .run(name, version, position, checksum(name, String(version), position), event, checksum(event))
+    },
+  }
+}
+
+type Get = (projection: Projection) => Checkpoint | null
+
+/** Why a piece of the log would leave out what stands before it, or is of another log; null if it is neither. */
+export function gapBefore(get: Get, from: Standing): DeposedError | null {
+  for (const [projection, after] of from) {
+    if (after === null) continue
+    const at = get(projection)
+    const isOther = at?.position === after.position && at.id !== after.id
+    if (at === null || at.position < after.position || isOther)
+      return new DeposedError(
+        `${projection.name} is at ${at?.position ?? 'the start'}, this follows on ${after.position}`,
+      )
+  }
+  return null
+}
+
+/** The checkpoints that a step moves: none goes back. */
+export function moved(get: Get, { to }: Step): [Projection, Checkpoint][] {
+  return [...to].flatMap(([projection, checkpoint]) =>
+    checkpoint !== null && checkpoint.position > (get(projection)?.position ?? '')
+      ? [[projection, checkpoint] as [Projection, Checkpoint]]
+      : [],
+  )
+}

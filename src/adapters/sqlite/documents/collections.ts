@@ -1,0 +1,223 @@
+import type { Collection, Projection } from '../../../../projections/projection.ts'
+import type { StoredDocument } from '../../../../projections/change.ts'
+import {
+  bytes,
+  type Cell,
+  checksum,
+  type Database,
+  integer,
+  pagesOf,
+  type Row,
+  toBytes,
+  toText,
+} from '../database/database.ts'
+import { DamagedDocumentError } from '../database/errors.ts'
+
+/** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
+export interface Table {
+  name: string
+  collection: Collection
+  /** The indexed fields. Their columns are written only when they change, so most updates touch no index. */
+  fields: readonly string[]
+  /** Made once: they run several times for each event projected. */
+  statements: {
+    load: string
+    insert: string
+    insertMany: string
+    /** @param changed the places of some of `fields` */
+    update(changed: readonly number[]): string
+  }
+  /** How a field is named in SQL. */
+  sql(field: string): string
+  indexName(fields: readonly string[]): string
+  /** @throws DamagedError the row, of columns `DOCUMENT`, is not what was written */
+  parse(row: Row): [id: string, document: StoredDocument]
+}
+
+export interface Collections {
+  /** What is missing of the tables is made, or nothing; indexes may follow later, which is faster for all at once. */
+  open(projections: readonly Projection[], make: 'with indexes' | 'with ids' | 'tables' | 'not'): void
+  /** Drops the unique indexes but those of ids. */
+  dropUnique(projections: readonly Projection[]): void
+  /** @throws RangeError no opened projection has such a collection: a mistake in the program */
+  table(collection: string): Table
+}
+
+const NAME = /^[A-Za-z][A-Za-z0-9]*$/
+const FIELD = /^[A-Za-z][A-Za-z0-9.]*$/
+
+export const DOCUMENT = `${bytes('id')}, ${bytes('doc')}, ${integer('crc')}`
+
+export function createCollections(database: Database): Collections {
+  const tables = new Map<string, Table>()
+  return {
+    open(projections, make) {
+      for (const { version, collections } of projections) {
+        for (const collection of collections) {
+          const table = tableOf(collection, version)
+          if (make !== 'not') {
+            database.inTransaction('immediate', () => {
+              createTable(database, table)
+              if (make !== 'tables') createIdIndex(database, table)
+              if (make === 'with indexes') createIndexes(database, table)
+            })
+          }
+          tables.set(collection.name, table)
+        }
+      }
+    },
+    dropUnique(projections) {
+      for (const { version, collections } of projections) {
+        for (const collection of collections) {
+          const table = tableOf(collection, version)
+          for (const { fields, unique } of collection.indexes)
+            if (unique) database.exec(`DROP INDEX IF EXISTS ${indexName(table, fields)}`)
+        }
+      }
+    },
+    table(collection) {
+      const table = tables.get(collection)
+      if (!table) throw new RangeError(`no open projection has a collection '${collection}'`)
+      return table
+    },
+  }
+}
+
+/** One document with its bookkeeping, null if there is none. */
+export function load(database: Database, table: Table, id: string): StoredDocument | null {
+  const row = database.prepare(table.statements.load).get(id)
+  if (!row) return null
+  const [found, document] = table.parse(row)
+  if (found !== id) damaged(table.name, id)
+  return document
+}
+
+/** What `insertMany` inserts: a call costs about as much as a row. */
+export const ROWS_AT_ONCE = 20
+
+const IDS_AT_ONCE = 5_000
+
+/** All ids, in no order that means anything; without an index, too. */
+export function* idsOf(database: Database, { name }: Table): Generator<string> {
+  for (const rows of pagesOf(database, name, bytes('id'), IDS_AT_ONCE))
+    for (const { idBytes } of rows) yield toText(idBytes)
+}
+
+/** The value at a dotted path, null if there is none, as SQL has it: no booleans, and JSON for anything composed. */
+export function cellAt(document: Record<string, unknown>, field: string): Cell {
+  const value = field.split('.').reduce<unknown>(member, document)
+  return toCell(value ?? null)
+}
+
+/** libsql aborts the process when it is given a boolean. */
+export function toCell(value: unknown): Cell {
+  if (typeof value === 'boolean') return Number(value)
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as Cell)
+}
+
+const columnOf = (field: string): string => `f_${field.replaceAll('.', '_')}`
+
+const member = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined
+
+function tableOf(collection: Collection, version: number): Table {
+  const { name, indexes } = collection
+  if (!NAME.test(name)) throw new RangeError(`'${name}' is no collection name`)
+  if (!Number.isSafeInteger(version) || version < 0) throw new RangeError(`${version} is no version`)
+  const fields = [...new Set(indexes.flatMap((index) => index.fields))].filter((field) => field !== 'id')
+  const table = `${name}_v${version}`
+  return {
+    name: table,
+    collection,
+    fields,
+    statements: statementsOf(table, fields.map(columnOf)),
+    sql(field) {
+      if (!FIELD.test(field)) throw new RangeError(`'${field}' is no field name`)
+      if (field === 'id') return 'id'
+      return fields.includes(field) ? columnOf(field) : `json_extract(doc, '$.${field}')`
+    },
+    indexName: (names) => [table, ...names.map(columnOf), 'id'].join('_'),
+    parse(row) {
+      const [id, doc] = [toText(row.idBytes), toBytes(row.docBytes)]
+      if (row.crc !== checksum(id, doc)) damaged(name, id)
+      return [id, parsed(doc) ?? damaged(name, id)]
+    },
+  }
+}
+
+function damaged(table: string, id: string): never {
+  throw new DamagedDocumentError(`${table}: the document '${id}' is damaged`)
+}
+
+/** Null for what is no document: a checksum can be made to fit. */
+function parsed(doc: Buffer): StoredDocument | null {
+  try {
+    const document: unknown = JSON.parse(doc.toString('utf8'))
+    return typeof document === 'object' && !Array.isArray(document)
+      ? (document as StoredDocument | null)
+      : null
+  } catch {
+    return null
+  }
+}
+
+function statementsOf(table: string, columns: string[]): Table['statements'] {
+  const all = ['doc', 'crc', ...columns, 'id']
+  const insert = `INSERT INTO ${table} (${all.join(', ')}) VALUES `
+  const row = `(${all.map(() => '?').join(', ')})`
+  const updates = new Map<string, string>()
+
+  function update(changed: readonly number[]): string {
+    const key = changed.join()
+    const known = updates.get(key)
+    if (known !== undefined) return known
+    // Only these: SQLite writes every index anew that has one of the columns that are set.
+    const set = ['doc', 'crc', ...changed.map((i) => columns[i])].map((name) => `${name} = ?`)
+    const made = `UPDATE ${table} SET ${set.join(', ')} WHERE id = ?`
+    updates.set(key, made)
+    return made
+  }
+
+  return {
+    load: `SELECT ${DOCUMENT} FROM ${table} WHERE id = ?`,
+    update,
+    insert: insert + row,
+    insertMany: insert + Array.from({ length: ROWS_AT_ONCE }, () => row).join(', '),
+  }
+}
+
+// With rowids: the large rows then stay out of the tree of keys, which makes an update three times as fast. And that is
+// an index like the others, so that it can be made last.
+function createTable(database: Database, table: Table): void {
+  const columns = table.fields.map((field) => `, ${checkedColumn(table, field)} ANY`).join('')
+  database.exec(
+    `CREATE TABLE IF NOT EXISTS ${table.name}
+       (id TEXT NOT NULL, doc TEXT NOT NULL, crc INTEGER NOT NULL${columns}) STRICT`,
+  )
+}
+
+function createIdIndex(database: Database, table: Table): void {
+  database.exec(`CREATE UNIQUE INDEX IF NOT EXISTS ${table.indexName([])} ON ${table.name} (id)`)
+}
+
+function createIndexes(database: Database, table: Table): void {
+  for (const { fields, unique = false, sparse = false } of table.collection.indexes) {
+    const names = fields.map(table.sql)
+    const columns = unique ? names : [...names, 'id']
+    const partial = unique || sparse ? ` WHERE ${names.at(-1)} IS NOT NULL` : ''
+    database.exec(
+      `CREATE ${unique ? 'UNIQUE ' : ''}INDEX IF NOT EXISTS ${table.indexName(fields)}
+         ON ${table.name} (${columns.join(', ')})${partial}`,
+    )
+  }
+}
+
+const indexName = (table: Table, fields: readonly string[]): string =>
+  `${table.name}_${fields.map(table.sql).join('_')}`
+
+function checkedColumn(table: Table, field: string): string {
+  table.sql(field)
+  return columnOf(field)
+}

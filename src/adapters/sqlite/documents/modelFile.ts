@@ -1,0 +1,93 @@
+import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
+import type { Change, Projection } from '../../../../projections/projection.ts'
+import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
+import type { Claim } from '../database/claim.ts'
+import { type Collections, createCollections } from './collections.ts'
+import type { Database } from '../database/database.ts'
+import { createDocuments } from './documents.ts'
+import { toRefusal } from '../database/errors.ts'
+import { createGroup, Refused } from '../database/groupCommit.ts'
+import { type OpenedFiles, openedFiles } from '../database/openedFiles.ts'
+import { whenFree } from '../database/whenFree.ts'
+
+export const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpointPages: 4_000 } as const
+
+/** One generation of the read model's documents: a file, open for reading or, with its lock, for writing. */
+export interface ModelFile {
+  readonly database: Database
+  readonly collections: Collections
+  readonly files: OpenedFiles
+  open(projections: readonly Projection[]): Promise<void>
+  checkpoint(projection: Projection): Checkpoint | null
+  apply(changes: readonly Change[], step?: Step): Promise<void>
+  /** Has another process begun to write it? Then nothing in it is known here any more. */
+  isLost(): boolean
+  /** What kept the last change from being written, or null. */
+  trouble(): StoreUnavailableError | null
+  /** For its writer, in a transaction with everything else that is written. */
+  submit(work: () => void): Promise<void>
+  /** Refuses new work, does what was taken, and gives the file back. */
+  settle(): Promise<void>
+}
+
+/** @param claim that of its writer */
+export function modelFile(database: Database, claim: Claim | undefined, log?: Logger): ModelFile {
+  const collections = createCollections(database)
+  const checkpoints = createCheckpoints(database)
+  const documents = createDocuments(database)
+  const files = openedFiles(database)
+  const group = createGroup(database, {
+    afterBegin: claim?.assertMine,
+    probe: claim?.renew,
+    log,
+    beforeCommit() {
+      files.assert()
+      documents.write()
+    },
+    afterCommit() {
+      files.own()
+      documents.committed()
+    },
+    afterRollback: documents.forget,
+  })
+
+  return {
+    database,
+    collections,
+    files,
+
+    open: (projections) =>
+      whenFree(() => {
+        if (claim) checkpoints.create()
+        collections.open(projections, claim ? 'with indexes' : 'not')
+        files.own()
+      }),
+
+    checkpoint: checkpoints.get,
+
+    async apply(changes, step) {
+      if (!claim) throw new StoreUnavailableError(`${database.path} is open for reading only`)
+      const targets = changes.map((change) => [collections.table(change.collection), change] as const)
+      const work = () => {
+        const gap = step ? gapBefore(checkpoints.get, step.from) : null
+        if (gap) throw new Refused(gap)
+        for (const [table, change] of targets) documents.apply(table, change)
+        for (const [projection, to] of step ? moved(checkpoints.get, step) : [])
+          checkpoints.set(projection, to)
+      }
+      await group.submit(work).catch((error: unknown) => {
+        throw toRefusal(error)
+      })
+    },
+
+    isLost: () => claim?.isLost() ?? false,
+    trouble: group.trouble,
+    submit: group.submit,
+    async settle() {
+      await group.close(claim?.withdraw)
+      claim?.end()
+    },
+  }
+}

@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import { assertNotElsewhere, type Claim, claimDatabase } from '../database/claim.ts'
+import { type Database, openDatabase } from '../database/database.ts'
+import { isIntact } from '../database/inspect.ts'
+import type { Lock } from '../database/lock.ts'
+import { liveFile, liveGeneration, removeGeneration } from './generations.ts'
+import { type ModelFile, modelFile, SETTINGS } from './modelFile.ts'
+import { wasTouched } from './modelGuard.ts'
+import { beyondUse, checkSeal, unseal } from './seal.ts'
+
+/** Opens the file that readers and writers use now. */
+export async function openLive(
+  path: string,
+  lock: Lock | undefined,
+  log: Logger | undefined,
+): Promise<ModelFile> {
+  const file = liveFile(path)
+  try {
+    const wasLeft = existsSync(file)
+    const isSealed = checkSeal(file)
+    if (lock) await assertNotElsewhere(file)
+    const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
+    if (!lock) return modelFile(database, undefined)
+    if (wasTouched(database)) {
+      database.close()
+      await removeGeneration(path, liveGeneration(path))
+      return await openLive(path, lock, log)
+    }
+    // After a crash nothing vouches for the file: then SQLite compares every index with its table.
+    if (wasLeft && !isSealed) assertIntact(database)
+    unseal(file)
+    return modelFile(database, await claimed(database, log), log)
+  } catch (error) {
+    // Between the two looks it was switched to another file, and the old one is gone.
+    if (!lock && liveFile(path) !== file) return openLive(path, lock, log)
+    throw error
+  }
+}
+
+async function claimed(database: Database, log: Logger | undefined): Promise<Claim> {
+  try {
+    return await claimDatabase(database, log)
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function assertIntact(database: Database): void {
+  if (isIntact(database)) return
+  database.close()
+  throw beyondUse(database.path)
+}

@@ -1,0 +1,96 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import type { Batch } from '../../../application/ports/eventStore.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
+import type { Row } from '../database/database.ts'
+import { isSound, streamOf, toEvent } from './eventRows.ts'
+
+/** A piece of the log as it was read. `last` is the position it ends at. */
+export interface Page {
+  rows: Row[]
+  last: number
+  caughtUp: boolean
+}
+
+/** Those who wait for the next commit of this process. */
+export interface WakeUp {
+  all(): void
+  /** Resolves at the next commit, or when `signal` is aborted. */
+  next(signal: AbortSignal): Promise<void>
+}
+
+export function createWakeUp(): WakeUp {
+  const waiting = new Set<() => void>()
+  return {
+    all() {
+      for (const wake of waiting) wake()
+    },
+    next(signal) {
+      if (signal.aborted) return Promise.resolve()
+      return new Promise((resolve) => {
+        const wake = (): void => {
+          waiting.delete(wake)
+          signal.removeEventListener('abort', wake)
+          resolve()
+        }
+        waiting.add(wake)
+        signal.addEventListener('abort', wake, { once: true })
+      })
+    },
+  }
+}
+
+interface Following {
+  after: number
+  prefixes: readonly string[]
+  signal: AbortSignal
+  page(after: number): Page
+  /** Where the log ended at the last commit of this process. */
+  end(): number
+  wakeUp: WakeUp
+  /** Somebody else writes the log: look at it now and then. */
+  polls: boolean
+  isOpen(): boolean
+}
+
+const POLL_MILLISECONDS = 250
+const MAX_BACKOFF_MILLISECONDS = 5_000
+
+/** What a subscription yields: the past in pages, then what is committed, until aborted or the store is closed. */
+export async function* follow(options: Following): AsyncGenerator<Batch, void, undefined> {
+  const { prefixes, signal, wakeUp } = options
+  // A damaged row may have lost its name: it is everybody's, so that somebody sees it.
+  const wanted = (row: Row): boolean =>
+    prefixes.some((prefix) => streamOf(row).startsWith(prefix)) || !isSound(row)
+  let { after } = options
+  let toldEnd = false
+  let failures = 0
+
+  while (!signal.aborted && options.isOpen()) {
+    let page: Page
+    try {
+      page = options.page(after)
+      failures = 0
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error
+      await pause(backoff(failures++), signal)
+      continue
+    }
+    after = page.last
+    const events = page.rows.filter(wanted).map(toEvent)
+    if (events.length > 0 || (page.caughtUp && !toldEnd)) {
+      yield { events, caughtUp: page.caughtUp }
+      toldEnd = page.caughtUp
+    }
+    if (!page.caughtUp) await nextTurn()
+    else if (options.polls) await pause(POLL_MILLISECONDS, signal)
+    else if (options.end() <= after && options.isOpen()) await wakeUp.next(signal)
+  }
+}
+
+/** Between half and all of a doubling time, so that many do not come back at once. */
+const backoff = (failures: number): number =>
+  Math.min(MAX_BACKOFF_MILLISECONDS, 50 * 2 ** failures) * (0.5 + Math.random() / 2)
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal }).catch(() => {})
+}

@@ -1,0 +1,272 @@
+import type { Change, Projection } from '../../../projections/projection.ts'
+import type { Checkpoint } from '../../application/ports/checkpoints.ts'
+import type { Document } from '../../application/ports/documents.ts'
+import type { Logger } from '../../application/ports/telemetry.ts'
+import type { NextGeneration } from '../../application/ports/nextGeneration.ts'
+import type { ReadModel } from '../../application/ports/readModel.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
+import { countAll, readPage } from '../../application/readModel/readStretches.ts'
+import { countPlanOf, planOf } from '../../application/readModel/queryPlan.ts'
+import { giveWay } from '../../application/scheduling/turns.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import { present } from '../../../projections/change.ts'
+import { load } from './documents/collections.ts'
+import type { SqliteOptions } from './eventStore.ts'
+import { forgetPurpose } from './rebuild/rebuildFile.ts'
+import { pointLive, removeOlder, withdrawOffer } from './documents/generations.ts'
+import { type Lock, lockFile } from './database/lock.ts'
+import type { ModelFile } from './documents/modelFile.ts'
+import { openLive } from './documents/openLive.ts'
+import { guardModel } from './documents/modelGuard.ts'
+import { beginNext } from './rebuild/nextGeneration.ts'
+import { clearLeft, type Offered, openOffered, vetOffered } from './rebuild/offered.ts'
+import { countStretch, findAny, readStretch, type Source } from './documents/query.ts'
+import { createReservations } from './documents/reservations.ts'
+import { seal } from './documents/seal.ts'
+import { walBytes } from './database/walWatch.ts'
+
+/**
+ * Opens the read model in one SQLite file of its own, made if missing; after a rebuild it is another file beside that
+ * (see `generations.ts`). It can be filled again from the log, so a commit need not survive a power cut: the checkpoint
+ * is in the same transaction as the documents.
+ * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
+ */
+export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
+  const { readOnly = false, log } = options
+  const lock = readOnly ? undefined : await lockFile(path)
+  try {
+    if (lock) {
+      await removeOlder(path)
+      await clearLeft(path, log)
+      await vetOffered(path, log)
+    }
+    return readModel(path, await openLive(path, lock, log), { lock, log })
+  } catch (error) {
+    lock?.release()
+    throw error
+  }
+}
+
+type OnChanged = (ids: ReadonlySet<string> | null) => void
+
+interface Opening {
+  lock: Lock | undefined
+  log: Logger | undefined
+}
+
+function readModel(path: string, opened: ModelFile, { lock, log }: Opening): ReadModel {
+  let live = opened
+  /** The generation that this process has opened of what was offered: it has no seal since. */
+  let known: number | null = null
+  /** Gets every change of a command, too, and is about to be the live one. */
+  let joined: Offered | null = null
+  let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
+  const watchers = new Set<OnChanged>()
+  const release: (() => void)[] = lock ? [lock.release] : []
+  const forgetAll = (): void => watchers.forEach((tell) => tell(null))
+  const guard = lock && guardModel(() => live, forgetAll)
+
+  function assertOpen(): void {
+    if (closed) throw new StoreUnavailableError(`${path} is closed`)
+    const loss = guard?.loss()
+    if (loss) throw loss
+    if (live.isLost()) throw new StoreUnavailableError(`${path} was taken over by another process`)
+  }
+
+  /** What is not there may have been taken out a moment ago. */
+  function nothing<T>(answer: T): T {
+    guard?.look()
+    assertOpen()
+    return answer
+  }
+
+  /** The live file may become another one while a query gives way. */
+  const sourceOf = (collection: string) => (): Source => {
+    assertOpen()
+    return { database: live.database, table: live.collections.table(collection) }
+  }
+
+  async function applyToJoined(changes: readonly Change[]): Promise<void> {
+    const next = joined
+    await next?.file.apply(changes).catch(() => {
+      // It has missed something now: it is brought level from the log again, or not at all.
+      if (joined === next) joined = null
+    })
+  }
+
+  /** From one statement to the next every reader has the new documents. */
+  async function switchTo(next: Offered): Promise<void> {
+    const old = live
+    pointLive(path, next.generation)
+    live = next.file
+    joined = null
+    release.push(next.releaseLock)
+    forgetAll()
+    withdrawOffer(path)
+    guard?.restart()
+    // What is left of it otherwise is empty, and harms nobody.
+    await live.submit(() => forgetPurpose(next.file.database)).catch(() => {})
+    await old.settle()
+    old.database.close()
+    await removeOlder(path)
+  }
+
+  function handle(next: Offered): NextGeneration {
+    let damage: unknown
+    const noting = async <T>(work: () => T | Promise<T>): Promise<T> => {
+      try {
+        return await work()
+      } catch (error) {
+        if (error instanceof DamagedError) [damage, known] = [error, null]
+        throw error
+      }
+    }
+    return {
+      projections,
+      isServed: true,
+      checkpoint: (projection) => noting(() => next.file.checkpoint(projection)),
+      apply: (changes, step) => noting(() => next.file.apply(changes, step)),
+      async anew() {
+        withdrawOffer(path)
+        throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
+      },
+      async join() {
+        joined = next
+        return 'joined'
+      },
+      async promote() {
+        if (joined !== next) throw new StoreUnavailableError(`${next.file.database.path} has missed a change`)
+        const { checkpoint } = next.file
+        const at = (found: Checkpoint | null): string => found?.position ?? ''
+        if (projections.some((one) => at(checkpoint(one)) < at(live.checkpoint(one)))) return false
+        await switchTo(next)
+        return true
+      },
+      async close() {
+        if (live === next.file) return
+        if (joined === next) joined = null
+        await next.close(damage)
+      },
+    }
+  }
+
+  return {
+    remedy: `rm ${path}*`,
+    loss() {
+      const loss = guard?.loss()
+      return loss
+        ? `${loss.message}. Start the service anew: the read model is filled again from the events`
+        : null
+    },
+    // Nobody can fill it as long as it is open.
+    losses: () => 0,
+    async trust() {},
+
+    async open(wanted) {
+      assertOpen()
+      await live.open(wanted)
+      projections = [...new Set([...projections, ...wanted])]
+    },
+
+    async checkpoint(projection) {
+      assertOpen()
+      return live.checkpoint(projection)
+    },
+
+    async apply(changes, step) {
+      const applied = live.apply(changes, step)
+      if (!step && joined) await Promise.all([applied, applyToJoined(changes)])
+      return applied
+    },
+
+    next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
+
+    async offered() {
+      if (!lock || joined || closed) return null
+      await clearLeft(path, log)
+      const next = await openOffered(path, projections, known, log)
+      known = next?.generation ?? known
+      return next && handle(next)
+    },
+
+    async get(collection, id) {
+      assertOpen()
+      const document = load(live.database, live.collections.table(collection), id)
+      return document ? present<Document>(id, document) : nothing(null)
+    },
+
+    async find(collection, { where, order, after = null, limit }, signal) {
+      const source = sourceOf(collection)
+      const found = await pageOf()
+      return found.length > 0 ? found : nothing(found)
+
+      async function pageOf(): Promise<Document[]> {
+        if (order === 'any') {
+          if (limit > 1) await giveWay(signal)
+          return findAny(source(), where, limit)
+        }
+        const plan = planOf(source().table.collection, where, order)
+        return readPage(plan, { after, limit }, (stretch, atMost) =>
+          readStretch(source, stretch, atMost, signal),
+        )
+      }
+    },
+
+    async count(collection, where, limit, signal) {
+      const source = sourceOf(collection)
+      const plan = countPlanOf(source().table.collection, where)
+      const count = await countAll(plan, limit, (stretch, atMost) =>
+        countStretch(source, stretch, atMost, signal),
+      )
+      return count > 0 ? count : nothing(0)
+    },
+
+    async ping() {
+      assertOpen()
+      live.database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()
+    },
+
+    // The lock on the file makes this the only process that writes it: it leads, and nobody else changes anything.
+    lead: async () => ({ term: 1 }),
+    async resign() {},
+    async publish() {},
+    isPublished: async () => true,
+    ...createReservations(),
+
+    watch(_collection, _fields, onChanged) {
+      watchers.add(onChanged)
+      return {
+        isLive: () => !guard?.loss() && !live.isLost(),
+        async close() {
+          watchers.delete(onChanged)
+        },
+      }
+    },
+
+    isWritable: () => live.trouble() === null,
+    unmovedBytes: () => walBytes(live.database.path),
+
+    async close() {
+      if (closed) return
+      await live.settle()
+      guard?.look()
+      guard?.stop()
+      closed = true
+      const { database } = live
+      if (guard?.loss()) {
+        // To close it would move what waits in its log into whatever is there now.
+        for (const free of release) free()
+        return
+      }
+      try {
+        // Sealed only when all of it is in the one file.
+        if (lock && !live.isLost() && database.checkpoint()) seal(database.path)
+      } catch (err) {
+        log?.warn({ err }, 'the read model has no seal: the next start looks it through')
+      } finally {
+        database.close()
+        for (const free of release) free()
+      }
+    },
+  }
+}

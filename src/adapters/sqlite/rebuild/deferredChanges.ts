@@ -1,0 +1,108 @@
+import type { Change } from '../../../../projections/projection.ts'
+import type { Table } from '../documents/collections.ts'
+import {
+  bytes,
+  checksum,
+  type Database,
+  integer,
+  pagesOf,
+  type Row,
+  toBytes,
+  toText,
+} from '../database/database.ts'
+import { applyTo, type Entry, readEntry, writeEntry } from '../documents/documents.ts'
+import { beyondUse } from '../documents/seal.ts'
+
+/** Changes that wait for their documents to be found. */
+export interface Aside {
+  add(table: Table, change: Change): void
+  isFull(): boolean
+  /** What was added. */
+  write(): void
+  /** Is there anything that was written and not applied? */
+  waits(): boolean
+  /**
+   * The documents that changes of an earlier run are waiting for, each as often as there are changes.
+   * @throws DamagedError one of the changes is not what was put aside
+   */
+  ids(): Iterable<[table: string, id: string]>
+  /** Applies them to documents that are found by an index, in the order of that; none waits any more. */
+  apply(tables: readonly Table[]): void
+}
+
+export const ASIDE = 'aside'
+/** Written at once. */
+const FULL = 5_000
+const PAGE = 2_000
+const CHANGE = `${bytes('id')}, ${bytes('change')}, ${integer('crc')}`
+
+export function createAside(database: Database): Aside {
+  let added: (readonly [Table, Change])[] = []
+  database.exec(
+    `CREATE TABLE IF NOT EXISTS ${ASIDE}
+       (collection TEXT NOT NULL, id TEXT NOT NULL, change TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
+  )
+
+  function check(table: string, { idBytes, changeBytes, crc }: Row): void {
+    if (crc !== checksum(table, toText(idBytes), toBytes(changeBytes))) throw beyondUse(database.path)
+  }
+
+  /** Those of one document as they came. */
+  function applySome(table: Table, rows: readonly Row[]): void {
+    let entry: Entry | null = null
+    for (const row of rows) {
+      check(table.name, row)
+      const change: Change = JSON.parse(toText(row.changeBytes))
+      if (entry?.id !== change.id) {
+        if (entry?.changed) writeEntry(database, entry)
+        entry = readEntry(database, table, change.id)
+      }
+      applyTo(entry, change)
+    }
+    if (entry?.changed) writeEntry(database, entry)
+  }
+
+  function applyTable(table: Table): void {
+    const sql = `SELECT rowid AS n, ${CHANGE} FROM ${ASIDE}
+      WHERE collection = ? AND (id, rowid) > (?, ?) ORDER BY id, rowid LIMIT ${PAGE}`
+    for (let [id, n] = ['', 0]; ; ) {
+      const rows = database.prepare(sql).all(table.name, id, n)
+      const last = rows.at(-1)
+      if (!last) return
+      database.inTransaction('immediate', () => applySome(table, rows))
+      ;[id, n] = [toText(last.idBytes), Number(last.n)]
+    }
+  }
+
+  return {
+    add: (table, change) => void added.push([table, change]),
+    isFull: () => added.length >= FULL,
+
+    write() {
+      const insert = database.prepare(`INSERT INTO ${ASIDE} VALUES (?, ?, ?, ?)`)
+      for (const [table, change] of added) {
+        const text = JSON.stringify(change)
+        insert.run(table.name, change.id, text, checksum(table.name, change.id, text))
+      }
+      added = []
+    },
+
+    waits: () => database.prepare(`SELECT 1 FROM ${ASIDE} LIMIT 1`).get() !== undefined,
+
+    *ids() {
+      for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${CHANGE}`, PAGE)) {
+        for (const row of rows) {
+          const table = toText(row.collectionBytes)
+          check(table, row)
+          yield [table, toText(row.idBytes)]
+        }
+      }
+    },
+
+    apply(tables) {
+      database.exec(`CREATE INDEX IF NOT EXISTS ${ASIDE}_id ON ${ASIDE} (collection, id)`)
+      for (const table of tables) applyTable(table)
+      database.exec(`DROP INDEX ${ASIDE}_id; DELETE FROM ${ASIDE}`)
+    },
+  }
+}

@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import type { NextGeneration } from '../../../application/ports/nextGeneration.ts'
+import { RebuildUnderWayError, StoreUnavailableError } from '../../../application/ports/errors.ts'
+import { NoRoomError } from '../database/errors.ts'
+import { type Filling, openFilling, type Purpose } from './rebuildFile.ts'
+import {
+  fileOf,
+  liveGeneration,
+  nextGeneration,
+  pointLive,
+  pointOffer,
+  removeGeneration,
+  removeOlder,
+  setAside,
+  withdrawOffer,
+} from '../documents/generations.ts'
+import { type Lock, lockFile } from '../database/lock.ts'
+import { StoreInUseError } from '../../../application/ports/errors.ts'
+import { sizeOf } from '../database/inspect.ts'
+import type { ModelFile } from '../documents/modelFile.ts'
+import { seal } from '../documents/seal.ts'
+import { assertRoom } from '../database/space.ts'
+
+const LOOK_MS = 100
+/** The lock is asked for seldom: whoever starts a service meanwhile would find it taken. */
+const LOOKS_PER_LOCK = 20
+const PATIENCE_MS = 60_000
+
+/** Of what the live documents take: indexes are sorted in files beside the new ones, so there is more for a while. */
+const ROOM = 1.5
+
+/**
+ * Fills the next generation's file from outside the service: beside a live one, which then takes the file over, or
+ * alone. It may be any process, but one at a time. A full disk is the service's first: then nothing is left of the file.
+ * @param all the projections that the read model has
+ */
+export async function beginNext(
+  path: string,
+  live: ModelFile,
+  { projections, all }: Purpose,
+  log?: Logger,
+): Promise<NextGeneration> {
+  const generation = nextGeneration(path)
+  const file = fileOf(path, generation)
+  const lock = await tryLock(file)
+  if (!lock) throw new RebuildUnderWayError('Another process is rebuilding this read model.')
+  let [own, switching]: (Lock | null)[] = [lock, null]
+  let filling: Filling | null = null
+
+  const removeThis = (): Promise<void> => removeFile(path, generation)
+
+  async function open(): Promise<Filling> {
+    withdrawOffer(path)
+    return openFilling(file, { projections, all }, live, anew)
+  }
+
+  async function anew(damage?: unknown): Promise<void> {
+    if (damage === undefined) return removeFile(path, generation)
+    const aside = await setAside(path, generation)
+    log?.error({ file: aside, err: damage }, 'a half-filled read model is damaged: set aside, and begun anew')
+  }
+
+  function current(): Filling {
+    if (!filling) throw new StoreUnavailableError(`${file} is closed`)
+    return filling
+  }
+
+  async function closeFile(): Promise<void> {
+    const hasNoRoom = filling?.hasNoRoom()
+    try {
+      filling?.close()
+    } finally {
+      filling = null
+      if (hasNoRoom) await removeFile(path, generation)
+      own?.release()
+      own = null
+    }
+  }
+
+  /** No service runs: until this ends, none will. */
+  async function takePlace(): Promise<boolean> {
+    switching = await tryLock(path)
+    return switching !== null
+  }
+
+  async function handOver(): Promise<'joined' | 'taken'> {
+    await closeFile()
+    seal(file)
+    pointOffer(path, generation)
+    const giveUpAt = performance.now() + PATIENCE_MS
+    for (let look = 1; performance.now() < giveUpAt; look++) {
+      await sleep(LOOK_MS)
+      if (liveGeneration(path) >= generation) return 'taken'
+      if (look % LOOKS_PER_LOCK !== 0 || !(await takePlace())) continue
+      if (liveGeneration(path) >= generation) return 'taken'
+      own = await tryLock(file)
+      if (!own) throw new RebuildUnderWayError('Another process has gone on with this rebuild.')
+      filling = await open()
+      return 'joined'
+    }
+    throw new StoreUnavailableError(
+      `${file} is complete, but the running service has not taken it over yet; it will when it is started anew.`,
+    )
+  }
+
+  let isServed: boolean
+  try {
+    isServed = await isLocked(path)
+    const { bytes, walBytes } = sizeOf(live.database.path)
+    assertRoom(file, ROOM * (bytes + walBytes) - sizeOf(file).bytes)
+    filling = await open()
+  } catch (error) {
+    if (error instanceof NoRoomError) await removeFile(path, generation)
+    lock.release()
+    throw error
+  }
+  return {
+    projections: all,
+    isServed,
+    checkpoint: async (projection) => current().checkpoint(projection),
+    apply: async (changes, step) => current().apply(changes, step),
+
+    async anew() {
+      current().close()
+      filling = null
+      await removeThis()
+      filling = await open()
+    },
+
+    async join() {
+      current().complete()
+      return (await takePlace()) ? 'joined' : handOver()
+    },
+
+    // The lock is held, so that nobody has brought the live one further meanwhile.
+    async promote() {
+      current().complete()
+      current().forgetPurpose()
+      await closeFile()
+      seal(file)
+      pointLive(path, generation)
+      await removeOlder(path)
+      return true
+    },
+
+    async close() {
+      await closeFile()
+      switching?.release()
+      switching = null
+    },
+  }
+}
+
+/** All of a generation but its lock, which is held. */
+const removeFile = (path: string, generation: number): Promise<void> =>
+  removeGeneration(path, generation, { keepLock: true })
+
+export async function tryLock(file: string): Promise<Lock | null> {
+  try {
+    return await lockFile(file)
+  } catch (error) {
+    if (error instanceof StoreInUseError) return null
+    throw error
+  }
+}
+
+async function isLocked(file: string): Promise<boolean> {
+  const lock = await tryLock(file)
+  lock?.release()
+  return lock === null
+}

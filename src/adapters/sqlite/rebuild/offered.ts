@@ -1,0 +1,170 @@
+import { existsSync } from 'node:fs'
+import type { Logger } from '../../../application/ports/telemetry.ts'
+import { StoreUnavailableError } from '../../../application/ports/errors.ts'
+import type { Projection } from '../../../../projections/projection.ts'
+import { type Claim, claimDatabase } from '../database/claim.ts'
+import { type Database, openDatabase } from '../database/database.ts'
+import { isFor } from './rebuildFile.ts'
+import {
+  fileOf,
+  generationsOf,
+  liveGeneration,
+  offeredGeneration,
+  removeAside,
+  removeGeneration,
+  setAside,
+  withdrawOffer,
+} from '../documents/generations.ts'
+import { isIntact } from '../database/inspect.ts'
+import type { Lock } from '../database/lock.ts'
+import { type ModelFile, modelFile, SETTINGS } from '../documents/modelFile.ts'
+import { tryLock } from './nextGeneration.ts'
+import { beyondUse, isAsSealed, isSealed, seal, unseal } from '../documents/seal.ts'
+import { roomBeside } from '../database/space.ts'
+
+/** What a rebuild leaves to the service, from its side. All of this is for the holder of the lock on `path`. */
+
+/** A complete file that was left to the service, opened for writing, with its generation. */
+export interface Offered {
+  file: ModelFile
+  generation: number
+  releaseLock(): void
+  /** Closes it; damage that has been met meanwhile is the end of it. */
+  close(damage: unknown): Promise<void>
+}
+
+/**
+ * Null if there is none that can be used. One that is not as it was left is set aside, and said so in the log.
+ * @param known one that this process has opened before, and that has no seal since
+ */
+export async function openOffered(
+  path: string,
+  all: readonly Projection[],
+  known: number | null,
+  log?: Logger,
+): Promise<Offered | null> {
+  const generation = usableOffer(path)
+  if (generation === null) return null
+  const file = fileOf(path, generation)
+  const lock = await tryLock(file)
+  // Somebody goes on filling it.
+  if (!lock) return null
+  let model: ModelFile | null = null
+  try {
+    const isWhole = isSealed(file) ? await isAsSealed(file) : generation === known
+    if (!isWhole) throw beyondUse(file)
+    model = await openFor(file, all, log)
+    if (model) return offered(path, generation, { model, lock, log })
+    // By a command of another version than the service.
+    withdrawOffer(path)
+    log?.warn({ file }, 'a rebuilt read model is for another version of the service, and is not taken over')
+  } catch (error) {
+    if (error instanceof StoreUnavailableError) throw error
+    await putAside(path, generation, error, log)
+  } finally {
+    if (!model) lock.release()
+  }
+  return null
+}
+
+function offered(
+  path: string,
+  generation: number,
+  { model, lock, log }: { model: ModelFile; lock: Lock; log: Logger | undefined },
+): Offered {
+  return {
+    file: model,
+    generation,
+    releaseLock: lock.release,
+    async close(damage) {
+      try {
+        await model.settle()
+        model.database.close()
+        if (damage) await putAside(path, generation, damage, log)
+      } finally {
+        lock.release()
+      }
+    },
+  }
+}
+
+async function openFor(
+  file: string,
+  all: readonly Projection[],
+  log: Logger | undefined,
+): Promise<ModelFile | null> {
+  const database = await openDatabase(file, SETTINGS)
+  let claim: Claim | undefined
+  try {
+    if (isFor(database, all)) {
+      unseal(file)
+      claim = await claimDatabase(database, log)
+      const model = modelFile(database, claim, log)
+      await model.open(all)
+      for (const projection of all) model.checkpoint(projection)
+      return model
+    }
+  } catch (error) {
+    claim?.end()
+    database.close()
+    throw error
+  }
+  database.close()
+  return null
+}
+
+/** The generation that was offered, if it comes after the live one. */
+function usableOffer(path: string): number | null {
+  const generation = offeredGeneration(path)
+  if (generation === null) return null
+  if (generation > liveGeneration(path) && existsSync(fileOf(path, generation))) return generation
+  withdrawOffer(path)
+  return null
+}
+
+async function putAside(path: string, generation: number, err: unknown, log?: Logger): Promise<void> {
+  const file = await setAside(path, generation)
+  withdrawOffer(path)
+  log?.error({ file, err }, 'a rebuilt read model is damaged: set aside, and not taken over')
+}
+
+/**
+ * A process that was killed while it took a file over leaves it without a seal. Before requests come there is the time
+ * to look it through.
+ */
+export async function vetOffered(path: string, log?: Logger): Promise<void> {
+  const generation = usableOffer(path)
+  if (generation === null) return
+  const file = fileOf(path, generation)
+  if (isSealed(file)) return
+  const lock = await tryLock(file)
+  if (!lock) return
+  let database: Database | undefined
+  try {
+    database = await openDatabase(file, SETTINGS)
+    if (!isIntact(database)) throw beyondUse(file)
+    if (database.checkpoint()) seal(file)
+    database.close()
+  } catch (error) {
+    database?.close()
+    if (!(error instanceof StoreUnavailableError)) await putAside(path, generation, error, log)
+  } finally {
+    lock.release()
+  }
+}
+
+/** On a disk that is nearly full: removes what nobody fills, waits for, or will ever read. */
+export async function clearLeft(path: string, log?: Logger): Promise<void> {
+  if (roomBeside(path) > 0) return
+  const live = liveGeneration(path)
+  for (const generation of await generationsOf(path)) {
+    await removeAside(path, generation)
+    const file = fileOf(path, generation)
+    if (generation <= live || generation === offeredGeneration(path) || !existsSync(file)) continue
+    const lock = await tryLock(file)
+    if (!lock) continue
+    await removeGeneration(path, generation, { keepLock: true })
+    lock.release()
+    log?.warn({ file }, 'the disk is nearly full: what an ended rebuild has left is removed')
+  }
+}

@@ -1,0 +1,16 @@
+import type { Clock } from '../ports/clock.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { createTokenQueries, type TokenQueries } from '../tokens/query.ts'
+import { type BlastRadiusQueries, createBlastRadiusQuery } from './blastRadius.ts'
+import { createReportQuery, type ReportQueries } from './report.ts'
+import { createUsageQuery, type UsageQueries } from './usage.ts'
+
+/** The reading side: everything comes from the read model. */
+export interface Queries extends TokenQueries, UsageQueries, ReportQueries, BlastRadiusQueries {}
+
+export const createQueries = (readModel: ReadModel, clock: Clock): Queries => ({
+  ...createTokenQueries(readModel, clock),
+  ...createUsageQuery(readModel, clock),
+  ...createReportQuery(readModel, clock),
+  ...createBlastRadiusQuery(readModel, clock),
+})

@@ -1,0 +1,46 @@
+import type { Granularity } from '../../../projections/tokenUsage.ts'
+import { type InputError, Refusal } from '../../domain/errors.ts'
+import { parseTime } from '../../domain/rules.ts'
+import type { UsageRange } from './buckets.ts'
+
+/** As people write it: RFC 3339 times, both optional. */
+export interface RangeInput {
+  from?: string | undefined
+  to?: string | undefined
+  granularity?: string | undefined
+}
+
+/** @throws Refusal for what is no RFC 3339 time, or one that has not come yet */
+export function sinceTime(text: string, now: string): string {
+  const since = parseTime(text)
+  if (since !== null && since <= now) return since
+  const message = since === null ? 'must be an RFC 3339 time' : 'must not be after now'
+  throw new Refusal('validation_failed', 'The time is not valid.', [{ pointer: '?since', message }])
+}
+
+const DEFAULT_DAYS = 30
+const DAY_MS = 86_400_000
+const GRANULARITIES: readonly Granularity[] = ['hour', 'day']
+
+/**
+ * The range that is asked for: up to `now` (RFC 3339 UTC), from 30 days before its end, by the day, unless said
+ * otherwise.
+ * @throws Refusal `validation_failed` with every problem
+ */
+export function usageRange(input: RangeInput, now: string): UsageRange {
+  const errors: InputError[] = []
+  const granularity = GRANULARITIES.find((known) => known === (input.granularity ?? 'day'))
+  if (!granularity) errors.push({ pointer: '?granularity', message: 'must be hour or day' })
+  const time = (name: 'from' | 'to', fallback: string): string => {
+    const text = input[name]
+    const at = text === undefined ? fallback : parseTime(text)
+    if (at === null) errors.push({ pointer: `?${name}`, message: 'must be an RFC 3339 time' })
+    return at ?? fallback
+  }
+  const to = time('to', now)
+  const from = time('from', new Date(Date.parse(to) - DEFAULT_DAYS * DAY_MS).toISOString())
+  if (from > to) errors.push({ pointer: '?from', message: 'must not be after to' })
+  if (errors.length > 0 || !granularity)
+    throw new Refusal('validation_failed', 'The range is not valid.', errors)
+  return { from, to, granularity }
+}

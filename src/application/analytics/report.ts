@@ -1,0 +1,232 @@
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import { bucketStart } from '../../../projections/tokenUsage.ts'
+import { statusAt, type TokenStatus } from '../../domain/token.ts'
+import { eachBucket, type Effort, type Owner } from './buckets.ts'
+import { addAll, createTop, eachDocument, findById, type Top } from '../readModel/pages.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import type { Condition } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import * as tokensThat from '../readModel/statuses.ts'
+import { byRequests } from './usage.ts'
+
+/** What is asked of a report. `from` is inclusive, `to` exclusive; they are the range of `top`. */
+export interface ReportQuery {
+  from: string
+  to: string
+  idleDays: number
+  expiringDays: number
+  /** Rows of a list at the most. */
+  limit: number
+}
+
+export interface ReportRow {
+  token: TokenDocument
+  status: TokenStatus
+  /** In the range; only in `top`. */
+  requests: number | null
+}
+
+export interface ReportList {
+  /** How many there are, shown or not. */
+  total: number
+  data: ReportRow[]
+}
+
+export interface Report {
+  query: ReportQuery
+  /** Null: of all accounts. */
+  accountId: string | null
+  /** The moment that `active`, idle and so on are judged by. */
+  at: string
+  /** `damaged`: its history cannot be trusted; it authenticates nobody and is in no list. */
+  tokens: Record<TokenStatus, number>
+  /** Used in the range, most used first, revoked ones too. The other lists hold active tokens only. */
+  top: ReportList
+  /** Oldest first. */
+  neverUsed: ReportList
+  /** Used, but not in the last days; longest idle first. */
+  idle: ReportList
+  /** Within the next days, soonest first. */
+  expiring: ReportList
+  /** Oldest first. */
+  withoutExpiry: ReportList
+}
+
+export interface ReportOptions extends Effort {
+  /** Told how many tokens were read so far. */
+  onProgress?: (tokens: number) => void
+}
+
+export interface ReportQueries {
+  /**
+   * Of an account it reads the active tokens and those that were used in the range, and counts the others; for null, of
+   * all accounts, it reads every token once. Memory does not grow with the number of tokens that are not used.
+   * @throws Refusal, as `eachBucket`
+   */
+  report(accountId: string | null, query: ReportQuery, options?: ReportOptions): Promise<Report>
+}
+
+type Counts = Report['tokens']
+/** Requests in the range. */
+type Used = readonly [token: string, requests: number]
+
+interface Lists {
+  /** Without damaged tokens, and without the tokens themselves: only those that are shown are read. */
+  top: Top<Used>
+  neverUsed: Top<TokenDocument>
+  idle: Top<TokenDocument>
+  expiring: Top<TokenDocument>
+  withoutExpiry: Top<TokenDocument>
+}
+
+/** Tokens whose usage is looked up at a time. */
+const AT_ONCE = 100
+const DAY_MS = 86_400_000
+
+export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQueries {
+  async function addUses(owner: Owner, { query, at }: Asked, effort: Effort): Promise<Map<string, number>> {
+    const sums = new Map<string, number>()
+    const asked = { range: { ...query, granularity: 'day' as const }, now: at }
+    for await (const { tokenId, requests } of eachBucket(readModel, owner, asked, effort)) {
+      sums.set(tokenId, (sums.get(tokenId) ?? 0) + requests)
+    }
+    return sums
+  }
+
+  async function ofAccount(accountId: string, asked: Asked, lists: Lists, options: ReportOptions) {
+    const { signal, onProgress = () => {} } = options
+    const { at } = asked
+    /** What each would be without its damage. */
+    const damaged = new Map<string, TokenStatus>()
+    const those = { where: tokensThat.damaged(accountId), order: { field: 'stopped' }, signal }
+    for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', those)) {
+      const { stopped: _, ...sound } = token
+      if (isDamaged(token, at)) damaged.set(token.id, statusAt(sound, at))
+    }
+    const soundOf = async (status: TokenStatus, where: readonly Condition[]): Promise<number> =>
+      (await readModel.count('tokens', where, Number.MAX_SAFE_INTEGER, signal)) -
+      [...damaged.values()].filter((each) => each === status).length
+
+    let active = 0
+    const live = { where: tokensThat.active(accountId, at), order: { field: 'expiresAt' }, signal }
+    for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', live)) {
+      if (damaged.has(token.id)) continue
+      place(lists, token, asked)
+      onProgress(++active)
+    }
+    const used = await addUses({ accountId }, asked, options)
+    for (const id of damaged.keys()) used.delete(id)
+    await addAll(lists.top, used, signal)
+    return {
+      active,
+      expired: await soundOf('expired', tokensThat.expired(accountId, at)),
+      revoked: await soundOf('revoked', tokensThat.revoked(accountId)),
+      damaged: damaged.size,
+    }
+  }
+
+  async function ofAll(asked: Asked, lists: Lists, options: ReportOptions): Promise<Counts> {
+    const { signal, onProgress = () => {} } = options
+    const counts = { active: 0, expired: 0, revoked: 0, damaged: 0 }
+    // An hour counts whole, so a use before `from` may belong to the range.
+    const firstHour = bucketStart(asked.query.from, 'hour')
+    let read = 0
+    let some: string[] = []
+    const countUses = async (): Promise<void> => {
+      const found = await Promise.all(some.map((tokenId) => addUses({ tokenId }, asked, { signal })))
+      for (const used of found) await addAll(lists.top, used, signal)
+      some = []
+      onProgress(read)
+    }
+    for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', { where: [], signal })) {
+      read++
+      const status = isDamaged(token, asked.at) ? 'damaged' : statusAt(token, asked.at)
+      counts[status]++
+      if (status === 'active') place(lists, token, asked)
+      if (status !== 'damaged' && (token.lastAccessed ?? '') >= firstHour) some.push(token.id)
+      if (some.length === AT_ONCE) await countUses()
+    }
+    await countUses()
+    return counts
+  }
+
+  return {
+    async report(accountId, query, options = {}) {
+      const asked = askedAt(query, iso(clock()))
+      const lists = createLists(query.limit)
+      const tokens = await (accountId === null
+        ? ofAll(asked, lists, options)
+        : ofAccount(accountId, asked, lists, options))
+      const used = new Map(lists.top.first())
+      const found = await findById<TokenDocument>(readModel, 'tokens', [...used.keys()], options.signal)
+      const known = new Map(found.map((token) => [token.id, token]))
+      return { query, accountId, tokens, ...shown(lists, asked.at, known) }
+    },
+  }
+}
+
+/** Also one of which only uses are known: its creation is missing, or was refused. */
+const isDamaged = (token: TokenDocument, at: string): boolean =>
+  (token.accountId as string | undefined) === undefined || statusAt(token, at) === 'damaged'
+
+interface Asked {
+  query: ReportQuery
+  at: string
+  idleBefore: string
+  expiringBefore: string
+}
+
+const askedAt = (query: ReportQuery, at: string): Asked => ({
+  query,
+  at,
+  idleBefore: daysFrom(at, -query.idleDays),
+  expiringBefore: daysFrom(at, query.expiringDays),
+})
+
+const createLists = (limit: number): Lists => ({
+  top: createTop(limit, byRequests),
+  neverUsed: createTop(limit, firstBy('createdAt')),
+  idle: createTop(limit, firstBy('lastAccessed')),
+  expiring: createTop(limit, firstBy('expiresAt')),
+  withoutExpiry: createTop(limit, firstBy('createdAt')),
+})
+
+/** Puts an active token into the lists that do not depend on how often it was used. */
+function place(lists: Lists, token: TokenDocument, { idleBefore, expiringBefore }: Asked): void {
+  const { lastAccessed, expiresAt } = token
+  if (lastAccessed === undefined) lists.neverUsed.add(token)
+  else if (lastAccessed < idleBefore) lists.idle.add(token)
+  if (expiresAt === null) lists.withoutExpiry.add(token)
+  else if (expiresAt < expiringBefore) lists.expiring.add(token)
+}
+
+function shown(
+  { top, ...lists }: Lists,
+  at: string,
+  used: ReadonlyMap<string, TokenDocument>,
+): Omit<Report, 'query' | 'accountId' | 'tokens'> {
+  const listOf = (list: Top<TokenDocument>): ReportList => ({
+    total: list.total(),
+    data: list.first().map((token) => ({ token, status: statusAt(token, at), requests: null })),
+  })
+  const rows = top.first().flatMap(([id, requests]): ReportRow[] => {
+    const token = used.get(id)
+    return token ? [{ token, status: statusAt(token, at), requests }] : []
+  })
+  return {
+    at,
+    top: { total: top.total(), data: rows },
+    neverUsed: listOf(lists.neverUsed),
+    idle: listOf(lists.idle),
+    expiring: listOf(lists.expiring),
+    withoutExpiry: listOf(lists.withoutExpiry),
+  }
+}
+
+const firstBy =
+  (field: 'createdAt' | 'lastAccessed' | 'expiresAt') =>
+  (a: TokenDocument, b: TokenDocument): number =>
+    compare(a[field] ?? '', b[field] ?? '') || compare(a.id, b.id)
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+const daysFrom = (at: string, days: number): string => iso(Date.parse(at) + days * DAY_MS)

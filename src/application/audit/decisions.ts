@@ -1,0 +1,159 @@
+import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
+import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
+import { notUnderstood, upcast } from '../../domain/upcast.ts'
+import { createCompactMap } from './compactMap.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import { type Damage, type Walked, walkLog } from './verifyLog.ts'
+
+/** How long after the answer to a revocation another process may still accept the token, in milliseconds. */
+export const REVOCATION_BOUND_MS = 2000
+
+/**
+ * Uses of one token in one flush window that its history does not allow.
+ * - `certain`: by the order of the log and the revision alone, whatever the clocks say.
+ * - `possible`: by the times in the events. Clocks that differ by `lateMs` would explain it, a request that lasted so
+ *   long (a use is counted when its answer ends), or a revocation whose own answer came so late.
+ */
+export interface Finding {
+  kind: 'certain' | 'possible'
+  what: string
+  tokenId: string
+  /** Where the uses are recorded. */
+  stream: string
+  revision: number
+  firstAt: string
+  lastAt: string
+  /** Revision of the token that they were decided on. */
+  tokenRevision: number
+  /** How many of the uses it is about. */
+  uses: { atLeast: number; atMost: number }
+  revokedAt: string | null
+  /** How long after the revocation and the bound the last of them was, in milliseconds. */
+  lateMs: number | null
+}
+
+export interface Audited extends Walked {
+  /** Uses looked at. */
+  uses: number
+  revokedTokens: number
+  /** Uses on an older revision in windows that end after the revocation and within the bound. */
+  withinBound: number
+  findings: number
+}
+
+export interface Audit {
+  /** What clocks may differ by and requests may last, in milliseconds, besides the bound. */
+  toleranceMs: number
+  onFinding(finding: Finding): Promise<void> | void
+  onDamage(damage: Damage): Promise<void> | void
+  told?(events: number): void
+}
+
+/** Of each token: its newest revision, that of its revocation plus one or 0, when that was (milliseconds). */
+const BYTES = 16
+const [NEWEST, REVOKED, REVOKED_AT] = [0, 4, 8]
+/** In place of the newest revision: the history is damaged from here on, so nobody knows which there were. */
+const UNKNOWABLE = 2 ** 32 - 1
+
+/**
+ * Holds every use to what the log said of its token before the use was stored: what was stored earlier than a
+ * revocation cannot have been decided after it. Events of damaged streams are left out, and reported as damage. So is
+ * the first event of a stream that this code does not understand: it may have ended what was accepted after it.
+ * About 120 bytes of memory for each token.
+ */
+export async function auditDecisions(store: EventStore, audit: Audit): Promise<Audited> {
+  const tokens = createCompactMap(BYTES)
+  const sums = { uses: 0, revokedTokens: 0, withinBound: 0, findings: 0, damages: 0 }
+  let found: Finding[] = []
+  /** Streams with an event that is not understood, the first of each to be reported. */
+  const unclear = createCompactMap(1)
+  let notUnderstandable: Damage[] = []
+
+  function read(event: StoredEvent): RecordedEvent | null {
+    const upcasted = upcast(event)
+    const reason = notUnderstood(event, upcasted)
+    const { stream, revision, position } = event
+    if (reason !== null && !unclear.get(stream)) {
+      unclear.add(stream)
+      notUnderstandable.push({ stream, revision, position, what: `is of an ${reason}` })
+      sums.damages++
+    }
+    return upcasted.kind === 'event' ? upcasted.event : null
+  }
+
+  function learn(event: StoredEvent, isSound: boolean): void {
+    const id = tokenIdOf(event.stream)
+    const token = tokens.get(id) ?? tokens.add(id)
+    token.writeUInt32LE(isSound ? event.revision : UNKNOWABLE, NEWEST)
+    if (!isSound) return
+    const known = read(event)
+    if (known?.type !== 'TokenRevoked' || token.readUInt32LE(REVOKED) > 0) return
+    token.writeUInt32LE(event.revision + 1, REVOKED)
+    token.writeDoubleLE(Date.parse(known.metadata.at), REVOKED_AT)
+    sums.revokedTokens++
+  }
+
+  function judge(event: StoredEvent): void {
+    const known = read(event)
+    if (known?.type !== 'TokenUsed') return
+    const { tokenId, tokenRevision, firstAt, lastAt, count } = known.data
+    sums.uses += count
+    const { stream, revision } = event
+    const use = { tokenId, stream, revision, firstAt, lastAt, tokenRevision }
+    const certain = (what: string, revokedAt: string | null = null) =>
+      found.push({
+        kind: 'certain',
+        what,
+        ...use,
+        uses: { atLeast: count, atMost: count },
+        revokedAt,
+        lateMs: null,
+      })
+
+    const token = tokens.get(tokenId)
+    if (!token) return void certain('accepted before the log knew of the token')
+    if (tokenRevision > token.readUInt32LE(NEWEST))
+      return void certain('accepted on a revision that the token did not have')
+    const revoked = token.readUInt32LE(REVOKED) - 1
+    if (revoked < 0) return
+    const revokedAt = token.readDoubleLE(REVOKED_AT)
+    if (tokenRevision >= revoked)
+      return void certain('accepted on a revision at which the token was revoked', iso(revokedAt))
+    const limit = revokedAt + REVOCATION_BOUND_MS + audit.toleranceMs
+    const lateMs = Date.parse(lastAt) - revokedAt - REVOCATION_BOUND_MS
+    if (Date.parse(lastAt) <= limit) {
+      if (Date.parse(lastAt) > revokedAt) sums.withinBound += count
+      return
+    }
+    // All were decided on the same revision; the first and the last were at these times, those between at any.
+    const uses = Date.parse(firstAt) > limit ? exactly(count) : { atLeast: 1, atMost: count - 1 }
+    const what = 'accepted on an older revision than that of the revocation, after the bound'
+    found.push({ kind: 'possible', what, ...use, uses, revokedAt: iso(revokedAt), lateMs })
+  }
+
+  async function report(): Promise<void> {
+    const batch = found
+    found = []
+    sums.findings += batch.length
+    for (const finding of batch) await audit.onFinding(finding)
+    const notices = notUnderstandable
+    notUnderstandable = []
+    for (const notice of notices) await audit.onDamage(notice)
+  }
+
+  const walked = await walkLog(store, {
+    onEvent(event, isSound) {
+      if (isOfToken(event)) learn(event, isSound)
+      else if (isSound) judge(event)
+    },
+    onDamage: audit.onDamage,
+    async told(events) {
+      await report()
+      audit.told?.(events)
+    },
+  })
+  return { ...walked, ...sums, damages: walked.damages + sums.damages }
+}
+
+const exactly = (count: number): Finding['uses'] => ({ atLeast: count, atMost: count })
+const iso = (millis: number): string => new Date(millis).toISOString()

@@ -1,0 +1,100 @@
+import { createHash, type Hash } from 'node:crypto'
+import { storedChain } from '../../domain/chain.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM } from '../../domain/streams.ts'
+
+/**
+ * What a log holds, in little: SHA-256 over stream, revision and link of its events, one line each, in log order. No
+ * positions: they are other ones in another store, and an export and import keeps the order. Retention takes usage
+ * from the front, so each day of it has a digest of its own, and all other streams together have one.
+ */
+export interface LogDigest {
+  /** Everything, in one order. */
+  all: Part
+  /** The streams that retention never shortens: the lives of tokens. */
+  kept: Part
+  /** Usage streams by the day in their name, `2026-11-02`. */
+  usageDays: Record<string, Part>
+}
+
+export interface Part {
+  events: number
+  /** Lower-case hex. */
+  digest: string
+}
+
+const DAY = new RegExp(`^${USAGE_STREAM}.*_(\\d{4})(\\d\\d)(\\d\\d)$`)
+
+/** A part as it is read, and how it was when it had as many events as `mark`. */
+interface Reading {
+  mark: number | undefined
+  events: number
+  hash: Hash
+  atMark: string | null
+}
+
+export interface LogDigester {
+  add(event: StoredEvent): void
+  result(): LogDigest
+  /** What is not as `marks` say; nothing where the log begins with what they bind. */
+  differences(): Difference[]
+}
+
+export interface Difference {
+  part: 'all' | 'kept' | { usageDay: string }
+  /** How many events of the part there were, and how many of them are left at most. */
+  was: number
+  left: number
+}
+
+/** @param marks an earlier digest to hold the log to */
+export function createLogDigester(marks?: LogDigest): LogDigester {
+  const all = reading(marks?.all)
+  const kept = reading(marks?.kept)
+  const days = new Map(Object.entries(marks?.usageDays ?? {}).map(([day, mark]) => [day, reading(mark)]))
+
+  function partOf(stream: string): Reading {
+    const [, year, month, date] = DAY.exec(stream) ?? []
+    if (year === undefined) return kept
+    const day = `${year}-${month}-${date}`
+    const part = days.get(day) ?? reading()
+    days.set(day, part)
+    return part
+  }
+
+  return {
+    add(event) {
+      const line = `${JSON.stringify([event.stream, event.revision, storedChain(event)])}\n`
+      for (const part of [all, partOf(event.stream)]) {
+        part.hash.update(line)
+        part.events++
+        if (part.events === part.mark) part.atMark = digestOf(part)
+      }
+    },
+    result: () => ({
+      all: toPart(all),
+      kept: toPart(kept),
+      usageDays: Object.fromEntries([...days].sort(byName).map(([day, part]) => [day, toPart(part)])),
+    }),
+    differences: () => [
+      ...difference('all', all, marks?.all),
+      ...difference('kept', kept, marks?.kept),
+      ...Object.entries(marks?.usageDays ?? {}).flatMap(([usageDay, mark]) =>
+        difference({ usageDay }, days.get(usageDay) as Reading, mark),
+      ),
+    ],
+  }
+}
+
+function reading(mark?: Part): Reading {
+  const part: Reading = { mark: mark?.events, events: 0, hash: createHash('sha256'), atMark: null }
+  if (mark?.events === 0) part.atMark = digestOf(part)
+  return part
+}
+
+const digestOf = ({ hash }: Reading): string => hash.copy().digest('hex')
+const toPart = (part: Reading): Part => ({ events: part.events, digest: digestOf(part) })
+const byName = ([a]: [string, Reading], [b]: [string, Reading]): number => (a < b ? -1 : 1)
+
+const difference = (part: Difference['part'], { events, atMark }: Reading, mark?: Part): Difference[] =>
+  !mark || atMark === mark.digest ? [] : [{ part, was: mark.events, left: Math.min(events, mark.events) }]

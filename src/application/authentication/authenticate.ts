@@ -1,0 +1,185 @@
+import { isToken } from '../../domain/credential.ts'
+import { type Asker, OverLimitError } from '../scheduling/gate.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { JwtVerifier } from '../ports/jwtVerifier.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
+import type { Principal } from '../../domain/principal.ts'
+import type { TokenIndex } from './tokenIndex.ts'
+import type { TokenRecord } from './records.ts'
+
+export interface Credential {
+  /** `legacy`: by its shape it may be a token of an older system, and is looked for among the imported ones. */
+  kind: 'token' | 'legacy' | 'jwt'
+  value: string
+}
+
+/** The host's own account: an object, or null for one that is unknown or disabled. */
+export type ResolveAccount = (accountId: string) => object | null | Promise<object | null>
+
+export interface Accepted {
+  principal: Principal
+  account: object
+  /** The record that decided, for a token. */
+  record: TokenRecord | null
+}
+
+/** `refused` is for the log and the metrics, never for the caller. */
+export interface Refused {
+  /** `limited`: nobody has judged the credential, since its caller may not make a store work for it now. */
+  refused: string
+  expired: boolean
+  /** Of the token that is known and not good any more. */
+  tokenId?: string
+  accountId?: string
+}
+
+export type Decision = Accepted | Refused
+
+export type BeforeServing = (record: TokenRecord) => Promise<void>
+
+export interface Authenticator {
+  /**
+   * Answers at once when all it needs is in memory: a promise costs a good part of a request.
+   * @param beforeServing called once with the record of an accepted token; strict audit stores the use here
+   * @param asker the caller: with nothing left it is answered from memory, or `limited`
+   * @throws StoreUnavailableError, DamagedError, or what `resolveAccount` throws: outages, never a refusal
+   */
+  authenticate(
+    credential: Credential,
+    beforeServing?: BeforeServing,
+    asker?: Asker,
+  ): Decision | Promise<Decision>
+}
+
+type Find = () => TokenRecord | Promise<TokenRecord | null>
+
+/** How many accounts are remembered that the host did not know when it was last asked. Beyond it all are forgotten. */
+const CLOSED_CAP = 10_000
+
+interface Dependencies {
+  index: Pick<TokenIndex, 'find' | 'isCurrent'>
+  jwt: JwtVerifier
+  resolveAccount: ResolveAccount | undefined
+  clock: Clock
+  prefix: string
+  telemetry: Telemetry
+}
+
+export function createAuthenticator(deps: Dependencies): Authenticator {
+  const { index, jwt, resolveAccount, clock, prefix, telemetry } = deps
+  const closed = new Set<string>()
+
+  /** Judges a record by itself. @returns a refusal, or null for a good one */
+  function flaw(record: TokenRecord | null): Refused | null {
+    if (!record) return refuse('unknown')
+    const { tokenId, principal } = record
+    const known = { tokenId, accountId: principal.accountId }
+    if (record.revoked) return { ...refuse('revoked'), ...known }
+    if (record.stopped !== null) return { ...refuse('stopped'), ...known }
+    return record.expiresAt <= clock() ? { ...refuse('expired', true), ...known } : null
+  }
+
+  /** @throws OverLimitError for a caller who may not ask the host about an account that it did not know */
+  async function accountOf(accountId: string, asker: Asker | undefined): Promise<object | null> {
+    if (!resolveAccount) return { id: accountId }
+    if (asker && asker.left() <= 0 && closed.has(accountId)) throw new OverLimitError()
+    const account = await resolveAccount(accountId)
+    closed.delete(accountId)
+    if (account) return account
+    closed.add(accountId)
+    if (closed.size > CLOSED_CAP) closed.clear()
+    return null
+  }
+
+  function byRecord(
+    find: Find,
+    beforeServing: BeforeServing | undefined,
+    asker: Asker | undefined,
+  ): Decision | Promise<Decision> {
+    const record = find()
+    if (record instanceof Promise || resolveAccount || beforeServing)
+      return withWaiting(find, record, beforeServing, asker)
+    return flaw(record) ?? accept(record, { id: record.principal.accountId })
+  }
+
+  /** The same where something has to be asked: the record, the account, the event store. */
+  async function withWaiting(
+    find: Find,
+    first: ReturnType<Find>,
+    beforeServing: BeforeServing | undefined,
+    asker: Asker | undefined,
+  ): Promise<Decision> {
+    let account: object | null = null
+    let stored = false
+    for (let found = first; ; found = find()) {
+      const record = await found
+      const refused = flaw(record)
+      if (refused || !record) return refused ?? refuse('unknown')
+      const { accountId } = record.principal
+      account ??= await accountOf(accountId, asker)
+      if (!account) return refuse('no_account')
+      if (beforeServing && !stored && index.isCurrent(record)) {
+        await beforeServing(record)
+        stored = true
+      }
+      // The token may have been revoked while something was asked: then nobody has said yes yet.
+      if (index.isCurrent(record)) return accept(record, account)
+    }
+  }
+
+  async function byJwt(token: string, asker: Asker | undefined): Promise<Decision> {
+    const claims = jwt.verify(token)
+    if ('refused' in claims) return claims
+    const { accountId, scopes } = claims
+    const account = await accountOf(accountId, asker)
+    if (!account) return refuse('no_account')
+    return { principal: { kind: 'jwt', accountId, scopes }, account, record: null }
+  }
+
+  async function counted(kind: Credential['kind'], pending: Promise<Decision>): Promise<Decision> {
+    try {
+      return count(kind, await pending)
+    } catch (error) {
+      if (error instanceof OverLimitError) return count(kind, refuse('limited'))
+      telemetry.authenticated(kind, 'error')
+      throw error
+    }
+  }
+
+  function count(kind: Credential['kind'], decision: Decision): Decision {
+    telemetry.authenticated(kind, 'refused' in decision ? decision.refused : 'accepted')
+    return decision
+  }
+
+  function decide(
+    { kind, value }: Credential,
+    beforeServing: BeforeServing | undefined,
+    asker: Asker | undefined,
+  ): Decision | Promise<Decision> {
+    switch (kind) {
+      case 'token':
+        if (!isToken(prefix, value)) return refuse('malformed')
+        return byRecord(() => index.find(value, false, asker), beforeServing, asker)
+      case 'legacy':
+        return byRecord(() => index.find(value, true, asker), beforeServing, asker)
+      case 'jwt':
+        return byJwt(value, asker)
+    }
+  }
+
+  return {
+    authenticate(credential, beforeServing, asker) {
+      const { kind } = credential
+      const decision = decide(credential, beforeServing, asker)
+      return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
+    },
+  }
+}
+
+const refuse = (refused: string, expired = false): Refused => ({ refused, expired })
+
+const accept = (record: TokenRecord, account: object): Accepted => ({
+  principal: record.principal,
+  account,
+  record,
+})

@@ -1,0 +1,214 @@
+import { hash } from 'node:crypto'
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../../domain/credential.ts'
+import { type Asker, BusyError, createGate, LOOK_UPS, OverLimitError } from '../scheduling/gate.ts'
+import { createRecords, type TokenRecord } from './records.ts'
+import { createRoster } from './roster.ts'
+import { ageOf, type Instant, now as readClocks } from '../ports/clock.ts'
+import type { Condition } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Watch } from '../ports/sharing.ts'
+
+export interface TokenIndex {
+  /**
+   * A record that was current when it was returned, or null for an unknown token. A token that is known here to be good
+   * is looked up whenever that is needed; any other waits with others of its kind, and only so many of them.
+   * @param isLegacy looks among imported tokens only, without it among all others
+   * @param asker whose look-ups in vain have a limit
+   * @throws OverLimitError, BusyError it was not looked for; what the read model throws
+   */
+  find(token: string, isLegacy?: boolean, asker?: Asker): TokenRecord | Promise<TokenRecord | null>
+  /** Knows of a token that has just been made. */
+  expect(token: string): void
+  /** May the record still decide? To be asked again after every wait. */
+  isCurrent(record: TokenRecord): boolean
+  /** Forgets tokens that have changed, null: all. Look-ups under way that began before this start again. */
+  evict(tokenIds: ReadonlySet<string> | null): void
+  /** Begins to hear of what other processes change. Until then, and after `onLost`, everything is looked up. */
+  start(onLost?: (error: unknown) => void): void
+  /** From now on everything is looked up again. */
+  stop(): Promise<void>
+  size(): number
+  /** Memory that they take, nearly. */
+  bytes(): number
+  /** Of how many tokens it is remembered that they are good: those that were used here, and all that there are. */
+  remembered(): { used: number; all: number }
+  /** Look-ups since the start, of tokens that were known to be good and of others. */
+  lookUps(): { known: number; unknown: number }
+  /** Is memory trusted at the moment? */
+  isLive(): boolean
+}
+
+/** What of a token document authentication decides on. Uses change others of its fields all the time. */
+const WATCHED: readonly (keyof TokenDocument)[] = ['revision', 'stopped']
+/** How long a look-up's answer may decide without word of changes, in milliseconds: the same as a watch's word. */
+const TRUSTED_MS = 1000
+/** Beyond it tokens are unknown again that nobody has looked up for as many others. */
+const GOOD_CAP = 131_072
+
+/** A look-up under way and what has changed since it began. */
+interface LookUp {
+  changed: Set<string>
+  anything: boolean
+}
+
+/**
+ * A bounded index in front of the read model, keyed by the SHA-256 of the token, never by the token. It answers only
+ * while the read model tells of every change; at all other times the read model is asked. Only tokens that exist are
+ * kept: a credential nobody knows costs a look-up each time, and a new token is never taken for unknown. At the cap
+ * the record that came first goes.
+ * @param now two clocks: a look-up may be under way while the machine is suspended
+ * @param strangers where look-ups of tokens wait that are not known to be good
+ */
+export function createTokenIndex(
+  readModel: ReadModel,
+  peppers: readonly Pepper[],
+  cap: number,
+  now: () => Instant = readClocks,
+  strangers = createGate(LOOK_UPS),
+): TokenIndex {
+  const records = createRecords(cap)
+  const lookUps = new Set<LookUp>()
+  const good = createMemory(GOOD_CAP)
+  const roster = createRoster(readModel)
+  const counted = { known: 0, unknown: 0 }
+  let watch: Watch | null = null
+
+  const isLive = (): boolean => watch?.isLive() ?? false
+  const isCurrent = (record: TokenRecord): boolean =>
+    !record.stale && (isLive() || ageOf(record.readAt, now()) < TRUSTED_MS)
+
+  const hashesOf = (token: string, isLegacy: boolean): string[] =>
+    isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))
+
+  /** A look-up that waits its turn, unless there is such a token. */
+  async function loadUnknown(
+    token: string,
+    key: string,
+    isLegacy: boolean,
+    asker?: Asker,
+  ): Promise<TokenRecord | null> {
+    try {
+      return await strangers.run(() => load(token, key, isLegacy, 'unknown'), asker)
+    } catch (error) {
+      const isRefused = error instanceof OverLimitError || error instanceof BusyError
+      if (isRefused && (await roster.has(hashesOf(token, isLegacy))))
+        return load(token, key, isLegacy, 'known')
+      throw error
+    }
+  }
+
+  async function load(
+    token: string,
+    key: string,
+    isLegacy: boolean,
+    of: 'known' | 'unknown',
+  ): Promise<TokenRecord | null> {
+    const hashes = hashesOf(token, isLegacy)
+    counted[of]++
+    const forgetGood = () => {
+      good.forget(key)
+      roster.remove(hashes)
+    }
+    for (let isFirst = true; ; isFirst = false) {
+      const lookUp: LookUp = { changed: new Set(), anything: false }
+      lookUps.add(lookUp)
+      const readAt = now()
+      const where: Condition[] = [{ field: 'hash', op: 'in', value: hashes }]
+      const [found] = await readModel
+        .find('tokens', { where, order: 'any', limit: 1 })
+        .finally(() => lookUps.delete(lookUp))
+      // It has changed while this was on its way: what was read may be from before, so it decides nothing.
+      const { anything, changed } = lookUp
+      if (anything || (found && changed.has(found.id))) continue
+      // It may be the one that has just been made; others change all the time.
+      if (!found && changed.size > 0 && isFirst) continue
+      // A hash counts only as what it was made as: a keyed one is never matched by a plain one, nor the other way.
+      if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) {
+        forgetGood()
+        return null
+      }
+      const record = records.keep(key, toRecord(found as unknown as TokenDocument, readAt))
+      if (isGood(record)) good.add(key)
+      else forgetGood()
+      if (isCurrent(record)) return record
+    }
+  }
+
+  const isGood = ({ revoked, stopped, expiresAt }: TokenRecord): boolean =>
+    !revoked && stopped === null && expiresAt > now().wall
+
+  function evict(tokenIds: ReadonlySet<string> | null): void {
+    roster.changed(tokenIds)
+    if (tokenIds === null) {
+      records.forgetAll()
+      for (const lookUp of lookUps) lookUp.anything = true
+      return
+    }
+    for (const tokenId of tokenIds) {
+      for (const lookUp of lookUps) lookUp.changed.add(tokenId)
+      records.forget(tokenId)
+    }
+  }
+
+  return {
+    find(token, isLegacy = false, asker) {
+      const key = hash('sha256', token, 'base64')
+      const record = records.get(key)
+      if (record && isLive()) return record
+      return good.has(key) ? load(token, key, isLegacy, 'known') : loadUnknown(token, key, isLegacy, asker)
+    },
+
+    expect: (token) => good.add(hash('sha256', token, 'base64')),
+
+    isCurrent,
+    evict,
+
+    start(onLost) {
+      watch = readModel.watch('tokens', WATCHED, evict, onLost)
+    },
+
+    async stop() {
+      const watching = watch
+      watch = null
+      await watching?.close()
+    },
+
+    size: records.size,
+    bytes: records.bytes,
+    remembered: () => ({ used: good.size(), all: roster.size() }),
+    lookUps: () => ({ ...counted }),
+    isLive,
+  }
+}
+
+function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
+  const { id, accountId, scopes, expiresAt, revokedAt, revision, stopped = null } = token
+  return {
+    principal: Object.freeze({ kind: 'token', accountId, tokenId: id, scopes: Object.freeze([...scopes]) }),
+    tokenId: id,
+    expiresAt: expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt),
+    revoked: revokedAt !== null,
+    stopped,
+    revision,
+    readAt,
+    stale: false,
+  }
+}
+
+/** Remembers the texts that came last, between `cap` and twice as many: two halves, of which the older goes whole. */
+function createMemory(cap: number) {
+  let [recent, older] = [new Set<string>(), new Set<string>()]
+  return {
+    size: (): number => recent.size + older.size,
+    has: (text: string): boolean => recent.has(text) || older.has(text),
+    add(text: string): void {
+      recent.add(text)
+      if (recent.size >= cap) [recent, older] = [new Set(), recent]
+    },
+    forget(text: string): void {
+      recent.delete(text)
+      older.delete(text)
+    },
+  }
+}

@@ -1,0 +1,22 @@
+import type { Fact } from '../../domain/decide.ts'
+import type { NewEvent } from '../../domain/events.ts'
+import { versions } from '../../domain/upcast.ts'
+import type { Ids } from './ids.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+
+/** A fact that no request stands behind, not linked yet. `instance` is of this process start. */
+export function systemEvent(
+  fact: Fact,
+  { clock, ids, instance }: { clock: Clock; ids: Ids; instance: string },
+): NewEvent {
+  const id = ids.random()
+  const metadata = {
+    at: iso(clock()),
+    actor: { kind: 'system' as const, id: instance },
+    requestId: id,
+    correlationId: id,
+    schemaVersion: versions[fact.type].current,
+    chain: '',
+  }
+  return { id, ...fact, metadata }
+}

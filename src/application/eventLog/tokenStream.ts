@@ -1,0 +1,204 @@
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
+import { tokenStream } from '../../domain/streams.ts'
+import { evolve, initialState, type TokenState } from '../../domain/token.ts'
+import { notUnderstood, upcast } from '../../domain/upcast.ts'
+import { flawOf } from './eventCheck.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import { turn } from '../scheduling/turns.ts'
+
+/** One event of a token's stream, its link checked. `known` is null for one that only informs, of an unknown type. */
+export interface TokenEvent {
+  stored: StoredEvent
+  known: LifecycleEvent | null
+}
+
+/** What a token is after an event of its stream. */
+export interface Folded {
+  state: TokenState
+  /** Of that event, of whatever type; -1 before the first one. */
+  revision: number
+  /** The link of that event: what the next one follows from. */
+  chain: string
+}
+
+export interface LoadedToken extends Folded {
+  /** When the stream's newest event was written. */
+  at: string | null
+}
+
+/** Before the first event. */
+export const unborn = (tokenId: string): LoadedToken => ({
+  state: initialState,
+  revision: -1,
+  chain: genesis(tokenStream(tokenId)),
+  at: null,
+})
+
+/** As the read model has it. */
+export function projected(token: TokenDocument): Folded {
+  const { id: tokenId, accountId, name, hash, hashKeyId, hint, scopes } = token
+  const { createdAt, updatedAt, expiresAt, revokedAt, revision, chain } = token
+  const identity = { tokenId, accountId, hash, hashKeyId, hint, createdAt }
+  const facts = { ...identity, name, scopes, expiresAt, updatedAt, revision }
+  const state: TokenState =
+    revokedAt === null
+      ? { status: 'active', revokedAt, ...facts }
+      : { status: 'revoked', revokedAt, ...facts }
+  return { state, revision, chain }
+}
+
+/** As `evolve`, also for an event of an unknown type that only informs: it moves the revision. */
+export function fold(state: TokenState, { stored, known }: TokenEvent): TokenState {
+  if (known) return evolve(state, known)
+  return state.status === 'none' ? state : { ...state, revision: stored.revision }
+}
+
+/**
+ * Folds what has come to a token's stream since an event of it, link by link, however the time before was folded.
+ * @param take gets the events that have come, some at a time
+ * @throws DamagedError an event was altered, inserted or is missing, or cannot be understood by this code; or the stream
+ *   does not have the event that it is read from: that fold is not of this log
+ */
+export async function loadOn(
+  store: EventStore,
+  tokenId: string,
+  from: Folded,
+  take: (events: TokenEvent[]) => Promise<void> = async () => {},
+): Promise<LoadedToken> {
+  let { state, revision, chain } = from
+  let at: string | null = null
+  for await (const page of checkedPages(store, tokenStream(tokenId), from)) {
+    const events = page.filter((stored) => stored.revision > from.revision).map(toTokenEvent)
+    state = events.reduce(fold, state)
+    if (events.length > 0) await take(events)
+    const last = page.at(-1) as StoredEvent
+    ;({ revision } = last)
+    chain = storedChain(last)
+    at = timeOf(last)
+  }
+  return { state, revision, chain, at }
+}
+
+/**
+ * Every event of a token's stream, oldest first, some at a time, each checked against the one before it; none for an
+ * unknown token.
+ * @throws DamagedError as `loadOn`, after the sound events before it
+ */
+export async function* tokenEvents(store: EventStore, tokenId: string): AsyncGenerator<TokenEvent[], void> {
+  for await (const page of checkedPages(store, tokenStream(tokenId), unborn(tokenId))) {
+    yield page.map(toTokenEvent)
+  }
+}
+
+/** The same in one piece, for who has the memory for it. */
+export async function readTokenEvents(store: EventStore, tokenId: string): Promise<TokenEvent[]> {
+  const all: TokenEvent[] = []
+  for await (const events of tokenEvents(store, tokenId)) all.push(...events)
+  return all
+}
+
+/** The event that a token begins with, null for an unknown token. @throws DamagedError as `loadOn` */
+export async function firstEvent(store: EventStore, tokenId: string): Promise<LifecycleEvent | null> {
+  const stream = tokenStream(tokenId)
+  const [first] = await store.readStream(stream, 0, 1)
+  if (!first) return null
+  const flaw = brokenLink(first, 0, genesis(stream)) ?? notSound(first)
+  if (flaw !== null) throw new DamagedError(flaw)
+  return toTokenEvent(first).known
+}
+
+export const timeOf = ({ metadata }: StoredEvent): string => (metadata as { at: string }).at
+
+/** As many are read, checked and folded within a few milliseconds, and those of a short stream at once. */
+const [FIRST_PAGE, PAGE] = [10, 50]
+
+/**
+ * The events of a stream from the one at `from` on, that one included. It is held to the one before it, too, of which
+ * nothing else is known.
+ * @throws DamagedError after the sound events before what is not
+ */
+async function* checkedPages(
+  store: EventStore,
+  stream: string,
+  from: Pick<Folded, 'revision' | 'chain'>,
+): AsyncGenerator<StoredEvent[], void, undefined> {
+  const start = Math.max(from.revision - 1, 0)
+  let chain = start === 0 ? genesis(stream) : null
+  let next = start
+
+  function flawOfNext(stored: StoredEvent): string | null {
+    const broken = brokenLink(stored, next, chain)
+    if (broken !== null) return broken
+    if (stored.revision > from.revision) return notSound(stored)
+    return stored.revision === from.revision && storedChain(stored) !== from.chain
+      ? `${at(stored)} is not the one that the read model was filled from`
+      : null
+  }
+
+  for (let size = FIRST_PAGE; size > 0; ) {
+    const page = await readSome(store, stream, next, size)
+    let { damage } = page
+    const sound: StoredEvent[] = []
+    for (const stored of page.events) {
+      const flaw = flawOfNext(stored)
+      if (flaw !== null) {
+        damage = new DamagedError(flaw)
+        break
+      }
+      chain = storedChain(stored)
+      next++
+      if (stored.revision >= from.revision) sound.push(stored)
+    }
+    if (sound.length > 0) yield sound
+    if (damage) throw damage
+    size = page.events.length < size ? 0 : PAGE
+    if (size > 0) await turn()
+  }
+  if (next <= from.revision)
+    throw new DamagedError(`${stream} has lost events: ${next - 1} of ${from.revision}`)
+}
+
+interface Some {
+  events: StoredEvent[]
+  /** What follows on the events, where the store itself finds that damaged. */
+  damage: DamagedError | null
+}
+
+/** A store gives nothing of a piece with a damaged event in it: then the events before that are asked for one by one. */
+async function readSome(store: EventStore, stream: string, from: number, limit: number): Promise<Some> {
+  try {
+    return { events: await store.readStream(stream, from, limit), damage: null }
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error
+    if (limit === 1) return { events: [], damage: error }
+    const first = await readSome(store, stream, from, 1)
+    if (first.damage || first.events.length === 0) return { events: [], damage: first.damage ?? error }
+    const rest = await readSome(store, stream, from + 1, limit - 1)
+    return { events: [...first.events, ...rest.events], damage: rest.damage }
+  }
+}
+
+/** @param previous null: not known */
+function brokenLink(event: StoredEvent, revision: number, previous: string | null): string | null {
+  if (event.revision !== revision) return `an event is missing before ${at(event)}`
+  return previous === null || isLinked(previous, event) ? null : `${at(event)} is not what was written`
+}
+
+/** What this code cannot understand, or what no schema allows. */
+function notSound(stored: StoredEvent): string | null {
+  const read = upcast(stored)
+  const reason = notUnderstood(stored, read)
+  if (reason !== null) return `${at(stored)} is of an ${reason}`
+  const flaw = read.kind === 'event' ? flawOf(read.event) : null
+  return flaw && `${at(stored)}: ${flaw}`
+}
+
+function toTokenEvent(stored: StoredEvent): TokenEvent {
+  const read = upcast(stored)
+  return { stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null }
+}
+
+const at = (event: StoredEvent): string => `revision ${event.revision} of ${event.stream}`

@@ -1,0 +1,95 @@
+import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
+import { isKept, placeOf } from '../readModel/standing.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import { StoreUnavailableError } from '../ports/errors.ts'
+import { isOfProduct } from '../eventLog/productEvents.ts'
+
+type Log = Pick<EventStore, 'at' | 'head' | 'readAll'>
+
+/** `ahead`: the log ends before it. `other`: something else stands there. */
+export type Kinship = 'same' | 'ahead' | 'other'
+
+/** What is known and what the event store has do not belong together. No retry helps; somebody has to decide. */
+export class ForeignLogError extends StoreUnavailableError {
+  override name = 'ForeignLogError'
+}
+
+/**
+ * Is the event that a checkpoint stands on in this log? Retention may have taken it since; then nothing that retention
+ * leaves alone may stand between the last such event that the checkpoint knows of and its own position.
+ * @throws StoreUnavailableError
+ */
+export async function compareWithLog(log: Log, checkpoint: Checkpoint): Promise<Kinship> {
+  const found = await look(log, checkpoint)
+  if (found === 'there') return 'same'
+  if (found === 'another') return 'other'
+  const head = await log.head()
+  if (head !== null && head.length !== checkpoint.position.length) return 'other'
+  if (head === null || head < checkpoint.position) return 'ahead'
+  const { kept } = checkpoint
+  if (kept) {
+    const last = await look(log, kept)
+    if (last === 'another' || last === 'nothing') return 'other'
+  }
+  // What is damaged proves nothing, and is told by others.
+  if (found === 'unreadable') return 'same'
+  for await (const events of log.readAll(kept?.position ?? null)) {
+    for (const event of events) {
+      if (event.position > checkpoint.position) return 'same'
+      if (isOfProduct(event) && isKept(event)) return 'other'
+    }
+  }
+  return 'same'
+}
+
+type Found = 'there' | 'another' | 'nothing' | 'unreadable'
+
+async function look(log: Log, { position, id, link }: Place): Promise<Found> {
+  const event = await log.at(position)
+  if (event === null) return 'nothing'
+  if (event.metadata === null && link !== '') return 'unreadable'
+  const place = placeOf(event)
+  return place.id === id && place.link === link ? 'there' : 'another'
+}
+
+const REASONS = {
+  ahead: 'The read model is ahead of the event store: the log was reset, or an older one was restored.',
+  other: 'The read model was filled from another event store, or from another branch of this one.',
+} as const
+
+/** @throws StoreUnavailableError */
+export async function kinshipOf(log: Log, checkpoints: Iterable<Checkpoint | null>): Promise<Kinship> {
+  const known = new Map([...checkpoints].flatMap((at) => (at ? [[`${at.position} ${at.id}`, at]] : [])))
+  for (const checkpoint of known.values()) {
+    const kinship = await compareWithLog(log, checkpoint)
+    if (kinship !== 'same') return kinship
+  }
+  return 'same'
+}
+
+/** @throws ForeignLogError saying what to do; StoreUnavailableError */
+export async function assertSameLog(log: Log, standing: Standing, remedy: string): Promise<void> {
+  const kinship = await kinshipOf(log, standing.values())
+  if (kinship !== 'same') throw new ForeignLogError(`${REASONS[kinship]} ${whatToDo(remedy)}`)
+}
+
+export const whatToDo = (remedy: string): string =>
+  `Bring the right one back; or, to go on from the events that there are, stop every service, delete the read model (${remedy}), and start again: it is filled from them.`
+
+/** Has everything of the product up to a position been seen, by whoever stands at `from`? */
+export async function hasReached(log: Log, from: Place | null, end: string | null): Promise<boolean> {
+  if (end === null || (from !== null && from.position >= end)) return true
+  for await (const events of log.readAll(from?.position ?? null)) {
+    for (const event of events) {
+      if (event.position > end) return true
+      if (isOfProduct(event)) return false
+    }
+  }
+  return true
+}
+
+/** Asks of a standing whether it is of this log. @throws StoreUnavailableError */
+export const isOf =
+  (log: Log) =>
+  async (standing: Standing): Promise<boolean> =>
+    (await kinshipOf(log, standing.values())) === 'same'

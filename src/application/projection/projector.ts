@@ -1,0 +1,266 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Projection } from '../../../projections/projection.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { STREAMS } from '../../domain/streams.ts'
+import { type Applied, createApplier } from './applier.ts'
+import { createInspector } from '../eventLog/chainInspector.ts'
+import { createOwners } from './owners.ts'
+import { inspectAll } from '../eventLog/logReader.ts'
+import { DeposedError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Lead } from '../ports/sharing.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
+import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameLog.ts'
+import { advanced, slowest, standingOf } from '../readModel/standing.ts'
+import type { Standing, Step } from '../ports/checkpoints.ts'
+
+const RETRY_MS = { first: 50, longest: 2000 }
+/** How often the lead is asked for, or kept. */
+const ASK_MS = 1000
+/** A leader that is not heard of for so long has lost the lead. */
+const TTL_MS = 5000
+/** A start may wait for long: how often it says so. */
+const TELL_MS = 10_000
+
+export interface Projector {
+  /**
+   * Applies events to the read model, whoever else applies them too. A command calls this with its own events.
+   * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so that its token is closed
+   */
+  apply(events: readonly StoredEvent[]): Promise<void>
+  /**
+   * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
+   * when the read model has caught up with the log: with all of it as it is now where this process leads, else once at
+   * least as it was when it began to wait. What was filled earlier may be older than a revocation.
+   * @throws ForeignLogError the read model does not belong to this log
+   */
+  start(): Promise<void>
+  /** Lets another process lead. */
+  stop(): Promise<void>
+  /** Seconds since the read model was last known to be level with the log; 0 while it is. */
+  lag(): number
+  /** Does this process follow the log? */
+  leads(): boolean
+}
+
+interface Dependencies {
+  store: EventStore
+  readModel: ReadModel
+  projections: readonly Projection[]
+  telemetry: Telemetry
+  /** Of this process start, among those that share the read model. */
+  id: string
+  /** Called after tokens have changed in the read model, before anyone is told that they have. */
+  onChanged: (tokenIds: ReadonlySet<string>) => void
+}
+
+export function createProjector({
+  store,
+  readModel,
+  projections,
+  telemetry,
+  id,
+  onChanged,
+}: Dependencies): Projector {
+  const inspect = createInspector(store)
+  const { laterOwner } = createOwners(store, readModel)
+  const applier = createApplier({ target: readModel, projections, telemetry, laterOwner })
+  /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
+  const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
+  const stopping = new AbortController()
+  let running: Promise<void> = Promise.resolve()
+  let term: number | null = null
+  let level = false
+  let behindSince: number | null = performance.now()
+  /** Where the log ended when this process began to wait for the read model to come so far; null: it does not wait. */
+  let goal: { end: string | null; losses: number } | null = { end: null, losses: -1 }
+
+  /** The one function that turns events into documents, for the loop and for commands alike. */
+  async function apply(events: readonly StoredEvent[], step?: Step): Promise<Applied> {
+    const started = performance.now()
+    const applied = await applier.apply(events, await inspectAll(inspect, events), step)
+    if (applied.changed.size > 0) onChanged(applied.changed)
+    telemetry.projected((performance.now() - started) / 1000, events.length)
+    return applied
+  }
+
+  async function applyNow(events: readonly StoredEvent[]): Promise<void> {
+    const { refused } = await apply(events)
+    for (const [{ stream, revision }, reason] of refused)
+      throw new DamagedError(`revision ${revision} of ${stream} cannot be applied: ${reason}`)
+  }
+
+  async function untilDone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    for (let pause = RETRY_MS.first; ; pause = Math.min(pause * 2, RETRY_MS.longest)) {
+      try {
+        return await work()
+      } catch (err) {
+        // An outage ends; what is damaged stays so, and who was deposed as well, and what does not belong together.
+        if (err instanceof DamagedError || hasEnded(err)) throw err
+        telemetry.log.warn({ err }, 'projection failed, trying again')
+        await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal })
+      }
+    }
+  }
+
+  /** Makes what is missing of the documents, and says where they stand: in this log, or nowhere. */
+  async function takeUp(): Promise<Standing> {
+    await readModel.open(projections)
+    const standing = await standingOf(readModel, projections)
+    await assertSameLog(store, standing, readModel.remedy)
+    return standing
+  }
+
+  /** Follows the log until the lead is lost or `signal` is aborted. */
+  async function follow(signal: AbortSignal, onLevel: () => void): Promise<void> {
+    const losses = readModel.losses()
+    let standing = await untilDone(takeUp, signal)
+    let isInSight = false
+    for await (const { events, caughtUp } of store.subscribe(
+      slowest(standing)?.position ?? null,
+      STREAMS,
+      signal,
+    )) {
+      behindSince ??= performance.now()
+      const isLostSightOf = events.length === 0 && !caughtUp
+      // A server that was away may have come back with another log.
+      if (!isInSight && !isLostSightOf) {
+        await untilDone(() => assertSameLog(store, standing, readModel.remedy), signal)
+      }
+      isInSight = !isLostSightOf
+      if (events.length > 0) {
+        const step = { from: standing, to: advanced(standing, events) }
+        await untilDone(() => apply(events, step), signal)
+        standing = step.to
+      }
+      if (!caughtUp) continue
+      if (!level) await untilDone(() => declareLevel(losses), signal)
+      behindSince = null
+      if (!level) {
+        level = true
+        // Others may wait for it.
+        await ask()
+      }
+      onLevel()
+    }
+  }
+
+  async function declareLevel(losses: number): Promise<void> {
+    await readModel.trust(losses)
+    await readModel.publish(projections)
+    goal = null
+  }
+
+  /** Null: nobody can tell. */
+  async function ask(): Promise<Lead | null> {
+    try {
+      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), level })
+    } catch (err) {
+      telemetry.log.warn({ err }, 'the lead among projectors could not be asked for')
+      return null
+    }
+  }
+
+  /** Follows the log for one term, and keeps asking for the lead meanwhile. */
+  async function serve(inTerm: number, onLevel: () => void): Promise<void> {
+    telemetry.log.info({ term: inTerm }, 'leads the projectors')
+    const over = new AbortController()
+    const signal = AbortSignal.any([over.signal, stopping.signal])
+    const keeping = keep(inTerm, over, signal)
+    term = inTerm
+    try {
+      await follow(signal, onLevel)
+    } catch (error) {
+      if (!signal.aborted && !hasEnded(error)) throw error
+    } finally {
+      term = null
+      level = false
+      behindSince ??= performance.now()
+      over.abort()
+      await keeping
+    }
+  }
+
+  async function keep(inTerm: number, over: AbortController, signal: AbortSignal): Promise<void> {
+    const losses = readModel.losses()
+    while (await pause(ASK_MS, signal)) {
+      const lead = await ask()
+      // Where nobody can tell, the checkpoint can.
+      if (lead && lead.term !== inTerm) over.abort()
+      // What was lost has to be read again.
+      if (readModel.losses() !== losses) over.abort()
+    }
+  }
+
+  /** Somebody else leads: what it says of its lag is what there is to know. */
+  async function stand(leader: Lead & { term: null }, onLevel: () => void): Promise<void> {
+    behindSince = performance.now() - leader.lag * 1000
+    if (goal === null && readModel.loss() === null) return
+    try {
+      if (goal?.losses !== readModel.losses()) {
+        goal = { end: await store.head(), losses: readModel.losses() }
+      }
+      if (!leader.level || !(await readModel.isPublished(projections))) return
+      const at = slowest(await standingOf(readModel, projections))
+      if (!(await hasReached(store, at, goal.end))) return
+      await readModel.trust(goal.losses)
+      goal = null
+      onLevel()
+    } catch (err) {
+      telemetry.log.warn({ err }, 'how far the read model has come could not be told')
+    }
+  }
+
+  async function run(onLevel: () => void): Promise<void> {
+    do {
+      const lead = await ask()
+      if (lead?.term === null) await stand(lead, onLevel)
+      else if (lead) await serve(lead.term, onLevel)
+    } while (await pause(ASK_MS, stopping.signal))
+  }
+
+  const lag = (): number => (behindSince === null ? 0 : (performance.now() - behindSince) / 1000)
+
+  return {
+    apply: applyNow,
+
+    async start() {
+      await takeUp()
+      const waiting = setInterval(
+        () =>
+          telemetry.log.info({ leads: term !== null }, 'the read model has not caught up with the log yet'),
+        TELL_MS,
+      )
+      const caughtUp = new Promise<void>((resolve, reject) => {
+        running = run(resolve).catch((error: unknown) => {
+          // From here on it falls behind, and whoever asks for the lag is told so.
+          behindSince ??= performance.now()
+          telemetry.log.error({ err: error }, 'projector ended')
+          reject(error)
+        })
+      })
+      await caughtUp.finally(() => clearInterval(waiting))
+    },
+
+    async stop() {
+      stopping.abort()
+      await running
+      await readModel
+        .resign(group, id)
+        .catch((err: unknown) => telemetry.log.warn({ err }, 'the lead was not given back'))
+    },
+
+    lag,
+    leads: () => term !== null,
+  }
+}
+
+/** @returns false if it was aborted */
+const pause = (milliseconds: number, signal: AbortSignal): Promise<boolean> =>
+  sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
+
+/** For this term: whoever follows then begins anew. */
+const hasEnded = (error: unknown): boolean =>
+  error instanceof DeposedError || error instanceof ForeignLogError

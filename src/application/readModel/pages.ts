@@ -1,0 +1,88 @@
+import type { Condition, Query, Scalar } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { giveWay } from '../scheduling/turns.ts'
+
+export interface Walk {
+  where: readonly Condition[]
+  /** Default: by id. */
+  order?: { field: string }
+  /** Documents that are read at a time. */
+  page?: number
+  signal?: AbortSignal | undefined
+}
+
+const PAGE = 500
+
+/** Walks through documents page by page, leaving the event loop to others whenever that is due. */
+export async function* eachDocument<T>(
+  readModel: Pick<ReadModel, 'find'>,
+  collection: string,
+  { where, order, page = PAGE, signal }: Walk,
+): AsyncGenerator<T> {
+  let after: Query['after']
+  do {
+    const query = { where, limit: page, ...(order && { order }), ...(after && { after }) }
+    const found = await readModel.find(collection, query, signal)
+    for (const document of found) {
+      yield document as unknown as T
+      const pause = giveWay(signal)
+      if (pause) await pause
+    }
+    const last = found.length === page ? found.at(-1) : undefined
+    after = last && { value: order ? ((last[order.field] as Scalar | undefined) ?? null) : null, id: last.id }
+  } while (after)
+}
+
+/** Keeps the first ones in an order of however many there are. */
+export interface Top<T> {
+  add(item: T): void
+  /** How many were added. */
+  total(): number
+  first(): T[]
+}
+
+/** @param compare never 0 for two that differ, so that it does not matter in which order they come */
+export function createTop<T>(limit: number, compare: (a: T, b: T) => number): Top<T> {
+  let kept: T[] = []
+  let total = 0
+
+  function cut(): T[] {
+    kept = kept.sort(compare).slice(0, limit)
+    return kept
+  }
+
+  return {
+    add(item) {
+      total++
+      if (kept.push(item) >= 2 * limit + 100) cut()
+    },
+    total: () => total,
+    first: cut,
+  }
+}
+
+export async function addAll<T>(top: Top<T>, items: Iterable<T>, signal?: AbortSignal): Promise<void> {
+  for (const item of items) {
+    top.add(item)
+    const pause = giveWay(signal)
+    if (pause) await pause
+  }
+}
+
+const AT_ONCE = 100
+
+/** The documents with these ids, in no order. */
+export async function findById<T>(
+  readModel: Pick<ReadModel, 'find'>,
+  collection: string,
+  ids: readonly string[],
+  signal?: AbortSignal,
+): Promise<T[]> {
+  const found: T[] = []
+  for (let from = 0; from < ids.length; from += AT_ONCE) {
+    const where: Condition[] = [{ field: 'id', op: 'in', value: ids.slice(from, from + AT_ONCE) }]
+    const some = await readModel.find(collection, { where, order: 'any', limit: AT_ONCE }, signal)
+    for (const document of some) found.push(document as unknown as T)
+  }
+  return found
+}

@@ -1,0 +1,38 @@
+import type { Projection } from '../../../projections/projection.ts'
+import { storedChain } from '../../domain/chain.ts'
+import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM } from '../../domain/streams.ts'
+
+export async function standingOf(
+  filled: { checkpoint(projection: Projection): Promise<Checkpoint | null> },
+  projections: readonly Projection[],
+): Promise<Standing> {
+  const checkpoints = projections.map(async (one) => [one, await filled.checkpoint(one)] as const)
+  return new Map(await Promise.all(checkpoints))
+}
+
+/** Where projections stand once they have seen these events as well. One that was further on stays where it is. */
+export function advanced(standing: Standing, events: readonly StoredEvent[]): Standing {
+  const last = events.at(-1)
+  if (!last) return standing
+  const kept = events.findLast(isKept)
+  const next = (at: Checkpoint | null): Checkpoint =>
+    at !== null && at.position >= last.position
+      ? at
+      : { ...placeOf(last), kept: kept ? placeOf(kept) : (at?.kept ?? null) }
+  return new Map([...standing].map(([one, at]) => [one, next(at)]))
+}
+
+/** From where the log has to be read on, so that no projection misses anything. */
+export const slowest = (standing: Standing): Checkpoint | null =>
+  [...standing.values()].reduce((a, b) => (a === null || b === null ? null : a.position < b.position ? a : b))
+
+export const placeOf = (event: StoredEvent): Place => ({
+  position: event.position,
+  id: event.id,
+  link: storedChain(event),
+})
+
+/** Retention takes events of usage only. */
+export const isKept = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => !stream.startsWith(USAGE_STREAM)

@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DamagedError } from '../../domain/errors.ts'
+import type { Ids } from '../eventLog/ids.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import { ConflictError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
+import { rollUpDay } from './rollUp.ts'
+import { createRolledUpDays } from './rolledUpDays.ts'
+import { createUsageScan, type PendingDay } from './usageScan.ts'
+
+const DAY_MS = 86_400_000
+/** How long after its end a day is rolled up: until then late flushes, after an outage say, cost nothing extra. */
+export const GRACE_MS = 6 * 3_600_000
+/** How soon after it has come to lead. */
+const FIRST_MS = 1_000
+const EVERY_MS = 10 * 60_000
+/** Between two steps of a sweep, for those who wait to write. */
+const SWEEP_PAUSE_MS = 20
+/** Events come while others are rolled up; those that go on coming wait for the next turn. */
+const MAX_ROUNDS = 3
+
+export interface Retention {
+  /** Works now and then from here on, in the background. */
+  start(): void
+  stop(): Promise<void>
+  /** One turn: rolls up the days that are due, then lets the store drop what is older than the retention. */
+  run(): Promise<void>
+  /** Days older than the retention with events not known to be rolled up, as of the last turn: something is wrong. */
+  overdue(): number
+}
+
+interface Dependencies {
+  store: EventStore
+  clock: Clock
+  ids: Ids
+  telemetry: Telemetry
+  /** How long usage events are kept. Null: for ever, and so there is nothing to do. */
+  days: number | null
+  /** Is it this process that does it? Two at once do no harm, only twice the work. */
+  leads: () => boolean
+}
+
+/**
+ * Lets go of old usage events without letting go of what they add up to: a day is rolled up into events of its own
+ * first. Those are never dropped.
+ */
+export function createRetention({ store, clock, ids, telemetry, days, leads }: Dependencies): Retention {
+  const { log } = telemetry
+  const rolledUpDays = createRolledUpDays(store)
+  const scan = createUsageScan(store, rolledUpDays)
+  const context = { store, clock, ids, telemetry, instance: ids.random() }
+  const stopping = new AbortController()
+  const { signal } = stopping
+  let running: Promise<void> = Promise.resolve()
+  let overdue = 0
+
+  const endedBefore = (age: number) => {
+    const now = clock()
+    return ({ day }: PendingDay): boolean => Date.parse(`${day}T00:00:00.000Z`) + DAY_MS + age <= now
+  }
+
+  async function rollUpAll(): Promise<void> {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      await scan.advance(signal)
+      const due = scan.pending().filter(endedBefore(GRACE_MS))
+      if (due.length === 0) return
+      for (const pending of due) {
+        await unlessDamaged({ day: pending.day }, async () => {
+          await rollUpDay(context, rolledUpDays, pending, signal)
+          scan.rolledUp(pending.day)
+          log.info({ day: pending.day }, 'usage rolled up')
+        })
+      }
+    }
+  }
+
+  async function sweep(age: number): Promise<void> {
+    const verified = new Set<string>()
+    for (const { stream, revision, days: ofStream } of scan.finished(iso(clock() - age))) {
+      await unlessDamaged({ stream }, async () => {
+        for (const day of store.sweep ? ofStream : []) {
+          if (!verified.has(day)) await rolledUpDays.verify(day)
+          verified.add(day)
+        }
+        for (let more = true; more; ) {
+          more = (await store.sweep?.(stream, revision)) ?? false
+          await sleep(SWEEP_PAUSE_MS, undefined, { signal })
+        }
+        scan.forget(stream)
+      })
+    }
+  }
+
+  /** Damage in one place stays there, and is told again every time. */
+  async function unlessDamaged(where: object, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (err) {
+      if (!(err instanceof DamagedError)) throw err
+      log.error({ ...where, err }, 'usage is not rolled up or swept')
+    }
+  }
+
+  function report(age: number): void {
+    const late = scan.pending().filter(endedBefore(age))
+    overdue = late.length
+    if (overdue === 0) return
+    const [oldest] = late
+    log.error({ days: overdue, oldest: oldest?.day }, 'days older than the retention are not rolled up')
+  }
+
+  async function run(): Promise<void> {
+    if (days === null) return
+    const age = days * DAY_MS
+    try {
+      await rolledUpDays.refresh()
+      await rollUpAll()
+      await sweep(age)
+    } catch (err) {
+      if (signal.aborted) return
+      if (err instanceof ConflictError) log.info({ err }, 'another process rolls usage up')
+      else log.error({ err }, 'usage is not rolled up or swept')
+      // What is overdue is told from the events, whatever is known of the roll-ups.
+      if (err instanceof DamagedError) await scan.advance(signal).catch(() => {})
+    }
+    report(age)
+  }
+
+  async function loop(): Promise<void> {
+    for (let pause = FIRST_MS; await pausing(pause); ) {
+      const isMine = leads()
+      if (isMine) await run()
+      pause = isMine ? EVERY_MS : FIRST_MS
+    }
+  }
+
+  const pausing = (milliseconds: number): Promise<boolean> =>
+    sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
+
+  return {
+    run,
+    start() {
+      if (days !== null) running = loop()
+    },
+    async stop() {
+      stopping.abort()
+      await running
+    },
+    overdue: () => (leads() ? overdue : 0),
+  }
+}

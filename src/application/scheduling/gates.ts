@@ -1,0 +1,37 @@
+import { createGate, type Gate, LOOK_UPS } from './gate.ts'
+import type { Logger } from '../ports/telemetry.ts'
+
+/** For requests that read: what one account asks holds up the others' a little, and nobody's authentication. */
+const READS = { atOnce: 32, waiting: 1024, waitingEach: 64, waitMs: 1_000 }
+/** A flood is told of once in a while. */
+const TOLD_EVERY_MS = 10_000
+
+/** Numbers that are asked for when the metrics are read; several by the label `of`. A counter's only grow. */
+export interface Instruments {
+  gauge(name: string, help: string, read: () => number | Record<string, number>): void
+  counter(name: string, help: string, read: () => number | Record<string, number>): void
+}
+
+export interface Gates {
+  /** Look-ups of credentials that nobody knows here. */
+  lookUps: Gate
+  /** Requests to the management routes that read. */
+  reads: Gate
+}
+
+/** The bounds of what requests make the read model do, told by metrics and, where they are met, by the log. */
+export function createGates({ log, gauge, counter }: Instruments & { log: Logger }): Gates {
+  let toldAt = Number.NEGATIVE_INFINITY
+  const onRefused = () => {
+    if (performance.now() - toldAt < TOLD_EVERY_MS) return
+    toldAt = performance.now()
+    log.warn(waiting(), 'requests are answered 503 since too many others wait for the read model')
+  }
+  const gates = { lookUps: createGate(LOOK_UPS, onRefused), reads: createGate(READS, onRefused) }
+  const waiting = () => ({ lookUps: gates.lookUps.waiting(), reads: gates.reads.waiting() })
+  gauge('look_ups_waiting', 'Look-ups of credentials nobody knows here that wait.', gates.lookUps.waiting)
+  counter('look_ups_refused_total', 'Of those, the ones that were refused.', gates.lookUps.refused)
+  gauge('reads_waiting', 'Requests that read and wait.', gates.reads.waiting)
+  counter('reads_refused_total', 'Of those, the ones that were refused.', gates.reads.refused)
+  return gates
+}

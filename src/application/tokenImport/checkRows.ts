@@ -1,0 +1,92 @@
+import { importedEventId } from './ids.ts'
+import { type Column, createColumn, createKeyTable, type KeyTable } from './keyTable.ts'
+import { readRow } from './row.ts'
+import { linesOf } from '../transfer/file.ts'
+
+export interface RowProblem {
+  line: number
+  message: string
+}
+
+/** Rows that cannot be taken. Nothing of their file was. */
+export class BadRowsError extends Error {
+  override name = 'BadRowsError'
+  /** The first of them, by line. */
+  readonly problems: readonly RowProblem[]
+  readonly more: number
+
+  constructor(problems: readonly RowProblem[], more: number) {
+    const lines = problems.map(({ line, message }) => `Line ${line}: ${message}.`)
+    if (more > 0) lines.push(`And ${more} more.`)
+    super([...lines, 'Nothing was imported.'].join('\n'))
+    this.problems = problems
+    this.more = more
+  }
+}
+
+/** What is remembered of a file whose rows are good: some 100 bytes of each. */
+export interface CheckedRows {
+  count: number
+  /** RFC 3339 UTC: what they were judged by. */
+  now: string
+  /** Line numbers by token id and by hash. */
+  byToken: KeyTable
+  byHash: KeyTable
+  /** Of the events that they become, by line number less one. */
+  eventIds: Column
+}
+
+export type Told = (done: number) => void
+
+/**
+ * Reads all rows, and writes nothing.
+ * @throws BadRowsError, BadFileError naming lines
+ */
+export async function checkRows(
+  chunks: AsyncIterable<Uint8Array>,
+  now: string,
+  told: Told,
+): Promise<CheckedRows> {
+  const problems = createProblems()
+  const [byToken, byHash, eventIds] = [createKeyTable(16), createKeyTable(32), createColumn(16)]
+  let count = 0
+  for await (const { number: line, text } of linesOf(chunks)) {
+    const row = readRow(text, now)
+    if (typeof row === 'string') {
+      problems.add(line, row)
+    } else {
+      const sameToken = byToken.add(bytesOf(row.tokenId), line)
+      if (sameToken !== null) problems.add(line, `its id is that of line ${sameToken}`)
+      const sameHash = byHash.add(bytesOf(row.hash), line)
+      if (sameHash !== null) problems.add(line, `its token is that of line ${sameHash}`)
+      eventIds.push(bytesOf(importedEventId(row)))
+    }
+    told((count = line))
+  }
+  problems.assertNone()
+  return { count, now, byToken, byHash, eventIds }
+}
+
+/** Of a UUID or a hash. What is neither gives bytes that nothing has. */
+export const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll('-', ''), 'hex')
+
+/** As many as a person reads. */
+const NAMED = 20
+
+export function createProblems() {
+  const named: RowProblem[] = []
+  let count = 0
+  return {
+    add(line: number, message: string): void {
+      count++
+      if (named.length < NAMED) named.push({ line, message })
+    },
+    assertNone(): void {
+      if (count > 0)
+        throw new BadRowsError(
+          named.sort((a, b) => a.line - b.line),
+          count - named.length,
+        )
+    },
+  }
+}

@@ -1,0 +1,165 @@
+import { genesis, isLinked, link } from '../../domain/chain.ts'
+import { importToken } from '../../domain/decide.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import { isOfToken, tokenIdOf, tokenStream } from '../../domain/streams.ts'
+import type { NewEvent, StoredEvent } from '../../domain/events.ts'
+import { initialState } from '../../domain/token.ts'
+import { notUnderstood, upcast, versions } from '../../domain/upcast.ts'
+import { appendUntilKnown } from '../eventLog/append.ts'
+import { bytesOf, type CheckedRows, createProblems, type Told } from './checkRows.ts'
+import { ids } from '../eventLog/ids.ts'
+import { importedEventId } from './ids.ts'
+import type { ImportLease } from './importLease.ts'
+import { type ImportedToken, readRow } from './row.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import { ConflictError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import { placeOf, productEvents } from '../eventLog/productEvents.ts'
+import { type BadFileError, badLine, linesOf } from '../transfer/file.ts'
+
+/**
+ * Tokens of an older system, from a file with a row of its table in each line, in three steps: all rows are checked,
+ * all are compared with the store, and only then they are written, each as the first event of its token's stream. The
+ * event's id is derived from the row, so that an import knows again what an earlier one has written.
+ */
+
+/** What an earlier comparison found, and the position of the newest event that was there before it began. */
+export interface Compared {
+  there: Uint8Array
+  end: string | null
+}
+
+/**
+ * Finds the rows that the store has already, by reading the first event of every token in it.
+ * @param told how many events were read
+ * @param earlier goes on from there
+ * @returns by line number less one: 1 for a row that is there
+ * @throws BadRowsError for rows whose id or token another token of the store has; DamagedError
+ */
+export async function compareRows(
+  rows: CheckedRows,
+  store: EventStore,
+  told: Told,
+  earlier: Compared = { there: new Uint8Array(rows.count), end: null },
+): Promise<Uint8Array> {
+  const problems = createProblems()
+  const { there, end } = earlier
+  let events = 0
+  for await (const batch of productEvents(store, undefined, end)) {
+    for (const event of batch) if (isFirst(event)) compare(event)
+    told((events += batch.length))
+  }
+  problems.assertNone()
+  return there
+
+  function compare(event: StoredEvent): void {
+    if (event.metadata === null || !isLinked(genesis(event.stream), event)) {
+      throw new DamagedError(`${placeOf(event)} is not what was written.`)
+    }
+    const tokenId = tokenIdOf(event.stream)
+    const line = rows.byToken.find(bytesOf(tokenId))
+    if (line !== null) {
+      const isSame = Buffer.compare(rows.eventIds.at(line - 1), bytesOf(event.id)) === 0
+      if (isSame) there[line - 1] = 1
+      else problems.add(line, `the store has token ${tokenId} with other data`)
+    }
+    const lineOfHash = rows.byHash.find(bytesOf(hashOf(event)))
+    if (lineOfHash !== null && lineOfHash !== line) {
+      problems.add(lineOfHash, `its token is that of ${tokenId} in the store`)
+    }
+  }
+}
+
+/** None of an event that only informs. @throws DamagedError for one that may hold a hash which this code cannot see */
+function hashOf(event: StoredEvent): string {
+  const read = upcast(event)
+  const reason = notUnderstood(event, read)
+  if (reason !== null) throw new DamagedError(`${placeOf(event)} is of an ${reason}.`)
+  const data = read.kind === 'event' ? (read.event.data as { hash?: string }) : {}
+  return data.hash ?? ''
+}
+
+const isFirst = (event: StoredEvent): boolean => event.revision === 0 && isOfToken(event)
+
+/** Stores take appends to many streams at once faster than one after the other. EventStoreDB has room for 100 calls. */
+const AT_ONCE = 50
+
+/**
+ * Writes what is not there yet. Whatever ends it, each row is taken as a whole or not, and the next import goes on.
+ * @param there as `compareRows` gave it
+ * @param told how many rows are in the store
+ * @returns how many were written
+ * @throws BadFileError the file has changed since it was checked; errors of `lease.hold` and of `append`
+ */
+export async function importRows(
+  chunks: AsyncIterable<Uint8Array>,
+  rows: CheckedRows,
+  there: Uint8Array,
+  { store, clock, lease = ALONE }: { store: EventStore; clock: Clock; lease?: ImportLease },
+  told: Told,
+): Promise<number> {
+  const requestId = ids.random()
+  let [missing, written, read]: [Missing[], number, number] = [[], 0, 0]
+
+  async function write(): Promise<void> {
+    if (missing.length === 0) return
+    await lease.hold()
+    // Somebody may have written some of them before that.
+    const left = missing.filter(({ line }) => there[line - 1] === 0)
+    await Promise.all(left.map(append))
+    written += left.length
+    missing = []
+  }
+
+  for await (const { number: line, text } of linesOf(chunks)) {
+    const row = readRow(text, rows.now)
+    if (typeof row === 'string') throw changed(line)
+    const id = importedEventId(row)
+    if (Buffer.compare(rows.eventIds.at(line - 1), bytesOf(id)) !== 0) throw changed(line)
+    if (there[line - 1] === 0) missing.push({ line, row, id })
+    read = line
+    if (missing.length === AT_ONCE) await write()
+    lease.advance(read - missing.length)
+    told(read - missing.length)
+  }
+  await write()
+  told(read)
+  if (read < rows.count) throw changed(read + 1)
+  return written
+
+  async function append({ line, row, id }: Missing): Promise<void> {
+    const stream = tokenStream(row.tokenId)
+    const fact = importToken(initialState, row)
+    const metadata = {
+      at: iso(clock()),
+      actor: { kind: 'system' as const, id: 'import-tokens' },
+      requestId,
+      correlationId: requestId,
+      ip: null,
+      userAgent: null,
+      schemaVersion: versions[fact.type].current,
+      chain: '',
+    }
+    const events: NewEvent[] = link(genesis(stream), [{ id, ...fact, metadata }])
+    try {
+      await appendUntilKnown({ store, telemetry: QUIET }, stream, 'no_stream', events)
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error
+      throw badLine(line, 'the store has got a token with its id meanwhile: run the import again')
+    }
+  }
+}
+
+/** A row that the store has not, and the id of the event that it becomes. */
+interface Missing {
+  line: number
+  row: ImportedToken
+  id: string
+}
+
+/** For a store that a single process can write. */
+const ALONE: ImportLease = { async hold() {}, advance() {} }
+
+const QUIET = { appended() {}, log: { warn() {} } }
+
+const changed = (line: number): BadFileError => badLine(line, 'it has changed since the file was checked')

@@ -1,0 +1,101 @@
+import { hashLegacyToken, holdsCredential, PLAIN_KEY_ID, UNKNOWN_HINT } from '../../domain/credential.ts'
+import type { EventData } from '../../domain/events.ts'
+import { isAccountId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
+import { importedTokenId } from './ids.ts'
+
+export type ImportedToken = EventData<'TokenImported'>
+
+const MEMBERS = [
+  'id',
+  'token',
+  'account_id',
+  'name',
+  'created_at',
+  'updated_at',
+  'last_accessed',
+  'expires_at',
+] as const
+type Row = Record<(typeof MEMBERS)[number], unknown>
+
+const SHA256_HEX = /^[0-9a-f]{64}$/i
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const TIME = 'an RFC 3339 time with its zone, like 2024-05-01T10:00:00Z'
+
+/**
+ * A row of an old table as a token of ours.
+ * @param text one JSON object with all of `MEMBERS` and no other
+ * @param now RFC 3339 UTC: what has happened to a token has happened before
+ * @returns text for a row that cannot be taken: what is wrong with it, without its values
+ */
+export function readRow(text: string, now: string): ImportedToken | string {
+  const row = parse(text)
+  if (!row) return `it is not a JSON object with the members ${MEMBERS.join(', ')} and no other`
+  const wrong: string[] = []
+  const need = <T>(value: T | null, member: keyof Row, what: string): T => {
+    if (value === null) wrong.push(`${member} must be ${what}`)
+    return value as T
+  }
+  const past = (member: keyof Row): string => {
+    const time = need(timeOf(row[member]), member, TIME)
+    if (time > now) wrong.push(`${member} must not be in the future`)
+    return time
+  }
+
+  const oldId = need(idOf(row.id), 'id', 'a text of 1 to 255 characters, or a whole number')
+  const hash = need(hashOf(row.token), 'token', 'the SHA-256 of the token in 64 hexadecimal digits')
+  const accountId = need(
+    isAccountId(row.account_id) ? row.account_id : null,
+    'account_id',
+    'a text of 1 to 255 characters, none of them a control character',
+  )
+  const name = need(typeof row.name === 'string' ? normaliseName(row.name) : null, 'name', 'a text')
+  const badName = name === null ? null : nameProblem(name)
+  if (badName !== null) wrong.push(`name ${badName}`)
+  const createdAt = past('created_at')
+  const updatedAt = past('updated_at')
+  const lastAccessed = row.last_accessed === null ? null : past('last_accessed')
+  const expiresAt =
+    row.expires_at === null ? null : need(timeOf(row.expires_at), 'expires_at', `null, or ${TIME}`)
+  if (wrong.length > 0) return wrong.join('; ')
+
+  const shown = { id: oldId, account_id: accountId, name }
+  for (const [member, value] of Object.entries(shown)) {
+    if (holdsCredential(value) || hashLegacyToken(value) === hash) return `${member} must not be a token`
+  }
+  return {
+    tokenId: UUID.test(oldId) ? oldId.toLowerCase() : importedTokenId(accountId, oldId),
+    accountId,
+    name,
+    hash,
+    hashKeyId: PLAIN_KEY_ID,
+    hint: UNKNOWN_HINT,
+    scopes: [],
+    createdAt,
+    updatedAt,
+    lastAccessed,
+    expiresAt,
+    oldId,
+  }
+}
+
+/** A member that is left out might be a misspelt expiry: all have to be there. */
+function parse(text: string): Row | null {
+  try {
+    const row: unknown = JSON.parse(text)
+    if (row === null || typeof row !== 'object' || Array.isArray(row)) return null
+    const isWhole = MEMBERS.every((member) => Object.hasOwn(row, member))
+    return isWhole && Object.keys(row).length === MEMBERS.length ? (row as Row) : null
+  } catch {
+    return null
+  }
+}
+
+function idOf(value: unknown): string | null {
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? String(value) : null
+  return isAccountId(value) ? value : null
+}
+
+const hashOf = (value: unknown): string | null =>
+  typeof value === 'string' && SHA256_HEX.test(value) ? value.toLowerCase() : null
+
+const timeOf = (value: unknown): string | null => (typeof value === 'string' ? parseTime(value) : null)

@@ -1,0 +1,145 @@
+import type * as decide from '../../domain/decide.ts'
+import { link } from '../../domain/chain.ts'
+import { DamagedError, Refusal } from '../../domain/errors.ts'
+import type { Actor, LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
+import { tokenStream } from '../../domain/streams.ts'
+import { type ExistingToken, evolve, type TokenState } from '../../domain/token.ts'
+import type { LifecycleType } from '../../domain/tokenEvents.ts'
+import { versions } from '../../domain/upcast.ts'
+import { appendUntilKnown } from '../eventLog/append.ts'
+import type { Ids } from '../eventLog/ids.ts'
+import { type Folded, loadOn, unborn } from '../eventLog/tokenStream.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
+
+/** Who asks, for the metadata of what comes of it. */
+export interface CommandContext {
+  actor: Actor
+  requestId: string
+  correlationId: string
+  ip: string | null
+  userAgent: string | null
+}
+
+export interface ExecuteDependencies {
+  store: EventStore
+  project: (events: readonly StoredEvent[]) => Promise<void>
+  clock: Clock
+  ids: Ids
+  telemetry: Telemetry
+}
+
+interface Command {
+  context: CommandContext
+  tokenId: string
+  /** What is known of the token; null: it is to be made, and there should be none. */
+  from: Folded | null
+  decide: (state: TokenState) => decide.Fact<LifecycleType> | null
+  bodyHash?: string | undefined
+  attempts?: number
+}
+
+/** Events that are projected before there are more of them. */
+const MANY = 100
+
+/**
+ * Conflicts are retried: each means that another command on the same token came through. Not so often that commands
+ * could hold each other up without end, but a revocation goes on until it has its turn: the others do not.
+ */
+const MAX_ATTEMPTS = 20
+
+interface Following {
+  id: string
+  context: CommandContext
+  chain: string
+  /** Of the event before it: times in a stream never go back. */
+  after: string | null
+  bodyHash: string | undefined
+}
+
+export type Execute = (command: Command) => Promise<ExistingToken>
+/** A fact as an event that follows on from `chain`. */
+export type Envelope = (fact: decide.Fact<LifecycleType>, on: Following) => NewEvent<LifecycleType>
+
+export function createExecutor(deps: ExecuteDependencies): { execute: Execute; envelope: Envelope } {
+  const { store, clock, ids } = deps
+
+  /**
+   * Reads on from what is known, folds, decides, appends at the revision that was read, projects, and only then answers.
+   * The event's id is made once: found in the stream, it says that an append with an unknown outcome had landed.
+   */
+  async function execute({
+    context,
+    tokenId,
+    from,
+    decide: decided,
+    bodyHash,
+    attempts = MAX_ATTEMPTS,
+  }: Command): Promise<ExistingToken> {
+    const id = ids.random()
+    const stream = tokenStream(tokenId)
+    let isDone = false
+    /** Was read, and may not be in the read model yet: other processes write to the stream, too. */
+    const unprojected: StoredEvent[] = []
+    const loadFrom = (known: Folded) =>
+      loadOn(store, tokenId, known, async (events) => {
+        isDone ||= events.some(({ stored }) => stored.id === id)
+        unprojected.push(...events.map(({ stored }) => stored))
+        if (unprojected.length > MANY) await deps.project(unprojected.splice(0))
+      })
+
+    let token = from ? await loadFrom(from) : unborn(tokenId)
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const { state, revision, chain, at } = token
+      const fact = isDone ? null : decided(state)
+      if (!fact) {
+        if (unprojected.length > 0) await deps.project(unprojected)
+        return existing(state)
+      }
+      const event = envelope(fact, { id, context, chain, after: at, bodyHash })
+      try {
+        const expected = revision < 0 ? 'no_stream' : revision
+        const { position } = await appendUntilKnown(deps, stream, expected, [event])
+        const recorded: LifecycleEvent = { ...event, stream, revision: revision + 1, position }
+        await projectStored([...unprojected, recorded])
+        return existing(evolve(state, recorded))
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error
+        token = await loadFrom(token)
+      }
+    }
+    throw new Refusal('conflict', 'Too many changes to this token at the same time.')
+  }
+
+  /** Whether the event takes effect is not in doubt, but when it does is: no certain failure. */
+  async function projectStored(events: readonly StoredEvent[]): Promise<void> {
+    try {
+      await deps.project(events)
+    } catch (cause) {
+      if (!(cause instanceof StoreUnavailableError)) throw cause
+      throw new UnknownOutcomeError('stored, but not in the read model yet', { cause })
+    }
+  }
+
+  function envelope(fact: decide.Fact<LifecycleType>, on: Following): NewEvent<LifecycleType> {
+    const now = iso(clock())
+    const metadata = {
+      at: on.after !== null && on.after > now ? on.after : now,
+      ...on.context,
+      schemaVersion: versions[fact.type].current,
+      ...(on.bodyHash === undefined ? {} : { bodyHash: on.bodyHash }),
+      chain: '',
+    }
+    const [event] = link(on.chain, [{ id: on.id, ...fact, metadata } as NewEvent<LifecycleType>])
+    return event as NewEvent<LifecycleType>
+  }
+
+  return { execute, envelope }
+}
+
+function existing(state: TokenState): ExistingToken {
+  if (state.status === 'none') throw new DamagedError('a token without a TokenCreated')
+  return state
+}

@@ -1,0 +1,147 @@
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import { canonical } from '../../domain/chain.ts'
+import { formatToken, hashToken, hintOf, type Pepper } from '../../domain/credential.ts'
+import * as decide from '../../domain/decide.ts'
+import { DamagedError, Refusal } from '../../domain/errors.ts'
+import { reasonProblem } from '../../domain/rules.ts'
+import type { ExistingToken } from '../../domain/token.ts'
+import { type Folded, firstEvent, projected, unborn } from '../eventLog/tokenStream.ts'
+import { iso } from '../ports/clock.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import type { AccountLimit } from './accountLimit.ts'
+import { type CommandContext, createExecutor, type ExecuteDependencies } from './execute.ts'
+import { assertValid, invalid, normalise, type TokenInput } from './input.ts'
+import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
+
+export interface Created {
+  token: ExistingToken
+  /** The credential itself: shown once. Null when a creation was repeated under its idempotency key. */
+  secret: string | null
+}
+
+export interface Manage {
+  /** @throws Refusal, StoreUnavailableError, UnknownOutcomeError, DamagedError; so do the others */
+  create(
+    context: CommandContext,
+    accountId: string,
+    input: TokenInput,
+    idempotencyKey: string | null,
+  ): Promise<Created>
+  update(context: CommandContext, target: Target, input: TokenInput): Promise<ExistingToken>
+  /**
+   * One whose history is damaged too, if it can be written on at all.
+   * @returns null for such a one, of which nobody can tell what it is
+   */
+  revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken | null>
+}
+
+export interface Target {
+  tokenId: string
+  /**
+   * What the read model shows of it, from which the stream is read on; null: from the first event. It may be behind the
+   * stream. An event store that is behind it, or has other events, has lost something or belongs to another read model.
+   */
+  seen: TokenDocument | null
+  ifMatch: (revision: number) => boolean
+  /** Is it closed because its history is damaged? */
+  damaged?: boolean
+}
+
+interface Dependencies extends ExecuteDependencies {
+  readModel: Pick<ReadModel, 'get'>
+  limit: AccountLimit
+  randomBytes: (size: number) => Uint8Array
+  prefix: string
+  pepper: Pepper
+  maxLifetimeDays: number | null
+}
+
+export function createManage(deps: Dependencies): Manage {
+  const { store, clock, ids } = deps
+  const { execute, envelope } = createExecutor(deps)
+  const assertGood = (change: decide.Change): void => assertValid(change, iso(clock()), deps.maxLifetimeDays)
+
+  return {
+    async create(context, accountId, input, idempotencyKey) {
+      const { name = '', scopes = [], expiresAt = null } = normalise(input)
+      const bodyHash =
+        idempotencyKey === null ? undefined : ids.digest(canonical({ name, scopes, expiresAt }))
+      const tokenId = idempotencyKey === null ? ids.random() : ids.derived(accountId, idempotencyKey)
+
+      const replay = async (): Promise<Created | null> => {
+        const made = await firstEvent(store, tokenId)
+        if (!made) return null
+        if (made.metadata.bodyHash !== bodyHash) {
+          throw new Refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.')
+        }
+        const seen = (await deps.readModel.get('tokens', tokenId)) as TokenDocument | null
+        const from = knownOf(tokenId, seen)
+        const token = await execute({ context, tokenId, from, decide: () => null })
+        return { token, secret: null }
+      }
+
+      const earlier = idempotencyKey === null ? null : await replay()
+      if (earlier) return earlier
+      assertGood({ name, scopes, expiresAt })
+      const secret = formatToken(deps.prefix, deps.randomBytes(32))
+      const data = {
+        tokenId,
+        accountId,
+        name,
+        hash: hashToken(deps.pepper, secret),
+        hashKeyId: deps.pepper.id,
+        hint: hintOf(deps.prefix, secret),
+        scopes,
+        expiresAt,
+      }
+      try {
+        const creation = { context, tokenId, from: null, bodyHash }
+        const token = await deps.limit.within(accountId, tokenId, () =>
+          execute({ ...creation, decide: (state) => decide.create(state, data) }),
+        )
+        return { token, secret }
+      } catch (error) {
+        // The same key at the same time: whoever was second repeats, whichever check told it so.
+        const second = idempotencyKey !== null && error instanceof Refusal ? await replay() : null
+        if (second) return second
+        throw error
+      }
+    },
+
+    async update(context, { tokenId, seen, ifMatch, damaged = false }, input) {
+      const change = normalise(input)
+      assertGood(change)
+      if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
+      const by = context.actor.kind
+      const from = knownOf(tokenId, seen)
+      return execute({ context, tokenId, from, decide: (state) => decide.update(state, change, ifMatch, by) })
+    },
+
+    async revoke(context, { tokenId, seen, ifMatch }, reason) {
+      const problem = reason === null ? null : reasonProblem(reason)
+      if (problem) throw invalid([{ pointer: '?reason', message: problem }])
+      const from = knownOf(tokenId, seen)
+      try {
+        return await execute({
+          context,
+          tokenId,
+          from,
+          decide: (state) => decide.revoke(state, reason, ifMatch),
+          attempts: Number.POSITIVE_INFINITY,
+        })
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error
+        const fact = { type: 'TokenRevoked' as const, data: { reason } }
+        const id = ids.random()
+        const target = { tokenId, seen: from.revision, ifMatch }
+        await revokeDamaged(deps, target, error, (chain) =>
+          envelope(fact, { id, context, chain, after: null, bodyHash: undefined }),
+        )
+        return null
+      }
+    },
+  }
+}
+
+const knownOf = (tokenId: string, seen: TokenDocument | null): Folded =>
+  seen ? projected(seen) : unborn(tokenId)

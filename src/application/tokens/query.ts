@@ -1,0 +1,91 @@
+import type { HistoryDocument } from '../../../projections/tokenHistory.ts'
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import { Refusal } from '../../domain/errors.ts'
+import { decodeCursor, encodeCursor } from '../readModel/cursor.ts'
+import { type Clock, iso } from '../ports/clock.ts'
+import type { Condition, Document, Scalar } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { listTokens, type StatusFilter } from './tokenList.ts'
+
+export type SortField = 'created_at' | 'name' | 'last_accessed' | 'expires_at'
+export type Sort = SortField | `-${SortField}`
+
+export interface ListQuery {
+  status: StatusFilter
+  /** Text in the name, ignoring case. */
+  q?: string
+  sort: Sort
+  limit: number
+  cursor?: string
+}
+
+export interface Page<T> {
+  data: T[]
+  nextCursor: string | null
+}
+
+export interface TokenQueries {
+  /**
+   * One whose history is damaged too, with what was known of it before.
+   * @throws Refusal for an id that is not one of the account's tokens, whatever it is
+   */
+  token(accountId: string, id: string): Promise<TokenDocument>
+  /** Damaged tokens are among those not revoked, and neither active nor expired. */
+  list(accountId: string, query: ListQuery, signal?: AbortSignal): Promise<Page<TokenDocument>>
+  history(
+    tokenId: string,
+    query: { limit: number; cursor?: string },
+    signal?: AbortSignal,
+  ): Promise<Page<HistoryDocument>>
+}
+
+const FIELDS: Record<SortField, keyof TokenDocument> = {
+  created_at: 'createdAt',
+  name: 'name',
+  last_accessed: 'lastAccessed',
+  expires_at: 'expiresAt',
+}
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+export function createTokenQueries(readModel: ReadModel, clock: Clock): TokenQueries {
+  return {
+    async token(accountId, id) {
+      const found = UUID.test(id) ? await readModel.get('tokens', id) : null
+      if (found?.accountId !== accountId) throw new Refusal('not_found', 'There is no such token.')
+      return asToken(found)
+    },
+
+    async list(accountId, { cursor, sort, limit, ...asked }, signal) {
+      const of = `tokens ${sort}`
+      const order = { field: FIELDS[sort.replace('-', '') as SortField], descending: sort.startsWith('-') }
+      const after = cursor === undefined ? null : decodeCursor(of, cursor)
+      const query = { ...asked, order, after, limit: limit + 1 }
+      return pageOf(
+        await listTokens(readModel, accountId, query, iso(clock()), signal),
+        limit,
+        of,
+        order.field,
+      )
+    },
+
+    async history(tokenId, { limit, cursor }, signal) {
+      const where: Condition[] = [{ field: 'tokenId', op: 'eq', value: tokenId }]
+      const order = { field: 'revision' }
+      const after = cursor === undefined ? {} : { after: decodeCursor('events', cursor) }
+      const query = { where, order, ...after, limit: limit + 1 }
+      return pageOf(await readModel.find('tokenHistory', query, signal), limit, 'events', order.field)
+    },
+  }
+}
+
+const asToken = (document: Document): TokenDocument => document as unknown as TokenDocument
+
+/** One more than asked for is read, to know whether there is a next page. */
+function pageOf<T>(found: readonly Document[], limit: number, of: string, field: string): Page<T> {
+  const data = found.slice(0, limit)
+  const last = found.length > limit ? data.at(-1) : undefined
+  const nextCursor = last
+    ? encodeCursor({ of, value: (last[field] as Scalar | undefined) ?? null, id: last.id })
+    : null
+  return { data: data as unknown[] as T[], nextCursor }
+}

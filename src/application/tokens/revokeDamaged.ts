@@ -1,0 +1,72 @@
+import { storedChain } from '../../domain/chain.ts'
+import { staleRevision } from '../../domain/decide.ts'
+import { DamagedError, Refusal } from '../../domain/errors.ts'
+import type { LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
+import { tokenStream } from '../../domain/streams.ts'
+import { appendUntilKnown } from '../eventLog/append.ts'
+import { ConflictError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
+
+interface Deps {
+  store: EventStore
+  project: (events: readonly LifecycleEvent[]) => Promise<void>
+  telemetry: Telemetry
+}
+
+const MAX_ATTEMPTS = 20
+
+/**
+ * Revokes a token whose history does not say any more what it is. The event is linked to the last one that stands
+ * there, so that the revocation holds whatever becomes of the others.
+ * @param damage what was found
+ * @param revocation the event, linked to a chain
+ * @throws Refusal, `damage`; errors of `append`
+ */
+export async function revokeDamaged(
+  deps: Deps,
+  { tokenId, seen, ifMatch }: { tokenId: string; seen: number; ifMatch: (revision: number) => boolean },
+  damage: DamagedError,
+  revocation: (chain: string) => NewEvent<LifecycleEvent['type']>,
+): Promise<void> {
+  const stream = tokenStream(tokenId)
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const last = await lastEvent(deps.store, stream, seen)
+    // Nothing is there: it is not damaged, it has lost what the read model has seen.
+    if (!last) throw damage
+    if (last === 'damaged') {
+      deps.telemetry.log.error({ stream, err: damage }, 'a damaged token cannot be revoked')
+      throw damagedToken('nothing can be written behind its last event. It is accepted nowhere')
+    }
+    if (last.type === 'TokenRevoked') return deps.project([last as LifecycleEvent])
+    if (!ifMatch(seen)) throw staleRevision()
+    const event = revocation(storedChain(last))
+    try {
+      const { position } = await appendUntilKnown(deps, stream, last.revision, [event])
+      return await deps.project([{ ...event, stream, revision: last.revision + 1, position }])
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error
+    }
+  }
+  throw new Refusal('conflict', 'Too many changes to this token at the same time.')
+}
+
+/** One by one: a store gives nothing of a piece with a damaged event in it. */
+async function lastEvent(
+  store: EventStore,
+  stream: string,
+  from: number,
+): Promise<StoredEvent | 'damaged' | null> {
+  let last: StoredEvent | 'damaged' | null = null
+  for (let revision = Math.max(0, from); ; revision++) {
+    const [next] = await store.readStream(stream, revision, 1).catch((error: unknown) => {
+      if (error instanceof DamagedError) return ['damaged' as const]
+      throw error
+    })
+    if (next === undefined) return last
+    last = next === 'damaged' || next.metadata === null ? 'damaged' : next
+  }
+}
+
+export const damagedToken = (what: string): Refusal =>
+  new Refusal('token_damaged', `The history of the token is damaged: ${what}.`)

@@ -1,0 +1,131 @@
+import type { NewEvent } from '../../domain/events.ts'
+import { appendUntilKnown } from '../eventLog/append.ts'
+import type { EventStore, ExpectedRevision } from '../ports/eventStore.ts'
+import { placeOf, productEvents } from '../eventLog/productEvents.ts'
+import {
+  BadFileError,
+  createSum,
+  lineOf,
+  linesOf,
+  type MovedEvent,
+  parseLastLine,
+  parseLine,
+  type Sum,
+} from './file.ts'
+
+/** The store holds what this file does not: nothing is imported into it. */
+export class NotEmptyError extends Error {
+  override name = 'NotEmptyError'
+}
+
+export interface Imported extends Sum {
+  /** How many of the events an earlier import of the same file had written. */
+  alreadyThere: number
+}
+
+export interface ImportProgress {
+  /** How many of the file's events are in the store. */
+  written(events: number): void
+  readBack(events: number): void
+}
+
+const QUIET = { appended() {}, log: { warn() {} } }
+
+/**
+ * Writes the events of a file that `checkFile` found sound, in its order, one append after the other: so whatever
+ * ends it, the store holds a leading part of the file, and the next import goes on from there.
+ * @returns what the store holds afterwards, read back: to be compared with what `checkFile` gave
+ * @throws NotEmptyError before anything is written; errors of `append`
+ */
+export async function importEvents(
+  store: EventStore,
+  chunks: AsyncIterable<Uint8Array>,
+  told: ImportProgress = { written() {}, readBack() {} },
+): Promise<Imported> {
+  const rest = eventsOf(chunks)
+  try {
+    const alreadyThere = await skipPresent(store, rest)
+    let written = alreadyThere
+    told.written(written)
+    for await (const { stream, expected, events } of appendsOf(rest)) {
+      await appendUntilKnown({ store, telemetry: QUIET }, stream, expected, events)
+      told.written((written += events.length))
+    }
+    return { ...(await readBack(store, told)), alreadyThere }
+  } finally {
+    await rest.return(undefined)
+  }
+}
+
+interface FileEvent {
+  event: MovedEvent
+  text: string
+  bytes: number
+}
+
+async function* eventsOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<FileEvent, undefined, undefined> {
+  for await (const { number, text, bytes } of linesOf(chunks)) {
+    if (parseLastLine(text)) return
+    const event = parseLine(text)
+    if (!event) throw new BadFileError(`Line ${number} has changed since the file was checked.`)
+    yield { event, text, bytes: bytes.length }
+  }
+}
+
+/** Takes from `rest` what is in the store. @returns how many that are */
+async function skipPresent(store: EventStore, rest: AsyncGenerator<FileEvent, undefined>): Promise<number> {
+  let count = 0
+  for await (const batch of productEvents(store)) {
+    for (const stored of batch) {
+      const { value } = await rest.next()
+      if (value?.text !== lineOf(stored)) {
+        throw new NotEmptyError(
+          `The event store is not empty, and what it holds is not the beginning of this file: ${placeOf(stored)} is not event ${count + 1} of it.`,
+        )
+      }
+      count++
+    }
+  }
+  return count
+}
+
+interface Append {
+  stream: string
+  expected: ExpectedRevision
+  events: NewEvent[]
+}
+
+/** Larger appends drop live EventStoreDB subscriptions; it takes up to 1 MiB, its own bookkeeping included. */
+const EVENTS_PER_APPEND = 100
+const BYTES_PER_APPEND = 256 * 1024
+
+/** Joins events that stand together in the file and in their stream. */
+async function* appendsOf(events: AsyncIterable<FileEvent>): AsyncGenerator<Append, void, undefined> {
+  let append: Append | undefined
+  let size = 0
+  for await (const { event, bytes } of events) {
+    const { stream, revision, id, type, data, metadata } = event
+    const isFull = append?.events.length === EVENTS_PER_APPEND || size + bytes > BYTES_PER_APPEND
+    if (append && (append.stream !== stream || isFull)) {
+      yield append
+      append = undefined
+    }
+    if (!append) {
+      append = { stream, expected: revision === 0 ? 'no_stream' : revision - 1, events: [] }
+      size = 0
+    }
+    append.events.push({ id, type, data, metadata } as NewEvent)
+    size += bytes
+  }
+  if (append) yield append
+}
+
+async function readBack(store: EventStore, told: ImportProgress): Promise<Sum> {
+  const sum = createSum()
+  let events = 0
+  for await (const batch of productEvents(store)) {
+    for (const event of batch) sum.add(lineOf(event))
+    told.readBack((events += batch.length))
+  }
+  return sum.result()
+}

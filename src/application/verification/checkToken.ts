@@ -1,0 +1,164 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Change, Projection } from '../../../projections/projection.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import type { LifecycleEvent } from '../../domain/events.ts'
+import { createChanges } from '../projection/changes.ts'
+import { type Difference, differencesOf, look } from './differences.ts'
+import { tokenEvents } from '../eventLog/tokenStream.ts'
+import type { Document } from '../ports/documents.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+
+interface Deps {
+  store: EventStore
+  readModel: ReadModel
+  projections: readonly Projection[]
+  /** Applies events again. Default: nothing is mended. */
+  apply?: (events: readonly LifecycleEvent[]) => Promise<void>
+}
+
+export interface CheckedToken {
+  /** Compared. */
+  documents: number
+  differences: Difference[]
+  /** Are they gone, since the events were applied again? */
+  isMended: boolean
+}
+
+const LOOKS = 4
+/** A longer history is not looked through for rows that are too many: that would keep others waiting. */
+const MOST_ROWS = 500
+
+/**
+ * Holds the documents of one token's life to its events. What differs is read again with the events that have come
+ * since, before it is believed; then the events are applied again, which brings back what is missing or old. What was
+ * altered stays as it is: nobody is refused on the word of a comparison alone, and a rebuild mends it.
+ */
+export async function checkToken(
+  deps: Deps,
+  tokenId: string,
+  signal: AbortSignal,
+  againMs: number,
+): Promise<CheckedToken> {
+  for (let looks = 1; ; looks++) {
+    const compared = await compareToken(deps, tokenId, signal)
+    if (compared.differences.length === 0) return { ...compared, isMended: false }
+    if (looks === LOOKS) return { ...compared, isMended: await mend(deps, tokenId, signal) }
+    await sleep(againMs, undefined, { signal })
+  }
+}
+
+async function mend(deps: Deps, tokenId: string, signal: AbortSignal): Promise<boolean> {
+  if (!deps.apply) return false
+  let isEmpty = true
+  try {
+    for await (const events of eventsOf(deps, tokenId)) {
+      await deps.apply(events)
+      isEmpty = false
+    }
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error
+    return false
+  }
+  return !isEmpty && (await compareToken(deps, tokenId, signal)).differences.length === 0
+}
+
+async function* eventsOf({ store }: Pick<Deps, 'store'>, tokenId: string): AsyncGenerator<LifecycleEvent[]> {
+  for await (const events of tokenEvents(store, tokenId)) yield events.flatMap(({ known }) => known ?? [])
+}
+
+type Compared = Omit<CheckedToken, 'isMended'>
+
+/** A stream may be long: of its events and documents a page is in memory, and the loop is left to others in between. */
+async function compareToken(deps: Deps, tokenId: string, signal: AbortSignal): Promise<Compared> {
+  const { readModel, projections } = deps
+  const token = await look(readModel, 'tokens', tokenId)
+  // Closed since something could not be applied: the documents are without it, and everybody was told.
+  if (token !== null && token !== 'damaged' && token.stopped !== undefined)
+    return { documents: 0, differences: [] }
+  const compared: Compared = { documents: 0, differences: [] }
+  const changesOf = createChanges(projections, SILENT)
+  /** Documents that later events add to. */
+  const growing = new Map<string, Expected>()
+  /** Of the history: one more than are looked through at the most. */
+  const rows = new Set<string>()
+
+  async function compare({ collection, document }: Expected): Promise<void> {
+    const found = await look(readModel, collection, document.id)
+    compared.documents++
+    compared.differences.push(
+      ...differencesOf(collection, document.id, document, found, Object.keys(document)),
+    )
+  }
+
+  for await (const events of tokenEvents(deps.store, tokenId)) {
+    signal.throwIfAborted()
+    const stored = events.map((event) => event.stored)
+    const { changes } = changesOf(
+      stored,
+      stored.map(() => null),
+    )
+    for (const complete of expectedOf(changes, growing)) {
+      const isRow = complete.collection === 'tokenHistory'
+      if (isRow && rows.size <= MOST_ROWS) rows.add(complete.document.id)
+      await compare(complete)
+    }
+  }
+  for (const document of growing.values()) await compare(document)
+  const surplus = await surplusOf(readModel, tokenId, { isKnown: growing.size > 0, rows })
+  compared.documents += surplus.length
+  compared.differences.push(...surplus)
+  return compared
+}
+
+interface Expected {
+  collection: string
+  document: Document
+}
+
+/** What no event has made: the token itself, where it is more than its last use, and rows of its history. */
+async function surplusOf(
+  readModel: ReadModel,
+  tokenId: string,
+  { isKnown, rows }: { isKnown: boolean; rows: ReadonlySet<string> },
+): Promise<Difference[]> {
+  const surplus: Difference[] = []
+  const token = isKnown ? null : await look(readModel, 'tokens', tokenId)
+  if (token === 'damaged' || token?.hash !== undefined) surplus.push(tooMany('tokens', tokenId))
+  if (rows.size > MOST_ROWS) return surplus
+  const where = [{ field: 'tokenId', op: 'eq' as const, value: tokenId }]
+  const limit = rows.size + 1
+  const found = await readModel.find('tokenHistory', { where, order: { field: 'revision' }, limit })
+  for (const { id } of found) if (!rows.has(id)) surplus.push(tooMany('tokenHistory', id))
+  return surplus
+}
+
+const tooMany = (collection: string, id: string): Difference => ({
+  collection,
+  id,
+  field: null,
+  expected: 'none',
+  found: 'a document',
+})
+
+/**
+ * What one token's own events say of documents; counters are of other streams.
+ * @param growing gets those that several events make up
+ * @returns those that are complete
+ */
+function expectedOf(changes: readonly Change[], growing: Map<string, Expected>): Expected[] {
+  const complete: Expected[] = []
+  for (const change of changes) {
+    if (change.kind !== 'insert' && change.kind !== 'put') continue
+    const { collection, id, fields } = change
+    const key = `${collection}/${id}`
+    const known = growing.get(key) ?? { collection, document: { id } }
+    Object.assign(known.document, fields)
+    if (change.kind === 'insert') complete.push(known)
+    else growing.set(key, known)
+  }
+  return complete
+}
+
+/** The projector has said it. */
+const SILENT = { damaged() {}, log: { debug() {}, info() {}, warn() {}, error() {} } }

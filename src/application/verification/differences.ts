@@ -1,0 +1,57 @@
+import { canonical } from '../../domain/chain.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import type { Document } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+
+/** Where a document is not what the events say. */
+export interface Difference {
+  collection: string
+  id: string
+  /** Null where the whole document is too many, missing or damaged. */
+  field: string | null
+  expected: unknown
+  found: unknown
+}
+
+/** A document as it was found, or why it could not be read. */
+export type Found = Document | null | 'damaged'
+
+const NOT_SHOWN = '(not shown)'
+/** Hashes tell nothing to people, and need not be in a terminal's memory. */
+const HIDDEN: ReadonlySet<string> = new Set(['hash', 'chain'])
+
+const isEqual = (a: unknown, b: unknown): boolean => canonical(a ?? null) === canonical(b ?? null)
+
+/** @param fields those to be compared; left out, all */
+export function differencesOf(
+  collection: string,
+  id: string,
+  expected: Document | null,
+  found: Found,
+  fields?: readonly string[],
+): Difference[] {
+  const whole = (values: { expected: unknown; found: unknown }): Difference[] => [
+    { collection, id, field: null, ...values },
+  ]
+  if (found === 'damaged') return whole({ expected: 'a document', found: 'a damaged document' })
+  if (expected === null && found === null) return []
+  if (found === null) return whole({ expected: 'a document', found: 'none' })
+  if (expected === null) return whole({ expected: 'none', found: 'a document' })
+  const compared = fields ?? [...new Set([...Object.keys(expected), ...Object.keys(found)])].sort()
+  return compared
+    .filter((field) => !isEqual(expected[field], found[field]))
+    .map((field) => {
+      const shown = (document: Document): unknown =>
+        HIDDEN.has(field) ? NOT_SHOWN : (document[field] ?? null)
+      return { collection, id, field, expected: shown(expected), found: shown(found) }
+    })
+}
+
+export async function look(readModel: ReadModel, collection: string, id: string): Promise<Found> {
+  try {
+    return await readModel.get(collection, id)
+  } catch (error) {
+    if (error instanceof DamagedError) return 'damaged'
+    throw error
+  }
+}

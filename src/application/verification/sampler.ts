@@ -1,0 +1,236 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import type { Projection } from '../../../projections/projection.ts'
+import { DamagedError } from '../../domain/errors.ts'
+import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
+import { TOKEN_STREAM, tokenIdOf, tokenStream } from '../../domain/streams.ts'
+import { checkToken } from './checkToken.ts'
+import type { Difference } from './differences.ts'
+import { createRound } from './logRound.ts'
+import { isOfProduct } from '../eventLog/productEvents.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import { iso } from '../ports/clock.ts'
+import type { Logger } from '../ports/telemetry.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+import { StoreUnavailableError } from '../ports/errors.ts'
+import { createUsageSamples } from './usageSamples.ts'
+
+export interface SampleTelemetry {
+  log: Pick<Logger, 'error' | 'warn'>
+  /** Documents that were compared with their events. */
+  checked(documents: number): void
+  differed(documents: number): void
+  /** How many events of the log the read model is without, from now on or for long. */
+  refused?(events: number): void
+}
+
+interface Deps {
+  store: EventStore
+  readModel: ReadModel
+  projections: readonly Projection[]
+  telemetry: SampleTelemetry
+  /** Applies events again: what is missing or old in the documents of a token comes back by it. */
+  apply?: (events: readonly LifecycleEvent[]) => Promise<void>
+  /** Days that usage events are kept. Null, the default: for ever. */
+  retentionDays?: number | null
+  everyMs: number
+  /** Before what differs is looked at again. */
+  againMs?: number
+  /** 0 to 1. */
+  random: () => number
+}
+
+export interface Sampler {
+  stop(): Promise<void>
+}
+
+/** Of the log each time: ten million take about a day, and 0.3 % of a core. */
+const PIECE = 2_000
+const EVENTS_PER_TURN = 200
+const LOOKS = 4
+/** More are counted no further. */
+const MOST_REFUSED = 10_000
+const AGAIN_MS = 1_000
+const DAY_MS = 86_400_000
+
+/**
+ * Compares a few documents with their events each time, for ever: of one token after the other as the read model has
+ * them, which finds what is too many, of one that the log tells of, which finds what is missing, and of some days of
+ * uses. Goes round the log for that, from somewhere in it on. Costs a few indexed reads and a piece of the log, so that
+ * authentication does not notice.
+ */
+export function startSampler(deps: Deps): Sampler {
+  const { store, readModel, projections, telemetry, everyMs, random, againMs = AGAIN_MS } = deps
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const round = createRound(store, PIECE)
+  const { retentionDays = null } = deps
+  const keptFrom = () => (retentionDays === null ? null : dayOf(Date.now() - (retentionDays - 1) * DAY_MS))
+  const usage = createUsageSamples({ readModel, projections, random, keptFrom })
+  let last: string | null = null
+  let isUnderWay = false
+  /** Position of the last event of the product. */
+  let taken: string | null = null
+
+  /** Those of the read model in turn. */
+  async function nextToken(): Promise<string | null> {
+    last ??= await somewhere(readModel, random)
+    if (last === null) return null
+    const where = [{ field: 'id', op: 'gt' as const, value: last }]
+    const [found] = await readModel.find('tokens', { where, limit: 1 })
+    const [first] = found ? [found] : await readModel.find('tokens', { where: [], limit: 1 })
+    last = first?.id ?? null
+    return last
+  }
+
+  function report(documents: number, differences: readonly Difference[], isMended: boolean): void {
+    telemetry.checked(documents)
+    const differing = new Map(differences.map((one) => [`${one.collection}/${one.id}`, one]))
+    telemetry.differed(differing.size)
+    for (const { collection, id } of differing.values()) {
+      const fields = { collection, id, ...(isMended && { mended: true }) }
+      telemetry.log.error(fields, 'a document of the read model is not what its events say')
+    }
+  }
+
+  async function sampleToken(tokenId: string): Promise<void> {
+    const { documents, differences, isMended } = await checkToken(deps, tokenId, signal, againMs)
+    report(documents, differences, isMended)
+  }
+
+  async function takeAll(events: readonly StoredEvent[]): Promise<void> {
+    const refused = await refusedAmong(readModel, events)
+    for (const [n, event] of events.entries()) {
+      if (n % EVENTS_PER_TURN === 0) await nextTurn()
+      if (isOfProduct(event)) taken = event.position
+      usage.take(event, refused.has(event.position))
+    }
+  }
+
+  /** Has the read model what was taken from the log? If not, it lags, which is no difference. */
+  async function isLevel(): Promise<boolean> {
+    const checkpoints = await Promise.all(projections.map((one) => readModel.checkpoint(one)))
+    return checkpoints.every((at) => (at?.position ?? '') >= (taken ?? ''))
+  }
+
+  /**
+   * At the end of the log. What differs is believed if the read model had all that was folded, and nothing has come
+   * since that it may have had as well.
+   */
+  async function sampleUsage(): Promise<void> {
+    for (let looks = 1; looks <= LOOKS; looks++) {
+      const isComparable = await isLevel()
+      const compared = await usage.compare(dayOf(Date.now()))
+      const differing = compared.filter(({ differences }) => differences.length > 0)
+      if (differing.length > 0) await takeToEnd()
+      if (differing.every((one) => isComparable && one.isCurrent())) {
+        const documents = compared.reduce((sum, one) => sum + one.documents, 0)
+        const differences = differing.flatMap((one) => one.differences)
+        return report(documents, differences, false)
+      }
+      await sleep(againMs, undefined, { signal })
+    }
+  }
+
+  async function takeToEnd(): Promise<void> {
+    for (;;) {
+      const { events, isEnd } = await round.next()
+      await takeAll(events)
+      if (isEnd) return
+    }
+  }
+
+  async function sampleLog(): Promise<void> {
+    if (!isUnderWay) round.restart(await somewhereInLog())
+    isUnderWay = true
+    const { events, isEnd } = await round.next()
+    await takeAll(events)
+    const tokenIds = events.flatMap((event) => tokenOf(event) ?? [])
+    const tokenId = tokenIds[Math.floor(random() * tokenIds.length)]
+    if (tokenId !== undefined) await sampleToken(tokenId)
+    if (!isEnd) return
+    await sampleUsage()
+    usage.begin()
+    round.restart(null)
+  }
+
+  /** A process that is started often comes to every part of a long log, too. */
+  async function somewhereInLog(): Promise<string | null> {
+    const tokenId = await nextToken()
+    if (tokenId === null) return null
+    const [first] = await store.readStream(tokenStream(tokenId), 0, 1)
+    return first?.position ?? null
+  }
+
+  async function sample(): Promise<void> {
+    const tokenId = await nextToken()
+    if (tokenId !== null) await unlessDown(sampleToken(tokenId))
+    await unlessDown(sampleLog())
+    await unlessDown(countRefused())
+  }
+
+  async function unlessDown(work: Promise<void>): Promise<void> {
+    await work.catch((err: unknown) => {
+      // An outage, or a stream whose damage the projector has reported: nothing to compare with.
+      if (signal.aborted || err instanceof StoreUnavailableError || err instanceof DamagedError) return
+      telemetry.log.warn({ err }, 'the read model could not be compared with its events')
+    })
+  }
+
+  async function countRefused(): Promise<void> {
+    telemetry.refused?.(await readModel.count('refusedEvents', [], MOST_REFUSED))
+  }
+
+  async function run(): Promise<void> {
+    await unlessDown(countRefused())
+    while (await sleep(everyMs, true, { signal, ref: false }).catch(() => false)) await unlessDown(sample())
+  }
+
+  const running = run()
+  return {
+    async stop() {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+const dayOf = (millis: number): string => iso(millis).slice(0, 10)
+
+/** The token that an event is about. */
+function tokenOf({ stream, data }: StoredEvent): string | null {
+  if (stream.startsWith(TOKEN_STREAM)) return tokenIdOf(stream)
+  const { tokenId } = (data ?? {}) as { tokenId?: unknown }
+  return typeof tokenId === 'string' ? tokenId : null
+}
+
+/** Positions of those that the read model is without, with one question: what is not there costs more to look for. */
+async function refusedAmong(
+  readModel: ReadModel,
+  events: readonly StoredEvent[],
+): Promise<ReadonlySet<string>> {
+  const [from, to] = [events[0], events.at(-1)]
+  if (!from || !to) return new Set()
+  const where = [
+    { field: 'id', op: 'gte' as const, value: from.position },
+    { field: 'id', op: 'lte' as const, value: to.position },
+  ]
+  const found = await readModel.find('refusedEvents', { where, limit: events.length })
+  return new Set(found.map(({ id }) => id))
+}
+
+/** An id between the first and the last there is; those of one kind begin with a time. */
+async function somewhere(readModel: ReadModel, random: () => number): Promise<string | null> {
+  const ends = await Promise.all(
+    [false, true].map((descending) =>
+      readModel.find('tokens', { where: [], order: { field: 'id', descending }, limit: 1 }),
+    ),
+  )
+  const [low, high] = ends.map(([end]) =>
+    Number.parseInt(String(end?.id).replaceAll('-', '').slice(0, 12), 16),
+  )
+  if (low === undefined || high === undefined || Number.isNaN(low)) return null
+  const digits = Math.floor(low + random() * (high - low))
+    .toString(16)
+    .padStart(12, '0')
+  return `${digits.slice(0, 8)}-${digits.slice(8)}`
+}

@@ -1,0 +1,173 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { applyChange, present, type StoredDocument } from '../../../projections/change.ts'
+import type { Change, Projection } from '../../../projections/projection.ts'
+import { activityId } from '../../../projections/tokenActivity.ts'
+import { usageId } from '../../../projections/tokenUsage.ts'
+import type { StoredEvent } from '../../domain/events.ts'
+import { upcast } from '../../domain/upcast.ts'
+import { type Difference, differencesOf } from './differences.ts'
+import { flawOf } from '../eventLog/eventCheck.ts'
+import type { Condition, Document } from '../ports/documents.ts'
+import type { ReadModel } from '../ports/readModel.ts'
+
+/** The uses of one token on one UTC day: about fifty documents. */
+interface TokenDay {
+  tokenId: string
+  day: string
+}
+
+interface Sample extends TokenDay {
+  /** What the events of this round add up to, by collection and id. */
+  documents: Map<string, { collection: string; id: string; document: StoredDocument }>
+  /** The read model is without one of its events, and says so: nothing to compare with. */
+  isRefused: boolean
+  /** How many events were taken. */
+  events: number
+}
+
+/**
+ * Some days of some tokens, picked at random from the events of one round through the log and compared with the read
+ * model in the next, when all of their events have been seen.
+ */
+export interface UsageSamples {
+  /** An event of the round, in order. @param isRefused the read model is without it, and says so */
+  take(event: StoredEvent, isRefused: boolean): void
+  /** Holds days that are over to the events of this round. To be asked at the end of the log. */
+  compare(today: string): Promise<ComparedDay[]>
+  /** The next round begins. */
+  begin(): void
+}
+
+export interface ComparedDay {
+  documents: number
+  differences: Difference[]
+  /** Has no further event of it been taken since? */
+  isCurrent(): boolean
+}
+
+interface Deps {
+  readModel: Pick<ReadModel, 'find'>
+  projections: readonly Projection[]
+  /** 0 to 1. */
+  random: () => number
+  /** A day before which retention may have taken events, null: none. Their callers are not compared. */
+  keptFrom: () => string | null
+}
+
+/** Each takes some 50 KB while it is folded. */
+const SAMPLES = 40
+const DAY = 10
+
+export function createUsageSamples({ readModel, projections, random, keptFrom }: Deps): UsageSamples {
+  let samples = new Map<string, Sample>()
+  let [picked, seen]: [TokenDay[], number] = [[], 0]
+
+  /** Each event of the round has the same chance. */
+  function pick(one: TokenDay): void {
+    const place = seen < SAMPLES ? seen : Math.floor(random() * (seen + 1))
+    if (place < SAMPLES) picked[place] = one
+    seen++
+  }
+
+  /** The changes of documents of uses that an event makes. */
+  function changesOf(event: StoredEvent): Change[] {
+    const read = event.metadata === null ? null : upcast(event)
+    if (read?.kind !== 'event' || flawOf(read.event) !== null) return []
+    const { event: recorded } = read
+    return projections
+      .filter(({ name, events }) => name !== 'tokens' && events.includes(recorded.type))
+      .flatMap((projection) => projection.project(recorded))
+  }
+
+  function fold(sample: Sample, event: StoredEvent, isRefused: boolean): void {
+    sample.events++
+    if (isRefused) sample.isRefused = true
+    for (const change of changesOf(event)) add(sample, change)
+  }
+
+  function add(sample: Sample, change: Change): void {
+    const key = `${change.collection}/${change.id}`
+    const known = sample.documents.get(key)
+    const { collection, id } = change
+    const entry = known ?? { collection, id, document: {} }
+    applyChange(entry.document, change, !known)
+    sample.documents.set(key, entry)
+  }
+
+  async function found({ tokenId, day }: Sample): Promise<Map<string, Document>> {
+    const ofDay = (idAt: (at: string) => string): Condition[] => [
+      { field: 'id', op: 'gte', value: idAt(day) },
+      { field: 'id', op: 'lt', value: idAt(`${day}T~`) },
+    ]
+    const documents = new Map<string, Document>()
+    const read = async (collection: string, where: Condition[]): Promise<void> => {
+      for (const one of await readModel.find(collection, { where, limit: 50 }))
+        documents.set(`${collection}/${one.id}`, one)
+    }
+    for (const granularity of ['hour', 'day'] as const)
+      await read(
+        'tokenUsage',
+        ofDay((at) => usageId(tokenId, granularity, at)),
+      )
+    if (day >= (keptFrom() ?? ''))
+      await read(
+        'tokenActivity',
+        ofDay((at) => activityId(tokenId, at)),
+      )
+    return documents
+  }
+
+  async function compareDay(sample: Sample): Promise<ComparedDay> {
+    const { events } = sample
+    const there = await found(sample)
+    const expected = new Map(
+      [...sample.documents]
+        .filter(([, { collection }]) => collection !== 'tokenActivity' || sample.day >= (keptFrom() ?? ''))
+        .map(([key, { id, document }]) => [key, present<Document>(id, document)]),
+    )
+    const keys = new Set([...expected.keys(), ...there.keys()])
+    const differences = [...keys].flatMap((key) => {
+      const [collection = ''] = key.split('/', 1)
+      const id = key.slice(collection.length + 1)
+      return differencesOf(collection, id, expected.get(key) ?? null, there.get(key) ?? null)
+    })
+    return { documents: keys.size, differences, isCurrent: () => sample.events === events }
+  }
+
+  return {
+    take(event, isRefused) {
+      const of = tokenDayOf(event)
+      if (!of) return
+      pick(of)
+      const sample = samples.get(keyOf(of))
+      if (sample) fold(sample, event, isRefused)
+    },
+
+    async compare(today) {
+      const compared: ComparedDay[] = []
+      for (const sample of samples.values()) {
+        if (sample.day >= today || sample.isRefused) continue
+        await nextTurn()
+        compared.push(await compareDay(sample))
+      }
+      return compared
+    },
+
+    begin() {
+      samples = new Map(
+        picked.map((one) => [keyOf(one), { ...one, documents: new Map(), isRefused: false, events: 0 }]),
+      )
+      ;[picked, seen] = [[], 0]
+    },
+  }
+}
+
+const keyOf = ({ tokenId, day }: TokenDay): string => `${tokenId} ${day}`
+
+/** Nearly all events are none of a sample: nothing more is read of them. */
+function tokenDayOf({ type, data }: StoredEvent): TokenDay | null {
+  if (type !== 'TokenUsed' && type !== 'UsageRolledUp') return null
+  const { tokenId, firstAt, day } = (data ?? {}) as Record<string, unknown>
+  const at = firstAt ?? day
+  return typeof tokenId === 'string' && typeof at === 'string' ? { tokenId, day: at.slice(0, DAY) } : null
+}

@@ -1,0 +1,2 @@
+/** Where tokens are managed. */
+export const MANAGEMENT_PATH = '/settings/api-tokens'

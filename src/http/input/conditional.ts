@@ -1,0 +1,28 @@
+import type { Context } from 'koa'
+import { Problem } from '../problem.ts'
+
+const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/
+
+/** @throws Problem 400 for a key that is empty, long, sent twice, or not of visible ASCII */
+export function idempotencyKeyOf(ctx: Context): string | null {
+  const key = ctx.req.headers['idempotency-key']
+  if (key === undefined) return null
+  if (typeof key === 'string' && VISIBLE_ASCII.test(key)) return key
+  throw new Problem('invalid_idempotency_key', 'Send one key of 1 to 255 visible ASCII characters.')
+}
+
+/** Room for some 500 tags. */
+const MAX_IF_MATCH = 4096
+
+/**
+ * `If-Match` (RFC 9110 §13.1.1) over strong ETags: `*`, or a list that holds the revision. Without the header any
+ * revision will do; what is not an ETag, or longer than any list that makes sense, matches none.
+ */
+export function ifMatchOf(ctx: Context): (revision: number) => boolean {
+  const header = ctx.req.headers['if-match']
+  if (header === undefined) return () => true
+  if (header.length > MAX_IF_MATCH) return () => false
+  if (header.trim() === '*') return () => true
+  const tags = header.split(',').map((tag) => tag.trim())
+  return (revision) => tags.includes(`"${revision}"`)
+}

@@ -1,0 +1,99 @@
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
+import { keptText } from '../../domain/credential.ts'
+import type { InputError } from '../../domain/errors.ts'
+import { parseTime } from '../../domain/rules.ts'
+import { Problem } from '../problem.ts'
+
+const options = { allErrors: true, strict: true, allowUnionTypes: true, useDefaults: true } as const
+
+const ajv = withFormats(new Ajv2020(options))
+
+function withFormats(bare: Ajv2020): Ajv2020 {
+  bare.addFormat('date-time', (text: string) => parseTime(text) !== null)
+  bare.addKeyword('example')
+  return bare
+}
+
+/** How much of what is wrong is told: an answer is not to be many times its request. */
+const MAX_ERRORS = 50
+/** More than any request has. */
+const MAX_MEMBERS = 64
+/** How much is shown of the name of an unknown member. */
+const SHOWN = 64
+const WHOLE = /^\d{1,15}$/
+
+/** Query strings are text: numbers are read from it, and only there. @throws Problem 422 from the returned function: what is wrong, place by place */
+export function queryValidator<T>(schema: object): (params: URLSearchParams) => T {
+  const validate = ajv.compile(schema)
+  const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
+  return (params) => {
+    if (params.size > MAX_MEMBERS) assertKnown([...params.keys()], properties, '?')
+    const query: Record<string, string | number> = Object.create(null)
+    for (const [name, value] of params) {
+      if (name in query)
+        throw invalid([{ pointer: `?${escapePointer(name)}`, message: 'must be given once' }])
+      query[name] = properties[name]?.type === 'integer' && WHOLE.test(value) ? Number(value) : value
+    }
+    return judged<T>(validate, query, (path) => `?${path.slice(1)}`)
+  }
+}
+
+export function bodyValidator<T>(schema: object): (body: unknown) => T {
+  const validate = ajv.compile(schema)
+  const { properties = {} } = schema as { properties?: Record<string, { maxItems?: number }> }
+  return (body) => {
+    if (body !== null && typeof body === 'object' && !Array.isArray(body)) assertFew(body, properties)
+    return judged<T>(validate, body, (path) => path)
+  }
+}
+
+/** The validator looks at every member and every item, and reports each that is wrong: their number is judged first. */
+function assertFew(body: object, properties: Record<string, { maxItems?: number }>): void {
+  const names = Object.keys(body)
+  if (names.length > MAX_MEMBERS) assertKnown(names, properties, '/')
+  for (const [name, { maxItems = Number.POSITIVE_INFINITY }] of Object.entries(properties)) {
+    const items = (body as Record<string, unknown>)[name]
+    if (Array.isArray(items) && items.length > maxItems)
+      throw invalid([{ pointer: `/${name}`, message: `must NOT have more than ${maxItems} items` }])
+  }
+}
+
+function assertKnown(names: readonly string[], properties: object, before: '/' | '?'): void {
+  const unknown = names.filter((name) => !Object.hasOwn(properties, name)).slice(0, MAX_ERRORS)
+  if (unknown.length === 0) return
+  throw invalid(
+    unknown.map((name) => ({ pointer: `${before}${escapePointer(name)}`, message: 'is not known' })),
+  )
+}
+
+function judged<T>(validate: ValidateFunction, value: unknown, pointerOf: (path: string) => string): T {
+  if (validate(value)) return value as T
+  throw invalid((validate.errors ?? []).slice(0, MAX_ERRORS).map((error) => toInputError(error, pointerOf)))
+}
+
+function toInputError(error: ErrorObject, pointerOf: (path: string) => string): InputError {
+  const { additionalProperty, missingProperty, allowedValues } = error.params as Record<
+    string,
+    string | undefined
+  >
+  const member = additionalProperty ?? missingProperty
+  const path = member === undefined ? error.instancePath : `${error.instancePath}/${escapePointer(member)}`
+  const message =
+    additionalProperty !== undefined
+      ? 'is not known'
+      : missingProperty !== undefined
+        ? 'is required'
+        : Array.isArray(allowedValues)
+          ? `must be one of ${allowedValues.join(', ')}`
+          : error.params.format === 'date-time'
+            ? 'must be an RFC 3339 time'
+            : (error.message ?? 'is not valid')
+  return { pointer: pointerOf(path), message }
+}
+
+/** RFC 6901. An unknown member's name is the caller's: it may be long, or a credential in the wrong place. */
+const escapePointer = (member: string): string =>
+  keptText(member).slice(0, SHOWN).replaceAll('~', '~0').replaceAll('/', '~1')
+
+export const invalid = (errors: InputError[]) =>
+  new Problem('validation_failed', 'The input is not valid.', { errors })

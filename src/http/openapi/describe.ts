@@ -1,0 +1,156 @@
+import { type ProblemCode, problems } from '../problem.ts'
+import type { Route } from '../route.ts'
+import { components } from './schemas.ts'
+
+interface Info {
+  version: string
+  tokenHeader: string
+}
+
+const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'] as const
+
+/** OpenAPI 3.1 from the route table: what is served is what is described. */
+export function describe(routes: readonly Route[], { version, tokenHeader }: Info): object {
+  const paths: Record<string, Record<string, object>> = {}
+  for (const route of routes) {
+    const path = route.path.replace(/[:*](\w+)/g, '{$1}')
+    const methods = route.method === 'all' ? METHODS : [route.method]
+    const item = (paths[path] ??= {})
+    for (const method of methods) item[method] = operation(route, method)
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Tokenledger',
+      version,
+      description: 'API tokens with a memory. Errors are problem documents (RFC 9457).',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    // From where this is served: behind a prefix, `/` would be somebody else's.
+    servers: [{ url: './' }],
+    paths,
+    components: {
+      schemas: components,
+      securitySchemes: {
+        apiToken: { type: 'apiKey', in: 'header', name: tokenHeader },
+        bearerToken: { type: 'http', scheme: 'bearer', description: 'An API token, by its prefix.' },
+        jwt: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+      },
+    },
+  }
+}
+
+function operation(route: Route, method: string): object {
+  return {
+    operationId: route.method === 'all' ? `${route.operationId}_${method}` : route.operationId,
+    summary: route.summary,
+    security: security(route.who),
+    parameters: [
+      ...pathParameters(route.path),
+      ...queryParameters(route.query),
+      ...headerParameters(route.headers),
+    ],
+    ...(route.body
+      ? { requestBody: { required: true, content: contentOf(route.body.types, route.body.schema) } }
+      : {}),
+    responses: { ...answers(route), ...errors(route) },
+  }
+}
+
+function security(who: Route['who']): object[] {
+  const token = [{ apiToken: [] }, { bearerToken: [] }]
+  const jwt = [{ jwt: [] }]
+  switch (who) {
+    case 'open':
+      return []
+    case 'jwt':
+      return jwt
+    case 'token':
+      return token
+    case 'any':
+    case 'jwt or the token itself':
+      return [...token, ...jwt]
+  }
+}
+
+const contentOf = (types: readonly string[], schema: object) =>
+  Object.fromEntries(types.map((type) => [type, { schema }]))
+
+const pathParameters = (path: string): object[] =>
+  [...path.matchAll(/[:*](\w+)/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+
+function queryParameters(query: object | undefined): object[] {
+  const { properties = {} } = (query ?? {}) as { properties?: Record<string, { description?: string }> }
+  return Object.entries(properties).map(([name, { description, ...schema }]) => ({
+    name,
+    in: 'query',
+    ...(description ? { description } : {}),
+    schema,
+  }))
+}
+
+const headerParameters = (headers: Record<string, string> = {}): object[] =>
+  Object.entries(headers).map(([name, description]) => ({
+    name,
+    in: 'header',
+    description,
+    schema: { type: 'string' },
+  }))
+
+const described = (headers: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, description]) => [name, { description, schema: { type: 'string' } }]),
+  )
+
+const answers = (route: Route): Record<string, object> =>
+  Object.fromEntries(
+    Object.entries(route.answers).map(
+      ([status, { description, schema, type = 'application/json', headers }]) => [
+        status,
+        {
+          description,
+          ...(headers ? { headers: described(headers) } : {}),
+          ...(schema ? { content: contentOf([type].flat(), schema) } : {}),
+        },
+      ],
+    ),
+  )
+
+/** The problems of a route, those that its row implies included, by status. */
+function errors(route: Route): Record<string, object> {
+  const codes = new Set<ProblemCode>([...route.problems, ...impliedProblems(route)])
+  const byStatus: Record<string, ProblemCode[]> = {}
+  for (const code of codes) {
+    const codesOfStatus = (byStatus[problems[code][0]] ??= [])
+    codesOfStatus.push(code)
+  }
+  return Object.fromEntries(
+    Object.entries(byStatus)
+      .filter(([status]) => !(Number(status) in route.answers))
+      .map(([status, list]) => [
+        status,
+        {
+          description: list.map((code) => `\`${code}\`: ${problems[code][1]}.`).join(' '),
+          content: contentOf(['application/problem+json'], { $ref: '#/components/schemas/Problem' }),
+        },
+      ]),
+  )
+}
+
+function impliedProblems({ who, query, body }: Route): ProblemCode[] {
+  const implied: ProblemCode[] = ['internal_error']
+  if (who !== 'open')
+    implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')
+  if (who === 'jwt' || who === 'jwt or the token itself') implied.push('token_may_not_manage')
+  if (query && (query as { additionalProperties?: boolean }).additionalProperties === false) {
+    implied.push('validation_failed')
+  }
+  if (body)
+    implied.push('malformed_request', 'payload_too_large', 'unsupported_media_type', 'validation_failed')
+  return implied
+}

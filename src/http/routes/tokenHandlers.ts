@@ -1,0 +1,172 @@
+import type { Context } from 'koa'
+import { askedMoment, type TokenAt } from '../../application/tokens/asOf.ts'
+import type { Accepted } from '../../application/authentication/authenticate.ts'
+import type { Gate } from '../../application/scheduling/gate.ts'
+import type { CommandContext } from '../../application/tokens/execute.ts'
+import type { Manage, Target } from '../../application/tokens/manage.ts'
+import type { TokenInput } from '../../application/tokens/input.ts'
+import { type Clock, iso } from '../../application/ports/clock.ts'
+import type { ListQuery } from '../../application/tokens/query.ts'
+import type { Queries } from '../../application/analytics/queries.ts'
+import { MANAGEMENT_PATH } from '../../domain/managementPath.ts'
+import type { TokenDocument } from '../../../projections/tokens.ts'
+import { statusAt } from '../../domain/token.ts'
+import type { Judge } from '../authentication/authenticate.ts'
+import { readJson } from '../input/body.ts'
+import { idempotencyKeyOf, ifMatchOf } from '../input/conditional.ts'
+import {
+  presentEvent,
+  presentPage,
+  presentToken,
+  presentTokenAt,
+  type TokenLike,
+} from '../../presentation/tokens.ts'
+import { Problem } from '../problem.ts'
+import { type RateLimit, tooMany } from '../rateLimit.ts'
+import { queryOf, readingWith } from '../authentication/authenticated.ts'
+import { sendJson } from '../route.ts'
+import * as schemas from '../openapi/schemas.ts'
+import { commandContext, concealed, scopeOf } from '../requestState.ts'
+import { bodyValidator, queryValidator } from '../input/validate.ts'
+
+export interface TokenDependencies {
+  judge: Judge
+  reads: Gate
+  manage: Manage
+  queries: Queries
+  tokenAt: TokenAt
+  writes: RateLimit
+  clock: Clock
+}
+
+const parseList = queryValidator<ListQuery>(schemas.listQuery)
+const parseRead = queryValidator<{ at?: string }>(schemas.readQuery)
+const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
+const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
+const parseNoQuery = queryValidator<object>(schemas.noQuery)
+const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
+const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
+
+/** Each goes credential, permission, look-up, input, use case, answer. */
+export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, clock }: TokenDependencies) {
+  const now = () => iso(clock())
+
+  const authenticated = readingWith(judge)
+  const reading = readingWith(judge, reads)
+
+  type Writing = (ctx: Context, command: CommandContext, accountId: string) => Promise<void>
+
+  /** Only a JWT may write; `own` is what a token may do it to, itself. */
+  const assertMayWrite = ({ principal: { kind, tokenId } }: Accepted, own?: string): void => {
+    if (kind === 'token' && tokenId !== own) {
+      throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
+    }
+  }
+
+  /** Limited by account. */
+  const changing = (handle: Writing) =>
+    authenticated(async (ctx, accepted) => {
+      assertMayWrite(accepted)
+      const { accountId } = accepted.principal
+      const quota = writes.count(accountId)
+      if (quota.exceeded) throw tooMany(quota)
+      ctx.set(quota.headers)
+      await handle(ctx, commandContext(ctx, accepted), accountId)
+    })
+
+  /**
+   * A token may revoke itself. Not limited: a limit that somebody else can use up would keep a stolen token alive. What
+   * it can do is bounded by the tokens there are.
+   */
+  const revoking = (handle: Writing) =>
+    authenticated(async (ctx, accepted) => {
+      assertMayWrite(accepted, ctx.params.id)
+      await handle(ctx, commandContext(ctx, accepted), accepted.principal.accountId)
+    })
+
+  /** `/self`: the token's own id; a JWT has no self. */
+  const asSelf = (handle: (ctx: Context) => Promise<void>) =>
+    authenticated(async (ctx, { principal }) => {
+      if (principal.tokenId === undefined) throw new Problem('not_found', 'A JWT is no API token.')
+      ctx.params.id = principal.tokenId
+      await handle(ctx)
+    })
+
+  function sendToken(ctx: Context, id: string, token: TokenLike, extra: object = {}): void {
+    ctx.set('ETag', `"${token.revision}"`)
+    sendJson(ctx, { ...presentToken(id, token, now()), ...extra })
+  }
+
+  const find = (ctx: Context, accountId: string) => queries.token(accountId, ctx.params.id)
+  const targetOf = (ctx: Context, token: TokenDocument): Target => ({
+    tokenId: token.id,
+    seen: token,
+    ifMatch: ifMatchOf(ctx),
+    damaged: statusAt(token, now()) === 'damaged',
+  })
+
+  const list = reading(async (ctx, { principal }, gone) => {
+    const query = parseList(queryOf(ctx))
+    const page = await queries.list(principal.accountId, query, gone)
+    if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
+    const at = now()
+    sendJson(
+      ctx,
+      presentPage(page, (token) => presentToken(token.id, token, at)),
+    )
+  })
+
+  const create = changing(async (ctx, command, accountId) => {
+    const key = idempotencyKeyOf(ctx)
+    parseNoQuery(queryOf(ctx))
+    const input = parseCreate(await readJson(ctx))
+    const { token, secret } = await manage.create(command, accountId, input, key)
+    if (secret === null) {
+      ctx.set('Idempotency-Replayed', 'true')
+      return sendToken(ctx, token.tokenId, await queries.token(accountId, token.tokenId))
+    }
+    ctx.status = 201
+    ctx.set('Location', `${MANAGEMENT_PATH}/${token.tokenId}`)
+    sendToken(ctx, token.tokenId, token, { token: secret })
+  })
+
+  const read = reading(async (ctx, { principal }) => {
+    const token = await find(ctx, principal.accountId)
+    const { at } = parseRead(queryOf(ctx))
+    if (at === undefined) return sendToken(ctx, token.id, token)
+    const then = await tokenAt(token, askedMoment(at))
+    sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
+  })
+
+  const patch = changing(async (ctx, command, accountId) => {
+    const token = await find(ctx, accountId)
+    parseNoQuery(queryOf(ctx))
+    const input = parsePatch(await readJson(ctx))
+    const { lastAccessed = null } = token
+    const changed = await manage.update(command, targetOf(ctx, token), input)
+    sendToken(ctx, token.id, { ...changed, lastAccessed })
+  })
+
+  const revoke = revoking(async (ctx, command, accountId) => {
+    const token = await find(ctx, accountId)
+    const { reason = '' } = parseRevoke(queryOf(ctx))
+    await manage.revoke(command, targetOf(ctx, token), concealed(scopeOf(ctx), reason) || null)
+    ctx.status = 204
+  })
+
+  const events = reading(async (ctx, { principal }, gone) => {
+    const { id } = await find(ctx, principal.accountId)
+    const page = await queries.history(id, parsePage(queryOf(ctx)), gone)
+    if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
+    sendJson(ctx, presentPage(page, presentEvent))
+  })
+
+  return { list, create, read, patch, revoke, events, asSelf }
+}
+
+/** RFC 8288: the same query with the next cursor. */
+function nextLink(ctx: Context, cursor: string): string {
+  const params = queryOf(ctx)
+  params.set('cursor', cursor)
+  return `<${ctx.path}?${params}>; rel="next"`
+}

@@ -1,0 +1,121 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type Koa from 'koa'
+import {
+  CONNECTION_LIMITS,
+  type ConnectionLimits,
+  type ConnectionLoad,
+  createConnections,
+} from './connections.ts'
+import { Problem, problemDocument } from '../problem.ts'
+
+export interface ServerLimits extends ConnectionLimits {
+  /** Connections at a time; others are closed as they come. */
+  connections: number
+  /** How long the head of a request may take, in milliseconds, from the first byte or the start of the connection. */
+  headMs: number
+  /** The same for the whole request. */
+  requestMs: number
+}
+
+export const SERVER_LIMITS: ServerLimits = {
+  ...CONNECTION_LIMITS,
+  connections: 10_000,
+  headMs: 10_000,
+  requestMs: 30_000,
+}
+
+interface Options {
+  limits?: ServerLimits
+  /** Is given what the connections hold, to show it. */
+  observe?: (load: ConnectionLoad) => void
+}
+
+/**
+ * A server with bounds on what its callers can make it hold, and one that answers with a problem document also where
+ * Node would refuse by itself, in other words or none.
+ */
+export function createHttpServer(app: Koa, { limits = SERVER_LIMITS, observe }: Options = {}): Server {
+  const handle = app.callback()
+  const connections = createConnections(
+    (request, response) => (hasHost(request) ? handle(request, response) : refuseHostless(response)),
+    limits,
+  )
+  const server = createServer(
+    {
+      requireHostHeader: false,
+      headersTimeout: limits.headMs,
+      requestTimeout: limits.requestMs,
+      connectionsCheckingInterval: limits.checkMs,
+    },
+    connections.request,
+  )
+  server.maxConnections = limits.connections
+  server.on('connection', connections.open)
+  server.on('drop', connections.turnedAway)
+  // RFC 9110 §10.1.1: an expectation that is not known may be left unmet.
+  server.on('checkExpectation', connections.request)
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    connections.refuse(socket as Socket, rawAnswer(problemOf(error)))
+  })
+  server.on('close', connections.stop)
+  observe?.(connections)
+  return server
+}
+
+const hasHost = ({ headers, httpVersion }: IncomingMessage): boolean =>
+  headers.host !== undefined || httpVersion === '1.0'
+
+function problemOf({ code }: NodeJS.ErrnoException): Problem {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new Problem('header_fields_too_large', 'The headers are too large.')
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new Problem('request_timeout', 'The request took too long to arrive.')
+    default:
+      return new Problem('malformed_request', 'This is not HTTP that can be read.')
+  }
+}
+
+function lastAnswer(problem: Problem): { headers: Record<string, string>; body: string } {
+  const requestId = randomUUID()
+  const body = JSON.stringify(problemDocument(problem, requestId))
+  const headers = {
+    'Content-Type': 'application/problem+json',
+    'Cache-Control': 'no-store',
+    Connection: 'close',
+    'X-Request-Id': requestId,
+    'Content-Length': String(Buffer.byteLength(body)),
+  }
+  return { headers, body }
+}
+
+async function refuseHostless(response: ServerResponse): Promise<void> {
+  const problem = new Problem('malformed_request', 'Send a Host header.')
+  const { headers, body } = lastAnswer(problem)
+  response.writeHead(problem.status, headers).end(body)
+}
+
+/** An answer without Koa, where there is no request to answer. */
+function rawAnswer(problem: Problem): string {
+  const { headers, body } = lastAnswer(problem)
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${fields.join('')}\r\n${body}`
+}
+
+/**
+ * Takes no new connection and waits for the requests under way; then closes what is left: idle keep-alive connections
+ * and those that never sent a whole request.
+ * @param drained resolves when no request is under way
+ * @param graceMs after which requests under way are cut off
+ */
+export async function stopServing(server: Server, drained: Promise<void>, graceMs: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  await Promise.race([drained, sleep(graceMs, undefined, { ref: false })])
+  server.closeAllConnections()
+  // The server says that it is closed before the last requests have ended, and their uses count at their end.
+  await Promise.all([closed, drained])
+}

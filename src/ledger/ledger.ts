@@ -1,0 +1,89 @@
+import type { Middleware } from 'koa'
+import type { RequestEntry } from '../application/ports/telemetry.ts'
+import type { Principal } from '../domain/principal.ts'
+import type { AuthenticateOptions } from '../http/authentication/authenticate.ts'
+import type { Health } from '../http/routes/operations.ts'
+import type { ConnectionLoad } from '../http/server/connections.ts'
+import type { TokenLedgerOptions } from '../settings/options.ts'
+import { gaugeConnections } from './gauges.ts'
+import { healthOf } from './health.ts'
+import { httpOf } from './http.ts'
+import { startParts, useCasesOf } from './parts.ts'
+
+/** A principal with the host's account. */
+export type Verified = Principal & { account: object }
+
+export interface TokenLedger {
+  /** Sets `ctx.state.principal` and `ctx.state.account`, or answers 401, 400, 429 or 503. */
+  authenticate(options?: AuthenticateOptions): Middleware
+  /** Lets a principal with this scope through, or answers 403. */
+  requireScope(scope: string): Middleware
+  /** The `/settings/api-tokens` routes. They authenticate by themselves where nobody has before. */
+  routes(): Middleware
+  /** `/auth/verify`, for reverse proxies. */
+  verifyRoutes(): Middleware
+  /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */
+  operationRoutes(): Middleware
+  /** One log line and one metric for each request. `write` writes the lines in place of the ledger's own log. */
+  observe(write?: (entry: RequestEntry) => void): Middleware
+  /** Shows in the metrics what the connections of the server hold. */
+  observeServer(load: ConnectionLoad): void
+  /**
+   * The decision of `authenticate` without HTTP, for a token or a JWT; counted as a use with the route `verify()`.
+   * @returns null for a credential that is not good
+   * @throws StoreUnavailableError where the store that decides cannot be reached
+   */
+  verify(credential: string): Promise<Verified | null>
+  health(): Promise<Health>
+  /** Prometheus text of this ledger's metrics. */
+  metrics(): Promise<string>
+  /** Readiness turns red and observed answers end their connections; resolves when none is under way any more. */
+  drain(): Promise<void>
+  /** Flushes usage, stops the projector, closes the stores. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the stores, brings the read model up to date, and starts counting.
+ * @throws SettingsError, StoreInUseError, StoreUnavailableError, DamagedError
+ */
+export async function createTokenLedger(options: TokenLedgerOptions = {}): Promise<TokenLedger> {
+  const parts = await startParts(options)
+  const useCases = useCasesOf(parts)
+  let stopping = false
+  const health = healthOf(parts, () => stopping)
+  const http = httpOf(parts, useCases, health)
+  const { settings, clock, metrics, recorder } = parts
+  const strict = settings.auditMode === 'strict'
+
+  return {
+    ...http.middleware,
+    observeServer: (load) => gaugeConnections(metrics, load),
+
+    async verify(value) {
+      const kind = value.startsWith(`${settings.tokenPrefix}_`) ? 'token' : 'jwt'
+      const use = { outcome: 'accepted', method: 'CALL', route: 'verify()', ip: null, userAgent: null }
+      const decision = await useCases.authenticator.authenticate(
+        { kind, value },
+        strict ? (record) => recorder.store({ record, at: clock(), ...use }) : undefined,
+      )
+      if ('refused' in decision) return null
+      if (decision.record && !strict) recorder.record({ record: decision.record, at: clock(), ...use })
+      return { ...decision.principal, account: decision.account }
+    },
+
+    health,
+    metrics: () => metrics.registry.metrics(),
+
+    drain() {
+      stopping = true
+      return http.drain()
+    },
+
+    async close() {
+      stopping = true
+      await parts.stop()
+      http.close()
+    },
+  }
+}

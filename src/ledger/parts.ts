@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto'
+import { projections } from '../../projections/index.ts'
+import { createJwtVerifier } from '../adapters/jwt/verifier.ts'
+import { createMetrics } from '../adapters/telemetry/metrics.ts'
+import { createQueries } from '../application/analytics/queries.ts'
+import { createAuthenticator } from '../application/authentication/authenticate.ts'
+import { createTokenIndex } from '../application/authentication/tokenIndex.ts'
+import { ids } from '../application/eventLog/ids.ts'
+import { knowingItsAppends, knowingItsChanges } from '../application/health/lastWrite.ts'
+import { createLogGuard } from '../application/logIdentity/logGuard.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
+import { createProjector } from '../application/projection/projector.ts'
+import { createRetention } from '../application/retention/retention.ts'
+import { createGates } from '../application/scheduling/gates.ts'
+import { createAccountLimit } from '../application/tokens/accountLimit.ts'
+import { createManage } from '../application/tokens/manage.ts'
+import { createRecorder } from '../application/usage/recorder.ts'
+import type { Pepper } from '../domain/credential.ts'
+import { keysOf } from '../settings/devSecrets.ts'
+import { settingsOf, type TokenLedgerOptions } from '../settings/options.ts'
+import { jwtOptionsOf } from '../settings/settings.ts'
+import { openStores } from '../stores/open.ts'
+import { expecting } from './expecting.ts'
+import { gaugeParts } from './gauges.ts'
+import { startUpkeep } from './upkeep.ts'
+
+/** Tokens kept ready for authentication, if they are not large: then fewer. */
+const INDEX_CAP = 131_072
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+export type Parts = Awaited<ReturnType<typeof startParts>>
+
+/**
+ * Opens the stores, brings the read model up to date, and starts counting.
+ * @throws SettingsError, StoreInUseError, StoreUnavailableError, DamagedError
+ */
+export async function startParts(options: TokenLedgerOptions) {
+  const settings = settingsOf(options)
+  const keys = keysOf(settings)
+  const { log = silent, clock = Date.now } = options
+  const metrics = createMetrics(log)
+  const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
+
+  const opened = await openStores(settings, log)
+  const stores = {
+    store: knowingItsAppends(opened.store),
+    readModel: knowingItsChanges(opened.readModel),
+  }
+  const guard = createLogGuard({ ...stores, projections, log })
+  const { store, readModel } = guard
+  try {
+    const gates = createGates(metrics)
+    const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP, undefined, gates.lookUps)
+    const projector = createProjector({
+      ...stores,
+      projections,
+      telemetry: metrics,
+      id: ids.random(),
+      onChanged: index.evict,
+    })
+    await projector.start()
+    guard.start()
+    index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
+    const recorder = createRecorder({
+      store,
+      clock,
+      ids,
+      flushMs: settings.usageFlushMs,
+      telemetry: metrics,
+      strict: settings.auditMode === 'strict',
+    })
+    recorder.start()
+    const retention = createRetention({
+      store,
+      clock,
+      ids,
+      telemetry: metrics,
+      days: settings.usageRetentionDays,
+      leads: () => projector.leads() && projector.lag() === 0,
+    })
+    retention.start()
+    const upkeep = startUpkeep({
+      store,
+      readModel,
+      projections,
+      telemetry: metrics,
+      apply: projector.apply,
+      retentionDays: settings.usageRetentionDays,
+    })
+    gaugeParts(metrics, { log, ...stores, index, projector, recorder, retention })
+
+    async function stop(): Promise<void> {
+      await upkeep.stop()
+      await recorder.stop()
+      await retention.stop()
+      await projector.stop()
+      await index.stop()
+      await guard.stop()
+      await Promise.all([store.close(), readModel.close()])
+    }
+
+    return {
+      settings,
+      keys,
+      resolveAccount: options.resolveAccount,
+      clock,
+      jwt,
+      metrics,
+      stores,
+      guard,
+      gates,
+      index,
+      projector,
+      recorder,
+      stop,
+    }
+  } catch (error) {
+    await guard.stop()
+    await Promise.allSettled([store.close(), readModel.close()])
+    throw error
+  }
+}
+
+export type UseCases = ReturnType<typeof useCasesOf>
+
+/** What callers ask of the parts, by whatever door they come. */
+export function useCasesOf({ settings, keys, clock, metrics, guard, index, projector, ...parts }: Parts) {
+  const { store, readModel } = guard
+  const { tokenPrefix: prefix } = settings
+  const authenticator = createAuthenticator({
+    index,
+    jwt: parts.jwt,
+    resolveAccount: parts.resolveAccount,
+    clock,
+    prefix,
+    telemetry: metrics,
+  })
+  const manage = createManage({
+    store,
+    readModel,
+    project: projector.apply,
+    limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
+    clock,
+    ids,
+    randomBytes,
+    prefix,
+    pepper: keys.peppers[0] as Pepper,
+    maxLifetimeDays: settings.tokenMaxLifetimeDays,
+    telemetry: metrics,
+  })
+  return {
+    authenticator,
+    manage: expecting(index, manage),
+    queries: createQueries(readModel, clock),
+  }
+}

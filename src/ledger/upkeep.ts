@@ -1,0 +1,44 @@
+import type { Projection } from '../../projections/projection.ts'
+import type { LifecycleEvent } from '../domain/events.ts'
+import type { EventStore } from '../application/ports/eventStore.ts'
+import type { ReadModel } from '../application/ports/readModel.ts'
+import type { Telemetry } from '../application/ports/telemetry.ts'
+import { createLogReader } from '../application/eventLog/logReader.ts'
+import { startAdopting } from '../application/projection/rebuild.ts'
+import { isOf } from '../application/logIdentity/sameLog.ts'
+import { type SampleTelemetry, startSampler } from '../application/verification/sampler.ts'
+
+/** Between two samples of documents that are compared with their events. */
+const SAMPLE_MS = 15_000
+
+interface Deps {
+  store: EventStore
+  readModel: ReadModel
+  projections: readonly Projection[]
+  telemetry: Telemetry & SampleTelemetry
+  /** Applies a token's events again. */
+  apply: (events: readonly LifecycleEvent[]) => Promise<void>
+  /** Days that usage events are kept. Null: for ever. */
+  retentionDays: number | null
+}
+
+/** What a service does for its read model beside the requests: it takes over a rebuilt one, and looks for differences. */
+export function startUpkeep({ store, readModel, projections, telemetry, ...deps }: Deps): {
+  stop(): Promise<void>
+} {
+  const adopting = startAdopting({ read: createLogReader(store), isOfLog: isOf(store), readModel, telemetry })
+  const sampler = startSampler({
+    store,
+    readModel,
+    projections,
+    telemetry,
+    ...deps,
+    everyMs: SAMPLE_MS,
+    random: Math.random,
+  })
+  return {
+    async stop() {
+      await Promise.all([adopting.stop(), sampler.stop()])
+    },
+  }
+}

@@ -1,0 +1,253 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { parseAddress } from '../adapters/eventstoredb/address.ts'
+import { createJwtVerifier, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
+import { type Block, parseBlocks } from '../domain/address.ts'
+import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
+
+/** What the environment says, read once. */
+export interface Settings {
+  host: string
+  port: number
+  eventStoreUrl: string
+  readModelUrl: string
+  /** Null where no key is configured. */
+  jwtKeys: JwtKeys | null
+  jwtIssuer: string | undefined
+  jwtAudience: string | undefined
+  jwtAccountClaim: string
+  tokenPrefix: string
+  apiTokenHeader: string
+  acceptLegacyTokens: boolean
+  /** The first signs, all verify. Null where none is configured. */
+  peppers: readonly Pepper[] | null
+  tokenMaxLifetimeDays: number | null
+  maxTokensPerAccount: number
+  usageFlushMs: number
+  /** Null: usage events are kept for ever. */
+  usageRetentionDays: number | null
+  auditMode: 'buffered' | 'strict'
+  /** What checkpoints are signed with. Read by the commands that need it, never by the service. */
+  auditKeyFile: string | null
+  rateLimitFailuresPerMinute: number
+  rateLimitWritesPerMinute: number
+  trustProxyHops: number
+  /** Proxies are believed only from there. Null: whoever connects. */
+  trustProxyFrom: readonly Block[] | null
+  logLevel: LogLevel
+  production: boolean
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Everything that is wrong with the settings, by name and never by value. */
+export class SettingsError extends Error {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(`The settings are not usable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`)
+    this.name = 'SettingsError'
+    this.problems = problems
+  }
+}
+
+type Environment = Record<string, string | undefined>
+type Parse<T> = (text: string) => T
+
+/**
+ * Reads the environment, with `given` (options of the library) in place of what it says.
+ * @throws SettingsError with every problem at once
+ */
+export function readSettings(env: Environment, given: Partial<Settings> = {}): Readonly<Settings> {
+  const problems: string[] = []
+
+  function read<K extends keyof Settings>(
+    key: K,
+    name: string,
+    fallback: Settings[K],
+    parse: Parse<Settings[K]>,
+  ) {
+    const option = given[key]
+    // What comes as an object was judged where it was made.
+    const isText = typeof option === 'string' || typeof option === 'number'
+    if (option !== undefined && !isText) return option as Settings[K]
+    const text = isText ? String(option) : env[name]
+    if (text === undefined || (text === '' && !isText)) return fallback
+    try {
+      return parse(text)
+    } catch (error) {
+      problems.push(`${isText ? key : name} ${(error as Error).message}`)
+      return fallback
+    }
+  }
+
+  const production = given.production ?? env.NODE_ENV === 'production'
+  const settings: Settings = {
+    host: read('host', 'HOST', '127.0.0.1', matching(/^[^\s/]+$/, 'a host name or an address')),
+    port: read('port', 'PORT', 3000, integer(0, 65_535)),
+    eventStoreUrl: read('eventStoreUrl', 'EVENT_STORE_URL', 'sqlite:./data/events.db', eventStoreUrl),
+    readModelUrl: read('readModelUrl', 'READ_MODEL_URL', 'sqlite:./data/read-model.db', readModelUrl),
+    jwtKeys: given.jwtKeys ?? readJwtKeys(env, problems),
+    jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
+    jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),
+    jwtAccountClaim: read('jwtAccountClaim', 'JWT_ACCOUNT_CLAIM', 'sub', String),
+    tokenPrefix: read(
+      'tokenPrefix',
+      'TOKEN_PREFIX',
+      'tkl',
+      matching(PREFIX_PATTERN, 'like tkl: [a-z][a-z0-9]{1,15}'),
+    ),
+    apiTokenHeader: read('apiTokenHeader', 'API_TOKEN_HEADER', 'X-API-Token', tokenHeader),
+    acceptLegacyTokens: read('acceptLegacyTokens', 'ACCEPT_LEGACY_TOKENS', false, trueOrFalse),
+    peppers: read('peppers', 'TOKEN_PEPPERS', null, parsePeppers),
+    tokenMaxLifetimeDays: read('tokenMaxLifetimeDays', 'TOKEN_MAX_LIFETIME_DAYS', null, integer(1, 36_500)),
+    maxTokensPerAccount: read('maxTokensPerAccount', 'MAX_TOKENS_PER_ACCOUNT', 100, integer(1, 1_000_000)),
+    usageFlushMs: read('usageFlushMs', 'USAGE_FLUSH_MS', 1000, integer(10, 3_600_000)),
+    usageRetentionDays: read('usageRetentionDays', 'USAGE_RETENTION_DAYS', null, integer(1, 36_500)),
+    auditMode: read('auditMode', 'AUDIT_MODE', 'buffered', oneOf(['buffered', 'strict'] as const)),
+    auditKeyFile: read('auditKeyFile', 'AUDIT_KEY_FILE', null, String),
+    rateLimitFailuresPerMinute: read(
+      'rateLimitFailuresPerMinute',
+      'RATE_LIMIT_FAILURES_PER_MINUTE',
+      600,
+      integer(0, 1_000_000),
+    ),
+    rateLimitWritesPerMinute: read(
+      'rateLimitWritesPerMinute',
+      'RATE_LIMIT_WRITES_PER_MINUTE',
+      120,
+      integer(0, 1_000_000),
+    ),
+    trustProxyHops: read('trustProxyHops', 'TRUST_PROXY_HOPS', 0, integer(0, 10)),
+    trustProxyFrom: read('trustProxyFrom', 'TRUST_PROXY_FROM', null, parseBlocks),
+    logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
+    production,
+  }
+  const { eventStoreUrl: events, readModelUrl: model } = settings
+  if (isFile(events) && isFile(model) && fileOf(events) === fileOf(model)) {
+    problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
+  }
+  if (production) {
+    if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
+      problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)
+    }
+    if (!settings.peppers && !env.TOKEN_PEPPERS) problems.push('TOKEN_PEPPERS must be set in production')
+  }
+  if (problems.length > 0) throw new SettingsError(problems)
+  return Object.freeze(settings)
+}
+
+export const jwtOptionsOf = (settings: Settings, keys: JwtKeys): JwtOptions => ({
+  ...keys,
+  issuer: settings.jwtIssuer,
+  audience: settings.jwtAudience,
+  accountClaim: settings.jwtAccountClaim,
+})
+
+const JWT_SOURCES = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE'] as const
+
+function readJwtKeys(env: Environment, problems: string[]): JwtKeys | null {
+  const given = JWT_SOURCES.filter((name) => env[name])
+  if (given.length > 1) problems.push(`${given.join(' and ')} exclude each other`)
+  const [name] = given
+  if (name === undefined) return null
+  const text = env[name] as string
+  try {
+    const keys = name === 'JWT_SECRET' ? { secret: text } : readKeyFile(name, text)
+    createJwtVerifier(keys)
+    return keys
+  } catch (error) {
+    problems.push(`${name} ${(error as Error).message}`)
+    return null
+  }
+}
+
+function readKeyFile(name: 'JWT_PUBLIC_KEY_FILE' | 'JWT_KEYS_FILE', path: string): JwtKeys {
+  const text = readText(path)
+  return name === 'JWT_PUBLIC_KEY_FILE' ? { publicKey: text } : { keys: parseKeys(text) }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new Error(`names a file that cannot be read (${code})`, { cause: error })
+  }
+}
+
+/** `{ "<kid>": "<PEM or secret>" }` */
+function parseKeys(text: string): Record<string, string> {
+  const message = 'must name a file with a JSON object of kid to key'
+  let keys: unknown
+  try {
+    keys = JSON.parse(text)
+  } catch {
+    throw new Error(message)
+  }
+  if (keys === null || typeof keys !== 'object' || Array.isArray(keys)) throw new Error(message)
+  if (Object.values(keys).some((key) => typeof key !== 'string')) throw new Error(message)
+  return keys as Record<string, string>
+}
+
+const integer =
+  (min: number, max: number): Parse<number> =>
+  (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new Error(`must be a whole number from ${min} to ${max}`)
+    }
+    return value
+  }
+
+const oneOf =
+  <T extends string>(values: readonly T[]): Parse<T> =>
+  (text) => {
+    const value = values.find((candidate) => candidate === text)
+    if (value === undefined) throw new Error(`must be one of ${values.join(', ')}`)
+    return value
+  }
+
+const trueOrFalse: Parse<boolean> = (text) => oneOf(['true', 'false'] as const)(text) === 'true'
+
+const matching =
+  (pattern: RegExp, what: string): Parse<string> =>
+  (text) => {
+    if (!pattern.test(text)) throw new Error(`must be ${what}`)
+    return text
+  }
+
+/** Headers that mean something else already. */
+const TAKEN =
+  /^(authorization|cookie|host|connection|content-.*|transfer-encoding|if-match|idempotency-key)$/i
+
+function tokenHeader(text: string): string {
+  if (!/^[\w!#$%&'*+.^`|~-]{1,64}$/.test(text) || TAKEN.test(text))
+    throw new Error('must be a header name of its own')
+  return text
+}
+
+const isFile = (url: string): boolean => url.startsWith('sqlite:')
+
+const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
+
+// A URL may hold a password: what is wrong with it is said without it.
+
+function eventStoreUrl(text: string): string {
+  if (/^sqlite:.+/.test(text)) return text
+  if (!/^(esdb|kurrentdb)(\+discover)?:/.test(text)) {
+    throw new Error('must be sqlite:<path>, esdb://<host>:<port> or esdb+discover://<host>:<port>')
+  }
+  try {
+    parseAddress(text)
+  } catch (error) {
+    throw new Error(`must be an address that can be used: ${(error as Error).message}`, { cause: error })
+  }
+  return text
+}
+
+const readModelUrl = matching(
+  /^(sqlite:.+|mongodb(\+srv)?:\/\/[^/\s].*)$/,
+  'sqlite:<path>, mongodb://<host>:<port>/<database> or mongodb+srv://<host>/<database>',
+)

@@ -1,0 +1,136 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { EventStore } from '../application/ports/eventStore.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
+import type { ReadModel } from '../application/ports/readModel.ts'
+import { StoreUnavailableError } from '../application/ports/errors.ts'
+import { BusyError } from '../adapters/sqlite/database/errors.ts'
+import { liveFile } from '../adapters/sqlite/documents/generations.ts'
+import { USAGE_STREAM } from '../domain/streams.ts'
+import type { Settings } from '../settings/settings.ts'
+
+/**
+ * Opens the stores that the settings name. A technology is loaded when a URL names it, so that whoever stays with
+ * SQLite does not carry the others along.
+ */
+
+interface Options {
+  /** For those who only look: takes no lock, makes nothing, writes nothing. */
+  readOnly?: boolean
+  /** Hears of files that cannot be written. */
+  log?: Logger
+}
+
+export type EventStoreSettings = Pick<Settings, 'eventStoreUrl' | 'usageRetentionDays'>
+
+const DAY_SECONDS = 86_400
+/** How long a start waits for a server, or for a file that another program has locked. */
+const PATIENCE_MS = 10_000
+const PAUSE_MS = 500
+/**
+ * A server drops events by their age alone. This much later than they may go, so that a process that was down or
+ * behind has the time to roll them up.
+ */
+const MARGIN_DAYS = 7
+
+/** @throws StoreInUseError, StoreUnavailableError, DamagedError */
+export async function openEventStore(
+  settings: EventStoreSettings,
+  options: Options = {},
+): Promise<EventStore> {
+  const { eventStoreUrl: url, usageRetentionDays: days } = settings
+  const path = sqlitePath(url)
+  if (path !== null) {
+    const { openSqliteEventStore } = await import('../adapters/sqlite/eventStore.ts')
+    return openSqliteEventStore(path, options)
+  }
+  const { openEventStoreDb } = await import('../adapters/eventstoredb/eventStore.ts')
+  const maxAge =
+    days === null ? {} : { maxAge: { prefix: USAGE_STREAM, seconds: (days + MARGIN_DAYS) * DAY_SECONDS } }
+  return openEventStoreDb(url, { ...options, ...maxAge })
+}
+
+/** @throws StoreInUseError, StoreUnavailableError, DamagedError */
+export async function openReadModel(
+  { readModelUrl: url }: Pick<Settings, 'readModelUrl'>,
+  options: Options = {},
+): Promise<ReadModel> {
+  const path = sqlitePath(url)
+  if (path !== null) {
+    const { openSqliteReadModel } = await import('../adapters/sqlite/readModel.ts')
+    return openSqliteReadModel(path, options)
+  }
+  const { openMongoReadModel } = await import('../adapters/mongodb/readModel.ts')
+  return openMongoReadModel(url, options)
+}
+
+/**
+ * Both stores, for a service.
+ * @throws StoreInUseError, StoreUnavailableError, DamagedError; what cannot be reached with the setting that names it
+ */
+export async function openStores(
+  settings: Settings,
+  log: Logger,
+): Promise<{ store: EventStore; readModel: ReadModel }> {
+  const store = await patiently('EVENT_STORE_URL', settings.eventStoreUrl, log, async () => {
+    const opened = await openEventStore(settings, { log })
+    return answering(opened, opened.head())
+  })
+  try {
+    const readModel = await patiently('READ_MODEL_URL', settings.readModelUrl, log, async () => {
+      const opened = await openReadModel(settings, { log })
+      return answering(opened, opened.ping())
+    })
+    return { store, readModel }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+async function answering<T extends { close(): Promise<void> }>(
+  opened: T,
+  answer: Promise<unknown>,
+): Promise<T> {
+  try {
+    await answer
+    return opened
+  } catch (error) {
+    await opened.close()
+    throw error
+  }
+}
+
+/**
+ * A server may be on its way up as well, and a file may be locked for a while: they are waited for. What is said in the
+ * end is said with the setting.
+ */
+async function patiently<T>(setting: string, url: string, log: Logger, open: () => Promise<T>): Promise<T> {
+  const giveUpAt = performance.now() + PATIENCE_MS
+  for (;;) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error
+      const failure = new StoreUnavailableError(`${setting} ${shownUrl(url)}: ${error.message}`)
+      const mayPass = sqlitePath(url) === null || error instanceof BusyError
+      if (!mayPass || performance.now() >= giveUpAt) throw failure
+      log.warn({ err: failure }, 'a store cannot be opened yet')
+      await sleep(PAUSE_MS)
+    }
+  }
+}
+
+const SQLITE = 'sqlite:'
+
+/** The file that a store's URL names, or null for a server's. */
+export const sqlitePath = (url: string): string | null =>
+  url.startsWith(SQLITE) ? url.slice(SQLITE.length) : null
+
+/** The file that a read model is in now, or null for a server's: a rebuild leaves it in another one than its URL names. */
+export function readModelFile(url: string): string | null {
+  const path = sqlitePath(url)
+  return path === null ? null : liveFile(path)
+}
+
+/** A store's URL without user, password and options: what may be shown and logged. */
+export const shownUrl = (url: string): string => url.replace(/\/\/[^/?]*@/, '//').replace(/\?.*$/, '')

@@ -1,0 +1,80 @@
+import type { Change, Projection } from '../../projections/projection.ts'
+import type { Checkpoint, Step } from '../../src/application/ports/checkpoints.ts'
+
+const schema = {
+  type: 'object',
+  properties: { id: { type: 'string' }, name: { type: 'string' } },
+  required: ['id'],
+  additionalProperties: true,
+} as const
+
+export const people: Projection = {
+  name: 'people',
+  version: 1,
+  events: [],
+  collections: [
+    {
+      name: 'people',
+      schema,
+      counters: ['routes'],
+      indexes: [
+        { fields: ['email'], unique: true },
+        { fields: ['city', 'age'] },
+        { fields: ['city', 'name'] },
+        { fields: ['kind'] },
+        ...['age', 'city', 'name', 'active'].map((field) => ({ fields: ['kind', field] })),
+        { fields: ['kind', 'note'], sparse: true },
+      ],
+    },
+    { name: 'rows', schema, indexes: [] },
+  ],
+  project: () => [],
+}
+export const others: Projection = {
+  ...people,
+  name: 'others',
+  collections: [{ name: 'others', schema, indexes: [] }],
+}
+
+export const put = (
+  id: string,
+  revision: number,
+  fields: Record<string, string | number | boolean | null>,
+): Change => ({
+  kind: 'put',
+  collection: 'people',
+  id,
+  revision,
+  fields,
+})
+
+export const position = (n: number): string => String(n).padStart(16, '0')
+
+/** A place in a log that nobody has; 0: its start. */
+export const place = (n: number): Checkpoint | null =>
+  n === 0 ? null : { position: position(n), id: `event-${n}`, link: `link-${n}`, kept: null }
+
+/** What brings some projections from one place to another. */
+export const piece = (of: readonly Projection[], from: number, to: number): Step => ({
+  from: new Map(of.map((one) => [one, place(from)])),
+  to: new Map(of.map((one) => [one, place(to)])),
+})
+
+type Add = Extract<Change, { kind: 'add' }>
+export const add = (id: string, n: number, change: Partial<Add>): Change => ({
+  kind: 'add',
+  collection: 'people',
+  id,
+  position: position(n),
+  ...change,
+})
+
+/** Counted by `n`. */
+export const total = (id: string, at: number, fields: Record<string, unknown>): Change => ({
+  kind: 'total',
+  collection: 'people',
+  id,
+  position: position(at),
+  by: 'n',
+  fields: fields as Extract<Change, { kind: 'total' }>['fields'],
+})

@@ -1,0 +1,194 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { expect } from 'chai'
+import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
+import type { ReadModel } from '../../../src/application/ports/readModel.ts'
+import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
+import { eventually } from '../../support/eventually.ts'
+import { describeWithMongod, initiateSet, type Mongod, startMongod } from '../../support/mongod.ts'
+import { rejection } from '../../contract/fixtures.ts'
+import { add, people, piece, put } from '../../contract/readModel.fixtures.ts'
+
+const NOTHING = () => {}
+const where = [{ field: 'kind', op: 'eq', value: 'person' }] as const
+
+/** Every call that a request may wait for. */
+const reads: Record<string, (model: ReadModel) => Promise<unknown>> = {
+  get: (model) => model.get('people', 'a'),
+  find: (model) => model.find('people', { where, order: { field: 'age' }, limit: 5 }),
+  count: (model) => model.count('people', where, 5),
+  ping: (model) => model.ping(),
+  checkpoint: (model) => model.checkpoint(people),
+  isPublished: (model) => model.isPublished([people]),
+}
+
+const writes: Record<string, (model: ReadModel) => Promise<unknown>> = {
+  apply: (model) => model.apply([put('a', 9, { name: 'x' })], piece([people], 0, 1)),
+  lead: (model) => model.lead('group', { id: 'a', ttlMs: 1_000, lag: 0, level: true }),
+  resign: (model) => model.resign('group', 'a'),
+  publish: (model) => model.publish([people]),
+}
+
+async function expectAll(model: ReadModel, calls: typeof reads, limit: number): Promise<void> {
+  await Promise.all(
+    Object.entries(calls).map(async ([name, call]) => {
+      const started = performance.now()
+      const error = await rejection(call(model))
+      expect(error, name).to.be.instanceOf(StoreUnavailableError)
+      expect(inspect(error), name).to.not.contain('127.0.0.1')
+      expect(performance.now() - started, name).to.be.below(limit)
+    }),
+  )
+}
+
+/** Again and again for some time: the first call meets a socket, later ones a server that is known to be gone. */
+async function expectUnavailable(model: ReadModel, ms: number): Promise<void> {
+  const until = performance.now() + ms
+  while (performance.now() < until) {
+    await Promise.all([expectAll(model, reads, 1_000), expectAll(model, writes, 3_500)])
+  }
+}
+
+for (const [name, set] of [
+  ['a replica set', 'rs0'],
+  ['a standalone server', undefined],
+] as const) {
+  describeWithMongod(`An outage of MongoDB, ${name},`, function () {
+    this.timeout(60_000)
+    let server: Mongod
+    let model: ReadModel
+
+    before(async () => {
+      server = await startMongod({ ...(set && { set }) })
+    })
+
+    after(() => server.stop())
+
+    beforeEach(async () => {
+      model = await openMongoReadModel(server.url(`outage-${randomUUID()}`))
+      await model.open([people])
+      await model.apply([put('a', 0, { name: 'Ada' })])
+    })
+
+    afterEach(() => model.close())
+
+    async function expectRecovery(): Promise<void> {
+      const started = performance.now()
+      await eventually(async () => {
+        expect(await model.get('people', 'a')).to.include({ id: 'a' })
+        await model.apply([put('a', 10, { name: 'again' })])
+      })
+      expect(performance.now() - started).to.be.below(5_000)
+    }
+
+    it('is told in time when the server is frozen, and over when it is thawed', async () => {
+      await server.freeze()
+      try {
+        await expectUnavailable(model, 2_500)
+      } finally {
+        server.thaw()
+      }
+      await expectRecovery()
+    })
+
+    it('is told in time when the server is gone, and over when it is back', async () => {
+      await server.kill()
+      await expectUnavailable(model, 1_000)
+      await expectAll(model, { open: () => openMongoReadModel(server.url('x')) }, 3_500)
+      await server.restart()
+      await expectRecovery()
+    })
+
+    it('does not hold up closing', async () => {
+      model.watch('people', ['name'], NOTHING)
+      await server.freeze()
+      const started = performance.now()
+      try {
+        await model.close()
+      } finally {
+        server.thaw()
+      }
+      expect(performance.now() - started).to.be.below(2_000)
+    })
+
+    it('loses nothing that was acknowledged when the server is killed, and counts nothing twice', async () => {
+      const acknowledged: string[] = []
+      let stopping = false
+      const writing = [0, 1, 2].map(async (writer) => {
+        for (let n = 0; !stopping; n++) {
+          const id = `${writer}-${n}`
+          await model.apply([put(id, 0, { n })]).then(() => acknowledged.push(id), NOTHING)
+        }
+      })
+      let applied = 0
+      const counting = (async () => {
+        while (!stopping) {
+          const batch = [1, 2, 3].map((n) => add('sum', applied + n, { sum: { n: 1 } }))
+          // As a projector does: the same batch until it is taken.
+          const isTaken = await model.apply(batch).then(
+            () => true,
+            () => false,
+          )
+          if (isTaken) applied += batch.length
+        }
+      })()
+      for (let round = 0; round < 2; round++) {
+        await sleep(300 + 200 * Math.random())
+        await server.kill()
+        await server.restart()
+        await model.ping().catch(NOTHING)
+      }
+      await sleep(500)
+      stopping = true
+      await Promise.all([...writing, counting])
+      await model.apply([1, 2, 3].map((n) => add('sum', applied + n, { sum: { n: 1 } })))
+      expect(acknowledged.length).to.be.above(50)
+      for (const id of acknowledged) expect(await model.get('people', id), id).to.not.equal(null)
+      expect(await model.get('people', 'sum')).to.deep.equal({ id: 'sum', n: applied + 3 })
+    })
+  })
+}
+
+describeWithMongod('A MongoDB primary that is cut off from the others', function () {
+  this.timeout(60_000)
+  const servers: Mongod[] = []
+
+  before(async () => {
+    const three = Array.from({ length: 3 }, () => startMongod({ set: 'rs3', initiate: false }))
+    servers.push(...(await Promise.all(three)))
+  })
+
+  after(() => Promise.all(servers.map((server) => server.stop())))
+
+  it('is not believed two seconds later, and is again when it is not alone any more', async () => {
+    const ports = servers.map(({ port }) => port)
+    const primary = await initiateSet('rs3', ports)
+    const hosts = ports.map((port) => `127.0.0.1:${port}`).join()
+    const model = await openMongoReadModel(`mongodb://${hosts}/cut?replicaSet=rs3`)
+    const unwatched = await openMongoReadModel(`mongodb://${hosts}/cut?replicaSet=rs3`)
+    const others = servers.filter(({ port }) => port !== primary)
+    try {
+      await eventually(() => model.open([people]))
+      await unwatched.open([people])
+      await model.apply([put('a', 0, { name: 'Ada' })])
+      const watch = model.watch('people', ['name'], NOTHING)
+      const isLive = () => eventually(async () => expect(watch.isLive()).to.equal(true))
+      await isLive()
+      await unwatched.ping()
+
+      await Promise.all(others.map((other) => other.freeze()))
+      await sleep(2_000)
+      expect(watch.isLive()).to.equal(false)
+      for (const each of [model, unwatched]) await expectAll(each, reads, 1_000)
+
+      for (const other of others) other.thaw()
+      await isLive()
+      expect(await unwatched.get('people', 'a')).to.deep.equal({ id: 'a', name: 'Ada' })
+    } finally {
+      for (const other of others) other.thaw()
+      await model.close()
+      await unwatched.close()
+    }
+  })
+})

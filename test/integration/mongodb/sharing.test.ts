@@ -1,0 +1,180 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import type { Change } from '../../../projections/projection.ts'
+import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
+import { DeposedError } from '../../../src/application/ports/errors.ts'
+import type { ReadModel } from '../../../src/application/ports/readModel.ts'
+import { describeOnMongo, type MongoServer, someMongo } from '../../support/mongod.ts'
+import { rejection } from '../../contract/fixtures.ts'
+import { add, others, people, piece, place, put } from '../../contract/readModel.fixtures.ts'
+
+describeOnMongo('Several processes on one MongoDB', () => {
+  let server: MongoServer
+  let one: ReadModel
+  let two: ReadModel
+
+  before(async () => {
+    server = await someMongo({ set: 'rs0' })
+  })
+
+  after(() => server.stop())
+
+  beforeEach(async () => {
+    const url = server.url(`sharing-${randomUUID()}`)
+    one = await openMongoReadModel(url)
+    two = await openMongoReadModel(url)
+    await one.open([people, others])
+    await two.open([people, others])
+  })
+
+  afterEach(() => Promise.all([one.close(), two.close()]))
+
+  describe('the lead', () => {
+    const candidate = (id: string, lag = 0, ttlMs = 60_000) => ({ id, ttlMs, lag, level: lag === 0 })
+
+    it('is one process’s, and the others hear of its lag', async () => {
+      expect(await one.lead('group', candidate('a', 1.5))).to.deep.equal({ term: 1 })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 1.5, level: false })
+      expect(await one.lead('group', candidate('a', 2.5))).to.deep.equal({ term: 1 })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 2.5, level: false })
+    })
+
+    it('is given to one of those who ask at once', async () => {
+      const asked = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => (i % 2 ? one : two).lead('group', candidate(`c${i}`))),
+      )
+      expect(asked.filter(({ term }) => term !== null)).to.deep.equal([{ term: 1 }])
+    })
+
+    it('is of each group by itself', async () => {
+      await one.lead('group', candidate('a'))
+      expect(await two.lead('another', candidate('b'))).to.deep.equal({ term: 1 })
+    })
+
+    it('ends when it is not asked for again, and comes back in another term', async () => {
+      await one.lead('group', candidate('a', 0, 150))
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, level: true })
+      await sleep(160)
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
+      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: null, lag: 0, level: true })
+    })
+
+    it('keeps its term when nobody else took it meanwhile', async () => {
+      await one.lead('group', candidate('a', 0, 1))
+      await sleep(20)
+      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: 1 })
+    })
+
+    it('is left at once by who has it, and by nobody else', async () => {
+      await one.lead('group', candidate('a'))
+      await two.resign('group', 'b')
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, level: true })
+      await one.resign('group', 'a')
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
+    })
+
+    it('takes any text for an id', async () => {
+      expect(await one.lead('group', candidate('$holder'))).to.deep.equal({ term: 1 })
+      expect(await two.lead('group', candidate('$$NOW'))).to.deep.equal({ term: null, lag: 0, level: true })
+    })
+  })
+
+  describe('one that follows the log without knowing that another does', () => {
+    it('moves a checkpoint on, and never back', async () => {
+      await one.apply([], piece([people], 0, 5))
+      await two.apply([], piece([people], 5, 9))
+      await one.apply([], piece([people], 5, 7))
+      expect(await two.checkpoint(people)).to.deep.equal(place(9))
+      await one.apply([], piece([people], 7, 12))
+      expect(await two.checkpoint(people)).to.deep.equal(place(12))
+    })
+
+    it('leaves no gap, and is told so', async () => {
+      await one.apply([], piece([people, others], 0, 5))
+      const gap = two.apply([put('a', 0, { n: 1 })], piece([people], 6, 9))
+      expect(await rejection(gap)).to.be.instanceOf(DeposedError)
+      expect(await one.checkpoint(people)).to.deep.equal(place(5))
+      expect(await one.get('people', 'a')).to.equal(null)
+    })
+  })
+
+  describe('two that follow the log at the same time', () => {
+    const step = fc.record({
+      who: fc.nat(1),
+      size: fc.integer({ min: 1, max: 6 }),
+      back: fc.nat(8),
+      wait: fc.boolean(),
+    })
+
+    it('do no harm, whoever is ahead, deposed or behind', async function () {
+      this.timeout(60_000)
+      let runs = 0
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 16 }), async (steps) => {
+          const log = logOf(`run${runs++}`, 30)
+          const at = [0, 0]
+          const underWay: Promise<unknown>[] = []
+          for (const { who, size, back, wait } of steps) {
+            // Each applies what follows what it has applied, and some of that again.
+            const from = Math.max(0, (at[who] ?? 0) - back)
+            const batch = log.slice(from, (at[who] ?? 0) + size)
+            const own = underWay[who] ?? Promise.resolve()
+            at[who] = Math.min(log.length, (at[who] ?? 0) + size)
+            underWay[who] = own.then(() => (who ? one : two).apply(batch.flat()))
+            if (wait) await underWay[who]
+          }
+          await Promise.all(underWay)
+          await Promise.all([one.apply(log.slice(at[0]).flat()), two.apply(log.slice(at[1]).flat())])
+          const id = `run${runs - 1}`
+          expect(await one.get('people', id)).to.deep.equal({
+            id,
+            n: (30 * 31) / 2,
+            name: 'n29',
+            first: 'a01',
+            last: 'a30',
+            routes: { r0: 10, r1: 10, other: 10 },
+          })
+        }),
+        { numRuns: 15 },
+      )
+    })
+
+    const logOf = (id: string, length: number): Change[][] =>
+      Array.from({ length }, (_, i) => [
+        put(id, i, { name: `n${i}` }),
+        add(id, i + 1, {
+          sum: { n: i + 1 },
+          min: { first: `a${String(i + 1).padStart(2, '0')}` },
+          max: { last: `a${String(i + 1).padStart(2, '0')}` },
+          top: [{ field: 'routes', cap: 2, other: 'other', counts: [[`r${i % 3}`, 1]] }],
+        }),
+      ])
+  })
+
+  describe('versions', () => {
+    const next = { ...people, version: 2 }
+
+    it('are published for all', async () => {
+      expect(await two.isPublished([people])).to.equal(false)
+      await one.publish([people])
+      expect(await two.isPublished([people])).to.equal(true)
+      expect(await two.isPublished([people, others])).to.equal(false)
+      expect(await two.isPublished([next])).to.equal(false)
+    })
+
+    it('stay published when a later one is: a process of older code goes on with its own', async () => {
+      await one.publish([people])
+      await two.publish([next])
+      await one.publish([people])
+      expect(await one.isPublished([people])).to.equal(true)
+      expect(await one.isPublished([next])).to.equal(true)
+    })
+
+    it('are not published by a later one', async () => {
+      await two.publish([next])
+      expect(await one.isPublished([people])).to.equal(false)
+    })
+  })
+})

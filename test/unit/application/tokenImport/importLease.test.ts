@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import {
+  assertNoImport,
+  ImportLostError,
+  ImportUnderWayError,
+  withImportLease,
+} from '../../../../src/application/tokenImport/importLease.ts'
+import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
+import { walkLog } from '../../../../src/application/audit/verifyLog.ts'
+import { IMPORT_STREAM } from '../../../../src/domain/streams.ts'
+import { rejection } from '../../../contract/fixtures.ts'
+import { faultyStore } from '../../../support/faults.ts'
+import { gate } from '../../../support/eventually.ts'
+import { memoryStore } from '../../../support/memoryStore.ts'
+
+const nothing = async (): Promise<void> => {}
+
+describe('The lease of an import', function () {
+  this.timeout(40_000)
+  let memory: ReturnType<typeof memoryStore>
+  const on = (store: EventStore) => ({ store, clock: Date.now })
+  const told = () => memory.log.map(({ data }) => data as { ended: boolean; read: number })
+
+  beforeEach(() => {
+    memory = memoryStore()
+  })
+
+  /** One that holds the lease until it is told to end. */
+  function holder(store = memory.store) {
+    const { opened, open } = gate()
+    const taken = gate()
+    const ended = withImportLease(
+      on(store),
+      100,
+      async (lease) => {
+        await lease.hold()
+        lease.advance(40)
+        await opened
+        await lease.hold()
+      },
+      async () => taken.open(),
+    )
+    return { taken: taken.opened, end: open, ended }
+  }
+
+  it('is told in a stream of its own, linked, from the first write to the end', async () => {
+    const one = holder()
+    await one.taken
+    one.end()
+    await one.ended
+    expect(told().map(({ ended }) => ended)).to.deep.equal([false, true])
+    expect(new Set(memory.log.map(({ stream }) => stream))).to.deep.equal(new Set([IMPORT_STREAM]))
+    expect((await walkLog(memory.store, { onDamage() {} })).damages).to.equal(0)
+  })
+
+  it('leaves nothing where nothing is written', async () => {
+    await withImportLease(on(memory.store), 1, nothing, nothing)
+    expect(memory.log).to.deep.equal([])
+  })
+
+  it('refuses a second import while one runs, soon and with how far that is', async () => {
+    const one = holder()
+    await one.taken
+    const started = performance.now()
+    const refused = await rejection(assertNoImport(memory.store))
+    expect(refused).to.be.instanceOf(ImportUnderWayError)
+    expect(String(refused)).to.include('40 of 100')
+    expect(performance.now() - started).to.be.below(3_000)
+    one.end()
+    await one.ended
+    await assertNoImport(memory.store)
+  })
+
+  it('is given to one of those who ask at the same time', async () => {
+    const many = Array.from({ length: 5 }, () => holder())
+    await Promise.race(many.map(({ taken }) => taken))
+    const outcomes = Promise.allSettled(many.map(({ ended }) => ended))
+    await sleep(2_500)
+    for (const { end } of many) end()
+    const kinds = (await outcomes).map(({ status }) => status).sort()
+    expect(kinds).to.deep.equal(['fulfilled', 'rejected', 'rejected', 'rejected', 'rejected'])
+  })
+
+  it('of one that was killed is free some seconds later', async () => {
+    const faulty = faultyStore(memory.store)
+    const one = holder(faulty.store)
+    await one.taken
+    // From here on nothing comes from it any more.
+    faulty.down = true
+    const started = performance.now()
+    await assertNoImport(memory.store)
+    expect(performance.now() - started).to.be.within(4_000, 9_000)
+    one.end()
+    await rejection(one.ended)
+  })
+
+  it('is not relied on by one that could not be heard of, nor written over the next one', async () => {
+    const faulty = faultyStore(memory.store)
+    const one = holder(faulty.store)
+    await one.taken
+    faulty.down = true
+    await sleep(3_000)
+    one.end()
+    expect(await rejection(one.ended)).to.be.instanceOf(ImportLostError)
+
+    faulty.down = false
+    const late = holder(faulty.store)
+    await late.taken
+    faulty.down = true
+    const next = holder()
+    await next.taken
+    faulty.down = false
+    const before = memory.log.length
+    late.end()
+    expect(await rejection(late.ended)).to.be.instanceOf(ImportLostError)
+    next.end()
+    await next.ended
+    expect(memory.log.length - before).to.be.within(1, 4)
+    expect(told().at(-1)).to.include({ ended: true })
+  })
+})

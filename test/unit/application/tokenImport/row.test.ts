@@ -1,0 +1,147 @@
+import { expect } from 'chai'
+import { type ImportedToken, readRow } from '../../../../src/application/tokenImport/row.ts'
+import { formatToken } from '../../../../src/domain/credential.ts'
+import { NOW, type OldRow, oldRow, oldToken, sha256, UUID_OF_ROW } from '../../../support/oldTable.ts'
+
+const read = (row: OldRow): ImportedToken | string => readRow(JSON.stringify(row), NOW)
+
+function tokenOf(row: OldRow): ImportedToken {
+  const token = read(row)
+  if (typeof token === 'string') throw new Error(token)
+  return token
+}
+
+function reasonOf(row: OldRow): string {
+  const wrong = read(row)
+  if (typeof wrong !== 'string') throw new Error('it is good')
+  return wrong
+}
+
+describe('a row of an old table', () => {
+  it('becomes a token with all that is known of it', () => {
+    const row = oldRow(1, {
+      id: UUID_OF_ROW,
+      name: '  Cafe\u0301 ',
+      last_accessed: '2026-11-19T23:59:59.123456Z',
+      expires_at: '2026-12-24T18:00:00+01:00',
+    })
+    expect(read(row)).to.deep.equal({
+      tokenId: UUID_OF_ROW,
+      accountId: 'acct_1',
+      name: 'Café',
+      hash: sha256(oldToken(1)),
+      hashKeyId: 'sha256',
+      hint: '…',
+      scopes: [],
+      createdAt: '2024-05-01T10:00:00.000Z',
+      updatedAt: '2024-06-01T08:00:00.500Z',
+      lastAccessed: '2026-11-19T23:59:59.123Z',
+      expiresAt: '2026-12-24T17:00:00.000Z',
+      oldId: UUID_OF_ROW,
+    })
+  })
+
+  it('is judged at once, however long its members are', () => {
+    const started = performance.now()
+    const long = `a${'\u0301'.repeat(250_000)}`
+    for (const member of ['id', 'token', 'account_id', 'name', 'created_at', 'expires_at'] as const) {
+      expect(reasonOf(oldRow(1, { [member]: long }))).to.contain(member)
+    }
+    expect(performance.now() - started).to.be.below(2000)
+  })
+
+  it('keeps a UUID as the id, in lower case, and what it was written as', () => {
+    const id = UUID_OF_ROW.toUpperCase()
+    expect(tokenOf(oldRow(1, { id }))).to.include({ tokenId: UUID_OF_ROW, oldId: id })
+  })
+
+  it('gets an id from account and old id where that is no UUID', () => {
+    const ids = [
+      { id: 17 },
+      { id: '18' },
+      { id: '507f1f77bcf86cd799439011' },
+      { id: `{${UUID_OF_ROW}}` },
+      { id: 17, account_id: 'acct_2' },
+    ].map((fields) => tokenOf(oldRow(1, fields)).tokenId)
+    expect(new Set(ids).size).to.equal(ids.length)
+    for (const id of ids)
+      expect(id).to.match(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/)
+    // For ever the same: another one would import every row a second time.
+    expect(ids[0]).to.equal('bb678e14-1b53-510b-9214-b7675c794e97')
+    expect(tokenOf(oldRow(1, { id: '17' })).tokenId).to.equal(ids[0])
+  })
+
+  it('may be expired, and may have a hash in upper case', () => {
+    const row = oldRow(1, { expires_at: '2020-01-01T00:00:00Z', token: sha256(oldToken(1)).toUpperCase() })
+    expect(read(row)).to.include({ expiresAt: '2020-01-01T00:00:00.000Z', hash: sha256(oldToken(1)) })
+  })
+
+  const bad: [member: string, values: unknown[]][] = [
+    ['id', ['', 'x'.repeat(256), 'a\nb', '\ud800', 1.5, 2 ** 53, null, true, {}, [1]]],
+    ['token', ['', oldToken(1), 'a'.repeat(63), 'g'.repeat(64), ` ${'a'.repeat(64)}`, null, 5]],
+    ['account_id', ['', 'x'.repeat(256), 'a\u0000', 42, null]],
+    [
+      'name',
+      ['', '   ', 'x'.repeat(101), 'a\nb', '\u202egnp', formatToken('tkl', Buffer.alloc(32)), null, 7],
+    ],
+    ...['created_at', 'updated_at'].map((member): [string, unknown[]] => [
+      member,
+      [
+        '2024-05-02 10:00:00',
+        '2024-05-02T10:00:00',
+        '2024-05-02',
+        '2023-02-29T00:00:00Z',
+        '2026-11-20T00:00:00.001Z',
+        1_700_000_000,
+        null,
+        '',
+      ],
+    ]),
+    ['last_accessed', ['2024-05-02 10:00:00+00', '2026-11-20T00:00:01Z', '', 0, false]],
+    ['expires_at', ['2027-01-01', 'never', 0, '', false]],
+  ]
+  for (const [member, values] of bad) {
+    for (const value of values) {
+      it(`is refused by name for ${member}: ${JSON.stringify(value).slice(0, 40)}`, () => {
+        const wrong = reasonOf(oldRow(1, { [member]: value }))
+        expect(wrong).to.match(new RegExp(`^${member} (must|must not) `))
+        expect(wrong.split(';')).to.have.lengthOf(1)
+        if (typeof value === 'string' && value.length > 9) expect(wrong).not.to.contain(value)
+      })
+    }
+  }
+
+  it('is refused with all that is wrong with it', () => {
+    const wrong = read(oldRow(1, { id: null, token: null, account_id: null, name: null, created_at: null }))
+    for (const member of ['id', 'token', 'account_id', 'name', 'created_at']) {
+      expect(wrong).to.contain(`${member} must be`)
+    }
+  })
+
+  it('is refused where a text of it is the token itself, or a token of ours', () => {
+    const token = 'the-old-secret-itself'
+    for (const member of ['id', 'account_id', 'name']) {
+      for (const row of [
+        oldRow(1, { token: sha256(token), [member]: token }),
+        oldRow(1, { [member]: formatToken('tkl', Buffer.alloc(32, 1)) }),
+      ]) {
+        expect(read(row), member)
+          .to.be.a('string')
+          .and.match(new RegExp(`^${member} must not`))
+      }
+    }
+  })
+
+  it('is refused with a member too few or too many: a misspelt expiry would live for ever', () => {
+    const { expires_at: _, ...without } = oldRow(1)
+    for (const row of [without, { ...without, expiresAt: null }, { ...oldRow(1), scopes: [] }]) {
+      expect(read(row)).to.match(/^it is not a JSON object with the members id, token, .* and no other$/)
+    }
+  })
+
+  for (const text of ['', '\n', 'null', '1', '"x"', '[]', '{', '{"id":1}', '{"__proto__":1}', '\ufeff{}']) {
+    it(`is refused where it is none: ${JSON.stringify(text)}`, () => {
+      expect(readRow(text, NOW)).to.be.a('string').and.contain('it is not a JSON object')
+    })
+  }
+})

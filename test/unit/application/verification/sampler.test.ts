@@ -1,0 +1,114 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { projections } from '../../../../projections/index.ts'
+import { startSampler } from '../../../../src/application/verification/sampler.ts'
+import type { Change } from '../../../../projections/projection.ts'
+import { assemblePieces, context, type Pieces, target } from '../../../support/pieces.ts'
+import { eventually } from '../../../support/eventually.ts'
+import { appendTo, growHistory } from '../../../support/longLife.ts'
+
+describe('the sampler', () => {
+  let folder: string
+  let pieces: Pieces
+  let stop: () => Promise<void>
+  const seen = { checked: 0, differed: 0, errors: [] as object[], warnings: 0 }
+
+  function start(random = () => 0.5): void {
+    Object.assign(seen, { checked: 0, differed: 0, errors: [], warnings: 0 })
+    const sampler = startSampler({
+      store: pieces.events.store,
+      readModel: pieces.model.readModel,
+      projections,
+      telemetry: {
+        log: { error: (fields) => void seen.errors.push(fields), warn: () => void seen.warnings++ },
+        checked: (documents) => void (seen.checked += documents),
+        differed: (documents) => void (seen.differed += documents),
+      },
+      everyMs: 5,
+      random,
+    })
+    stop = sampler.stop
+  }
+
+  const wrong = (id: string, fields: Record<string, string>): Change => ({
+    kind: 'put',
+    collection: 'tokens',
+    id,
+    revision: 99,
+    fields,
+  })
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
+    pieces = await assemblePieces(folder)
+    stop = async () => {}
+  })
+
+  afterEach(async () => {
+    await stop()
+    await pieces.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  it('finds nothing wrong with documents that are what the events say, used and changed meanwhile', async () => {
+    const made = await Promise.all(Array.from({ length: 5 }, (_, i) => pieces.create(`token ${i}`)))
+    start()
+    for (let n = 0; n < 20; n++) {
+      for (const { id, secret } of made) {
+        await pieces.use(secret)
+        await pieces.manage.update(context(), target(id), { name: `changed ${n}` })
+      }
+    }
+    await eventually(() => expect(seen.checked).to.be.above(30))
+    expect([seen.differed, seen.errors, seen.warnings]).to.deep.equal([0, [], 0])
+  })
+
+  it('comes to every token in turn, wherever it begins', async () => {
+    const made = await Promise.all(Array.from({ length: 4 }, (_, i) => pieces.create(`token ${i}`)))
+    for (const { id } of made) await pieces.model.readModel.apply([wrong(id, { name: 'Mallory' })])
+    start(() => 0.99)
+    await eventually(() => expect(seen.errors).to.have.length.above(0))
+    // It looks again before it says so, once a second.
+    await eventually(() =>
+      expect(new Set(seen.errors.map((one) => (one as { id: string }).id)).size).to.be.above(1),
+    )
+  }).timeout(30_000)
+
+  it('reports a document that differs, by its id alone', async () => {
+    const { id } = await pieces.create('one')
+    await pieces.model.readModel.apply([wrong(id, { name: 'Mallory', nameFolded: 'mallory' })])
+    start()
+    await eventually(() => expect(seen.errors).to.have.length(1))
+    expect(seen.errors).to.deep.equal([{ collection: 'tokens', id }])
+    expect(seen.differed).to.equal(1)
+  })
+
+  it('finds nothing wrong with a long life, nor with an event that only informs', async () => {
+    const { id } = await pieces.create('one')
+    const { store } = pieces.events
+    await growHistory(store, id, 300)
+    await appendTo(store, id, 'TokenExpiring', { informational: true })
+    await eventually(async () => {
+      expect((await pieces.model.readModel.get('tokens', id))?.revision).to.equal(300)
+    })
+    start()
+    await eventually(() => expect(seen.checked).to.be.above(301))
+    expect([seen.differed, seen.errors, seen.warnings]).to.deep.equal([0, [], 0])
+  })
+
+  it('waits while a store is down, and with no tokens', async () => {
+    start()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(seen.checked).to.equal(0)
+    await pieces.create('one')
+    pieces.model.down = true
+    pieces.events.down = true
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    pieces.model.down = false
+    pieces.events.down = false
+    await eventually(() => expect(seen.checked).to.be.above(0))
+    expect([seen.differed, seen.errors, seen.warnings]).to.deep.equal([0, [], 0])
+  })
+})

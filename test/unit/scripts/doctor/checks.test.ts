@@ -1,0 +1,152 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import {
+  checkAddresses,
+  checkNode,
+  checkSecretsFile,
+  judgeSpace,
+  settingsInUse,
+} from '../../../../scripts/doctor/hostChecks.ts'
+import { readSettings } from '../../../../src/settings/settings.ts'
+import {
+  judgeFile,
+  judgeLag,
+  judgePeppers,
+  judgeRefused,
+  MOST_LAG,
+} from '../../../../scripts/doctor/storeChecks.ts'
+
+describe('What doctor makes of', () => {
+  it('Node: 20.19 is the oldest', () => {
+    const versions = ['18.20.1', '20.18.9', '20.19.0', '22.0.0', '24.21.0']
+    const statuses = versions.map((version) => checkNode(version).status)
+    expect(statuses).to.deep.equal(['fail', 'fail', 'ok', 'ok', 'ok'])
+  })
+
+  it('settings: every name the service reads, and no value', () => {
+    const settings = settingsInUse({ PORT: '8080', JWT_SECRET: 'hush', HOST: '' })
+    const names = settings.map(({ name }) => name)
+    expect(names).to.include.members([
+      'NODE_ENV',
+      'HOST',
+      'PORT',
+      'EVENT_STORE_URL',
+      'READ_MODEL_URL',
+      'JWT_SECRET',
+      'JWT_PUBLIC_KEY_FILE',
+      'JWT_KEYS_FILE',
+      'JWT_ISSUER',
+      'JWT_AUDIENCE',
+      'JWT_ACCOUNT_CLAIM',
+      'TOKEN_PREFIX',
+      'API_TOKEN_HEADER',
+      'TOKEN_PEPPERS',
+      'TOKEN_MAX_LIFETIME_DAYS',
+      'MAX_TOKENS_PER_ACCOUNT',
+      'USAGE_FLUSH_MS',
+      'AUDIT_MODE',
+      'RATE_LIMIT_FAILURES_PER_MINUTE',
+      'RATE_LIMIT_WRITES_PER_MINUTE',
+      'TRUST_PROXY_HOPS',
+      'TRUST_PROXY_FROM',
+      'LOG_LEVEL',
+    ])
+    expect(settings.filter(({ set }) => set).map(({ name }) => name)).to.have.members(['PORT', 'JWT_SECRET'])
+    expect(JSON.stringify(settings)).not.to.contain('hush')
+  })
+
+  it('addresses of callers: nobody can see from here whether a proxy stands in front', () => {
+    const check = (env: Record<string, string>) => checkAddresses(readSettings(env))
+    const unset = check({})
+    expect(unset).to.include({ name: 'caller addresses', status: 'warn' })
+    expect(unset.remedy).to.contain('TRUST_PROXY_HOPS')
+    expect(check({ TRUST_PROXY_FROM: '10.0.0.0/8' }).detail).to.contain(
+      'means nothing without TRUST_PROXY_HOPS',
+    )
+    expect(check({ TRUST_PROXY_HOPS: '2' })).to.include({ status: 'ok' })
+    expect(check({ TRUST_PROXY_HOPS: '2', TRUST_PROXY_FROM: '10.0.0.0/8' }).detail).to.contain('entry 2')
+  })
+
+  it('disk space', () => {
+    const MIB = 1024 ** 2
+    expect([99, 100, 1023, 1024].map((n) => judgeSpace(n * MIB).status)).to.deep.equal([
+      'fail',
+      'warn',
+      'warn',
+      'ok',
+    ])
+  })
+
+  it('a write-ahead log that grows', () => {
+    const statusOf = (n: number) => judgeFile('event store', 'events.db', { wal_bytes: n * 1024 ** 2 }).status
+    expect([0, 64, 256, 257].map(statusOf)).to.deep.equal(['ok', 'ok', 'ok', 'warn'])
+  })
+
+  it('the mode of dev-secrets', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'doctor-'))
+    const file = join(folder, 'dev-secrets.json')
+    try {
+      expect(checkSecretsFile(file).status).to.equal('ok')
+      await writeFile(file, '{}')
+      const statuses = []
+      for (const mode of [0o600, 0o400, 0o640, 0o604]) {
+        await chmod(file, mode)
+        statuses.push(checkSecretsFile(file).status)
+      }
+      expect(statuses).to.deep.equal(['ok', 'ok', 'fail', 'fail'])
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('a projection: level, behind, never filled, past the end of the log', () => {
+    const of = { name: 'tokens', version: 1 }
+    const judge = (checkpoint: string | null, head: string | null, lag: number) =>
+      judgeLag(of, { checkpoint, head, lag })
+    expect(judge('0003', '0003', 0).status).to.equal('ok')
+    expect(judge(null, null, 0).status).to.equal('ok')
+    expect(judge('0001', '0003', 2)).to.include({ status: 'warn', detail: 'at 0001, 2 events behind' })
+    expect(judge(null, '0003', 3).status).to.equal('warn')
+    expect(judge('0001', '0003', MOST_LAG).detail).to.contain('or more')
+    expect(judge('0004', '0003', 0).status).to.equal('fail')
+    expect(judge('0004', null, 0).status).to.equal('fail')
+  })
+
+  it('refused events: which they are, and how many more', () => {
+    expect(judgeRefused({ events: 0, first: [] }).status).to.equal('ok')
+    const event = { position: '1', type: 'TokenUsed', stream: 'tokenUsage-a_20260301', revision: 3 }
+    const found = judgeRefused({ events: 9, first: [{ ...event, reason: 'it is damaged', uses: 5 }] })
+    expect(found.status).to.equal('warn')
+    expect(found.detail).to.equal(
+      '9 events: revision 3 of tokenUsage-a_20260301 is refused: it is damaged, 5 uses not counted; and 8 more',
+    )
+  })
+
+  it('peppers: each that a token needs has to be there', () => {
+    const inUse = new Map([
+      ['k1', 2],
+      ['k2', 1],
+    ])
+    expect(judgePeppers(inUse, new Set(['k1', 'k2', 'k3']), false).status).to.equal('ok')
+    expect(judgePeppers(new Map(), new Set(), false).status).to.equal('ok')
+    const lacking = judgePeppers(inUse, new Set(['k2']), false)
+    expect(lacking.status).to.equal('fail')
+    expect(lacking.facts.missing).to.deep.equal(['k1'])
+    expect(lacking.detail).to.contain('k1 (2 tokens cannot be used)')
+  })
+
+  it('peppers: imported tokens need none, but to be accepted', () => {
+    const imported = new Map([
+      ['k1', 2],
+      ['sha256', 3],
+    ])
+    const accepted = judgePeppers(imported, new Set(['k1']), true)
+    expect(accepted).to.include({ status: 'ok', detail: 'in use: k1 (2 tokens), 3 imported tokens' })
+    const refused = judgePeppers(imported, new Set(['k1']), false)
+    expect(refused.status).to.equal('warn')
+    expect(refused.remedy).to.contain('ACCEPT_LEGACY_TOKENS')
+    expect(judgePeppers(imported, new Set(), false).facts.missing).to.deep.equal(['k1'])
+  })
+})

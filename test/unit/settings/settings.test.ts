@@ -1,0 +1,412 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { parseBlocks } from '../../../src/domain/address.ts'
+import { jwtOptionsOf, readSettings, SettingsError } from '../../../src/settings/settings.ts'
+
+const SECRET = 'a secret that only the tests know: 32 bytes'
+const KEY = Buffer.alloc(32, 7).toString('base64')
+const PEPPERS = `k1:${KEY}`
+
+type Environment = Record<string, string | undefined>
+
+function problemsOf(env: Environment, given?: Parameters<typeof readSettings>[1]): readonly string[] {
+  try {
+    readSettings(env, given)
+    return []
+  } catch (error) {
+    if (error instanceof SettingsError) return error.problems
+    throw error
+  }
+}
+
+describe('settings', () => {
+  it('have defaults for a start on one’s own machine', () => {
+    expect(readSettings({})).to.deep.equal({
+      host: '127.0.0.1',
+      port: 3000,
+      eventStoreUrl: 'sqlite:./data/events.db',
+      readModelUrl: 'sqlite:./data/read-model.db',
+      jwtKeys: null,
+      jwtIssuer: undefined,
+      jwtAudience: undefined,
+      jwtAccountClaim: 'sub',
+      tokenPrefix: 'tkl',
+      apiTokenHeader: 'X-API-Token',
+      acceptLegacyTokens: false,
+      peppers: null,
+      tokenMaxLifetimeDays: null,
+      maxTokensPerAccount: 100,
+      usageFlushMs: 1000,
+      usageRetentionDays: null,
+      auditMode: 'buffered',
+      auditKeyFile: null,
+      rateLimitFailuresPerMinute: 600,
+      rateLimitWritesPerMinute: 120,
+      trustProxyHops: 0,
+      trustProxyFrom: null,
+      logLevel: 'info',
+      production: false,
+    })
+  })
+
+  it('are read from the environment', () => {
+    const settings = readSettings({
+      HOST: '::',
+      PORT: '0',
+      EVENT_STORE_URL: 'esdb://one:2113?tls=false',
+      READ_MODEL_URL: 'sqlite:/var/model.db',
+      JWT_SECRET: SECRET,
+      JWT_ISSUER: 'https://issuer.example',
+      JWT_AUDIENCE: 'tokens',
+      JWT_ACCOUNT_CLAIM: 'account',
+      TOKEN_PREFIX: 'acme',
+      API_TOKEN_HEADER: 'X-Acme-Key',
+      ACCEPT_LEGACY_TOKENS: 'true',
+      TOKEN_PEPPERS: `k2:${KEY},${PEPPERS}`,
+      TOKEN_MAX_LIFETIME_DAYS: '90',
+      MAX_TOKENS_PER_ACCOUNT: '5',
+      USAGE_FLUSH_MS: '250',
+      USAGE_RETENTION_DAYS: '30',
+      AUDIT_MODE: 'strict',
+      AUDIT_KEY_FILE: '/run/secrets/audit-key.pem',
+      RATE_LIMIT_FAILURES_PER_MINUTE: '0',
+      RATE_LIMIT_WRITES_PER_MINUTE: '10',
+      TRUST_PROXY_HOPS: '1',
+      TRUST_PROXY_FROM: '10.0.0.0/8, ::1',
+      LOG_LEVEL: 'warn',
+      NODE_ENV: 'production',
+    })
+    const key = Buffer.alloc(32, 7)
+    expect(settings).to.deep.equal({
+      host: '::',
+      port: 0,
+      eventStoreUrl: 'esdb://one:2113?tls=false',
+      readModelUrl: 'sqlite:/var/model.db',
+      jwtKeys: { secret: SECRET },
+      jwtIssuer: 'https://issuer.example',
+      jwtAudience: 'tokens',
+      jwtAccountClaim: 'account',
+      tokenPrefix: 'acme',
+      apiTokenHeader: 'X-Acme-Key',
+      acceptLegacyTokens: true,
+      peppers: [
+        { id: 'k2', key },
+        { id: 'k1', key },
+      ],
+      tokenMaxLifetimeDays: 90,
+      maxTokensPerAccount: 5,
+      usageFlushMs: 250,
+      usageRetentionDays: 30,
+      auditMode: 'strict',
+      auditKeyFile: '/run/secrets/audit-key.pem',
+      rateLimitFailuresPerMinute: 0,
+      rateLimitWritesPerMinute: 10,
+      trustProxyHops: 1,
+      trustProxyFrom: parseBlocks('10.0.0.0/8 ::1'),
+      logLevel: 'warn',
+      production: true,
+    })
+    expect(jwtOptionsOf(settings, { secret: SECRET })).to.deep.equal({
+      secret: SECRET,
+      issuer: 'https://issuer.example',
+      audience: 'tokens',
+      accountClaim: 'account',
+    })
+  })
+
+  it('cannot be changed once they are read', () => {
+    expect(readSettings({})).to.be.frozen
+  })
+
+  it('take an empty text for one that is not set', () => {
+    const names = [
+      'HOST',
+      'PORT',
+      'JWT_SECRET',
+      'JWT_KEYS_FILE',
+      'TOKEN_PEPPERS',
+      'TOKEN_PREFIX',
+      'LOG_LEVEL',
+    ]
+    expect(readSettings(Object.fromEntries(names.map((name) => [name, ''])))).to.deep.equal(readSettings({}))
+  })
+
+  it('take an option of the library in place of the environment, which is not even judged', () => {
+    const env = { PORT: 'x', TOKEN_PEPPERS: 'x', JWT_SECRET: 'x', TOKEN_MAX_LIFETIME_DAYS: '30' }
+    const given = { port: 1, peppers: [], jwtKeys: { secret: SECRET }, tokenMaxLifetimeDays: null }
+    expect(readSettings(env, given)).to.include(given)
+  })
+
+  it('hold an option of the library to the same rules, by the option’s own name', () => {
+    const given = {
+      auditMode: 'Strict' as 'strict',
+      tokenPrefix: 'BAD_',
+      apiTokenHeader: 'Authorization',
+      eventStoreUrl: 'postgres://secret@host/db',
+      maxTokensPerAccount: -1,
+      usageFlushMs: 0.5,
+      rateLimitWritesPerMinute: Number.NaN,
+    }
+    expect(() => readSettings({}, given))
+      .to.throw(SettingsError)
+      .with.property('problems')
+      .that.satisfies((problems: string[]) => {
+        expect(problems.map((problem) => problem.split(' ')[0])).to.have.members(Object.keys(given))
+        expect(problems.join()).not.to.match(/secret|BAD_|Strict/)
+        return true
+      })
+  })
+
+  it('are refused with every problem at once, by name and never by value', () => {
+    const value = 'sentinel value/'
+    const names = [
+      'HOST',
+      'PORT',
+      'EVENT_STORE_URL',
+      'READ_MODEL_URL',
+      'JWT_SECRET',
+      'TOKEN_PREFIX',
+      'API_TOKEN_HEADER',
+      'ACCEPT_LEGACY_TOKENS',
+      'TOKEN_PEPPERS',
+      'TOKEN_MAX_LIFETIME_DAYS',
+      'MAX_TOKENS_PER_ACCOUNT',
+      'USAGE_FLUSH_MS',
+      'AUDIT_MODE',
+      'RATE_LIMIT_FAILURES_PER_MINUTE',
+      'RATE_LIMIT_WRITES_PER_MINUTE',
+      'TRUST_PROXY_HOPS',
+      'TRUST_PROXY_FROM',
+      'LOG_LEVEL',
+    ]
+    const env = Object.fromEntries(names.map((name) => [name, value]))
+    const problems = problemsOf(env)
+    expect(problems.map((problem) => problem.split(' ')[0])).to.have.members(names)
+    const { message } = new SettingsError(problems)
+    for (const name of names) expect(message).to.include(name)
+    expect(message).not.to.include('sentinel')
+  })
+
+  it('must name two stores, not one file twice', () => {
+    const url = 'sqlite:./both.db'
+    expect(problemsOf({ EVENT_STORE_URL: url, READ_MODEL_URL: url })).to.deep.equal([
+      'EVENT_STORE_URL and READ_MODEL_URL must not name the same file',
+    ])
+    expect(problemsOf({ READ_MODEL_URL: 'sqlite:./data/events.db' })).to.have.lengthOf(1)
+  })
+
+  it('take a retention for events in either store', () => {
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '30' })).to.deep.equal([])
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '30', EVENT_STORE_URL: 'esdb://one?tls=false' })).to.deep.equal(
+      [],
+    )
+    expect(problemsOf({ USAGE_RETENTION_DAYS: '0' })).to.have.length(1)
+  })
+
+  const ranges: [name: string, good: string[], bad: string[]][] = [
+    ['PORT', ['0', '65535'], ['65536', '-1', '80.5', '0x50', '1e3', ' 80', '']],
+    ['ACCEPT_LEGACY_TOKENS', ['true', 'false'], ['True', '1', 'yes', ' true']],
+    ['TOKEN_MAX_LIFETIME_DAYS', ['1', '36500'], ['0', '36501', '-1', 'none']],
+    ['MAX_TOKENS_PER_ACCOUNT', ['1', '1000000'], ['0', '1000001']],
+    ['USAGE_FLUSH_MS', ['10', '3600000'], ['9', '3600001', '1s']],
+    ['AUDIT_MODE', ['buffered', 'strict'], ['Strict', 'off']],
+    ['RATE_LIMIT_FAILURES_PER_MINUTE', ['0', '1000000'], ['-1', '1000001']],
+    ['RATE_LIMIT_WRITES_PER_MINUTE', ['0', '1000000'], ['-1', '1000001']],
+    ['TRUST_PROXY_HOPS', ['0', '10'], ['11', 'true']],
+    ['TRUST_PROXY_FROM', ['::1', '10.0.0.0/8, 192.0.2.1'], ['loopback', '10.0.0.1/8', '10.0.0.0/33', ' , ']],
+    ['LOG_LEVEL', ['trace', 'silent'], ['INFO', 'verbose']],
+    ['HOST', ['localhost', '0.0.0.0', '::1'], ['http://x', 'a b']],
+    [
+      'EVENT_STORE_URL',
+      [
+        'sqlite:x',
+        'esdb://a:b@c:2113?tls=false',
+        'esdb+discover://a:b@c',
+        'kurrentdb://c?tls=false',
+        'kurrentdb+discover://a:b@c',
+      ],
+      [
+        'sqlite:',
+        'postgres://x',
+        'x',
+        'esdb:',
+        'esdb://',
+        'esdb://c?tls=fals%',
+        'esdb://c?key=v',
+        'mongodb://c',
+      ],
+    ],
+    [
+      'READ_MODEL_URL',
+      ['sqlite:x', 'mongodb://a:b@c,d/e?replicaSet=rs0', 'mongodb+srv://c'],
+      ['sqlite:', 'file:x', 'mongodb:', 'mongodb://', 'esdb://c'],
+    ],
+    ['TOKEN_PREFIX', ['tk', 'a1', 'a'.repeat(16)], ['t', '1a', 'TKL', 'tk_l', 'tkl_', 'a'.repeat(17)]],
+    [
+      'API_TOKEN_HEADER',
+      ['X-API-Token', 'x-key', 'Api_Key', 'a'.repeat(64)],
+      [
+        'X API',
+        'X-Key:',
+        'X-Kéy',
+        'X-Key\n',
+        'a'.repeat(65),
+        'Authorization',
+        'AUTHORIZATION',
+        'Cookie',
+        'Host',
+        'Connection',
+        'Content-Type',
+        'content-length',
+        'Transfer-Encoding',
+        'If-Match',
+        'Idempotency-Key',
+      ],
+    ],
+    [
+      'TOKEN_PEPPERS',
+      [PEPPERS],
+      [KEY, `k1:${Buffer.alloc(31).toString('base64')}`, `${PEPPERS},${PEPPERS}`, `sha256:${KEY}`],
+    ],
+  ]
+  for (const [name, good, bad] of ranges) {
+    it(`know what ${name} may be`, () => {
+      for (const value of good) expect(problemsOf({ [name]: value }), value).to.deep.equal([])
+      for (const value of bad.filter((text) => text !== '')) {
+        const [problem = '', ...more] = problemsOf({ [name]: value })
+        expect(problem, value).to.match(new RegExp(`^${name} must `))
+        expect(more).to.deep.equal([])
+      }
+    })
+  }
+
+  describe('in production', () => {
+    const NODE_ENV = 'production'
+
+    it('must name a JWT key and peppers', () => {
+      expect(problemsOf({ NODE_ENV })).to.deep.equal([
+        'JWT_SECRET or JWT_PUBLIC_KEY_FILE or JWT_KEYS_FILE must be set in production',
+        'TOKEN_PEPPERS must be set in production',
+      ])
+      expect(problemsOf({ NODE_ENV, JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS })).to.deep.equal([])
+    })
+
+    it('may have both from the library', () => {
+      const peppers = [{ id: 'k1', key: Buffer.alloc(32) }]
+      expect(problemsOf({ NODE_ENV }, { jwtKeys: { secret: SECRET }, peppers })).to.deep.equal([])
+    })
+
+    it('name one problem only of a key that is set and not usable', () => {
+      expect(problemsOf({ NODE_ENV, JWT_SECRET: 'short', TOKEN_PEPPERS: 'short' })).to.deep.equal([
+        'JWT_SECRET must be at least 32 bytes',
+        'TOKEN_PEPPERS must be <id>:<base64>, separated by commas',
+      ])
+    })
+
+    it('is what NODE_ENV says, unless the library says it', () => {
+      expect(readSettings({ NODE_ENV: 'development' }).production).to.equal(false)
+      expect(readSettings({ NODE_ENV }, { production: false }).production).to.equal(false)
+      expect(problemsOf({}, { production: true })).to.have.lengthOf(2)
+    })
+  })
+
+  describe('of JWT keys', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
+    after(() => rmSync(folder, { recursive: true, force: true }))
+
+    let files = 0
+    const fileOf = (text: string): string => {
+      const path = join(folder, `sentinel-${++files}`)
+      writeFileSync(path, text)
+      return path
+    }
+    const pem = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }).toString()
+    const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const rsa = pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey)
+    const p256 = pem(ec.publicKey)
+    const privateKey = ec.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+
+    it('take a secret of 32 bytes or more, counted as UTF-8', () => {
+      expect(readSettings({ JWT_SECRET: 'é'.repeat(16) }).jwtKeys).to.deep.equal({ secret: 'é'.repeat(16) })
+      expect(problemsOf({ JWT_SECRET: 'x'.repeat(31) })).to.deep.equal([
+        'JWT_SECRET must be at least 32 bytes',
+      ])
+    })
+
+    it('take a public key of RSA or P-256 from a file', () => {
+      for (const publicKey of [rsa, p256]) {
+        expect(readSettings({ JWT_PUBLIC_KEY_FILE: fileOf(publicKey) }).jwtKeys).to.deep.equal({ publicKey })
+      }
+    })
+
+    it('take several keys of every kind by their ids from a file', () => {
+      const keys = { a: rsa, b: p256, c: SECRET }
+      expect(readSettings({ JWT_KEYS_FILE: fileOf(JSON.stringify(keys)) }).jwtKeys).to.deep.equal({ keys })
+    })
+
+    const refusedKeys: [what: string, text: () => string, problem: RegExp][] = [
+      ['a private key', () => privateKey, /public key, not a private one/],
+      ['text that is not PEM', () => 'sentinel', /public key in PEM/],
+      ['an empty file', () => '', /public key in PEM/],
+      [
+        'RSA of 1024 bits',
+        () => pem(generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey),
+        /at least 2048 bits/,
+      ],
+      ['P-384', () => pem(generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey), /P-256/],
+      ['Ed25519', () => pem(generateKeyPairSync('ed25519').publicKey), /P-256/],
+    ]
+    for (const [what, text, expected] of refusedKeys) {
+      it(`refuse ${what} for a public key, without a word of the file`, () => {
+        const [problem = '', ...more] = problemsOf({ JWT_PUBLIC_KEY_FILE: fileOf(text()) })
+        expect(problem)
+          .to.match(/^JWT_PUBLIC_KEY_FILE /)
+          .and.to.match(expected)
+        expect(problem).not.to.include('sentinel')
+        expect(more).to.deep.equal([])
+      })
+    }
+
+    const refusedSets: [what: string, text: string, problem: RegExp][] = [
+      ['text that is not JSON', 'sentinel', /JSON object of kid to key/],
+      ['null', 'null', /JSON object of kid to key/],
+      ['a list', `["${SECRET}"]`, /JSON object of kid to key/],
+      ['a text', `"${SECRET}"`, /JSON object of kid to key/],
+      ['a key that is not a text', '{"a":{"sentinel":1}}', /JSON object of kid to key/],
+      ['no key', '{}', /holds no key/],
+      ['a short secret', '{"a":"sentinel"}', /at least 32 bytes/],
+      ['a private key', JSON.stringify({ a: rsa, b: privateKey }), /not a private one/],
+    ]
+    for (const [what, text, expected] of refusedSets) {
+      it(`refuse ${what} for several keys, without a word of the file`, () => {
+        const [problem = '', ...more] = problemsOf({ JWT_KEYS_FILE: fileOf(text) })
+        expect(problem)
+          .to.match(/^JWT_KEYS_FILE /)
+          .and.to.match(expected)
+        expect(problem).not.to.include('sentinel')
+        expect(more).to.deep.equal([])
+      })
+    }
+
+    it('name the reason why a file cannot be read, not where it should be', () => {
+      for (const name of ['JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE']) {
+        expect(problemsOf({ [name]: join(folder, 'missing') })).to.deep.equal([
+          `${name} names a file that cannot be read (ENOENT)`,
+        ])
+        expect(problemsOf({ [name]: folder })).to.deep.equal([
+          `${name} names a file that cannot be read (EISDIR)`,
+        ])
+      }
+    })
+
+    it('exclude each other', () => {
+      const env = { JWT_SECRET: SECRET, JWT_PUBLIC_KEY_FILE: fileOf(rsa), JWT_KEYS_FILE: fileOf('{}') }
+      expect(problemsOf(env)).to.deep.equal([
+        'JWT_SECRET and JWT_PUBLIC_KEY_FILE and JWT_KEYS_FILE exclude each other',
+      ])
+    })
+  })
+})
