@@ -10,6 +10,7 @@ import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
 import { consumerFiles } from '../support/consumer.ts'
 import { type Ended, outsideEnvironment, projectRoot, run } from '../support/package.ts'
+import { endServices, startService } from '../support/service.ts'
 
 const JWT_SECRET = randomBytes(32).toString('hex')
 const APP_PEPPER = randomBytes(32).toString('base64')
@@ -163,9 +164,22 @@ describe('the package', function () {
     expect(await ended).to.deep.equal([0, null])
   })
 
+  it('starts the service by a command, which SIGTERM stops in order', async () => {
+    const command = [join(folder, 'node_modules', '.bin', 'tokenledger'), 'serve']
+    try {
+      const service = await startService({}, undefined, command)
+      expect((await fetch(`${service.url}/health/ready`)).status).to.equal(200)
+      expect((await fetch(`${service.url}/docs`)).status).to.equal(200)
+      expect(await service.stop()).to.equal(0)
+      expect(service.output()).to.contain('"msg":"stopped"')
+    } finally {
+      await endServices()
+    }
+  })
+
   it('brings the command line', async () => {
     const help = succeeded(await run('npx', ['--no-install', 'tokenledger', '--help'], folder))
-    for (const command of ['jwt', 'history', 'usage', 'doctor']) {
+    for (const command of ['serve', 'jwt', 'history', 'usage', 'doctor']) {
       expect(help.stdout).to.match(new RegExp(`\\b${command}\\b`))
     }
   })

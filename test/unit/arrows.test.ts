@@ -124,6 +124,7 @@ const arrows: Record<string, Arrows> = {
       '../src/ledger.ts',
       '../src/index.ts',
       '../src/reader.ts',
+      '../src/serve.ts',
       '../src/settings.ts',
       '../src/http/server.ts',
       '../src/adapters/jwt/verifier.ts',
@@ -177,7 +178,7 @@ const arrows: Record<string, Arrows> = {
     ],
     refused: [],
   },
-  'src/main.ts': {
+  'src/serve.ts': {
     allowed: [
       './ledger.ts',
       './index.ts',
@@ -185,6 +186,10 @@ const arrows: Record<string, Arrows> = {
       './http/server.ts',
       './adapters/telemetry/log.ts',
     ],
+    refused: ['./application/manage.ts', './domain/decide.ts', '../projections/index.ts'],
+  },
+  'src/main.ts': {
+    allowed: ['./serve.ts'],
     refused: ['./application/manage.ts', './domain/decide.ts', '../projections/index.ts'],
   },
   'src/index.ts': {
