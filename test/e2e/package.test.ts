@@ -15,6 +15,8 @@ import { endServices, startService } from '../support/service.ts'
 const JWT_SECRET = randomBytes(32).toString('hex')
 const APP_PEPPER = randomBytes(32).toString('base64')
 
+const PAPERS = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'CONTRIBUTING.md']
+
 const VIEWER = [
   'dist/viewer/LICENSE',
   'dist/viewer/NOTICE',
@@ -56,18 +58,29 @@ describe('the package', function () {
     await rm(folder, { recursive: true, force: true })
   })
 
-  it('holds the compiled library, the viewer and their papers, and nothing of the workshop', () => {
+  it('holds the compiled library, the viewer, the docs and their papers, and nothing of the workshop', () => {
     expect(packed).to.include.members([
-      'package.json',
-      'README.md',
-      'LICENSE',
+      ...PAPERS,
+      'docs/running.md',
+      'docs/examples/orders/app.js',
       'dist/src/index.js',
       'dist/src/index.d.ts',
       ...VIEWER,
     ])
-    const papers = ['package.json', 'README.md', 'LICENSE']
-    const strange = packed.filter((path) => ![...papers, ...VIEWER].includes(path) && !isCode(path))
+    const strange = packed.filter(
+      (path) => ![...PAPERS, ...VIEWER].includes(path) && !isCode(path) && !path.startsWith('docs/'),
+    )
     expect(strange).to.deep.equal([])
+  })
+
+  it('says where it comes from, and where to complain', async () => {
+    const { repository, homepage, bugs, keywords, license } = JSON.parse(
+      await readFile(join(installed, 'package.json'), 'utf8'),
+    )
+    expect(repository.url).to.match(/^git\+https:/)
+    for (const url of [homepage, bugs.url ?? bugs]) expect(url).to.match(/^https:/)
+    expect(keywords).to.include('api-token')
+    expect(license).to.equal('MIT')
   })
 
   it('has no source map that points nowhere', async () => {
@@ -187,7 +200,7 @@ describe('the package', function () {
 
 const isCode = (path: string): boolean =>
   /^dist\/(src|projections|scripts)\/.+\.(js|js\.map|d\.ts)$/.test(path) &&
-  !/(^|\/)(attack|bench|buildViewer)|\.test\./.test(path)
+  !/^dist\/scripts\/(attack|bench|build)|\.test\./.test(path)
 
 function succeeded(ended: Ended): Ended {
   expect(ended.code, ended.stdout + ended.stderr).to.equal(0)
