@@ -25,6 +25,8 @@ const anchorOf = (heading: string): string =>
     .replace(/[^\p{L}\p{N}\s_-]/gu, '')
     .replace(/\s/g, '-')
 
+const KINDS = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
+
 describe('the docs', () => {
   it('have no link to a page, or a heading, that is not there', () => {
     const broken: string[] = []
@@ -61,5 +63,15 @@ describe('the docs', () => {
 
   it('name every code of a problem', () => {
     expect(Object.keys(problems).filter((code) => !guideText.includes(`\`${code}\``))).to.deep.equal([])
+  })
+
+  it('have a changelog in the form of Keep a Changelog, with what is to come on top', () => {
+    const [first, ...older] = textOf('CHANGELOG.md').split(/^## /m).slice(1)
+    expect(first).to.match(/^\[Unreleased\]\n/)
+    for (const release of older) expect(release).to.match(/^\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d\n/)
+    for (const release of [first, ...older]) {
+      const kinds = [...(release ?? '').matchAll(/^### (.*)$/gm)].map(([, kind = '']) => kind)
+      expect(kinds).to.deep.equal(KINDS.filter((kind) => kinds.includes(kind)))
+    }
   })
 })
