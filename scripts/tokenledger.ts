@@ -13,11 +13,13 @@ import { importTokens } from './commands/importTokens.ts'
 import { jwt } from './commands/jwt.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { report } from './commands/report.ts'
+import { serveCommand } from './commands/serve.ts'
 import { usage } from './commands/usage.ts'
 import { verify } from './commands/verify.ts'
 import { dispatch } from './cli/dispatch.ts'
 
 const commands: readonly Command[] = [
+  serveCommand,
   jwt,
   history,
   explain,

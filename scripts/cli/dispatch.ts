@@ -97,7 +97,7 @@ const helpOf = ({
   summary,
   help,
   options,
-}: Command): string => `Usage: tokenledger ${name} ${usage}
+}: Command): string => `Usage: ${['tokenledger', name, usage].join(' ').trimEnd()}
 
 ${summary}${help === '' ? '' : `\n${help}`}
 

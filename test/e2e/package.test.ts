@@ -10,9 +10,12 @@ import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
 import { consumerFiles } from '../support/consumer.ts'
 import { type Ended, outsideEnvironment, projectRoot, run } from '../support/package.ts'
+import { endServices, startService } from '../support/service.ts'
 
 const JWT_SECRET = randomBytes(32).toString('hex')
 const APP_PEPPER = randomBytes(32).toString('base64')
+
+const PAPERS = ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'CONTRIBUTING.md']
 
 const VIEWER = [
   'dist/viewer/LICENSE',
@@ -55,18 +58,29 @@ describe('the package', function () {
     await rm(folder, { recursive: true, force: true })
   })
 
-  it('holds the compiled library, the viewer and their papers, and nothing of the workshop', () => {
+  it('holds the compiled library, the viewer, the docs and their papers, and nothing of the workshop', () => {
     expect(packed).to.include.members([
-      'package.json',
-      'README.md',
-      'LICENSE',
+      ...PAPERS,
+      'docs/running.md',
+      'docs/examples/orders/app.js',
       'dist/src/index.js',
       'dist/src/index.d.ts',
       ...VIEWER,
     ])
-    const papers = ['package.json', 'README.md', 'LICENSE']
-    const strange = packed.filter((path) => ![...papers, ...VIEWER].includes(path) && !isCode(path))
+    const strange = packed.filter(
+      (path) => ![...PAPERS, ...VIEWER].includes(path) && !isCode(path) && !path.startsWith('docs/'),
+    )
     expect(strange).to.deep.equal([])
+  })
+
+  it('says where it comes from, and where to complain', async () => {
+    const { repository, homepage, bugs, keywords, license } = JSON.parse(
+      await readFile(join(installed, 'package.json'), 'utf8'),
+    )
+    expect(repository.url).to.match(/^git\+https:/)
+    for (const url of [homepage, bugs.url ?? bugs]) expect(url).to.match(/^https:/)
+    expect(keywords).to.include('api-token')
+    expect(license).to.equal('MIT')
   })
 
   it('has no source map that points nowhere', async () => {
@@ -89,7 +103,7 @@ describe('the package', function () {
   it('needs no package that it does not name', async () => {
     const { dependencies } = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8'))
     const missing = new Set<string>()
-    for (const path of packed.filter((name) => /\.(js|d\.ts)$/.test(name))) {
+    for (const path of packed.filter((name) => /^dist\/.*\.(js|d\.ts)$/.test(name))) {
       const text = await readFile(join(installed, path), 'utf8')
       for (const [, name] of text.matchAll(
         /\bfrom ['"]((?:@[\w.-]+\/)?[\w-][\w.-]*)(?:\/[^'"]*)?['"];?$/gm,
@@ -163,9 +177,22 @@ describe('the package', function () {
     expect(await ended).to.deep.equal([0, null])
   })
 
+  it('starts the service by a command, which SIGTERM stops in order', async () => {
+    const command = [join(folder, 'node_modules', '.bin', 'tokenledger'), 'serve']
+    try {
+      const service = await startService({}, undefined, command)
+      expect((await fetch(`${service.url}/health/ready`)).status).to.equal(200)
+      expect((await fetch(`${service.url}/docs`)).status).to.equal(200)
+      expect(await service.stop()).to.equal(0)
+      expect(service.output()).to.contain('"msg":"stopped"')
+    } finally {
+      await endServices()
+    }
+  })
+
   it('brings the command line', async () => {
     const help = succeeded(await run('npx', ['--no-install', 'tokenledger', '--help'], folder))
-    for (const command of ['jwt', 'history', 'usage', 'doctor']) {
+    for (const command of ['serve', 'jwt', 'history', 'usage', 'doctor']) {
       expect(help.stdout).to.match(new RegExp(`\\b${command}\\b`))
     }
   })

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 const PATIENCE_MS = 8000
 
 /** Waits for what comes about by itself, like a flush: tries until nothing is thrown, or throws the last error. */
-export async function eventually<T>(check: () => T | Promise<T>): Promise<T> {
-  const giveUpAt = performance.now() + PATIENCE_MS
+export async function eventually<T>(check: () => T | Promise<T>, patienceMs = PATIENCE_MS): Promise<T> {
+  const giveUpAt = performance.now() + patienceMs
   for (;;) {
     try {
       return await check()

@@ -124,7 +124,9 @@ const mayImport: Record<string, readonly string[]> = {
     'projections',
   ],
   'src/version.ts': [],
-  'src/main.ts': ['src/ledger', 'src/http', 'src/settings', 'src/stores', 'src/adapters/telemetry'],
+  // The service as a process.
+  'src/serve.ts': ['src/ledger', 'src/http', 'src/settings', 'src/stores', 'src/adapters/telemetry'],
+  'src/main.ts': ['src/serve.ts'],
   'src/index.ts': [
     'src/ledger',
     'src/settings/settings.ts',
@@ -144,6 +146,7 @@ const mayImport: Record<string, readonly string[]> = {
     'type projections',
     'src/stores/open.ts',
     'src/adapters/jwt',
+    'src/serve.ts',
   ],
   'scripts/doctor': [
     'scripts/cli',

@@ -1,0 +1,21 @@
+import { serve } from '../../src/serve.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { defineCommand } from '../cli/command.ts'
+
+export const serveCommand = defineCommand({
+  name: 'serve',
+  summary: 'Start the service, as npm start does.',
+  usage: '',
+  help: [
+    'Its log is lines of JSON on standard output. Where there are no keys, and NODE_ENV is not production, it makes some',
+    'in data/dev-secrets.json and prints two commands to begin with. SIGTERM and SIGINT stop it in order: readiness turns',
+    'red, requests under way end, usage is stored; a second one ends it at once.',
+  ].join('\n'),
+  args: [],
+  options: {},
+  async run(_, io) {
+    // Wrong settings are wrong use, as in every command, and told before the service owns the process.
+    readSettings(io.env)
+    return serve()
+  },
+})

@@ -1,0 +1,113 @@
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { constants } from 'node:os'
+import { createLog } from './adapters/telemetry/log.ts'
+import { createOutput } from './adapters/telemetry/output.ts'
+import { developmentJwt } from './settings/developmentJwt.ts'
+import { DEV_SECRETS_FILE, keysOf } from './settings/devSecrets.ts'
+import { createApp } from './http/app.ts'
+import { createLineQuota, withQuota } from './http/lineQuota.ts'
+import { createHttpServer, stopServing } from './http/server/server.ts'
+import { createTokenLedger } from './ledger/ledger.ts'
+import { jwtOptionsOf, readSettings, type Settings } from './settings/settings.ts'
+import { shownUrl } from './stores/open.ts'
+
+/** How long requests under way may take once a stop was asked for. */
+const GRACE_MS = 10_000
+
+/**
+ * The service as a process: opens what the environment names, listens, and stops in order at SIGTERM or SIGINT. It owns
+ * the process and ends it: with 0 after such a stop, with 1 where it could not start or stop, or was told to stop twice.
+ */
+export async function serve(): Promise<never> {
+  const errors = createOutput(2, (lost) => `${lost} lines lost\n`)
+  try {
+    await start()
+  } catch (error) {
+    errors.lastWords(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  }
+  return new Promise(() => {})
+}
+
+/** Resolves when the service listens. */
+async function start(): Promise<void> {
+  const settings = readSettings(process.env)
+  const keys = keysOf(settings)
+  const { log, request, print, drained } = createLog(settings.logLevel)
+  // A container's first process has no default action for a signal: it would sit one out while its stores open.
+  const giveUp = (signal: NodeJS.Signals) => {
+    log.info({ signal }, 'stopped before it listened')
+    process.exit(128 + constants.signals[signal])
+  }
+  process.on('SIGTERM', giveUp)
+  process.on('SIGINT', giveUp)
+  const ledger = await createTokenLedger({ log, jwt: jwtOptionsOf(settings, keys.jwt) })
+  const strangers = createLineQuota(log, 'requests without a credential from one address in summary')
+  const app = createApp({
+    log: withQuota(log, strangers),
+    observe: ledger.observe((entry) => {
+      if (entry.address === null || strangers.allows(entry.address, String(entry.status))) request(entry)
+    }),
+    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
+  })
+  const server = createHttpServer(app, { observe: ledger.observeServer })
+  await listen(server, settings)
+  const url = urlOf(server)
+  const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
+  log.info({ url, ...stores }, 'listening')
+  if (keys.developmentSecret !== null) {
+    print(firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings))
+  }
+
+  const end = async (code: number): Promise<never> => {
+    strangers.close()
+    log.info({ code }, 'stopped')
+    await drained()
+    process.exit(code)
+  }
+  let asked = false
+  const stop = (signal: NodeJS.Signals) => {
+    if (asked) process.exit(1)
+    asked = true
+    log.info({ signal }, 'stopping')
+    stopServing(server, ledger.drain(), GRACE_MS)
+      .then(() => ledger.close())
+      .then(() => end(0))
+      .catch((err: unknown) => {
+        log.error({ err }, 'the stop failed')
+        return end(1)
+      })
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.off('SIGTERM', giveUp)
+  process.off('SIGINT', giveUp)
+}
+
+const listen = (server: Server, { host, port }: Settings): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+
+function urlOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo
+  const isAny = address === '0.0.0.0' || address === '::'
+  const host = isAny ? '127.0.0.1' : family === 'IPv6' ? `[${address}]` : address
+  return `http://${host}:${port}`
+}
+
+const firstSteps = (url: string, jwt: string, { apiTokenHeader }: Settings): string => `
+Tokenledger is listening on ${url} with development secrets (${DEV_SECRETS_FILE}).
+
+Create a token:
+curl -sS -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'
+
+Use it (put the "token" of the answer into TOKEN first):
+curl -sS -i ${url}/auth/verify -H "${apiTokenHeader}: $TOKEN"
+
+`
