@@ -37,7 +37,7 @@ const PRINTED: Record<string, readonly RegExp[]> = {
   'README.md': [
     /X-Token-Scopes: orders:read/,
     /"total":\{"requests":1,.*"code":"unauthorized".*"total":\{"requests":1,.*"code":"unauthorized"/s,
-    /revoked[\s\S]*first run/,
+    /TokenRevoked .* reason "first run"/,
   ],
   'docs/http-api.md': [
     /"name":"CI deploy, production"/,
