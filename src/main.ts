@@ -91,11 +91,11 @@ const firstSteps = (url: string, jwt: string, { apiTokenHeader }: Settings): str
 Tokenledger is listening on ${url} with development secrets (${DEV_SECRETS_FILE}).
 
 Create a token (the JWT in this line is good for 12 hours; npm run -s tokenledger -- jwt makes another):
-curl -sS -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'
+curl -sS -w '\\n' -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'
 
 Use it (put the "token" of the answer between the quotes first):
 TOKEN=''
-curl -sS -i ${url}/auth/verify -H "${apiTokenHeader}: $TOKEN"
+curl -sS -w '\\n' -i ${url}/auth/verify -H "${apiTokenHeader}: $TOKEN"
 
 `
 

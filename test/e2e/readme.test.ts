@@ -24,7 +24,7 @@ const LEFT_OUT = [
   'docs/running.md: it needs the sqlite3 program',
   'docs/running.md: it needs Docker',
   'docs/running.md: it needs Docker',
-  'docs/testing.md: tests that run tests',
+  'docs/testing.md: it would run tests inside a test',
   'docs/testing.md: an attack builds the project and takes up to two minutes',
   'docs/testing.md: measurements take minutes',
 ]
