@@ -104,10 +104,11 @@ function urlOf(server: Server): string {
 const firstSteps = (url: string, jwt: string, { apiTokenHeader }: Settings): string => `
 Tokenledger is listening on ${url} with development secrets (${DEV_SECRETS_FILE}).
 
-Create a token:
-curl -sS -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'
+Create a token (the JWT in this line is good for 12 hours; npm run -s tokenledger -- jwt makes another):
+curl -sS -w '\\n' -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'
 
-Use it (put the "token" of the answer into TOKEN first):
-curl -sS -i ${url}/auth/verify -H "${apiTokenHeader}: $TOKEN"
+Use it (put the "token" of the answer between the quotes first):
+TOKEN=''
+curl -sS -w '\\n' -i ${url}/auth/verify -H "${apiTokenHeader}: $TOKEN"
 
 `

@@ -197,7 +197,7 @@ export function judgeRefused({ events, first }: Refused): Check {
   return warn(
     title,
     `${plural(events, 'event')}: ${first.map(refusedText).join('; ')}${more}`,
-    'The tokens that they are of are closed: revoke them, and make others. See the README, on damage.',
+    'The tokens that they are of are closed: revoke them, and make others. See docs/read-model.md, on damaged events.',
     { events, first },
   )
 }

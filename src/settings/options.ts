@@ -6,7 +6,7 @@ import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
-/** What is not given comes from the environment (see the README's settings), and from its defaults. */
+/** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
 export interface TokenLedgerOptions {
   /** `sqlite:<path>`, `esdb://…` or `esdb+discover://…` */
   eventStoreUrl?: string

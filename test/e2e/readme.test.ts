@@ -1,89 +1,150 @@
 import { execFile } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
+import { blocksOf, documents, textOf } from '../support/documents.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { type ServiceProcess, startService } from '../support/service.ts'
+import { endServices, type ServiceProcess, startService } from '../support/service.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
-const README = readFileSync(`${ROOT}README.md`, 'utf8')
+const README = textOf('README.md')
 const run = promisify(execFile)
 
-describe('the README', () => {
+/** Blocks that no test runs. Each says so behind its fence: `sh not run: <why>`. */
+const LEFT_OUT = [
+  'README.md: the service runs until you stop it, and the tests take minutes',
+  'docs/moving.md: it needs your PostgreSQL',
+  'docs/moving.md: it needs your MongoDB',
+  'docs/retention.md: it needs the sqlite3 program, and a stopped service',
+  'docs/running.md: it needs Docker',
+  'docs/running.md: it needs Docker',
+  'docs/running.md: it needs Docker',
+  'docs/running.md: it needs the sqlite3 program',
+  'docs/running.md: it needs Docker',
+  'docs/running.md: it needs Docker',
+  'docs/testing.md: it would run tests inside a test',
+  'docs/testing.md: an attack builds the project and takes up to two minutes',
+  'docs/testing.md: measurements take minutes',
+]
+
+/** What a reader runs twice without a thought. */
+const RUN_TWICE = ['README.md', 'docs/http-api.md']
+
+/** What must be found in what the blocks of a document print. */
+const PRINTED: Record<string, readonly RegExp[]> = {
+  'README.md': [
+    /X-Token-Scopes: orders:read/,
+    /"total":\{"requests":1,.*"code":"unauthorized".*"total":\{"requests":1,.*"code":"unauthorized"/s,
+    /TokenRevoked .* reason "first run"/,
+  ],
+  'docs/http-api.md': [
+    /"name":"CI deploy, production"/,
+    /"total":\{"requests":3,.*"total":\{"requests":3,/s,
+    /"status":"revoked"/,
+    /Idempotency-Replayed: true/,
+    /"code":"validation_failed"/,
+  ],
+  'docs/analysts.md': [
+    /Never used, oldest first \(\d+\)[\s\S]*nobody uses this/,
+    /never_used,[0-9a-f-]{36},acct_1,active,.*,nobody uses this\r?\n/,
+    /On GET \/orders|On \/orders/,
+    /^ +1 .* 1 2xx +GET +\/orders$/m,
+    /Where tokens are managed\n.*\n +1 .* 1 4xx +GET +\/settings\/api-tokens\/:id$/m,
+    /^tokenledger_usage_lost_total 0$/m,
+  ],
+  'docs/auditors.md': [
+    /No revoked token was accepted\./,
+    /No link is broken\./,
+    /The log holds the \d+ events? of the checkpoint[\s\S]*The log holds the \d+ events? of the checkpoint/,
+    /is refused: at revision \d the token is revoked/,
+  ],
+  'docs/operating.md': [/import-tokens/, /"status":"ready"/, /^tokenledger_projector_lag_seconds /m],
+}
+
+const shellOf = (path: string): string[] =>
+  blocksOf(textOf(path))
+    .filter(({ info }) => info === 'sh')
+    .map(({ text }) => text)
+
+describe('the documents', () => {
   let service: ServiceProcess
   before(async () => {
     service = await startService()
+    const { privateKey } = generateKeyPairSync('ed25519')
+    writeFileSync(keyFile(service), privateKey.export({ type: 'pkcs8', format: 'pem' }))
   })
-  after(async () => {
-    service.signal('SIGTERM')
-    await service.exited
+  after(endServices)
+
+  for (const path of documents.filter((one) => shellOf(one).length > 0)) {
+    it(`${path} holds no shell command that does not work`, async function () {
+      this.timeout(180_000)
+      const stdout = await runBlocks(shellOf(path), RUN_TWICE.includes(path) ? 2 : 1, service)
+      for (const pattern of PRINTED[path] ?? []) expect(stdout).to.match(pattern)
+    })
+  }
+
+  it('say what kind of text each block is, and why a shell block is not run', () => {
+    const found = documents.flatMap((path) => blocksOf(textOf(path)).map(({ info }) => ({ path, info })))
+    const unclear = found.filter(({ info }) => !/^(sh|sh not run: .+|text|ts|js|sql)$/.test(info))
+    expect(unclear).to.deep.equal([])
+    const leftOut = found.flatMap(({ path, info }) => {
+      const [, why] = /^sh not run: (.+)$/.exec(info) ?? []
+      return why === undefined ? [] : [`${path}: ${why}`]
+    })
+    expect(leftOut).to.deep.equal(LEFT_OUT)
   })
 
-  it('holds no shell command that does not work', async function () {
-    this.timeout(120_000)
-    const stdout = await runBlocks(README, 8, service)
-    expect(stdout).to.contain('"CI deploy, production"').and.to.contain('TokenRevoked')
+  it('have blocks to run where something is looked for in what they print', () => {
+    for (const path of [...Object.keys(PRINTED), ...RUN_TWICE]) expect(shellOf(path), path).to.not.be.empty
   })
 
-  it('has an analyst’s guide that holds none either, and whose answers are there', async function () {
-    this.timeout(120_000)
-    const stdout = await runBlocks(readFileSync(`${ROOT}docs/analysts.md`, 'utf8'), 5, service)
-    expect(stdout).to.match(/Never used, oldest first \(\d+\)[\s\S]*nobody uses this/)
-    expect(stdout).to.match(/never_used,[0-9a-f-]{36},acct_1,active,.*,nobody uses this\r?\n/)
-    expect(stdout).to.match(/On GET \/orders|On \/orders/)
-    expect(stdout).to.match(/^ +1 .* 1 2xx +GET +\/orders$/m)
-    expect(stdout).to.match(/Where tokens are managed\n.*\n +1 .* 1 4xx +GET +\/settings\/api-tokens\/:id$/m)
-    expect(stdout).to.match(/^tokenledger_usage_lost_total 0$/m)
+  it('never use a fixed Idempotency-Key, or a curl that hides what is wrong', () => {
+    for (const path of documents) {
+      const shell = shellOf(path).join('\n')
+      expect(shell, path).to.not.match(/Idempotency-Key: (?!\$)/)
+      expect(shell, path).to.not.match(/curl\b[^\n|]* (-\w*f\w*|--fail)(\s|$)/)
+    }
   })
+})
 
+describe('the README', () => {
   it('says the two commands literally at its top', () => {
     expect(README.slice(0, 1000))
       .to.contain('\nnpm ci && npm start\n')
       .and.to.contain('\nnpm ci && npm test\n')
   })
+
+  it('is short', () => {
+    expect(Buffer.byteLength(README)).to.be.at.most(12_000)
+  })
 })
 
 describe('the page of guarantees', () => {
-  it('names only tests and attacks that exist', () => {
-    const page = readFileSync(`${ROOT}docs/guarantees.md`, 'utf8')
+  const page = textOf('docs/guarantees.md')
+
+  it('names only tests that exist', () => {
     const named = [...new Set(page.match(/(test|scripts)\/[\w/-]+(\.\w+)*\.ts/g))]
     expect(named.length).to.be.greaterThan(30)
     for (const file of named) expect(() => readFileSync(`${ROOT}${file}`), file).not.to.throw()
   })
-})
 
-describe('the guide for auditors', () => {
-  let service: ServiceProcess
-  before(async () => {
-    service = await startService()
-  })
-  after(async () => {
-    service.signal('SIGTERM')
-    await service.exited
-  })
-
-  it('holds no shell command that does not work, and tells what it promises', async function () {
-    this.timeout(120_000)
-    const key = `${service.folder}/audit-key.pem`
-    const { privateKey } = generateKeyPairSync('ed25519')
-    writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }))
-    const guide = readFileSync(`${ROOT}docs/auditors.md`, 'utf8')
-    const stdout = await runBlocks(guide, 6, service, { AUDIT_KEY_FILE: key })
-    expect(stdout)
-      .to.contain('No revoked token was accepted.')
-      .and.contain('No link is broken.')
-      .and.match(/The log holds the \d+ events? of the checkpoint/)
-      .and.match(/is refused: at revision \d the token is revoked/)
+  it('names every attack that exists, and no other', () => {
+    const named = new Set([...page.matchAll(/attack `([\w-]+)`/g)].map(([, name]) => name))
+    const existing = readdirSync(`${ROOT}scripts/attack`)
+      .map((file) => file.replace(/\.ts$/, ''))
+      .filter((name) => name !== 'lab')
+    expect([...named]).to.have.members(existing)
   })
 })
 
-/** Runs the `sh` blocks of a text, one after the other in one shell, against a service. @returns what they print */
-async function runBlocks(text: string, atLeast: number, service: ServiceProcess, env = {}): Promise<string> {
-  const blocks = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block]) => block)
-  expect(blocks.length).to.be.greaterThan(atLeast)
-  const script = blocks.join('\n').replaceAll('http://127.0.0.1:3000', service.url)
+const keyFile = ({ folder }: ServiceProcess): string => `${folder}/audit-key.pem`
+
+/** Runs shell blocks one after the other in one shell, against a service. @returns what they print */
+async function runBlocks(blocks: string[], times: number, service: ServiceProcess): Promise<string> {
+  const once = blocks.join('\n').replaceAll('http://127.0.0.1:3000', service.url)
+  const script = `${once}\n`.repeat(times)
   const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', script], {
     cwd: ROOT,
     env: {
@@ -92,7 +153,7 @@ async function runBlocks(text: string, atLeast: number, service: ServiceProcess,
       TOKEN_PEPPERS: PEPPERS,
       EVENT_STORE_URL: `sqlite:${service.folder}/data/events.db`,
       READ_MODEL_URL: `sqlite:${service.folder}/data/read-model.db`,
-      ...env,
+      AUDIT_KEY_FILE: keyFile(service),
     },
   })
   expect(stdout).not.to.match(/tkl_[0-9A-Za-z]{49}/)
