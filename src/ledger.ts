@@ -250,6 +250,7 @@ function assemble(parts: Parts): TokenLedger {
     store,
     readModel,
     project: projector.apply,
+    close: projector.close,
     limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
     clock,
     ids,

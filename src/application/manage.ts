@@ -91,6 +91,7 @@ interface Dependencies {
   store: EventStore
   readModel: Pick<ReadModel, 'get'>
   project: (events: readonly StoredEvent[]) => Promise<void>
+  close: (tokenId: string, reason: string) => Promise<void>
   limit: AccountLimit
   clock: Clock
   ids: Ids
