@@ -110,8 +110,12 @@ interface Command {
   decide: (state: TokenState) => decide.Fact<LifecycleType> | null
   bodyHash?: string | undefined
   attempts?: number
+  /** Does the work for a token in this state when it may be done. Default: always. */
+  admit?: <T>(state: TokenState, work: () => Promise<T>) => Promise<T>
 }
 
+/** A token that expires so soon may have expired when it is extended, for all that creations count. */
+const SOON_MS = 10_000
 /** Events that are projected before there are more of them. */
 const MANY = 100
 
@@ -135,6 +139,7 @@ export function createManage(deps: Dependencies): Manage {
     decide: decided,
     bodyHash,
     attempts = MAX_ATTEMPTS,
+    admit = (_, work) => work(),
   }: Command): Promise<ExistingToken> {
     const id = ids.random()
     const stream = tokenStream(tokenId)
@@ -157,12 +162,15 @@ export function createManage(deps: Dependencies): Manage {
         return existing(state)
       }
       const event = envelope(fact, { id, context, chain, after: at, bodyHash })
-      try {
+      const record = async (): Promise<ExistingToken> => {
         const expected = revision < 0 ? 'no_stream' : revision
         const { position } = await appendUntilKnown(deps, stream, expected, [event])
         const recorded: LifecycleEvent = { ...event, stream, revision: revision + 1, position }
         await projectStored([...unprojected, recorded])
         return existing(evolve(state, recorded))
+      }
+      try {
+        return await admit(state, record)
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error
         token = await loadFrom(token)
@@ -269,7 +277,18 @@ export function createManage(deps: Dependencies): Manage {
       if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
       const by = context.actor.kind
       const from = knownOf(tokenId, seen)
-      return execute({ context, tokenId, from, decide: (state) => decide.update(state, change, ifMatch, by) })
+      const revives = (state: TokenState): state is ExistingToken =>
+        change.expiresAt !== undefined &&
+        state.status === 'active' &&
+        state.expiresAt !== null &&
+        state.expiresAt <= iso(clock() + SOON_MS)
+      return execute({
+        context,
+        tokenId,
+        from,
+        decide: (state) => decide.update(state, change, ifMatch, by),
+        admit: (state, work) => (revives(state) ? deps.limit.within(state.accountId, tokenId, work) : work()),
+      })
     },
 
     async revoke(context, { tokenId, seen, ifMatch }, reason) {

@@ -268,6 +268,7 @@ export function tokenRoutes({
         'token_damaged',
         'precondition_failed',
         'token_history_full',
+        'token_limit_reached',
         'conflict',
       ],
       handle: patch,
