@@ -94,8 +94,15 @@ export function startSampler(deps: Deps): Sampler {
   }
 
   async function sampleToken(tokenId: string): Promise<void> {
-    const { documents, differences, isMended } = await checkToken(deps, tokenId, signal, againMs)
-    report(documents, differences, isMended)
+    try {
+      const { documents, differences, isMended } = await checkToken(deps, tokenId, signal, againMs)
+      report(documents, differences, isMended)
+    } catch (err) {
+      // Of a token that the projector has closed for it nothing would have been read.
+      if (!(err instanceof DamagedError)) throw err
+      telemetry.differed(1)
+      telemetry.log.error({ err, tokenId }, 'the events of a token, or its documents, are damaged')
+    }
   }
 
   async function takeAll(events: readonly StoredEvent[]): Promise<void> {
@@ -170,8 +177,14 @@ export function startSampler(deps: Deps): Sampler {
   async function somewhereInLog(): Promise<string | null> {
     const tokenId = await nextToken()
     if (tokenId === null) return null
-    const [first] = await store.readStream(tokenStream(tokenId), 0, 1)
-    return first?.position ?? null
+    try {
+      const [first] = await store.readStream(tokenStream(tokenId), 0, 1)
+      return first?.position ?? null
+    } catch (error) {
+      // That one is damaged is told when its turn has come.
+      if (error instanceof DamagedError) return null
+      throw error
+    }
   }
 
   async function sample(): Promise<void> {
@@ -183,7 +196,7 @@ export function startSampler(deps: Deps): Sampler {
 
   async function unlessDown(work: Promise<void>): Promise<void> {
     await work.catch((err: unknown) => {
-      // An outage, or a stream whose damage the projector has reported: nothing to compare with.
+      // An outage, or damage of the log that the projector has reported: nothing to compare with.
       if (signal.aborted || err instanceof StoreUnavailableError || err instanceof DamagedError) return
       telemetry.log.warn({ err }, 'the read model could not be compared with its events')
     })
