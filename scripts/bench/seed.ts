@@ -42,6 +42,7 @@ export async function seedTokens(folder: string, count: number): Promise<string[
     store,
     readModel,
     project: projector.apply,
+    close: projector.close,
     limit: { within: (_, __, create) => create() },
     clock: Date.now,
     ids,

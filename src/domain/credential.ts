@@ -102,20 +102,35 @@ export function parsePeppers(text: string): Pepper[] {
 export const hashToken = (pepper: Pepper, token: string): string =>
   createHmac('sha256', pepper.key).update(token).digest('hex')
 
-/** Wherever they begin: what stands before them may be any word. */
-const TOKEN_SHAPE = new RegExp(`[a-z][a-z0-9]{1,15}_[0-9A-Za-z]{${BODY + CHECK},}`, 'g')
+const MASK = '[credential]'
+/** All of a token but its prefix. To look for the prefix first would take sixteen times as long. */
+const TOKEN_REST = new RegExp(`_[0-9A-Za-z]{${BODY + CHECK},}`, 'g')
+/** Wherever it begins: what stands before it may be any word. */
+const PREFIX_AT_END = /[a-z][a-z0-9]{1,15}$/
+const LONGEST_PREFIX = 16
 const JWT_SHAPE = /eyJ[\w.-]{10,}/g
 
 /** Replaces whatever looks like an API token or a JWT, for text that callers choose and we keep. */
-export const maskCredentials = (text: string): string =>
-  text.replace(TOKEN_SHAPE, '[credential]').replace(JWT_SHAPE, '[credential]')
+export const maskCredentials = (text: string): string => maskTokens(text).replace(JWT_SHAPE, MASK)
+
+/** One may begin within what may be the end of another. */
+function maskTokens(text: string): string {
+  let [masked, end] = ['', 0]
+  for (const { 0: rest, index } of text.matchAll(TOKEN_REST)) {
+    const prefix = PREFIX_AT_END.exec(text.slice(Math.max(0, index - LONGEST_PREFIX), index))
+    if (!prefix) continue
+    masked += text.slice(end, Math.max(end, index - prefix[0].length)) + MASK
+    end = index + rest.length
+  }
+  return masked + text.slice(end)
+}
 
 /** How much of a caller's text is looked at: the text that is kept, and the longest token that begins in it. */
 export const LOOKED_AT = 384
 const KEPT = 256
 
-/** What may be the beginning of a credential whose end was cut off. */
-const CUT_OFF = /(?:[a-z][a-z0-9]{1,15}_[0-9A-Za-z]*|eyJ[\w.-]*)$/
+/** What may be the beginning of a credential whose end was cut off, behind its prefix, which may be within a mask. */
+const CUT_OFF = /_(?<=(?:[a-z][a-z0-9]{1,15}|\])_)[0-9A-Za-z]*$|eyJ[\w.-]*$/
 
 /**
  * A caller's text as it may be kept: short, and without a credential or a piece of one that the cut left. Masking makes

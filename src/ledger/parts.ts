@@ -140,6 +140,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     store,
     readModel,
     project: projector.apply,
+    close: projector.close,
     limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
     clock,
     ids,

@@ -56,6 +56,18 @@ describe("A caller's address", () => {
     expect(await addressAfter()).to.equal(null)
   })
 
+  it('is not hidden by any number of header fields, nor is a second credential', async () => {
+    await start({ trustProxyHops: 1 })
+    const many = Array.from({ length: 2_100 }, () => ['a', ''] as const)
+    const credential = ['X-API-Token', token.token] as const
+    const address = ['X-Forwarded-For', '192.0.2.4'] as const
+    const send = (...fields: (readonly [string, string])[]) =>
+      sendRaw(service.url, 'GET', '/auth/verify', [credential, ...many, ...fields])
+    expect((await send(credential)).status).to.equal(400)
+    expect((await send(address)).status).to.equal(200)
+    await eventually(async () => expect([...(await addresses()).keys()]).to.deep.equal(['192.0.2.4']))
+  })
+
   it('is shown in its one form, and is none if it is no address', async () => {
     await start({ trustProxyHops: 1 })
     expect(await addressAfter('192.0.2.1:49152')).to.equal('192.0.2.1')

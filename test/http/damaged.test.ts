@@ -7,6 +7,8 @@ import { tokenStream } from '../../src/domain/streams.ts'
 import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
 import { removeReadModel } from '../support/damage.ts'
 import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { growHistory } from '../support/longLife.ts'
+import { longestTurn } from '../support/loop.ts'
 import { endServices, ownFolder } from '../support/service.ts'
 
 /** Changes the events of a token behind the back of whoever reads them. */
@@ -162,6 +164,34 @@ describe('A token whose history is damaged', () => {
     expect((await owner.get(path())).body).to.include({ status: 'revoked' })
   })
 
+  it('whose stream has a damaged end cannot be revoked, and is closed in its place', async () => {
+    await given(async (id) => {
+      const database = await openDatabase(`${folder}/events.db`, { synchronous: 'FULL' })
+      database.prepare('UPDATE streams SET crc = crc + 1 WHERE stream = ?').run(tokenStream(id))
+      database.close()
+    })
+    const self = callerOf(service.url, tokenHeader(damaged?.token ?? ''))
+    expect((await self.get('/auth/verify')).status, 'each of its events is sound').to.equal(200)
+    expect((await owner.delete(path(), { 'If-Match': '"77"' })).status).to.equal(412)
+    expect((await self.get('/auth/verify')).status).to.equal(200)
+    const { status, body } = await owner.delete(path())
+    expect([status, body.code]).to.deep.equal([409, 'token_damaged'])
+    expect((await self.get('/auth/verify')).status).to.equal(401)
+    expect((await owner.get(path())).body.status).to.equal('damaged')
+  })
+
+  it('by thousands of events of a newer version is revoked, and holds nobody up', async () => {
+    await given(async (id) => {
+      const store = await openSqliteEventStore(`${folder}/events.db`)
+      await growHistory(store, id, 5_000, 'TokenFrobbed')
+      await store.close()
+    })
+    await owner.delete(`${TOKENS}/${sound?.id}`)
+    const revoke = async () => expect((await owner.delete(path())).status).to.equal(204)
+    expect(await longestTurn(revoke, 1)).to.be.below(50)
+    expect((await owner.get(path())).body).to.include({ status: 'revoked' })
+  })
+
   it('behind the back of a running service is 409 where its events are asked, and can be revoked', async () => {
     damaged = await createToken(owner, { name: 'first' })
     const self = callerOf(service.url, tokenHeader(damaged.token))
@@ -171,5 +201,6 @@ describe('A token whose history is damaged', () => {
       expect((await self.get(`${TOKENS}/self?at=${at}`)).body.code).to.equal('token_damaged')
     const { status, body } = await self.delete(`${TOKENS}/self`)
     expect([status, body.code]).to.deep.equal([409, 'token_damaged'])
+    expect((await self.get(`${TOKENS}/self`)).status, 'it is closed').to.equal(401)
   })
 })

@@ -220,6 +220,28 @@ describe('MAX_TOKENS_PER_ACCOUNT', () => {
     expect((await owner.post(TOKENS, { name: 'x' })).status).to.equal(201)
   })
 
+  it('holds for an expired token that is extended, last of all, and not for one that is live', async () => {
+    const owner = accountOf('acct_5')
+    const soon = () => ({ expires_at: new Date(now + 1000).toISOString() })
+    const [expired] = await Promise.all(Array.from({ length: 7 }, () => createToken(owner, soon())))
+    now += 2000
+    const [one] = await Promise.all(Array.from({ length: 7 }, () => createToken(owner, soon())))
+    const path = `${TOKENS}/${expired?.id}`
+    const extended = { expires_at: null }
+    expect((await owner.patch(path, extended, { 'If-Match': '"9"' })).status).to.equal(412)
+    const { status, body } = await owner.patch(path, extended)
+    expect([status, body.code]).to.deep.equal([409, 'token_limit_reached'])
+    expect((await owner.patch(path, { name: 'y' })).status, 'it stays expired').to.equal(200)
+    expect((await owner.patch(`${TOKENS}/${one?.id}`, extended)).status, 'it is counted').to.equal(200)
+    now += 2000
+    const all = (await owner.get(`${TOKENS}?status=expired`)).body.data
+    expect(all).to.have.lengthOf(13)
+    const answers = await Promise.all(all.map(({ id }) => owner.patch(`${TOKENS}/${id}`, extended)))
+    expect([of(answers, 200).length, of(answers, 409).length]).to.deep.equal([6, 7])
+    expect((await owner.get(`${TOKENS}?status=active`)).body.data).to.have.lengthOf(7)
+    expect((await owner.post(TOKENS, { name: 'x' })).status).to.equal(409)
+  })
+
   it('is 409 after the input was judged, and leaves changing and revoking alone', async () => {
     const owner = accountOf('acct_4')
     const tokens = await Promise.all(Array.from({ length: 7 }, () => createToken(owner)))

@@ -10,14 +10,19 @@ const AT_ONCE = 100
  * Changes a token that is there until its stream has so many events, past every command, a hundred in an append. What is
  * written is what commands would have written.
  */
-export async function growHistory(store: EventStore, tokenId: string, events: number): Promise<void> {
+export async function growHistory(
+  store: EventStore,
+  tokenId: string,
+  events: number,
+  type = 'TokenUpdated',
+): Promise<void> {
   const stream = tokenStream(tokenId)
   const all = await store.readStream(stream)
   const last = all.at(-1)
   let chain = last ? storedChain(last) : genesis(stream)
   for (let next = all.length; next < events; ) {
     const some = Array.from({ length: Math.min(AT_ONCE, events - next) }, (_, i) =>
-      lifeEvent('TokenUpdated', { name: `name ${next + i}` }, last),
+      lifeEvent(type, { name: `name ${next + i}` }, last),
     )
     const linked = link(chain, some)
     const { revision } = await store.append(stream, next === 0 ? 'no_stream' : next - 1, linked)

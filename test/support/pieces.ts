@@ -83,6 +83,7 @@ export async function assemblePieces(folder: string, flushMs = 20) {
     store,
     readModel,
     project: projector.apply,
+    close: projector.close,
     limit: createAccountLimit(readModel, Date.now, 1000),
     clock: Date.now,
     ids,

@@ -168,7 +168,12 @@ interface Some {
 }
 
 /** A store gives nothing of a piece with a damaged event in it: then the events before that are asked for one by one. */
-async function readSome(store: EventStore, stream: string, from: number, limit: number): Promise<Some> {
+export async function readSome(
+  store: EventStore,
+  stream: string,
+  from: number,
+  limit: number,
+): Promise<Some> {
   try {
     return { events: await store.readStream(stream, from, limit), damage: null }
   } catch (error) {

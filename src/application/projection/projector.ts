@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
+import { closeToken } from '../../../projections/tokens.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import { STREAMS } from '../../domain/streams.ts'
+import { STREAMS, tokenStream } from '../../domain/streams.ts'
 import { type Applied, createApplier } from './applier.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import { createOwners } from './owners.ts'
@@ -30,6 +31,8 @@ export interface Projector {
    * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so that its token is closed
    */
   apply(events: readonly StoredEvent[]): Promise<void>
+  /** Closes a token for good, since it is damaged in a way that none of its events shows. @throws as `apply` */
+  close(tokenId: string, reason: string): Promise<void>
   /**
    * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
    * when the read model has caught up with the log: with all of it as it is now where this process leads, else once at
@@ -90,6 +93,11 @@ export function createProjector({
     const { refused } = await apply(events)
     for (const [{ stream, revision }, reason] of refused)
       throw new DamagedError(`revision ${revision} of ${stream} cannot be applied: ${reason}`)
+  }
+
+  async function close(tokenId: string, reason: string): Promise<void> {
+    await readModel.apply([closeToken({ stream: tokenStream(tokenId), revision: 0 }, reason)])
+    onChanged(new Set([tokenId]))
   }
 
   async function untilDone<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -225,6 +233,7 @@ export function createProjector({
 
   return {
     apply: applyNow,
+    close,
 
     async start() {
       await takeUp()

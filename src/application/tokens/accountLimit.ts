@@ -3,14 +3,14 @@ import * as tokensThat from '../readModel/statuses.ts'
 import { Refusal } from '../../domain/errors.ts'
 import { ids } from '../eventLog/ids.ts'
 import { ageOf, type Clock, iso, now } from '../ports/clock.ts'
-import type { Condition } from '../ports/documents.ts'
+import type { Condition, Document } from '../ports/documents.ts'
 import type { Queued } from '../ports/sharing.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { UnknownOutcomeError } from '../ports/errors.ts'
 
 export interface AccountLimit {
   /**
-   * Runs the creation of a token if the account has room for one more live token.
+   * Runs the creation of a token, or what makes an expired one live again, if the account has room for it.
    * @throws Refusal; StoreUnavailableError; what the creation throws
    */
   within<T>(accountId: string, tokenId: string, create: () => Promise<T>): Promise<T>
@@ -37,22 +37,30 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
   const live = (accountId: string): Promise<number> =>
     readModel.count('tokens', tokensThat.active(accountId, iso(clock())), max)
 
-  async function existing(tokenIds: readonly string[]): Promise<number> {
+  /** How many of these tokens are there, neither revoked nor expired. */
+  async function liveAmong(tokenIds: readonly string[]): Promise<number> {
     const where: Condition[] = [{ field: 'id', op: 'in', value: tokenIds }]
-    return (await readModel.find('tokens', { where, order: 'any', limit: tokenIds.length })).length
+    const found = await readModel.find('tokens', { where, order: 'any', limit: tokenIds.length })
+    const at = iso(clock())
+    const isLive = ({ revoked, expiresAt = null }: Document): boolean =>
+      revoked !== true && (expiresAt === null || (expiresAt as string) > at)
+    return found.filter(isLive).length
   }
 
   async function roomBehind(
     accountId: string,
     ahead: readonly string[],
+    tokenId: string,
   ): Promise<'room' | 'full' | 'unsure'> {
     const judge = (there: number, coming: number) =>
       there >= max ? 'full' : there + coming < max ? 'room' : 'unsure'
     const judged = judge(await live(accountId), ahead.length)
-    if (judged !== 'unsure') return judged
-    // Some may be tokens by now, and were counted as such. Looked for before the count, none is missed by both.
-    const coming = ahead.length - (await existing(ahead))
-    return judge(await live(accountId), coming)
+    if (judged === 'room') return judged
+    // Some may be live by now, and were counted as such. Looked for before the count, none is missed by both.
+    const coming = ahead.length - (await liveAmong(ahead))
+    const there = await live(accountId)
+    // One that has not expired yet is among them, and needs no other place. Looked for after the count, for the same reason.
+    return judge(there - (await liveAmong([tokenId])), coming)
   }
 
   async function admitted(accountId: string, reservation: Queued): Promise<void> {
@@ -61,7 +69,7 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
     for (let pause = PAUSE_MS.first; ; pause = Math.min(pause * 2, PAUSE_MS.longest)) {
       const place = queue.findIndex(({ id }) => id === reservation.id)
       const ahead = queue.slice(0, place).map(({ holds }) => holds)
-      const room = await roomBehind(accountId, ahead)
+      const room = await roomBehind(accountId, ahead, reservation.holds)
       if (room === 'full') {
         throw new Refusal(
           'token_limit_reached',

@@ -39,6 +39,8 @@ interface Command {
   decide: (state: TokenState) => decide.Fact<LifecycleType> | null
   bodyHash?: string | undefined
   attempts?: number
+  /** Does the work for a token in this state when it may be done. Default: always. */
+  admit?: <T>(state: TokenState, work: () => Promise<T>) => Promise<T>
 }
 
 /** Events that are projected before there are more of them. */
@@ -77,6 +79,7 @@ export function createExecutor(deps: ExecuteDependencies): { execute: Execute; e
     decide: decided,
     bodyHash,
     attempts = MAX_ATTEMPTS,
+    admit = (_, work) => work(),
   }: Command): Promise<ExistingToken> {
     const id = ids.random()
     const stream = tokenStream(tokenId)
@@ -99,12 +102,15 @@ export function createExecutor(deps: ExecuteDependencies): { execute: Execute; e
         return existing(state)
       }
       const event = envelope(fact, { id, context, chain, after: at, bodyHash })
-      try {
+      const record = async (): Promise<ExistingToken> => {
         const expected = revision < 0 ? 'no_stream' : revision
         const { position } = await appendUntilKnown(deps, stream, expected, [event])
         const recorded: LifecycleEvent = { ...event, stream, revision: revision + 1, position }
         await projectStored([...unprojected, recorded])
         return existing(evolve(state, recorded))
+      }
+      try {
+        return await admit(state, record)
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error
         token = await loadFrom(token)

@@ -4,7 +4,7 @@ import { formatToken, hashToken, hintOf, type Pepper } from '../../domain/creden
 import * as decide from '../../domain/decide.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
 import { reasonProblem } from '../../domain/rules.ts'
-import type { ExistingToken } from '../../domain/token.ts'
+import type { ExistingToken, TokenState } from '../../domain/token.ts'
 import { type Folded, firstEvent, projected, unborn } from '../eventLog/tokenStream.ts'
 import { iso } from '../ports/clock.ts'
 import type { ReadModel } from '../ports/readModel.ts'
@@ -48,6 +48,7 @@ export interface Target {
 }
 
 interface Dependencies extends ExecuteDependencies {
+  close: (tokenId: string, reason: string) => Promise<void>
   readModel: Pick<ReadModel, 'get'>
   limit: AccountLimit
   randomBytes: (size: number) => Uint8Array
@@ -55,6 +56,9 @@ interface Dependencies extends ExecuteDependencies {
   pepper: Pepper
   maxLifetimeDays: number | null
 }
+
+/** A token that expires so soon may have expired when it is extended, for all that creations count. */
+const SOON_MS = 10_000
 
 export function createManage(deps: Dependencies): Manage {
   const { store, clock, ids } = deps
@@ -114,7 +118,14 @@ export function createManage(deps: Dependencies): Manage {
       if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
       const by = context.actor.kind
       const from = knownOf(tokenId, seen)
-      return execute({ context, tokenId, from, decide: (state) => decide.update(state, change, ifMatch, by) })
+      return execute({
+        context,
+        tokenId,
+        from,
+        decide: (state) => decide.update(state, change, ifMatch, by),
+        admit: (state, work) =>
+          isRevived(state, change, clock()) ? deps.limit.within(state.accountId, tokenId, work) : work(),
+      })
     },
 
     async revoke(context, { tokenId, seen, ifMatch }, reason) {
@@ -142,6 +153,13 @@ export function createManage(deps: Dependencies): Manage {
     },
   }
 }
+
+/** Does a change of its expiry make a token count again that no longer counts, or soon will not? */
+const isRevived = (state: TokenState, { expiresAt }: decide.Change, at: number): state is ExistingToken =>
+  expiresAt !== undefined &&
+  state.status === 'active' &&
+  state.expiresAt !== null &&
+  state.expiresAt <= iso(at + SOON_MS)
 
 const knownOf = (tokenId: string, seen: TokenDocument | null): Folded =>
   seen ? projected(seen) : unborn(tokenId)

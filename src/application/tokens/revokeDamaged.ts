@@ -1,24 +1,32 @@
 import { storedChain } from '../../domain/chain.ts'
 import { staleRevision } from '../../domain/decide.ts'
-import { DamagedError, Refusal } from '../../domain/errors.ts'
+import { type DamagedError, Refusal } from '../../domain/errors.ts'
 import type { LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
+import { readSome } from '../eventLog/tokenStream.ts'
 import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
+import { turn } from '../scheduling/turns.ts'
 
 interface Deps {
   store: EventStore
   project: (events: readonly LifecycleEvent[]) => Promise<void>
+  /** Ends the use of a token, whatever its events say. */
+  close: (tokenId: string, reason: string) => Promise<void>
   telemetry: Telemetry
 }
 
 const MAX_ATTEMPTS = 20
+/** Events that are read at once. */
+const PAGE = 50
+/** As many in a row are passed over. Behind more nothing is looked for: each of any stream may seem damaged. */
+const MOST_DAMAGED = 100
 
 /**
  * Revokes a token whose history does not say any more what it is. The event is linked to the last one that stands
- * there, so that the revocation holds whatever becomes of the others.
+ * there, so that the revocation holds whatever becomes of the others. Where nothing can be written, the token is closed.
  * @param damage what was found
  * @param revocation the event, linked to a chain
  * @throws Refusal, `damage`; errors of `append`
@@ -34,12 +42,13 @@ export async function revokeDamaged(
     const last = await lastEvent(deps.store, stream, seen)
     // Nothing is there: it is not damaged, it has lost what the read model has seen.
     if (!last) throw damage
+    if (last !== 'damaged' && last.type === 'TokenRevoked') return deps.project([last as LifecycleEvent])
+    if (!ifMatch(seen)) throw staleRevision()
     if (last === 'damaged') {
       deps.telemetry.log.error({ stream, err: damage }, 'a damaged token cannot be revoked')
+      await deps.close(tokenId, damage.message)
       throw damagedToken('nothing can be written behind its last event. It is accepted nowhere')
     }
-    if (last.type === 'TokenRevoked') return deps.project([last as LifecycleEvent])
-    if (!ifMatch(seen)) throw staleRevision()
     const event = revocation(storedChain(last))
     try {
       const { position } = await appendUntilKnown(deps, stream, last.revision, [event])
@@ -51,21 +60,24 @@ export async function revokeDamaged(
   throw new Refusal('conflict', 'Too many changes to this token at the same time.')
 }
 
-/** One by one: a store gives nothing of a piece with a damaged event in it. */
+/** The last event from `from` on, past damaged ones. */
 async function lastEvent(
   store: EventStore,
   stream: string,
   from: number,
 ): Promise<StoredEvent | 'damaged' | null> {
   let last: StoredEvent | 'damaged' | null = null
-  for (let revision = Math.max(0, from); ; revision++) {
-    const [next] = await store.readStream(stream, revision, 1).catch((error: unknown) => {
-      if (error instanceof DamagedError) return ['damaged' as const]
-      throw error
-    })
-    if (next === undefined) return last
-    last = next === 'damaged' || next.metadata === null ? 'damaged' : next
+  let [next, damaged] = [Math.max(0, from), 0]
+  while (damaged < MOST_DAMAGED) {
+    const size = damaged === 0 ? PAGE : 1
+    const { events, damage } = await readSome(store, stream, next, size)
+    last = (damage ? 'damaged' : events.at(-1)) ?? last
+    if (!damage && events.length < size) break
+    damaged = damage ? damaged + 1 : 0
+    next += events.length + (damage ? 1 : 0)
+    await turn()
   }
+  return last !== 'damaged' && last?.metadata === null ? 'damaged' : last
 }
 
 export const damagedToken = (what: string): Refusal =>

@@ -82,19 +82,16 @@ export function startSampler(deps: Deps): Sampler {
     return last
   }
 
-  function report(documents: number, differences: readonly Difference[], isMended: boolean): void {
-    telemetry.checked(documents)
-    const differing = new Map(differences.map((one) => [`${one.collection}/${one.id}`, one]))
-    telemetry.differed(differing.size)
-    for (const { collection, id } of differing.values()) {
-      const fields = { collection, id, ...(isMended && { mended: true }) }
-      telemetry.log.error(fields, 'a document of the read model is not what its events say')
-    }
-  }
-
   async function sampleToken(tokenId: string): Promise<void> {
-    const { documents, differences, isMended } = await checkToken(deps, tokenId, signal, againMs)
-    report(documents, differences, isMended)
+    try {
+      const { documents, differences, isMended } = await checkToken(deps, tokenId, signal, againMs)
+      report(telemetry, { documents, differences, isMended })
+    } catch (err) {
+      // Of a token that the projector has closed for it nothing would have been read.
+      if (!(err instanceof DamagedError)) throw err
+      telemetry.differed(1)
+      telemetry.log.error({ err, tokenId }, 'the events of a token, or its documents, are damaged')
+    }
   }
 
   async function takeAll(events: readonly StoredEvent[]): Promise<void> {
@@ -125,7 +122,7 @@ export function startSampler(deps: Deps): Sampler {
       if (differing.every((one) => isComparable && one.isCurrent())) {
         const documents = compared.reduce((sum, one) => sum + one.documents, 0)
         const differences = differing.flatMap((one) => one.differences)
-        return report(documents, differences, false)
+        return report(telemetry, { documents, differences, isMended: false })
       }
       await sleep(againMs, undefined, { signal })
     }
@@ -157,8 +154,14 @@ export function startSampler(deps: Deps): Sampler {
   async function somewhereInLog(): Promise<string | null> {
     const tokenId = await nextToken()
     if (tokenId === null) return null
-    const [first] = await store.readStream(tokenStream(tokenId), 0, 1)
-    return first?.position ?? null
+    try {
+      const [first] = await store.readStream(tokenStream(tokenId), 0, 1)
+      return first?.position ?? null
+    } catch (error) {
+      // That one is damaged is told when its turn has come.
+      if (error instanceof DamagedError) return null
+      throw error
+    }
   }
 
   async function sample(): Promise<void> {
@@ -170,7 +173,7 @@ export function startSampler(deps: Deps): Sampler {
 
   async function unlessDown(work: Promise<void>): Promise<void> {
     await work.catch((err: unknown) => {
-      // An outage, or a stream whose damage the projector has reported: nothing to compare with.
+      // An outage, or damage of the log that the projector has reported: nothing to compare with.
       if (signal.aborted || err instanceof StoreUnavailableError || err instanceof DamagedError) return
       telemetry.log.warn({ err }, 'the read model could not be compared with its events')
     })
@@ -233,4 +236,20 @@ async function somewhere(readModel: ReadModel, random: () => number): Promise<st
     .toString(16)
     .padStart(12, '0')
   return `${digits.slice(0, 8)}-${digits.slice(8)}`
+}
+
+interface Checked {
+  documents: number
+  differences: readonly Difference[]
+  isMended: boolean
+}
+
+function report(telemetry: SampleTelemetry, { documents, differences, isMended }: Checked): void {
+  telemetry.checked(documents)
+  const differing = new Map(differences.map((one) => [`${one.collection}/${one.id}`, one]))
+  telemetry.differed(differing.size)
+  for (const { collection, id } of differing.values()) {
+    const fields = { collection, id, ...(isMended && { mended: true }) }
+    telemetry.log.error(fields, 'a document of the read model is not what its events say')
+  }
 }

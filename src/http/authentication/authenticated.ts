@@ -5,7 +5,10 @@ import type { Handler } from '../route.ts'
 import { atEnd, scopeOf } from '../requestState.ts'
 import { invalid } from '../input/validate.ts'
 
-/** How many requests of one account are worked on at once, in the gate that all share. */
+/**
+ * How many requests of one account are worked on at once, in the gate that all share. Those of its tokens have a share of
+ * their own: whoever holds a stolen one must not keep its owner from finding it.
+ */
 const SHARE = 8
 
 /**
@@ -23,9 +26,10 @@ export const readingWith =
     const gone = new AbortController()
     atEnd(ctx, scopeOf(ctx), () => gone.abort())
     const serve = async () => handle(ctx, accepted, gone.signal)
-    const account: Asker = { name: () => accepted.principal.accountId, left: () => SHARE }
+    const { kind, accountId } = accepted.principal
+    const asker: Asker = { name: () => `${kind} ${accountId}`, left: () => SHARE }
     try {
-      await (gate ? gate.run(serve, account) : serve())
+      await (gate ? gate.run(serve, asker) : serve())
     } catch (error) {
       if (error !== gone.signal.reason) throw error
     }

@@ -113,6 +113,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
         'token_damaged',
         'precondition_failed',
         'token_history_full',
+        'token_limit_reached',
         'conflict',
       ],
       handle: patch,

@@ -53,6 +53,8 @@ export function createHttpServer(app: Koa, { limits = SERVER_LIMITS, observe }: 
     connections.request,
   )
   server.maxConnections = limits.connections
+  // Node would leave out those beyond 2,000, which may be the proxy's, or a second credential. Their bytes are bounded.
+  server.maxHeadersCount = 0
   server.on('connection', connections.open)
   server.on('drop', connections.turnedAway)
   // RFC 9110 §10.1.1: an expectation that is not known may be left unmet.

@@ -208,6 +208,8 @@ describe('masking', () => {
     ['a token in a query', `?token=${TOKEN}&a=1`, '?token=[credential]&a=1'],
     ['a token in quotes', `"${TOKEN}"`, '"[credential]"'],
     ['two tokens', `${TOKEN},${TOKEN}`, '[credential],[credential]'],
+    ['two tokens in one word', `/${TOKEN}${TOKEN}/`, '/[credential][credential]/'],
+    ['three, of which one has a longer prefix', `${TOKEN}0a${TOKEN}${TOKEN}`, '[credential]'.repeat(3)],
     ['a token with a wrong check', `${TOKEN.slice(0, -1)}A`, '[credential]'],
     ['a JWT', `Bearer ${JWT}`, 'Bearer [credential]'],
     ['an unsigned JWT', JWT.slice(0, JWT.lastIndexOf('.') + 1), '[credential]'],
@@ -265,8 +267,11 @@ describe('masking', () => {
   it('leaves nothing of a token that the cut has taken the end of, whatever stands before it', () => {
     const piece = 12
     for (let before = 0; before <= 7; before++) {
-      for (let gap = 0; gap <= TOKEN.length; gap++) {
-        const text = `/${`${TOKEN}/`.repeat(before)}${'x'.repeat(gap)}/${TOKEN.replace(BODY, OTHER)}/and/more/${'y'.repeat(400)}`
+      for (let gap = 0; gap <= 2 * TOKEN.length; gap++) {
+        // The second half of them without anything between the tokens.
+        const slash = gap > TOKEN.length ? '' : '/'
+        const filler = 'x'.repeat(gap % TOKEN.length)
+        const text = `/${filler}${`${TOKEN}${slash}`.repeat(before)}${slash}${TOKEN.replace(BODY, OTHER)}/and/more/${'y'.repeat(400)}`
         // As it comes, and as it comes when somebody has cut it before.
         for (const kept of [
           keptText(text),

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
+import { openDatabase } from '../../../../src/adapters/sqlite/database/database.ts'
 import { startSampler } from '../../../../src/application/verification/sampler.ts'
 import type { Change } from '../../../../projections/projection.ts'
 import { assemblePieces, context, type Pieces, target } from '../../../support/pieces.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { appendTo, growHistory } from '../../../support/longLife.ts'
+import { tokenStream } from '../../../../src/domain/streams.ts'
 
 describe('the sampler', () => {
   let folder: string
@@ -96,6 +98,21 @@ describe('the sampler', () => {
     start()
     await eventually(() => expect(seen.checked).to.be.above(301))
     expect([seen.differed, seen.errors, seen.warnings]).to.deep.equal([0, [], 0])
+  })
+
+  it('reports a history that was damaged after it was applied, and none of a token closed for it', async () => {
+    const [{ id }, { id: closed }] = [await pieces.create('one'), await pieces.create('two')]
+    const log = await openDatabase(join(folder, 'events.db'), { synchronous: 'FULL' })
+    log
+      .prepare(`UPDATE events SET crc = crc + 1 WHERE stream IN (?, ?)`)
+      .run(tokenStream(id), tokenStream(closed))
+    log.close()
+    await pieces.projector.close(closed, 'damaged')
+    start()
+    await eventually(() => expect(seen.errors).to.have.length.above(1))
+    const named = seen.errors.map((one) => (one as { tokenId: string }).tokenId)
+    expect(new Set(named)).to.deep.equal(new Set([id]))
+    expect(seen.differed).to.be.above(1)
   })
 
   it('waits while a store is down, and with no tokens', async () => {
