@@ -180,6 +180,18 @@ describe('A token whose history is damaged', () => {
     expect((await owner.get(path())).body.status).to.equal('damaged')
   })
 
+  it('that the event store has lost cannot be revoked, and is closed in its place', async () => {
+    damaged = await createToken(owner)
+    const database = await openDatabase(`${folder}/events.db`, { synchronous: 'FULL' })
+    for (const table of ['events', 'streams'])
+      database.prepare(`DELETE FROM ${table} WHERE stream = ?`).run(tokenStream(damaged.id))
+    database.close()
+    const { status, body } = await owner.delete(path())
+    expect([status, body.code]).to.deep.equal([409, 'token_damaged'])
+    const self = callerOf(service.url, tokenHeader(damaged.token))
+    expect((await self.get('/auth/verify')).status).to.equal(401)
+  })
+
   it('by thousands of events of a newer version is revoked, and holds nobody up', async () => {
     await given(async (id) => {
       const store = await openSqliteEventStore(`${folder}/events.db`)

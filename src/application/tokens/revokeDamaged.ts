@@ -29,7 +29,7 @@ const MOST_DAMAGED = 100
  * there, so that the revocation holds whatever becomes of the others. Where nothing can be written, the token is closed.
  * @param damage what was found
  * @param revocation the event, linked to a chain
- * @throws Refusal, `damage`; errors of `append`
+ * @throws Refusal; errors of `append`
  */
 export async function revokeDamaged(
   deps: Deps,
@@ -40,11 +40,11 @@ export async function revokeDamaged(
   const stream = tokenStream(tokenId)
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const last = await lastEvent(deps.store, stream, seen)
-    // Nothing is there: it is not damaged, it has lost what the read model has seen.
-    if (!last) throw damage
-    if (last !== 'damaged' && last.type === 'TokenRevoked') return deps.project([last as LifecycleEvent])
+    if (last && last !== 'damaged' && last.type === 'TokenRevoked')
+      return deps.project([last as LifecycleEvent])
     if (!ifMatch(seen)) throw staleRevision()
-    if (last === 'damaged') {
+    // Nothing is there, or nothing that an event could follow.
+    if (!last || last === 'damaged') {
       deps.telemetry.log.error({ stream, err: damage }, 'a damaged token cannot be revoked')
       await deps.close(tokenId, damage.message)
       throw damagedToken('nothing can be written behind its last event. It is accepted nowhere')
