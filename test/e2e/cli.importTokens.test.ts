@@ -203,7 +203,9 @@ describeWithMongod('tokenledger import-tokens, on EventStoreDB and MongoDB', fun
     const { imported, already_there } = reportOf(
       await cli(['import-tokens', 'rows.ndjson', '--json'], folder, env, 40_000),
     )
-    expect([imported, already_there]).to.deep.equal([count - left, left])
+    // What was on its way to the server when the command was killed may have come in after the count.
+    expect(already_there).to.be.at.least(left)
+    expect(Number(imported) + Number(already_there)).to.equal(count)
     expect(await importedIn(open)).to.equal(count)
     const head = await headOf(open)
     const again = reportOf(await cli(['import-tokens', 'rows.ndjson', '--json'], folder, env))
