@@ -6,6 +6,7 @@ import { createRecords, type TokenRecord } from './records.ts'
 import { createRoster } from './roster.ts'
 import { ageOf, type Instant, now as readClocks } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
+import { StoreUnavailableError } from '../ports/errors.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Watch } from '../ports/sharing.ts'
 
@@ -15,7 +16,8 @@ export interface TokenIndex {
    * is looked up whenever that is needed; any other waits with others of its kind, and only so many of them.
    * @param isLegacy looks among imported tokens only, without it among all others
    * @param asker whose look-ups in vain have a limit
-   * @throws OverLimitError, BusyError it was not looked for; what the read model throws
+   * @throws OverLimitError, BusyError it was not looked for; StoreUnavailableError it was good and is not there any
+   *   more; what the read model throws
    */
   find(token: string, isLegacy?: boolean, asker?: Asker): TokenRecord | Promise<TokenRecord | null>
   /** Knows of a token that has just been made. */
@@ -123,6 +125,9 @@ export function createTokenIndex(
       if (anything || (found && changed.has(found.id))) continue
       // It may be the one that has just been made; others change all the time.
       if (!found && changed.size > 0 && isFirst) continue
+      // Documents of tokens are never removed. This one was taken out of the read model behind everybody's back.
+      if (!found && good.has(key))
+        throw new StoreUnavailableError('a token that was good is not there any more')
       // A hash counts only as what it was made as: a keyed one is never matched by a plain one, nor the other way.
       if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) {
         forgetGood()

@@ -5,6 +5,7 @@ import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { createTokenIndex } from '../../../../src/application/authentication/tokenIndex.ts'
 import type { TokenRecord } from '../../../../src/application/authentication/records.ts'
 import { type Asker, LOOK_UPS, OverLimitError } from '../../../../src/application/scheduling/gate.ts'
+import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import { hashLegacyToken, hashToken, type Pepper } from '../../../../src/domain/credential.ts'
 import { rejection } from '../../../contract/fixtures.ts'
 import { gate } from '../../../support/eventually.ts'
@@ -461,6 +462,24 @@ describe('the token index', () => {
       expect(await index.find('t', false, spent)).to.have.property('tokenId', 'id of t')
       expect(await index.find('old', true, spent)).to.have.property('tokenId', 'id of old')
       expect(await rejection(asPromise(index.find('gone', false, spent)))).to.be.instanceOf(OverLimitError)
+    })
+
+    it('does not take a good token whose document has vanished for an unknown one', async () => {
+      const documents = [documentOf('one')]
+      const { index, seen, look } = indexOver(documents)
+      await look('one')
+      const [document] = documents.splice(0)
+      seen.anything()
+      expect(await rejection(look('one'))).to.be.instanceOf(StoreUnavailableError)
+      expect(await index.find('other')).to.equal(null)
+      documents.push(document as TokenDocument)
+      expect((await look('one')).tokenId).to.equal('id of one')
+      documents.splice(0, 1, documentOf('one', NEW, { revoked: true, revokedAt: AT, revision: 1 }))
+      seen.anything()
+      expect((await look('one')).revoked).to.equal(true)
+      documents.splice(0)
+      seen.anything()
+      expect(await index.find('one')).to.equal(null)
     })
 
     it('knows a token no longer that was found to be bad', async () => {
