@@ -8,7 +8,7 @@ const CHILD = fileURLToPath(new URL('./locker.child.js', import.meta.url))
 export const LOCKS = {
   'a shell in the middle of a transaction': 'BEGIN IMMEDIATE',
   'an exclusive transaction': 'BEGIN EXCLUSIVE',
-  'a write that was never committed': 'CREATE TABLE forgotten (x); BEGIN; INSERT INTO forgotten VALUES (1)',
+  'a write that was never committed': 'BEGIN; CREATE TABLE forgotten (x); INSERT INTO forgotten VALUES (1)',
 } as const
 
 export const LONG_READ = 'BEGIN; SELECT count(*) FROM sqlite_schema'
