@@ -5,7 +5,7 @@ import { DamagedError } from '../../../domain/errors.ts'
 import { bytes, checksum, type Database, integer, toBytes, toText } from '../database/database.ts'
 
 /** How far each version of each projection has come. */
-export interface Checkpoints {
+export interface CheckpointTable {
   create(): void
   get(projection: Projection): Checkpoint | null
   set(projection: Projection, checkpoint: Checkpoint): void
@@ -16,7 +16,7 @@ const SELECT = `SELECT ${bytes('projection')}, ${integer('version')}, ${bytes('p
   ${bytes('event')}, ${integer('event_crc')}
   FROM checkpoints`
 
-export function createCheckpoints(database: Database): Checkpoints {
+export function createCheckpointTable(database: Database): CheckpointTable {
   return {
     create() {
       database.exec(`

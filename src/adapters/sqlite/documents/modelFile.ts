@@ -2,7 +2,7 @@ import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts
 import type { Logger } from '../../../application/ports/telemetry.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Change, Projection } from '../../../../projections/projection.ts'
-import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
+import { createCheckpointTable, gapBefore, moved } from './checkpoints.ts'
 import type { Claim } from '../database/claim.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Database } from '../database/database.ts'
@@ -35,7 +35,7 @@ export interface ModelFile {
 /** @param claim that of its writer */
 export function modelFile(database: Database, claim: Claim | undefined, log?: Logger): ModelFile {
   const collections = createCollections(database)
-  const checkpoints = createCheckpoints(database)
+  const checkpoints = createCheckpointTable(database)
   const documents = createDocuments(database)
   const files = openedFiles(database)
   const group = createGroup(database, {

@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
 import { SharedValueError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Change, Projection } from '../../../../projections/projection.ts'
-import { createCheckpoints, gapBefore, moved } from '../documents/checkpoints.ts'
+import { createCheckpointTable, gapBefore, moved } from '../documents/checkpoints.ts'
 import { createCollections, DOCUMENT } from '../documents/collections.ts'
 import { insertDocuments } from '../documents/documents.ts'
 import { bytes, type Database, openDatabase, pagesOf, setJournal, toText } from '../database/database.ts'
@@ -155,7 +155,7 @@ function sortOnDisk(database: Database, work: () => void): void {
 function filling(database: Database, purpose: Purpose, live: ModelFile): Filling {
   const { projections, all } = purpose
   const collections = createCollections(database)
-  const checkpoints = createCheckpoints(database)
+  const checkpoints = createCheckpointTable(database)
 
   checkpoints.create()
   collections.open(all, 'tables')
