@@ -1,5 +1,5 @@
 import type { Change, Projection } from '../../../projections/projection.ts'
-import { DeposedError, StoreUnavailableError } from '../../application/ports/errors.ts'
+import { LeadershipLostError, StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { ReadModel } from '../../application/ports/readModel.ts'
 import type { Step } from '../../application/ports/checkpoints.ts'
 import type { Watch } from '../../application/ports/sharing.ts'
@@ -96,7 +96,7 @@ function readModel(
     })
   }
 
-  /** @throws DeposedError the live documents do not reach as far as this follows on */
+  /** @throws LeadershipLostError the live documents do not reach as far as this follows on */
   async function assertFollows({ from, to }: Step): Promise<void> {
     const isThere = (projection: Projection): boolean => {
       const [seen, after] = [known.seen(projection), from.get(projection) ?? null]
@@ -105,7 +105,7 @@ function readModel(
     if (![...to.keys()].every(isThere)) await known.confirm()
     for (const projection of to.keys()) {
       if (!isThere(projection))
-        throw new DeposedError(`${storedName(projection)} is not as far as what this follows on`)
+        throw new LeadershipLostError(`${storedName(projection)} is not as far as what this follows on`)
     }
   }
 

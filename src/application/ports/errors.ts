@@ -39,8 +39,8 @@ export class RebuildUnderWayError extends Error {
 }
 
 /** Another process follows the log, or what was followed is no longer what there is. */
-export class DeposedError extends Error {
-  override name = 'DeposedError'
+export class LeadershipLostError extends Error {
+  override name = 'LeadershipLostError'
 }
 
 /**

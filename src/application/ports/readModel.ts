@@ -15,7 +15,7 @@ export interface ReadModel {
    * Applies changes in order, each under its guard, so that a second application changes nothing. Checkpoints are moved
    * after the documents, never before, and never back. Without a step, documents that a rebuild fills get the changes,
    * too, and it resolves only when the documents are known to be those of the model that was opened.
-   * @throws StoreUnavailableError; DeposedError the documents do not reach as far as these changes follow on, or are
+   * @throws StoreUnavailableError; LeadershipLostError the documents do not reach as far as these changes follow on, or are
    * others; RefusedChangeError one of the changes is never taken; DamagedError the store as a whole is not what was
    * written: the checkpoints did not move
    */
@@ -28,7 +28,7 @@ export interface ReadModel {
   loss(): string | null
   /** How often it was lost so far, and can be filled again by whoever follows the log. */
   losses(): number
-  /** @throws DeposedError it has been lost more often than this */
+  /** @throws LeadershipLostError it has been lost more often than this */
   trust(losses: number): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
   get(collection: string, id: string): Promise<Document | null>

@@ -21,7 +21,7 @@ export interface Applier {
    * Turns events into changes and has them applied. What the store will never take is looked for and left out: that
    * event's token is closed, somebody is alarmed, and all others go on. Whoever fills the same documents from the same
    * events leaves out the same.
-   * @throws StoreUnavailableError, DeposedError, DamagedError as `ReadModel.apply`; without a step, which a request waits
+   * @throws StoreUnavailableError, LeadershipLostError, DamagedError as `ReadModel.apply`; without a step, which a request waits
    *   for, also errors of which only several tries would show whether they pass
    */
   apply(events: readonly StoredEvent[], damages: readonly (string | null)[], step?: Step): Promise<Applied>

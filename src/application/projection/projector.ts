@@ -8,7 +8,7 @@ import { type Applied, createApplier } from './applier.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import { createOwners } from './owners.ts'
 import { inspectAll } from '../eventLog/logReader.ts'
-import { DeposedError } from '../ports/errors.ts'
+import { LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Lead } from '../ports/sharing.ts'
 import type { ReadModel } from '../ports/readModel.ts'
@@ -272,4 +272,4 @@ const pause = (milliseconds: number, signal: AbortSignal): Promise<boolean> =>
 
 /** For this term: whoever follows then begins anew. */
 const hasEnded = (error: unknown): boolean =>
-  error instanceof DeposedError || error instanceof ForeignLogError
+  error instanceof LeadershipLostError || error instanceof ForeignLogError

@@ -6,7 +6,7 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
 import type { Step } from '../ports/checkpoints.ts'
-import { DeposedError, RefusedChangeError, StoreUnavailableError } from '../ports/errors.ts'
+import { LeadershipLostError, RefusedChangeError, StoreUnavailableError } from '../ports/errors.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Logger } from '../ports/telemetry.ts'
 import type { Projected } from './changes.ts'
@@ -137,7 +137,7 @@ export const mayLast = (error: unknown, step: Step | undefined): boolean =>
   (step !== undefined && !PASSING.some((kind) => error instanceof kind))
 
 /** What passes by itself, and what is wrong with the store as a whole. */
-const PASSING = [StoreUnavailableError, DeposedError, DamagedError]
+const PASSING = [StoreUnavailableError, LeadershipLostError, DamagedError]
 
 type Put = Extract<Change, { kind: 'put' }>
 

@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Change } from '../../../projections/projection.ts'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
-import { DeposedError } from '../../../src/application/ports/errors.ts'
+import { LeadershipLostError } from '../../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../../support/mongod.ts'
 import { rejection } from '../../contract/fixtures.ts'
@@ -94,7 +94,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
     it('leaves no gap, and is told so', async () => {
       await one.apply([], piece([people, others], 0, 5))
       const gap = two.apply([put('a', 0, { n: 1 })], piece([people], 6, 9))
-      expect(await rejection(gap)).to.be.instanceOf(DeposedError)
+      expect(await rejection(gap)).to.be.instanceOf(LeadershipLostError)
       expect(await one.checkpoint(people)).to.deep.equal(place(5))
       expect(await one.get('people', 'a')).to.equal(null)
     })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Db, Document as Stored } from 'mongodb'
 import type { Projection } from '../../../../projections/projection.ts'
 import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
-import { DeposedError } from '../../../application/ports/errors.ts'
+import { LeadershipLostError } from '../../../application/ports/errors.ts'
 import type { StoredDocument } from './collections.ts'
 
 /**
@@ -103,7 +103,7 @@ export function movesOf(
 /**
  * Moves the checkpoint of documents that have come as far as `from` at least, and never back. `marks` are those that
  * were moved with the documents.
- * @throws DeposedError they have not, or are not those of this model: nothing was moved
+ * @throws LeadershipLostError they have not, or are not those of this model: nothing was moved
  */
 export async function moveCheckpoint(database: Db, _id: string, move: Move): Promise<void> {
   const { model, from, to, marks } = move
@@ -115,7 +115,7 @@ export async function moveCheckpoint(database: Db, _id: string, move: Move): Pro
     { $set: set },
   ])
   if (matchedCount === 0)
-    throw new DeposedError(
+    throw new LeadershipLostError(
       `${_id} is not as far as ${from?.position ?? 'the start'}, or not what was followed`,
     )
 }

@@ -3,7 +3,7 @@ import type { Db } from 'mongodb'
 import type { Projection } from '../../../../projections/projection.ts'
 import { ageOf, type Instant, now } from '../../../application/ports/clock.ts'
 import type { Checkpoint } from '../../../application/ports/checkpoints.ts'
-import { DeposedError } from '../../../application/ports/errors.ts'
+import { LeadershipLostError } from '../../../application/ports/errors.ts'
 import { lookAt, type Mark, type SeenCheckpoint } from './checkpoints.ts'
 import type { Connection } from '../database/connection.ts'
 import { FIRST, type GenerationDocument, type Generations, pointersIn } from './generations.ts'
@@ -44,7 +44,7 @@ export interface KnownModel {
   losses(): number
   /** Was it this one that was lost? Whatever is left of it, something may be missing. */
   isCondemned(identity: string): boolean
-  /** @throws DeposedError it has been lost more often */
+  /** @throws LeadershipLostError it has been lost more often */
   trust(losses: number): Promise<void>
 }
 
@@ -210,7 +210,7 @@ export function createKnownModel({ onLeft, onLost, control, controlAnew }: Depen
     async trust(known) {
       if (!lost) return
       await confirm()
-      if (losses !== known) throw new DeposedError('the read model was lost again')
+      if (losses !== known) throw new LeadershipLostError('the read model was lost again')
       lost = false
     },
   }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
 import type { Change, Projection } from '../../../../projections/projection.ts'
 import {
-  DeposedError,
+  LeadershipLostError,
   RebuildUnderWayError,
   StoreUnavailableError,
 } from '../../../application/ports/errors.ts'
@@ -98,7 +98,7 @@ function nextGeneration(
     const seen = new Map<Projection, SeenCheckpoint>()
     for (const one of to.keys()) {
       const found = reached.get(one) ?? (await look(one))
-      if (!found) throw new DeposedError(`${nameOf(one)} is not there any more`)
+      if (!found) throw new LeadershipLostError(`${nameOf(one)} is not there any more`)
       seen.set(one, found)
     }
     const moves = movesOf({ from, to }, seen)

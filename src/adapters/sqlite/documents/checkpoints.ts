@@ -1,5 +1,5 @@
 import type { Checkpoint, Standing, Step } from '../../../application/ports/checkpoints.ts'
-import { DeposedError } from '../../../application/ports/errors.ts'
+import { LeadershipLostError } from '../../../application/ports/errors.ts'
 import type { Projection } from '../../../../projections/projection.ts'
 import { DamagedError } from '../../../domain/errors.ts'
 import { bytes, checksum, type Database, integer, toBytes, toText } from '../database/database.ts'
@@ -63,13 +63,13 @@ export function createCheckpointTable(database: Database): CheckpointTable {
 type Get = (projection: Projection) => Checkpoint | null
 
 /** Why a piece of the log would leave out what stands before it, or is of another log; null if it is neither. */
-export function gapBefore(get: Get, from: Standing): DeposedError | null {
+export function gapBefore(get: Get, from: Standing): LeadershipLostError | null {
   for (const [projection, after] of from) {
     if (after === null) continue
     const at = get(projection)
     const isOther = at?.position === after.position && at.id !== after.id
     if (at === null || at.position < after.position || isOther)
-      return new DeposedError(
+      return new LeadershipLostError(
         `${projection.name} is at ${at?.position ?? 'the start'}, this follows on ${after.position}`,
       )
   }
