@@ -10,7 +10,7 @@ import { moveCheckpoint, movesOf } from './documents/checkpoints.ts'
 import { present, targetsAt } from './documents/collections.ts'
 import { type Connection, connect } from './database/connection.ts'
 import { createKnownModel, type Seen } from './documents/knownModel.ts'
-import { lead, resign } from './sharing/leases.ts'
+import { acquireLease, releaseLease } from './sharing/leases.ts'
 import { makeModel } from './documents/makeModel.ts'
 import { storedName } from './documents/names.ts'
 import { beginNext, retire, SPREAD_MS } from './rebuild/nextGeneration.ts'
@@ -218,8 +218,8 @@ function readModel(
       await readAny((database) => database.command({ ping: 1 }))
     },
 
-    lead: (group, candidate) => write((database) => lead(database, group, candidate)),
-    resign: (group, id) => write((database) => resign(database, group, id)),
+    lead: (group, candidate) => write((database) => acquireLease(database, group, candidate)),
+    resign: (group, id) => write((database) => releaseLease(database, group, id)),
     reserve: (key, reservation) => write((database) => reserve(database, key, reservation)),
     queue: (key) => readAny((database) => queue(database, key)),
     release: (key, id) => write((database) => release(database, key, id)),

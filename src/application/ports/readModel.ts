@@ -2,7 +2,7 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import type { Checkpoint, Step } from './checkpoints.ts'
 import type { Condition, Document, Query } from './documents.ts'
 import type { NextGeneration } from './nextGeneration.ts'
-import type { Candidate, Lead, Queued, Reservation, Watch } from './sharing.ts'
+import type { LeaseRequest, Lease, Queued, Reservation, Watch } from './sharing.ts'
 
 export interface ReadModel {
   /** The command that deletes it all, once no service runs. */
@@ -67,7 +67,7 @@ export interface ReadModel {
    * leads.
    * @throws StoreUnavailableError nobody can tell: it does not lead
    */
-  lead(group: string, candidate: Candidate): Promise<Lead>
+  lead(group: string, candidate: LeaseRequest): Promise<Lease>
   /** Leaves the lead to the next who asks; nothing if it is somebody else's. */
   resign(group: string, id: string): Promise<void>
   /** Takes the last place in a queue, which has one order for all processes. @returns the queue */

@@ -1,4 +1,4 @@
-export interface Candidate {
+export interface LeaseRequest {
   /** Of this process start. */
   id: string
   ttlMs: number
@@ -8,7 +8,7 @@ export interface Candidate {
 }
 
 /** The fencing number of the term, higher than any before; or null, and what the leader last said of itself. */
-export type Lead = { term: number } | { term: null; lag: number; level: boolean }
+export type Lease = { term: number } | { term: null; lag: number; level: boolean }
 
 /** `holds`: what it is about, for those behind it. */
 export type Queued = { id: string; holds: string }

@@ -10,7 +10,7 @@ import { createOwners } from './owners.ts'
 import { inspectAll } from '../eventLog/logReader.ts'
 import { LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-import type { Lead } from '../ports/sharing.ts'
+import type { Lease } from '../ports/sharing.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameLog.ts'
@@ -162,7 +162,7 @@ export function createProjector({
   }
 
   /** Null: nobody can tell. */
-  async function ask(): Promise<Lead | null> {
+  async function ask(): Promise<Lease | null> {
     try {
       return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), level })
     } catch (err) {
@@ -203,7 +203,7 @@ export function createProjector({
   }
 
   /** Somebody else leads: what it says of its lag is what there is to know. */
-  async function stand(leader: Lead & { term: null }, onLevel: () => void): Promise<void> {
+  async function stand(leader: Lease & { term: null }, onLevel: () => void): Promise<void> {
     behindSince = performance.now() - leader.lag * 1000
     if (goal === null && readModel.loss() === null) return
     try {

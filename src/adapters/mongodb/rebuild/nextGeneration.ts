@@ -14,7 +14,7 @@ import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from '../documen
 import { targetsAt } from '../documents/collections.ts'
 import type { Connection } from '../database/connection.ts'
 import { type GenerationDocument, pointersIn } from '../documents/generations.ts'
-import { lead, resign } from '../sharing/leases.ts'
+import { acquireLease, releaseLease } from '../sharing/leases.ts'
 import { dropGeneration, makeGeneration } from '../documents/makeModel.ts'
 import { storedName } from '../documents/names.ts'
 
@@ -75,7 +75,7 @@ function nextGeneration(
   { read, write }: Connection,
   projections: readonly Projection[],
   generation: (projection: Projection) => number,
-  lease: Lease,
+  lease: RebuildLease,
   spreadMs: number,
 ): NextGeneration {
   const targets = targetsAt(projections, generation)
@@ -225,19 +225,22 @@ const lookAtOne = async (database: Db, name: string): Promise<SeenCheckpoint | u
 
 // --- One at a time -----------------------------------------------------------------------------------------------
 
-interface Lease {
+interface RebuildLease {
   end(): Promise<void>
 }
 
-async function takeLease(write: Connection['write'], projections: readonly Projection[]): Promise<Lease> {
+async function takeLease(
+  write: Connection['write'],
+  projections: readonly Projection[],
+): Promise<RebuildLease> {
   const id = randomUUID()
   const groups = projections.map((one) => `rebuild ${storedName(one)}`)
   const ask = (group: string) =>
-    write((database) => lead(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, level: false }))
+    write((database) => acquireLease(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, level: false }))
   const askAll = () => Promise.all(groups.map(ask))
   const end = async (): Promise<void> => {
     clearInterval(timer)
-    await Promise.all(groups.map((group) => write((database) => resign(database, group, id))))
+    await Promise.all(groups.map((group) => write((database) => releaseLease(database, group, id))))
   }
   const timer = setInterval(() => void askAll().catch(() => {}), LEASE.askMs).unref()
   const isMine = (await askAll()).every(({ term }) => term !== null)

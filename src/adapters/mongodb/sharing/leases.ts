@@ -1,5 +1,5 @@
 import type { Db } from 'mongodb'
-import type { Candidate, Lead } from '../../../application/ports/sharing.ts'
+import type { LeaseRequest, Lease } from '../../../application/ports/sharing.ts'
 
 /** Who leads a group, by the clock of the server: those of the candidates need not agree. */
 interface LeaseDocument {
@@ -13,7 +13,7 @@ interface LeaseDocument {
 
 const leases = (database: Db) => database.collection<LeaseDocument>('leases')
 
-export async function lead(database: Db, group: string, candidate: Candidate): Promise<Lead> {
+export async function acquireLease(database: Db, group: string, candidate: LeaseRequest): Promise<Lease> {
   const { id, ttlMs, lag, level } = candidate
   const isHeld = { $eq: ['$holder', { $literal: id }] }
   const isFree = { $lte: [{ $ifNull: ['$until', new Date(0)] }, '$$NOW'] }
@@ -39,6 +39,6 @@ export async function lead(database: Db, group: string, candidate: Candidate): P
 }
 
 /** The next to ask gets a term of its own, whoever it is. */
-export async function resign(database: Db, group: string, id: string): Promise<void> {
+export async function releaseLease(database: Db, group: string, id: string): Promise<void> {
   await leases(database).updateOne({ _id: group, holder: id }, { $set: { holder: null, until: new Date(0) } })
 }

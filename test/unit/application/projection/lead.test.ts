@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import type { Batch, EventStore } from '../../../../src/application/ports/eventStore.ts'
-import type { Candidate } from '../../../../src/application/ports/sharing.ts'
+import type { LeaseRequest } from '../../../../src/application/ports/sharing.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { createProjector } from '../../../../src/application/projection/projector.ts'
 import { eventually } from '../../../support/eventually.ts'
@@ -32,7 +32,7 @@ function shared() {
     async trust() {
       state.loss = null
     },
-    async lead(_: string, { id, lag, level }: Candidate) {
+    async lead(_: string, { id, lag, level }: LeaseRequest) {
       if (state.down) throw new Error('down')
       state.holder ??= id
       if (state.holder !== id) return { term: null, lag: state.lag, level: state.level }
