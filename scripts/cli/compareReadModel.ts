@@ -7,7 +7,7 @@ import type { Logger } from '../../src/application/ports/telemetry.ts'
 import { createLogReader } from '../../src/application/eventLog/logReader.ts'
 import { rebuild, type RebuildDeps, type RebuildProgress } from '../../src/application/projection/rebuild.ts'
 import { isOf } from '../../src/application/logIdentity/sameLog.ts'
-import { slowest, standingOf } from '../../src/application/readModel/standing.ts'
+import { lowestCheckpoint, checkpointsOf } from '../../src/application/readModel/standing.ts'
 import { withReadAhead } from '../../src/stores/readAhead.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { withTemporaryFolder } from './temporaryFolder.ts'
@@ -40,7 +40,7 @@ export async function compareReadModel(
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, ({ readModel }) =>
       inTemporaryFile(async (url) => {
-        const end = slowest(await standingOf(readModel, projections))?.position ?? ''
+        const end = lowestCheckpoint(await checkpointsOf(readModel, projections))?.position ?? ''
         await withReadAhead(settings, (read) =>
           foldInto(url, { read, telemetry, isOfLog: isOf(store) }, end, ({ events, position }) =>
             told({ phase: 'folding', count: events, position, end }),

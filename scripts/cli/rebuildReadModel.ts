@@ -2,7 +2,7 @@ import { projections } from '../../projections/index.ts'
 import type { Logger } from '../../src/application/ports/telemetry.ts'
 import { rebuild, type RebuildProgress } from '../../src/application/projection/rebuild.ts'
 import { assertSameLog, isOf } from '../../src/application/logIdentity/sameLog.ts'
-import { standingOf } from '../../src/application/readModel/standing.ts'
+import { checkpointsOf } from '../../src/application/readModel/standing.ts'
 import { withReadAhead } from '../../src/stores/readAhead.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { withEventStore, type ModelReads, withReadModel } from './stores.ts'
@@ -45,7 +45,7 @@ export async function rebuildReadModel(
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
   return withEventStore(settings, ({ store }) => {
     const rebuildBeside = async ({ readModel }: ModelReads): Promise<Rebuilt> => {
-      await assertSameLog(store, await standingOf(readModel, projections), readModel.remedy)
+      await assertSameLog(store, await checkpointsOf(readModel, projections), readModel.remedy)
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
       const tell = (progress: RebuildProgress): void => told(progress, end)

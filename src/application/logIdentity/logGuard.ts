@@ -11,7 +11,7 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { Watch } from '../ports/sharing.ts'
 import { kinshipOf, whatToDo } from './sameLog.ts'
 import type { Checkpoint } from '../ports/checkpoints.ts'
-import { isKept, standingOf } from '../readModel/standing.ts'
+import { isKept, checkpointsOf } from '../readModel/standing.ts'
 
 const EVERY_MS = 1_000
 /** A store that has just been opened again may answer oddly once. */
@@ -66,7 +66,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
     if (own !== 'same') return own === 'ahead' ? SHORTER : ANOTHER
     known = later(known, newest)
     // How far the read model has come is what other processes know of the log. Its own outage is not this one's matter.
-    const standing = await standingOf(readModel, projections).catch(() => new Map<Projection, null>())
+    const standing = await checkpointsOf(readModel, projections).catch(() => new Map<Projection, null>())
     const projected = await kinshipOf(store, standing.values())
     if (projected !== 'ahead') aheadSince = null
     if (projected === 'other') return NOT_ITS_OWN

@@ -1,4 +1,4 @@
-import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
+import type { Checkpoint, Place, Checkpoints } from '../ports/checkpoints.ts'
 import { isKept, placeOf } from '../readModel/standing.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { StoreUnavailableError } from '../ports/errors.ts'
@@ -68,7 +68,7 @@ export async function kinshipOf(log: Log, checkpoints: Iterable<Checkpoint | nul
 }
 
 /** @throws ForeignLogError saying what to do; StoreUnavailableError */
-export async function assertSameLog(log: Log, standing: Standing, remedy: string): Promise<void> {
+export async function assertSameLog(log: Log, standing: Checkpoints, remedy: string): Promise<void> {
   const kinship = await kinshipOf(log, standing.values())
   if (kinship !== 'same') throw new ForeignLogError(`${REASONS[kinship]} ${whatToDo(remedy)}`)
 }
@@ -91,5 +91,5 @@ export async function hasReached(log: Log, from: Place | null, end: string | nul
 /** Asks of a standing whether it is of this log. @throws StoreUnavailableError */
 export const isOf =
   (log: Log) =>
-  async (standing: Standing): Promise<boolean> =>
+  async (standing: Checkpoints): Promise<boolean> =>
     (await kinshipOf(log, standing.values())) === 'same'

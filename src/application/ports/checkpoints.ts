@@ -14,12 +14,12 @@ export interface Checkpoint extends Place {
 }
 
 /** How far each projection has come; null: nothing yet. */
-export type Standing = ReadonlyMap<Projection, Checkpoint | null>
+export type Checkpoints = ReadonlyMap<Projection, Checkpoint | null>
 
 /** A piece of the log, applied by whoever follows it. */
 export interface Step {
   /** What the piece follows on: documents that have not come so far would miss something. */
-  from: Standing
+  from: Checkpoints
   /** Where each projection stands behind it. */
-  to: Standing
+  to: Checkpoints
 }

@@ -7,7 +7,7 @@ import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { type Alarm, createAlarm, type RefusalKind, usesIn } from './refusals.ts'
-import type { Standing } from '../ports/checkpoints.ts'
+import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface Projected {
   changes: Change[]
@@ -27,7 +27,11 @@ export function createChanges(
   projections: readonly Projection[],
   telemetry: Pick<Telemetry, 'damaged' | 'log'>,
   alarm: Alarm = createAlarm(telemetry),
-): (events: readonly StoredEvent[], damages: readonly (string | null)[], standing?: Standing) => Projected {
+): (
+  events: readonly StoredEvent[],
+  damages: readonly (string | null)[],
+  standing?: Checkpoints,
+) => Projected {
   const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
   const [fillsTokens, recordsRefusals] = [fills(tokens), fills(refusedEvents)]
   const ofToken = (event: StoredEvent, change: () => Change): Change[] =>
@@ -43,7 +47,7 @@ export function createChanges(
     ]
   }
 
-  function changesOf(event: StoredEvent, damage: string | null, standing?: Standing): Change[] {
+  function changesOf(event: StoredEvent, damage: string | null, standing?: Checkpoints): Change[] {
     if (damage !== null) return refuse(event, 'chain', damage)
     const read = upcast(event)
     const reason = notUnderstood(event, read)
@@ -62,7 +66,7 @@ export function createChanges(
     }
   }
 
-  function projected(event: RecordedEvent, standing?: Standing): Change[] {
+  function projected(event: RecordedEvent, standing?: Checkpoints): Change[] {
     const changes: Change[] = []
     for (const projection of projections) {
       const isNew = event.position > (standing?.get(projection)?.position ?? '')

@@ -6,8 +6,8 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf } from '../../domain/streams.ts'
 import type { Inspected, LogReader } from '../eventLog/logReader.ts'
-import { advanced, slowest, standingOf } from '../readModel/standing.ts'
-import type { Standing } from '../ports/checkpoints.ts'
+import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface FillDeps {
   read: LogReader
@@ -25,7 +25,7 @@ export interface Filler {
    * Reads on in the log, to the end that it has when this is called or a later one, or to `upTo`.
    * @returns where it stands then
    */
-  fill(upTo?: string): Promise<Standing>
+  fill(upTo?: string): Promise<Checkpoints>
   /** Closes all tokens but the first in the log, of each group that has one hash. */
   closeLater(groups: readonly (readonly string[])[]): Promise<void>
 }
@@ -55,12 +55,12 @@ export async function createFiller(
   { signal, pace, told = () => {} }: How,
 ): Promise<Filler> {
   const applier = createApplier({ target, projections, telemetry })
-  let standing = await standingOf(target, projections)
+  let standing = await checkpointsOf(target, projections)
 
   async function take({ events, damages }: Piece): Promise<void> {
     const position = events.at(-1)?.position
     if (position === undefined) return
-    const to = advanced(standing, events)
+    const to = advance(standing, events)
     await applier.apply(events, damages, { from: standing, to })
     standing = to
     told(events.length, position)
@@ -106,7 +106,10 @@ export async function createFiller(
       const until = new AbortController()
       const either = AbortSignal.any([until.signal, signal])
       try {
-        for await (const { caughtUp, ...piece } of read(slowest(standing)?.position ?? null, either)) {
+        for await (const { caughtUp, ...piece } of read(
+          lowestCheckpoint(standing)?.position ?? null,
+          either,
+        )) {
           const beyond = piece.events.findIndex(({ position }) => upTo !== undefined && position > upTo)
           const within = beyond < 0 ? piece : part(piece, 0, beyond)
           await (pace ? takeSlowly(within, pace) : take(within))

@@ -14,8 +14,8 @@ import type { Lease } from '../ports/sharing.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameLog.ts'
-import { advanced, slowest, standingOf } from '../readModel/standing.ts'
-import type { Standing, Step } from '../ports/checkpoints.ts'
+import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import type { Checkpoints, Step } from '../ports/checkpoints.ts'
 
 const RETRY_MS = { first: 50, longest: 2000 }
 /** How often the lead is asked for, or kept. */
@@ -114,9 +114,9 @@ export function createProjector({
   }
 
   /** Makes what is missing of the documents, and says where they stand: in this log, or nowhere. */
-  async function takeUp(): Promise<Standing> {
+  async function takeUp(): Promise<Checkpoints> {
     await readModel.open(projections)
-    const standing = await standingOf(readModel, projections)
+    const standing = await checkpointsOf(readModel, projections)
     await assertSameLog(store, standing, readModel.remedy)
     return standing
   }
@@ -127,7 +127,7 @@ export function createProjector({
     let standing = await untilDone(takeUp, signal)
     let isInSight = false
     for await (const { events, caughtUp } of store.subscribe(
-      slowest(standing)?.position ?? null,
+      lowestCheckpoint(standing)?.position ?? null,
       STREAMS,
       signal,
     )) {
@@ -139,7 +139,7 @@ export function createProjector({
       }
       isInSight = !isLostSightOf
       if (events.length > 0) {
-        const step = { from: standing, to: advanced(standing, events) }
+        const step = { from: standing, to: advance(standing, events) }
         await untilDone(() => apply(events, step), signal)
         standing = step.to
       }
@@ -211,7 +211,7 @@ export function createProjector({
         goal = { end: await store.head(), losses: readModel.losses() }
       }
       if (!leader.level || !(await readModel.isPublished(projections))) return
-      const at = slowest(await standingOf(readModel, projections))
+      const at = lowestCheckpoint(await checkpointsOf(readModel, projections))
       if (!(await hasReached(store, at, goal.end))) return
       await readModel.trust(goal.losses)
       goal = null

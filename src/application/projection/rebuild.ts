@@ -5,8 +5,8 @@ import { createFiller, type FillDeps, type Filler, type Pace } from './filler.ts
 import type { NextGeneration } from '../ports/nextGeneration.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { SharedValueError, StoreUnavailableError } from '../ports/errors.ts'
-import { slowest, standingOf } from '../readModel/standing.ts'
-import type { Standing } from '../ports/checkpoints.ts'
+import { lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface RebuildProgress {
   phase: 'filling' | 'switching'
@@ -18,7 +18,7 @@ export interface RebuildProgress {
 
 interface FromLog extends FillDeps {
   /** Are these places in the log that is read? */
-  isOfLog: (standing: Standing) => Promise<boolean>
+  isOfLog: (standing: Checkpoints) => Promise<boolean>
 }
 
 export type RebuildDeps = FromLog & { readModel: ReadModel }
@@ -67,7 +67,7 @@ async function fillAndSwitch(
 ): Promise<number> {
   let count = 0
   let phase: RebuildProgress['phase'] = 'filling'
-  if (!(await deps.isOfLog(await standingOf(next, next.projections)))) await next.anew()
+  if (!(await deps.isOfLog(await checkpointsOf(next, next.projections)))) await next.anew()
   const filler = await createFiller(deps, next, next.projections, {
     signal,
     ...(pace && { pace }),
@@ -75,7 +75,7 @@ async function fillAndSwitch(
   })
   const filled = await filler.fill(upTo)
   phase = 'switching'
-  told({ phase, events: count, position: slowest(filled)?.position ?? null })
+  told({ phase, events: count, position: lowestCheckpoint(filled)?.position ?? null })
   if ((await owned(filler, () => next.join())) === 'taken') return count
   for (;;) {
     // The store may have been replaced while it was read.

@@ -1,19 +1,19 @@
 import type { Projection } from '../../../projections/projection.ts'
 import { storedChain } from '../../domain/chain.ts'
-import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
+import type { Checkpoint, Place, Checkpoints } from '../ports/checkpoints.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { USAGE_STREAM } from '../../domain/streams.ts'
 
-export async function standingOf(
+export async function checkpointsOf(
   filled: { checkpoint(projection: Projection): Promise<Checkpoint | null> },
   projections: readonly Projection[],
-): Promise<Standing> {
+): Promise<Checkpoints> {
   const checkpoints = projections.map(async (one) => [one, await filled.checkpoint(one)] as const)
   return new Map(await Promise.all(checkpoints))
 }
 
 /** Where projections stand once they have seen these events as well. One that was further on stays where it is. */
-export function advanced(standing: Standing, events: readonly StoredEvent[]): Standing {
+export function advance(standing: Checkpoints, events: readonly StoredEvent[]): Checkpoints {
   const last = events.at(-1)
   if (!last) return standing
   const kept = events.findLast(isKept)
@@ -25,7 +25,7 @@ export function advanced(standing: Standing, events: readonly StoredEvent[]): St
 }
 
 /** From where the log has to be read on, so that no projection misses anything. */
-export const slowest = (standing: Standing): Checkpoint | null =>
+export const lowestCheckpoint = (standing: Checkpoints): Checkpoint | null =>
   [...standing.values()].reduce((a, b) => (a === null || b === null ? null : a.position < b.position ? a : b))
 
 export const placeOf = (event: StoredEvent): Place => ({

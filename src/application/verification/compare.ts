@@ -6,7 +6,7 @@ import { createFiller, type FillDeps, type Filler } from '../projection/filler.t
 import type { Document } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { type Refused, refusedIn } from '../projection/refusals.ts'
-import { slowest } from '../readModel/standing.ts'
+import { lowestCheckpoint } from '../readModel/standing.ts'
 
 export interface Comparison {
   /** Compared, those that are there but should not be included. */
@@ -122,7 +122,7 @@ async function settle(
 
   let left = candidates.map((candidate) => ({ ...candidate, differences: [] as Difference[] }))
   for (let attempt = 1; attempt <= ATTEMPTS && left.length > 0; attempt++) {
-    const position = slowest(await filler.fill())?.position ?? null
+    const position = lowestCheckpoint(await filler.fill())?.position ?? null
     for (const projection of new Set(left.map((one) => one.projection))) await reached(projection, position)
     const still: typeof left = []
     for (const { projection, collection, id } of left) {

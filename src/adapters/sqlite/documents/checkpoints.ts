@@ -1,4 +1,4 @@
-import type { Checkpoint, Standing, Step } from '../../../application/ports/checkpoints.ts'
+import type { Checkpoint, Checkpoints, Step } from '../../../application/ports/checkpoints.ts'
 import { LeadershipLostError } from '../../../application/ports/errors.ts'
 import type { Projection } from '../../../../projections/projection.ts'
 import { DamagedError } from '../../../domain/errors.ts'
@@ -63,7 +63,7 @@ export function createCheckpointTable(database: Database): CheckpointTable {
 type Get = (projection: Projection) => Checkpoint | null
 
 /** Why a piece of the log would leave out what stands before it, or is of another log; null if it is neither. */
-export function gapBefore(get: Get, from: Standing): LeadershipLostError | null {
+export function gapBefore(get: Get, from: Checkpoints): LeadershipLostError | null {
   for (const [projection, after] of from) {
     if (after === null) continue
     const at = get(projection)
