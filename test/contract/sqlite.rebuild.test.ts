@@ -68,7 +68,7 @@ describe('A SQLite read model that is offered its next generation', () => {
     await filled.apply([add('a', 1, { sum: { n: 1 } })], toPlace(1))
     const taken = filled.join()
     const next = await eventually(async () => {
-      const offered = await service.offered()
+      const offered = await service.handedOver()
       if (!offered) throw new Error('nothing is offered')
       return offered
     })
@@ -90,7 +90,7 @@ describe('A SQLite read model that is offered its next generation', () => {
     const filled = await command.next([people, others])
     const waiting = filled.join()
     await eventually(() => expect(readdirSync(folder)).to.include('read-model.db.offer'))
-    expect(await service.offered()).to.equal(null)
+    expect(await service.handedOver()).to.equal(null)
     expect(readdirSync(folder)).to.not.include('read-model.db.offer')
     // It does it itself when the service has gone.
     await service.close()

@@ -186,7 +186,7 @@ function readModel(
     },
 
     next: (wanted) => beginNext(connection, wanted, spreadMs),
-    offered: async () => null,
+    handedOver: async () => null,
 
     async get(collection, id) {
       const { target, read } = sourceOf(collection)

@@ -19,7 +19,7 @@ import type { ModelFile } from './documents/modelFile.ts'
 import { openLive } from './documents/openLive.ts'
 import { guardModel } from './documents/modelGuard.ts'
 import { beginNext } from './rebuild/nextGeneration.ts'
-import { clearLeft, type Offered, openOffered, vetOffered } from './rebuild/offered.ts'
+import { clearLeft, type HandedOver, openHandedOver, checkHandedOver } from './rebuild/offered.ts'
 import { countStretch, findAny, readStretch, type Source } from './documents/query.ts'
 import { createReservations } from './documents/reservations.ts'
 import { seal } from './documents/seal.ts'
@@ -38,7 +38,7 @@ export async function openSqliteReadModel(path: string, options: SqliteOptions =
     if (lock) {
       await removeOlder(path)
       await clearLeft(path, log)
-      await vetOffered(path, log)
+      await checkHandedOver(path, log)
     }
     return readModel(path, await openLive(path, lock, log), { lock, log })
   } catch (error) {
@@ -59,7 +59,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
   /** The generation that this process has opened of what was offered: it has no seal since. */
   let known: number | null = null
   /** Gets every change of a command, too, and is about to be the live one. */
-  let joined: Offered | null = null
+  let joined: HandedOver | null = null
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
   const watchers = new Set<OnChanged>()
   const release: (() => void)[] = lock ? [lock.release] : []
@@ -95,7 +95,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
   }
 
   /** From one statement to the next every reader has the new documents. */
-  async function switchTo(next: Offered): Promise<void> {
+  async function switchTo(next: HandedOver): Promise<void> {
     const old = live
     pointLive(path, next.generation)
     live = next.file
@@ -111,7 +111,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     await removeOlder(path)
   }
 
-  function handle(next: Offered): NextGeneration {
+  function handle(next: HandedOver): NextGeneration {
     let damage: unknown
     const noting = async <T>(work: () => T | Promise<T>): Promise<T> => {
       try {
@@ -181,10 +181,10 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
 
     next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
 
-    async offered() {
+    async handedOver() {
       if (!lock || joined || closed) return null
       await clearLeft(path, log)
-      const next = await openOffered(path, projections, known, log)
+      const next = await openHandedOver(path, projections, known, log)
       known = next?.generation ?? known
       return next && handle(next)
     },

@@ -57,7 +57,7 @@ export interface ReadModel {
    */
   next(projections: readonly Projection[]): Promise<NextGeneration>
   /** One that another process has filled and leaves to this one to finish, since only this one may switch. */
-  offered(): Promise<NextGeneration | null>
+  handedOver(): Promise<NextGeneration | null>
 
   // Several processes may share a read model. One that belongs to a single process answers these for itself.
 

@@ -109,7 +109,7 @@ export function startAdopting({ readModel, ...deps }: RebuildDeps): Adopting {
   const { log } = deps.telemetry
 
   async function look(): Promise<void> {
-    const next = await readModel.offered()
+    const next = await readModel.handedOver()
     if (!next) return
     const projections = next.projections.map(({ name, version }) => `${name}_v${version}`)
     log.info({ projections }, 'takes over a rebuilt read model')

@@ -97,7 +97,7 @@ const READ: Record<string, { file: string; read: () => Promise<void> }> = {
       seal(join(work, 'read-model.db.g2'))
       const model = await openSqliteReadModel(join(work, 'read-model.db'))
       await model.open(projections)
-      const next = await model.offered()
+      const next = await model.handedOver()
       await next?.join().then(next.promote).catch(ignored)
       await model.find('tokens', { where: [], limit: 100 }).catch(ignored)
       await next?.close()

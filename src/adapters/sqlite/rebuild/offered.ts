@@ -25,7 +25,7 @@ import { roomBeside } from '../database/space.ts'
 /** What a rebuild leaves to the service, from its side. All of this is for the holder of the lock on `path`. */
 
 /** A complete file that was left to the service, opened for writing, with its generation. */
-export interface Offered {
+export interface HandedOver {
   file: ModelFile
   generation: number
   releaseLock(): void
@@ -37,12 +37,12 @@ export interface Offered {
  * Null if there is none that can be used. One that is not as it was left is set aside, and said so in the log.
  * @param known one that this process has opened before, and that has no seal since
  */
-export async function openOffered(
+export async function openHandedOver(
   path: string,
   all: readonly Projection[],
   known: number | null,
   log?: Logger,
-): Promise<Offered | null> {
+): Promise<HandedOver | null> {
   const generation = usableOffer(path)
   if (generation === null) return null
   const file = fileOf(path, generation)
@@ -54,7 +54,7 @@ export async function openOffered(
     const isWhole = isSealed(file) ? await isAsSealed(file) : generation === known
     if (!isWhole) throw beyondUse(file)
     model = await openFor(file, all, log)
-    if (model) return offered(path, generation, { model, lock, log })
+    if (model) return handedOver(path, generation, { model, lock, log })
     // By a command of another version than the service.
     withdrawOffer(path)
     log?.warn({ file }, 'a rebuilt read model is for another version of the service, and is not taken over')
@@ -67,11 +67,11 @@ export async function openOffered(
   return null
 }
 
-function offered(
+function handedOver(
   path: string,
   generation: number,
   { model, lock, log }: { model: ModelFile; lock: Lock; log: Logger | undefined },
-): Offered {
+): HandedOver {
   return {
     file: model,
     generation,
@@ -132,7 +132,7 @@ async function putAside(path: string, generation: number, err: unknown, log?: Lo
  * A process that was killed while it took a file over leaves it without a seal. Before requests come there is the time
  * to look it through.
  */
-export async function vetOffered(path: string, log?: Logger): Promise<void> {
+export async function checkHandedOver(path: string, log?: Logger): Promise<void> {
   const generation = usableOffer(path)
   if (generation === null) return
   const file = fileOf(path, generation)
