@@ -130,7 +130,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
         withdrawOffer(path)
         throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
       },
-      async join() {
+      async startDualWrites() {
         joined = next
         return 'joined'
       },

@@ -86,7 +86,7 @@ const READ: Record<string, { file: string; read: () => Promise<void> }> = {
       const model = await openSqliteReadModel(join(work, 'read-model.db'), { readOnly: true })
       await model.open(projections)
       const next = await model.next(projections)
-      await next.join().then(next.promote).catch(ignored)
+      await next.startDualWrites().then(next.promote).catch(ignored)
       await next.close()
       await model.close()
     },
@@ -98,7 +98,7 @@ const READ: Record<string, { file: string; read: () => Promise<void> }> = {
       const model = await openSqliteReadModel(join(work, 'read-model.db'))
       await model.open(projections)
       const next = await model.handedOver()
-      await next?.join().then(next.promote).catch(ignored)
+      await next?.startDualWrites().then(next.promote).catch(ignored)
       await model.find('tokens', { where: [], limit: 100 }).catch(ignored)
       await next?.close()
       await model.close()

@@ -123,7 +123,7 @@ function nextGeneration(
       for (const one of projections) await makeGeneration(write, one, generation(one))
     },
 
-    async join() {
+    async startDualWrites() {
       await write((database) =>
         pointersIn(database).updateMany(
           { _id: { $in: projections.map((one) => storedName(one)) }, next: { $ne: null } },

@@ -128,7 +128,7 @@ export async function beginNext(
       filling = await open()
     },
 
-    async join() {
+    async startDualWrites() {
       current().complete()
       return (await takePlace()) ? 'joined' : handOver()
     },
