@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { canonical } from '../../domain/chain.ts'
-import type { Difference, LogDigest, Part } from './logDigest.ts'
+import type { LogDifference, LogDigest, LogPart } from './logDigest.ts'
 
 /** A signed head of the whole log: small, and yet every event up to it is bound by it. */
 export interface Checkpoint extends Unsigned {
@@ -8,13 +8,13 @@ export interface Checkpoint extends Unsigned {
   signature: string
 }
 
-interface Unsigned extends Part {
+interface Unsigned extends LogPart {
   /** Of this form. */
   checkpoint: typeof VERSION
   /** When it was made, by the clock of whoever made it. */
   at: string
-  kept: Part
-  usage_days: Record<string, Part>
+  kept: LogPart
+  usage_days: Record<string, LogPart>
   /** Fingerprint of the public key. */
   key: string
 }
@@ -83,7 +83,7 @@ function fingerprint(key: KeyObject): string {
 }
 
 /** What the differences between a log and a checkpoint say. */
-export interface Held {
+export interface CheckpointFindings {
   /** In words: what was done to the log since. Empty: nothing. */
   found: string[]
   /** Days whose usage retention has taken, in part or whole, so that nobody can hold it to anything. */
@@ -91,8 +91,11 @@ export interface Held {
 }
 
 /** @param expiresBefore a day (`2026-11-02`): usage of earlier ones may be gone; null: usage is kept for ever */
-export function judgeDifferences(differences: readonly Difference[], expiresBefore: string | null): Held {
-  const held: Held = { found: [], expired: [] }
+export function assessDifferences(
+  differences: readonly LogDifference[],
+  expiresBefore: string | null,
+): CheckpointFindings {
+  const held: CheckpointFindings = { found: [], expired: [] }
   let whole = true
   for (const { part, was, left } of differences) {
     if (part === 'all') continue

@@ -89,7 +89,7 @@ export type Verdict =
   | { kind: 'impossible'; why: 'revoked' | 'no such revision' }
 
 /** @param events the whole stream of the token, as `readTokenEvents` gives it */
-export function judgeUses(events: readonly TokenEvent[], { data }: UseWindow): Verdict {
+export function assessUses(events: readonly TokenEvent[], { data }: UseWindow): Verdict {
   const { tokenRevision, lastAt } = data
   const then = asOf(events, { revision: tokenRevision })
   if (!then.found) return { kind: 'impossible', why: 'no such revision' }

@@ -10,14 +10,14 @@ import { USAGE_STREAM } from '../../domain/streams.ts'
  */
 export interface LogDigest {
   /** Everything, in one order. */
-  all: Part
+  all: LogPart
   /** The streams that retention never shortens: the lives of tokens. */
-  kept: Part
+  kept: LogPart
   /** Usage streams by the day in their name, `2026-11-02`. */
-  usageDays: Record<string, Part>
+  usageDays: Record<string, LogPart>
 }
 
-export interface Part {
+export interface LogPart {
   events: number
   /** Lower-case hex. */
   digest: string
@@ -37,10 +37,10 @@ export interface LogDigester {
   add(event: StoredEvent): void
   result(): LogDigest
   /** What is not as `marks` say; nothing where the log begins with what they bind. */
-  differences(): Difference[]
+  differences(): LogDifference[]
 }
 
-export interface Difference {
+export interface LogDifference {
   part: 'all' | 'kept' | { usageDay: string }
   /** How many events of the part there were, and how many of them are left at most. */
   was: number
@@ -86,15 +86,19 @@ export function createLogDigester(marks?: LogDigest): LogDigester {
   }
 }
 
-function reading(mark?: Part): Reading {
+function reading(mark?: LogPart): Reading {
   const part: Reading = { mark: mark?.events, events: 0, hash: createHash('sha256'), atMark: null }
   if (mark?.events === 0) part.atMark = digestOf(part)
   return part
 }
 
 const digestOf = ({ hash }: Reading): string => hash.copy().digest('hex')
-const toPart = (part: Reading): Part => ({ events: part.events, digest: digestOf(part) })
+const toPart = (part: Reading): LogPart => ({ events: part.events, digest: digestOf(part) })
 const byName = ([a]: [string, Reading], [b]: [string, Reading]): number => (a < b ? -1 : 1)
 
-const difference = (part: Difference['part'], { events, atMark }: Reading, mark?: Part): Difference[] =>
+const difference = (
+  part: LogDifference['part'],
+  { events, atMark }: Reading,
+  mark?: LogPart,
+): LogDifference[] =>
   !mark || atMark === mark.digest ? [] : [{ part, was: mark.events, left: Math.min(events, mark.events) }]

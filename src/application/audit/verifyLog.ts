@@ -16,7 +16,7 @@ export interface Damage {
   what: string
 }
 
-export interface Walk {
+export interface LogWalk {
   /** Takes each event in log order. `isSound`: its stream is what was written, up to and including it. */
   onEvent?(event: StoredEvent, isSound: boolean): void
   /** Takes what is found, at most one for each stream; the walk goes on when it resolves. */
@@ -44,7 +44,7 @@ const CHAIN = /^[0-9a-f]{64}$/
  * for an event.
  * @throws StoreUnavailableError; DamagedError where the log cannot be read on at all
  */
-export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Walk): Promise<Walked> {
+export async function walkLog(store: EventStore, { onEvent, onDamage, told }: LogWalk): Promise<Walked> {
   const streams = createCompactMap(BYTES)
   const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0 }
 
@@ -54,7 +54,7 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
   }
 
   /** @returns what is wrong with the first damaged event of its stream; null for a sound one, and for those behind it */
-  function judge(event: StoredEvent): Damage | null {
+  function inspect(event: StoredEvent): Damage | null {
     const { stream, revision } = event
     const known = streams.get(stream)
     if (known?.[4] === 1) {
@@ -82,7 +82,7 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
     for (const event of batch) {
       if (isOfProduct(event)) {
         walked.events++
-        const damage = judge(event)
+        const damage = inspect(event)
         if (damage) await report(damage)
       } else if (await isStray(store, event)) {
         await report({
