@@ -3,7 +3,7 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { LifecycleEvent } from '../../domain/events.ts'
 import { createChanges } from '../projection/changes.ts'
-import { type Difference, differencesOf, look } from './differences.ts'
+import { type DocumentDifference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from '../eventLog/tokenStream.ts'
 import type { Document } from '../ports/documents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
@@ -20,7 +20,7 @@ interface Deps {
 export interface CheckedToken {
   /** Compared. */
   documents: number
-  differences: Difference[]
+  differences: DocumentDifference[]
   /** Are they gone, since the events were applied again? */
   isMended: boolean
 }
@@ -121,8 +121,8 @@ async function surplusOf(
   readModel: ReadModel,
   tokenId: string,
   { isKnown, rows }: { isKnown: boolean; rows: ReadonlySet<string> },
-): Promise<Difference[]> {
-  const surplus: Difference[] = []
+): Promise<DocumentDifference[]> {
+  const surplus: DocumentDifference[] = []
   const token = isKnown ? null : await look(readModel, 'tokens', tokenId)
   if (token === 'damaged' || token?.hash !== undefined) surplus.push(tooMany('tokens', tokenId))
   if (rows.size > MOST_ROWS) return surplus
@@ -133,7 +133,7 @@ async function surplusOf(
   return surplus
 }
 
-const tooMany = (collection: string, id: string): Difference => ({
+const tooMany = (collection: string, id: string): DocumentDifference => ({
   collection,
   id,
   field: null,

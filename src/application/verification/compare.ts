@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { type Difference, differencesOf, type Found, look } from './differences.ts'
+import { type DocumentDifference, differencesOf, type FoundDocument, look } from './differences.ts'
 import { createFiller, type FillDeps, type Filler } from '../projection/filler.ts'
 import type { Document } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
@@ -14,7 +14,7 @@ export interface Comparison {
   /** That are not what the events say. */
   differing: number
   /** In the order of collections and ids, of the first documents that differ only. */
-  differences: Difference[]
+  differences: DocumentDifference[]
   /** Events that the read model is without and says so, the first of them. */
   refused: Refused
 }
@@ -28,7 +28,7 @@ export interface CompareDeps extends FillDeps {
   keptFrom: string | null
 }
 
-interface Candidate {
+interface DifferingDocument {
   projection: Projection
   collection: string
   id: string
@@ -58,7 +58,7 @@ export async function compare(
   const { readModel, scratch, projections, keptFrom } = deps
   const filler = await createFiller(deps, scratch, projections, { signal: new AbortController().signal })
   let [documents, beyond] = [0, 0]
-  const candidates: Candidate[] = []
+  const candidates: DifferingDocument[] = []
 
   for (const { projection, checkpoint } of await byCheckpoint(readModel, projections)) {
     // Beyond its checkpoint a read model need not be: that would be lag, not a difference.
@@ -75,7 +75,7 @@ export async function compare(
   }
 
   const left = await settle(deps, filler, candidates)
-  const differences: Difference[] = []
+  const differences: DocumentDifference[] = []
   let differing = beyond
   for (const { differences: some } of left) {
     differing++
@@ -107,8 +107,8 @@ async function byCheckpoint(readModel: ReadModel, projections: readonly Projecti
 async function settle(
   { readModel, scratch }: CompareDeps,
   filler: Filler,
-  candidates: readonly Candidate[],
-): Promise<{ differences: Difference[] }[]> {
+  candidates: readonly DifferingDocument[],
+): Promise<{ differences: DocumentDifference[] }[]> {
   let isFollowed = true
 
   /** Waits until the read model has come as far as the events that are compared with. */
@@ -120,7 +120,7 @@ async function settle(
     }
   }
 
-  let left = candidates.map((candidate) => ({ ...candidate, differences: [] as Difference[] }))
+  let left = candidates.map((candidate) => ({ ...candidate, differences: [] as DocumentDifference[] }))
   for (let attempt = 1; attempt <= ATTEMPTS && left.length > 0; attempt++) {
     const position = lowestCheckpoint(await filler.fill())?.position ?? null
     for (const projection of new Set(left.map((one) => one.projection))) await reached(projection, position)
@@ -141,7 +141,7 @@ async function settle(
 interface Pair {
   id: string
   expected: Document | null
-  found: Found
+  found: FoundDocument
 }
 
 /** All documents of a collection of both, in the order of their ids; a page of each is in memory. */

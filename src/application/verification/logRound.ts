@@ -2,22 +2,22 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-export interface Piece {
+export interface LogPiece {
   events: StoredEvent[]
   /** Did it end where the log ended? */
   isEnd: boolean
 }
 
 /** Goes along the log a piece at a time, so that nobody notices. A server's log can be entered only at known positions. */
-export interface Round {
+export interface LogRound {
   /** What comes next; at the end of the log what has been added to it. */
-  next(): Promise<Piece>
+  next(): Promise<LogPiece>
   /** Begins anew behind a position, null: at the start of the log. */
   restart(after: string | null): void
 }
 
 /** @param size events in a piece, give or take what the store reads at once */
-export function createRound(store: Pick<EventStore, 'readAll'>, size: number): Round {
+export function createLogRound(store: Pick<EventStore, 'readAll'>, size: number): LogRound {
   let after: string | null = null
   return {
     async next() {

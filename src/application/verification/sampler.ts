@@ -4,8 +4,8 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf, tokenStream } from '../../domain/streams.ts'
 import { checkToken } from './checkToken.ts'
-import type { Difference } from './differences.ts'
-import { createRound } from './logRound.ts'
+import type { DocumentDifference } from './differences.ts'
+import { createLogRound } from './logRound.ts'
 import { isOfProduct } from '../eventLog/productEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { iso } from '../ports/clock.ts'
@@ -62,7 +62,7 @@ export function startSampler(deps: Deps): Sampler {
   const { store, readModel, projections, telemetry, everyMs, random, againMs = AGAIN_MS } = deps
   const stopping = new AbortController()
   const { signal } = stopping
-  const round = createRound(store, PIECE)
+  const round = createLogRound(store, PIECE)
   const { retentionDays = null } = deps
   const keptFrom = () => (retentionDays === null ? null : dayOf(Date.now() - (retentionDays - 1) * DAY_MS))
   const usage = createUsageSamples({ readModel, projections, random, keptFrom })
@@ -240,7 +240,7 @@ async function somewhere(readModel: ReadModel, random: () => number): Promise<st
 
 interface Checked {
   documents: number
-  differences: readonly Difference[]
+  differences: readonly DocumentDifference[]
   isMended: boolean
 }
 

@@ -5,7 +5,7 @@ import { activityId } from '../../../projections/tokenActivity.ts'
 import { usageId } from '../../../projections/tokenUsage.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { type Difference, differencesOf } from './differences.ts'
+import { type DocumentDifference, differencesOf } from './differences.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import type { Condition, Document } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
@@ -40,7 +40,7 @@ export interface UsageSamples {
 
 export interface ComparedDay {
   documents: number
-  differences: Difference[]
+  differences: DocumentDifference[]
   /** Has no further event of it been taken since? */
   isCurrent(): boolean
 }
