@@ -4,7 +4,7 @@ import type { StoredEvent } from '../../domain/events.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
 /** Where a stream ends: what the next event follows. */
-export interface Tail {
+export interface StreamTail {
   revision: number
   chain: string
 }
@@ -18,7 +18,7 @@ const PAGE = 500
 export async function* linked(
   store: Pick<EventStore, 'readStream'>,
   stream: string,
-  tail: Tail,
+  tail: StreamTail,
 ): AsyncGenerator<StoredEvent, void, undefined> {
   for (;;) {
     const page = await store.readStream(stream, tail.revision + 1, PAGE)

@@ -10,7 +10,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { createDayFold, type DayFold } from './dayFold.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
-import { linked, type Tail } from '../eventLog/linkedEvents.ts'
+import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 import { type RolledUpDays, type UsageEvent, usageOf } from './rolledUpDays.ts'
 import type { PendingDay } from './usageScan.ts'
 
@@ -85,7 +85,7 @@ async function foldDay(
   { fold, covered, isFirst, signal }: Round,
 ): Promise<boolean> {
   const upTo = days.upTo(pending.day)
-  const start: Tail = { revision: -1, chain: genesis(rollUpStream(pending.day)) }
+  const start: StreamTail = { revision: -1, chain: genesis(rollUpStream(pending.day)) }
   for await (const stored of linked(store, rollUpStream(pending.day), start)) {
     if (stored.revision > upTo) break
     const read = upcast(stored)
@@ -126,8 +126,8 @@ async function* usesOf(
   }
 }
 
-async function tailOf(store: EventStore, stream: string): Promise<Tail> {
-  const tail: Tail = { revision: -1, chain: genesis(stream) }
+async function tailOf(store: EventStore, stream: string): Promise<StreamTail> {
+  const tail: StreamTail = { revision: -1, chain: genesis(stream) }
   const events = linked(store, stream, tail)
   while (!(await events.next()).done);
   return tail
@@ -143,7 +143,7 @@ const EVENTS_AT_ONCE = 100
 async function append(
   context: RollUp,
   stream: string,
-  tail: Tail,
+  tail: StreamTail,
   facts: Iterable<Fact<'UsageRolledUp' | 'UsageDayRolledUp'>>,
   signal: AbortSignal,
 ): Promise<void> {

@@ -3,7 +3,7 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { ROLLED_UP_DAYS, rollUpStream } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { linked, type Tail } from '../eventLog/linkedEvents.ts'
+import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
 export type UsageEvent = RecordedEvent<'TokenUsed' | 'UsageLost'>
@@ -29,13 +29,13 @@ export interface RolledUpDays {
   upTo(day: string): number
   /** @throws DamagedError what is rolled up of this day is not all there as it was written */
   verify(day: string): Promise<void>
-  tail(): Tail
+  tail(): StreamTail
 }
 
 /** Grows with the days rolled up and the processes that wrote on each. */
 export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): RolledUpDays {
   const days = new Map<string, { upTo: number; covers: Map<string, number> }>()
-  const tail: Tail = { revision: -1, chain: genesis(ROLLED_UP_DAYS) }
+  const tail: StreamTail = { revision: -1, chain: genesis(ROLLED_UP_DAYS) }
 
   function take(stored: StoredEvent, covered: Set<string>): void {
     const read = upcast(stored)
@@ -60,7 +60,7 @@ export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): Rolle
     upTo: (day) => days.get(day)?.upTo ?? -1,
     async verify(day) {
       const [stream, upTo] = [rollUpStream(day), days.get(day)?.upTo ?? -1]
-      const read: Tail = { revision: -1, chain: genesis(stream) }
+      const read: StreamTail = { revision: -1, chain: genesis(stream) }
       for await (const { revision } of linked(store, stream, read)) if (revision >= upTo) return
       if (read.revision < upTo) throw new DamagedError(`${stream} ends before revision ${upTo}`)
     },

@@ -9,7 +9,7 @@ import { ageOf, type Clock, type Instant, now } from '../ports/clock.ts'
 import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
-import { linked, type Tail } from '../eventLog/linkedEvents.ts'
+import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 
 /** Another process imports tokens into this event store. */
 export class ImportUnderWayError extends Error {
@@ -76,13 +76,13 @@ export async function withImportLease<T>(
 ): Promise<T> {
   const state: Advanced = { importId: ids.random(), rows, read: 0, ended: false }
   const over = new AbortController()
-  let tail: Tail | null = null
+  let tail: StreamTail | null = null
   let keeping: Promise<void> = Promise.resolve()
   let heldAt: Instant = now()
   let renewing: Promise<void> | null = null
   let lost = false
 
-  async function renewNow(end: Tail): Promise<void> {
+  async function renewNow(end: StreamTail): Promise<void> {
     const begun = now()
     try {
       await append(context, end, state)
@@ -93,14 +93,14 @@ export async function withImportLease<T>(
     }
   }
 
-  function renew(end: Tail): Promise<void> {
+  function renew(end: StreamTail): Promise<void> {
     renewing ??= renewNow(end).finally(() => {
       renewing = null
     })
     return renewing
   }
 
-  async function keep(end: Tail): Promise<void> {
+  async function keep(end: StreamTail): Promise<void> {
     while (await sleep(RENEW_MS, true, { signal: over.signal }).catch(() => false)) await renew(end)
   }
 
@@ -128,7 +128,7 @@ export async function withImportLease<T>(
 }
 
 /** @returns the stream's end, which is the first event of this import, and when it was begun to be written */
-async function take(context: Context, state: Advanced): Promise<{ tail: Tail; heldAt: Instant }> {
+async function take(context: Context, state: Advanced): Promise<{ tail: StreamTail; heldAt: Instant }> {
   for (;;) {
     const tail = await freeTail(context.store)
     const heldAt = now()
@@ -143,8 +143,8 @@ async function take(context: Context, state: Advanced): Promise<{ tail: Tail; he
 }
 
 /** @throws ImportUnderWayError */
-async function freeTail(store: EventStore): Promise<Tail> {
-  const tail: Tail = { revision: -1, chain: genesis(IMPORT_STREAM) }
+async function freeTail(store: EventStore): Promise<StreamTail> {
+  const tail: StreamTail = { revision: -1, chain: genesis(IMPORT_STREAM) }
   let last = await readOn(store, tail)
   const since = now()
   while (last && !last.ended && ageOf(since) < GONE_MS) {
@@ -157,7 +157,7 @@ async function freeTail(store: EventStore): Promise<Tail> {
 }
 
 /** What the newest event says that was not read yet. */
-async function readOn(store: EventStore, tail: Tail): Promise<Advanced | null> {
+async function readOn(store: EventStore, tail: StreamTail): Promise<Advanced | null> {
   let newest: Advanced | null = null
   for await (const event of linked(store, IMPORT_STREAM, tail)) {
     const read = upcast(event)
@@ -166,7 +166,7 @@ async function readOn(store: EventStore, tail: Tail): Promise<Advanced | null> {
   return newest
 }
 
-async function append({ store, clock }: Context, tail: Tail, state: Advanced): Promise<void> {
+async function append({ store, clock }: Context, tail: StreamTail, state: Advanced): Promise<void> {
   const fact = { type: 'ImportAdvanced' as const, data: { ...state } }
   const [event] = link(tail.chain, [systemEvent(fact, { clock, ids, instance: 'import-tokens' })])
   const expected = tail.revision < 0 ? 'no_stream' : tail.revision
