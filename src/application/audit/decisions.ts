@@ -93,7 +93,7 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
     sums.revokedTokens++
   }
 
-  function judge(event: StoredEvent): void {
+  function checkUse(event: StoredEvent): void {
     const known = read(event)
     if (known?.type !== 'TokenUsed') return
     const { tokenId, tokenRevision, firstAt, lastAt, count } = known.data
@@ -144,7 +144,7 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
   const walked = await walkLog(store, {
     onEvent(event, isSound) {
       if (isOfToken(event)) learn(event, isSound)
-      else if (isSound) judge(event)
+      else if (isSound) checkUse(event)
     },
     onDamage: audit.onDamage,
     async told(events) {

@@ -31,7 +31,7 @@ export function createInspector(store: EventStore): Inspector {
     links.set(stream, { revision, previous, chain })
   }
 
-  function judge(event: StoredEvent, previous: string | null): string | null {
+  function inspectAfter(event: StoredEvent, previous: string | null): string | null {
     remember(event, previous, storedChain(event))
     // One lost link must not cost the uses behind it; a token's history counts as a whole.
     if (previous === null) return isUsage(event) ? null : 'the event before it is damaged'
@@ -39,7 +39,7 @@ export function createInspector(store: EventStore): Inspector {
   }
 
   /** What cannot be read may have lost its name as well: the store's index says whose it is, or nobody can. */
-  async function judgeUnreadable(event: StoredEvent): Promise<string> {
+  async function inspectUnreadable(event: StoredEvent): Promise<string> {
     const found = await readOne(event.stream, event.revision)
     if (found !== 'damaged' && found?.position !== event.position) {
       throw new DamagedError(
@@ -50,15 +50,15 @@ export function createInspector(store: EventStore): Inspector {
     return 'damaged'
   }
 
-  async function judgeFromStore(event: StoredEvent): Promise<string | null> {
+  async function inspectFromStore(event: StoredEvent): Promise<string | null> {
     const before = await readOne(event.stream, event.revision - 1)
-    if (before === 'damaged') return judge(event, null)
-    if (before?.revision === event.revision - 1) return judge(event, storedChain(before))
+    if (before === 'damaged') return inspectAfter(event, null)
+    if (before?.revision === event.revision - 1) return inspectAfter(event, storedChain(before))
     const first = await readOne(event.stream, 0)
     if (isUsage(event) && first !== 'damaged' && (first?.revision ?? event.revision) >= event.revision) {
       // Retention takes events from the front of a usage stream: what is left is checked from its first event on. The
       // log of an EventStoreDB may show some that the stream does not any more.
-      return judge(event, null)
+      return inspectAfter(event, null)
     }
     return 'the event before it is missing'
   }
@@ -75,12 +75,12 @@ export function createInspector(store: EventStore): Inspector {
   }
 
   return (event) => {
-    if (event.metadata === null) return judgeUnreadable(event)
-    if (event.revision === 0) return judge(event, genesis(event.stream))
+    if (event.metadata === null) return inspectUnreadable(event)
+    if (event.revision === 0) return inspectAfter(event, genesis(event.stream))
     const known = links.get(event.stream)
-    if (known?.revision === event.revision - 1) return judge(event, known.chain)
-    if (known?.revision === event.revision) return judge(event, known.previous)
-    return judgeFromStore(event)
+    if (known?.revision === event.revision - 1) return inspectAfter(event, known.chain)
+    if (known?.revision === event.revision) return inspectAfter(event, known.previous)
+    return inspectFromStore(event)
   }
 }
 

@@ -92,8 +92,8 @@ async function foldDay(
     if (read.kind === 'event' && read.event.type === 'UsageRolledUp') fold.base(read.event)
   }
   let isUsed = false
-  const judge = isFirst ? createInspector(store) : undefined
-  for await (const event of usesOf(store, days, pending, covered.refused, judge)) {
+  const inspect = isFirst ? createInspector(store) : undefined
+  for await (const event of usesOf(store, days, pending, covered.refused, inspect)) {
     signal.throwIfAborted()
     if (isFirst) covered.streams.set(event.stream, event.revision)
     if (event.type === 'TokenUsed') {
@@ -110,14 +110,14 @@ async function* usesOf(
   days: RolledUpDays,
   { day, after, until }: PendingDay,
   refused: Set<string>,
-  judge?: ReturnType<typeof createInspector>,
+  inspect?: ReturnType<typeof createInspector>,
 ): AsyncGenerator<UsageEvent, void, undefined> {
   for await (const events of store.readAll(after)) {
     for (const stored of events) {
       if (stored.position > until) return
       if (!stored.stream.startsWith(USAGE_STREAM)) continue
       // Awaited only when the answer needs the store.
-      const judged = judge?.(stored) ?? null
+      const judged = inspect?.(stored) ?? null
       if ((judged instanceof Promise ? await judged : judged) !== null) refused.add(stored.position)
       if (refused.has(stored.position)) continue
       const usage = usageOf(stored)
