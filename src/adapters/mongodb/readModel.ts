@@ -9,7 +9,7 @@ import { applyChanges, applyPiece } from './documents/apply.ts'
 import { moveCheckpoint, movesOf } from './documents/checkpoints.ts'
 import { present, targetsAt } from './documents/collections.ts'
 import { type Connection, connect } from './database/connection.ts'
-import { createKnownModel, type Seen } from './documents/knownModel.ts'
+import { createKnownModel, type KnownProjection } from './documents/knownModel.ts'
 import { acquireLease, releaseLease } from './sharing/leases.ts'
 import { makeModel } from './documents/makeModel.ts'
 import { storedName } from './documents/names.ts'
@@ -34,8 +34,9 @@ const LOST = 'documents of the read model were dropped, emptied or replaced by o
 
 const isNull = (found: unknown): boolean => found === null
 const isEmpty = (found: readonly unknown[]): boolean => found.length === 0
-const hasSeen = (one: readonly [Projection, Seen | undefined]): one is readonly [Projection, Seen] =>
-  one[1] !== undefined
+const hasSeen = (
+  one: readonly [Projection, KnownProjection | undefined],
+): one is readonly [Projection, KnownProjection] => one[1] !== undefined
 
 type OnChanged = (ids: ReadonlySet<string> | null) => void
 
@@ -125,7 +126,7 @@ function readModel(
       const moved = marks.get(one) ?? {}
       const name = storedName(one, generation(one))
       await write((database) => moveCheckpoint(database, name, { ...move, marks: moved }))
-      known.moved(one, seen.get(one) as Seen, move.to, moved)
+      known.moved(one, seen.get(one) as KnownProjection, move.to, moved)
     }
   }
 

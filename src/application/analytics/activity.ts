@@ -2,14 +2,14 @@ import type { ActionDocument } from '../../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 
 /** How often, and the first and last hour (their starts) that it came in. */
-export interface Seen {
+export interface SeenRequests {
   requests: number
   firstHour: string
   lastHour: string
 }
 
-export type SeenCaller = Seen & { text: string | null }
-export type SeenRoute = Seen & { method: string; route: string; outcomes: Record<string, number> }
+export type SeenCaller = SeenRequests & { text: string | null }
+export type SeenRoute = SeenRequests & { method: string; route: string; outcomes: Record<string, number> }
 
 /**
  * The rows that are told apart, most requests first, and how many requests are not in them, with the first and last

@@ -5,7 +5,7 @@ import {
   usageId,
 } from '../../../projections/tokenUsage.ts'
 import { Refusal } from '../../domain/errors.ts'
-import { eachDocument, type Walk } from '../readModel/pages.ts'
+import { eachDocument, type DocumentWalk } from '../readModel/pages.ts'
 import { iso } from '../ports/clock.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 
@@ -71,7 +71,7 @@ export function segments({ from, to, granularity }: UsageRange, now: string): Us
 }
 
 /** Those of an account are in an index, by time; those of one token lie next to each other by their ids. */
-function walkOf(owner: Owner, { granularity, from, to }: UsageRange): Walk {
+function walkOf(owner: Owner, { granularity, from, to }: UsageRange): DocumentWalk {
   if ('tokenId' in owner) {
     const idAt = (at: string): string => usageId(owner.tokenId, granularity, at)
     return {

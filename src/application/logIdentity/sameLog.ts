@@ -42,9 +42,9 @@ export async function compareWithLog(log: Log, checkpoint: Checkpoint): Promise<
   return 'same'
 }
 
-type Found = 'there' | 'another' | 'nothing' | 'unreadable'
+type EventAtPlace = 'there' | 'another' | 'nothing' | 'unreadable'
 
-async function look(log: Log, { position, id, link }: Place): Promise<Found> {
+async function look(log: Log, { position, id, link }: Place): Promise<EventAtPlace> {
   const event = await log.at(position)
   if (event === null) return 'nothing'
   if (event.metadata === null && link !== '') return 'unreadable'

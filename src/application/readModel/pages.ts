@@ -2,7 +2,7 @@ import type { Condition, Query, Scalar } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { giveWay } from '../scheduling/turns.ts'
 
-export interface Walk {
+export interface DocumentWalk {
   where: readonly Condition[]
   /** Default: by id. */
   order?: { field: string }
@@ -17,7 +17,7 @@ const PAGE = 500
 export async function* eachDocument<T>(
   readModel: Pick<ReadModel, 'find'>,
   collection: string,
-  { where, order, page = PAGE, signal }: Walk,
+  { where, order, page = PAGE, signal }: DocumentWalk,
 ): AsyncGenerator<T> {
   let after: Query['after']
   do {

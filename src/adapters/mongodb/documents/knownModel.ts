@@ -10,7 +10,7 @@ import { FIRST, type GenerationDocument, type Generations, pointersIn } from './
 import { storedName } from './names.ts'
 
 /** What was last seen of a projection: which of its generations is live, and how far its documents have come. */
-export interface Seen extends SeenCheckpoint {
+export interface KnownProjection extends SeenCheckpoint {
   /** Of all its generations. */
   identity: string
   generation: number
@@ -27,9 +27,9 @@ export interface KnownModel {
   /** Those that a command writes to beside the live one. */
   alsoWritten(projection: Projection): readonly number[]
   /** Undefined where there is no checkpoint. */
-  seen(projection: Projection): Seen | undefined
+  seen(projection: Projection): KnownProjection | undefined
   /** Its checkpoint was moved by this process. */
-  moved(projection: Projection, seen: Seen, to: Checkpoint, marks: Record<string, Mark>): void
+  moved(projection: Projection, seen: KnownProjection, to: Checkpoint, marks: Record<string, Mark>): void
   /** Asks again where what is known is too old to be used. */
   ensure(): Promise<void>
   /** Asks again, with a question that is put after this call; those who call meanwhile share it. */
@@ -72,7 +72,7 @@ interface Look {
 export function createKnownModel({ onLeft, onLost, control, controlAnew }: Dependencies): KnownModel {
   const projections = new Map<string, Projection>()
   let generations = new Map<string, Generations>()
-  const seen = new Map<Projection, Seen>()
+  const seen = new Map<Projection, KnownProjection>()
   let checked: Instant | null = null
   let began: Instant | null = null
   let asked: Promise<void> | null = null
@@ -90,7 +90,7 @@ export function createKnownModel({ onLeft, onLost, control, controlAnew }: Depen
     return { pointers, checkpoints: await lookAt(database, stored) }
   }
 
-  function found({ pointers, checkpoints }: Look): Map<Projection, Seen> {
+  function found({ pointers, checkpoints }: Look): Map<Projection, KnownProjection> {
     return new Map(
       pointers.flatMap(({ _id, model: identity, live: generation }) => {
         const projection = projections.get(_id)
@@ -220,7 +220,10 @@ const isBehind = (one: Checkpoint | null, other: Checkpoint | null): boolean =>
   (one?.position ?? '') < (other?.position ?? '')
 
 /** A later generation of the same is another matter: a rebuild has made it, and sees to it that nothing is missing. */
-function isWorse(before: ReadonlyMap<Projection, Seen>, after: ReadonlyMap<Projection, Seen>): boolean {
+function isWorse(
+  before: ReadonlyMap<Projection, KnownProjection>,
+  after: ReadonlyMap<Projection, KnownProjection>,
+): boolean {
   return [...before].some(([projection, was]) => {
     const is = after.get(projection)
     if (!is || is.identity !== was.identity || is.generation < was.generation) return true

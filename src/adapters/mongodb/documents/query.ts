@@ -1,5 +1,5 @@
 import { BSON, type Collection, type Document, type Filter, type FindOptions, type Sort } from 'mongodb'
-import type { Condition, Document as Found, Scalar } from '../../../application/ports/documents.ts'
+import type { Condition, Document as FoundDocument, Scalar } from '../../../application/ports/documents.ts'
 import type { Bound } from '../../../application/readModel/queryPlan.ts'
 import type { Counted, Read } from '../../../application/readModel/readStretches.ts'
 import type { Key } from '../../../application/readModel/order.ts'
@@ -35,7 +35,7 @@ export async function findAny(
   { target, read }: Source,
   where: readonly Condition[],
   limit: number,
-): Promise<Found[]> {
+): Promise<FoundDocument[]> {
   const found = await read((collection) =>
     collection.find(filterOf(where), { limit, batchSize: limit + 1 }).toArray(),
   )
@@ -64,13 +64,13 @@ async function readWhole(
   const { field } = stretch.plan
   const options: FindOptions = { ...optionsOf(stretch), ...RAW, limit, batchSize: limit + 1 }
   const rows = await read((collection) => collection.find(filterOf(stretch.bounds), options).toArray())
-  const documents: Found[] = []
+  const documents: FoundDocument[] = []
   for await (const row of eachRow<StoredDocument>(rows, signal)) documents.push(present(target, row))
   const last = documents.length < limit ? undefined : documents.at(-1)
   return { documents, last: last ? { value: valueIn(last, field), id: last.id } : null }
 }
 
-interface Row {
+interface FilteredRow {
   _id: string
   value?: Scalar
   document: StoredDocument | null
@@ -95,9 +95,9 @@ async function readFiltered(
   ]
   const options = { ...RAW, hint, batchSize: LOOKED_AT_ONCE + 1 }
   const rows = await read((collection) => collection.aggregate(pipeline, options).toArray())
-  const documents: Found[] = []
+  const documents: FoundDocument[] = []
   let last: Key | null = null
-  for await (const { _id, value = null, document } of eachRow<Row>(rows, signal)) {
+  for await (const { _id, value = null, document } of eachRow<FilteredRow>(rows, signal)) {
     if (documents.length === atMost) return { documents, last }
     if (document) documents.push(present(target, document))
     last = { value, id: _id }
