@@ -10,7 +10,7 @@ import { type Database, openDatabase, type Row } from './database/database.ts'
 import * as rows from './log/eventRows.ts'
 import { createGroup, Refused } from './database/groupCommit.ts'
 import { type Lock, lockFile } from './database/lock.ts'
-import { createWakeUp, follow, type Page } from './log/follow.ts'
+import { createWakeUp, follow, type LogPage } from './log/follow.ts'
 import { openedFiles } from './database/openedFiles.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './log/sweep.ts'
 import { walBytes } from './database/walWatch.ts'
@@ -123,7 +123,7 @@ export function eventStoreOn(
   }
 
   /** The next rows of the log, as they are, and where it ended at that moment. */
-  function page(after: number): Page {
+  function page(after: number): LogPage {
     assertOpen()
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)

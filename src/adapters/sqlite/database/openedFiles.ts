@@ -14,7 +14,7 @@ export interface OpenedFiles {
   own(): void
 }
 
-interface Seen {
+interface FileStats {
   main: BigIntStats | undefined
   /** While a connection is open its file stays. */
   wal: BigIntStats | undefined
@@ -25,7 +25,7 @@ const IN_MEMORY: OpenedFiles = { assert() {}, own() {} }
 /** For the one process that writes the database, right after it was opened. */
 export function openedFiles({ path }: Database): OpenedFiles {
   if (path === MEMORY) return IN_MEMORY
-  let [seen, replaced]: [Seen, StoreReplacedError | null] = [statBoth(path), null]
+  let [seen, replaced]: [FileStats, StoreReplacedError | null] = [statBoth(path), null]
 
   function assert(): void {
     if (replaced) throw replaced
@@ -49,7 +49,7 @@ export function openedFiles({ path }: Database): OpenedFiles {
   }
 }
 
-const statBoth = (path: string): Seen => ({ main: statOf(path), wal: statOf(`${path}-wal`) })
+const statBoth = (path: string): FileStats => ({ main: statOf(path), wal: statOf(`${path}-wal`) })
 
 const statOf = (path: string): BigIntStats | undefined =>
   statSync(path, { bigint: true, throwIfNoEntry: false })

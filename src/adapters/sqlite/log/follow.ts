@@ -5,7 +5,7 @@ import type { Row } from '../database/database.ts'
 import { isSound, streamOf, toEvent } from './eventRows.ts'
 
 /** A piece of the log as it was read. `last` is the position it ends at. */
-export interface Page {
+export interface LogPage {
   rows: Row[]
   last: number
   caughtUp: boolean
@@ -43,7 +43,7 @@ interface Following {
   after: number
   prefixes: readonly string[]
   signal: AbortSignal
-  page(after: number): Page
+  page(after: number): LogPage
   /** Where the log ended at the last commit of this process. */
   end(): number
   wakeUp: WakeUp
@@ -66,7 +66,7 @@ export async function* follow(options: Following): AsyncGenerator<Batch, void, u
   let failures = 0
 
   while (!signal.aborted && options.isOpen()) {
-    let page: Page
+    let page: LogPage
     try {
       page = options.page(after)
       failures = 0

@@ -1,5 +1,5 @@
 /** Which ids of which collections have been asked for: a Bloom filter, of one size whatever there is. */
-export interface Seen {
+export interface SeenIds {
   /** True for certain the first time; later false, and for some others too. */
   isNew(collection: string, id: string): boolean
 }
@@ -8,7 +8,7 @@ export interface Seen {
 const BITS = 2 ** 26
 const HASHES = 4
 
-export function createSeen(): Seen {
+export function createSeenIds(): SeenIds {
   const bits = new Uint8Array(BITS / 8)
   return {
     isNew(collection, id) {

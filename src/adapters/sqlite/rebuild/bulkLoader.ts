@@ -1,18 +1,18 @@
 import { applyChange, type StoredDocument } from '../../../../projections/change.ts'
 import type { Change } from '../../../../projections/projection.ts'
-import { createAside } from './deferredChanges.ts'
+import { createDeferredChanges } from './deferredChanges.ts'
 import { idsOf, type Table } from '../documents/collections.ts'
 import type { Database } from '../database/database.ts'
 import { insertDocuments } from '../documents/documents.ts'
-import { createHeld } from './heldDocuments.ts'
-import { createSeen } from './bloomFilter.ts'
+import { createHeldDocuments } from './heldDocuments.ts'
+import { createSeenIds } from './bloomFilter.ts'
 
 /**
  * The documents of a file that is being filled. A new one stays in memory while it changes and is written once, when it
  * rests. To find it again would take an index of ids, and each new id goes somewhere else in such an index, while all of
  * them at once are a matter of sorting. So there is none until the end, and later changes are put aside until then.
  */
-export interface Bulk {
+export interface BulkLoader {
   apply(table: Table, change: Change): void
   /** Is it time to write? */
   isFull(): boolean
@@ -45,8 +45,12 @@ const TURN = 2_000
 const KEPT_FOR = 20
 
 /** @param tables all that will be filled, as an earlier run may have left them */
-export function createBulk(database: Database, tables: readonly Table[]): Bulk {
-  const [aside, held, seen] = [createAside(database), createHeld(database), createSeen()]
+export function createBulkLoader(database: Database, tables: readonly Table[]): BulkLoader {
+  const [deferred, held, seen] = [
+    createDeferredChanges(database),
+    createHeldDocuments(database),
+    createSeenIds(),
+  ]
   const queues = new Map(tables.map((table): [string, Queue] => [table.name, new Map()]))
   let [turn, uses] = [0, 0]
 
@@ -55,7 +59,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
     seen.isNew(table, id)
   }
   for (const table of tables) for (const id of idsOf(database, table)) seen.isNew(table.name, id)
-  for (const [table, id] of aside.ids()) seen.isNew(table, id)
+  for (const [table, id] of deferred.ids()) seen.isNew(table, id)
 
   function queueOf(name: string): Queue {
     const queue = queues.get(name)
@@ -83,7 +87,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       const { id } = change
       const known = queue.get(id)
       if (!known && !seen.isNew(table.name, id)) {
-        aside.add(table, change)
+        deferred.add(table, change)
         return
       }
       const entry = known ?? { document: {}, used: -1, queued: turn }
@@ -94,10 +98,10 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       uses++
     },
 
-    isFull: () => uses >= TURN || aside.isFull(),
+    isFull: () => uses >= TURN || deferred.isFull(),
 
     writeCold() {
-      aside.write()
+      deferred.write()
       for (const table of tables) insertDocuments(database, table, cold(queueOf(table.name)))
       if (uses < TURN) return
       turn++
@@ -105,12 +109,12 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
     },
 
     hold() {
-      aside.write()
+      deferred.write()
       held.replace(all())
     },
 
     writeAll() {
-      aside.write()
+      deferred.write()
       held.replace([])
       for (const table of tables) {
         const queue = queueOf(table.name)
@@ -119,9 +123,9 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       }
     },
 
-    waits: aside.waits,
+    waits: deferred.waits,
 
-    settle: () => aside.apply(tables),
+    settle: () => deferred.apply(tables),
   }
 }
 

@@ -14,7 +14,7 @@ import { applyTo, type Entry, readEntry, writeEntry } from '../documents/documen
 import { beyondUse } from '../documents/seal.ts'
 
 /** Changes that wait for their documents to be found. */
-export interface Aside {
+export interface DeferredChanges {
   add(table: Table, change: Change): void
   isFull(): boolean
   /** What was added. */
@@ -30,16 +30,16 @@ export interface Aside {
   apply(tables: readonly Table[]): void
 }
 
-export const ASIDE = 'aside'
+export const DEFERRED = 'aside'
 /** Written at once. */
 const FULL = 5_000
 const PAGE = 2_000
 const CHANGE = `${bytes('id')}, ${bytes('change')}, ${integer('crc')}`
 
-export function createAside(database: Database): Aside {
+export function createDeferredChanges(database: Database): DeferredChanges {
   let added: (readonly [Table, Change])[] = []
   database.exec(
-    `CREATE TABLE IF NOT EXISTS ${ASIDE}
+    `CREATE TABLE IF NOT EXISTS ${DEFERRED}
        (collection TEXT NOT NULL, id TEXT NOT NULL, change TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
   )
 
@@ -63,7 +63,7 @@ export function createAside(database: Database): Aside {
   }
 
   function applyTable(table: Table): void {
-    const sql = `SELECT rowid AS n, ${CHANGE} FROM ${ASIDE}
+    const sql = `SELECT rowid AS n, ${CHANGE} FROM ${DEFERRED}
       WHERE collection = ? AND (id, rowid) > (?, ?) ORDER BY id, rowid LIMIT ${PAGE}`
     for (let [id, n] = ['', 0]; ; ) {
       const rows = database.prepare(sql).all(table.name, id, n)
@@ -79,7 +79,7 @@ export function createAside(database: Database): Aside {
     isFull: () => added.length >= FULL,
 
     write() {
-      const insert = database.prepare(`INSERT INTO ${ASIDE} VALUES (?, ?, ?, ?)`)
+      const insert = database.prepare(`INSERT INTO ${DEFERRED} VALUES (?, ?, ?, ?)`)
       for (const [table, change] of added) {
         const text = JSON.stringify(change)
         insert.run(table.name, change.id, text, checksum(table.name, change.id, text))
@@ -87,10 +87,10 @@ export function createAside(database: Database): Aside {
       added = []
     },
 
-    waits: () => database.prepare(`SELECT 1 FROM ${ASIDE} LIMIT 1`).get() !== undefined,
+    waits: () => database.prepare(`SELECT 1 FROM ${DEFERRED} LIMIT 1`).get() !== undefined,
 
     *ids() {
-      for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${CHANGE}`, PAGE)) {
+      for (const rows of pagesOf(database, DEFERRED, `${bytes('collection')}, ${CHANGE}`, PAGE)) {
         for (const row of rows) {
           const table = toText(row.collectionBytes)
           check(table, row)
@@ -100,9 +100,9 @@ export function createAside(database: Database): Aside {
     },
 
     apply(tables) {
-      database.exec(`CREATE INDEX IF NOT EXISTS ${ASIDE}_id ON ${ASIDE} (collection, id)`)
+      database.exec(`CREATE INDEX IF NOT EXISTS ${DEFERRED}_id ON ${DEFERRED} (collection, id)`)
       for (const table of tables) applyTable(table)
-      database.exec(`DROP INDEX ${ASIDE}_id; DELETE FROM ${ASIDE}`)
+      database.exec(`DROP INDEX ${DEFERRED}_id; DELETE FROM ${DEFERRED}`)
     },
   }
 }

@@ -4,7 +4,7 @@ import { bytes, checksum, type Database, pagesOf, toBytes, toText } from '../dat
 import { beyondUse } from '../documents/seal.ts'
 
 /** Copies of the documents that were in memory at the last checkpoint. */
-export interface Held {
+export interface HeldDocuments {
   /** @throws DamagedError one of them is not what was kept */
   documents(): Iterable<[table: string, id: string, StoredDocument]>
   /** Instead of those that there are. */
@@ -14,7 +14,7 @@ export interface Held {
 export const HELD = 'held'
 const PAGE = 500
 
-export function createHeld(database: Database): Held {
+export function createHeldDocuments(database: Database): HeldDocuments {
   database.exec(
     `CREATE TABLE IF NOT EXISTS ${HELD}
        (collection TEXT NOT NULL, id TEXT NOT NULL, doc TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,

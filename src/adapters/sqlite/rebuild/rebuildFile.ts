@@ -6,8 +6,8 @@ import { createCheckpointTable, gapBefore, moved } from '../documents/checkpoint
 import { createCollections, DOCUMENT } from '../documents/collections.ts'
 import { insertDocuments } from '../documents/documents.ts'
 import { bytes, type Database, openDatabase, pagesOf, setJournal, toText } from '../database/database.ts'
-import { ASIDE } from './deferredChanges.ts'
-import { createBulk } from './bulkLoader.ts'
+import { DEFERRED } from './deferredChanges.ts'
+import { createBulkLoader } from './bulkLoader.ts'
 import { HELD } from './heldDocuments.ts'
 import { BusyError, isTaken, NoRoomError } from '../database/errors.ts'
 import { isIntact, sizeOf } from '../database/inspect.ts'
@@ -49,7 +49,7 @@ export async function openFilling(
   live: ModelFile,
   startAnew: (damage?: unknown) => Promise<void>,
 ): Promise<Filling> {
-  const { filling: begun, damage } = await goOn(file, purpose, live)
+  const { filling: begun, damage } = await resume(file, purpose, live)
   if (begun) return begun
   await startAnew(damage)
   const database = await openDatabase(file, OF_FILE)
@@ -98,7 +98,7 @@ function purposeIn(database: Database): { all: string; rebuilt: string } {
 
 /** From now on it is the live one, not something to be gone on with. In a transaction. */
 export function forgetPurpose(database: Database): void {
-  for (const table of ['filling', HELD, ASIDE]) database.exec(`DROP TABLE IF EXISTS ${table}`)
+  for (const table of ['filling', HELD, DEFERRED]) database.exec(`DROP TABLE IF EXISTS ${table}`)
 }
 
 function writePurpose(database: Database, purpose: Purpose): void {
@@ -109,7 +109,7 @@ function writePurpose(database: Database, purpose: Purpose): void {
 }
 
 /** The file as an earlier run left it, if it can be gone on with; else what is wrong with it, if anything is. */
-async function goOn(
+async function resume(
   file: string,
   purpose: Purpose,
   live: ModelFile,
@@ -161,7 +161,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   collections.open(all, 'tables')
   for (const projection of all) if (!projections.includes(projection)) copyOnce(projection)
   const tables = all.flatMap((one) => one.collections.map(({ name }) => collections.table(name)))
-  const bulk = createBulk(database, tables)
+  const bulk = createBulkLoader(database, tables)
   const reached = new Map(all.map((projection) => [projection, checkpoints.get(projection)]))
   let [changesSince, writing, failed, noRoom] = [0, false, false, false]
 
