@@ -142,10 +142,10 @@ export async function checkSpace(settings: Settings): Promise<Check | null> {
   const folder = dirname(path)
   if (!existsSync(folder)) return noFolder('disk space', folder)
   const { bavail, bsize } = await statfs(folder)
-  return judgeSpace(bavail * bsize)
+  return assessSpace(bavail * bsize)
 }
 
-export function judgeSpace(free: number): Check {
+export function assessSpace(free: number): Check {
   const [detail, facts] = [`${bytes(free)} free`, { free_bytes: free }]
   if (free >= LITTLE_SPACE) return ok('disk space', detail, facts)
   const judge = free < NO_SPACE ? fail : warn

@@ -34,7 +34,7 @@ export async function checkEventStore(settings: Settings): Promise<Check> {
     const [events, size] = [await countEvents(path), sizeOf(path)]
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, head }
     const detail = `${path}, ${bytes(size.bytes)}, ${plural(events, 'event')}, head ${head ?? 'none'}`
-    return judgeFile('event store', detail, facts)
+    return assessFile('event store', detail, facts)
   })
 }
 
@@ -48,11 +48,11 @@ export async function checkReadModel(settings: Settings): Promise<Check> {
     }
     const size = sizeOf(path)
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes }
-    return judgeFile('read model', `${path}, ${bytes(size.bytes)}`, facts)
+    return assessFile('read model', `${path}, ${bytes(size.bytes)}`, facts)
   })
 }
 
-export function judgeFile(
+export function assessFile(
   name: string,
   detail: string,
   facts: { wal_bytes: number } & Check['facts'],
@@ -120,16 +120,17 @@ async function checkProjection(
     checkpoint = (await readModel.checkpoint(projection))?.position ?? null
   }
   const at = await readModel.checkpoint(projection)
-  if (at !== null && (await compareWithLog(store, at)) === 'other') return judgeOther(projection, at.position)
+  if (at !== null && (await compareWithLog(store, at)) === 'other')
+    return assessOther(projection, at.position)
   const newest = await store.head()
   const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
-  return judgeLag(projection, { checkpoint, head: newest, lag })
+  return assessLag(projection, { checkpoint, head: newest, lag })
 }
 
 const isBehind = (checkpoint: string | null, head: string | null): boolean =>
   head !== null && (checkpoint ?? '') < head
 
-const judgeOther = ({ name, version }: Projection, checkpoint: string): Check =>
+const assessOther = ({ name, version }: Projection, checkpoint: string): Check =>
   fail(
     `projection ${name} v${version}`,
     `at ${checkpoint}, where the log has another event`,
@@ -151,14 +152,17 @@ async function countBetween(store: EventStore, after: string | null, upTo: strin
   return Math.min(count, MOST_LAG)
 }
 
-export interface Standing {
+export interface ProjectionLag {
   checkpoint: string | null
   head: string | null
   /** Events that the projection has not seen. */
   lag: number
 }
 
-export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>, standing: Standing): Check {
+export function assessLag(
+  { name, version }: Pick<Projection, 'name' | 'version'>,
+  standing: ProjectionLag,
+): Check {
   const { checkpoint, head, lag } = standing
   const title = `projection ${name} v${version}`
   const facts = { projection: name, version, checkpoint, lag_events: lag }
@@ -186,11 +190,11 @@ export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>
 export async function checkRefusedEvents(settings: Settings): Promise<Check | null> {
   if (!isThere(readModelFile(settings.readModelUrl))) return null
   return withReadModel(settings, Date.now, async ({ readModel }) =>
-    judgeRefused(await refusedIn(readModel, 5)),
+    assessRefused(await refusedIn(readModel, 5)),
   )
 }
 
-export function judgeRefused({ events, first }: Refused): Check {
+export function assessRefused({ events, first }: Refused): Check {
   const title = 'refused events'
   if (events === 0) return ok(title, 'none', { events, first })
   const more = events > first.length ? `; and ${events - first.length} more` : ''
@@ -208,12 +212,12 @@ export async function checkPeppers(settings: Settings): Promise<Check | null> {
   const peppers = existingPeppers(settings)
   const configured = new Set(peppers?.map(({ id }) => id))
   return withReadModel(settings, Date.now, async ({ readModel }) =>
-    judgePeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
+    assessPeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
   )
 }
 
 /** @param inUse tokens that are not revoked, by the id of the key that their hash was made with */
-export function judgePeppers(
+export function assessPeppers(
   inUse: ReadonlyMap<string, number>,
   configured: ReadonlySet<string>,
   acceptsLegacy: boolean,
