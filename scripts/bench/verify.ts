@@ -32,7 +32,7 @@ export interface Verified {
   starts: { name: string; ms: number }[]
 }
 
-interface Candidate {
+interface Contender {
   name: string
   server: Server
   url: string
@@ -65,7 +65,7 @@ async function compare(server: Mongo | null): Promise<Verified> {
   const services = [await service('1,000 tokens', small), await service('100,000 tokens', large)]
   if (server) services.push(await onMongo(server, large))
   const bearer = jwt.sign({ sub: 'acct_1' }, JWT_SECRET, { expiresIn: '1h' })
-  const candidates: Candidate[] = [
+  const candidates: Contender[] = [
     { name: 'bare Koa + @koa/router', server: peers, url: '/bare', headers: withToken(['x'.repeat(53)]) },
     {
       name: 'behind jsonwebtoken',
@@ -114,7 +114,7 @@ interface Measured {
   perSecond: number
 }
 
-async function measure({ server, url, headers }: Candidate, amount: number): Promise<Measured> {
+async function measure({ server, url, headers }: Contender, amount: number): Promise<Measured> {
   const before = cpuMicros(server.pid)
   const perSecond = await run({ url: server.url + url, amount, headers })
   return { micros: (cpuMicros(server.pid) - before) / amount, perSecond }
@@ -142,7 +142,7 @@ async function seeded(count: number): Promise<Seeded> {
 }
 
 /** `start`: milliseconds until it answered. */
-type Service = Candidate & { start: number }
+type Service = Contender & { start: number }
 
 async function service(
   name: string,
