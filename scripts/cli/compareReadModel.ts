@@ -83,7 +83,7 @@ async function foldInto(
   const readModel = await openReadModel(url, { readOnly: true })
   try {
     await readModel.open(projections)
-    await rebuild({ ...deps, readModel }, projections, { told, upTo })
+    await rebuild({ ...deps, readModel }, projections, { onProgress: told, upTo })
   } finally {
     await readModel.close()
   }

@@ -51,7 +51,7 @@ export async function rebuildReadModel(
       const tell = (progress: RebuildProgress): void => told(progress, end)
       return withReadAhead(settings, async (read) => {
         const deps = { read, readModel, telemetry, isOfLog: isOf(store) }
-        const events = await rebuild(deps, wanted, { told: tell, ...how })
+        const events = await rebuild(deps, wanted, { onProgress: tell, ...how })
         return { projections: wanted.map((one) => one.name), events }
       })
     }

@@ -30,11 +30,11 @@ export interface Filler {
   closeLater(groups: readonly (readonly string[])[]): Promise<void>
 }
 
-interface How {
+interface FillOptions {
   signal: AbortSignal
   pace?: Pace
   /** Events read since the last call, and where the last of them stands. */
-  told?: (events: number, position: string) => void
+  onProgress?: (events: number, position: string) => void
 }
 
 type Piece = Pick<Inspected, 'events' | 'damages'>
@@ -52,7 +52,7 @@ export async function createFiller(
   { read, telemetry }: FillDeps,
   target: Pick<ReadModel, 'checkpoint' | 'apply'>,
   projections: readonly Projection[],
-  { signal, pace, told = () => {} }: How,
+  { signal, pace, onProgress: onProgress = () => {} }: FillOptions,
 ): Promise<Filler> {
   const applier = createApplier({ target, projections, telemetry })
   let standing = await checkpointsOf(target, projections)
@@ -63,7 +63,7 @@ export async function createFiller(
     const to = advance(standing, events)
     await applier.apply(events, damages, { from: standing, to })
     standing = to
-    told(events.length, position)
+    onProgress(events.length, position)
   }
 
   async function takeSlowly(piece: Piece, { events: size, restMs }: Pace): Promise<void> {

@@ -22,7 +22,7 @@ interface FromLog extends FillDeps {
 }
 
 export type RebuildDeps = FromLog & { readModel: ReadModel }
-type Told = (progress: RebuildProgress) => void
+type OnRebuildProgress = (progress: RebuildProgress) => void
 
 const UNHURRIED: Pace = { events: 50, restMs: 10 }
 /** Between two looks whether something was left to this process; ever longer while what it finds fails. */
@@ -39,7 +39,7 @@ const BEHIND_MS = 20
 export async function rebuild(
   { readModel, ...deps }: RebuildDeps,
   projections: readonly Projection[],
-  how: Partial<How> = {},
+  how: Partial<RebuildOptions> = {},
 ): Promise<number> {
   const next = await readModel.next(projections)
   try {
@@ -50,8 +50,8 @@ export async function rebuild(
   }
 }
 
-interface How {
-  told?: Told
+interface RebuildOptions {
+  onProgress?: OnRebuildProgress
   /** Called first where a service is at work. */
   giveWay?: () => void
   signal: AbortSignal
@@ -63,7 +63,7 @@ interface How {
 async function fillAndSwitch(
   deps: FromLog,
   next: NextGeneration,
-  { told = () => {}, signal, pace, upTo }: How,
+  { onProgress: told = () => {}, signal, pace, upTo }: RebuildOptions,
 ): Promise<number> {
   let count = 0
   let phase: RebuildProgress['phase'] = 'filling'
@@ -71,7 +71,7 @@ async function fillAndSwitch(
   const filler = await createFiller(deps, next, next.projections, {
     signal,
     ...(pace && { pace }),
-    told: (events, position) => told({ phase, events: (count += events), position }),
+    onProgress: (events, position) => told({ phase, events: (count += events), position }),
   })
   const filled = await filler.fill(upTo)
   phase = 'switching'
