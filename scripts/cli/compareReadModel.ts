@@ -32,9 +32,9 @@ export async function compareReadModel(
   settings: Settings,
   {
     log,
-    told = () => {},
+    onProgress: told = () => {},
     clock = Date.now,
-  }: { log: Logger; told?: (progress: CompareProgress) => void; clock?: Clock },
+  }: { log: Logger; onProgress?: (progress: CompareProgress) => void; clock?: Clock },
 ): Promise<Comparison> {
   const telemetry = { log, damaged() {} }
   return withEventStore(settings, ({ store }) =>
@@ -75,7 +75,7 @@ async function foldInto(
   url: ModelUrl,
   deps: Omit<RebuildDeps, 'readModel'>,
   upTo: string,
-  told: (progress: RebuildProgress) => void,
+  onProgress: (progress: RebuildProgress) => void,
 ): Promise<void> {
   const empty = await openReadModel(url)
   await empty.open(projections)
@@ -83,7 +83,7 @@ async function foldInto(
   const readModel = await openReadModel(url, { readOnly: true })
   try {
     await readModel.open(projections)
-    await rebuild({ ...deps, readModel }, projections, { onProgress: told, upTo })
+    await rebuild({ ...deps, readModel }, projections, { onProgress: onProgress, upTo })
   } finally {
     await readModel.close()
   }

@@ -24,7 +24,7 @@ export interface Rebuilt {
 
 interface Rebuilding {
   log: Logger
-  told: (progress: RebuildProgress, end: string) => void
+  onProgress: (progress: RebuildProgress, end: string) => void
   /** Called first where a service may be at work. */
   giveWay: () => void
   signal: AbortSignal
@@ -39,7 +39,7 @@ interface Rebuilding {
 export async function rebuildReadModel(
   settings: Settings,
   name: string | undefined,
-  { log, told, ...how }: Rebuilding,
+  { log, onProgress: told, ...how }: Rebuilding,
 ): Promise<Rebuilt> {
   const wanted = projections.filter((one) => name === undefined || one.name === name)
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
@@ -48,10 +48,10 @@ export async function rebuildReadModel(
       await assertSameLog(store, await checkpointsOf(readModel, projections), readModel.remedy)
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
-      const tell = (progress: RebuildProgress): void => told(progress, end)
+      const reportProgress = (progress: RebuildProgress): void => told(progress, end)
       return withReadAhead(settings, async (read) => {
         const deps = { read, readModel, telemetry, isOfLog: isOf(store) }
-        const events = await rebuild(deps, wanted, { onProgress: tell, ...how })
+        const events = await rebuild(deps, wanted, { onProgress: reportProgress, ...how })
         return { projections: wanted.map((one) => one.name), events }
       })
     }

@@ -69,7 +69,7 @@ async function verifyLog(
       const walked = await walkLog(reads.store, {
         onEvent: digester?.add,
         onDamage: (damage) => report.damage(damage),
-        told: (events) => bar.at(null, events),
+        onProgress: (events) => bar.at(null, events),
       })
       const seconds = (performance.now() - started) / 1000
       bar.step('checking indexes')

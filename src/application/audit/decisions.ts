@@ -46,7 +46,7 @@ export interface Audit {
   toleranceMs: number
   onFinding(finding: Finding): Promise<void> | void
   onDamage(damage: Damage): Promise<void> | void
-  told?(events: number): void
+  onProgress?(events: number): void
 }
 
 /** Of each token: its newest revision, that of its revocation plus one or 0, when that was (milliseconds). */
@@ -147,9 +147,9 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
       else if (isSound) checkUse(event)
     },
     onDamage: audit.onDamage,
-    async told(events) {
+    async onProgress(events) {
       await report()
-      audit.told?.(events)
+      audit.onProgress?.(events)
     },
   })
   return { ...walked, ...sums, damages: walked.damages + sums.damages }

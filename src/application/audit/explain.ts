@@ -38,7 +38,7 @@ export async function usesAround(
   store: EventStore,
   tokenId: string,
   at: string,
-  told: (events: number) => void = () => {},
+  onProgress: (events: number) => void = () => {},
 ): Promise<UsesAround> {
   const during: Used[] = []
   const lost: Extract<RecordedEvent, { type: 'UsageLost' }>[] = []
@@ -57,7 +57,7 @@ export async function usesAround(
       else if (lastAt < at && lastAt >= (before?.data.lastAt ?? '')) before = event
       else if (firstAt > at && (after === null || firstAt < after.data.firstAt)) after = event
     }
-    told((events += batch.length))
+    onProgress((events += batch.length))
   }
   await assertSound(store, [...during, ...lost, ...[before, after].filter((event) => event !== null)])
   return {

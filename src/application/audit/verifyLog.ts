@@ -22,7 +22,7 @@ export interface LogWalk {
   /** Takes what is found, at most one for each stream; the walk goes on when it resolves. */
   onDamage(damage: Damage): Promise<void> | void
   /** How many events of the product were read so far. */
-  told?(events: number): Promise<void> | void
+  onProgress?(events: number): Promise<void> | void
 }
 
 export interface Walked {
@@ -44,7 +44,10 @@ const CHAIN = /^[0-9a-f]{64}$/
  * for an event.
  * @throws StoreUnavailableError; DamagedError where the log cannot be read on at all
  */
-export async function walkLog(store: EventStore, { onEvent, onDamage, told }: LogWalk): Promise<Walked> {
+export async function walkLog(
+  store: EventStore,
+  { onEvent, onDamage, onProgress: told }: LogWalk,
+): Promise<Walked> {
   const streams = createCompactMap(BYTES)
   const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0 }
 

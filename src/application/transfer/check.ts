@@ -84,12 +84,12 @@ const isObject = (value: unknown): boolean =>
 
 /**
  * Reads a whole file and believes nothing of it. Memory grows with the number of streams, not of events.
- * @param told how many events were read so far
+ * @param onProgress how many events were read so far
  * @throws BadFileError naming the line
  */
 export async function checkFile(
   chunks: AsyncIterable<Uint8Array>,
-  told: (events: number) => void = () => {},
+  onProgress: (events: number) => void = () => {},
 ): Promise<Sum> {
   const check = createCheck()
   const sum = createSum()
@@ -104,7 +104,7 @@ export async function checkFile(
     const wrong = check(event, bytes.length)
     if (wrong !== null) throw badLine(number, wrong)
     sum.add(bytes)
-    told(++events)
+    onProgress(++events)
   }
   if (!last) throw new BadFileError('The file is cut short: its last line is missing.')
   assertSame(last, sum.result())

@@ -25,14 +25,14 @@ const WRITE_CHARACTERS = 64 * 1024
 /**
  * Writes all events of the product up to the newest that the store has now; what comes later is left for the next.
  * @param write resolves when it takes more
- * @param told how many events were written so far
+ * @param onProgress how many events were written so far
  * @throws DamagedError naming the event that is not what was written; Error retention was at work, another export will
  *   do. What was written by then is no whole file.
  */
 export async function exportEvents(
   store: EventStore,
   write: (text: string) => Promise<void>,
-  told: (events: number) => void = () => {},
+  onProgress: (events: number) => void = () => {},
 ): Promise<Exported> {
   const days = createRolledUpDays(store)
   await days.refresh()
@@ -63,7 +63,7 @@ export async function exportEvents(
       sum.add(line)
       text += line
     }
-    told((events += batch.length))
+    onProgress((events += batch.length))
     if (text.length < WRITE_CHARACTERS) continue
     await write(text)
     text = ''

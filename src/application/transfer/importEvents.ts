@@ -40,18 +40,18 @@ const QUIET = { appended() {}, log: { warn() {} } }
 export async function importEvents(
   store: EventStore,
   chunks: AsyncIterable<Uint8Array>,
-  told: ImportProgress = { written() {}, readBack() {} },
+  onProgress: ImportProgress = { written() {}, readBack() {} },
 ): Promise<Imported> {
   const rest = eventsOf(chunks)
   try {
     const alreadyThere = await skipPresent(store, rest)
     let written = alreadyThere
-    told.written(written)
+    onProgress.written(written)
     for await (const { stream, expected, events } of appendsOf(rest)) {
       await appendUntilKnown({ store, telemetry: QUIET }, stream, expected, events)
-      told.written((written += events.length))
+      onProgress.written((written += events.length))
     }
-    return { ...(await readBack(store, told)), alreadyThere }
+    return { ...(await readBack(store, onProgress)), alreadyThere }
   } finally {
     await rest.return(undefined)
   }
@@ -120,12 +120,12 @@ async function* appendsOf(events: AsyncIterable<FileEvent>): AsyncGenerator<Appe
   if (append) yield append
 }
 
-async function readBack(store: EventStore, told: ImportProgress): Promise<Sum> {
+async function readBack(store: EventStore, onProgress: ImportProgress): Promise<Sum> {
   const sum = createSum()
   let events = 0
   for await (const batch of productEvents(store)) {
     for (const event of batch) sum.add(lineOf(event))
-    told.readBack((events += batch.length))
+    onProgress.readBack((events += batch.length))
   }
   return sum.result()
 }

@@ -48,12 +48,12 @@ const PATIENCE_MS = 3_000
 /**
  * Compares the read model with what the events say, document by document. Beside a live service too: what differs is
  * looked at again with the events that have come since, so that nothing is reported which was only on its way.
- * @param told documents compared so far
+ * @param onProgress documents compared so far
  * @throws StoreUnavailableError; DamagedError for a document that is damaged and that should not be there either
  */
 export async function compare(
   deps: CompareDeps,
-  told: (documents: number) => void = () => {},
+  onProgress: (documents: number) => void = () => {},
 ): Promise<Comparison> {
   const { readModel, scratch, projections, keptFrom } = deps
   const filler = await createFiller(deps, scratch, projections, { signal: new AbortController().signal })
@@ -66,7 +66,7 @@ export async function compare(
     for (const { name: collection, outlivesEvents } of projection.collections) {
       for await (const pair of pairs(scratch, readModel, collection)) {
         if (keptFrom !== null && timeOf(pair, outlivesEvents) < keptFrom) continue
-        told(++documents)
+        onProgress(++documents)
         if (differencesOf(collection, pair.id, pair.expected, pair.found).length === 0) continue
         if (candidates.length < MOST_CANDIDATES) candidates.push({ projection, collection, id: pair.id })
         else beyond++
