@@ -29,7 +29,7 @@ export async function* subscription(
   )
   const arrivals = arrivalsOf<AllStreamResolvedEvent>(source)
   let isLive = false
-  let isToldCaughtUp = false
+  let announcedCaughtUp = false
   const turn = (live: boolean) => (): void => {
     isLive = live
     arrivals.poke()
@@ -42,9 +42,9 @@ export async function* subscription(
       const events = arrivals.take(BATCH).map(({ event }) => toStoredEvent(event as Recorded))
       // It is told as soon as it arrives, before the events ahead of it have been taken.
       const caughtUp = isLive && arrivals.waiting() === 0
-      if (events.length > 0 || caughtUp !== isToldCaughtUp) {
+      if (events.length > 0 || caughtUp !== announcedCaughtUp) {
         yield { events, caughtUp }
-        isToldCaughtUp = caughtUp
+        announcedCaughtUp = caughtUp
       } else if (arrivals.ended()) return
       else if (!(await arrivals.next(SILENCE_MS))) await head(connection)
     }

@@ -56,7 +56,7 @@ function readModel(
     onLeft(left) {
       if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
     },
-    onLost: () => watches.forEach((tell) => tell(null)),
+    onLost: () => watches.forEach((announce) => announce(null)),
     control: connection.control,
     controlAnew: connection.controlAnew,
   })

@@ -63,7 +63,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
   const watchers = new Set<OnChanged>()
   const release: (() => void)[] = lock ? [lock.release] : []
-  const forgetAll = (): void => watchers.forEach((tell) => tell(null))
+  const forgetAll = (): void => watchers.forEach((announce) => announce(null))
   const guard = lock && guardModel(() => live, forgetAll)
 
   function assertOpen(): void {

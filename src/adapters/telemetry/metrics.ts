@@ -128,8 +128,8 @@ export function createMetrics(log: Logger): Metrics {
 
 function each(
   value: number | Record<string, number>,
-  tell: (labels: Record<string, string>, n: number) => void,
+  record: (labels: Record<string, string>, n: number) => void,
 ): void {
-  if (typeof value === 'number') return tell({}, value)
-  for (const [of, n] of Object.entries(value)) tell({ of }, n)
+  if (typeof value === 'number') return record({}, value)
+  for (const [of, n] of Object.entries(value)) record({ of }, n)
 }

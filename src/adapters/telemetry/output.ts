@@ -23,7 +23,7 @@ export interface Output {
 interface Piece {
   bytes: Buffer
   /** How many lost lines it tells of; 0 where it is lines itself. */
-  tells: number
+  announces: number
 }
 
 /** In bytes: some seconds of log at full load. */
@@ -47,30 +47,30 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
   let pause = RETRY_MS.first
   let lost = 0
   /** Of those, not told of yet. */
-  let untold = 0
+  let unannounced = 0
   /** Has a loss left half a line at the end of what was written? */
   let isTorn = false
 
-  function push(bytes: Buffer, tells = 0): void {
-    queue.push({ bytes, tells })
+  function push(bytes: Buffer, announces = 0): void {
+    queue.push({ bytes, announces: announces })
     waiting += bytes.length
   }
 
-  function tellLoss(): void {
-    if (untold === 0) return
-    push(Buffer.from((isTorn ? '\n' : '') + noticeOf(untold)), untold)
-    untold = 0
+  function announceLoss(): void {
+    if (unannounced === 0) return
+    push(Buffer.from((isTorn ? '\n' : '') + noticeOf(unannounced)), unannounced)
+    unannounced = 0
   }
 
   function lose(lines: number): void {
     lost += lines
-    untold += lines
+    unannounced += lines
   }
 
   /** Nothing of it can be written: later lines may be. */
   function loseAll(): void {
-    for (const { bytes, tells } of queue) {
-      if (tells > 0) untold += tells
+    for (const { bytes, announces: tells } of queue) {
+      if (tells > 0) unannounced += tells
       else lose(linesIn(bytes))
     }
     queue = []
@@ -79,7 +79,7 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
 
   function advance(): void {
     if (isWriting || retry) return
-    if (queue.length === 0) tellLoss()
+    if (queue.length === 0) announceLoss()
     const [piece] = queue
     if (!piece) return
     isWriting = true
@@ -130,7 +130,7 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
         lose(linesIn(bytes))
         return
       }
-      tellLoss()
+      announceLoss()
       push(bytes)
       advance()
     },
@@ -144,7 +144,7 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
       const giveUpAt = performance.now() + LAST_WORDS_MS
       // What is under way is left to its thread: no callback comes any more.
       if (isWriting) queue.shift()
-      tellLoss()
+      announceLoss()
       push(Buffer.from(text))
       while (queue[0] && performance.now() < giveUpAt) {
         try {

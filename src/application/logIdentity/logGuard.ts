@@ -100,7 +100,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
 
   let loss: string | null = null
 
-  function tellLoss(): void {
+  function reportLoss(): void {
     const reason = readModel.loss()
     if (reason !== null && loss === null)
       log.error({ reason }, 'the read model is not what it was: nothing is decided until it has caught up')
@@ -110,7 +110,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
 
   async function run(): Promise<void> {
     while (await sleep(EVERY_MS, true, { signal, ref: false }).catch(() => false)) {
-      tellLoss()
+      reportLoss()
       // Nobody can tell while it is away.
       await look().catch(() => {})
     }

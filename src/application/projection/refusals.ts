@@ -16,14 +16,14 @@ export type Alarm = (
 const REMEMBERED = 10_000
 
 export function createAlarm({ damaged, log }: Pick<Telemetry, 'damaged' | 'log'>): Alarm {
-  const told = new Set<string>()
+  const announced = new Set<string>()
   return (event, { kind, reason, uses = 0 }) => {
-    if (told.has(event.position)) return
-    for (const oldest of told) {
-      if (told.size < REMEMBERED) break
-      told.delete(oldest)
+    if (announced.has(event.position)) return
+    for (const oldest of announced) {
+      if (announced.size < REMEMBERED) break
+      announced.delete(oldest)
     }
-    told.add(event.position)
+    announced.add(event.position)
     damaged(kind, uses)
     const { stream, revision } = event
     log.error({ stream, revision, reason, ...(uses > 0 && { usesNotCounted: uses }) }, 'event refused')

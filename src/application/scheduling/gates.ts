@@ -4,7 +4,7 @@ import type { Logger } from '../ports/telemetry.ts'
 /** For requests that read: what one account asks holds up the others' a little, and nobody's authentication. */
 const READS = { atOnce: 32, waiting: 1024, waitingEach: 64, waitMs: 1_000 }
 /** A flood is told of once in a while. */
-const TOLD_EVERY_MS = 10_000
+const LOG_EVERY_MS = 10_000
 
 /** Numbers that are asked for when the metrics are read; several by the label `of`. A counter's only grow. */
 export interface Instruments {
@@ -21,10 +21,10 @@ export interface Gates {
 
 /** The bounds of what requests make the read model do, told by metrics and, where they are met, by the log. */
 export function createGates({ log, gauge, counter }: Instruments & { log: Logger }): Gates {
-  let toldAt = Number.NEGATIVE_INFINITY
+  let loggedAt = Number.NEGATIVE_INFINITY
   const onRefused = () => {
-    if (performance.now() - toldAt < TOLD_EVERY_MS) return
-    toldAt = performance.now()
+    if (performance.now() - loggedAt < LOG_EVERY_MS) return
+    loggedAt = performance.now()
     log.warn(waiting(), 'requests are answered 503 since too many others wait for the read model')
   }
   const gates = { lookUps: createGate(LOOK_UPS, onRefused), reads: createGate(READS, onRefused) }

@@ -44,7 +44,7 @@ export function watchCollection(
 ): Watch {
   const closing = new AbortController()
   /** Whatever was acknowledged before this moment has been told. */
-  let told: Instant | null = null
+  let announcedUpTo: Instant | null = null
   let failures = 0
 
   async function follow(): Promise<void> {
@@ -60,11 +60,11 @@ export function watchCollection(
       await primacy.renew()
       if (reign !== primacy.reign()) throw new Error('another primary was elected')
       onChanged(null)
-      told = opened
+      announcedUpTo = opened
       failures = 0
       while (!closing.signal.aborted) await step(stream, name, reign)
     } finally {
-      told = null
+      announcedUpTo = null
       // A server keeps what is not closed, for half an hour.
       await stream?.close().catch(() => {})
       await session.endSession()
@@ -82,7 +82,7 @@ export function watchCollection(
     if (ids === null || ids.size > 0) onChanged(ids)
     if (ids === null || reign !== primacy.reign() || name !== watched.target().name)
       throw new Error('the stream has ended')
-    if (proven && batch.length < BATCH_SIZE) told = older(asked, proven)
+    if (proven && batch.length < BATCH_SIZE) announcedUpTo = older(asked, proven)
   }
 
   async function run(): Promise<void> {
@@ -97,7 +97,7 @@ export function watchCollection(
 
   const running = run()
   return {
-    isLive: () => told !== null && ageOf(told) <= TRUSTED_MS && watched.isTrusted(),
+    isLive: () => announcedUpTo !== null && ageOf(announcedUpTo) <= TRUSTED_MS && watched.isTrusted(),
     async close() {
       closing.abort()
       await running

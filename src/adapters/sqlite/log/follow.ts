@@ -62,7 +62,7 @@ export async function* follow(options: Following): AsyncGenerator<Batch, void, u
   const wanted = (row: Row): boolean =>
     prefixes.some((prefix) => streamOf(row).startsWith(prefix)) || !isSound(row)
   let { after } = options
-  let toldEnd = false
+  let announcedEnd = false
   let failures = 0
 
   while (!signal.aborted && options.isOpen()) {
@@ -77,9 +77,9 @@ export async function* follow(options: Following): AsyncGenerator<Batch, void, u
     }
     after = page.last
     const events = page.rows.filter(wanted).map(toEvent)
-    if (events.length > 0 || (page.caughtUp && !toldEnd)) {
+    if (events.length > 0 || (page.caughtUp && !announcedEnd)) {
       yield { events, caughtUp: page.caughtUp }
-      toldEnd = page.caughtUp
+      announcedEnd = page.caughtUp
     }
     if (!page.caughtUp) await nextTurn()
     else if (options.polls) await pause(POLL_MILLISECONDS, signal)
