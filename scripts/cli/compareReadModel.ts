@@ -32,7 +32,7 @@ export async function compareReadModel(
   settings: Settings,
   {
     log,
-    onProgress: told = () => {},
+    onProgress = () => {},
     clock = Date.now,
   }: { log: Logger; onProgress?: (progress: CompareProgress) => void; clock?: Clock },
 ): Promise<Comparison> {
@@ -43,7 +43,7 @@ export async function compareReadModel(
         const end = lowestCheckpoint(await checkpointsOf(readModel, projections))?.position ?? ''
         await withReadAhead(settings, (read) =>
           foldInto(url, { read, telemetry, isOfLog: isOf(store) }, end, ({ events, position }) =>
-            told({ phase: 'folding', count: events, position, end }),
+            onProgress({ phase: 'folding', count: events, position, end }),
           ),
         )
         const scratch = await openReadModel(url)
@@ -52,7 +52,7 @@ export async function compareReadModel(
           const keptFrom = usageKeptFrom(settings, clock())
           const read = createLogReader(store)
           return await compare({ read, telemetry, readModel, scratch, projections, keptFrom }, (count) =>
-            told({ phase: 'comparing', count, position: null, end }),
+            onProgress({ phase: 'comparing', count, position: null, end }),
           )
         } finally {
           await scratch.close()
@@ -83,7 +83,7 @@ async function foldInto(
   const readModel = await openReadModel(url, { readOnly: true })
   try {
     await readModel.open(projections)
-    await rebuild({ ...deps, readModel }, projections, { onProgress: onProgress, upTo })
+    await rebuild({ ...deps, readModel }, projections, { onProgress, upTo })
   } finally {
     await readModel.close()
   }

@@ -39,7 +39,7 @@ interface Rebuilding {
 export async function rebuildReadModel(
   settings: Settings,
   name: string | undefined,
-  { log, onProgress: told, ...how }: Rebuilding,
+  { log, onProgress, ...how }: Rebuilding,
 ): Promise<Rebuilt> {
   const wanted = projections.filter((one) => name === undefined || one.name === name)
   if (wanted.length === 0) throw new UnknownProjectionError(projections.map((one) => one.name))
@@ -48,7 +48,7 @@ export async function rebuildReadModel(
       await assertSameLog(store, await checkpointsOf(readModel, projections), readModel.remedy)
       const end = (await store.head()) ?? ''
       const telemetry = { log, damaged() {} }
-      const reportProgress = (progress: RebuildProgress): void => told(progress, end)
+      const reportProgress = (progress: RebuildProgress): void => onProgress(progress, end)
       return withReadAhead(settings, async (read) => {
         const deps = { read, readModel, telemetry, isOfLog: isOf(store) }
         const events = await rebuild(deps, wanted, { onProgress: reportProgress, ...how })

@@ -69,8 +69,8 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
 
   /** Nothing of it can be written: later lines may be. */
   function loseAll(): void {
-    for (const { bytes, announces: tells } of queue) {
-      if (tells > 0) unannounced += tells
+    for (const { bytes, announces } of queue) {
+      if (announces > 0) unannounced += announces
       else lose(linesIn(bytes))
     }
     queue = []

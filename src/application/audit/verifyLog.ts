@@ -46,7 +46,7 @@ const CHAIN = /^[0-9a-f]{64}$/
  */
 export async function walkLog(
   store: EventStore,
-  { onEvent, onDamage, onProgress: told }: LogWalk,
+  { onEvent, onDamage, onProgress }: LogWalk,
 ): Promise<Walked> {
   const streams = createCompactMap(BYTES)
   const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0 }
@@ -96,7 +96,7 @@ export async function walkLog(
         })
       }
     }
-    await told?.(walked.events)
+    await onProgress?.(walked.events)
   }
   return { ...walked, streams: streams.size() }
 }

@@ -63,7 +63,7 @@ interface RebuildOptions {
 async function fillAndSwitch(
   deps: FromLog,
   next: NextGeneration,
-  { onProgress: told = () => {}, signal, pace, upTo }: RebuildOptions,
+  { onProgress = () => {}, signal, pace, upTo }: RebuildOptions,
 ): Promise<number> {
   let count = 0
   let phase: RebuildProgress['phase'] = 'filling'
@@ -71,11 +71,11 @@ async function fillAndSwitch(
   const filler = await createFiller(deps, next, next.projections, {
     signal,
     ...(pace && { pace }),
-    onProgress: (events, position) => told({ phase, events: (count += events), position }),
+    onProgress: (events, position) => onProgress({ phase, events: (count += events), position }),
   })
   const filled = await filler.fill(upTo)
   phase = 'switching'
-  told({ phase, events: count, position: lowestCheckpoint(filled)?.position ?? null })
+  onProgress({ phase, events: count, position: lowestCheckpoint(filled)?.position ?? null })
   if ((await owned(filler, () => next.startDualWrites())) === 'taken') return count
   for (;;) {
     // The store may have been replaced while it was read.
