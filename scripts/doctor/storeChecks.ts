@@ -161,9 +161,9 @@ export interface ProjectionLag {
 
 export function assessLag(
   { name, version }: Pick<Projection, 'name' | 'version'>,
-  standing: ProjectionLag,
+  found: ProjectionLag,
 ): Check {
-  const { checkpoint, head, lag } = standing
+  const { checkpoint, head, lag } = found
   const title = `projection ${name} v${version}`
   const facts = { projection: name, version, checkpoint, lag_events: lag }
   if (checkpoint !== null && checkpoint > (head ?? '')) {

@@ -66,12 +66,12 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
     if (own !== 'same') return own === 'ahead' ? SHORTER : ANOTHER
     known = later(known, newest)
     // How far the read model has come is what other processes know of the log. Its own outage is not this one's matter.
-    const standing = await checkpointsOf(readModel, projections).catch(() => new Map<Projection, null>())
-    const projected = await kinshipOf(store, standing.values())
+    const checkpoints = await checkpointsOf(readModel, projections).catch(() => new Map<Projection, null>())
+    const projected = await kinshipOf(store, checkpoints.values())
     if (projected !== 'ahead') aheadSince = null
     if (projected === 'other') return NOT_ITS_OWN
     if (projected === 'same') {
-      known = [...standing.values()].reduce(later, known)
+      known = [...checkpoints.values()].reduce(later, known)
       return null
     }
     aheadSince ??= now()

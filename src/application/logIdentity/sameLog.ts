@@ -68,8 +68,8 @@ export async function kinshipOf(log: Log, checkpoints: Iterable<Checkpoint | nul
 }
 
 /** @throws ForeignLogError saying what to do; StoreUnavailableError */
-export async function assertSameLog(log: Log, standing: Checkpoints, remedy: string): Promise<void> {
-  const kinship = await kinshipOf(log, standing.values())
+export async function assertSameLog(log: Log, checkpoints: Checkpoints, remedy: string): Promise<void> {
+  const kinship = await kinshipOf(log, checkpoints.values())
   if (kinship !== 'same') throw new ForeignLogError(`${REASONS[kinship]} ${whatToDo(remedy)}`)
 }
 
@@ -88,8 +88,8 @@ export async function hasReached(log: Log, from: Place | null, end: string | nul
   return true
 }
 
-/** Asks of a standing whether it is of this log. @throws StoreUnavailableError */
+/** Asks of a checkpoints whether it is of this log. @throws StoreUnavailableError */
 export const isOf =
   (log: Log) =>
-  async (standing: Checkpoints): Promise<boolean> =>
-    (await kinshipOf(log, standing.values())) === 'same'
+  async (checkpoints: Checkpoints): Promise<boolean> =>
+    (await kinshipOf(log, checkpoints.values())) === 'same'

@@ -21,7 +21,7 @@ export interface Projected {
  * Turns events, with what is wrong with each of them, into changes of documents, one by one in the order given; those
  * that cannot be trusted, understood or projected are refused, and a token whose history they are part of is closed. For
  * whoever
- * fills documents, live or new: a projection is not given what it has seen by its standing.
+ * fills documents, live or new: a projection is not given what it has seen by its checkpoints.
  */
 export function createChanges(
   projections: readonly Projection[],
@@ -30,7 +30,7 @@ export function createChanges(
 ): (
   events: readonly StoredEvent[],
   damages: readonly (string | null)[],
-  standing?: Checkpoints,
+  checkpoints?: Checkpoints,
 ) => Projected {
   const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
   const [fillsTokens, recordsRefusals] = [fills(tokens), fills(refusedEvents)]
@@ -47,7 +47,7 @@ export function createChanges(
     ]
   }
 
-  function changesOf(event: StoredEvent, damage: string | null, standing?: Checkpoints): Change[] {
+  function changesOf(event: StoredEvent, damage: string | null, checkpoints?: Checkpoints): Change[] {
     if (damage !== null) return refuse(event, 'chain', damage)
     const read = upcast(event)
     const reason = notUnderstood(event, read)
@@ -60,28 +60,28 @@ export function createChanges(
     const flaw = flawOf(read.event)
     if (flaw !== null) return refuse(event, 'data', flaw)
     try {
-      return projected(read.event, standing)
+      return projected(read.event, checkpoints)
     } catch (error) {
       return refuse(event, 'projection', `it cannot be projected: ${(error as Error).name}`)
     }
   }
 
-  function projected(event: RecordedEvent, standing?: Checkpoints): Change[] {
+  function projected(event: RecordedEvent, checkpoints?: Checkpoints): Change[] {
     const changes: Change[] = []
     for (const projection of projections) {
-      const isNew = event.position > (standing?.get(projection)?.position ?? '')
+      const isNew = event.position > (checkpoints?.get(projection)?.position ?? '')
       if (isNew && projection.events.includes(event.type)) changes.push(...projection.project(event))
     }
     return changes
   }
 
-  return (events, damages, standing) => {
+  return (events, damages, checkpoints) => {
     const changes: Change[] = []
     const sources: StoredEvent[] = []
     const changed = new Set<string>()
     events.forEach((event, n) => {
       if (isOfToken(event) && event.revision > 0) changed.add(tokenIdOf(event.stream))
-      for (const change of changesOf(event, damages[n] ?? null, standing)) {
+      for (const change of changesOf(event, damages[n] ?? null, checkpoints)) {
         changes.push(change)
         sources.push(event)
       }

@@ -55,14 +55,14 @@ export async function createFiller(
   { signal, pace, onProgress: onProgress = () => {} }: FillOptions,
 ): Promise<Filler> {
   const applier = createApplier({ target, projections, telemetry })
-  let standing = await checkpointsOf(target, projections)
+  let checkpoints = await checkpointsOf(target, projections)
 
   async function take({ events, damages }: Piece): Promise<void> {
     const position = events.at(-1)?.position
     if (position === undefined) return
-    const to = advance(standing, events)
-    await applier.apply(events, damages, { from: standing, to })
-    standing = to
+    const to = advance(checkpoints, events)
+    await applier.apply(events, damages, { from: checkpoints, to })
+    checkpoints = to
     onProgress(events.length, position)
   }
 
@@ -99,7 +99,7 @@ export async function createFiller(
         if (owned.has(group)) later.push(event)
         else owned.add(group)
       }
-      await applier.closeLater(later, { from: standing, to: standing })
+      await applier.closeLater(later, { from: checkpoints, to: checkpoints })
     },
 
     async fill(upTo) {
@@ -107,7 +107,7 @@ export async function createFiller(
       const either = AbortSignal.any([until.signal, signal])
       try {
         for await (const { caughtUp, ...piece } of read(
-          lowestCheckpoint(standing)?.position ?? null,
+          lowestCheckpoint(checkpoints)?.position ?? null,
           either,
         )) {
           const beyond = piece.events.findIndex(({ position }) => upTo !== undefined && position > upTo)
@@ -119,7 +119,7 @@ export async function createFiller(
         until.abort()
       }
       signal.throwIfAborted()
-      return standing
+      return checkpoints
     },
   }
 }

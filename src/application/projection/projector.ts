@@ -116,18 +116,18 @@ export function createProjector({
   /** Makes what is missing of the documents, and says where they stand: in this log, or nowhere. */
   async function takeUp(): Promise<Checkpoints> {
     await readModel.open(projections)
-    const standing = await checkpointsOf(readModel, projections)
-    await assertSameLog(store, standing, readModel.remedy)
-    return standing
+    const checkpoints = await checkpointsOf(readModel, projections)
+    await assertSameLog(store, checkpoints, readModel.remedy)
+    return checkpoints
   }
 
   /** Follows the log until the lead is lost or `signal` is aborted. */
   async function follow(signal: AbortSignal, onLevel: () => void): Promise<void> {
     const losses = readModel.losses()
-    let standing = await untilDone(takeUp, signal)
+    let checkpoints = await untilDone(takeUp, signal)
     let isInSight = false
     for await (const { events, caughtUp } of store.subscribe(
-      lowestCheckpoint(standing)?.position ?? null,
+      lowestCheckpoint(checkpoints)?.position ?? null,
       STREAMS,
       signal,
     )) {
@@ -135,13 +135,13 @@ export function createProjector({
       const isLostSightOf = events.length === 0 && !caughtUp
       // A server that was away may have come back with another log.
       if (!isInSight && !isLostSightOf) {
-        await untilDone(() => assertSameLog(store, standing, readModel.remedy), signal)
+        await untilDone(() => assertSameLog(store, checkpoints, readModel.remedy), signal)
       }
       isInSight = !isLostSightOf
       if (events.length > 0) {
-        const step = { from: standing, to: advance(standing, events) }
+        const step = { from: checkpoints, to: advance(checkpoints, events) }
         await untilDone(() => apply(events, step), signal)
-        standing = step.to
+        checkpoints = step.to
       }
       if (!caughtUp) continue
       if (!level) await untilDone(() => declareLevel(losses), signal)

@@ -18,7 +18,7 @@ export interface RebuildProgress {
 
 interface FromLog extends FillDeps {
   /** Are these places in the log that is read? */
-  isOfLog: (standing: Checkpoints) => Promise<boolean>
+  isOfLog: (checkpoints: Checkpoints) => Promise<boolean>
 }
 
 export type RebuildDeps = FromLog & { readModel: ReadModel }

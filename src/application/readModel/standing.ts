@@ -13,20 +13,22 @@ export async function checkpointsOf(
 }
 
 /** Where projections stand once they have seen these events as well. One that was further on stays where it is. */
-export function advance(standing: Checkpoints, events: readonly StoredEvent[]): Checkpoints {
+export function advance(checkpoints: Checkpoints, events: readonly StoredEvent[]): Checkpoints {
   const last = events.at(-1)
-  if (!last) return standing
+  if (!last) return checkpoints
   const kept = events.findLast(isKept)
   const next = (at: Checkpoint | null): Checkpoint =>
     at !== null && at.position >= last.position
       ? at
       : { ...placeOf(last), kept: kept ? placeOf(kept) : (at?.kept ?? null) }
-  return new Map([...standing].map(([one, at]) => [one, next(at)]))
+  return new Map([...checkpoints].map(([one, at]) => [one, next(at)]))
 }
 
 /** From where the log has to be read on, so that no projection misses anything. */
-export const lowestCheckpoint = (standing: Checkpoints): Checkpoint | null =>
-  [...standing.values()].reduce((a, b) => (a === null || b === null ? null : a.position < b.position ? a : b))
+export const lowestCheckpoint = (checkpoints: Checkpoints): Checkpoint | null =>
+  [...checkpoints.values()].reduce((a, b) =>
+    a === null || b === null ? null : a.position < b.position ? a : b,
+  )
 
 export const placeOf = (event: StoredEvent): Place => ({
   position: event.position,
