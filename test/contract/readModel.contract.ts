@@ -318,14 +318,14 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
 
     describe('sharing', () => {
       it('gives the lead to one who asks, who keeps it by asking again', async () => {
-        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, level: true }
+        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
         const { term } = await model.lead('group', candidate)
         expect(term).to.be.greaterThan(0)
         expect(await model.lead('group', candidate)).to.deep.equal({ term })
       })
 
       it('gives the lead again after it was left, in no earlier term', async () => {
-        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, level: true }
+        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
         const { term } = await model.lead('group', candidate)
         await model.resign('group', 'one')
         expect((await model.lead('group', { ...candidate, id: 'two' })).term).to.be.at.least(Number(term))

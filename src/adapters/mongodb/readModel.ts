@@ -219,7 +219,7 @@ function readModel(
       await readAny((database) => database.command({ ping: 1 }))
     },
 
-    lead: (group, candidate) => write((database) => acquireLease(database, group, candidate)),
+    lead: (group, request) => write((database) => acquireLease(database, group, request)),
     resign: (group, id) => write((database) => releaseLease(database, group, id)),
     reserve: (key, reservation) => write((database) => reserve(database, key, reservation)),
     queue: (key) => readAny((database) => queue(database, key)),

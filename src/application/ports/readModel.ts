@@ -67,7 +67,7 @@ export interface ReadModel {
    * leads.
    * @throws StoreUnavailableError nobody can tell: it does not lead
    */
-  lead(group: string, candidate: LeaseRequest): Promise<Lease>
+  lead(group: string, request: LeaseRequest): Promise<Lease>
   /** Leaves the lead to the next who asks; nothing if it is somebody else's. */
   resign(group: string, id: string): Promise<void>
   /** Takes the last place in a queue, which has one order for all processes. @returns the queue */

@@ -4,11 +4,11 @@ export interface LeaseRequest {
   ttlMs: number
   lag: number
   /** Has it caught up with the log in its term? */
-  level: boolean
+  caughtUp: boolean
 }
 
 /** The fencing number of the term, higher than any before; or null, and what the leader last said of itself. */
-export type Lease = { term: number } | { term: null; lag: number; level: boolean }
+export type Lease = { term: number } | { term: null; lag: number; caughtUp: boolean }
 
 /** `holds`: what it is about, for those behind it. */
 export type Queued = { id: string; holds: string }

@@ -19,11 +19,11 @@ import type { Checkpoints, Step } from '../ports/checkpoints.ts'
 
 const RETRY_MS = { first: 50, longest: 2000 }
 /** How often the lead is asked for, or kept. */
-const ASK_MS = 1000
+const RENEW_MS = 1000
 /** A leader that is not heard of for so long has lost the lead. */
 const TTL_MS = 5000
 /** A start may wait for long: how often it says so. */
-const TELL_MS = 10_000
+const REPORT_MS = 10_000
 
 export interface Projector {
   /**
@@ -75,7 +75,7 @@ export function createProjector({
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
   let term: number | null = null
-  let level = false
+  let hasCaughtUp = false
   let behindSince: number | null = performance.now()
   /** Where the log ended when this process began to wait for the read model to come so far; null: it does not wait. */
   let goal: { end: string | null; losses: number } | null = { end: null, losses: -1 }
@@ -122,7 +122,7 @@ export function createProjector({
   }
 
   /** Follows the log until the lead is lost or `signal` is aborted. */
-  async function follow(signal: AbortSignal, onLevel: () => void): Promise<void> {
+  async function follow(signal: AbortSignal, onCaughtUp: () => void): Promise<void> {
     const losses = readModel.losses()
     let checkpoints = await untilDone(takeUp, signal)
     let isInSight = false
@@ -144,27 +144,27 @@ export function createProjector({
         checkpoints = step.to
       }
       if (!caughtUp) continue
-      if (!level) await untilDone(() => declareLevel(losses), signal)
+      if (!hasCaughtUp) await untilDone(() => declareCaughtUp(losses), signal)
       behindSince = null
-      if (!level) {
-        level = true
+      if (!hasCaughtUp) {
+        hasCaughtUp = true
         // Others may wait for it.
-        await ask()
+        await requestLease()
       }
-      onLevel()
+      onCaughtUp()
     }
   }
 
-  async function declareLevel(losses: number): Promise<void> {
+  async function declareCaughtUp(losses: number): Promise<void> {
     await readModel.trust(losses)
     await readModel.publish(projections)
     goal = null
   }
 
   /** Null: nobody can tell. */
-  async function ask(): Promise<Lease | null> {
+  async function requestLease(): Promise<Lease | null> {
     try {
-      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), level })
+      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), caughtUp: hasCaughtUp })
     } catch (err) {
       telemetry.log.warn({ err }, 'the lead among projectors could not be asked for')
       return null
@@ -172,61 +172,61 @@ export function createProjector({
   }
 
   /** Follows the log for one term, and keeps asking for the lead meanwhile. */
-  async function serve(inTerm: number, onLevel: () => void): Promise<void> {
+  async function leadFor(inTerm: number, onCaughtUp: () => void): Promise<void> {
     telemetry.log.info({ term: inTerm }, 'leads the projectors')
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, stopping.signal])
-    const keeping = keep(inTerm, over, signal)
+    const keeping = keepLease(inTerm, over, signal)
     term = inTerm
     try {
-      await follow(signal, onLevel)
+      await follow(signal, onCaughtUp)
     } catch (error) {
       if (!signal.aborted && !hasEnded(error)) throw error
     } finally {
       term = null
-      level = false
+      hasCaughtUp = false
       behindSince ??= performance.now()
       over.abort()
       await keeping
     }
   }
 
-  async function keep(inTerm: number, over: AbortController, signal: AbortSignal): Promise<void> {
+  async function keepLease(inTerm: number, over: AbortController, signal: AbortSignal): Promise<void> {
     const losses = readModel.losses()
-    while (await pause(ASK_MS, signal)) {
-      const lead = await ask()
+    while (await pause(RENEW_MS, signal)) {
+      const lease = await requestLease()
       // Where nobody can tell, the checkpoint can.
-      if (lead && lead.term !== inTerm) over.abort()
+      if (lease && lease.term !== inTerm) over.abort()
       // What was lost has to be read again.
       if (readModel.losses() !== losses) over.abort()
     }
   }
 
   /** Somebody else leads: what it says of its lag is what there is to know. */
-  async function stand(leader: Lease & { term: null }, onLevel: () => void): Promise<void> {
+  async function waitForLeader(leader: Lease & { term: null }, onCaughtUp: () => void): Promise<void> {
     behindSince = performance.now() - leader.lag * 1000
     if (goal === null && readModel.loss() === null) return
     try {
       if (goal?.losses !== readModel.losses()) {
         goal = { end: await store.head(), losses: readModel.losses() }
       }
-      if (!leader.level || !(await readModel.isPublished(projections))) return
+      if (!leader.caughtUp || !(await readModel.isPublished(projections))) return
       const at = lowestCheckpoint(await checkpointsOf(readModel, projections))
       if (!(await hasReached(store, at, goal.end))) return
       await readModel.trust(goal.losses)
       goal = null
-      onLevel()
+      onCaughtUp()
     } catch (err) {
       telemetry.log.warn({ err }, 'how far the read model has come could not be told')
     }
   }
 
-  async function run(onLevel: () => void): Promise<void> {
+  async function run(onCaughtUp: () => void): Promise<void> {
     do {
-      const lead = await ask()
-      if (lead?.term === null) await stand(lead, onLevel)
-      else if (lead) await serve(lead.term, onLevel)
-    } while (await pause(ASK_MS, stopping.signal))
+      const lease = await requestLease()
+      if (lease?.term === null) await waitForLeader(lease, onCaughtUp)
+      else if (lease) await leadFor(lease.term, onCaughtUp)
+    } while (await pause(RENEW_MS, stopping.signal))
   }
 
   const lag = (): number => (behindSince === null ? 0 : (performance.now() - behindSince) / 1000)
@@ -240,7 +240,7 @@ export function createProjector({
       const waiting = setInterval(
         () =>
           telemetry.log.info({ leads: term !== null }, 'the read model has not caught up with the log yet'),
-        TELL_MS,
+        REPORT_MS,
       )
       const caughtUp = new Promise<void>((resolve, reject) => {
         running = run(resolve).catch((error: unknown) => {

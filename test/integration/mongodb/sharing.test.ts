@@ -32,13 +32,13 @@ describeOnMongo('Several processes on one MongoDB', () => {
   afterEach(() => Promise.all([one.close(), two.close()]))
 
   describe('the lead', () => {
-    const candidate = (id: string, lag = 0, ttlMs = 60_000) => ({ id, ttlMs, lag, level: lag === 0 })
+    const candidate = (id: string, lag = 0, ttlMs = 60_000) => ({ id, ttlMs, lag, caughtUp: lag === 0 })
 
     it('is one process’s, and the others hear of its lag', async () => {
       expect(await one.lead('group', candidate('a', 1.5))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 1.5, level: false })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 1.5, caughtUp: false })
       expect(await one.lead('group', candidate('a', 2.5))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 2.5, level: false })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 2.5, caughtUp: false })
     })
 
     it('is given to one of those who ask at once', async () => {
@@ -55,10 +55,10 @@ describeOnMongo('Several processes on one MongoDB', () => {
 
     it('ends when it is not asked for again, and comes back in another term', async () => {
       await one.lead('group', candidate('a', 0, 150))
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
       await sleep(160)
       expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
-      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
     })
 
     it('keeps its term when nobody else took it meanwhile', async () => {
@@ -70,14 +70,18 @@ describeOnMongo('Several processes on one MongoDB', () => {
     it('is left at once by who has it, and by nobody else', async () => {
       await one.lead('group', candidate('a'))
       await two.resign('group', 'b')
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
       await one.resign('group', 'a')
       expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
     })
 
     it('takes any text for an id', async () => {
       expect(await one.lead('group', candidate('$holder'))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('$$NOW'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await two.lead('group', candidate('$$NOW'))).to.deep.equal({
+        term: null,
+        lag: 0,
+        caughtUp: true,
+      })
     })
   })
 

@@ -236,7 +236,7 @@ async function takeLease(
   const id = randomUUID()
   const groups = projections.map((one) => `rebuild ${storedName(one)}`)
   const ask = (group: string) =>
-    write((database) => acquireLease(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, level: false }))
+    write((database) => acquireLease(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, caughtUp: false }))
   const askAll = () => Promise.all(groups.map(ask))
   const end = async (): Promise<void> => {
     clearInterval(timer)

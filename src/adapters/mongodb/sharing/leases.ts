@@ -8,13 +8,14 @@ interface LeaseDocument {
   term: number
   until: Date
   lag: number
+  /** Stored under this name since the first version: processes of other versions read it. */
   level: boolean
 }
 
 const leases = (database: Db) => database.collection<LeaseDocument>('leases')
 
-export async function acquireLease(database: Db, group: string, candidate: LeaseRequest): Promise<Lease> {
-  const { id, ttlMs, lag, level } = candidate
+export async function acquireLease(database: Db, group: string, request: LeaseRequest): Promise<Lease> {
+  const { id, ttlMs, lag, caughtUp } = request
   const isHeld = { $eq: ['$holder', { $literal: id }] }
   const isFree = { $lte: [{ $ifNull: ['$until', new Date(0)] }, '$$NOW'] }
   const mine = (value: unknown, field: string) => ({ $cond: [{ $or: [isHeld, isFree] }, value, `$${field}`] })
@@ -28,14 +29,14 @@ export async function acquireLease(database: Db, group: string, candidate: Lease
           term: mine(nextTerm, 'term'),
           until: mine({ $add: ['$$NOW', ttlMs] }, 'until'),
           lag: mine(lag, 'lag'),
-          level: mine(level, 'level'),
+          level: mine(caughtUp, 'level'),
         },
       },
     ],
     { upsert: true, returnDocument: 'after' },
   )
   if (found?.holder === id) return { term: found.term }
-  return { term: null, lag: found?.lag ?? 0, level: found?.level ?? false }
+  return { term: null, lag: found?.lag ?? 0, caughtUp: found?.level ?? false }
 }
 
 /** The next to ask gets a term of its own, whoever it is. */
