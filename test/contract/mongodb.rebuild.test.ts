@@ -78,7 +78,7 @@ describeWithMongod('MongoDB', () => {
       const next = await command.next([people])
       await one.apply([put('early', 0, { name: 'old only' })])
       expect(await nameIn('people_v1_g2', 'early')).to.equal(undefined)
-      expect(await next.startDualWrites()).to.equal('joined')
+      expect(await next.startDualWrites()).to.equal('started')
       await one.apply([put('a', 0, { name: 'of one' })])
       await two.apply([put('b', 0, { name: 'of two' })])
       expect(await nameIn('people_v1_g2', 'a')).to.equal('of one')

@@ -80,7 +80,7 @@ describe('A SQLite read model that is offered its next generation', () => {
     expect(await next.promote()).to.equal(true)
     await next.close()
     expect(await service.get('people', 'a')).to.deep.equal({ id: 'a', n: 2 })
-    expect(await taken).to.equal('taken')
+    expect(await taken).to.equal('promotedByService')
     await filled.close()
   })
 
@@ -95,7 +95,7 @@ describe('A SQLite read model that is offered its next generation', () => {
     // It does it itself when the service has gone.
     await service.close()
     models.shift()
-    expect(await waiting).to.equal('joined')
+    expect(await waiting).to.equal('started')
     await filled.close()
   })
 })

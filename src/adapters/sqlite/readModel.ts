@@ -59,7 +59,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
   /** The generation that this process has opened of what was offered: it has no seal since. */
   let known: number | null = null
   /** Gets every change of a command, too, and is about to be the live one. */
-  let joined: HandedOver | null = null
+  let dualWritten: HandedOver | null = null
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
   const watchers = new Set<OnChanged>()
   const release: (() => void)[] = lock ? [lock.release] : []
@@ -86,11 +86,11 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     return { database: live.database, table: live.collections.table(collection) }
   }
 
-  async function applyToJoined(changes: readonly Change[]): Promise<void> {
-    const next = joined
+  async function applyToNext(changes: readonly Change[]): Promise<void> {
+    const next = dualWritten
     await next?.file.apply(changes).catch(() => {
       // It has missed something now: it is brought level from the log again, or not at all.
-      if (joined === next) joined = null
+      if (dualWritten === next) dualWritten = null
     })
   }
 
@@ -99,7 +99,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     const old = live
     pointLive(path, next.generation)
     live = next.file
-    joined = null
+    dualWritten = null
     release.push(next.releaseLock)
     forgetAll()
     withdrawOffer(path)
@@ -131,11 +131,12 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
         throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
       },
       async startDualWrites() {
-        joined = next
-        return 'joined'
+        dualWritten = next
+        return 'started'
       },
       async promote() {
-        if (joined !== next) throw new StoreUnavailableError(`${next.file.database.path} has missed a change`)
+        if (dualWritten !== next)
+          throw new StoreUnavailableError(`${next.file.database.path} has missed a change`)
         const { checkpoint } = next.file
         const at = (found: Checkpoint | null): string => found?.position ?? ''
         if (projections.some((one) => at(checkpoint(one)) < at(live.checkpoint(one)))) return false
@@ -144,7 +145,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       },
       async close() {
         if (live === next.file) return
-        if (joined === next) joined = null
+        if (dualWritten === next) dualWritten = null
         await next.close(damage)
       },
     }
@@ -175,14 +176,14 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
 
     async apply(changes, step) {
       const applied = live.apply(changes, step)
-      if (!step && joined) await Promise.all([applied, applyToJoined(changes)])
+      if (!step && dualWritten) await Promise.all([applied, applyToNext(changes)])
       return applied
     },
 
     next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
 
     async handedOver() {
-      if (!lock || joined || closed) return null
+      if (!lock || dualWritten || closed) return null
       await clearLeft(path, log)
       const next = await openHandedOver(path, projections, known, log)
       known = next?.generation ?? known

@@ -17,7 +17,7 @@ export interface NextGeneration {
    * @returns `taken`: another process brought it level and has made it the live one: there is nothing left to do
    * @throws SharedValueError: it can be called again when each value is in one document only; so does `promote`
    */
-  startDualWrites(): Promise<'joined' | 'taken'>
+  startDualWrites(): Promise<'started' | 'promotedByService'>
   /**
    * Makes it the live one, for all readers at once in this process and within two seconds in others, who see every
    * change of a command on either side of the switch. The old one goes.

@@ -76,7 +76,7 @@ async function fillAndSwitch(
   const filled = await filler.fill(upTo)
   phase = 'switching'
   onProgress({ phase, events: count, position: lowestCheckpoint(filled)?.position ?? null })
-  if ((await owned(filler, () => next.startDualWrites())) === 'taken') return count
+  if ((await owned(filler, () => next.startDualWrites())) === 'promotedByService') return count
   for (;;) {
     // The store may have been replaced while it was read.
     if (!(await deps.isOfLog(await filler.fill(upTo))))

@@ -111,7 +111,7 @@ describe('SQLite files with garbage in them', function () {
     await model.open(projections)
     await made.offer(folder, sound, 'as it was')
     const next = await model.handedOver()
-    expect(await next?.startDualWrites()).to.equal('joined')
+    expect(await next?.startDualWrites()).to.equal('started')
     expect(await next?.promote()).to.equal(true)
     await next?.close()
     expect(await namesIn(folder)).to.not.include('read-model.db.g2.aside')

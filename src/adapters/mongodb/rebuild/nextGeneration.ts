@@ -131,7 +131,7 @@ function nextGeneration(
         ),
       )
       await sleep(spreadMs)
-      return 'joined'
+      return 'started'
     },
 
     async promote() {

@@ -84,20 +84,20 @@ export async function beginNext(
     return switching !== null
   }
 
-  async function handOver(): Promise<'joined' | 'taken'> {
+  async function handOver(): Promise<'started' | 'promotedByService'> {
     await closeFile()
     seal(file)
     pointOffer(path, generation)
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let look = 1; performance.now() < giveUpAt; look++) {
       await sleep(LOOK_MS)
-      if (liveGeneration(path) >= generation) return 'taken'
+      if (liveGeneration(path) >= generation) return 'promotedByService'
       if (look % LOOKS_PER_LOCK !== 0 || !(await takePlace())) continue
-      if (liveGeneration(path) >= generation) return 'taken'
+      if (liveGeneration(path) >= generation) return 'promotedByService'
       own = await tryLock(file)
       if (!own) throw new RebuildUnderWayError('Another process has gone on with this rebuild.')
       filling = await open()
-      return 'joined'
+      return 'started'
     }
     throw new StoreUnavailableError(
       `${file} is complete, but the running service has not taken it over yet; it will when it is started anew.`,
@@ -130,7 +130,7 @@ export async function beginNext(
 
     async startDualWrites() {
       current().complete()
-      return (await takePlace()) ? 'joined' : handOver()
+      return (await takePlace()) ? 'started' : handOver()
     },
 
     // The lock is held, so that nobody has brought the live one further meanwhile.
