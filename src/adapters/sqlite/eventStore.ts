@@ -6,7 +6,7 @@ import type { Logger } from '../../application/ports/telemetry.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { assertNotElsewhere, type Claim, claimDatabase } from './database/claim.ts'
-import { type Database, openDatabase, type Row } from './database/database.ts'
+import { type Database, openDatabase, type SqlRow } from './database/database.ts'
 import * as rows from './log/eventRows.ts'
 import { createGroup, Refused } from './database/groupCommit.ts'
 import { type Lock, lockFile } from './database/lock.ts'
@@ -128,7 +128,7 @@ export function eventStoreOn(
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
-      const sound: Row[] = []
+      const sound: SqlRow[] = []
       let last = after
       for (const row of found) {
         const position = Number(row.position)

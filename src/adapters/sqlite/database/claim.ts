@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readlinkSync, realpathSync, statSync } from '
 import { basename, dirname } from 'node:path'
 import type { Logger } from '../../../application/ports/telemetry.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import { bytes, type Database, type Row, setJournal, toText } from './database.ts'
+import { bytes, type Database, type SqlRow, setJournal, toText } from './database.ts'
 import { connectAlone } from './driver.ts'
 import { BusyError } from './errors.ts'
 import { StoreInUseError } from '../../../application/ports/errors.ts'
@@ -174,7 +174,7 @@ function textIn(database: Pick<Database, 'prepare'>): string | null {
   return table ? textOf(database.prepare(READ).get()) : null
 }
 
-const textOf = (row: Row | undefined): string | null => (row ? toText(row.claimBytes) : null)
+const textOf = (row: SqlRow | undefined): string | null => (row ? toText(row.claimBytes) : null)
 
 function parse(text: string | null): Holder | null {
   try {

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import { type Connection, connect, type Row, type Statement } from './driver.ts'
+import { type Connection, connect, type SqlRow, type Statement } from './driver.ts'
 import { translate } from './errors.ts'
 import { whenFree } from './whenFree.ts'
 
-export type { Cell, Row, Statement } from './driver.ts'
+export type { Cell, SqlRow, Statement } from './driver.ts'
 
 /**
  * Selects a text column, or an expression under a name, as bytes, named so and `Bytes`, to be read with `toText`. Text
@@ -55,7 +55,12 @@ export interface DatabaseOptions {
 }
 
 /** The rows of a table in the order they were made in, some at a time, with what is added meanwhile; `select` has SQL. */
-export function* pagesOf(database: Database, table: string, select: string, size: number): Generator<Row[]> {
+export function* pagesOf(
+  database: Database,
+  table: string,
+  select: string,
+  size: number,
+): Generator<SqlRow[]> {
   const sql = `SELECT rowid AS n, ${select} FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ${size}`
   for (let last = 0; ; ) {
     const rows = database.prepare(sql).all(last)

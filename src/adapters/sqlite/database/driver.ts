@@ -10,12 +10,12 @@ import { translate } from './errors.ts'
 
 export type Cell = string | number | null
 /** Name the columns, never spread a row: `libsql` adds a member of its own to each. */
-export type Row = Readonly<Record<string, unknown>>
+export type SqlRow = Readonly<Record<string, unknown>>
 
 export interface Statement {
   run(...values: Cell[]): void
-  get(...values: Cell[]): Row | undefined
-  all(...values: Cell[]): Row[]
+  get(...values: Cell[]): SqlRow | undefined
+  all(...values: Cell[]): SqlRow[]
 }
 
 export interface Connection {
@@ -79,8 +79,8 @@ async function connectLibsql(file: string): Promise<Connection> {
       // One array, not a list of values: a lone null would be taken for an options object.
       return {
         run: (...values) => void statement.run(values),
-        get: (...values) => statement.get(values) as Row | undefined,
-        all: (...values) => statement.all(values) as Row[],
+        get: (...values) => statement.get(values) as SqlRow | undefined,
+        all: (...values) => statement.all(values) as SqlRow[],
       }
     },
   }

@@ -7,7 +7,7 @@ import {
   type Database,
   integer,
   pagesOf,
-  type Row,
+  type SqlRow,
   toBytes,
   toText,
 } from '../database/database.ts'
@@ -31,7 +31,7 @@ export interface Table {
   sql(field: string): string
   indexName(fields: readonly string[]): string
   /** @throws DamagedError the row, of columns `DOCUMENT`, is not what was written */
-  parse(row: Row): [id: string, document: StoredDocument]
+  parse(row: SqlRow): [id: string, document: StoredDocument]
 }
 
 export interface Collections {

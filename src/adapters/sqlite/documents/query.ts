@@ -7,7 +7,7 @@ import type { Stretch } from '../../../application/readModel/stretches.ts'
 import { giveWay } from '../../../application/scheduling/turns.ts'
 import { DamagedError } from '../../../domain/errors.ts'
 import { cellAt, DOCUMENT, type Table, toCell } from './collections.ts'
-import { bytes, type Cell, type Database, type Row, toText } from '../database/database.ts'
+import { bytes, type Cell, type Database, type SqlRow, toText } from '../database/database.ts'
 
 /** A piece of SQL and the values of its parameters, in order. Values are never part of the text. */
 export interface Sql {
@@ -73,13 +73,13 @@ export async function readStretch(
   return { documents, last: lastRow ? keyOf(lastRow) : end }
 }
 
-function all({ database, table }: Source, stretch: Stretch, size: number): Row[] {
+function all({ database, table }: Source, stretch: Stretch, size: number): SqlRow[] {
   const { text, values } = stretchSql(table, stretch, `${DOCUMENT}, ${valueSql(table, stretch)}`)
   return database.prepare(`${text} LIMIT ?`).all(...values, size)
 }
 
 /** What the filter leaves out is looked at behind a limit: without one, SQLite would go on until it finds some. */
-function some({ database, table }: Source, stretch: Stretch, size: number): Row[] {
+function some({ database, table }: Source, stretch: Stretch, size: number): SqlRow[] {
   const { text, values } = stretchSql(table, stretch, '*')
   const filter = whereSql(stretch.plan.filter, table.sql)
   return database
@@ -136,12 +136,12 @@ function valueSql(table: Table, { plan }: Stretch): string {
   return `CASE typeof(${field}) WHEN 'text' THEN CAST(${field} AS BLOB) ELSE ${field} END AS value`
 }
 
-const keyOf = ({ idBytes, value }: Row): Key => ({
+const keyOf = ({ idBytes, value }: SqlRow): Key => ({
   value: typeof value === 'number' || value === null ? value : toText(value),
   id: toText(idBytes),
 })
 
-function documentOf(table: Table, row: Row, where: readonly Condition[]): Document {
+function documentOf(table: Table, row: SqlRow, where: readonly Condition[]): Document {
   const document = present<Document>(...table.parse(row))
   if (!isMatch(document, where)) throw new DamagedError(`${table.name}: an index is damaged`)
   return document

@@ -1,6 +1,14 @@
 import { DamagedError } from '../../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../../domain/events.ts'
-import { bytes, checksum, type Database, integer, type Row, toBytes, toText } from '../database/database.ts'
+import {
+  bytes,
+  checksum,
+  type Database,
+  integer,
+  type SqlRow,
+  toBytes,
+  toText,
+} from '../database/database.ts'
 
 /**
  * The tables of the event store and how an event is written to and read from a row. `streams` repeats what the last
@@ -60,14 +68,14 @@ const LINE = ['position', 'stream', 'revision', 'id', 'type', 'data', 'metadata'
 const SELECT = `SELECT position, ${integer('revision')}, ${bytes(`(${LINE})`, 'line')}, ${integer('crc')} FROM events`
 
 /** Rows behind a position, in log order. */
-export const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
+export const rowsAfter = (database: Database, position: number, limit: number): SqlRow[] =>
   database.prepare(`${SELECT} WHERE position > ? ORDER BY position LIMIT ?`).all(position, limit)
 
-export const rowAt = (database: Database, position: number): Row | undefined =>
+export const rowAt = (database: Database, position: number): SqlRow | undefined =>
   database.prepare(`${SELECT} WHERE position = ?`).get(position)
 
 /** Rows of one stream from a revision on. The order is that of the column, which an index has, not of what is selected. */
-export const rowsOf = (database: Database, stream: string, from: number, limit: number): Row[] =>
+export const rowsOf = (database: Database, stream: string, from: number, limit: number): SqlRow[] =>
   database
     .prepare(`${SELECT} WHERE stream = ? AND revision >= ? ORDER BY events.revision LIMIT ?`)
     .all(stream, from, limit)
@@ -96,15 +104,15 @@ export function insertEvent(
   database.prepare(INSERT).run(position, stream, revision, ...texts, crc)
 }
 
-export const streamOf = (row: Row): string => namesOf(toText(row.lineBytes)).stream
+export const streamOf = (row: SqlRow): string => namesOf(toText(row.lineBytes)).stream
 
-export const idOf = (row: Row): string => namesOf(toText(row.lineBytes)).id
+export const idOf = (row: SqlRow): string => namesOf(toText(row.lineBytes)).id
 
 /** Is the row what was written? */
-export const isSound = (row: Row): boolean => row.crc === checksum(toBytes(row.lineBytes))
+export const isSound = (row: SqlRow): boolean => row.crc === checksum(toBytes(row.lineBytes))
 
 /** The event of a row; one that was damaged has `data` and `metadata` null, and its names may be wrong. */
-export function toEvent(row: Row): StoredEvent {
+export function toEvent(row: SqlRow): StoredEvent {
   const line = toText(row.lineBytes)
   const { id, type, stream, rest } = namesOf(line)
   const end = line.indexOf('\n', rest)

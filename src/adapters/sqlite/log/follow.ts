@@ -1,12 +1,12 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../../application/ports/eventStore.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import type { Row } from '../database/database.ts'
+import type { SqlRow } from '../database/database.ts'
 import { isSound, streamOf, toEvent } from './eventRows.ts'
 
 /** A piece of the log as it was read. `last` is the position it ends at. */
 export interface LogPage {
-  rows: Row[]
+  rows: SqlRow[]
   last: number
   caughtUp: boolean
 }
@@ -59,7 +59,7 @@ const MAX_BACKOFF_MILLISECONDS = 5_000
 export async function* follow(options: Following): AsyncGenerator<Batch, void, undefined> {
   const { prefixes, signal, wakeUp } = options
   // A damaged row may have lost its name: it is everybody's, so that somebody sees it.
-  const wanted = (row: Row): boolean =>
+  const wanted = (row: SqlRow): boolean =>
     prefixes.some((prefix) => streamOf(row).startsWith(prefix)) || !isSound(row)
   let { after } = options
   let announcedEnd = false

@@ -1,5 +1,5 @@
 import { DamagedError } from '../../../domain/errors.ts'
-import { checksum, type Database, integer, type Row } from '../database/database.ts'
+import { checksum, type Database, integer, type SqlRow } from '../database/database.ts'
 import { isSound, rowsOf, setFormat, streamOf, SWEPT_FORMAT } from './eventRows.ts'
 import { Refused } from '../database/groupCommit.ts'
 
@@ -59,7 +59,7 @@ export function sweepSome(database: Database, stream: string, upTo: number, newe
 }
 
 /** What is damaged stays where it is seen. */
-function assertWhole(row: Row, stream: string, revision: number): void {
+function assertWhole(row: SqlRow, stream: string, revision: number): void {
   if (streamOf(row) === stream && row.revision === revision && isSound(row)) return
   throw new Refused(new DamagedError(`${stream}: the event at revision ${revision} is damaged`))
 }
@@ -69,7 +69,7 @@ interface Range {
   last: number
 }
 
-function rangesOf(rows: readonly Row[]): Range[] {
+function rangesOf(rows: readonly SqlRow[]): Range[] {
   const ranges: Range[] = []
   for (const position of rows.map((row) => Number(row.position)).sort((a, b) => a - b)) {
     const open = ranges.at(-1)

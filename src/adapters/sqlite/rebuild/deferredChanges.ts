@@ -6,7 +6,7 @@ import {
   type Database,
   integer,
   pagesOf,
-  type Row,
+  type SqlRow,
   toBytes,
   toText,
 } from '../database/database.ts'
@@ -43,12 +43,12 @@ export function createDeferredChanges(database: Database): DeferredChanges {
        (collection TEXT NOT NULL, id TEXT NOT NULL, change TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
   )
 
-  function check(table: string, { idBytes, changeBytes, crc }: Row): void {
+  function check(table: string, { idBytes, changeBytes, crc }: SqlRow): void {
     if (crc !== checksum(table, toText(idBytes), toBytes(changeBytes))) throw beyondUse(database.path)
   }
 
   /** Those of one document as they came. */
-  function applySome(table: Table, rows: readonly Row[]): void {
+  function applySome(table: Table, rows: readonly SqlRow[]): void {
     let entry: Entry | null = null
     for (const row of rows) {
       check(table.name, row)
