@@ -5,7 +5,7 @@ import type { StoredEvent } from '../../domain/events.ts'
 import type { Step } from '../ports/checkpoints.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
-import { createChanges } from './changes.ts'
+import { createChanges, filledBy } from './changes.ts'
 import { createAlarm } from './refusals.ts'
 import { HASH_TAKEN, mayLast, takeApart } from './takeApart.ts'
 
@@ -40,7 +40,7 @@ interface Deps {
 export function createApplier({ target, projections, telemetry, laterOwner }: Deps): Applier {
   const alarm = createAlarm(telemetry)
   const changesOf = createChanges(projections, telemetry, alarm)
-  const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
+  const fills = filledBy(projections)
   /** By collection the last change that was taken: taken again it changes nothing, and shows that the store works. */
   const proofs = new Map<string, Change>()
 

@@ -17,6 +17,12 @@ export interface Projected {
   changed: Set<string>
 }
 
+/** Says whether a projection is among those that are filled, in whatever version. */
+export const filledBy =
+  (projections: readonly Projection[]) =>
+  (wanted: Projection): boolean =>
+    projections.some(({ name }) => name === wanted.name)
+
 /**
  * Turns events, with what is wrong with each of them, into changes of documents, one by one in the order given; those
  * that cannot be trusted, understood or projected are refused, and a token whose history they are part of is closed. For
@@ -32,7 +38,7 @@ export function createChanges(
   damages: readonly (string | null)[],
   checkpoints?: Checkpoints,
 ) => Projected {
-  const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
+  const fills = filledBy(projections)
   const [fillsTokens, recordsRefusals] = [fills(tokens), fills(refusedEvents)]
   const ofToken = (event: StoredEvent, change: () => Change): Change[] =>
     fillsTokens && isOfToken(event) ? [change()] : []

@@ -52,7 +52,7 @@ export async function createFiller(
   { read, telemetry }: FillDeps,
   target: Pick<ReadModel, 'checkpoint' | 'apply'>,
   projections: readonly Projection[],
-  { signal, pace, onProgress: onProgress = () => {} }: FillOptions,
+  { signal, pace, onProgress = () => {} }: FillOptions,
 ): Promise<Filler> {
   const applier = createApplier({ target, projections, telemetry })
   let checkpoints = await checkpointsOf(target, projections)
