@@ -10,6 +10,7 @@ import { SETTINGS } from '../../src/adapters/sqlite/documents/modelFile.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { seal } from '../../src/adapters/sqlite/documents/seal.ts'
 import { iso } from '../../src/application/ports/clock.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 
 /** Read models with very many documents, written straight into the store: no event would make them so soon. */
 
@@ -30,7 +31,6 @@ export interface Sizes {
 }
 
 const HOUR_MS = 3_600_000
-const DAY_MS = 24 * HOUR_MS
 
 /** A UUID that sorts by `n` within its kind. */
 const idOf = (kind: number, n: number): string =>

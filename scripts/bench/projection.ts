@@ -12,6 +12,7 @@ import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { usageStream } from '../../src/domain/streams.ts'
 import { versions } from '../../src/domain/upcast.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { here } from './processes.ts'
 import { telemetry } from './seed.ts'
 
@@ -46,7 +47,7 @@ export async function writeUsage(folder: string): Promise<void> {
   const tokens = Array.from({ length: TOKENS }, () => ids.random())
   let tail = { stream: '', revision: -1, chain: '' }
   for (let n = 0; n < EVENTS; n += PER_APPEND) {
-    const at = iso(START + Math.floor((n / EVENTS) * DAYS * 86_400_000))
+    const at = iso(START + Math.floor((n / EVENTS) * DAYS * DAY_MS))
     const stream = usageStream('bench', at)
     if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
     const events = link(

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { BIG, BUSY, busyToken, fillMongo, fillSqlite, manyDocuments, type Sizes } from './manyDocuments.ts'
 import { JWT_SECRET } from './seed.ts'
 import { inFolder, mongo, type Stores } from './stores.ts'
@@ -64,7 +65,7 @@ export function questions(): Question[] {
       ),
     })),
   )
-  const from = new Date(Date.now() - 100 * 86_400_000).toISOString()
+  const from = new Date(Date.now() - 100 * DAY_MS).toISOString()
   const usage = (path: string) =>
     ['hour', 'day'].flatMap((granularity) =>
       ['', '&route=/orders/1'].map((route) => `${path}?granularity=${granularity}&from=${from}${route}`),

@@ -1,3 +1,5 @@
+import { isUuid } from '../../src/domain/uuid.ts'
+
 /** What a command of the command line is. To add one: add a file to `commands/` and name it in `tokenledger.ts`. */
 
 export interface OptionSpec {
@@ -65,10 +67,9 @@ export class NotFound extends Error {
   override name = 'NotFound'
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
-
 /** @throws WrongUse where it is no id; the text may be the token itself, pasted by mistake */
 export function tokenIdFrom(text: string, name: string): string {
-  if (!UUID.test(text)) throw new WrongUse(`${name} must be the id of a token: a UUID.`)
-  return text.toLowerCase()
+  const id = text.toLowerCase()
+  if (!isUuid(id)) throw new WrongUse(`${name} must be the id of a token: a UUID.`)
+  return id
 }

@@ -8,6 +8,7 @@ import { createLogReader } from '../../src/application/eventLog/logReader.ts'
 import { rebuild, type RebuildDeps, type RebuildProgress } from '../../src/application/projection/rebuild.ts'
 import { isOf } from '../../src/application/logIdentity/sameLog.ts'
 import { lowestCheckpoint, checkpointsOf } from '../../src/application/readModel/standing.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { withReadAhead } from '../../src/stores/readAhead.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { withTemporaryFolder } from './temporaryFolder.ts'
@@ -61,8 +62,6 @@ export async function compareReadModel(
     ),
   )
 }
-
-const DAY_MS = 86_400_000
 
 /** Retention may have taken usage from before this time; null where it is kept for ever. */
 const usageKeptFrom = ({ usageRetentionDays: days }: Settings, now: number): string | null =>

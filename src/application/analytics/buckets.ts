@@ -5,6 +5,7 @@ import {
   usageId,
 } from '../../../projections/tokenUsage.ts'
 import { Refusal } from '../../domain/errors.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import { eachDocument, type DocumentWalk } from '../readModel/pages.ts'
 import { iso } from '../ports/clock.ts'
 import type { ReadModel } from '../ports/readModel.ts'
@@ -25,8 +26,6 @@ export interface Effort {
   /** Hours and days of tokens that are read at the most; a range with more is refused. Default: any number. */
   mostBuckets?: number | undefined
 }
-
-const DAY_MS = 86_400_000
 
 /**
  * The buckets of a range, oldest first.

@@ -1,6 +1,7 @@
 import type { Granularity } from '../../../projections/tokenUsage.ts'
 import { type InputError, Refusal } from '../../domain/errors.ts'
 import { parseTime } from '../../domain/rules.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import type { UsageRange } from './buckets.ts'
 
 /** As people write it: RFC 3339 times, both optional. */
@@ -19,7 +20,6 @@ export function sinceTime(text: string, now: string): string {
 }
 
 const DEFAULT_DAYS = 30
-const DAY_MS = 86_400_000
 const GRANULARITIES: readonly Granularity[] = ['hour', 'day']
 
 /**

@@ -1,5 +1,6 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { bucketStart } from '../../../projections/tokenUsage.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import { statusAt, type TokenStatus } from '../../domain/token.ts'
 import { eachBucket, type Effort, type Owner } from './buckets.ts'
 import { addAll, createTop, eachDocument, findById, type Top } from '../readModel/pages.ts'
@@ -81,7 +82,6 @@ interface Lists {
 
 /** Tokens whose usage is looked up at a time. */
 const AT_ONCE = 100
-const DAY_MS = 86_400_000
 
 export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQueries {
   async function addUses(owner: Owner, { query, at }: Asked, effort: Effort): Promise<Map<string, number>> {

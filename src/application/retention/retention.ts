@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DamagedError } from '../../domain/errors.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import { ConflictError } from '../ports/errors.ts'
@@ -9,7 +10,6 @@ import { rollUpDay } from './rollUp.ts'
 import { createRolledUpDays } from './rolledUpDays.ts'
 import { createUsageScan, type PendingDay } from './usageScan.ts'
 
-const DAY_MS = 86_400_000
 /** How long after its end a day is rolled up: until then late flushes, after an outage say, cost nothing extra. */
 export const GRACE_MS = 6 * 3_600_000
 /** How soon after it has come to lead. */

@@ -1,5 +1,6 @@
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { isOfToken, STREAMS, USAGE_STREAM } from '../../domain/streams.ts'
+import { isUuid } from '../../domain/uuid.ts'
 import {
   BadFileError,
   badLine,
@@ -18,8 +19,6 @@ import {
  */
 
 const STREAM = new RegExp(`^(${STREAMS.join('|')})[!-~]+$`)
-/** In lower case: EventStoreDB gives ids back in it. */
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 interface Tail {
   revision: number
@@ -73,7 +72,8 @@ const isEvent = ({ stream, revision, id, type, data, metadata }: MovedEvent): bo
   Number.isSafeInteger(revision) &&
   revision >= 0 &&
   typeof id === 'string' &&
-  UUID.test(id) &&
+  // EventStoreDB gives ids back in lower case, so they have to be written in it.
+  isUuid(id) &&
   typeof type === 'string' &&
   type !== '' &&
   isObject(data) &&

@@ -3,6 +3,7 @@ import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf, tokenStream } from '../../domain/streams.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import { checkToken } from './checkToken.ts'
 import type { DocumentDifference } from './differences.ts'
 import { createLogRound } from './logRound.ts'
@@ -50,7 +51,6 @@ const LOOKS = 4
 /** More are counted no further. */
 const MOST_REFUSED = 10_000
 const AGAIN_MS = 1_000
-const DAY_MS = 86_400_000
 
 /**
  * Compares a few documents with their events each time, for ever: of one token after the other as the read model has
