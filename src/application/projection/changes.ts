@@ -11,9 +11,9 @@ import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface Projected {
   changes: Change[]
-  /** Of each change the event that it comes from. */
+  /** For each change, the event that it comes from. */
   sources: StoredEvent[]
-  /** Tokens that have changed since they were made. */
+  /** Ids of the tokens with an event after their first one. */
   changed: Set<string>
 }
 
@@ -24,10 +24,10 @@ export const filledBy =
     projections.some(({ name }) => name === wanted.name)
 
 /**
- * Turns events, with what is wrong with each of them, into changes of documents, one by one in the order given; those
- * that cannot be trusted, understood or projected are refused, and a token whose history they are part of is closed. For
- * whoever
- * fills documents, live or new: a projection is not given what it has seen by its checkpoints.
+ * Turns events into changes of documents, in the order given; `damages` says what is wrong with each event. An event
+ * that cannot be trusted, understood or projected is refused, and if it is part of a token's history, the token is
+ * closed. Live and new documents are filled by this one function. An event at or before a projection's checkpoint is
+ * not given to that projection again.
  */
 export function createChanges(
   projections: readonly Projection[],
@@ -44,7 +44,7 @@ export function createChanges(
     fillsTokens && isOfToken(event) ? [change()] : []
 
   function refuse(event: StoredEvent, kind: RefusalKind, reason: string): Change[] {
-    // What is said in an event that cannot be trusted is not repeated.
+    // The data of an event that cannot be trusted must not be counted.
     const uses = kind === 'chain' ? 0 : usesIn(event)
     alarm(event, { kind, reason, uses })
     return [
@@ -59,7 +59,7 @@ export function createChanges(
     const reason = notUnderstood(event, read)
     if (reason !== null) return refuse(event, read.kind === 'unknown-version' ? 'version' : 'type', reason)
     if (read.kind !== 'event') {
-      // Nobody has to do anything about it.
+      // It only informs, so its token stays open and nobody is alarmed.
       telemetry.damaged('skipped')
       return ofToken(event, () => passOver(event))
     }

@@ -14,26 +14,29 @@ export interface FillDeps {
   telemetry: Pick<Telemetry, 'damaged' | 'log'>
 }
 
-/** How events are taken by a process that has something else to do: as many at once, and what it rests between them. */
+/** The pace of a process that serves requests as well. */
 export interface Pace {
+  /** How many events are applied at once. */
   events: number
+  /** The pause after them, in milliseconds. */
   restMs: number
 }
 
 export interface Filler {
   /**
-   * Reads on in the log, to the end that it has when this is called or a later one, or to `upTo`.
-   * @returns where it stands then
+   * Reads on in the log: up to the position `upTo`, or until it has caught up, and so at least to the end that the log
+   * has when this is called.
+   * @returns the checkpoints then
    */
   fill(upTo?: string): Promise<Checkpoints>
-  /** Closes all tokens but the first in the log, of each group that has one hash. */
+  /** Of each group of tokens that share a hash, closes all but the one that comes first in the log. */
   closeLater(groups: readonly (readonly string[])[]): Promise<void>
 }
 
 interface FillOptions {
   signal: AbortSignal
   pace?: Pace
-  /** Events read since the last call, and where the last of them stands. */
+  /** Gets the number of events applied since the last call, and the position of the last one. */
   onProgress?: (events: number, position: string) => void
 }
 
@@ -47,7 +50,7 @@ const part = ({ events, damages }: Piece, from: number, to: number): Piece => ({
 const isFirst = ({ stream, revision }: StoredEvent): boolean =>
   revision === 0 && stream.startsWith(TOKEN_STREAM)
 
-/** Fills documents that nobody but this one follows the log for. */
+/** Fills documents from the log, which no other process may fill at the same time. */
 export async function createFiller(
   { read, telemetry }: FillDeps,
   target: Pick<ReadModel, 'checkpoint' | 'apply'>,

@@ -17,34 +17,36 @@ import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameL
 import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
 import type { Checkpoints, Step } from '../ports/checkpoints.ts'
 
+/** The pause between tries doubles from the first value to the longest. */
 const RETRY_MS = { first: 50, longest: 2000 }
-/** How often the lead is asked for, or kept. */
+/** How often a process asks for the lease, or renews it. */
 const RENEW_MS = 1000
-/** A leader that is not heard of for so long has lost the lead. */
+/** A leader that does not renew its lease for this long has lost it. */
 const TTL_MS = 5000
-/** A start may wait for long: how often it says so. */
+/** How often a start that has to wait reports that it is still waiting. */
 const REPORT_MS = 10_000
 
 export interface Projector {
   /**
-   * Applies events to the read model, whoever else applies them too. A command calls this with its own events.
-   * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so that its token is closed
+   * Applies events to the read model, even if other processes apply them as well. A command calls this with the events
+   * that it has written.
+   * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so its token is closed
    */
   apply(events: readonly StoredEvent[]): Promise<void>
-  /** Closes a token for good, since it is damaged in a way that none of its events shows. @throws as `apply` */
+  /** Closes a token for good that is damaged although none of its events shows it. @throws as `apply` */
   close(tokenId: string, reason: string): Promise<void>
   /**
-   * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
-   * when the read model has caught up with the log: with all of it as it is now where this process leads, else once at
-   * least as it was when it began to wait. What was filled earlier may be older than a revocation.
-   * @throws ForeignLogError the read model does not belong to this log
+   * Starts to take part: of the processes that share the read model, one leads at a time, and follows the log. Resolves
+   * when the read model has caught up, since until then it may lack a revocation. If this process leads, that means the
+   * end of the log as it is now; otherwise, the end that the log had when this process began to wait.
+   * @throws ForeignLogError the read model was filled from another log
    */
   start(): Promise<void>
-  /** Lets another process lead. */
+  /** Stops following, and releases the lease for another process. */
   stop(): Promise<void>
-  /** Seconds since the read model was last known to be level with the log; 0 while it is. */
+  /** Seconds since the read model was last known to have caught up with the log; 0 while it has. */
   lag(): number
-  /** Does this process follow the log? */
+  /** Does this process lead, and so follow the log? */
   leads(): boolean
 }
 
@@ -53,9 +55,9 @@ interface Dependencies {
   readModel: ReadModel
   projections: readonly Projection[]
   telemetry: Telemetry
-  /** Of this process start, among those that share the read model. */
+  /** Identifies this start of this process among those that share the read model. */
   id: string
-  /** Called after tokens have changed in the read model, before anyone is told that they have. */
+  /** Called after tokens have changed in the read model, and before the change is acknowledged to anybody. */
   onChanged: (tokenIds: ReadonlySet<string>) => void
 }
 
@@ -70,17 +72,16 @@ export function createProjector({
   const inspect = createInspector(store)
   const { laterOwner } = createOwners(store, readModel)
   const applier = createApplier({ target: readModel, projections, telemetry, laterOwner })
-  /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
+  /** Processes with the same versions of all projections share one lease; others fill documents of their own beside. */
   const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
   let term: number | null = null
   let hasCaughtUp = false
   let behindSince: number | null = performance.now()
-  /** Where the log ended when this process began to wait for the read model to come so far; null: it does not wait. */
+  /** The end of the log when this process began to wait for the read model; null once it has waited long enough. */
   let goal: { end: string | null; losses: number } | null = { end: null, losses: -1 }
 
-  /** The one function that turns events into documents, for the loop and for commands alike. */
   async function apply(events: readonly StoredEvent[], step?: Step): Promise<Applied> {
     const started = performance.now()
     const applied = await applier.apply(events, await inspectAll(inspect, events), step)
@@ -105,7 +106,7 @@ export function createProjector({
       try {
         return await work()
       } catch (err) {
-        // An outage ends; what is damaged stays so, and who was deposed as well, and what does not belong together.
+        // An outage ends by itself. Damage, lost leadership and a foreign log do not, so trying again would not help.
         if (err instanceof DamagedError || hasEnded(err)) throw err
         telemetry.log.warn({ err }, 'projection failed, trying again')
         await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal })
@@ -113,7 +114,7 @@ export function createProjector({
     }
   }
 
-  /** Makes what is missing of the documents, and says where they stand: in this log, or nowhere. */
+  /** Makes the documents' collections if they are missing. @returns their checkpoints, which are in this log */
   async function takeUp(): Promise<Checkpoints> {
     await readModel.open(projections)
     const checkpoints = await checkpointsOf(readModel, projections)
@@ -121,7 +122,7 @@ export function createProjector({
     return checkpoints
   }
 
-  /** Follows the log until the lead is lost or `signal` is aborted. */
+  /** Follows the log until leadership is lost or `signal` is aborted. */
   async function follow(signal: AbortSignal, onCaughtUp: () => void): Promise<void> {
     const losses = readModel.losses()
     let checkpoints = await untilDone(takeUp, signal)
@@ -133,7 +134,7 @@ export function createProjector({
     )) {
       behindSince ??= performance.now()
       const isLostSightOf = events.length === 0 && !caughtUp
-      // A server that was away may have come back with another log.
+      // A server that was out of reach may have come back with another log.
       if (!isInSight && !isLostSightOf) {
         await untilDone(() => assertSameLog(store, checkpoints, readModel.remedy), signal)
       }
@@ -148,7 +149,7 @@ export function createProjector({
       behindSince = null
       if (!hasCaughtUp) {
         hasCaughtUp = true
-        // Others may wait for it.
+        // Other processes wait until the leader says that it has caught up: say so at once, not at the next renewal.
         await requestLease()
       }
       onCaughtUp()
@@ -161,7 +162,7 @@ export function createProjector({
     goal = null
   }
 
-  /** Null: nobody can tell. */
+  /** @returns null if nobody knows who has the lease */
   async function requestLease(): Promise<Lease | null> {
     try {
       return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), caughtUp: hasCaughtUp })
@@ -171,7 +172,7 @@ export function createProjector({
     }
   }
 
-  /** Follows the log for one term, and keeps asking for the lead meanwhile. */
+  /** Follows the log for one term, and renews the lease meanwhile. */
   async function leadFor(inTerm: number, onCaughtUp: () => void): Promise<void> {
     telemetry.log.info({ term: inTerm }, 'leads the projectors')
     const over = new AbortController()
@@ -195,14 +196,14 @@ export function createProjector({
     const losses = readModel.losses()
     while (await pause(RENEW_MS, signal)) {
       const lease = await requestLease()
-      // Where nobody can tell, the checkpoint can.
+      // If nobody knows who leads, go on: should another process lead, a checkpoint that does not fit will show it.
       if (lease && lease.term !== inTerm) over.abort()
-      // What was lost has to be read again.
+      // Documents that were lost have to be filled again, from their checkpoint as it is now.
       if (readModel.losses() !== losses) over.abort()
     }
   }
 
-  /** Somebody else leads: what it says of its lag is what there is to know. */
+  /** Another process leads. Takes over what it says of its lag, and finds out whether the read model may be used. */
   async function waitForLeader(leader: Lease & { term: null }, onCaughtUp: () => void): Promise<void> {
     behindSince = performance.now() - leader.lag * 1000
     if (goal === null && readModel.loss() === null) return
@@ -244,7 +245,7 @@ export function createProjector({
       )
       const caughtUp = new Promise<void>((resolve, reject) => {
         running = run(resolve).catch((error: unknown) => {
-          // From here on it falls behind, and whoever asks for the lag is told so.
+          // From here on the read model falls behind, and `lag` has to show it.
           behindSince ??= performance.now()
           telemetry.log.error({ err: error }, 'projector ended')
           reject(error)
@@ -270,6 +271,6 @@ export function createProjector({
 const pause = (milliseconds: number, signal: AbortSignal): Promise<boolean> =>
   sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
 
-/** For this term: whoever follows then begins anew. */
+/** Does the error end this term? Whoever leads next starts from the checkpoints as they are then. */
 const hasEnded = (error: unknown): boolean =>
   error instanceof LeadershipLostError || error instanceof ForeignLogError

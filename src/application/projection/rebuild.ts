@@ -10,31 +10,32 @@ import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface RebuildProgress {
   phase: 'filling' | 'switching'
-  /** Read in this run. */
+  /** How many events this run has read. */
   events: number
-  /** Where in the log, null before the first event. */
+  /** The position of the last one in the log; null before the first. */
   position: string | null
 }
 
 interface FromLog extends FillDeps {
-  /** Are these places in the log that is read? */
+  /** Do these checkpoints belong to the log that is read? */
   isOfLog: (checkpoints: Checkpoints) => Promise<boolean>
 }
 
 export type RebuildDeps = FromLog & { readModel: ReadModel }
 type OnRebuildProgress = (progress: RebuildProgress) => void
 
+/** Slow enough that requests which are served meanwhile hardly notice. */
 const UNHURRIED: Pace = { events: 50, restMs: 10 }
-/** Between two looks whether something was left to this process; ever longer while what it finds fails. */
+/** The pause between two looks for a generation that was handed over. It doubles while taking one over fails. */
 const LOOK_MS = { first: 250, longest: 60_000 }
-/** Before the log is read on, where the live documents have come further. */
+/** The pause before more of the log is read, if the live documents have come further meanwhile. */
 const BEHIND_MS = 20
 
 /**
- * Fills the next generation of some projections beside the live one and switches to it. Killed, it is gone on with by
- * the next call.
+ * Fills the next generation of some projections beside the live one and switches to it. If the process is killed, the
+ * next call resumes.
  * @returns the number of events that were read
- * @throws RebuildUnderWayError, StoreUnavailableError, DamagedError; an AbortError after `signal`
+ * @throws RebuildUnderWayError, StoreUnavailableError, DamagedError; an AbortError once `signal` is aborted
  */
 export async function rebuild(
   { readModel, ...deps }: RebuildDeps,
@@ -52,11 +53,11 @@ export async function rebuild(
 
 interface RebuildOptions {
   onProgress?: OnRebuildProgress
-  /** Called first where a service is at work. */
+  /** Called before anything else if a service is running, so that this process leaves resources to it. */
   giveWay?: () => void
   signal: AbortSignal
   pace?: Pace
-  /** Where in the log to end. Default: where it ends. */
+  /** The position to fill up to. Default: the end of the log. */
   upTo?: string
 }
 
@@ -78,7 +79,7 @@ async function fillAndSwitch(
   onProgress({ phase, events: count, position: lowestCheckpoint(filled)?.position ?? null })
   if ((await owned(filler, () => next.startDualWrites())) === 'promotedByService') return count
   for (;;) {
-    // The store may have been replaced while it was read.
+    // The event store may have been replaced while it was read.
     if (!(await deps.isOfLog(await filler.fill(upTo))))
       throw new StoreUnavailableError('the event store is not the one that the rebuild began with')
     if (await owned(filler, () => next.promote())) return count
@@ -86,7 +87,7 @@ async function fillAndSwitch(
   }
 }
 
-/** Until each hash is that of one token. */
+/** Does the work, closing tokens that share a hash with an earlier one, until no two share one. */
 async function owned<T>(filler: Filler, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -102,7 +103,7 @@ export interface Adopting {
   stop(): Promise<void>
 }
 
-/** Looks now and then whether another process has filled a next generation for this one, and switches to it. */
+/** Looks regularly whether another process has handed over a filled generation, and switches to it. */
 export function startAdopting({ readModel, ...deps }: RebuildDeps): Adopting {
   const stopping = new AbortController()
   const { signal } = stopping

@@ -12,7 +12,7 @@ export async function checkpointsOf(
   return new Map(await Promise.all(checkpoints))
 }
 
-/** Where projections stand once they have seen these events as well. One that was further on stays where it is. */
+/** The checkpoints once these events have been applied. A checkpoint that is further on stays where it is. */
 export function advance(checkpoints: Checkpoints, events: readonly StoredEvent[]): Checkpoints {
   const last = events.at(-1)
   if (!last) return checkpoints
@@ -24,7 +24,7 @@ export function advance(checkpoints: Checkpoints, events: readonly StoredEvent[]
   return new Map([...checkpoints].map(([one, at]) => [one, next(at)]))
 }
 
-/** From where the log has to be read on, so that no projection misses anything. */
+/** Where the log has to be read from, so that no projection misses an event; null for the start of the log. */
 export const lowestCheckpoint = (checkpoints: Checkpoints): Checkpoint | null =>
   [...checkpoints.values()].reduce((a, b) =>
     a === null || b === null ? null : a.position < b.position ? a : b,
@@ -36,5 +36,5 @@ export const placeOf = (event: StoredEvent): Place => ({
   link: storedChain(event),
 })
 
-/** Retention takes events of usage only. */
+/** Is the event of a stream that retention never shortens? It takes events of usage only. */
 export const isKept = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => !stream.startsWith(USAGE_STREAM)
