@@ -3,7 +3,7 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-/** Where a stream ends: what the next event follows. */
+/** The last event of a stream that has been read: the next one has to follow from it. */
 export interface StreamTail {
   revision: number
   chain: string
@@ -12,7 +12,7 @@ export interface StreamTail {
 const PAGE = 500
 
 /**
- * The events of a stream behind `tail`, which moves along.
+ * The events of a stream behind `tail`. `tail` is changed: it always says which event was yielded last.
  * @throws DamagedError naming the event that does not follow from the one before it
  */
 export async function* linked(
