@@ -19,17 +19,17 @@ export interface RollUp {
   clock: Clock
   ids: Ids
   telemetry: AppendTelemetry
-  /** Of this process start: the actor of its events. */
+  /** Identifies this start of the process, as the actor of the events that it writes. */
   instance: string
-  /** How much a round folds in memory. */
+  /** How many buckets and routes one round folds in memory; for tests. */
   maxSize?: number
 }
 
 /**
- * Rolls a day up: writes what each token with uses that are not rolled up yet adds up to, then which events that
- * covers. Whatever ends it before that, the next one does it over, on top of what was complete.
- * @throws ConflictError somebody else rolls up; DamagedError the roll-ups are not what was written; what `signal` was
- *   aborted with; errors of `append`
+ * Rolls a day up. It writes the sums of each token with uses that are not rolled up yet, and then which events these
+ * sums cover. If it ends before that, the next roll-up repeats it, on top of the last complete one.
+ * @throws ConflictError another process is rolling up; DamagedError the roll-ups are not what was written; the reason
+ *   that `signal` was aborted with; errors of `append`
  */
 export async function rollUpDay(
   context: RollUp,
@@ -39,7 +39,8 @@ export async function rollUpDay(
 ): Promise<void> {
   const { day } = pending
   const stream = rollUpStream(day)
-  // Taken before the events are read: whoever adds to either stream in the meantime has read others.
+  // Read before the events: if another process adds to one of these streams meanwhile, an append here must conflict,
+  // since that process may have read other events.
   const [tail, ofDays] = [await tailOf(context.store, stream), { ...days.tail() }]
   const covered: Covered = { streams: new Map(), lost: 0, refused: new Set() }
   let upTo = days.upTo(day)
@@ -61,12 +62,12 @@ export async function rollUpDay(
   await days.refresh()
 }
 
-/** What the first round finds of the events, for all rounds. */
+/** What the first round finds out about the events, for all rounds. */
 interface Covered {
-  /** Of each stream, the revision of the last event. */
+  /** For each usage stream, the revision of its last event of this day. */
   streams: Map<string, number>
   lost: number
-  /** Positions of those that the projector refuses too. */
+  /** Positions of events that the projector refuses as well, so that they are not counted. */
   refused: Set<string>
 }
 
@@ -77,7 +78,7 @@ interface Round {
   signal: AbortSignal
 }
 
-/** @returns whether any token was used */
+/** @returns whether there was any use to roll up */
 async function foldDay(
   store: EventStore,
   days: RolledUpDays,
@@ -104,7 +105,7 @@ async function foldDay(
   return isUsed
 }
 
-/** The events of a day that its roll-up does not have. */
+/** The events of a day that its roll-up does not cover yet. */
 async function* usesOf(
   store: EventStore,
   days: RolledUpDays,
@@ -116,9 +117,9 @@ async function* usesOf(
     for (const stored of events) {
       if (stored.position > until) return
       if (!stored.stream.startsWith(USAGE_STREAM)) continue
-      // Awaited only when the answer needs the store.
-      const judged = inspect?.(stored) ?? null
-      if ((judged instanceof Promise ? await judged : judged) !== null) refused.add(stored.position)
+      // Most answers need no read of the store, and awaiting each of them would cost more than the check itself.
+      const damage = inspect?.(stored) ?? null
+      if ((damage instanceof Promise ? await damage : damage) !== null) refused.add(stored.position)
       if (refused.has(stored.position)) continue
       const usage = usageOf(stored)
       if (usage?.day === day && !days.covers(day, stored)) yield usage.event
@@ -139,7 +140,7 @@ function* rollUps(fold: DayFold): Generator<Fact<'UsageRolledUp'>, void, undefin
 
 const EVENTS_AT_ONCE = 100
 
-/** Appends facts to the end of a stream, which moves along. */
+/** Appends facts to a stream behind `tail`. `tail` is changed: it then says where the stream ends. */
 async function append(
   context: RollUp,
   stream: string,

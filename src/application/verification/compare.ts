@@ -9,22 +9,22 @@ import { type Refused, refusedIn } from '../projection/refusals.ts'
 import { lowestCheckpoint } from '../readModel/standing.ts'
 
 export interface Comparison {
-  /** Compared, those that are there but should not be included. */
+  /** How many documents were compared, including surplus ones that should not exist. */
   documents: number
-  /** That are not what the events say. */
+  /** How many are not what the events say. */
   differing: number
-  /** In the order of collections and ids, of the first documents that differ only. */
+  /** Ordered by collection and id; only those of the first documents that differ. */
   differences: DocumentDifference[]
-  /** Events that the read model is without and says so, the first of them. */
+  /** Events that the read model itself records as refused: their number, and the first of them. */
   refused: Refused
 }
 
 export interface CompareDeps extends FillDeps {
   readModel: ReadModel
-  /** An own one, filled from the same log for this alone: it is followed up as the other one moves on. */
+  /** A read model filled from the same log for this comparison only. It is filled on as the live one moves on. */
   scratch: ReadModel
   projections: readonly Projection[]
-  /** Before this time retention may have taken events: documents that outlive them are not compared. Null: none. */
+  /** Retention may have taken events from before this time, so older documents that outlive events are not compared. */
   keptFrom: string | null
 }
 
@@ -35,21 +35,24 @@ interface DifferingDocument {
 }
 
 const PAGE = 500
-/** Later than any time. */
+/** Sorts behind every time. */
 const NEVER = '~'
-/** As many are looked at again; more than these have not come about by a read model that moves on. */
+/**
+ * At most this many are checked again. More differences cannot be explained by a read model that is still catching up.
+ */
 const MOST_CANDIDATES = 10_000
 const MOST_DIFFERENCES = 50
+/** How often they are checked again, with a pause in between. */
 const ATTEMPTS = 12
 const PAUSE_MS = 250
-/** For so long the read model may take to come level with the log: then nobody follows it. */
+/** If the read model has not caught up with the log after this time, no service is filling it. */
 const PATIENCE_MS = 3_000
 
 /**
- * Compares the read model with what the events say, document by document. Beside a live service too: what differs is
- * looked at again with the events that have come since, so that nothing is reported which was only on its way.
- * @param onProgress documents compared so far
- * @throws StoreUnavailableError; DamagedError for a document that is damaged and that should not be there either
+ * Compares the read model with what the events say, document by document. It may run beside a live service: what
+ * differs is checked again with the events that have come since, so that a change on its way is not reported.
+ * @param onProgress gets the number of documents compared so far
+ * @throws StoreUnavailableError; DamagedError for a damaged document behind all that should exist
  */
 export async function compare(
   deps: CompareDeps,
@@ -61,7 +64,7 @@ export async function compare(
   const candidates: DifferingDocument[] = []
 
   for (const { projection, checkpoint } of await byCheckpoint(readModel, projections)) {
-    // Beyond its checkpoint a read model need not be: that would be lag, not a difference.
+    // Events behind the checkpoint of the read model are not expected in it: they would be lag, not a difference.
     if (checkpoint !== null) await filler.fill(checkpoint)
     for (const { name: collection, outlivesEvents } of projection.collections) {
       for await (const pair of pairs(scratch, readModel, collection)) {
@@ -84,7 +87,7 @@ export async function compare(
   return { documents, differing, differences, refused: await refusedIn(readModel, MOST_DIFFERENCES) }
 }
 
-/** Null and damaged documents tell no time: they are compared. */
+/** The time of a document, if it has one. Documents without a time are always compared. */
 function timeOf({ expected, found }: Pair, member: string | undefined): string {
   const document = found === null || found === 'damaged' ? expected : found
   const at = member === undefined ? undefined : document?.[member]
@@ -103,7 +106,7 @@ async function byCheckpoint(readModel: ReadModel, projections: readonly Projecti
 
 // --- What differed at first, looked at again ----------------------------------------------------------------------
 
-/** @returns those that differ whenever they are looked at */
+/** @returns those that differ every time they are checked */
 async function settle(
   { readModel, scratch }: CompareDeps,
   filler: Filler,
@@ -155,7 +158,7 @@ async function* pairs(scratch: ReadModel, readModel: ReadModel, collection: stri
       throw error
     })
     if (right === 'damaged') {
-      // It does not say which one it is: they are asked for one by one, as far as the next page goes.
+      // The error does not say which document is damaged, so those that are expected next are read one by one.
       for (const document of await expected.page()) {
         yield { id: document.id, expected: document, found: await look(readModel, collection, document.id) }
         found.skipTo(document.id)
@@ -171,7 +174,7 @@ async function* pairs(scratch: ReadModel, readModel: ReadModel, collection: stri
   }
 }
 
-/** As the stores order them: by their bytes. */
+/** Compares ids as the stores order them: by their bytes. */
 const compareIds = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
 function createReader(readModel: ReadModel, collection: string) {
@@ -193,7 +196,7 @@ function createReader(readModel: ReadModel, collection: string) {
     take(): void {
       last = page.shift()?.id ?? last
     },
-    /** All that is left of the page, taken. */
+    /** Takes all that is left of the page. */
     async page(): Promise<Document[]> {
       await load()
       const taken = page

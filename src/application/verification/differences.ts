@@ -7,22 +7,22 @@ import type { ReadModel } from '../ports/readModel.ts'
 export interface DocumentDifference {
   collection: string
   id: string
-  /** Null where the whole document is too many, missing or damaged. */
+  /** Null where the whole document is surplus, missing or damaged. */
   field: string | null
   expected: unknown
   found: unknown
 }
 
-/** A document as it was found, or why it could not be read. */
+/** A document of the read model; null if there is none, `damaged` if it could not be read. */
 export type FoundDocument = Document | null | 'damaged'
 
 const NOT_SHOWN = '(not shown)'
-/** Hashes tell nothing to people, and need not be in a terminal's memory. */
+/** Values that are not shown: hashes mean nothing to people, and should not stay in a terminal's scrollback. */
 const HIDDEN: ReadonlySet<string> = new Set(['hash', 'chain'])
 
 const isEqual = (a: unknown, b: unknown): boolean => canonical(a ?? null) === canonical(b ?? null)
 
-/** @param fields those to be compared; left out, all */
+/** Compares a document with the expected one. @param fields the fields to compare. Default: all */
 export function differencesOf(
   collection: string,
   id: string,

@@ -8,15 +8,17 @@ export interface LogPiece {
   isEnd: boolean
 }
 
-/** Goes along the log a piece at a time, so that nobody notices. A server's log can be entered only at known positions. */
+/**
+ * Reads the whole log, one piece at a time, so that requests do not notice. A piece can begin only at a known position.
+ */
 export interface LogRound {
-  /** What comes next; at the end of the log what has been added to it. */
+  /** The next piece. At the end of the log: what has been added to it since. */
   next(): Promise<LogPiece>
-  /** Begins anew behind a position, null: at the start of the log. */
+  /** Begins a new round behind a position; null: at the start of the log. */
   restart(after: string | null): void
 }
 
-/** @param size events in a piece, give or take what the store reads at once */
+/** @param size least number of events in a piece; what the store reads at once comes on top */
 export function createLogRound(store: Pick<EventStore, 'readAll'>, size: number): LogRound {
   let after: string | null = null
   return {
@@ -30,7 +32,7 @@ export function createLogRound(store: Pick<EventStore, 'readAll'>, size: number)
         }
         return { events, isEnd: true }
       } catch (error) {
-        // Whoever follows the log has reported what is missing in it.
+        // The projector has reported what is missing here, so the round goes on behind it.
         if (!(error instanceof DamagedError) || error.after === undefined) throw error
         after = error.after
         return { events, isEnd: false }
