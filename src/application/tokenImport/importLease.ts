@@ -11,7 +11,7 @@ import type { EventStore } from '../ports/eventStore.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
 import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 
-/** Another process imports tokens into this event store. */
+/** Another process is importing tokens into this event store. */
 export class ImportUnderWayError extends Error {
   override name = 'ImportUnderWayError'
 
@@ -22,7 +22,7 @@ export class ImportUnderWayError extends Error {
   }
 }
 
-/** This one has not been heard of for so long that another one may have begun. */
+/** This import could not renew its lease for so long that another one may have begun. */
 export class ImportLostError extends Error {
   override name = 'ImportLostError'
 
@@ -32,9 +32,12 @@ export class ImportLostError extends Error {
 }
 
 export interface ImportLease {
-  /** To be waited for before each write: the first time takes the lease. @throws ImportUnderWayError, ImportLostError */
+  /**
+   * Wait for this before each write. The first call acquires the lease.
+   * @throws ImportUnderWayError, ImportLostError
+   */
   hold(): Promise<void>
-  /** How many rows are in the store: others are told. */
+  /** Sets the number of rows that are in the store. Whoever is refused meanwhile learns it. */
   advance(read: number): void
 }
 
@@ -44,19 +47,19 @@ interface Context {
   clock: Clock
 }
 
-/** How often the holder writes that it is there. */
+/** How often the holder renews the lease, by writing an event. */
 const RENEW_MS = 800
-/** After this much time without it the holder writes nothing before it has done so: then nobody else had the lease. */
+/** If the last renewal is older, the holder renews before it writes on, which shows that nobody else had the lease. */
 const HELD_MS = 2_500
 /**
- * One that was not heard of for so long is gone, and so is what it had begun to append, which is given up after 3.4 s.
- * No clock of another machine is looked at, only what comes.
+ * An import that wrote nothing for so long has ended, and so have its appends, which are given up after 3.4 s. The
+ * clocks of other machines do not matter: what counts is whether new events come while this process waits.
  */
 const GONE_MS = 6_000
 const LOOK_MS = 250
 
 /**
- * Waits, where an import has not ended in good order, until it is certain whether it still runs.
+ * Makes sure that no import is running. If the last one has not ended in good order, this waits until that is certain.
  * @throws ImportUnderWayError
  */
 export async function assertNoImport(store: EventStore): Promise<void> {
@@ -64,9 +67,10 @@ export async function assertNoImport(store: EventStore): Promise<void> {
 }
 
 /**
- * Runs one import at a time, over any number of processes: whoever holds the lease says so in a stream of its own, whose
- * revisions let one of several writers through. One that has nothing to write takes none.
- * @param onTaken called once with the lease taken: from then on nobody else imports
+ * Lets only one import write at a time, among any number of processes. The holder of the lease writes events to a
+ * stream that exists for this; the expected revision lets only one of several writers through. An import that has
+ * nothing to write acquires no lease.
+ * @param onTaken called once the lease is acquired: from then on nobody else imports
  */
 export async function withImportLease<T>(
   context: Context,
@@ -88,7 +92,7 @@ export async function withImportLease<T>(
       await append(context, end, state)
       heldAt = begun
     } catch (error) {
-      // Out of reach, it is tried again; with a conflict somebody else has it.
+      // After an outage the renewal is tried again. A conflict means that somebody else has the lease.
       if (error instanceof ConflictError) lost = true
     }
   }
@@ -127,7 +131,7 @@ export async function withImportLease<T>(
   }
 }
 
-/** @returns the stream's end, which is the first event of this import, and when it was begun to be written */
+/** @returns the end of the stream, which is the first event of this import, and the time at which its append began */
 async function take(context: Context, state: Advanced): Promise<{ tail: StreamTail; heldAt: Instant }> {
   for (;;) {
     const tail = await freeTail(context.store)
@@ -136,13 +140,13 @@ async function take(context: Context, state: Advanced): Promise<{ tail: StreamTa
       await append(context, tail, state)
       return { tail, heldAt }
     } catch (error) {
-      // Somebody else was faster, and is seen when it is looked at again.
+      // Somebody else was faster. The next look at the stream shows that import.
       if (!(error instanceof ConflictError)) throw error
     }
   }
 }
 
-/** @throws ImportUnderWayError */
+/** The end of the stream, once it is certain that no import is running. @throws ImportUnderWayError */
 async function freeTail(store: EventStore): Promise<StreamTail> {
   const tail: StreamTail = { revision: -1, chain: genesis(IMPORT_STREAM) }
   let last = await readOn(store, tail)
@@ -156,7 +160,7 @@ async function freeTail(store: EventStore): Promise<StreamTail> {
   return tail
 }
 
-/** What the newest event says that was not read yet. */
+/** Reads the new events. @returns what the newest of them says, null if there is none */
 async function readOn(store: EventStore, tail: StreamTail): Promise<Advanced | null> {
   let newest: Advanced | null = null
   for await (const event of linked(store, IMPORT_STREAM, tail)) {

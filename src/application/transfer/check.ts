@@ -14,8 +14,9 @@ import {
 } from './file.ts'
 
 /**
- * What can be moved. One check for both ways, so that nothing is exported that cannot be imported. Types and versions are
- * not looked at: a log may hold what only a newer version knows, and has to come over whole.
+ * Checks which events can be moved. Export and import share it, so that nothing is exported that cannot be imported.
+ * Types and versions are not checked: a log may hold events that only a newer version knows, and has to be moved as a
+ * whole.
  */
 
 const STREAM = new RegExp(`^(${STREAMS.join('|')})[!-~]+$`)
@@ -26,16 +27,16 @@ interface Tail {
 }
 
 /**
- * Checks events in log order: each follows from the one before it in its stream.
- * @param onShortened takes a usage stream whose first events retention has taken; without it that is wrong
+ * Checks events in log order: each has to follow from the one before it in its stream.
+ * @param onShortened gets the name of a usage stream whose first events retention has taken. Default: that is an error
  * @returns a function that says what is wrong with an event, or null
  */
 export function createCheck(
   onShortened?: (stream: string) => void,
 ): (event: MovedEvent, bytes: number) => string | null {
   const tails = new Map<string, Tail>()
-  // A token's history has a row by the id of each event. Ids of usage mean nothing outside of their append, and there
-  // may be more of them than memory has room for.
+  // Rows of a token's history have the ids of its events, so these ids must be unique. Ids of usage events have no
+  // meaning after their append, and there may be more of them than memory has room for.
   const idsOfTokens = new Set<string>()
 
   function follows(event: MovedEvent): string | null {
@@ -83,9 +84,9 @@ const isObject = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
- * Reads a whole file and believes nothing of it. Memory grows with the number of streams, not of events.
- * @param onProgress how many events were read so far
- * @throws BadFileError naming the line
+ * Reads a whole file and checks everything in it. Memory grows with the number of streams and of token events.
+ * @param onProgress gets the number of events read so far
+ * @throws BadFileError that names the line
  */
 export async function checkFile(
   chunks: AsyncIterable<Uint8Array>,
