@@ -6,13 +6,14 @@ import {
 } from '../../../projections/tokenActivity.ts'
 import type { BlastRadius, HourOfActivity, Listed, SeenRequests, SeenCaller, SeenRoute } from './activity.ts'
 
-/** Keys of a list that are told apart. */
+/** How many keys of a list are kept by name. */
 const NAMED = 1000
+/** How many hours are kept by themselves. */
 const HOURS = 1000
 
 type FoldedActivity = Omit<BlastRadius, 'token' | 'since' | 'to' | 'events'>
 
-/** Adds hours up, oldest first, in memory that does not grow with their number. */
+/** Adds up hours, which have to come oldest first. The memory does not grow with their number. */
 export function createFold(): { add(hour: ActivityDocument): void; result(): FoldedActivity } {
   const addresses = createTally()
   const userAgents = createTally()
@@ -67,7 +68,7 @@ const distinct = (counters: Record<string, number>): number =>
 
 type TallyRow = SeenRequests & { outcomes: Record<string, number> }
 
-/** Where a counter's key belongs: the row, and the outcome that it says. */
+/** Splits a counter's key into the row that it belongs to, and the outcome. */
 type Split = (key: string) => [row: string, outcome: string]
 
 const whole: Split = (key) => [key, UNKNOWN_OUTCOME]
