@@ -20,11 +20,11 @@ import { arePublished, publish } from './sharing/versions.ts'
 import { type Watched, watchCollection } from './sharing/watch.ts'
 
 /**
- * Opens the read model in a MongoDB database, the one that the connection string names or `tokenledger`. It takes a
- * replica set, or a single server, on which no watch is ever live. Reads answer or fail within a second, writes within
- * three.
- * @param options.readOnly makes and changes nothing
- * @throws StoreUnavailableError; Error for what is no connection string
+ * Opens the read model in a MongoDB database: the one that the connection string names, else `tokenledger`. The server
+ * may be a replica set, or a single server, on which no watch is ever live. Reads succeed or fail within a second,
+ * writes within three.
+ * @param options.readOnly neither makes nor changes anything
+ * @throws StoreUnavailableError; Error for text that is no connection string
  */
 export async function openMongoReadModel(url: string, options: MongoOptions = {}): Promise<ReadModel> {
   return readModel(await connect(url), options)
@@ -42,7 +42,7 @@ type OnChanged = (ids: ReadonlySet<string> | null) => void
 
 interface MongoOptions {
   readOnly?: boolean
-  /** How long a rebuild waits until all processes know what it is about to do; for tests. */
+  /** How long a rebuild waits, in milliseconds, until all processes know what it is about to do; for tests. */
   spreadMs?: number
 }
 
@@ -75,7 +75,7 @@ function readModel(
       }
     })
 
-  /** @param isNothing says whether an answer is worth another look: what is not there may have been lost */
+  /** @param isNothing is the answer empty? Then it is confirmed first, since the documents may have been lost */
   async function sound<T>(answering: () => Promise<T>, isNothing: (answer: T) => boolean): Promise<T> {
     assertSound()
     const answer = await answering()
@@ -97,7 +97,7 @@ function readModel(
     })
   }
 
-  /** @throws LeadershipLostError the live documents do not reach as far as this follows on */
+  /** @throws LeadershipLostError if the live documents have not come as far as `from` */
   async function assertFollows({ from, to }: Step): Promise<void> {
     const isThere = (projection: Projection): boolean => {
       const [seen, after] = [known.seen(projection), from.get(projection) ?? null]
@@ -130,7 +130,7 @@ function readModel(
     }
   }
 
-  /** To every generation that somebody reads, or is about to. */
+  /** Applies changes to every generation that some process reads, or is about to read. */
   async function applyNow(changes: readonly Change[]): Promise<void> {
     assertSound()
     await write(async () => {})
@@ -148,7 +148,7 @@ function readModel(
       }
     }
     await Promise.all(everywhere)
-    // What was written into what others have just dropped or put there is not there for whoever reads next.
+    // If others have just dropped or replaced the documents, these changes are lost: so make sure that they have not.
     await known.confirm()
     assertSound()
   }

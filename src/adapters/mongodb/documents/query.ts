@@ -10,27 +10,27 @@ import { pathOf } from './names.ts'
 
 type Comparison = Exclude<Condition, { any: unknown }>
 
-/** The collection that is read, and how: it may become another one whenever a query gives way. */
+/** The collection that is read. Between two reads of one query it may become that of another generation. */
 export interface Source {
   target: Target
   read<T>(work: (collection: Collection<StoredDocument>) => Promise<T>): Promise<T>
 }
 
-/** Small enough for the time that a read may take. */
+/** Few enough for the time that a read may take. */
 const DOCUMENTS_AT_ONCE = 250
-/** Of those that are looked at and not taken. */
+/** How many documents are looked at in one read if most of them may not match. */
 const LOOKED_AT_ONCE = 1_000
 const COUNTED_AT_ONCE = 5_000
 
 const NOTHING: Document = { _id: { $in: [] } }
 const EVERYTHING: Document = {}
-/** Bytes, to be made documents in pieces. */
+/** The driver gives bytes; they are made documents piece by piece, so that the event loop is not held. */
 const RAW = { raw: true }
 
 const filterOf = (conditions: readonly (Condition | Bound)[]): Filter<StoredDocument> =>
   allOf(conditions.map(filterOne))
 
-/** Documents as they are found. */
+/** Finds documents, in no particular order. */
 export async function findAny(
   { target, read }: Source,
   where: readonly Condition[],
@@ -76,7 +76,7 @@ interface FilteredRow {
   document: StoredDocument | null
 }
 
-/** What the filter leaves out is looked at behind the limit: before it the server would go on until it finds some. */
+/** The filter comes behind the limit: if it came before, the server would go on until it has found enough matches. */
 async function readFiltered(
   { target, read }: Source,
   stretch: Stretch,
@@ -125,7 +125,7 @@ export async function countStretch(
   return { count, last: row ? { value: valueIn(row, field), id: row._id } : null }
 }
 
-/** The index is named: which one it is does not depend on what the server believes of the data. */
+/** Names the index, so that the choice does not depend on what the server assumes about the data. */
 function optionsOf({ plan, by, descending }: Stretch): { sort: Sort; hint: Document } {
   const fields = by === 'field' && plan.field !== null ? [plan.field, 'id'] : ['id']
   const sort = Object.fromEntries(fields.map((field) => [pathOf(field), descending ? -1 : 1] as const))
@@ -160,12 +160,12 @@ function comparison(condition: Comparison | Bound): Document {
     case 'contains':
       return { $expr: expressionOf(condition) }
     default:
-      // A document without the field is behind nothing and before nothing.
+      // A document without the field is neither behind nor before any value.
       return condition.value === null ? NOTHING : { [field]: { [`$${condition.op}`]: condition.value } }
   }
 }
 
-/** The same as an expression. Whatever came from outside is a literal. */
+/** The same condition as an expression. Values from outside are literals, so that `$` in them means nothing. */
 function expressionOf(condition: Condition): Document {
   if ('any' in condition) return { $or: condition.any.map(expressionOf) }
   const field = `$${pathOf(condition.field)}`
@@ -176,7 +176,7 @@ function expressionOf(condition: Condition): Document {
     case 'in':
       return { $in: [field, value] }
     case 'contains': {
-      // By bytes: a pattern would have to be escaped, and cannot hold a NUL.
+      // Searches for bytes, since a pattern would have to be escaped, and cannot hold a NUL.
       const text = { $cond: [{ $eq: [{ $type: field }, 'string'] }, field, null] }
       return { $gte: [{ $indexOfBytes: [text, value] }, 0] }
     }

@@ -1,7 +1,7 @@
 import type { Db } from 'mongodb'
 import type { LeaseRequest, Lease } from '../../../application/ports/sharing.ts'
 
-/** Who leads a group, by the clock of the server: those of the candidates need not agree. */
+/** Who leads a group. Its times are by the clock of the server, since the clocks of processes may differ. */
 interface LeaseDocument {
   _id: string
   holder: string | null
@@ -39,7 +39,7 @@ export async function acquireLease(database: Db, group: string, request: LeaseRe
   return { term: null, lag: found?.lag ?? 0, caughtUp: found?.level ?? false }
 }
 
-/** The next to ask gets a term of its own, whoever it is. */
+/** Whoever asks next, even the same process, begins a new term. */
 export async function releaseLease(database: Db, group: string, id: string): Promise<void> {
   await leases(database).updateOne({ _id: group, holder: id }, { $set: { holder: null, until: new Date(0) } })
 }
