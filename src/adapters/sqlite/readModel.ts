@@ -26,10 +26,10 @@ import { seal } from './documents/seal.ts'
 import { walBytes } from './database/walWatch.ts'
 
 /**
- * Opens the read model in one SQLite file of its own, made if missing; after a rebuild it is another file beside that
- * (see `generations.ts`). It can be filled again from the log, so a commit need not survive a power cut: the checkpoint
- * is in the same transaction as the documents.
- * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
+ * Opens the read model in one SQLite file of its own, and makes the file if it is missing. After a rebuild it is
+ * another file beside that one (see `generations.ts`). A commit need not survive a power cut, since the checkpoint is
+ * in the same transaction as the documents, and the rest is filled again from the log.
+ * @throws StoreInUseError if another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
   const { readOnly = false, log } = options
@@ -56,9 +56,9 @@ interface Opening {
 
 function readModel(path: string, opened: ModelFile, { lock, log }: Opening): ReadModel {
   let live = opened
-  /** The generation that this process has opened of what was offered: it has no seal since. */
+  /** The generation handed over that this process has opened, and so has taken the seal from. */
   let known: number | null = null
-  /** Gets every change of a command, too, and is about to be the live one. */
+  /** The generation that every change of a command is also written to, and that is about to become the live one. */
   let dualWritten: HandedOver | null = null
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
   const watchers = new Set<OnChanged>()
@@ -73,14 +73,14 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     if (live.isLost()) throw new StoreUnavailableError(`${path} was taken over by another process`)
   }
 
-  /** What is not there may have been taken out a moment ago. */
+  /** For an empty answer: another program may have just removed the documents, so look once more. */
   function nothing<T>(answer: T): T {
     guard?.look()
     assertOpen()
     return answer
   }
 
-  /** The live file may become another one while a query gives way. */
+  /** Looked up for each read, since the live file may change while a query gives way. */
   const sourceOf = (collection: string) => (): Source => {
     assertOpen()
     return { database: live.database, table: live.collections.table(collection) }
@@ -89,12 +89,12 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
   async function applyToNext(changes: readonly Change[]): Promise<void> {
     const next = dualWritten
     await next?.file.apply(changes).catch(() => {
-      // It has missed something now: it is brought level from the log again, or not at all.
+      // The next generation has missed a change now. So it must catch up from the log again before it can be promoted.
       if (dualWritten === next) dualWritten = null
     })
   }
 
-  /** From one statement to the next every reader has the new documents. */
+  /** The switch is one assignment: every later statement reads the new documents. */
   async function switchTo(next: HandedOver): Promise<void> {
     const old = live
     pointLive(path, next.generation)
@@ -104,7 +104,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     forgetAll()
     withdrawOffer(path)
     guard?.restart()
-    // What is left of it otherwise is empty, and harms nobody.
+    // Should this fail, the tables are left there, which does no harm.
     await live.submit(() => forgetPurpose(next.file.database)).catch(() => {})
     await old.settle()
     old.database.close()
@@ -159,7 +159,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
         ? `${loss.message}. Start the service anew: the read model is filled again from the events`
         : null
     },
-    // Nobody can fill it as long as it is open.
+    // Always 0, since a model that is lost cannot be filled again while it is open: it takes a restart.
     losses: () => 0,
     async trust() {},
 
@@ -227,7 +227,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       live.database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()
     },
 
-    // The lock on the file makes this the only process that writes it: it leads, and nobody else changes anything.
+    // The lock on the file makes this the only process that writes it, so it always leads.
     lead: async () => ({ term: 1 }),
     async resign() {},
     async publish() {},
@@ -255,12 +255,12 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       closed = true
       const { database } = live
       if (guard?.loss()) {
-        // To close it would move what waits in its log into whatever is there now.
+        // Closing the database would move its write-ahead log into whatever file is at the path now.
         for (const free of release) free()
         return
       }
       try {
-        // Sealed only when all of it is in the one file.
+        // The seal covers one file, so everything has to be in that file, and not in the write-ahead log.
         if (lock && !live.isLost() && database.checkpoint()) seal(database.path)
       } catch (err) {
         log?.warn({ err }, 'the read model has no seal: the next start looks it through')

@@ -8,43 +8,44 @@ import { createHeldDocuments } from './heldDocuments.ts'
 import { createSeenIds } from './bloomFilter.ts'
 
 /**
- * The documents of a file that is being filled. A new one stays in memory while it changes and is written once, when it
- * rests. To find it again would take an index of ids, and each new id goes somewhere else in such an index, while all of
- * them at once are a matter of sorting. So there is none until the end, and later changes are put aside until then.
+ * Fills the documents of a file. A new document stays in memory while it changes, and is written once, when it has not
+ * changed for a while. To find it again would take an index of ids. Adding ids to an index one by one is slow, since
+ * each goes to another place, while making the index in the end is just sorting. So there is no index until the end,
+ * and later changes of a written document are deferred until then.
  */
 export interface BulkLoader {
   apply(table: Table, change: Change): void
   /** Is it time to write? */
   isFull(): boolean
-  /** Writes what has not been used for a while, and forgets it. */
+  /** Writes the documents that were not used for a while, and removes them from memory. */
   writeCold(): void
-  /** Keeps copies of the others, for another run to go on with. */
+  /** Stores copies of the documents in memory, so that another run can resume. */
   hold(): void
-  /** Writes all there is, and forgets it. */
+  /** Writes all documents, and removes them from memory. */
   writeAll(): void
-  /** Was anything put aside and written? */
+  /** Are there deferred changes in the file? */
   waits(): boolean
-  /** Applies what was put aside. There have to be indexes, and nothing in memory. */
+  /** Applies the deferred changes. It needs the indexes, and no document may be in memory. */
   settle(): void
 }
 
 interface Kept {
   document: StoredDocument
-  /** The turn that it was used in last. */
+  /** The turn in which it was last used. */
   used: number
-  /** And that it got its place in the queue in. */
+  /** The turn in which it got its place in the queue. */
   queued: number
 }
 
-/** By id, and a queue: whoever comes to its front and was used meanwhile goes to its end again. */
+/** Documents by id, as a queue. A document that reaches the front, but was used meanwhile, goes to the end again. */
 type Queue = Map<string, Kept>
 
-/** Uses of documents, of about 1 KB each. */
+/** How many uses of documents make a turn. A document has about 1 KB. */
 const TURN = 2_000
-/** Turns that a document stays without being used: ten thousand tokens in turn find theirs again. */
+/** For how many turns an unused document stays in memory: enough for ten thousand tokens that are used in rotation. */
 const KEPT_FOR = 20
 
-/** @param tables all that will be filled, as an earlier run may have left them */
+/** @param tables all tables that will be filled; an earlier run may have left documents in them */
 export function createBulkLoader(database: Database, tables: readonly Table[]): BulkLoader {
   const [deferred, held, seen] = [
     createDeferredChanges(database),

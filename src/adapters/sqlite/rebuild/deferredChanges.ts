@@ -13,25 +13,25 @@ import {
 import { applyTo, type Entry, readEntry, writeEntry } from '../documents/documents.ts'
 import { beyondUse } from '../documents/seal.ts'
 
-/** Changes that wait for their documents to be found. */
+/** Changes that are deferred until their documents can be found by an index. */
 export interface DeferredChanges {
   add(table: Table, change: Change): void
   isFull(): boolean
-  /** What was added. */
+  /** Writes the changes that were added. */
   write(): void
-  /** Is there anything that was written and not applied? */
+  /** Are there changes that were written and not applied? */
   waits(): boolean
   /**
-   * The documents that changes of an earlier run are waiting for, each as often as there are changes.
-   * @throws DamagedError one of the changes is not what was put aside
+   * The documents that deferred changes of an earlier run belong to, each as often as it has changes.
+   * @throws DamagedError if one of the changes is not what was written
    */
   ids(): Iterable<[table: string, id: string]>
-  /** Applies them to documents that are found by an index, in the order of that; none waits any more. */
+  /** Applies all of them, in the order of the index by which the documents are found. */
   apply(tables: readonly Table[]): void
 }
 
 export const DEFERRED = 'aside'
-/** Written at once. */
+/** How many changes are kept in memory before they are written. */
 const FULL = 5_000
 const PAGE = 2_000
 const CHANGE = `${bytes('id')}, ${bytes('change')}, ${integer('crc')}`
@@ -47,7 +47,7 @@ export function createDeferredChanges(database: Database): DeferredChanges {
     if (crc !== checksum(table, toText(idBytes), toBytes(changeBytes))) throw beyondUse(database.path)
   }
 
-  /** Those of one document as they came. */
+  /** Applies some changes, those of one document in the order in which they came. */
   function applySome(table: Table, rows: readonly SqlRow[]): void {
     let entry: Entry | null = null
     for (const row of rows) {

@@ -23,17 +23,22 @@ import { seal } from '../documents/seal.ts'
 import { assertRoom } from '../database/space.ts'
 
 const LOOK_MS = 100
-/** The lock is asked for seldom: whoever starts a service meanwhile would find it taken. */
+/** Tries for the lock at every twentieth look only, since a service that starts at that moment would find it taken. */
 const LOOKS_PER_LOCK = 20
+/** How long to wait for the service to take the file over. */
 const PATIENCE_MS = 60_000
 
-/** Of what the live documents take: indexes are sorted in files beside the new ones, so there is more for a while. */
+/**
+ * Room that a rebuild needs, as a multiple of the live documents: for a while there are files in which indexes are
+ * sorted.
+ */
 const ROOM = 1.5
 
 /**
- * Fills the next generation's file from outside the service: beside a live one, which then takes the file over, or
- * alone. It may be any process, but one at a time. A full disk is the service's first: then nothing is left of the file.
- * @param all the projections that the read model has
+ * Fills the file of the next generation from outside the service: beside a running service, which then takes the file
+ * over, or without one. Any process may do so, but only one at a time. If the disk becomes full, the file is deleted,
+ * since the service needs the room.
+ * @param all all projections that the read model has
  */
 export async function beginNext(
   path: string,
@@ -78,7 +83,7 @@ export async function beginNext(
     }
   }
 
-  /** No service runs: until this ends, none will. */
+  /** Takes the lock of the read model, so that no service can start. @returns false if a service is running */
   async function takePlace(): Promise<boolean> {
     switching = await tryLock(path)
     return switching !== null
@@ -133,7 +138,7 @@ export async function beginNext(
       return (await takePlace()) ? 'started' : handOver()
     },
 
-    // The lock is held, so that nobody has brought the live one further meanwhile.
+    // Always true, since the lock is held: nobody can have applied anything to the live generation meanwhile.
     async promote() {
       current().complete()
       current().forgetPurpose()
@@ -152,7 +157,7 @@ export async function beginNext(
   }
 }
 
-/** All of a generation but its lock, which is held. */
+/** Removes the files of a generation except for its lock, which this process holds. */
 const removeFile = (path: string, generation: number): Promise<void> =>
   removeGeneration(path, generation, { keepLock: true })
 
