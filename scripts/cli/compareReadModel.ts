@@ -25,8 +25,8 @@ export interface CompareProgress {
 }
 
 /**
- * Compares the read model with a fold of the events, document by document, beside a running service or without one.
- * The fold is made in a temporary file, about as large as a read model on SQLite.
+ * Compares the read model with a fold of the events, document by document. A service may be running meanwhile. The fold
+ * is made in a temporary file, which is about as large as a read model on SQLite.
  * @throws as `withReadModel`
  */
 export async function compareReadModel(
@@ -63,13 +63,13 @@ export async function compareReadModel(
   )
 }
 
-/** Retention may have taken usage from before this time; null where it is kept for ever. */
+/** The time before which retention may have taken usage; null if usage is kept for ever. */
 const usageKeptFrom = ({ usageRetentionDays: days }: Settings, now: number): string | null =>
   days === null ? null : iso(now - days * DAY_MS)
 
 type ModelUrl = Pick<Settings, 'readModelUrl'>
 
-/** The fold is a rebuild of an empty read model: the same code, in large steps. */
+/** Folds the events by rebuilding an empty read model. That is the same code as in a service, in larger steps. */
 async function foldInto(
   url: ModelUrl,
   deps: Omit<RebuildDeps, 'readModel'>,

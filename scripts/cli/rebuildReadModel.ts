@@ -7,7 +7,7 @@ import { withReadAhead } from '../../src/stores/readAhead.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { withEventStore, type ModelReads, withReadModel } from './stores.ts'
 
-/** There is no projection of that name. */
+/** There is no projection with that name. */
 export class UnknownProjectionError extends Error {
   override name = 'UnknownProjectionError'
 
@@ -18,22 +18,22 @@ export class UnknownProjectionError extends Error {
 
 export interface Rebuilt {
   projections: string[]
-  /** That were read in this run. */
+  /** How many events this run has read. */
   events: number
 }
 
 interface Rebuilding {
   log: Logger
   onProgress: (progress: RebuildProgress, end: string) => void
-  /** Called first where a service may be at work. */
+  /** Called before anything else if a service may be running. */
   giveWay: () => void
   signal: AbortSignal
 }
 
 /**
- * Fills the next generation of some projections beside the live one and switches to it, beside a running service or
- * without one.
- * @param name of one projection; undefined: all
+ * Fills the next generation of some projections beside the live one, and switches to it. A service may be running
+ * meanwhile.
+ * @param name the name of one projection; undefined for all
  * @throws UnknownProjectionError; RebuildUnderWayError; others as `withReadModel`
  */
 export async function rebuildReadModel(

@@ -19,7 +19,7 @@ import { type Check, fail, ok, warn } from './check.ts'
 import { refusedText } from '../cli/damage.ts'
 import { bytes, plural } from '../cli/output.ts'
 
-/** What doctor looks at in the stores, beside a live service: nothing here writes. */
+/** The checks of doctor that look into the stores. A service may be running, and nothing here writes. */
 
 const EVENT_STORE_DAMAGED = 'Stop the service and restore the event store from a backup.'
 const READ_MODEL_DAMAGED =
@@ -81,7 +81,7 @@ export const checkEventStoreFile = (settings: Settings): Promise<Check | null> =
 export const checkReadModelFile = (settings: Settings): Promise<Check | null> =>
   checkFile('read model integrity', readModelFile(settings.readModelUrl), READ_MODEL_DAMAGED)
 
-/** Null for a server, and for a file that is not there: that is another check's to say. */
+/** Null for a server, and for a file that is missing, which another check reports. */
 async function checkFile(name: string, path: string | null, remedy: string): Promise<Check | null> {
   if (path === null || !existsSync(path)) return null
   const problems = await quickCheck(path)
@@ -89,7 +89,7 @@ async function checkFile(name: string, path: string | null, remedy: string): Pro
   return fail(name, `quick_check: ${problems.join('; ')}`, remedy, { problems })
 }
 
-/** One check for each projection: how far is it behind the log? Null without both stores. */
+/** One check for each projection: how far is it behind the log? Null unless both stores exist. */
 export async function checkProjections(settings: Settings): Promise<Check[] | null> {
   if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl)))
     return null
@@ -107,7 +107,7 @@ export async function checkProjections(settings: Settings): Promise<Check[] | nu
 const LOOKS = 4
 const PAUSE_MS = 150
 
-/** @param head of the log, read before: a live service may need a moment to come that far */
+/** @param head the end of the log, read before. A running service may need a moment to project that far */
 async function checkProjection(
   projection: Projection,
   head: string | null,
@@ -138,10 +138,13 @@ const assessOther = ({ name, version }: Projection, checkpoint: string): Check =
     { projection: name, version, checkpoint },
   )
 
-/** Counting further costs time and says no more. */
+/** Counting stops here: more would cost time and not help anybody. */
 export const MOST_LAG = 100_000
 
-/** Events for projections after one position up to another, no more than `MOST_LAG`. A server's log has others too. */
+/**
+ * Counts the product's events after one position up to another, but no more than `MOST_LAG`. A server's log has others,
+ * too.
+ */
 async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
   let count = 0
   for await (const events of store.readAll(after)) {
@@ -152,6 +155,7 @@ async function countBetween(store: EventStore, after: string | null, upTo: strin
   return Math.min(count, MOST_LAG)
 }
 
+/** How far a projection is behind the log. */
 export interface ProjectionLag {
   checkpoint: string | null
   head: string | null
@@ -186,7 +190,7 @@ export function assessLag(
   )
 }
 
-/** Which events is the read model without? Null without a read model. */
+/** Which events does the read model lack? Null without a read model. */
 export async function checkRefusedEvents(settings: Settings): Promise<Check | null> {
   if (!isThere(readModelFile(settings.readModelUrl))) return null
   return withReadModel(settings, Date.now, async ({ readModel }) =>
@@ -216,7 +220,7 @@ export async function checkPeppers(settings: Settings): Promise<Check | null> {
   )
 }
 
-/** @param inUse tokens that are not revoked, by the id of the key that their hash was made with */
+/** @param inUse the number of tokens that are not revoked, by the id of the key with which their hashes were made */
 export function assessPeppers(
   inUse: ReadonlyMap<string, number>,
   configured: ReadonlySet<string>,
@@ -240,7 +244,7 @@ export function assessPeppers(
 
 const COUNT_NO_FURTHER = 1_000_000
 
-/** From one key id to the next, so that the number of tokens does not matter to memory. */
+/** Goes from one key id to the next, so that the memory does not depend on the number of tokens. */
 async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
   const inUse = new Map<string, number>()
   const notRevoked: Condition = { field: 'revoked', op: 'eq', value: false }
@@ -254,5 +258,5 @@ async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
   }
 }
 
-/** A server says for itself whether it is there. */
+/** Does the file exist? For a server, connecting will show whether it is there. */
 const isThere = (path: string | null): boolean => path === null || existsSync(path)
