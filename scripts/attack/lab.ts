@@ -1,18 +1,20 @@
 import { endServices } from '../../test/support/service.ts'
 
-/** What an attack says while it runs. */
+/** How an attack reports while it runs. */
 export interface Report {
   /** Prints a line. */
   saw(text: string): void
-  /** The same without the attack, or with something harmless in its place: it must hold, or the attack shows nothing. */
+  /**
+   * The result without the attack, or with something harmless in its place. Unless it holds, the attack proves nothing.
+   */
   control(text: string, holds: boolean): void
   /** A bound that the product promises. */
   bound(text: string, holds: boolean): void
 }
 
 /**
- * Runs one attack on services of its own, which are ended whatever happens. The process ends with 1 where a bound or
- * its control did not hold. Attacks only ever ask addresses of loopback, and end by themselves within a minute.
+ * Runs one attack on services of its own, which are always ended. The process ends with 1 if a bound or its control did
+ * not hold. Attacks send requests to addresses of loopback only, and end by themselves within a minute.
  */
 export async function attack(title: string, run: (report: Report) => Promise<void>): Promise<void> {
   console.log(title)

@@ -6,10 +6,10 @@ import { type StandInProcess, startStandInProcess } from '../../test/support/sta
 import { attack, type Report } from './lab.ts'
 
 const TOKENS = 260
-/** Of each token: as many as are told apart. */
+/** Paths for each token: as many as are counted by name. */
 const PATHS = 50
 const AGENTS = 20
-/** Nearly all that Node takes of a request. */
+/** In characters: nearly as much as Node accepts in a request. */
 const LENGTH = 15_000
 const HEAP_MB = 256
 const MOST_BYTES = 128 * 1024 * 1024

@@ -9,13 +9,13 @@ import { inFolder } from '../bench/stores.ts'
 import { startWatched, type Watched } from '../bench/watched.ts'
 import { attack } from './lab.ts'
 
-/** Small enough to be made in seconds, large enough to hold the loop for long where that can be done at all. */
+/** Small enough to be made in seconds, and large enough to hold the event loop for long, if that is possible at all. */
 const SIZES = { others: 0, big: 20_000, busy: 30, days: 20 }
 const CALLERS = 8
 const QUIET_MS = 3_000
 const ATTACK_MS = 12_000
 const PACE_MS = 5
-/** What nothing that a caller asks may hold the loop for. */
+/** No request may hold the event loop for longer than this. */
 const HOLD_MS = 20
 
 await attack(

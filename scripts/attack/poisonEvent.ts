@@ -16,7 +16,7 @@ import { attack, type Report } from './lab.ts'
 const id = (n: number): string => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`
 const AT = '2026-03-01T10:00:00.000Z'
 
-/** The first event of a token, linked as the product does it. What is in it is the attacker's. */
+/** Appends the first event of a token, linked as the product does it, but with data of the attacker. */
 async function place(store: EventStore, n: number, type: string, data: object): Promise<void> {
   const stream = tokenStream(id(n))
   const metadata = {
@@ -46,7 +46,7 @@ const row = (n: number, token: number): object => ({
   oldId: String(n),
 })
 
-/** Two tokens with one hash, and events with what no schema allows. */
+/** Appends two tokens with the same hash, and events with data that no schema allows. */
 async function poison(store: EventStore): Promise<void> {
   await place(store, 1, 'TokenImported', row(1, 1))
   await place(store, 2, 'TokenImported', row(2, 1))
@@ -136,14 +136,14 @@ async function onMongo(report: Report): Promise<void> {
   }
 }
 
-/** One alarm more than on SQLite: of the validator. */
+/** There is one alarm more than on SQLite, which comes from the validator. */
 const judgeFleet = (service: ServiceProcess, good: string, report: Report): Promise<void> =>
   judge(service, good, 'MongoDB', {
     ...report,
     bound: (text, holds) => (text.includes('told once') ? undefined : report.bound(text, holds)),
   })
 
-/** As a validator that somebody has set, or an index, or a quota of documents would. */
+/** Makes the store refuse one document, as a validator, an index or a quota that somebody has set would do. */
 async function refuseRows(url: string, rowId: string): Promise<void> {
   const client = new MongoClient(url)
   const version = projections.find(({ name }) => name === 'tokenHistory')?.version

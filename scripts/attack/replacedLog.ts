@@ -10,8 +10,8 @@ import { failingService, startService } from '../../test/support/service.ts'
 import { attack, type Report } from './lab.ts'
 
 /**
- * The event store is replaced by an older one under running services, in which a revocation is missing. Nobody may go on
- * as if nothing had happened: not the process that fills the read model, and not the others.
+ * Under running services the event store is replaced by an older one, in which a revocation is missing. No process may
+ * go on as if nothing had happened, neither the one that fills the read model nor the others.
  */
 
 const BOUND_MS = 5_000
@@ -21,7 +21,7 @@ interface Served {
   output(): string
 }
 
-/** How long each of some processes took until it decided nothing any more. */
+/** The time after which each of some processes refused every decision. */
 async function refusals(served: readonly Served[], token: string): Promise<number[]> {
   const started = performance.now()
   return Promise.all(
@@ -54,7 +54,7 @@ async function judge(
   report.bound(`${title}: one line says so, and what to do`, isHelpful)
 }
 
-/** Another application writes a lot at once. */
+/** Another application writes many events at once. */
 async function grow(url: string): Promise<void> {
   const store = await openEventStoreDb(url)
   for (let n = 0; n < 20; n++) {

@@ -19,7 +19,7 @@ import { telemetry } from './seed.ts'
 export interface Projected {
   events: number
   perSecond: number
-  /** Largest resident set seen, in MiB. */
+  /** The largest resident set that was seen, in MiB. */
   peakMiB: number
 }
 
@@ -29,7 +29,7 @@ const DAYS = 30
 const PER_APPEND = 100
 const START = Date.UTC(2026, 0, 1)
 
-/** A log of 1,000,000 `TokenUsed` over 10,000 tokens and 30 days, projected by a process of its own. */
+/** Projects a log of 1,000,000 `TokenUsed`, of 10,000 tokens and 30 days, in a process of its own. */
 export async function benchProjection(): Promise<Projected> {
   const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
   await writeUsage(folder)

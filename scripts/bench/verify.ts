@@ -12,22 +12,28 @@ import { inFolder, type Mongo, mongo, type Stores } from './stores.ts'
 const TURNS = 15
 const REQUESTS = 4000
 const WARM_UP = 15_000
-/** Tokens in use at the same time, spread over all there are: each costs an event and three documents a second. */
+/**
+ * How many tokens are in use at the same time, spread over all tokens. Each costs an event and three documents a
+ * second.
+ */
 const ACTIVE = 10
 
 export interface Row {
   name: string
   micros: number
   perSecond: number
-  /** CPU of bare Koa divided by this one's, turn by turn, the median: 1 is bare Koa's own. */
+  /** The CPU time of bare Koa divided by that of this contender: the median over all turns. For bare Koa it is 1. */
   ofBare: number
 }
 
 export interface Verified {
   rows: Row[]
-  /** CPU behind `jsonwebtoken` divided by that of the service with 1,000 tokens. */
+  /** The CPU time of the route behind `jsonwebtoken`, divided by that of the service with 1,000 tokens. */
   ofJwt: number
-  /** With MongoDB: its CPU divided by SQLite's, and its throughput by that of the usual way on the same server. */
+  /**
+   * With MongoDB: its CPU time divided by SQLite's, and its throughput divided by that of the usual way on the same
+   * server.
+   */
   mongodb: { cpuOfSqlite: number; rateOfUsual: number } | null
   starts: { name: string; ms: number }[]
 }
@@ -46,8 +52,8 @@ const withToken = (tokens: readonly string[]) => (n: number) => ({
 })
 
 /**
- * CPU time per request and throughput of the service's `/auth/verify`, of bare Koa, and of a route behind
- * `jsonwebtoken`; with MongoDB also of the service on it and of a route that looks up and writes on each request.
+ * Measures CPU time per request and throughput: of the service's `/auth/verify`, of bare Koa, and of a route behind
+ * `jsonwebtoken`. With MongoDB also of the service on MongoDB, and of a route that looks up and writes on each request.
  */
 export async function benchVerify(readModel: 'sqlite' | 'mongodb'): Promise<Verified> {
   const server = readModel === 'mongodb' ? await mongo() : null
@@ -141,7 +147,7 @@ async function seeded(count: number): Promise<Seeded> {
   return { folder, active: tokens.filter((_, i) => i % (count / ACTIVE) === 0) }
 }
 
-/** `start`: milliseconds until it answered. */
+/** `start` is the time in milliseconds until it first answered. */
 type Service = Contender & { start: number }
 
 async function service(
@@ -161,7 +167,7 @@ async function service(
   return { name: `/auth/verify, ${name}`, server, url: '/auth/verify', headers: withToken(active), start }
 }
 
-/** The same tokens once more, read from MongoDB, and what the usual way needs to know of them. */
+/** Starts a service with the same tokens on MongoDB, and writes the documents that the usual way needs. */
 async function onMongo(server: Mongo, { folder, active }: Seeded): Promise<Service> {
   const own = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
   copyFileSync(join(folder, 'events.db'), join(own, 'events.db'))

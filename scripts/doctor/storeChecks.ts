@@ -180,7 +180,7 @@ export function assessLag(
     )
   }
   const at = checkpoint === null ? 'nothing projected yet' : `at ${checkpoint}`
-  if (lag === 0) return ok(title, `${at}, level with the log`, facts)
+  if (lag === 0) return ok(title, `${at}, caught up with the log`, facts)
   const behind = lag >= MOST_LAG ? `${MOST_LAG} events or more` : plural(lag, 'event')
   return warn(
     title,
