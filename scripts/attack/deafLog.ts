@@ -43,7 +43,7 @@ await attack('Standard output is a full disk, or nobody reads it', async ({ saw,
     saw(`--- ${behind}`)
     const service = await startBehind(behind)
     try {
-      await judge(behind, service, bound)
+      await checkBounds(behind, service, bound)
     } catch (error) {
       bound(`it answers: ${String(error)}`, false)
     } finally {
@@ -52,9 +52,9 @@ await attack('Standard output is a full disk, or nobody reads it', async ({ saw,
   }
 })
 
-type Judge = (text: string, holds: boolean) => void
+type Bound = (text: string, holds: boolean) => void
 
-async function judge(behind: Behind, service: Heard, bound: Judge): Promise<void> {
+async function checkBounds(behind: Behind, service: Heard, bound: Bound): Promise<void> {
   const { text, isAnswered, lost, waiting } = await load(service)
   bound(`everything is answered: ${text}`, isAnswered)
   bound(`waiting lines are bounded: ${waiting} bytes`, waiting <= MOST_WAITING)
@@ -100,7 +100,7 @@ async function soon<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-async function end(service: Heard, bound: Judge): Promise<void> {
+async function end(service: Heard, bound: Bound): Promise<void> {
   const { code, ms } = await service.stop()
   bound(`SIGTERM ends it: code ${code} after ${Math.round(ms)} ms`, code === 0 && ms < STOP_MS)
 }

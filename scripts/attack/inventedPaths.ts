@@ -57,7 +57,7 @@ await attack('Invented paths and names that crowd out what was done', async ({ s
   saw(`with ${2 * INVENTED} of them: ${acts(loud)}`)
   bound('the same acts are reported', acts(loud) === quiet)
   for (const [what, list] of Object.entries({ routes: loud.routes, agents: loud.user_agents })) {
-    saw(`${what}: ${list.data.length} are told apart, ${list.other} requests are not`)
-    bound(`the report says when what it does not tell apart came: ${what}`, Boolean(list.other_first_hour))
+    saw(`${what}: ${list.data.length} are counted by name, ${list.other} requests are not`)
+    bound(`the report says when what it does not count by name came: ${what}`, Boolean(list.other_first_hour))
   }
 })

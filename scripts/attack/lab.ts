@@ -20,7 +20,7 @@ export async function attack(title: string, run: (report: Report) => Promise<voi
   console.log(title)
   let failures = 0
   let bounds = 0
-  const judge = (kind: string) => (text: string, holds: boolean) => {
+  const record = (kind: string) => (text: string, holds: boolean) => {
     if (kind === 'bound') bounds++
     if (!holds) failures++
     console.log(`  ${holds ? 'holds' : 'GIVES WAY'}  ${kind}: ${text}`)
@@ -28,10 +28,10 @@ export async function attack(title: string, run: (report: Report) => Promise<voi
   try {
     await run({
       saw: (text) => console.log(`  saw    ${text}`),
-      control: judge('control'),
-      bound: judge('bound'),
+      control: record('control'),
+      bound: record('bound'),
     })
-    if (bounds === 0) throw new Error('the attack judged nothing')
+    if (bounds === 0) throw new Error('the attack checked no bound')
   } catch (error) {
     failures++
     console.log(`  FAILED  ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)

@@ -40,7 +40,7 @@ async function refusals(served: readonly Served[], token: string): Promise<numbe
   )
 }
 
-async function judge(
+async function checkBounds(
   report: Report,
   title: string,
   served: readonly Served[],
@@ -80,7 +80,7 @@ async function onServers(report: Report, version: '23.10' | '24.10', grows: bool
     report.control(`${title}: as it was, both accept the good token`, before.join() === '200,200')
     await fleet.eventStore.command('restore')
     if (grows) await grow(fleet.stores.EVENT_STORE_URL)
-    await judge(report, title, served, await refusals(served, good.token))
+    await checkBounds(report, title, served, await refusals(served, good.token))
     const late = await fleet.add().then(
       () => 'started',
       (error: unknown) => String(error),
@@ -114,7 +114,7 @@ async function onFiles(report: Report, how: 'moved' | 'copied'): Promise<void> {
   )
   if (how === 'moved') await rename(`${path}.backup`, path)
   else await copyFile(`${path}.backup`, path)
-  await judge(report, title, [served], await refusals([served], good.token))
+  await checkBounds(report, title, [served], await refusals([served], good.token))
   await again.kill()
   for (const ending of ['-wal', '-shm']) await rm(path + ending, { force: true })
   const { code, stderr } = await failingService({}, service.folder)

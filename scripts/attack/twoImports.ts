@@ -65,7 +65,7 @@ await attack('Two imports of the same tokens under different ids at the same tim
     )
     saw(`beside one that runs another ended with ${late.code}: ${said(late.stdout, late.stderr)}`)
     bound(
-      'beside one that runs it is refused, and told why',
+      'beside one that runs it is refused, with the reason',
       late.code === 1 && /Another import/.test(late.stderr),
     )
 
