@@ -71,7 +71,7 @@ async function compare(server: Mongo | null): Promise<Verified> {
   const services = [await service('1,000 tokens', small), await service('100,000 tokens', large)]
   if (server) services.push(await onMongo(server, large))
   const bearer = jwt.sign({ sub: 'acct_1' }, JWT_SECRET, { expiresIn: '1h' })
-  const candidates: Contender[] = [
+  const contenders: Contender[] = [
     { name: 'bare Koa + @koa/router', server: peers, url: '/bare', headers: withToken(['x'.repeat(53)]) },
     {
       name: 'behind jsonwebtoken',
@@ -85,11 +85,11 @@ async function compare(server: Mongo | null): Promise<Verified> {
       : []),
   ]
 
-  for (const candidate of candidates) await measure(candidate, WARM_UP)
+  for (const contender of contenders) await measure(contender, WARM_UP)
   const turns: Measured[][] = []
   for (let turn = 0; turn < TURNS; turn++) {
     const measured: Measured[] = []
-    for (const candidate of candidates) measured.push(await measure(candidate, REQUESTS))
+    for (const contender of contenders) measured.push(await measure(contender, REQUESTS))
     turns.push(measured)
   }
   await Promise.all([peers, ...services.map((one) => one.server)].map((one) => one.stop()))
@@ -100,7 +100,7 @@ async function compare(server: Mongo | null): Promise<Verified> {
     return median(over.map((one, i) => one / (under[i] ?? Number.NaN)))
   }
   return {
-    rows: candidates.map(({ name }, i) => ({
+    rows: contenders.map(({ name }, i) => ({
       name,
       micros: median(of(i, 'micros')),
       perSecond: median(of(i, 'perSecond')),

@@ -37,10 +37,11 @@ export function createMetrics(log: Logger): Metrics {
     'route',
     'status',
   ])
-  const authentications = counter('authentications_total', 'Credentials judged, by kind and outcome.', [
-    'kind',
-    'outcome',
-  ])
+  const authentications = counter(
+    'authentications_total',
+    'Credentials that were checked, by kind and outcome.',
+    ['kind', 'outcome'],
+  )
   const appends = histogram(
     'append_duration_seconds',
     'Appends to the event store until their outcome was known.',

@@ -167,7 +167,7 @@ export function createProjector({
     try {
       return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), caughtUp: hasCaughtUp })
     } catch (err) {
-      telemetry.log.warn({ err }, 'the lead among projectors could not be asked for')
+      telemetry.log.warn({ err }, 'the lease of the projectors could not be requested')
       return null
     }
   }
@@ -218,7 +218,7 @@ export function createProjector({
       goal = null
       onCaughtUp()
     } catch (err) {
-      telemetry.log.warn({ err }, 'how far the read model has come could not be told')
+      telemetry.log.warn({ err }, 'how far the read model has come could not be found out')
     }
   }
 
@@ -259,7 +259,7 @@ export function createProjector({
       await running
       await readModel
         .resign(group, id)
-        .catch((err: unknown) => telemetry.log.warn({ err }, 'the lead was not given back'))
+        .catch((err: unknown) => telemetry.log.warn({ err }, 'the lease could not be released'))
     },
 
     lag,

@@ -40,7 +40,7 @@ const NEVER = '~'
 /**
  * At most this many are checked again. More differences cannot be explained by a read model that is still catching up.
  */
-const MOST_CANDIDATES = 10_000
+const MOST_CHECKED_AGAIN = 10_000
 const MOST_DIFFERENCES = 50
 /** How often they are checked again, with a pause in between. */
 const ATTEMPTS = 12
@@ -61,7 +61,7 @@ export async function compare(
   const { readModel, scratch, projections, keptFrom } = deps
   const filler = await createFiller(deps, scratch, projections, { signal: new AbortController().signal })
   let [documents, beyond] = [0, 0]
-  const candidates: DifferingDocument[] = []
+  const suspects: DifferingDocument[] = []
 
   for (const { projection, checkpoint } of await byCheckpoint(readModel, projections)) {
     // Events behind the checkpoint of the read model are not expected in it: they would be lag, not a difference.
@@ -71,13 +71,13 @@ export async function compare(
         if (keptFrom !== null && timeOf(pair, outlivesEvents) < keptFrom) continue
         onProgress(++documents)
         if (differencesOf(collection, pair.id, pair.expected, pair.found).length === 0) continue
-        if (candidates.length < MOST_CANDIDATES) candidates.push({ projection, collection, id: pair.id })
+        if (suspects.length < MOST_CHECKED_AGAIN) suspects.push({ projection, collection, id: pair.id })
         else beyond++
       }
     }
   }
 
-  const left = await settle(deps, filler, candidates)
+  const left = await settle(deps, filler, suspects)
   const differences: DocumentDifference[] = []
   let differing = beyond
   for (const { differences: some } of left) {
@@ -110,7 +110,7 @@ async function byCheckpoint(readModel: ReadModel, projections: readonly Projecti
 async function settle(
   { readModel, scratch }: CompareDeps,
   filler: Filler,
-  candidates: readonly DifferingDocument[],
+  suspects: readonly DifferingDocument[],
 ): Promise<{ differences: DocumentDifference[] }[]> {
   let isFollowed = true
 
@@ -123,7 +123,7 @@ async function settle(
     }
   }
 
-  let left = candidates.map((candidate) => ({ ...candidate, differences: [] as DocumentDifference[] }))
+  let left = suspects.map((suspect) => ({ ...suspect, differences: [] as DocumentDifference[] }))
   for (let attempt = 1; attempt <= ATTEMPTS && left.length > 0; attempt++) {
     const position = lowestCheckpoint(await filler.fill())?.position ?? null
     for (const projection of new Set(left.map((one) => one.projection))) await reached(projection, position)

@@ -30,6 +30,7 @@ export interface DeferredChanges {
   apply(tables: readonly Table[]): void
 }
 
+/** The table has kept its first name, so that files of older versions can be resumed. */
 export const DEFERRED = 'aside'
 /** How many changes are kept in memory before they are written. */
 const FULL = 5_000

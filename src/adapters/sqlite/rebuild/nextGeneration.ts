@@ -100,7 +100,7 @@ export async function beginNext(
       if (look % LOOKS_PER_LOCK !== 0 || !(await takePlace())) continue
       if (liveGeneration(path) >= generation) return 'promotedByService'
       own = await tryLock(file)
-      if (!own) throw new RebuildUnderWayError('Another process has gone on with this rebuild.')
+      if (!own) throw new RebuildUnderWayError('Another process has resumed this rebuild.')
       filling = await open()
       return 'started'
     }
