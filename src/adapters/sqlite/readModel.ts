@@ -126,7 +126,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       isServed: true,
       checkpoint: (projection) => noting(() => next.file.checkpoint(projection)),
       apply: (changes, step) => noting(() => next.file.apply(changes, step)),
-      async anew() {
+      async restart() {
         withdrawOffer(path)
         throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
       },

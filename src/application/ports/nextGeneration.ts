@@ -9,7 +9,7 @@ export interface NextGeneration {
   isServed: boolean
   checkpoint(projection: Projection): Promise<Checkpoint | null>
   /** Empties it, since what it was filled with so far comes from another log. */
-  anew(): Promise<void>
+  restart(): Promise<void>
   /** As `ReadModel.apply`, but applied changes may stay in memory for a while, and the checkpoint moves after that. */
   apply(changes: readonly Change[], step: Step): Promise<void>
   /**

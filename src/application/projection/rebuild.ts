@@ -68,7 +68,7 @@ async function fillAndSwitch(
 ): Promise<number> {
   let count = 0
   let phase: RebuildProgress['phase'] = 'filling'
-  if (!(await deps.isOfLog(await checkpointsOf(next, next.projections)))) await next.anew()
+  if (!(await deps.isOfLog(await checkpointsOf(next, next.projections)))) await next.restart()
   const filler = await createFiller(deps, next, next.projections, {
     signal,
     ...(pace && { pace }),

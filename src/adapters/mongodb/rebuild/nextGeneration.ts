@@ -120,7 +120,7 @@ function nextGeneration(
     checkpoint: async (one) => (await look(one))?.at ?? null,
     apply,
 
-    async anew() {
+    async restart() {
       reached.clear()
       for (const one of projections) await write((database) => dropGeneration(database, one, generation(one)))
       for (const one of projections) await makeGeneration(write, one, generation(one))

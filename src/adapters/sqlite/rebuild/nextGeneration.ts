@@ -126,7 +126,7 @@ export async function beginNext(
     checkpoint: async (projection) => current().checkpoint(projection),
     apply: async (changes, step) => current().apply(changes, step),
 
-    async anew() {
+    async restart() {
       current().close()
       filling = null
       await removeThis()
