@@ -1,8 +1,8 @@
 import type { Change, Top, Value } from './projection.ts'
 
 /**
- * A document as it is stored, with the bookkeeping of its guards: `_revisions` holds the stream revision that set
- * each field, `_position` the log position of the last `add` or `total`.
+ * A document as it is stored, with what its guards need: `_revisions` holds the stream revision that set each field,
+ * `_position` the log position of the last `add` or `total`.
  */
 export type StoredDocument = Record<string, unknown>
 
@@ -12,7 +12,7 @@ type Total = Extract<Change, { kind: 'total' }>
 
 /**
  * Applies one change to a document in place, under its guard.
- * @param isNew there was no such document
+ * @param isNew there is no such document yet
  * @returns whether anything changed
  */
 export function applyChange(document: StoredDocument, change: Change, isNew: boolean): boolean {
@@ -34,7 +34,7 @@ export function applyChange(document: StoredDocument, change: Change, isNew: boo
   }
 }
 
-/** The document without its bookkeeping, as readers get it. */
+/** The document as readers get it, without what its guards need. */
 export function present<T extends { id: string }>(id: string, document: StoredDocument): T {
   const shown: Record<string, unknown> = { id }
   for (const field of Object.keys(document)) if (!field.startsWith('_')) shown[field] = document[field]
@@ -80,12 +80,12 @@ function total(document: StoredDocument, { position, by, fields }: Total): boole
   const isLater = position > (own<string>(document, '_position') ?? '')
   if (!isLater || Number(fields[by]) <= (own<number>(document, by) ?? 0)) return false
   document._position = position
-  // The next `add` counts on in it: the event it came from stays as it is.
+  // A copy, since the next `add` counts on in it, and must not change the event that it came from.
   setAll(document, structuredClone(fields))
   return true
 }
 
-/** A key that is there goes on counting; a new one enters while there is room, and counts as `other` after that. */
+/** A known key counts on. A new key is added while there is room; after that it counts as `other`. */
 function increaseTop(counters: StoredDocument, { cap, other, counts }: Top): void {
   for (const [key, count] of counts) {
     const enters = Object.hasOwn(counters, key) || hasRoom(counters, cap, other)
@@ -109,7 +109,7 @@ function setAll(document: StoredDocument, fields: Record<string, Value>): void {
   }
 }
 
-/** Where a dotted path leads: the object it ends in, made if need be, and the field there. */
+/** The object and the field that a dotted path leads to. Objects on the way are made if they are missing. */
 function place(document: StoredDocument, path: string): [parent: StoredDocument, field: string] {
   let [parent, start] = [document, 0]
   for (let dot = path.indexOf('.'); dot >= 0; dot = path.indexOf('.', start)) {
@@ -127,7 +127,7 @@ function child(parent: StoredDocument, field: string): StoredDocument {
   return made
 }
 
-// Keys come from requests (a route may be called `__proto__`): only own members are read, and all are made as such.
+// Keys come from requests, and a route may be called `__proto__`. So only own members are read and written.
 
 const own = <T>(object: StoredDocument, field: string): T | undefined =>
   Object.hasOwn(object, field) ? (object[field] as T) : undefined

@@ -1,14 +1,15 @@
 import type { RecordedEvent } from '../src/domain/events.ts'
 
 /**
- * A read model as a pure function: event in, document changes out. No I/O and no clock, so that a replay gives the
- * same documents. To add one: add a file here and name it in `index.ts`. To change one: raise its version.
+ * A read model as a pure function: it gets an event and returns changes of documents. It has no I/O and no clock, so
+ * that a replay gives the same documents. To add one, add a file here and name it in `index.ts`. To change one, raise
+ * its version.
  */
 export interface Projection {
   name: string
-  /** Stored documents belong to a version; a raised version is filled from the first event on. */
+  /** Stored documents belong to a version. When it is raised, new documents are filled from the first event on. */
   version: number
-  /** Types of the events it wants. */
+  /** The types of the events that it gets. */
   events: readonly RecordedEvent['type'][]
   collections: readonly Collection[]
   project(event: RecordedEvent): Change[]
@@ -16,21 +17,21 @@ export interface Projection {
 
 export interface Collection {
   name: string
-  /** JSON Schema of a whole document. While its changes arrive, any member but `id` may be missing yet. */
+  /** JSON Schema of a complete document. Until all its changes have arrived, any member but `id` may be missing. */
   schema: DocumentSchema
   indexes: readonly Index[]
-  /** Members that `top` fills. Their keys are anybody's text, which not every store takes as names. */
+  /** The members that `top` fills. Their keys may be any text, which not every store takes as names of fields. */
   counters?: readonly string[]
   /**
-   * The member with the time of a document that retention leaves nothing of in the log: from then on the document knows
-   * more than the events, and one that is filled again is without it.
+   * For documents of which retention leaves nothing in the log: the member that holds a document's time. A document
+   * that is older than the retention knows more than the events, and a rebuild loses it.
    */
   outlivesEvents?: string
 }
 
 /**
- * A list of fields, and behind them the id, so that whatever is read in its order has one. A unique one is of one field.
- * Documents that lack the last field, a text, are left out of a unique and of a sparse one.
+ * A list of fields. The id comes behind them, so that the order of documents is always complete. A unique index has
+ * only one field. A unique or sparse index leaves out the documents that lack its last field, which is a text.
  */
 export interface Index {
   fields: readonly string[]
@@ -47,7 +48,7 @@ export interface DocumentSchema {
 
 export type Value = string | number | boolean | null | readonly string[] | { readonly [key: string]: unknown }
 
-/** Counters by key in one member, the first `cap` keys by name and all others under `other`. */
+/** Counters by key, in one member: at most `cap` keys by name, and all further ones together as `other`. */
 export interface Top {
   field: string
   cap: number
@@ -56,18 +57,19 @@ export interface Top {
 }
 
 /**
- * A change and its guard. Applying a change twice is applying it once; a document that is missing is made.
- * - `put` sets fields of the document that stands for one stream. Each field remembers the stream revision that set
- *   it and yields to a higher one only, so that the order of arrival does not matter.
- * - `add` moves counters, minima and maxima of a bucket. The document remembers the log position of its last `add`
- *   and takes only later ones: feed them in log order.
- * - `total` sets a bucket to what it adds up to as of this position, and the document's position with it, unless the
- *   document counts as much already: then nothing has to change. So a bucket comes out the same whether all, some or
- *   none of the `add`s before it are there, and those behind it go on from it. It must count every `add` before it;
- *   one that does not is made up for by the next `total`.
- * - `insert` adds a row whose id comes from the event, if it is not there.
- * - `replace` puts a document in place of whatever is there, which need not be readable, nor what the schema allows: for
- *   one that no other change can be made to any more.
+ * A change of a document, with its guard: applying it twice has the same effect as applying it once. If the document is
+ * missing, it is made.
+ * - `put` sets fields of the document that stands for one stream. Each field remembers the stream revision that set it,
+ *   and only a higher revision may set it again, so that the order of arrival does not matter.
+ * - `add` changes counters, minima and maxima of a bucket. The document remembers the log position of its last `add`
+ *   and ignores all that are not later. So apply them in log order.
+ * - `total` sets a bucket to its sums as of this position, and the document's position as well, unless the document
+ *   counts as much already. So the bucket becomes the same whether all, some or none of the `add`s before it were
+ *   applied, and later ones count on from it. It has to include every `add` before it; if it does not, the next `total`
+ *   corrects that.
+ * - `insert` adds a document whose id comes from the event, unless it is there already.
+ * - `replace` puts a document in place of whatever is there, even if that cannot be read or violates the schema. It is
+ *   for a document to which no other change can be applied any more.
  */
 export type Change =
   | { kind: 'put'; collection: string; id: string; revision: number; fields: Record<string, Value> }
@@ -76,9 +78,9 @@ export type Change =
       collection: string
       id: string
       position: string
-      /** What the bucket is about: the same in every change to it. */
+      /** Says what the bucket is about. It is the same in every change to the bucket. */
       set?: Record<string, Value>
-      /** Dotted paths to counters. */
+      /** What to add, by dotted paths to counters. */
       sum?: Record<string, number>
       min?: Record<string, string>
       max?: Record<string, string>
@@ -89,9 +91,9 @@ export type Change =
       collection: string
       id: string
       position: string
-      /** The counter that says how much a document counts. */
+      /** The counter that shows how much a document counts already. */
       by: string
-      /** Whole members, counters by key included; none is taken apart. */
+      /** Each member is replaced as a whole, also one with counters by key. */
       fields: Record<string, Value>
     }
   | { kind: 'insert'; collection: string; id: string; fields: Record<string, Value> }

@@ -14,18 +14,18 @@ const schema = {
     revision: { type: 'integer' },
     type: string,
     reason: string,
-    // Uses that the event tells of and that are in no count, or in some only. 0 for events that tell of none.
+    // How many uses the event records, which no count includes, or only some counts. 0 for events without uses.
     uses: number,
   },
 } as const
 
-/** An event that the other documents are without, or have in part: it cannot be trusted, or cannot be projected. */
+/** An event that other documents lack, wholly or in part, since it cannot be trusted, understood or applied. */
 export type RefusedEventDocument = FromSchema<typeof schema>
 
-/** Filled by whoever applies events, since no event says of itself that it is refused. */
+/** Whoever applies events fills it directly, since no event says of itself that it is refused. */
 export const refusedEvents: Projection = {
   name: 'refusedEvents',
-  // What an older process refused is no refusal of one that knows more.
+  // A newer process may understand events that an older one has refused.
   version: versionOfLife(1),
   events: [],
   collections: [{ name: 'refusedEvents', schema, indexes: [] }],

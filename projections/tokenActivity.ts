@@ -33,11 +33,11 @@ const hourSchema = {
     outcomes: counts,
     firstAt: string,
     lastAt: string,
-    // Requests by `<outcome> <METHOD> <route>`: those under `MANAGEMENT_PATH` apart and by the product's own patterns, so
-    // that no other and no invented one can crowd them out.
+    // Requests by `<outcome> <METHOD> <route>`. Those under `MANAGEMENT_PATH` are counted apart, and by the product's
+    // own patterns, so that neither other routes nor invented paths can crowd them out.
     routes: counts,
     management: counts,
-    // Requests by caller, as `callerKey` names it.
+    // Requests by caller address, as `callerKey` writes it.
     addresses: counts,
     userAgents: counts,
   },
@@ -49,11 +49,11 @@ const actionSchema = {
   required: ['id', 'actorId', 'at', 'type', 'tokenId', 'revision', 'requestId', 'ip', 'userAgent'],
   properties: {
     id: string,
-    // The token that did it.
+    // The id of the token that did it.
     actorId: string,
     at: string,
     type: string,
-    // The token that it was done to.
+    // The id of the token that it was done to.
     tokenId: string,
     revision: { type: 'integer' },
     requestId: string,
@@ -68,7 +68,7 @@ export type ActivityDocument = FromSchema<typeof hourSchema>
 export type ActionDocument = FromSchema<typeof actionSchema>
 
 const READ = ['GET', 'HEAD']
-/** What the product serves there. */
+/** The routes that the product serves under `MANAGEMENT_PATH`, with their methods. */
 export const MANAGEMENT_ROUTES: Readonly<Record<string, readonly string[]>> = {
   '': [...READ, 'POST'],
   '/self': [...READ, 'DELETE'],
@@ -79,35 +79,35 @@ export const MANAGEMENT_ROUTES: Readonly<Record<string, readonly string[]>> = {
   '/:id/usage': READ,
   '/:id/blast-radius': READ,
 }
-/** Stands for whatever else is asked for there. */
+/** Stands for any other request under that path. */
 const OTHER_MANAGEMENT = { method: '*', route: `${MANAGEMENT_PATH}/*` }
 
-/** What did not fit, and what was not told apart when it was counted. */
+/** The key for what was not counted by name, since there were too many names. */
 export const OTHER = '* other'
 const NONE = '* none'
-/** Stands for an outcome that was not kept by route. */
+/** Stands for an outcome that was not recorded by route. */
 export const UNKNOWN_OUTCOME = 'unknown'
 
-/** Of management there are fewer keys than that, whatever callers ask for. */
+/** How many keys are kept by name. For `management` that is more than there can be, whatever callers ask for. */
 export const CAPS = { routes: 100, management: 200, addresses: 100, userAgents: 50 } as const
 
-/** Callers choose their words, so those that could be taken for `OTHER` are marked. */
+/** Callers choose these texts, so a text that begins with `*`, like our own keys, gets another `*` in front. */
 const callerKey = (text: string | null): string =>
   text === null ? NONE : text.startsWith('*') ? `*${text}` : text
 
-/** The caller that a key stands for: null where none was known. Not for `OTHER`. */
+/** The text that a key stands for; null if there was none. Not to be called with `OTHER`. */
 export const callerOf = (key: string): string | null =>
   key === NONE ? null : key.startsWith('**') ? key.slice(1) : key
 
-/** @param at start of an hour; `~` is behind them all */
+/** @param at the start of an hour; `~` sorts behind all of them */
 export const activityId = (tokenId: string, at: string): string => `${tokenId}_${at}`
 
 export const isManagement = (route: string): boolean =>
   route === MANAGEMENT_PATH || route.startsWith(`${MANAGEMENT_PATH}/`)
 
 /**
- * A request where tokens are managed, by the product's own pattern of it: behind a proxy callers ask for any path. All
- * other requests, and what is a pattern already, as they are.
+ * The method and route that a request is counted as. A path under `MANAGEMENT_PATH` becomes the product's own pattern
+ * for it, since behind a proxy callers may ask for any path. Patterns and all other requests stay as they are.
  */
 export function countedRoute(method: string, route: string): { method: string; route: string } {
   if (!isManagement(route)) return { method, route }
@@ -116,7 +116,7 @@ export function countedRoute(method: string, route: string): { method: string; r
   return isServed ? { method, route: MANAGEMENT_PATH + pattern } : OTHER_MANAGEMENT
 }
 
-/** @param rest empty, or with a slash at its start; one at its end says nothing */
+/** @param rest empty, or beginning with a slash; a slash at its end is ignored */
 function patternOf(rest: string): string {
   const path = rest.endsWith('/') ? rest.slice(0, -1) : rest
   const [, first, ...others] = path.split('/', 4)
@@ -134,7 +134,7 @@ export const tokenActivity: Projection = {
       schema: hourSchema,
       counters: ['routes', 'management', 'addresses', 'userAgents'],
       outlivesEvents: 'at',
-      // Found by its ids, which sort by token and hour.
+      // Documents are found by their ids, which sort by token and hour.
       indexes: [],
     },
     { name: 'tokenActions', schema: actionSchema, indexes: [{ fields: ['actorId', 'at'] }] },

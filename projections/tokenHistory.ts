@@ -25,7 +25,7 @@ const schema = {
   },
 } as const
 
-/** One row for each event of a token's life, without what only the service needs (the hash and its key id). */
+/** One document for each event of a token's life, without what only the service needs (the hash and its key id). */
 export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {

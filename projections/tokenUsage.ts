@@ -29,19 +29,19 @@ const schema = {
     outcomes: counts,
     firstAt: string,
     lastAt: string,
-    // Requests by `<METHOD> <route>`, the first 50 by name, the rest under `OTHER_ROUTES`.
+    // Requests by `<METHOD> <route>`: the first 50 that came by name, all others as `OTHER_ROUTES`.
     routes: counts,
   },
 } as const
 
-/** Uses of one token in one hour or one day (UTC). Totals of an account are sums over its tokens. */
+/** The uses of one token in one hour or one day (UTC). Totals of an account are sums over its tokens. */
 export type UsageDocument = FromSchema<typeof schema>
 export type Granularity = UsageDocument['granularity']
 
 const ROUTES_PER_BUCKET = 50
 export const OTHER_ROUTES = '* other'
 
-/** Start of the hour or day that a time lies in. */
+/** The start of the hour or day (UTC) of a time. */
 export const bucketStart = (at: string, granularity: Granularity): string =>
   granularity === 'hour' ? `${at.slice(0, 13)}:00:00.000Z` : `${at.slice(0, 10)}T00:00:00.000Z`
 
@@ -54,7 +54,7 @@ export const tokenUsage: Projection = {
       name: 'tokenUsage',
       schema,
       counters: ['routes'],
-      // Those of one token are found by their ids, which sort by token, granularity and time.
+      // Documents of one token are found by their ids, which sort by token, granularity and time.
       indexes: [{ fields: ['accountId', 'granularity', 'at'] }],
     },
   ],
@@ -83,21 +83,23 @@ export const tokenUsage: Projection = {
   },
 }
 
-/** Of a bucket with `requests` and `outcomes`: what a window of uses adds. */
+/** What a window of uses adds to the counters `requests` and `outcomes` of a bucket. */
 export function requestCounts({ count, outcomes }: EventData<'TokenUsed'>): Record<string, number> {
   const sum: Record<string, number> = { requests: count }
   for (const outcome of Object.keys(outcomes)) sum[`outcomes.${outcome}`] = outcomes[outcome] ?? 0
   return sum
 }
 
-/** @param at start of the hour or day, or any time: those of a range have their ids between two such */
+/** @param at the start of the hour or day; any time will do as the limit of a range of ids */
 export const usageId = (tokenId: string, granularity: Granularity, at: string): string =>
   `${tokenId}_${granularity}_${at}`
 
 const byRoute = ({ method, route, count }: { method: string; route: string; count: number }) =>
   [`${method} ${route}`, count] as const
 
-/** A day that was rolled up: where its events were seen already this changes nothing. */
+/**
+ * The buckets of a day that was rolled up. They change nothing in documents that have counted all its events already.
+ */
 const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): Change[] =>
   data.buckets.map(({ granularity, at, count, firstAt, lastAt, outcomes, routes }) => ({
     kind: 'total',
@@ -118,7 +120,7 @@ const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): Change[] =>
     },
   }))
 
-/** The buckets of a token's day as they are rolled up. */
+/** A bucket in the form in which a roll-up holds it. */
 export const bucketOf = ({
   granularity,
   at,
@@ -137,7 +139,7 @@ export const bucketOf = ({
   routes: Object.entries(routes).map(([key, n]) => ({ ...routeOf(key), count: n })),
 })
 
-/** Method and path of a route as it is counted. */
+/** The method and the path of a key of `routes`. */
 export function routeOf(key: string): { method: string; route: string } {
   const space = key.indexOf(' ')
   return { method: key.slice(0, space), route: key.slice(space + 1) }

@@ -39,18 +39,18 @@ const schema = {
     updatedAt: string,
     expiresAt: nullable,
     revokedAt: nullable,
-    // For indexes: no list of live tokens has to step over revoked ones.
+    // Part of indexes, so that a list of tokens that are not revoked does not have to step over revoked ones.
     revoked: { type: 'boolean' },
     lastAccessed: string,
     revision: { type: 'integer' },
-    // The link of the event at that revision: a command goes on from here, without reading what led to it.
+    // The link of the event at that revision. A command continues from here, without reading the history.
     chain: string,
-    // Why the stream's events can no longer be trusted; such a token authenticates nobody.
+    // Why the stream's events can no longer be trusted. With it, the token authenticates nobody.
     stopped: string,
   },
 } as const
 
-/** A token as it is now. `hash` finds it for authentication; `nameFolded` is for a search that ignores case. */
+/** A token as it is now. Authentication finds it by `hash`; `nameFolded` is for a search that ignores case. */
 export type TokenDocument = FromSchema<typeof schema>
 
 export const foldCase = (text: string): string => text.normalize('NFC').toLowerCase()
@@ -108,7 +108,7 @@ export const tokens: Projection = {
       case 'TokenImported': {
         const { tokenId: _, oldId: __, lastAccessed, ...data } = event.data
         const made = put({ ...data, nameFolded: foldCase(data.name), ...live })
-        // As a use, so that it yields to later ones.
+        // As a use, so that later uses replace it.
         return lastAccessed === null ? made : [...made, used(id, lastAccessed)]
       }
       case 'TokenUpdated': {
@@ -124,20 +124,23 @@ export const tokens: Projection = {
 /** Closes a token whose history cannot be trusted, or understood, from this event on. */
 export const stopToken = (event: Place, reason: string): Change => putOf(event, { stopped: reason })
 
-/** Of an event that changes nothing that a token is, but the place that its stream has come to. */
+/** For an event that changes nothing of a token but the place that its stream has come to. */
 export const passOver = (event: StoredEvent): Change => putOf(event, placeOf(event))
 
-/** Higher than any revision: what is set with it stays. */
+/** Behind any revision, so that what is set with it stays. */
 const final = ({ stream }: Place): Place => ({ stream, revision: Number.MAX_SAFE_INTEGER })
 
 /** Closes the token of an event that cannot be projected, for good. */
 export const closeToken = (event: Place, reason: string): Change => putOf(final(event), { stopped: reason })
 
-/** Closes a token whose hash is that of another one, and leaves the hash to that one: what it has is no hash. */
+/**
+ * Closes a token whose hash belongs to another one. Its own `hash` becomes text that is no hash, since hashes are
+ * unique.
+ */
 export const closeWithoutHash = (event: Place, reason: string): Change =>
   putOf(final(event), { hash: `none ${tokenIdOf(event.stream)}`, stopped: reason })
 
-/** Leaves nothing of a token but that it is closed. */
+/** Replaces the document of a token by one that only says that it is closed. */
 export const replaceByClosed = (event: Place, reason: string): Change => ({
   kind: 'replace',
   collection: 'tokens',
@@ -145,7 +148,7 @@ export const replaceByClosed = (event: Place, reason: string): Change => ({
   fields: { stopped: reason },
 })
 
-/** Where an event stands. */
+/** The place of an event in its stream. */
 interface Place {
   stream: string
   revision: number

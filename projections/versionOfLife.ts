@@ -1,9 +1,10 @@
 import { lifecycleKinds } from '../src/domain/upcast.ts'
 
 /**
- * The version of documents that tell of tokens' lives: the one that is raised by hand when they change, and after it, in
- * three digits, how many kinds of events they can tell of. A process that is older, or that was rolled back, closes the
- * tokens and leaves out the rows that it does not understand in documents of its own. One that knows more never reads
- * those: it has its own, or fills them from the log.
+ * The version of documents that are made of the events of tokens' lives. It is the version that is raised by hand when
+ * the documents change, followed, in three digits, by the number of kinds of such events that this process knows. So a
+ * process that knows fewer kinds (an older one, or after a roll-back) has documents of its own, in which it closes
+ * tokens and leaves out rows that it does not understand. A process that knows more never reads those: it fills its own
+ * from the log.
  */
 export const versionOfLife = (written: number): number => written * 1_000 + lifecycleKinds()

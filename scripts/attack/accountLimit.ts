@@ -6,7 +6,7 @@ const MAX = 10
 const ROUNDS = 6
 const AT_ONCE = 30
 
-/** Creations of one account, sent to two processes on one MongoDB at the same time: how many tokens does it get? */
+/** Sends creations for one account to two processes on one MongoDB at the same time. How many tokens does it get? */
 await attack('an account at its limit, in two processes at once', async ({ saw, control, bound }) => {
   const fleet = await startFleet(2, { env: { MAX_TOKENS_PER_ACCOUNT: String(MAX) } })
   try {

@@ -4,7 +4,7 @@ import { sendMany } from '../../test/support/requests.ts'
 import { type Behind, type Heard, isThere, startBehind } from '../../test/support/stdout.ts'
 import { attack } from './lab.ts'
 
-/** Some 3 MB of log: more than any pipe and the service's own buffer hold. */
+/** They make some 3 MB of log: more than any pipe and the service's own buffer can hold. */
 const REQUESTS = 12_000
 const SLOWEST_MS = 1_000
 const STOP_MS = 3_000
@@ -19,7 +19,7 @@ const ALL: readonly Behind[] = [
   'a terminal that is stopped?',
   'nothing',
 ]
-/** Where the log can be read after all, later. */
+/** The cases in which the log can be read after all, later. */
 const HEARD: readonly Behind[] = [
   'a disk that fills?',
   'a pipe nobody reads',
@@ -43,7 +43,7 @@ await attack('Standard output is a full disk, or nobody reads it', async ({ saw,
     saw(`--- ${behind}`)
     const service = await startBehind(behind)
     try {
-      await judge(behind, service, bound)
+      await checkBounds(behind, service, bound)
     } catch (error) {
       bound(`it answers: ${String(error)}`, false)
     } finally {
@@ -52,17 +52,17 @@ await attack('Standard output is a full disk, or nobody reads it', async ({ saw,
   }
 })
 
-type Judge = (text: string, holds: boolean) => void
+type Bound = (text: string, holds: boolean) => void
 
-async function judge(behind: Behind, service: Heard, bound: Judge): Promise<void> {
+async function checkBounds(behind: Behind, service: Heard, bound: Bound): Promise<void> {
   const { text, isAnswered, lost, waiting } = await load(service)
   bound(`everything is answered: ${text}`, isAnswered)
   bound(`waiting lines are bounded: ${waiting} bytes`, waiting <= MOST_WAITING)
   if (behind !== 'nothing') bound(`lost lines are counted: ${lost}`, lost > 0)
   if (HEARD.includes(behind)) {
-    const told = toldIn(await service.hear())
+    const announced = announcedIn(await service.hear())
     const { lost: counted } = await metricsOf(service.url)
-    bound(`the log says how many were lost: ${told} of ${counted}`, told === counted)
+    bound(`the log says how many were lost: ${announced} of ${counted}`, announced === counted)
   }
   await end(service, bound)
 }
@@ -100,12 +100,12 @@ async function soon<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-async function end(service: Heard, bound: Judge): Promise<void> {
+async function end(service: Heard, bound: Bound): Promise<void> {
   const { code, ms } = await service.stop()
   bound(`SIGTERM ends it: code ${code} after ${Math.round(ms)} ms`, code === 0 && ms < STOP_MS)
 }
 
-/** How many lost lines the log tells of. */
-function toldIn(log: string): number {
+/** How many lost lines the log announces. */
+function announcedIn(log: string): number {
   return [...log.matchAll(/"lines":(\d+),"msg":"log lines lost/g)].reduce((sum, [, n]) => sum + Number(n), 0)
 }

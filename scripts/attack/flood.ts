@@ -5,9 +5,9 @@ import { type Environment, startService } from '../../test/support/service.ts'
 import { attack, type Report } from './lab.ts'
 
 /**
- * Callers with random tokens of the right form on 1,500 connections, beside a few with good ones: from the address that
- * the good callers have as well, and from many. Then the same against a service that has just started and has never
- * seen the good ones.
+ * Callers send random tokens of the right form on 1,500 connections, beside a few callers with good tokens: first all
+ * from the address that the good callers have as well, then from many addresses. Then the same against a service that
+ * has just started, and has never seen the good tokens.
  */
 
 const FLOOD_MS = 2_000

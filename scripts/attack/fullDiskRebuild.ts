@@ -18,7 +18,7 @@ async function statusOfCreation(api: Api): Promise<number> {
   return (await api.create({ name: 'one more' })).status
 }
 
-/** What was written before has left some room in the files themselves. */
+/** Creates tokens until the disk is full. The first ones may succeed, since there is room left inside the files. */
 async function createUntilFull(api: Api): Promise<void> {
   for (let n = 0; n < 200; n++) {
     const statuses = await Promise.all(Array.from({ length: 20 }, () => statusOfCreation(api)))

@@ -4,10 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startService } from '../../test/support/service.ts'
 import { attack } from './lab.ts'
 
-/** Callers that send something that is no whole request, and never close their connection. */
+/** Callers send something that is not a whole request, and never close their connection. */
 
 const SOCKETS_EACH = 25
-/** Ten seconds for a head, thirty for a request, and when that is looked at. */
+/**
+ * The longest that such a connection may live: ten seconds for a head, thirty for a request, and the time between
+ * checks.
+ */
 const LONGEST_MS = 45_000
 const BROKEN = {
   'nothing at all': '',

@@ -4,7 +4,7 @@ import { jwtFor } from '../../test/support/ledger.ts'
 import { startService } from '../../test/support/service.ts'
 import { attack } from './lab.ts'
 
-/** Whoever holds a stolen token asks for so many invented things that what he did is lost among them. */
+/** A thief of a token asks for so many invented paths that his real actions might get lost among them. */
 
 const INVENTED = 120
 
@@ -24,7 +24,7 @@ await attack('Invented paths and names that crowd out what was done', async ({ s
   const service = await startService()
   const owner = callerOf(service.url, bearer(jwtFor('acct_1')))
 
-  /** What a token did where tokens are managed, by what the report says. */
+  /** What the report says about a token's requests to the routes that manage tokens. */
   async function reported(invented: number): Promise<Blast> {
     const { id, token } = await createToken(owner)
     const thief = callerOf(service.url, tokenHeader(token))
@@ -57,7 +57,7 @@ await attack('Invented paths and names that crowd out what was done', async ({ s
   saw(`with ${2 * INVENTED} of them: ${acts(loud)}`)
   bound('the same acts are reported', acts(loud) === quiet)
   for (const [what, list] of Object.entries({ routes: loud.routes, agents: loud.user_agents })) {
-    saw(`${what}: ${list.data.length} are told apart, ${list.other} requests are not`)
-    bound(`the report says when what it does not tell apart came: ${what}`, Boolean(list.other_first_hour))
+    saw(`${what}: ${list.data.length} are counted by name, ${list.other} requests are not`)
+    bound(`the report says when what it does not count by name came: ${what}`, Boolean(list.other_first_hour))
   }
 })

@@ -3,11 +3,11 @@ import { sendMany } from '../../test/support/requests.ts'
 import { startBehind } from '../../test/support/stdout.ts'
 import { attack } from './lab.ts'
 
-/** Of each kind. */
+/** How many requests of each kind are sent. */
 const REQUESTS = 4_000
 const MOST_BYTES = 100_000
 const all = { amount: REQUESTS }
-/** Lines of the start and the stop, and summaries. */
+/** How many other lines there may be: those of the start and the stop, and summaries. */
 const OTHERS = 20
 const WELL_FORMED = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 

@@ -12,8 +12,9 @@ const CHANGES = 60
 const HOLD_MS = 20
 
 /**
- * A token that is changed at the permitted rate for hours: what does each change cost then, and how long does everybody
- * else wait for it, and for whoever reads its history? The service runs in this process, so that its loop can be watched.
+ * A token is changed at the permitted rate for hours. What does each change cost in the end, and how long do others
+ * have to wait for it, and for callers who read its history? The service runs in this process, so that its event loop
+ * can be watched.
  */
 await attack('a token with a long history', async ({ saw, control, bound }) => {
   const folder = await ownFolder()
@@ -29,7 +30,7 @@ await attack('a token with a long history', async ({ saw, control, bound }) => {
     for (let n = 0; n < CHANGES; n++) {
       for (const [which, id] of [short, long].entries()) {
         const started = performance.now()
-        // A connection that was idle ends while the loop is held: then it is asked once more.
+        // An idle connection may end while the event loop is held. Then the request is sent once more.
         const change = () => api.patch(id, { name: `change ${n}` })
         const { status, body } = await change().catch(change)
         times[which]?.push(performance.now() - started)

@@ -6,16 +6,20 @@ import { type StandInProcess, startStandInProcess } from '../../test/support/sta
 import { attack, type Report } from './lab.ts'
 
 const TOKENS = 260
-/** Of each token: as many as are told apart. */
+/** Paths for each token: as many as are counted by name. */
 const PATHS = 50
 const AGENTS = 20
-/** Nearly all that Node takes of a request. */
+/** In characters: nearly as much as Node accepts in a request. */
 const LENGTH = 15_000
 const HEAP_MB = 256
 const MOST_BYTES = 128 * 1024 * 1024
 const PATIENCE_MS = 40_000
 
-async function judge(service: ServiceProcess, eventStore: StandInProcess, report: Report): Promise<void> {
+async function checkBounds(
+  service: ServiceProcess,
+  eventStore: StandInProcess,
+  report: Report,
+): Promise<void> {
   const { saw, control, bound } = report
   const { url, child } = service
   const api = apiOf(url)
@@ -90,7 +94,7 @@ await attack('Long paths and agents while the event store stands still', async (
       MAX_TOKENS_PER_ACCOUNT: String(TOKENS),
       NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,
     })
-    await judge(service, eventStore, report)
+    await checkBounds(service, eventStore, report)
   } finally {
     eventStore.thaw()
     await eventStore.kill()

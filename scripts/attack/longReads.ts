@@ -9,13 +9,13 @@ import { inFolder } from '../bench/stores.ts'
 import { startWatched, type Watched } from '../bench/watched.ts'
 import { attack } from './lab.ts'
 
-/** Small enough to be made in seconds, large enough to hold the loop for long where that can be done at all. */
+/** Small enough to be made in seconds, and large enough to hold the event loop for long, if that is possible at all. */
 const SIZES = { others: 0, big: 20_000, busy: 30, days: 20 }
 const CALLERS = 8
 const QUIET_MS = 3_000
 const ATTACK_MS = 12_000
 const PACE_MS = 5
-/** What nothing that a caller asks may hold the loop for. */
+/** No request may hold the event loop for longer than this. */
 const HOLD_MS = 20
 
 await attack(
@@ -30,14 +30,14 @@ await attack(
       const token = await createToken(watched.url)
       await authenticating(watched, token, async () => sleep(500))
       const quiet = await authenticating(watched, token, () => sleep(QUIET_MS))
-      saw(`quiet: ${told(quiet)}`)
+      saw(`quiet: ${timesText(quiet)}`)
       control(`every authentication is answered 200, ${quiet.times.length} of them`, quiet.refused === 0)
 
       let answered = 0
       const loud = await authenticating(watched, token, async () => {
         answered = await askFor(watched.url, ATTACK_MS)
       })
-      saw(`${CALLERS} callers had ${answered} long answers: ${told(loud)}`)
+      saw(`${CALLERS} callers had ${answered} long answers: ${timesText(loud)}`)
       control('the callers were answered', answered > 0)
       bound(`no authentication is refused, of ${loud.times.length}`, loud.refused === 0)
       bound(`no turn of the loop takes more than ${HOLD_MS} ms of CPU`, loud.cpu <= HOLD_MS)
@@ -57,7 +57,7 @@ interface Seen {
   cpu: number
 }
 
-function told({ times, clock, cpu }: Seen): string {
+function timesText({ times, clock, cpu }: Seen): string {
   const [half, most, ...holds] = [at(times, 0.5), p99(times), clock, cpu].map((ms) => ms.toFixed(1))
   return `authentication p50 ${half} ms, p99 ${most} ms; longest turn of the loop ${holds[0]} ms, ${holds[1]} ms of CPU`
 }

@@ -5,7 +5,7 @@ import { jwtFor } from '../../test/support/ledger.ts'
 import { startService } from '../../test/support/service.ts'
 import { attack } from './lab.ts'
 
-/** Texts at the largest size that is read, made to cost more than their length. */
+/** Texts of the largest size that is read, made so that they cost more than others of their length. */
 
 interface Sent {
   method?: string
@@ -14,7 +14,7 @@ interface Sent {
   body?: string
 }
 
-/** Twenty milliseconds is what the product promises; a machine that is busy adds its own. */
+/** The product promises twenty milliseconds. On a busy machine it may take longer. */
 const LONGEST_MS = 20
 const HEAD = 14_000
 const BODY = 32_000
@@ -88,7 +88,7 @@ await attack('Long texts', async ({ saw, control, bound }) => {
   function send({ method = 'GET', path = TOKENS, headers = {}, body }: Sent): Promise<number> {
     const target = method === 'DELETE' ? `${TOKENS}/${id}${path === TOKENS ? '' : path}` : path
     const own = { ...jwt, 'Content-Type': 'application/json', ...headers }
-    // One credential only; the answer's status is of no interest, but must not be a fault of the service.
+    // A request may have only one credential. Any status will do, except for one of a fault of the service.
     if (headers['X-API-Token']) delete (own as Record<string, string>).Authorization
     return new Promise((resolve, reject) => {
       const sent = request(`${service.url}${target}`, { method, headers: own, agent: false }, (answer) => {
@@ -125,7 +125,7 @@ await attack('Long texts', async ({ saw, control, bound }) => {
   bound(`none takes much longer than its length: ${slow.join(', ') || 'none'}`, slow.length === 0)
   bound(`none is answered with a 5xx: ${faulty.join(', ') || 'none'}`, faulty.length === 0)
 
-  /** How long a good token waits at most while many such bodies are sent. */
+  /** The longest time that a request with a good token takes while many such bodies are sent. */
   async function waitBeside(name: string): Promise<number> {
     let longest = 0
     const sending = { isOver: false }

@@ -4,8 +4,8 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * `npm run attack -- [name ...]`: runs the attacks in `scripts/attack`, all of them or those named, each as a process of
- * its own. Prints what each saw; ends with 1 where the product gave way, with 2 for a name that is not there.
+ * `npm run attack -- [name ...]` runs the attacks in `scripts/attack`, all of them or those that are named, each in a
+ * process of its own. It prints what each saw. It ends with 1 if the product gave way, and with 2 for an unknown name.
  */
 
 const FOLDER = fileURLToPath(new URL('./', import.meta.url))

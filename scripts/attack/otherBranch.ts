@@ -5,13 +5,13 @@ import { failingService, ownFolder, startService } from '../../test/support/serv
 import { attack } from './lab.ts'
 
 /**
- * A log is copied, and both copies go on for as many events. Then the read model of one is put beside the log of the
- * other: by its position it seems to have come as far, but a revocation is missing in it.
+ * A log is copied, and both copies grow by the same number of events. Then the read model of one is put beside the log
+ * of the other. By its position it seems to have caught up, but a revocation is missing in it.
  */
 
 const MODEL = /read-model\.db/
 
-/** Lives on with a copy of what there is. @returns its folder, and how far its log goes is the same for all */
+/** Runs a service on a copy of the data. Every branch adds the same number of events. @returns the folder */
 async function branch(
   from: string,
   live: (api: ReturnType<typeof apiOf>) => Promise<unknown>,

@@ -6,7 +6,7 @@ import { jwtFor } from '../../test/support/ledger.ts'
 import { MAIN, type ServiceProcess, startService } from '../../test/support/service.ts'
 import { attack } from './lab.ts'
 
-/** A caller sends many requests ahead, to routes whose answers are long, and reads no answer. */
+/** A caller sends many requests at once, to routes with long answers, and reads no answer. */
 
 const SOCKETS = 100
 const REQUESTS = 400
@@ -20,7 +20,7 @@ const PATHS = [
 const LONGEST_MS = 40_000
 const MEGABYTE = 1024 * 1024
 
-/** Infinite for a process that has died of it. */
+/** The memory of a process; infinite if it has died of it. */
 function memoryOf({ child }: ServiceProcess): number {
   try {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) * 1024
@@ -29,7 +29,7 @@ function memoryOf({ child }: ServiceProcess): number {
   }
 }
 
-/** How many answers a caller has that reads, when it has one to each request or ten seconds have passed. */
+/** How many answers a caller gets who reads them, until there is one for each request, or ten seconds have passed. */
 async function answersRead(reading: Socket): Promise<number> {
   let answers = 0
   let rest = ''
@@ -61,7 +61,7 @@ await attack('Requests sent ahead, and no answer is read', async ({ saw, control
     return socket
   }
 
-  /** How long a quiet caller waits for the slowest of some answers. */
+  /** The time that an ordinary caller waits for the slowest of some answers. */
   async function slowest(): Promise<number> {
     let most = 0
     for (let i = 0; i < 10; i++) {
@@ -90,7 +90,7 @@ await attack('Requests sent ahead, and no answer is read', async ({ saw, control
   bound('the process takes less than 300 MB more', most - before < 300 * MEGABYTE)
   bound(`somebody else is answered meanwhile, within ${Math.round(wait)} ms`, wait < 10_000)
 
-  // Answers to the first two paths are longer than what the operating system buffers of them.
+  // Answers to the first two paths are longer than the buffers of the operating system.
   const stuck = (SOCKETS / PATHS.length) * 2
   const started = performance.now()
   let cutOff = 0

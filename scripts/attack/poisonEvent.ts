@@ -16,7 +16,7 @@ import { attack, type Report } from './lab.ts'
 const id = (n: number): string => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`
 const AT = '2026-03-01T10:00:00.000Z'
 
-/** The first event of a token, linked as the product does it. What is in it is the attacker's. */
+/** Appends the first event of a token, linked as the product does it, but with data of the attacker. */
 async function place(store: EventStore, n: number, type: string, data: object): Promise<void> {
   const stream = tokenStream(id(n))
   const metadata = {
@@ -46,7 +46,7 @@ const row = (n: number, token: number): object => ({
   oldId: String(n),
 })
 
-/** Two tokens with one hash, and events with what no schema allows. */
+/** Appends two tokens with the same hash, and events with data that no schema allows. */
 async function poison(store: EventStore): Promise<void> {
   await place(store, 1, 'TokenImported', row(1, 1))
   await place(store, 2, 'TokenImported', row(2, 1))
@@ -55,7 +55,12 @@ async function poison(store: EventStore): Promise<void> {
   await place(store, 5, 'TokenUpdated', { expiresAt: 'never' })
 }
 
-async function judge({ url }: ServiceProcess, good: string, name: string, report: Report): Promise<void> {
+async function checkBounds(
+  { url }: ServiceProcess,
+  good: string,
+  name: string,
+  report: Report,
+): Promise<void> {
   const { saw, bound } = report
   const api = apiOf(url)
   bound(`${name}: a good token is accepted`, (await api.use(good)) === 200)
@@ -74,7 +79,7 @@ async function judge({ url }: ServiceProcess, good: string, name: string, report
   const metrics = await (await fetch(`${url}/metrics`)).text()
   const alarms = [...metrics.matchAll(/^tokenledger_events_refused_total\{(.*)\} (\d+)$/gm)]
   saw(`${name}: alarms ${alarms.map(([, kind, n]) => `${kind} ${n}`).join(', ')}`)
-  bound(`${name}: each is told once`, alarms.reduce((sum, [, , n]) => sum + Number(n), 0) === 4)
+  bound(`${name}: each is announced once`, alarms.reduce((sum, [, , n]) => sum + Number(n), 0) === 4)
   const ready = await fetch(`${url}/health/ready`)
   bound(`${name}: it is ready`, ready.status === 200)
 }
@@ -94,7 +99,7 @@ async function onSqlite(report: Report): Promise<void> {
   report.bound('SQLite: it starts on such a log', second !== null)
   if (!second) return
   report.saw(`SQLite: it started in ${Math.round(performance.now() - started)} ms`)
-  await judge(second, good, 'SQLite', report)
+  await checkBounds(second, good, 'SQLite', report)
 }
 
 const late = (): Promise<null> => new Promise((resolve) => setTimeout(() => resolve(null), 15_000).unref())
@@ -130,20 +135,20 @@ async function onMongo(report: Report): Promise<void> {
     const again = await Promise.race([fleet.add(), late()])
     report.bound('MongoDB: another process starts', again !== null)
     if (again) report.bound('MongoDB: and accepts the good one', (await again.api.use(good)) === 200)
-    await judgeFleet(service, good, report)
+    await checkFleet(service, good, report)
   } finally {
     await fleet.close()
   }
 }
 
-/** One alarm more than on SQLite: of the validator. */
-const judgeFleet = (service: ServiceProcess, good: string, report: Report): Promise<void> =>
-  judge(service, good, 'MongoDB', {
+/** There is one alarm more than on SQLite, which comes from the validator. */
+const checkFleet = (service: ServiceProcess, good: string, report: Report): Promise<void> =>
+  checkBounds(service, good, 'MongoDB', {
     ...report,
-    bound: (text, holds) => (text.includes('told once') ? undefined : report.bound(text, holds)),
+    bound: (text, holds) => (text.includes('announced once') ? undefined : report.bound(text, holds)),
   })
 
-/** As a validator that somebody has set, or an index, or a quota of documents would. */
+/** Makes the store refuse one document, as a validator, an index or a quota that somebody has set would do. */
 async function refuseRows(url: string, rowId: string): Promise<void> {
   const client = new MongoClient(url)
   const version = projections.find(({ name }) => name === 'tokenHistory')?.version

@@ -10,8 +10,8 @@ import { failingService, startService } from '../../test/support/service.ts'
 import { attack, type Report } from './lab.ts'
 
 /**
- * The event store is replaced by an older one under running services, in which a revocation is missing. Nobody may go on
- * as if nothing had happened: not the process that fills the read model, and not the others.
+ * Under running services the event store is replaced by an older one, in which a revocation is missing. No process may
+ * go on as if nothing had happened, neither the one that fills the read model nor the others.
  */
 
 const BOUND_MS = 5_000
@@ -21,7 +21,7 @@ interface Served {
   output(): string
 }
 
-/** How long each of some processes took until it decided nothing any more. */
+/** The time after which each of some processes refused every decision. */
 async function refusals(served: readonly Served[], token: string): Promise<number[]> {
   const started = performance.now()
   return Promise.all(
@@ -40,7 +40,7 @@ async function refusals(served: readonly Served[], token: string): Promise<numbe
   )
 }
 
-async function judge(
+async function checkBounds(
   report: Report,
   title: string,
   served: readonly Served[],
@@ -54,7 +54,7 @@ async function judge(
   report.bound(`${title}: one line says so, and what to do`, isHelpful)
 }
 
-/** Another application writes a lot at once. */
+/** Another application writes many events at once. */
 async function grow(url: string): Promise<void> {
   const store = await openEventStoreDb(url)
   for (let n = 0; n < 20; n++) {
@@ -80,7 +80,7 @@ async function onServers(report: Report, version: '23.10' | '24.10', grows: bool
     report.control(`${title}: as it was, both accept the good token`, before.join() === '200,200')
     await fleet.eventStore.command('restore')
     if (grows) await grow(fleet.stores.EVENT_STORE_URL)
-    await judge(report, title, served, await refusals(served, good.token))
+    await checkBounds(report, title, served, await refusals(served, good.token))
     const late = await fleet.add().then(
       () => 'started',
       (error: unknown) => String(error),
@@ -114,7 +114,7 @@ async function onFiles(report: Report, how: 'moved' | 'copied'): Promise<void> {
   )
   if (how === 'moved') await rename(`${path}.backup`, path)
   else await copyFile(`${path}.backup`, path)
-  await judge(report, title, [served], await refusals([served], good.token))
+  await checkBounds(report, title, [served], await refusals([served], good.token))
   await again.kill()
   for (const ending of ['-wal', '-shm']) await rm(path + ending, { force: true })
   const { code, stderr } = await failingService({}, service.folder)

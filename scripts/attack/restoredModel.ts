@@ -7,8 +7,8 @@ import { hammer } from '../../test/support/hammer.ts'
 import { attack, type Report } from './lab.ts'
 
 /**
- * The read model is dropped, emptied or replaced by an older one beside two processes that serve from it, with the tools
- * of MongoDB and nobody's knowledge. What was revoked must not be accepted again, nor what is good be refused as unknown.
+ * While two processes serve from a read model, somebody drops or empties it, or replaces it by an older one, with the
+ * tools of MongoDB. No revoked token may be accepted again, and no good token refused as unknown.
  */
 
 const BOUND_MS = 2_000
@@ -19,7 +19,7 @@ interface Scene {
   url: string
 }
 
-/** Two tokens, one of which is revoked after the dump; `harm` is done to the database beside the processes. */
+/** Makes two tokens, one of which is revoked after the dump. Then `harm` changes the database under the processes. */
 async function scene(
   report: Report,
   title: string,
@@ -40,7 +40,7 @@ async function scene(
   await within(url, (client) => harm(client.db(), (only) => restore(url, before, { only })))
   const done = performance.now()
   await sleep(BOUND_MS + QUIET_MS)
-  // On a machine with much else to do it takes longer.
+  // On a busy machine it may take longer, so each gets a second chance.
   await Promise.all(members.map((member) => ready(member).catch(() => ready(member))))
   let checked = 0
   for (const { api } of members)

@@ -3,7 +3,7 @@ import { jwtFor } from '../../test/support/ledger.ts'
 import { startService } from '../../test/support/service.ts'
 import { attack } from './lab.ts'
 
-/** Whoever holds a stolen token, or may write in the account, keeps its owner from revoking it. */
+/** A thief of a token, or somebody who may write in the account, tries to keep its owner from revoking it. */
 
 const WRITES = 30
 

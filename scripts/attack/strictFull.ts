@@ -5,7 +5,7 @@ import { countingTelemetry } from '../../test/support/pieces.ts'
 import { startStandInProcess } from '../../test/support/standIn/process.ts'
 import { attack } from './lab.ts'
 
-/** Each takes 89 places in a buffer of 200,000: itself, its routes, and its callers. */
+/** Each token takes 89 places in a buffer of 200,000: for itself, its routes, and its callers. */
 const ENOUGH_TOKENS = 2_300
 const USES = 50
 const MORE = 500
@@ -40,7 +40,7 @@ await attack(
       )
       for (let n = 0; n < MORE; n++) uses.push(outcomeOf(recorder, `second-${n}`))
       saw(`${recorder.pending()} entries wait`)
-      // Whoever waits for a flush gets the next one: it may come when the store is back.
+      // Requests that wait for a flush get the next one, which may come once the store is back.
       setTimeout(standIn.thaw, 2_000)
       const served = new Map<string, number>()
       for (const tokenId of await Promise.all(uses)) {
@@ -72,7 +72,7 @@ function outcomeOf(recorder: Recorder, tokenId: string, n?: number): Promise<str
   )
 }
 
-/** @param n of its route and its caller */
+/** @param n makes the route and the caller different */
 function serve(recorder: Recorder, tokenId: string, n = 0): Promise<void> {
   const principal = { kind: 'token' as const, accountId: 'acct_1', tokenId, scopes: [] }
   const caller = { route: `/${n}`, ip: `192.0.2.${n}`, userAgent: `agent ${n}` }

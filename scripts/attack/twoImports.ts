@@ -14,7 +14,7 @@ const ROWS = 200
 const LONG = 400
 const PATIENCE_MS = 50_000
 
-/** The same secrets of the old system under ids of another kind: what two exports of one table may look like. */
+/** Rows with the same secrets but other ids for each prefix, as two exports of one old table may have them. */
 const rows = (prefix: string, count = ROWS, after = 0): string =>
   fileOfRows(Array.from({ length: count }, (_, i) => oldRow(after + i + 1, { id: `${prefix}${i}` })))
 
@@ -65,7 +65,7 @@ await attack('Two imports of the same tokens under different ids at the same tim
     )
     saw(`beside one that runs another ended with ${late.code}: ${said(late.stdout, late.stderr)}`)
     bound(
-      'beside one that runs it is refused, and told why',
+      'beside one that runs it is refused, with the reason',
       late.code === 1 && /Another import/.test(late.stderr),
     )
 

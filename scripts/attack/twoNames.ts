@@ -11,7 +11,7 @@ import { attack } from './lab.ts'
 
 const CREATIONS = 30
 
-/** Creates one after the other. @returns the ids of those that were acknowledged */
+/** Creates tokens one after the other. @returns the ids of those that were acknowledged */
 async function createSome(api: Api, by: string): Promise<string[]> {
   const ids: string[] = []
   for (let n = 0; n < CREATIONS; n++) {
@@ -58,7 +58,7 @@ await attack('Two services write one event store, which has two names', async ({
 
     const again = (await start({ folder })) ?? (await start(other))
     const lost = again ? await missing(apiOf(again.url), acknowledged) : acknowledged.length
-    // Refused under either name is no loss: it says where the changes are.
+    // If both names are refused, nothing is lost: the refusal says where the changes are.
     bound(`of ${acknowledged.length} acknowledged creations ${lost} are lost`, lost === 0 || again === null)
     await again?.stop()
     await endServices()

@@ -27,7 +27,7 @@ const CASES: Case[] = [
   { what: 'a type of another stream', type: 'TokenUsed', how: { schemaVersion: 2 }, isGood: false },
 ]
 
-/** A newer version was here, has ended tokens in its own way, and was rolled back: what does this one accept? */
+/** A newer version has ended tokens in its own way, and was then rolled back. What does this version accept? */
 await attack('events of a newer version in the streams of tokens', async ({ control, bound }) => {
   const folder = await ownFolder()
   const before = await startService(ENV, folder)

@@ -8,7 +8,7 @@ import { startService } from '../../test/support/service.ts'
 import { attack } from './lab.ts'
 
 const HELD_MS = 2_500
-/** Of the slowest authentication; a stalled event loop takes two seconds. */
+/** The longest time for an authentication. With a stalled event loop it would be two seconds. */
 const MOST_MS = 500
 const SLOWEST_COMMAND_MS = 5_000
 

@@ -12,7 +12,7 @@ const CLIENTS = 50
 const ACCOUNTS = 50
 const BODY = JSON.stringify({ name: 'bench', scopes: ['orders:read'] })
 
-/** Throughput of creations by 50 clients, and of a bare Koa route that parses the same body. */
+/** The throughput of creations by 50 clients, compared with a bare Koa route that parses the same body. */
 export async function benchCreate(): Promise<{ bare: number; create: number; ofBare: number }> {
   const peerPort = await freePort()
   const peers = await startServer(here('./peers.js'), [String(peerPort)], {

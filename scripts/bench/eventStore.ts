@@ -10,14 +10,14 @@ const PER_APPEND = 100
 const AT_ONCE = 50
 
 export interface Appended {
-  /** What was asked: a server's name or that it was the stand-in. */
+  /** The name of the server that was measured, or that it was the stand-in. */
   server: string
   rates: { name: string; perSecond: number }[]
-  /** Of one `TokenUsed` with two routes, data and metadata as JSON. */
+  /** Bytes of one `TokenUsed` with two routes: its data and metadata as JSON. */
   bytesPerEvent: number
 }
 
-/** Appends a second, and the size of what a flush window of one token costs. */
+/** Measures appends per second, and the bytes that one flush window of one token takes. */
 export async function benchAppend(): Promise<Appended> {
   const { TEST_EVENTSTORE_URL: given } = process.env
   const standIn = given ? null : await startStandInProcess()

@@ -8,21 +8,21 @@ import { inFolder, mongo } from './stores.ts'
 
 export interface Flooded {
   name: string
-  /** Milliseconds, of uses of good tokens. */
+  /** Milliseconds within which 99 % of the requests with good tokens were answered. */
   p99: number
-  /** Answers to the flood, each second, and what one of them cost the service. */
+  /** Answers to the flood per second, and the CPU time that one of them cost the service. */
   perSecond: number
   micros: number
   lookUps: number
-  /** Answers to good tokens other than 200. */
+  /** How many requests with good tokens had an answer other than 200. */
   wrong: number
 }
 
 const FLOOD_MS = 10_000
 
 /**
- * What uses of good tokens take while 1,500 connections bring random ones, on a service that logs to a file as usual;
- * without a flood, and beside one that needs no store, for comparison.
+ * How long requests with good tokens take while 1,500 connections send random tokens. The service logs to a file, as it
+ * usually does. For comparison it is also measured without a flood, and beside a flood that needs no store.
  */
 export async function benchFlood(readModel: 'sqlite' | 'mongodb'): Promise<Flooded[]> {
   const server = readModel === 'mongodb' ? await mongo() : null

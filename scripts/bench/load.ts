@@ -10,7 +10,7 @@ export interface Load {
   headers: (n: number) => Record<string, string>
 }
 
-/** Sends `amount` requests and sees to it that every one was answered 2xx. @returns requests per second */
+/** Sends `amount` requests. @returns requests per second. @throws if an answer is not 2xx */
 export async function run({
   url,
   method = 'GET',
@@ -36,7 +36,7 @@ export async function run({
   }
   const result = await new Promise<autocannon.Result>((resolve, reject) => {
     const instance = autocannon(options, (error, value) => (error ? reject(error) : resolve(value)))
-    // It tells the time of its end by the second.
+    // autocannon reports its duration in whole seconds, so the time is taken here.
     instance.on('response', () => {
       answered = performance.now()
     })

@@ -8,11 +8,11 @@ import { benchRebuild } from './rebuild.ts'
 import { benchVerify } from './verify.ts'
 
 /**
- * `npm run bench -- [verify|create|flood|projection|rebuild|append|queries] [--read-model mongodb]`: what authentication,
- * creation, projection, a rebuild, appending and queries of very many tokens cost, the first ones against bare Koa in the
- * same run, and authentication beside a flood of bad credentials. With `--read-model mongodb`, the flood on MongoDB,
- * authentication also there, against the usual way, and queries there alone. Linux only, since it reads CPU time from the
- * scheduler's counters.
+ * `npm run bench -- [verify|create|flood|projection|rebuild|append|queries] [--read-model mongodb]` measures what
+ * authentication, creation, projection, a rebuild, appending, and queries over very many tokens cost. Authentication
+ * and creation are compared with bare Koa in the same run; `flood` measures authentication beside a flood of bad
+ * credentials. With `--read-model mongodb`, the flood and the queries run on MongoDB only, and authentication there as
+ * well, compared with the usual way. It runs on Linux only, since it reads CPU time from the scheduler's counters.
  */
 
 const { values, positionals } = parseArgs({

@@ -10,8 +10,12 @@ import { SETTINGS } from '../../src/adapters/sqlite/documents/modelFile.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { seal } from '../../src/adapters/sqlite/documents/seal.ts'
 import { iso } from '../../src/application/ports/clock.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 
-/** Read models with very many documents, written straight into the store: no event would make them so soon. */
+/**
+ * Makes read models with very many documents. They are written straight into the store, since events would take too
+ * long.
+ */
 
 type Fields = Record<string, unknown>
 export type Made = readonly [collection: string, id: string, document: Fields]
@@ -20,17 +24,16 @@ export const BIG = 'acct_big'
 export const BUSY = 'acct_busy'
 
 export interface Sizes {
-  /** Of other accounts, 100 each. */
+  /** The number of tokens of other accounts, 100 for each. */
   others: number
-  /** Of the big account: a third each revoked, expired and active. */
+  /** The number of tokens of the big account: a third each are revoked, expired and active. */
   big: number
-  /** Of the busy account, used in every hour of so many days. */
+  /** The number of tokens of the busy account. Each was used in every hour of `days` days. */
   busy: number
   days: number
 }
 
 const HOUR_MS = 3_600_000
-const DAY_MS = 24 * HOUR_MS
 
 /** A UUID that sorts by `n` within its kind. */
 const idOf = (kind: number, n: number): string =>
@@ -38,7 +41,7 @@ const idOf = (kind: number, n: number): string =>
 
 export const busyToken = (n: number): string => idOf(2, n)
 
-/** @param now what the documents end with */
+/** @param now the time of the newest documents */
 export function* manyDocuments({ others, big, busy, days }: Sizes, now: number): Generator<Made> {
   for (let n = 0; n < others; n++) yield token(idOf(0, n), `acct_${Math.floor(n / 100)}`, n, now)
   for (let n = 0; n < big; n++) yield token(idOf(1, n), BIG, n, now)
@@ -55,7 +58,7 @@ export function* manyDocuments({ others, big, busy, days }: Sizes, now: number):
   }
 }
 
-/** Many have the same name, and came about at the same time. */
+/** Many tokens have the same name, and the same time of creation, so that ties are common. */
 function token(id: string, accountId: string, n: number, now: number): Made {
   const createdAt = iso(now - DAY_MS - Math.floor(n / 1_000) * 1_000)
   const [revoked, expired] = [n % 3 === 0, n % 3 === 1]
@@ -92,7 +95,7 @@ function usage(tokenId: string, granularity: 'hour' | 'day', at: string): Made {
   ]
 }
 
-/** As full as an hour gets. */
+/** The largest document that one hour can have. */
 function activity(tokenId: string, at: string): Made {
   const many = (count: number, name: string) =>
     Object.fromEntries(
@@ -138,7 +141,7 @@ const byCollection = (some: readonly Made[]): Map<string, Made[]> => {
   return found
 }
 
-/** Into the file of a service that does not run, the indexes last. */
+/** Fills the file of a service that does not run. The indexes are made last. */
 export async function fillSqlite(path: string, documents: Iterable<Made>): Promise<void> {
   const database = await openDatabase(path, SETTINGS)
   const collections = createCollections(database)
@@ -162,7 +165,7 @@ export async function fillSqlite(path: string, documents: Iterable<Made>): Promi
   await model.close()
 }
 
-/** Into a database that a service has made. */
+/** Fills a database that a service has made. */
 export async function fillMongo(url: string, documents: Iterable<Made>): Promise<void> {
   const client = new MongoClient(url)
   const counters = new Set(['routes', 'management', 'addresses', 'userAgents'])

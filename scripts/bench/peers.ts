@@ -7,8 +7,8 @@ import { koaBody } from 'koa-body'
 import { MongoClient } from 'mongodb'
 
 /**
- * What the service is measured against, each a process of its own: `node peers.js <name> <port>`. They send the same
- * headers and bodies as the service's routes, and do nothing else.
+ * The servers that the service is compared with, each in a process of its own: `node peers.js <name> <port>`. They send
+ * the same headers and bodies as the service's routes, and do nothing else.
  */
 
 const answer: Middleware = (ctx) => {
@@ -28,14 +28,14 @@ const answer: Middleware = (ctx) => {
 
 const key = createSecretKey(Buffer.from(process.env.JWT_SECRET ?? ''.padEnd(32, '-')))
 
-/** The usual way to protect a route: `jsonwebtoken` with a KeyObject made once. */
+/** The usual way to protect a route: `jsonwebtoken`, with a KeyObject that is made once. */
 const withJwt: Middleware = async (ctx, next) => {
   const token = ctx.get('authorization').slice('Bearer '.length)
   ctx.state.user = jwt.verify(token, key, { algorithms: ['HS256'] })
   await next()
 }
 
-/** The usual way to accept API tokens on MongoDB: look the hash up, write the last use, on every request. */
+/** The usual way to accept API tokens with MongoDB: every request looks the hash up and writes the last use. */
 async function withLookUp(url: string): Promise<Middleware> {
   const client = await new MongoClient(url).connect()
   const tokens = client.db().collection<{ hash: string; accountId: string; lastAccessed: Date }>('usual')

@@ -11,7 +11,7 @@ export interface Server {
 
 export const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-/** A port of loopback that is free now. */
+/** A port of loopback that is free at the moment. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer()
@@ -23,7 +23,7 @@ export function freePort(): Promise<number> {
   })
 }
 
-/** Starts a Node program that listens on `port`, its output going to a file, and waits until it answers. */
+/** Starts a Node program that listens on `port`, and waits until it answers. Its output goes to a file. */
 export async function startServer(
   script: string,
   args: readonly string[],
@@ -58,7 +58,10 @@ async function stop(child: ChildProcess): Promise<void> {
   await ended
 }
 
-/** CPU time of all threads of a process so far, in microseconds (Linux: nanosecond counters of the scheduler). */
+/**
+ * The CPU time of all threads of a process so far, in microseconds. It comes from nanosecond counters of Linux's
+ * scheduler.
+ */
 export function cpuMicros(pid: number): number {
   let nanos = 0
   for (const task of readdirSync(`/proc/${pid}/task`)) {

@@ -12,13 +12,14 @@ import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { usageStream } from '../../src/domain/streams.ts'
 import { versions } from '../../src/domain/upcast.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { here } from './processes.ts'
 import { telemetry } from './seed.ts'
 
 export interface Projected {
   events: number
   perSecond: number
-  /** Largest resident set seen, in MiB. */
+  /** The largest resident set that was seen, in MiB. */
   peakMiB: number
 }
 
@@ -28,7 +29,7 @@ const DAYS = 30
 const PER_APPEND = 100
 const START = Date.UTC(2026, 0, 1)
 
-/** A log of 1,000,000 `TokenUsed` over 10,000 tokens and 30 days, projected by a process of its own. */
+/** Projects a log of 1,000,000 `TokenUsed`, of 10,000 tokens and 30 days, in a process of its own. */
 export async function benchProjection(): Promise<Projected> {
   const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
   await writeUsage(folder)
@@ -46,7 +47,7 @@ export async function writeUsage(folder: string): Promise<void> {
   const tokens = Array.from({ length: TOKENS }, () => ids.random())
   let tail = { stream: '', revision: -1, chain: '' }
   for (let n = 0; n < EVENTS; n += PER_APPEND) {
-    const at = iso(START + Math.floor((n / EVENTS) * DAYS * 86_400_000))
+    const at = iso(START + Math.floor((n / EVENTS) * DAYS * DAY_MS))
     const stream = usageStream('bench', at)
     if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
     const events = link(

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { BIG, BUSY, busyToken, fillMongo, fillSqlite, manyDocuments, type Sizes } from './manyDocuments.ts'
 import { JWT_SECRET } from './seed.ts'
 import { inFolder, mongo, type Stores } from './stores.ts'
@@ -9,7 +10,7 @@ import { type Hold, startWatched, type Watched } from './watched.ts'
 
 export interface Asked {
   name: string
-  /** Of that many requests, which differ in what is not named. */
+  /** How many requests were made. They differ in details that the name leaves out. */
   requests: number
   /** The slowest answer, in milliseconds. */
   answer: number
@@ -21,7 +22,10 @@ const TOKENS = '/settings/api-tokens'
 const SORTS = ['created_at', 'name', 'last_accessed', 'expires_at'].flatMap((field) => [field, `-${field}`])
 const AT_ONCE = 20
 
-/** A million tokens, 240,000 of one account and most of those dead, and 90 days of hours of 100 tokens: every question. */
+/**
+ * Asks every query of a read model with a million tokens, 240,000 of them of one account and most of those revoked or
+ * expired, and with 90 days of hourly usage of 100 tokens.
+ */
 export async function benchQueries(readModel: 'sqlite' | 'mongodb', sizes = SIZES): Promise<Asked[]> {
   const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
   const server = readModel === 'mongodb' ? await mongo() : null
@@ -39,7 +43,7 @@ export async function benchQueries(readModel: 'sqlite' | 'mongodb', sizes = SIZE
 }
 
 export async function fill(stores: Stores, isMongo: boolean, sizes: Sizes): Promise<void> {
-  // Makes what is to be filled.
+  // The service makes the collections that are filled here.
   const empty = await startWatched(stores)
   await empty.stop()
   const documents = manyDocuments(sizes, Date.now())
@@ -64,7 +68,7 @@ export function questions(): Question[] {
       ),
     })),
   )
-  const from = new Date(Date.now() - 100 * 86_400_000).toISOString()
+  const from = new Date(Date.now() - 100 * DAY_MS).toISOString()
   const usage = (path: string) =>
     ['hour', 'day'].flatMap((granularity) =>
       ['', '&route=/orders/1'].map((route) => `${path}?granularity=${granularity}&from=${from}${route}`),
@@ -87,7 +91,7 @@ export function questions(): Question[] {
 }
 
 async function askAll(watched: Watched): Promise<Asked[]> {
-  // The first answers are slower, of whatever they are.
+  // The first answers of a process are always slower, so they are not measured.
   for (const question of questions()) await ask(watched, question)
   const found: Asked[] = []
   for (const question of questions()) found.push(await ask(watched, question))

@@ -12,9 +12,9 @@ import { inFolder } from './stores.ts'
 export interface Rebuilt {
   events: number
   seconds: number
-  /** Of the command's process, for each event. */
+  /** CPU time of the command's process for each event, in microseconds. */
   cpuMicros: number
-  /** Largest resident set of the command's process, in MiB. */
+  /** The largest resident set of the command's process, in MiB. */
   peakMiB: number
 }
 
@@ -23,8 +23,8 @@ const IDLE_MS = 20_000
 const WARM_UP_MS = 5_000
 
 /**
- * The command `rebuild` on a log of 1,000,000 `TokenUsed` over 10,000 tokens and 30 days: without a service, and beside
- * one that authenticates, whose slowest answers are compared with those while nothing is rebuilt.
+ * Runs the command `rebuild` on a log of 1,000,000 `TokenUsed`, of 10,000 tokens and 30 days: without a service, and
+ * beside one that authenticates. The slowest answers of that are compared with those while nothing is rebuilt.
  */
 export async function benchRebuild(): Promise<{
   alone: Rebuilt
@@ -76,7 +76,7 @@ async function runRebuild(folder: string, env: Record<string, string>): Promise<
       const [user, system] = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(' ').slice(13, 15)
       cpuSeconds = (Number(user) + Number(system)) / TICKS_PER_SECOND
     } catch {
-      // It has ended: what was seen last is it.
+      // The process has ended, so the last value that was seen is the final one.
     }
   }, 100)
   const code = await new Promise((resolve) => child.once('close', resolve))

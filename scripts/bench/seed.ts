@@ -23,7 +23,7 @@ export const telemetry: Telemetry = {
 
 const AT_ONCE = 500
 
-/** Fills the stores in `folder` with tokens, by the product's own commands. @returns the credentials */
+/** Fills the stores in `folder` with tokens, by the product's own use cases. @returns the credentials */
 export async function seedTokens(folder: string, count: number): Promise<string[]> {
   const store = await openSqliteEventStore(`${folder}/events.db`)
   const readModel = await openSqliteReadModel(`${folder}/read-model.db`)

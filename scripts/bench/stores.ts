@@ -18,7 +18,7 @@ export interface Mongo {
   stop(): Promise<void>
 }
 
-/** The server that `TEST_MONGODB_URL` names, else one started for the benchmark, a replica set of one. */
+/** The server that `TEST_MONGODB_URL` names; otherwise a replica set of one server, started for the benchmark. */
 export async function mongo(): Promise<Mongo> {
   const { TEST_MONGODB_URL: given } = process.env
   if (!given) return startMongod({ set: 'bench' })

@@ -12,27 +12,33 @@ import { inFolder, type Mongo, mongo, type Stores } from './stores.ts'
 const TURNS = 15
 const REQUESTS = 4000
 const WARM_UP = 15_000
-/** Tokens in use at the same time, spread over all there are: each costs an event and three documents a second. */
+/**
+ * How many tokens are in use at the same time, spread over all tokens. Each costs an event and three documents a
+ * second.
+ */
 const ACTIVE = 10
 
 export interface Row {
   name: string
   micros: number
   perSecond: number
-  /** CPU of bare Koa divided by this one's, turn by turn, the median: 1 is bare Koa's own. */
+  /** The CPU time of bare Koa divided by that of this contender: the median over all turns. For bare Koa it is 1. */
   ofBare: number
 }
 
 export interface Verified {
   rows: Row[]
-  /** CPU behind `jsonwebtoken` divided by that of the service with 1,000 tokens. */
+  /** The CPU time of the route behind `jsonwebtoken`, divided by that of the service with 1,000 tokens. */
   ofJwt: number
-  /** With MongoDB: its CPU divided by SQLite's, and its throughput by that of the usual way on the same server. */
+  /**
+   * With MongoDB: its CPU time divided by SQLite's, and its throughput divided by that of the usual way on the same
+   * server.
+   */
   mongodb: { cpuOfSqlite: number; rateOfUsual: number } | null
   starts: { name: string; ms: number }[]
 }
 
-interface Candidate {
+interface Contender {
   name: string
   server: Server
   url: string
@@ -46,8 +52,8 @@ const withToken = (tokens: readonly string[]) => (n: number) => ({
 })
 
 /**
- * CPU time per request and throughput of the service's `/auth/verify`, of bare Koa, and of a route behind
- * `jsonwebtoken`; with MongoDB also of the service on it and of a route that looks up and writes on each request.
+ * Measures CPU time per request and throughput: of the service's `/auth/verify`, of bare Koa, and of a route behind
+ * `jsonwebtoken`. With MongoDB also of the service on MongoDB, and of a route that looks up and writes on each request.
  */
 export async function benchVerify(readModel: 'sqlite' | 'mongodb'): Promise<Verified> {
   const server = readModel === 'mongodb' ? await mongo() : null
@@ -65,7 +71,7 @@ async function compare(server: Mongo | null): Promise<Verified> {
   const services = [await service('1,000 tokens', small), await service('100,000 tokens', large)]
   if (server) services.push(await onMongo(server, large))
   const bearer = jwt.sign({ sub: 'acct_1' }, JWT_SECRET, { expiresIn: '1h' })
-  const candidates: Candidate[] = [
+  const contenders: Contender[] = [
     { name: 'bare Koa + @koa/router', server: peers, url: '/bare', headers: withToken(['x'.repeat(53)]) },
     {
       name: 'behind jsonwebtoken',
@@ -79,11 +85,11 @@ async function compare(server: Mongo | null): Promise<Verified> {
       : []),
   ]
 
-  for (const candidate of candidates) await measure(candidate, WARM_UP)
+  for (const contender of contenders) await measure(contender, WARM_UP)
   const turns: Measured[][] = []
   for (let turn = 0; turn < TURNS; turn++) {
     const measured: Measured[] = []
-    for (const candidate of candidates) measured.push(await measure(candidate, REQUESTS))
+    for (const contender of contenders) measured.push(await measure(contender, REQUESTS))
     turns.push(measured)
   }
   await Promise.all([peers, ...services.map((one) => one.server)].map((one) => one.stop()))
@@ -94,7 +100,7 @@ async function compare(server: Mongo | null): Promise<Verified> {
     return median(over.map((one, i) => one / (under[i] ?? Number.NaN)))
   }
   return {
-    rows: candidates.map(({ name }, i) => ({
+    rows: contenders.map(({ name }, i) => ({
       name,
       micros: median(of(i, 'micros')),
       perSecond: median(of(i, 'perSecond')),
@@ -114,7 +120,7 @@ interface Measured {
   perSecond: number
 }
 
-async function measure({ server, url, headers }: Candidate, amount: number): Promise<Measured> {
+async function measure({ server, url, headers }: Contender, amount: number): Promise<Measured> {
   const before = cpuMicros(server.pid)
   const perSecond = await run({ url: server.url + url, amount, headers })
   return { micros: (cpuMicros(server.pid) - before) / amount, perSecond }
@@ -141,8 +147,8 @@ async function seeded(count: number): Promise<Seeded> {
   return { folder, active: tokens.filter((_, i) => i % (count / ACTIVE) === 0) }
 }
 
-/** `start`: milliseconds until it answered. */
-type Service = Candidate & { start: number }
+/** `start` is the time in milliseconds until it first answered. */
+type Service = Contender & { start: number }
 
 async function service(
   name: string,
@@ -161,7 +167,7 @@ async function service(
   return { name: `/auth/verify, ${name}`, server, url: '/auth/verify', headers: withToken(active), start }
 }
 
-/** The same tokens once more, read from MongoDB, and what the usual way needs to know of them. */
+/** Starts a service with the same tokens on MongoDB, and writes the documents that the usual way needs. */
 async function onMongo(server: Mongo, { folder, active }: Seeded): Promise<Service> {
   const own = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
   copyFileSync(join(folder, 'events.db'), join(own, 'events.db'))

@@ -9,18 +9,18 @@ import { here } from './processes.ts'
 import { JWT_SECRET, TOKEN_PEPPERS } from './seed.ts'
 import type { Stores } from './stores.ts'
 
-/** The longest that one turn of the event loop has taken, in milliseconds: by the clock, and in CPU time. */
+/** The longest turn of the event loop, in milliseconds: by the clock, and in CPU time. */
 export interface Hold {
   clock: number
-  /** What it would have been on a machine with nothing else to do. */
+  /** In CPU time, which is what it would have been on an otherwise idle machine. */
   cpu: number
 }
 
-/** The service's app in a process of its own that says for how long its event loop was held. */
+/** The service's app in a process of its own, which reports for how long its event loop was held. */
 export interface Watched {
   url: string
   pid: number
-  /** Since this was asked last. */
+  /** The longest turn since the last call. */
   longestHold(): Promise<Hold>
   stop(): Promise<void>
 }
@@ -84,7 +84,7 @@ async function serve(): Promise<void> {
   process.send?.({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
 }
 
-/** Looks at both clocks in every turn of the loop, which never rests for it. */
+/** Looks at both clocks in every turn of the loop. For that, the loop never rests. */
 function watchLoop(): () => Hold {
   let longest: Hold = { clock: 0, cpu: 0 }
   const cpu = threadClock()
@@ -107,7 +107,9 @@ function watchLoop(): () => Hold {
   }
 }
 
-/** CPU time of this thread, in milliseconds. What Linux says of it, for Node before 23.9, is up to one tick old. */
+/**
+ * A clock of this thread's CPU time, in milliseconds. Before Node 23.9 it comes from Linux, and may be one tick old.
+ */
 function threadClock(): () => number {
   const { threadCpuUsage } = process as { threadCpuUsage?: typeof process.cpuUsage }
   if (threadCpuUsage) {

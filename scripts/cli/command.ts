@@ -1,8 +1,10 @@
-/** What a command of the command line is. To add one: add a file to `commands/` and name it in `tokenledger.ts`. */
+import { isUuid } from '../../src/domain/uuid.ts'
+
+/** The type of a command of the command line. To add one, add a file to `commands/` and name it in `tokenledger.ts`. */
 
 export interface OptionSpec {
   type: 'string' | 'boolean'
-  /** What the help calls its value. */
+  /** The name of its value in the help. */
   value?: string
   help: string
 }
@@ -11,26 +13,26 @@ export type Options = Record<string, OptionSpec>
 
 export type Values<O extends Options> = { [K in keyof O]?: O[K]['type'] extends 'boolean' ? boolean : string }
 
-/** 0 fine, 1 found something wrong or found nothing. For wrong use, throw `WrongUse`: 2. */
+/** 0: fine. 1: the command found something wrong, or found nothing. For wrong use, throw `WrongUse`, which gives 2. */
 export type ExitCode = 0 | 1
 
 export interface Given<O extends Options = Options> {
-  /** Each option at most once, none of them empty. */
+  /** Each option is given at most once, and none is empty. */
   values: Values<O>
-  /** As many as the command names. */
+  /** There are as many as the command names. */
   args: readonly string[]
 }
 
-/** The process, as far as a command may know it. */
+/** All that a command may use of the process. */
 export interface Io {
   env: Record<string, string | undefined>
   out(text: string): void
-  /** As `out`, for output of any length: resolves when the reader takes more. */
+  /** As `out`, but for output of any length. Resolves when the reader takes more. */
   write(text: string): Promise<void>
   err(text: string): void
-  /** A person watches standard error. */
+  /** Is standard error a terminal, so that a person may watch it? */
   terminal: boolean
-  /** Milliseconds since 1970. */
+  /** The present in milliseconds since 1970. */
   now(): number
 }
 
@@ -38,9 +40,9 @@ export interface Command<O extends Options = Options> {
   name: string
   /** One line for the list of commands. */
   summary: string
-  /** What follows the name: `<token-id> [--at <time|revision>]`. */
+  /** What follows the name of the command: `<token-id> [--at <time|revision>]`. */
   usage: string
-  /** What the one line does not say. */
+  /** All that the summary does not say. */
   help: string
   /** Names of the arguments, all required. */
   args: readonly string[]
@@ -52,10 +54,10 @@ export interface Command<O extends Options = Options> {
 /** Infers the types of the option values that `run` gets. */
 export const defineCommand = <const O extends Options>(command: Command<O>): Command => command
 
-/** Standard for commands with output. */
+/** The option of all commands whose output is data. */
 export const JSON_OPTION = { type: 'boolean', help: 'Print JSON.' } as const
 
-/** The command was not called as it is meant to be. The message must not repeat values: one may be a secret. */
+/** The command was called wrongly. The message must not repeat values, since one may be a secret. */
 export class WrongUse extends Error {
   override name = 'WrongUse'
 }
@@ -65,10 +67,12 @@ export class NotFound extends Error {
   override name = 'NotFound'
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
-
-/** @throws WrongUse where it is no id; the text may be the token itself, pasted by mistake */
+/**
+ * Reads the id of a token.
+ * @throws WrongUse, without the text, since that may be the token itself, pasted by mistake
+ */
 export function tokenIdFrom(text: string, name: string): string {
-  if (!UUID.test(text)) throw new WrongUse(`${name} must be the id of a token: a UUID.`)
-  return text.toLowerCase()
+  const id = text.toLowerCase()
+  if (!isUuid(id)) throw new WrongUse(`${name} must be the id of a token: a UUID.`)
+  return id
 }

@@ -7,7 +7,8 @@ import type { Logger } from '../../src/application/ports/telemetry.ts'
 import { createLogReader } from '../../src/application/eventLog/logReader.ts'
 import { rebuild, type RebuildDeps, type RebuildProgress } from '../../src/application/projection/rebuild.ts'
 import { isOf } from '../../src/application/logIdentity/sameLog.ts'
-import { slowest, standingOf } from '../../src/application/readModel/standing.ts'
+import { lowestCheckpoint, checkpointsOf } from '../../src/application/readModel/standing.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { withReadAhead } from '../../src/stores/readAhead.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { withTemporaryFolder } from './temporaryFolder.ts'
@@ -24,26 +25,26 @@ export interface CompareProgress {
 }
 
 /**
- * Compares the read model with a fold of the events, document by document, beside a running service or without one.
- * The fold is made in a temporary file, about as large as a read model on SQLite.
+ * Compares the read model with a fold of the events, document by document. A service may be running meanwhile. The fold
+ * is made in a temporary file, which is about as large as a read model on SQLite.
  * @throws as `withReadModel`
  */
 export async function compareReadModel(
   settings: Settings,
   {
     log,
-    told = () => {},
+    onProgress = () => {},
     clock = Date.now,
-  }: { log: Logger; told?: (progress: CompareProgress) => void; clock?: Clock },
+  }: { log: Logger; onProgress?: (progress: CompareProgress) => void; clock?: Clock },
 ): Promise<Comparison> {
   const telemetry = { log, damaged() {} }
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, ({ readModel }) =>
       inTemporaryFile(async (url) => {
-        const end = slowest(await standingOf(readModel, projections))?.position ?? ''
+        const end = lowestCheckpoint(await checkpointsOf(readModel, projections))?.position ?? ''
         await withReadAhead(settings, (read) =>
           foldInto(url, { read, telemetry, isOfLog: isOf(store) }, end, ({ events, position }) =>
-            told({ phase: 'folding', count: events, position, end }),
+            onProgress({ phase: 'folding', count: events, position, end }),
           ),
         )
         const scratch = await openReadModel(url)
@@ -52,7 +53,7 @@ export async function compareReadModel(
           const keptFrom = usageKeptFrom(settings, clock())
           const read = createLogReader(store)
           return await compare({ read, telemetry, readModel, scratch, projections, keptFrom }, (count) =>
-            told({ phase: 'comparing', count, position: null, end }),
+            onProgress({ phase: 'comparing', count, position: null, end }),
           )
         } finally {
           await scratch.close()
@@ -62,20 +63,18 @@ export async function compareReadModel(
   )
 }
 
-const DAY_MS = 86_400_000
-
-/** Retention may have taken usage from before this time; null where it is kept for ever. */
+/** The time before which retention may have taken usage; null if usage is kept for ever. */
 const usageKeptFrom = ({ usageRetentionDays: days }: Settings, now: number): string | null =>
   days === null ? null : iso(now - days * DAY_MS)
 
 type ModelUrl = Pick<Settings, 'readModelUrl'>
 
-/** The fold is a rebuild of an empty read model: the same code, in large steps. */
+/** Folds the events by rebuilding an empty read model. That is the same code as in a service, in larger steps. */
 async function foldInto(
   url: ModelUrl,
   deps: Omit<RebuildDeps, 'readModel'>,
   upTo: string,
-  told: (progress: RebuildProgress) => void,
+  onProgress: (progress: RebuildProgress) => void,
 ): Promise<void> {
   const empty = await openReadModel(url)
   await empty.open(projections)
@@ -83,7 +82,7 @@ async function foldInto(
   const readModel = await openReadModel(url, { readOnly: true })
   try {
     await readModel.open(projections)
-    await rebuild({ ...deps, readModel }, projections, { told, upTo })
+    await rebuild({ ...deps, readModel }, projections, { onProgress, upTo })
   } finally {
     await readModel.close()
   }

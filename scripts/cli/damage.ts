@@ -8,7 +8,7 @@ export const refusedText = ({ stream, revision, reason, uses }: RefusedEvent): s
     `revision ${revision} of ${stream} is refused: ${reason}${uses > 0 ? `, ${plural(uses, 'use')} not counted` : ''}`,
   )
 
-/** One line, for people. A name may be anything: it is what was damaged. */
+/** One line, for people. The name of a stream may be any text here, since it may be damaged itself. */
 export function damageText({ stream, revision, position, what }: Damage): string {
   const place = revision === null ? '' : `revision ${revision} `
   const where = stream === null ? '' : `${stream}: `

@@ -10,8 +10,8 @@ const WRONG_USE = 2
 const HELP: OptionSpec = { type: 'boolean', help: 'Show this.' }
 
 /**
- * Finds the command, reads its options, runs it, and says on standard error what went wrong.
- * @param argv what follows the program's name
+ * Finds the command, reads its options, runs it, and reports errors on standard error.
+ * @param argv the arguments that follow the program's name
  * @returns the exit code: 0 fine, 1 found something wrong or found nothing, 2 wrong use
  */
 export async function dispatch(
@@ -49,7 +49,7 @@ export async function dispatch(
   }
 }
 
-/** A name that is no command is shown only if it looks like one: it may be anything, a token too. */
+/** An unknown name is shown only if it looks like a command, since it may be any text, even a token. */
 const quoted = (name: string): string => (/^[a-z-]{1,20}$/.test(name) ? ` '${name}'` : '')
 
 function wantsHelp(argv: readonly string[]): boolean {
@@ -78,7 +78,7 @@ function parseStrictly(options: Command['options'], argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options: config, allowPositionals: true, strict: true, tokens: true })
   } catch (error) {
-    // The first sentence names the option; what follows is advice that does not apply here.
+    // The first sentence names the option. The rest is advice that does not apply here.
     throw new WrongUse(`${(error as Error).message.split(/[.\n]/)[0]}.`)
   }
 }

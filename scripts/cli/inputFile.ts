@@ -1,7 +1,10 @@
 import { statSync } from 'node:fs'
 import { NotFound, WrongUse } from './command.ts'
 
-/** Bytes of a file that is read twice. @throws NotFound; WrongUse for what can be read once only */
+/**
+ * The size in bytes of a file that will be read twice.
+ * @throws NotFound; WrongUse for a pipe, which can be read only once
+ */
 export function sizeOf(path: string): number {
   const found = statSync(path, { throwIfNoEntry: false })
   if (!found) throw new NotFound('There is no such file.')

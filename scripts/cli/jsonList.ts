@@ -1,6 +1,6 @@
 import { json } from './output.ts'
 
-/** A JSON object whose first member is a list of any length, written item by item; the other members come last. */
+/** Writes a JSON object whose first member is a list of any length, item by item. The other members come last. */
 export function jsonList(write: (text: string) => Promise<void>, name: string) {
   let isEmpty = true
   const open = (): string => (isEmpty ? `{\n  ${JSON.stringify(name)}: [` : ',')
@@ -10,7 +10,7 @@ export function jsonList(write: (text: string) => Promise<void>, name: string) {
       isEmpty = false
       await write(`${before}\n    ${JSON.stringify(item)}`)
     },
-    /** @param rest not empty */
+    /** @param rest the other members; there has to be one at least */
     async end(rest: object): Promise<void> {
       await write(`${isEmpty ? open() : '\n  '}],${json(rest).slice(1)}`)
     },

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
 /**
- * From now on this process, all its threads, has one core less than it may use, if it may use several. A low priority
- * alone does not do: whoever wakes while both of two cores are busy waits up to a tick of the scheduler (4 ms) now and
- * then. Linux alone, by its own tool, since Node has no call for it; without that nothing happens.
+ * From now on, all threads of this process use one core less than they may, if they may use several. A low priority is
+ * not enough: on two busy cores, a service that wakes up sometimes waits for a tick of the scheduler (4 ms). This works
+ * on Linux only, with its tool `taskset`, since Node has no call for it. Without the tool nothing happens.
  */
 export function leaveACore(): void {
   const cores = coresOf(ownStatus())
@@ -21,7 +21,7 @@ function ownStatus(): string {
   }
 }
 
-/** Those that a thread may run on, of its status file: `Cpus_allowed_list: 0-3,8`. */
+/** The cores that a thread may run on, by the line `Cpus_allowed_list: 0-3,8` of its status file. */
 export function coresOf(status: string): number[] {
   const [, list] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status) ?? []
   const ranges = list?.split(',') ?? []

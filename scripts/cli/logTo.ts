@@ -1,7 +1,7 @@
 import type { Io } from './command.ts'
 import { printable } from './output.ts'
 
-/** What is refused on the way is worth a line: an event that cannot be trusted is in no document. */
+/** A log on standard error. It shows warnings and errors, such as refused events, which are in no document. */
 export function logTo({ err }: Io) {
   const line = (fields: object, message: string): void =>
     err(`${message}: ${printable(JSON.stringify(fields))}\n`)

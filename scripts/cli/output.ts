@@ -4,12 +4,12 @@ import type { Io } from './command.ts'
 
 export const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
 
-/** Control characters and what turns the direction of text: a stored name or route must not write to a terminal. */
+/** Control characters, and characters that change the direction of text. Stored text must not control a terminal. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]/gu
 
 export const printable = (text: string): string => text.replace(UNPRINTABLE, '\uFFFD')
 
-/** Columns as wide as their widest cell; numbers to the right. The last column is left as it is. */
+/** A table for people. Columns are as wide as their widest cell, and numbers stand on the right. */
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const cells = [header, ...rows.map((row) => row.map((cell) => printable(String(cell))))]
   const isNumeric = header.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === 'number'))
@@ -25,7 +25,7 @@ export function table(header: readonly string[], rows: readonly (readonly (strin
   return cells.map((row) => `${line(row)}\n`).join('')
 }
 
-/** In characters as people count them, nearly: wide ones count as one. */
+/** The number of code points, which is nearly the width; characters of double width count as one. */
 const lengthOf = (text: string): number => [...text].length
 
 /**
@@ -42,24 +42,25 @@ function csvCell(cell: string | number): string {
 }
 
 export interface Progress {
-  /** The next step begins. `noun`: what it counts. Default: event. */
+  /** Begins the next step. `noun` names what it counts. Default: event. */
   step(label: string, noun?: string): void
   /**
-   * How far this step is.
-   * @param share from 0 to 1; null if nobody knows
-   * @param count done so far, what an earlier run has done included
+   * Shows how far this step has come.
+   * @param share from 0 to 1; null if it is not known
+   * @param count how much is done so far, including what an earlier run has done
    */
   at(share: number | null, count: number): void
-  /** Takes the bar away. */
+  /** Removes the bar. */
   done(): void
 }
 
+/** The width of the bar in characters. */
 const BAR = 20
 const REDRAW_MS = 100
-/** A rate of less time than this says nothing. */
+/** A rate over less time than this would be meaningless. */
 const RATE_AFTER_MS = 500
 
-/** A bar on standard error where a person watches, else nothing. */
+/** A progress bar on standard error if that is a terminal; otherwise it shows nothing. */
 export function progress({ terminal, err, now }: Io, steps: number): Progress {
   let begun = 0
   let current = { label: '', noun: '', since: 0, from: 0, fromShare: 0 }

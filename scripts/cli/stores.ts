@@ -14,20 +14,20 @@ import type { Settings } from '../../src/settings/settings.ts'
 import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
 
 /**
- * Composition root of the command line, beside a live service or without one. It only reads, takes no lock, writes
- * nothing, but for `withWritableEventStore` and `rebuildReadModel`, and closes what it opened.
+ * Opens stores for the command line; a service may be running meanwhile. Except for `withWritableEventStore` and
+ * `rebuildReadModel`, it only reads and takes no lock. Everything that was opened is closed again.
  */
 
-/** There is nothing to read: nothing was written yet, or the setting names another place. */
+/** There is nothing to read. Either nothing was written yet, or the setting names another place. */
 export class NoDataError extends Error {
   override name = 'NoDataError'
 }
 
 export interface EventReads {
   store: EventStore
-  /** @throws DamagedError naming the event where the stream stops being what was written */
+  /** @throws DamagedError that names the first event which is not what was written */
   tokenEvents(tokenId: string): Promise<TokenEvent[]>
-  /** What the store's own tables say and its events do not. Nothing for a server, which looks after its own. */
+  /** Where a store's own tables disagree with its events. None for a server, which checks its own tables. */
   indexProblems(): Promise<IndexProblem[]>
 }
 
@@ -55,8 +55,8 @@ export async function withEventStore<T>(
 }
 
 /**
- * For an import. Makes the store if there is none.
- * @throws StoreInUseError a service runs on it; StoreUnavailableError, DamagedError
+ * Opens the event store for an import, and makes it if there is none.
+ * @throws StoreInUseError if a service is running on it; StoreUnavailableError, DamagedError
  */
 export async function withWritableEventStore<T>(
   settings: Settings,
@@ -76,7 +76,7 @@ export interface ModelReads {
   queries: Queries
 }
 
-/** @throws NoDataError also where the read model was not filled by this version yet; others as `withEventStore` */
+/** @throws NoDataError also if this version has not filled the read model yet; others as `withEventStore` */
 export async function withReadModel<T>(
   settings: Settings,
   clock: Clock,
@@ -94,7 +94,9 @@ export async function withReadModel<T>(
   }
 }
 
-/** Whoever only reads makes no tables: those of this version are there once the service has run. */
+/**
+ * Refuses if the tables of this version are missing. A reader cannot make them; the service does, when it is started.
+ */
 async function assertFilled(readModel: ReadModel, url: string): Promise<void> {
   const notFilled = (cause?: unknown): NoDataError =>
     new NoDataError(
@@ -113,7 +115,7 @@ async function assertFilled(readModel: ReadModel, url: string): Promise<void> {
   if (!(await readModel.isPublished(projections))) throw notFilled()
 }
 
-/** A server says for itself whether it is there. */
+/** Refuses if the file is missing. For a server, connecting will show whether it is there. */
 function assertFile(what: string, path: string | null, setting: string): void {
   if (path === null || existsSync(path)) return
   throw new NoDataError(

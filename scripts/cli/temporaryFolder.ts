@@ -4,18 +4,18 @@ import { basename, dirname, join } from 'node:path'
 import { type Lock, lockFile } from '../../src/adapters/sqlite/database/lock.ts'
 import { StoreInUseError } from '../../src/application/ports/errors.ts'
 
-/** What ends a process unless it says otherwise: by a supervisor, by a key, with its terminal. */
+/** The signals that end a process by default: from a supervisor, from a key, or when its terminal is closed. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
-/** The operating system takes it away with the process, however that ends. */
+/** The name of a locked file. The operating system releases the lock when the process ends, in whatever way. */
 const OWNER = 'owner'
 const ATTEMPTS = 5
-/** What `mkdtemp` adds to a prefix. */
+/** The characters that `mkdtemp` adds to a prefix. */
 const MADE = /^[A-Za-z0-9]{6}$/
 
 /**
- * A folder for files that nobody else may read and that go with the process: at the end of `work`, at the process's own
- * end, and at a signal. What a `kill -9` leaves is cleared by the next call with the same prefix.
- * @param prefix path that the folder's begins with
+ * Makes a folder for files that nobody else may read. It is removed at the end of `work`, and also when the process
+ * ends or gets a signal. A folder that is left after `kill -9` is removed by the next call with the same prefix.
+ * @param prefix the beginning of the folder's path
  */
 export async function withTemporaryFolder<T>(
   prefix: string,
@@ -38,9 +38,9 @@ export async function withTemporaryFolder<T>(
   }
 }
 
-/** @returns takes that back */
+/** Has `remove` called before the process ends. @returns a function that undoes this */
 function beforeTheEnd(remove: () => void): () => void {
-  // Ends the process as the signal would have.
+  // After removing the folder, the process is ended as the signal would have ended it.
   const end = (signal: NodeJS.Signals): void => {
     remove()
     process.kill(process.pid, signal)
@@ -53,14 +53,17 @@ function beforeTheEnd(remove: () => void): () => void {
   }
 }
 
-/** @param made gets its path, as soon as there is one */
+/**
+ * Makes a folder and locks it.
+ * @param made gets the path as soon as the folder exists, so that it is removed in any case
+ */
 async function makeOwned(prefix: string, made: string[]): Promise<Lock> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    // Mode 0700.
+    // `mkdtemp` gives it mode 0700.
     const folder = mkdtempSync(prefix)
     made.push(folder)
     const lock = await tryLock(folder)
-    // Another process may have taken it for an abandoned one before it was locked.
+    // Before it was locked, another process may have taken it for an abandoned folder, and removed it.
     if (lock && existsSync(lockOf(folder))) return lock
     lock?.release()
   }
@@ -79,7 +82,10 @@ async function clearAbandoned(prefix: string): Promise<void> {
   }
 }
 
-/** Made here: a folder of another user's may be a trap, and one without a lock is somebody's own. */
+/**
+ * Was the folder made by this function? One of another user may be a trap, and one without a lock file is something
+ * else.
+ */
 function isOwn(folder: string): boolean {
   const found = lstatSync(folder, { throwIfNoEntry: false })
   return found?.isDirectory() === true && found.uid === process.getuid?.() && existsSync(lockOf(folder))

@@ -2,7 +2,7 @@ import type { FoundThen } from '../../src/application/tokens/asOf.ts'
 import { type presentEvent, presentTokenAt } from '../../src/presentation/tokens.ts'
 import { printable, table } from './output.ts'
 
-/** A token and its history, for people. */
+/** Shows a token and its history to people. */
 
 type ShownEvent = ReturnType<typeof presentEvent>
 
@@ -32,7 +32,7 @@ export function eventsTable(events: readonly ShownEvent[]): string {
   return table(['revision', 'time', 'type', 'actor', 'request id', 'what changed'], rows)
 }
 
-/** Says of each event what it changed: `name "CI" → "CI deploy"`. Members that had no value before have no arrow. */
+/** What each event has changed: `name "CI" → "CI deploy"`. There is no arrow for a member that had no value before. */
 export function changesOf(events: readonly Pick<ShownEvent, 'type' | 'data'>[]): string[] {
   const known: Record<string, unknown> = {}
   return events.map(({ data }) => {

@@ -4,14 +4,14 @@ import { join, resolve } from 'node:path'
 import { withTemporaryFolder } from './temporaryFolder.ts'
 import { WrongUse } from './command.ts'
 
-/** Whoever may read the events' addresses and hashes of tokens, others must not. */
+/** Only the owner may read the file, since it may hold addresses of callers and hashes of tokens. */
 const PRIVATE = 0o600
 
 /**
- * Writes a file that has its name only when all of it is on the disk; until then, and if `work` throws, whatever had
- * the name before stays.
- * @param option what the path was given as
- * @throws WrongUse the path is a directory, a device or the like
+ * Writes a file that gets its name only once all of it is on the disk. Until then, and if `work` throws, an older file
+ * of that name stays as it was.
+ * @param option the option or argument that gave the path, for the message
+ * @throws WrongUse if the path is that of a directory, a device or the like
  */
 export async function writeWhole<T>(
   path: string,

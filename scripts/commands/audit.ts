@@ -47,7 +47,7 @@ export const audit = defineCommand({
           onFinding: (finding) => (list ? list.add(shown(finding)) : write(`${findingText(finding)}\n`)),
           onDamage: (damage) =>
             list ? list.add({ kind: 'damage', ...damage }) : write(`${damageText(damage)}\n`),
-          told: (events) => bar.at(null, events),
+          onProgress: (events) => bar.at(null, events),
         }),
       )
       const isClean = audited.findings === 0 && audited.damages === 0

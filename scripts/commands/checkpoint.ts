@@ -33,7 +33,7 @@ export const checkpoint = defineCommand({
           onDamage(damage) {
             throw new DamagedError(`What is damaged is not signed. ${damageText(damage)}`)
           },
-          told: (events) => bar.at(null, events),
+          onProgress: (events) => bar.at(null, events),
         })
         const at = new Date(io.now()).toISOString()
         bar.done()

@@ -3,7 +3,7 @@ import type { UsesAround, UseWindow, Verdict } from '../../src/application/audit
 import { presentEvent } from '../../src/presentation/tokens.ts'
 import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
 import { type EventReads, withEventStore } from '../cli/stores.ts'
-import { judgeUses, usesAround } from '../../src/application/audit/explain.ts'
+import { assessUses, usesAround } from '../../src/application/audit/explain.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
 import { json, plural, type Progress, progress, table } from '../cli/output.ts'
@@ -49,7 +49,7 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
   if (!then.found) throw new NotFound(missingText(then.why))
   bar.step('reading the log')
   const around = await usesAround(store, tokenId, at, (count) => bar.at(null, count))
-  const uses = listOf(around).map((use) => ({ ...use, verdict: judgeUses(events, use.window) }))
+  const uses = listOf(around).map((use) => ({ ...use, verdict: assessUses(events, use.window) }))
   const history = historyOf(then.events).map(presentEvent)
   const token = tokenThen(tokenId, then)
   const decision = decisionOf(then)

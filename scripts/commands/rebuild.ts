@@ -30,7 +30,7 @@ export const rebuildCommand = defineCommand({
     try {
       const { projections, events } = await rebuildReadModel(settings, values.projection, {
         log: logTo(io),
-        told: filling,
+        onProgress: filling,
         giveWay: leaveACore,
         signal: new AbortController().signal,
       })
@@ -56,7 +56,7 @@ function stepBack(): void {
   setPriority(constants.priority.PRIORITY_LOW)
 }
 
-type Told = Parameters<typeof rebuildReadModel>[2]['told']
+type Told = Parameters<typeof rebuildReadModel>[2]['onProgress']
 
 function createFilling(bar: ReturnType<typeof progress>): Told {
   let phase = ''

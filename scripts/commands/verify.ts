@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from 'node:fs'
-import type { Checkpoint, Held } from '../../src/application/audit/checkpoint.ts'
+import type { Checkpoint, CheckpointFindings } from '../../src/application/audit/checkpoint.ts'
 import type { Damage, Walked } from '../../src/application/audit/verifyLog.ts'
 import { checkingKey } from '../../src/settings/auditKey.ts'
 import { createLogDigester } from '../../src/application/audit/logDigest.ts'
-import { digestOf, judgeDifferences, readCheckpoint } from '../../src/application/audit/checkpoint.ts'
+import { digestOf, assessDifferences, readCheckpoint } from '../../src/application/audit/checkpoint.ts'
 import { type EventReads, withEventStore } from '../cli/stores.ts'
 import { walkLog } from '../../src/application/audit/verifyLog.ts'
 import { readSettings, type Settings } from '../../src/settings/settings.ts'
@@ -69,12 +69,12 @@ async function verifyLog(
       const walked = await walkLog(reads.store, {
         onEvent: digester?.add,
         onDamage: (damage) => report.damage(damage),
-        told: (events) => bar.at(null, events),
+        onProgress: (events) => bar.at(null, events),
       })
       const seconds = (performance.now() - started) / 1000
       bar.step('checking indexes')
       walked.damages += await reportIndexes(reads, report)
-      const held = digester && judgeDifferences(digester.differences(), firstDayKept(settings, io.now()))
+      const held = digester && assessDifferences(digester.differences(), firstDayKept(settings, io.now()))
       await report.end({ walked, held, checkpoint, seconds })
       return walked.damages > 0 || (held && held.found.length > 0) ? 1 : 0
     })
@@ -97,7 +97,7 @@ const firstDayKept = ({ usageRetentionDays: days }: Settings, now: number): stri
 
 interface End {
   walked: Walked
-  held: Held | null
+  held: CheckpointFindings | null
   checkpoint: Checkpoint | null
   /** Spent on the links. */
   seconds: number
@@ -123,7 +123,7 @@ function textReport(write: Io['write']): Report {
   }
 }
 
-function* heldLines({ found, expired }: Held, { at, events }: Checkpoint): Generator<string> {
+function* heldLines({ found, expired }: CheckpointFindings, { at, events }: Checkpoint): Generator<string> {
   for (const what of found) yield `Since the checkpoint of ${at}: ${what}.`
   if (expired.length > 0)
     yield `Usage taken by retention, in part or whole, and not held to it: ${expired.join(', ')}`

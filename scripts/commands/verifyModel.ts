@@ -13,7 +13,7 @@ export async function verifyModel(settings: Settings, io: Io, asJson: boolean): 
   let phase = ''
   const compared = await compareReadModel(settings, {
     log: logTo(io),
-    told(state) {
+    onProgress(state) {
       if (state.phase !== phase) bar.step(state.phase, state.phase === 'folding' ? 'event' : 'document')
       phase = state.phase
       bar.at(null, state.count)

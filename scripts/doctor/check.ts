@@ -1,10 +1,10 @@
-/** One thing that doctor looked at. */
+/** The result of one check of doctor. */
 export interface Check {
   name: string
-  /** `warn`: works, but somebody should know. `fail`: does not work, or will not. */
+  /** `warn`: it works, but somebody should know. `fail`: it does not work, or soon will not. */
   status: 'ok' | 'warn' | 'fail'
   detail: string
-  /** What to do about it, in one line; null where nothing is to be done. */
+  /** What to do about it, in one line; null if nothing has to be done. */
   remedy: string | null
   /** Numbers and names for programs, in snake_case. */
   facts: Record<string, unknown>

@@ -10,17 +10,17 @@ import { type Check, fail, ok, warn } from './check.ts'
 import type { Io } from '../cli/command.ts'
 import { bytes } from '../cli/output.ts'
 
-/** What doctor looks at outside of the stores. */
+/** The checks of doctor that need no store. */
 
 export interface SettingUse {
   name: string
   set: boolean
 }
 
-/** The settings there are, and whether each is set. Never a value: some are secrets. */
+/** All settings, and whether each is set. Values are never shown, since some are secrets. */
 export function settingsInUse(env: Io['env']): SettingUse[] {
   const names = new Set<string>()
-  // Asked of the reader itself, so that a new setting shows up here by being read.
+  // The names come from the code that reads the settings, so a new setting appears here by itself.
   readSettings(
     new Proxy<Io['env']>(
       {},
@@ -52,8 +52,8 @@ export function checkKeys(settings: Settings): Check {
 }
 
 /**
- * Usage, limits and events hold the addresses of callers. Whether a proxy stands in front, on loopback least of all,
- * cannot be seen from here.
+ * Usage, limits and events depend on the addresses of callers. Doctor cannot find out whether there is a proxy in front
+ * of the service, and least of all one on this machine.
  */
 export function checkAddresses({ trustProxyHops: hops, trustProxyFrom: from }: Settings): Check {
   const name = 'caller addresses'
@@ -70,7 +70,7 @@ export function checkAddresses({ trustProxyHops: hops, trustProxyFrom: from }: S
   return warn(name, detail, remedy, facts)
 }
 
-/** The oldest Node that works, as package.json has it. */
+/** The oldest version of Node that works, as in package.json. */
 const OLDEST_NODE = [20, 19] as const
 
 export function checkNode(version = process.versions.node): Check {
@@ -89,7 +89,7 @@ export async function checkSqlite({ eventStoreUrl, readModelUrl }: Settings): Pr
 const SYNCS = 21
 const SLOW_SYNC_MS = 20
 
-/** Every command waits for one sync of the disk that the event store is on. Null where that is a server's. */
+/** Every command waits for one sync of the event store's disk. Null if the event store is a server. */
 export function checkDiskSync(settings: Settings): Check | null {
   const name = 'disk sync'
   const path = sqlitePath(settings.eventStoreUrl)
@@ -114,7 +114,7 @@ export function checkDiskSync(settings: Settings): Check | null {
   )
 }
 
-/** Milliseconds. Makes the file and removes it. */
+/** The median time of a sync in milliseconds. Makes a file for it, and removes that. */
 function medianSync(path: string): number {
   const file = openSync(path, 'wx', 0o600)
   try {
@@ -133,6 +133,7 @@ function medianSync(path: string): number {
 }
 
 const MIB = 1024 * 1024
+/** Less free space than this, in bytes, gives a warning; less than `NO_SPACE` is a failure. */
 const LITTLE_SPACE = 1024 * MIB
 const NO_SPACE = 100 * MIB
 
@@ -142,17 +143,17 @@ export async function checkSpace(settings: Settings): Promise<Check | null> {
   const folder = dirname(path)
   if (!existsSync(folder)) return noFolder('disk space', folder)
   const { bavail, bsize } = await statfs(folder)
-  return judgeSpace(bavail * bsize)
+  return assessSpace(bavail * bsize)
 }
 
-export function judgeSpace(free: number): Check {
+export function assessSpace(free: number): Check {
   const [detail, facts] = [`${bytes(free)} free`, { free_bytes: free }]
   if (free >= LITTLE_SPACE) return ok('disk space', detail, facts)
-  const judge = free < NO_SPACE ? fail : warn
-  return judge('disk space', detail, 'Free some: without space nothing can be created or revoked.', facts)
+  const result = free < NO_SPACE ? fail : warn
+  return result('disk space', detail, 'Free some: without space nothing can be created or revoked.', facts)
 }
 
-/** @param file made by the first start without keys; unused where keys are configured, and still a secret */
+/** @param file made by the first start without keys. Even if it is not used any more, it is still a secret */
 export function checkSecretsFile(file = DEV_SECRETS_FILE): Check {
   const name = 'dev secrets'
   if (!existsSync(file)) return ok(name, 'none', { path: file, mode: null })

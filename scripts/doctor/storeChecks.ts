@@ -19,7 +19,7 @@ import { type Check, fail, ok, warn } from './check.ts'
 import { refusedText } from '../cli/damage.ts'
 import { bytes, plural } from '../cli/output.ts'
 
-/** What doctor looks at in the stores, beside a live service: nothing here writes. */
+/** The checks of doctor that look into the stores. A service may be running, and nothing here writes. */
 
 const EVENT_STORE_DAMAGED = 'Stop the service and restore the event store from a backup.'
 const READ_MODEL_DAMAGED =
@@ -34,7 +34,7 @@ export async function checkEventStore(settings: Settings): Promise<Check> {
     const [events, size] = [await countEvents(path), sizeOf(path)]
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, head }
     const detail = `${path}, ${bytes(size.bytes)}, ${plural(events, 'event')}, head ${head ?? 'none'}`
-    return judgeFile('event store', detail, facts)
+    return assessFile('event store', detail, facts)
   })
 }
 
@@ -48,11 +48,11 @@ export async function checkReadModel(settings: Settings): Promise<Check> {
     }
     const size = sizeOf(path)
     const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes }
-    return judgeFile('read model', `${path}, ${bytes(size.bytes)}`, facts)
+    return assessFile('read model', `${path}, ${bytes(size.bytes)}`, facts)
   })
 }
 
-export function judgeFile(
+export function assessFile(
   name: string,
   detail: string,
   facts: { wal_bytes: number } & Check['facts'],
@@ -81,7 +81,7 @@ export const checkEventStoreFile = (settings: Settings): Promise<Check | null> =
 export const checkReadModelFile = (settings: Settings): Promise<Check | null> =>
   checkFile('read model integrity', readModelFile(settings.readModelUrl), READ_MODEL_DAMAGED)
 
-/** Null for a server, and for a file that is not there: that is another check's to say. */
+/** Null for a server, and for a file that is missing, which another check reports. */
 async function checkFile(name: string, path: string | null, remedy: string): Promise<Check | null> {
   if (path === null || !existsSync(path)) return null
   const problems = await quickCheck(path)
@@ -89,7 +89,7 @@ async function checkFile(name: string, path: string | null, remedy: string): Pro
   return fail(name, `quick_check: ${problems.join('; ')}`, remedy, { problems })
 }
 
-/** One check for each projection: how far is it behind the log? Null without both stores. */
+/** One check for each projection: how far is it behind the log? Null unless both stores exist. */
 export async function checkProjections(settings: Settings): Promise<Check[] | null> {
   if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl)))
     return null
@@ -107,7 +107,7 @@ export async function checkProjections(settings: Settings): Promise<Check[] | nu
 const LOOKS = 4
 const PAUSE_MS = 150
 
-/** @param head of the log, read before: a live service may need a moment to come that far */
+/** @param head the end of the log, read before. A running service may need a moment to project that far */
 async function checkProjection(
   projection: Projection,
   head: string | null,
@@ -120,16 +120,17 @@ async function checkProjection(
     checkpoint = (await readModel.checkpoint(projection))?.position ?? null
   }
   const at = await readModel.checkpoint(projection)
-  if (at !== null && (await compareWithLog(store, at)) === 'other') return judgeOther(projection, at.position)
+  if (at !== null && (await compareWithLog(store, at)) === 'other')
+    return assessOther(projection, at.position)
   const newest = await store.head()
   const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
-  return judgeLag(projection, { checkpoint, head: newest, lag })
+  return assessLag(projection, { checkpoint, head: newest, lag })
 }
 
 const isBehind = (checkpoint: string | null, head: string | null): boolean =>
   head !== null && (checkpoint ?? '') < head
 
-const judgeOther = ({ name, version }: Projection, checkpoint: string): Check =>
+const assessOther = ({ name, version }: Projection, checkpoint: string): Check =>
   fail(
     `projection ${name} v${version}`,
     `at ${checkpoint}, where the log has another event`,
@@ -137,10 +138,13 @@ const judgeOther = ({ name, version }: Projection, checkpoint: string): Check =>
     { projection: name, version, checkpoint },
   )
 
-/** Counting further costs time and says no more. */
+/** Counting stops here: more would cost time and not help anybody. */
 export const MOST_LAG = 100_000
 
-/** Events for projections after one position up to another, no more than `MOST_LAG`. A server's log has others too. */
+/**
+ * Counts the product's events after one position up to another, but no more than `MOST_LAG`. A server's log has others,
+ * too.
+ */
 async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
   let count = 0
   for await (const events of store.readAll(after)) {
@@ -151,15 +155,19 @@ async function countBetween(store: EventStore, after: string | null, upTo: strin
   return Math.min(count, MOST_LAG)
 }
 
-export interface Standing {
+/** How far a projection is behind the log. */
+export interface ProjectionLag {
   checkpoint: string | null
   head: string | null
   /** Events that the projection has not seen. */
   lag: number
 }
 
-export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>, standing: Standing): Check {
-  const { checkpoint, head, lag } = standing
+export function assessLag(
+  { name, version }: Pick<Projection, 'name' | 'version'>,
+  found: ProjectionLag,
+): Check {
+  const { checkpoint, head, lag } = found
   const title = `projection ${name} v${version}`
   const facts = { projection: name, version, checkpoint, lag_events: lag }
   if (checkpoint !== null && checkpoint > (head ?? '')) {
@@ -172,7 +180,7 @@ export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>
     )
   }
   const at = checkpoint === null ? 'nothing projected yet' : `at ${checkpoint}`
-  if (lag === 0) return ok(title, `${at}, level with the log`, facts)
+  if (lag === 0) return ok(title, `${at}, caught up with the log`, facts)
   const behind = lag >= MOST_LAG ? `${MOST_LAG} events or more` : plural(lag, 'event')
   return warn(
     title,
@@ -182,15 +190,15 @@ export function judgeLag({ name, version }: Pick<Projection, 'name' | 'version'>
   )
 }
 
-/** Which events is the read model without? Null without a read model. */
+/** Which events does the read model lack? Null without a read model. */
 export async function checkRefusedEvents(settings: Settings): Promise<Check | null> {
   if (!isThere(readModelFile(settings.readModelUrl))) return null
   return withReadModel(settings, Date.now, async ({ readModel }) =>
-    judgeRefused(await refusedIn(readModel, 5)),
+    assessRefused(await refusedIn(readModel, 5)),
   )
 }
 
-export function judgeRefused({ events, first }: Refused): Check {
+export function assessRefused({ events, first }: Refused): Check {
   const title = 'refused events'
   if (events === 0) return ok(title, 'none', { events, first })
   const more = events > first.length ? `; and ${events - first.length} more` : ''
@@ -208,12 +216,12 @@ export async function checkPeppers(settings: Settings): Promise<Check | null> {
   const peppers = existingPeppers(settings)
   const configured = new Set(peppers?.map(({ id }) => id))
   return withReadModel(settings, Date.now, async ({ readModel }) =>
-    judgePeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
+    assessPeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
   )
 }
 
-/** @param inUse tokens that are not revoked, by the id of the key that their hash was made with */
-export function judgePeppers(
+/** @param inUse the number of tokens that are not revoked, by the id of the key with which their hashes were made */
+export function assessPeppers(
   inUse: ReadonlyMap<string, number>,
   configured: ReadonlySet<string>,
   acceptsLegacy: boolean,
@@ -236,7 +244,7 @@ export function judgePeppers(
 
 const COUNT_NO_FURTHER = 1_000_000
 
-/** From one key id to the next, so that the number of tokens does not matter to memory. */
+/** Goes from one key id to the next, so that the memory does not depend on the number of tokens. */
 async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
   const inUse = new Map<string, number>()
   const notRevoked: Condition = { field: 'revoked', op: 'eq', value: false }
@@ -250,5 +258,5 @@ async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
   }
 }
 
-/** A server says for itself whether it is there. */
+/** Does the file exist? For a server, connecting will show whether it is there. */
 const isThere = (path: string | null): boolean => path === null || existsSync(path)

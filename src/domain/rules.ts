@@ -1,9 +1,9 @@
 import { holdsCredential } from './credential.ts'
 import type { InputError } from './errors.ts'
+import { DAY_MS } from './time.ts'
 
 /** The rules for what people write into a token. Pure: the present is an argument. */
 
-const DAY_MS = 86_400_000
 const SCOPE = /^[a-z0-9][a-z0-9:._*-]{0,63}$/
 const MAX_SCOPES = 32
 const MAX_NAME = 100

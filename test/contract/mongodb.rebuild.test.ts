@@ -78,7 +78,7 @@ describeWithMongod('MongoDB', () => {
       const next = await command.next([people])
       await one.apply([put('early', 0, { name: 'old only' })])
       expect(await nameIn('people_v1_g2', 'early')).to.equal(undefined)
-      expect(await next.join()).to.equal('joined')
+      expect(await next.startDualWrites()).to.equal('started')
       await one.apply([put('a', 0, { name: 'of one' })])
       await two.apply([put('b', 0, { name: 'of two' })])
       expect(await nameIn('people_v1_g2', 'a')).to.equal('of one')
@@ -99,7 +99,7 @@ describeWithMongod('MongoDB', () => {
     it('are applied to what is live by a process that opens it later', async () => {
       const [one, command] = [await open(), await open(true)]
       const next = await command.next([people])
-      await next.join()
+      await next.startDualWrites()
       await next.promote()
       await next.close()
       const late = await open()
@@ -111,7 +111,7 @@ describeWithMongod('MongoDB', () => {
     it('leaves the rest of a rebuild that was killed to whoever runs', async () => {
       const [one, command] = [await open(), await open(true)]
       const next = await command.next([people])
-      await next.join()
+      await next.startDualWrites()
       void next.promote().catch(() => {})
       await eventually(async () => {
         const pointer = await client.db(database).collection('pointers').findOne({ live: 2 })

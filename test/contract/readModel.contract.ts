@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Change } from '../../projections/projection.ts'
-import { DeposedError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
+import { LeadershipLostError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { rejection } from './fixtures.ts'
 import { add, others, people, piece, place, put, total } from './readModel.fixtures.ts'
@@ -279,13 +279,13 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
       it('refuses a piece of the log that does not follow on what there is', async () => {
         await model.apply([], piece([people, others], 0, 10))
         const gap = model.apply([add('a', 30, { sum: { n: 1 } })], piece([people], 20, 30))
-        expect(await rejection(gap)).to.be.instanceOf(DeposedError)
+        expect(await rejection(gap)).to.be.instanceOf(LeadershipLostError)
         expect(await get('a')).to.equal(null)
         expect(await model.checkpoint(people)).to.deep.equal(place(10))
         await model.apply([add('a', 20, { sum: { n: 1 } })], piece([people, others], 5, 20))
         await model.apply([], piece([people], 20, 40))
         const ofOne = model.apply([add('a', 50, { sum: { n: 1 } })], piece([people, others], 40, 50))
-        expect(await rejection(ofOne)).to.be.instanceOf(DeposedError)
+        expect(await rejection(ofOne)).to.be.instanceOf(LeadershipLostError)
         expect(await get('a')).to.deep.equal({ id: 'a', n: 1 })
       })
 
@@ -318,14 +318,14 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
 
     describe('sharing', () => {
       it('gives the lead to one who asks, who keeps it by asking again', async () => {
-        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, level: true }
+        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
         const { term } = await model.lead('group', candidate)
         expect(term).to.be.greaterThan(0)
         expect(await model.lead('group', candidate)).to.deep.equal({ term })
       })
 
       it('gives the lead again after it was left, in no earlier term', async () => {
-        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, level: true }
+        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
         const { term } = await model.lead('group', candidate)
         await model.resign('group', 'one')
         expect((await model.lead('group', { ...candidate, id: 'two' })).term).to.be.at.least(Number(term))

@@ -186,7 +186,7 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
       await history.grow(400)
       const stop = new AbortController()
       const first = command(undefined, {
-        told: ({ events }) => void (events >= 500 && stop.abort()),
+        onProgress: ({ events }) => void (events >= 500 && stop.abort()),
         signal: stop.signal,
       })
       expect(await rejection(first)).to.be.instanceOf(Error)

@@ -66,13 +66,13 @@ describe('A SQLite read model that is offered its next generation', () => {
     await service.apply([add('a', 1, { sum: { n: 1 } })], toPlace(1))
     const filled = await command.next([people])
     await filled.apply([add('a', 1, { sum: { n: 1 } })], toPlace(1))
-    const taken = filled.join()
+    const taken = filled.startDualWrites()
     const next = await eventually(async () => {
-      const offered = await service.offered()
+      const offered = await service.handedOver()
       if (!offered) throw new Error('nothing is offered')
       return offered
     })
-    await next.join()
+    await next.startDualWrites()
     await service.apply([add('a', 2, { sum: { n: 1 } })], toPlace(2))
     expect(await next.promote()).to.equal(false)
     expect(await service.get('people', 'a')).to.deep.equal({ id: 'a', n: 2 })
@@ -80,7 +80,7 @@ describe('A SQLite read model that is offered its next generation', () => {
     expect(await next.promote()).to.equal(true)
     await next.close()
     expect(await service.get('people', 'a')).to.deep.equal({ id: 'a', n: 2 })
-    expect(await taken).to.equal('taken')
+    expect(await taken).to.equal('promotedByService')
     await filled.close()
   })
 
@@ -88,14 +88,14 @@ describe('A SQLite read model that is offered its next generation', () => {
     const [service, command] = [await open(), await open(true)]
     await command.open([others])
     const filled = await command.next([people, others])
-    const waiting = filled.join()
+    const waiting = filled.startDualWrites()
     await eventually(() => expect(readdirSync(folder)).to.include('read-model.db.offer'))
-    expect(await service.offered()).to.equal(null)
+    expect(await service.handedOver()).to.equal(null)
     expect(readdirSync(folder)).to.not.include('read-model.db.offer')
     // It does it itself when the service has gone.
     await service.close()
     models.shift()
-    expect(await waiting).to.equal('joined')
+    expect(await waiting).to.equal('started')
     await filled.close()
   })
 })

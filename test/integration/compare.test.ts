@@ -138,7 +138,10 @@ function comparesOn(modelUrl: (folder: string) => string, open: (url: string) =>
 
   it('tells how far it is', async () => {
     const phases = new Set<string>()
-    await compareReadModel(settings, { log, told: ({ phase, count }) => count > 0 && phases.add(phase) })
+    await compareReadModel(settings, {
+      log,
+      onProgress: ({ phase, count }) => count > 0 && phases.add(phase),
+    })
     expect([...phases]).to.deep.equal(['folding', 'comparing'])
   })
 

@@ -1,4 +1,4 @@
-/** Where the server is and who we are to it. The connection string holds no credentials, so that nothing shows them. */
+/** Where the server is, and our credentials. The connection string does not hold these, so that it can be shown. */
 export interface Address {
   connectionString: string
   credentials: { username: string; password: string }
@@ -6,7 +6,9 @@ export interface Address {
   hosts: string
 }
 
-/** Options of the client that may be set. Any other it would print to the console, and the whole string with it. */
+/**
+ * The options of the client that may be set. If any other were, the client would print the whole string to the console.
+ */
 const KNOWN_OPTIONS = new Set([
   'connectionname',
   'defaultdeadline',
@@ -21,7 +23,10 @@ const KNOWN_OPTIONS = new Set([
   'tlsverifycert',
 ])
 
-/** An insecure server ignores credentials; that they are given at all makes the client append by a call of its own. */
+/**
+ * An insecure server ignores credentials. They are passed because the client then makes a separate call for each
+ * append.
+ */
 const NOBODY = { username: 'nobody', password: 'nobody' }
 
 const SHAPE =
@@ -30,7 +35,7 @@ const SHAPE =
 /**
  * Reads `esdb://user:password@host:2113,host:2113?tls=false`; `esdb+discover`, `kurrentdb` and `kurrentdb+discover` are
  * the other schemes. User and password are percent-encoded.
- * @throws TypeError what is wrong with it, never with a piece of it that could be a secret
+ * @throws TypeError whose message says what is wrong, and never quotes a part that could be a secret
  */
 export function parseAddress(url: string): Address {
   const parts = SHAPE.exec(url.trim())?.groups

@@ -17,7 +17,7 @@ export interface MaxAge {
   seconds: number
 }
 
-/** @throws RangeError for an append that no server would ever take */
+/** @throws RangeError for an append that no server would ever accept */
 export function assertAppendable(
   stream: string,
   expected: ExpectedRevision,
@@ -32,7 +32,7 @@ export function assertAppendable(
   if (events.reduce((sum, event) => sum + sizeOf(event), 0) > MAX_BYTES) throw tooLarge(stream)
 }
 
-/** One append, sent once, that waits for its answer until `deadline`, in milliseconds. Errors as the port says. */
+/** Sends one append, once, and waits for the answer for up to `deadline` milliseconds. Throws as the port says. */
 export async function append(
   { client, call }: Connection,
   stream: string,
@@ -47,13 +47,14 @@ export async function append(
   ).catch((error: unknown) => {
     throw appendError(stream, error)
   })
-  // A deleted stream takes its old events again with a success that writes nothing.
+  // If a deleted stream gets its old events again, the server reports success, but writes nothing and gives no
+  // position.
   if (!position) throw deleted(stream)
   return { revision: Number(nextExpectedRevision), position: toPosition(position) }
 }
 
 /**
- * Sets how long the events of a stream are kept, before it has any. What is set already stays.
+ * Sets how long the events of a stream are kept. To be called before it has any; if the limit is set already, it stays.
  * @throws StoreUnavailableError
  */
 export async function limitAge(

@@ -1,23 +1,25 @@
 import type { Readable } from 'node:stream'
 
-/** What a call sends, taken as it arrives instead of one by one. */
+/** What the server sends in answer to a call, taken in batches as it arrives. */
 export interface Arrivals<T> {
-  /** The next of what is already here. */
+  /** Takes up to `max` items that have arrived already. */
   take(max: number): T[]
-  /** How many have arrived and are not taken yet. */
+  /** How many items have arrived and are not taken yet. */
   waiting(): number
   /**
    * Waits until there may be something to take, or `poke` is called.
-   * @returns false after `ms` of silence
-   * @throws what the call failed with, once all that came before it has been taken
+   * @returns false after `ms` milliseconds of silence
+   * @throws the error of the call, once all items that came before it were taken
    */
   next(ms: number): Promise<boolean>
   poke(): void
-  /** All of it was taken. */
+  /** Has the answer ended, and was all of it taken? */
   ended(): boolean
 }
 
-/** The stream is left to itself after that: a failure nobody waits for any more ends no process. */
+/**
+ * Listens to a stream. Its errors are caught even when nobody waits for them any more, so they cannot end the process.
+ */
 export function arrivalsOf<T>(stream: Readable): Arrivals<T> {
   let failure: { error: unknown } | undefined
   let ended = false
@@ -56,7 +58,7 @@ export function arrivalsOf<T>(stream: Readable): Arrivals<T> {
         wake = () => {
           wake = undefined
           clearTimeout(timer)
-          // What came with it over the wire comes one by one: in the next turn it is all here.
+          // Items that came in one piece over the wire are emitted one by one. In the next turn all of them are here.
           setImmediate(resolve, true)
         }
       })

@@ -2,21 +2,21 @@ import { EventStoreDBClient } from '@eventstore/db-client'
 import { StoreUnavailableError } from '../../application/ports/errors.ts'
 import { type Address, parseAddress } from './address.ts'
 
-/** The client and what every call to it says. */
+/** The client, and the options of every call. */
 export interface Connection {
   client: EventStoreDBClient
   hosts: string
   /**
-   * Credentials with each call choose the append that has a deadline and is not shared with other clients of the
-   * process; a node that does not lead would serve the past.
+   * With credentials in each call, the client uses the kind of append that has a deadline and is not shared with other
+   * clients of the process. Only the leader may answer, since another node might give old data.
    */
   call: { credentials: Address['credentials']; requiresLeader: true }
-  /** @throws StoreUnavailableError when it is closed */
+  /** @throws StoreUnavailableError if it is closed */
   assertOpen(): void
   close(): Promise<void>
 }
 
-/** Connects with the first call. @throws TypeError for an address that cannot be one */
+/** The client connects with its first call. @throws TypeError for text that is no address */
 export function connect(url: string): Connection {
   const { connectionString, credentials, hosts } = parseAddress(url)
   const client = createClient(connectionString)

@@ -2,20 +2,20 @@ import { type CommandError, ErrorType, isCommandError } from '@eventstore/db-cli
 import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../../application/ports/errors.ts'
 import { DamagedError } from '../../domain/errors.ts'
 
-/** Numbers of gRPC. */
+/** Status codes of gRPC. */
 const UNKNOWN = 2
 const INVALID_ARGUMENT = 3
 const PERMISSION_DENIED = 7
 const UNAVAILABLE = 14
 const UNAUTHENTICATED = 16
 
-/** With these words the client says that no request has left it. */
+/** Messages by which the client shows that it has not sent the request. */
 const NEVER_SENT =
   /No connection established|Name resolution failed|Channel closed before call started|Failed to discover/
 
 const INVALID_POSITION = /invalid position|ReadAllResult: (?:Error|InvalidPosition)/i
 
-/** What an append came to that the client rejected. Whatever does not say that nothing was written may have been. */
+/** Translates the error of an append. Unless the error proves that nothing was written, the outcome is unknown. */
 export function appendError(stream: string, error: unknown): Error {
   const known = asCommandError(error)
   switch (known?.type) {
@@ -37,7 +37,7 @@ export function appendError(stream: string, error: unknown): Error {
   }
 }
 
-/** What a read or a subscription came to. */
+/** Translates the error of a read or of a subscription. */
 export function readError(error: unknown): Error {
   if (error instanceof StoreUnavailableError || error instanceof DamagedError) return error
   const known = asCommandError(error)
@@ -49,19 +49,19 @@ export const isMissingStream = (error: unknown): boolean =>
   asCommandError(error)?.type === ErrorType.STREAM_NOT_FOUND
 
 /**
- * Nothing begins at the position that was asked for: 23.10 answers with a failure that has no name of its own (2), newer
- * servers with one that has (3).
+ * Does no event begin at the position that was asked for? Version 23.10 answers with an unknown error (2), newer
+ * servers with an invalid argument (3).
  */
 export const isInvalidPosition = (error: unknown): boolean => {
   const { code } = error as { code?: unknown }
   return (code === UNKNOWN || code === INVALID_ARGUMENT) && INVALID_POSITION.test(said(error))
 }
 
-/** Unlike an outage: the same append can never succeed. */
+/** Unlike an outage: the same append could never succeed. */
 export const tooLarge = (stream: string): RangeError =>
   new RangeError(`an append to ${stream} has more than 1 MiB`)
 
-/** Nothing of the product deletes streams. */
+/** This counts as damage, since the product itself never deletes a stream. */
 export const deleted = (stream: string): DamagedError =>
   new DamagedError(`${stream} was deleted from the event store`)
 

@@ -16,11 +16,11 @@ export interface Recorded {
 
 export const toJsonEvent = ({ id, type, data, metadata }: NewEvent) => jsonEvent({ id, type, data, metadata })
 
-/** Bytes that the server counts for an event: its type in UTF-16, data and metadata. */
+/** The size of an event in bytes, as the server counts it: its type in UTF-16, data, and metadata. */
 export const sizeOf = ({ type, data, metadata }: NewEvent): number =>
   type.length * 2 + Buffer.byteLength(JSON.stringify(data)) + Buffer.byteLength(JSON.stringify(metadata))
 
-/** Whatever is not JSON was not written by this product; as null it is found to be damaged. */
+/** Data that is not JSON was not written by this product. It becomes null, and so the event counts as damaged. */
 export const toStoredEvent = (event: Recorded): StoredEvent => ({
   id: event.id,
   type: event.type,
@@ -31,5 +31,5 @@ export const toStoredEvent = (event: Recorded): StoredEvent => ({
   position: toPosition(event.position),
 })
 
-/** Of the server itself: metadata, statistics, settings. */
+/** Does the stream belong to the server itself: metadata, statistics, settings? */
 export const isSystemStream = (stream: string): boolean => stream.startsWith('$')

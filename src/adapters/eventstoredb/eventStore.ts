@@ -11,16 +11,16 @@ import { head, readAll, readAt, readStream } from './read.ts'
 export type { MaxAge } from './append.ts'
 
 export interface EventStoreDbOptions {
-  /** Appends are refused. */
+  /** Refuses appends. */
   readOnly?: boolean
   maxAge?: MaxAge
 }
 
 /**
- * The event store on a server of EventStoreDB 23.10 or newer, or KurrentDB, with its own address form:
- * `esdb://user:password@host:2113?tls=false`. Connects with the first call. A position is the commit and prepare
- * position of an event and has gaps.
- * @throws TypeError for an address that cannot be one
+ * The event store on a server: EventStoreDB 23.10 or newer, or KurrentDB. The address has the server's own form:
+ * `esdb://user:password@host:2113?tls=false`. Connects with the first call. A position consists of the commit and the
+ * prepare position of an event; there are gaps between positions.
+ * @throws TypeError for text that is no address
  */
 export async function openEventStoreDb(url: string, options: EventStoreDbOptions = {}): Promise<EventStore> {
   const { readOnly = false, maxAge } = options

@@ -7,10 +7,11 @@ import { subscription } from './subscription.ts'
 const BACKOFF_MS = { first: 50, longest: 1_000 }
 
 /**
- * What the port calls a subscription: one after the other, each going on behind the last event that was yielded, until
- * aborted. A server drops them as routine, when a burst outruns one or it restarts. With each that ends the reader is
- * told that it has lost sight of the log: what comes next may be that of another.
- * @throws RangeError for a position that is not one of this kind of log
+ * A subscription as the port defines it. It consists of subscriptions of the server, one after the other, each of which
+ * continues behind the last event that was yielded. Servers drop subscriptions as a matter of routine, when a burst of
+ * events is too fast, or when they restart. Whenever one ends, the reader gets a step without events that is not caught
+ * up, since the next one may come from another log.
+ * @throws RangeError if the position is not of this kind of log
  */
 export async function* follow(
   connection: Connection,
@@ -32,7 +33,7 @@ export async function* follow(
         position = batch.events.at(-1)?.position ?? position
       }
     } catch {
-      // Whatever it was, the reader is told, and there will be another.
+      // Whatever the error was, the reader is informed below, and another subscription is begun.
     }
     if (isInSight && !signal.aborted) yield { events: [], caughtUp: false }
     isInSight = false
@@ -40,7 +41,7 @@ export async function* follow(
   }
 }
 
-/** Between half and all of a doubling time, so that many do not come back at once. */
+/** A random part, half to all, of a time that doubles, so that many readers do not come back at the same moment. */
 const backoff = (failures: number): number =>
   Math.min(BACKOFF_MS.longest, BACKOFF_MS.first * 2 ** failures) * (0.5 + Math.random() / 2)
 

@@ -5,12 +5,12 @@ export interface LogPosition {
   prepare: bigint
 }
 
-/** 64 bits without a sign, in decimal. */
+/** The decimal digits of an unsigned 64-bit number. */
 const DIGITS = 20
-/** What a server says of an event whose place in the log it does not know. */
+/** The number that a server gives for an event whose place in the log it does not know. */
 const UNKNOWN = 2n ** 64n - 1n
 
-/** As text that sorts in log order: commit and prepare, 20 digits each. */
+/** The position as text that sorts in log order: commit and prepare, 20 digits each. */
 export function toPosition(position: LogPosition | undefined): string {
   if (!position || position.commit === UNKNOWN) {
     throw new StoreUnavailableError(
@@ -22,7 +22,7 @@ export function toPosition(position: LogPosition | undefined): string {
 
 const SHAPE = /^(\d{20})-(\d{20})$/
 
-/** Can it be one of this kind of log? */
+/** Has the text the form of a position of this kind of log? */
 export const isPosition = (text: string): boolean => SHAPE.test(text)
 
 /** @throws RangeError for text that `toPosition` did not make */

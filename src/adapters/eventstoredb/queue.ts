@@ -4,12 +4,12 @@ const MAX_WAITING = 1_000
 const MAX_WAIT_MS = 1_000
 
 /**
- * One task at a time for each key, in the order they came: calls that are under way together may reach the server in
- * any order.
- * @returns a function that runs a task in its turn; it throws StoreUnavailableError when that takes too long
+ * Runs one task at a time for each key, in the order in which they came, since calls that are under way together may
+ * reach the server in any order.
+ * @returns a function that runs a task in its turn; it throws StoreUnavailableError if it has to wait too long
  */
 export function createTurns(): <T>(key: string, task: () => Promise<T>) => Promise<T> {
-  /** By key, while one is under way: what starts each of those behind it. */
+  /** For each key with a task under way, functions that start the tasks which wait behind it. */
   const queues = new Map<string, (() => void)[]>()
 
   async function turn(key: string): Promise<void> {

@@ -15,12 +15,12 @@ import { isInvalidPosition, isMissingStream, readError } from './errors.ts'
 import { isSystemStream, type Recorded, toStoredEvent } from './event.ts'
 import { fromPosition, isPosition, toPosition } from './position.ts'
 
-/** Events in one batch. */
+/** The greatest number of events in one batch. */
 export const BATCH = 500
-/** How many wait in memory for whoever reads them: the next comes while one batch is used. */
+/** How many events may wait in memory, so that the next batch arrives while one is used. */
 export const BUFFER = { highWaterMark: 2 * BATCH }
 
-/** The events of one stream from a revision on; none if there is no such stream. */
+/** The events of a stream from a revision on; none if there is no such stream. */
 export async function readStream(
   { client, call }: Connection,
   stream: string,
@@ -41,7 +41,7 @@ export async function readStream(
   return found
 }
 
-/** All events after a position but those of the server itself, in log order. */
+/** All events after a position in log order, except for those of the server itself. */
 export async function* readAll(
   { client, call }: Connection,
   after: string | null,
@@ -50,7 +50,7 @@ export async function* readAll(
   try {
     for await (const events of batches(client.readAll({ ...call, fromPosition: start }, BUFFER))) {
       const stored = events.filter(({ streamId }) => !isSystemStream(streamId)).map(toStoredEvent)
-      // A read begins with the event at the position itself.
+      // The server begins with the event at the position itself, which is not wanted.
       const next = stored[0]?.position === after ? stored.slice(1) : stored
       if (next.length > 0) yield next
     }
@@ -59,13 +59,13 @@ export async function* readAll(
   }
 }
 
-/** The event at a position; null where none begins. */
+/** The event at a position; null if there is none at exactly this position. */
 export async function readAt({ client, call }: Connection, position: string): Promise<StoredEvent | null> {
   if (!isPosition(position)) return null
   const options = { ...call, fromPosition: fromPosition(position), maxCount: 1 }
   try {
     for await (const [first] of batches(client.readAll(options))) {
-      // Where an event was taken, or the log is another one, the next one comes.
+      // If the event was removed, or this is another log, the server gives the next event.
       const found = first && toStoredEvent(first)
       return found?.position === position ? found : null
     }
@@ -76,7 +76,9 @@ export async function readAt({ client, call }: Connection, position: string): Pr
   }
 }
 
-/** The position of the newest event of all, whosever it is; null in an empty log. */
+/**
+ * The position of the newest event, which may be that of another application or of the server; null in an empty log.
+ */
 export async function head({ client, call }: Connection): Promise<string | null> {
   const options = { ...call, direction: BACKWARDS, fromPosition: END, maxCount: 1 } as const
   try {
@@ -88,9 +90,9 @@ export async function head({ client, call }: Connection): Promise<string | null>
 }
 
 /**
- * What a read gives, in batches. However it is left, the call is cancelled: one that is not stays open on the server,
- * which has room for a hundred.
- * @throws what the read failed with; StoreUnavailableError after `CALL_MS` of silence
+ * The events of a read, in batches. The call is always cancelled in the end; otherwise it would stay open on the
+ * server, which takes only a hundred.
+ * @throws the error of the read; StoreUnavailableError after `CALL_MS` of silence
  */
 async function* batches(
   read: StreamingRead<ResolvedEvent | AllStreamResolvedEvent>,

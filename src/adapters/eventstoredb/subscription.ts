@@ -6,12 +6,13 @@ import { type Recorded, toStoredEvent } from './event.ts'
 import { fromPosition } from './position.ts'
 import { BATCH, BUFFER, head } from './read.ts'
 
-/** Silence is normal on an idle log; after this much of it the server is asked whether it is still there. */
+/** Silence is normal while nothing is appended. After this much of it the server is asked whether it is still there. */
 const SILENCE_MS = 1_000
 
 /**
- * One subscription for as long as it lasts: what comes after a position in streams with one of the prefixes.
- * @throws what ended it; StoreUnavailableError when the server does not answer any more
+ * One subscription, for as long as the server keeps it: the events after a position, of streams with one of the
+ * prefixes.
+ * @throws the error that ended it; StoreUnavailableError if the server does not answer any more
  */
 export async function* subscription(
   connection: Connection,
@@ -29,7 +30,7 @@ export async function* subscription(
   )
   const arrivals = arrivalsOf<AllStreamResolvedEvent>(source)
   let isLive = false
-  let isToldCaughtUp = false
+  let announcedCaughtUp = false
   const turn = (live: boolean) => (): void => {
     isLive = live
     arrivals.poke()
@@ -40,11 +41,11 @@ export async function* subscription(
   try {
     while (!signal.aborted) {
       const events = arrivals.take(BATCH).map(({ event }) => toStoredEvent(event as Recorded))
-      // It is told as soon as it arrives, before the events ahead of it have been taken.
+      // The client emits `caughtUp` at once, while events that came before it may still wait here.
       const caughtUp = isLive && arrivals.waiting() === 0
-      if (events.length > 0 || caughtUp !== isToldCaughtUp) {
+      if (events.length > 0 || caughtUp !== announcedCaughtUp) {
         yield { events, caughtUp }
-        isToldCaughtUp = caughtUp
+        announcedCaughtUp = caughtUp
       } else if (arrivals.ended()) return
       else if (!(await arrivals.next(SILENCE_MS))) await head(connection)
     }

@@ -20,7 +20,7 @@ interface Key {
 
 const MIN_SECRET_BYTES = 32
 const MIN_RSA_BITS = 2048
-/** As much as Node takes of all headers of a request unless it is told otherwise. */
+/** In characters: Node's default limit for all headers of a request together. Longer text is not even parsed. */
 const MAX_JWT = 16 * 1024
 
 /**
@@ -51,7 +51,7 @@ export function createJwtVerifier(options: JwtOptions): JwtVerifier {
       } catch (error) {
         if (error instanceof jwt.TokenExpiredError) return { refused: 'expired', expired: true }
         if (error instanceof jwt.JsonWebTokenError) return refuse('invalid')
-        // Whatever else a hostile token made the parser throw is that token's fault.
+        // Any other error is one that a hostile token has caused in the parser.
         return refuse('malformed')
       }
     },
@@ -59,8 +59,8 @@ export function createJwtVerifier(options: JwtOptions): JwtVerifier {
 }
 
 /**
- * Is the signature in the one spelling that base64url has for its bytes? Decoders ignore the spare bits of the last
- * character, so that a token changed there would pass. What stands before the signature is signed as text.
+ * Is the signature written in the only way in which base64url writes its bytes? Decoders ignore the unused bits of the
+ * last character, so a token that was changed there would pass. All before the signature is signed as text.
  */
 function isCanonical(token: string): boolean {
   const signature = token.slice(token.lastIndexOf('.') + 1)

@@ -1,5 +1,5 @@
 import type { Change, Projection } from '../../../projections/projection.ts'
-import { DeposedError, StoreUnavailableError } from '../../application/ports/errors.ts'
+import { LeadershipLostError, StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { ReadModel } from '../../application/ports/readModel.ts'
 import type { Step } from '../../application/ports/checkpoints.ts'
 import type { Watch } from '../../application/ports/sharing.ts'
@@ -9,8 +9,8 @@ import { applyChanges, applyPiece } from './documents/apply.ts'
 import { moveCheckpoint, movesOf } from './documents/checkpoints.ts'
 import { present, targetsAt } from './documents/collections.ts'
 import { type Connection, connect } from './database/connection.ts'
-import { createKnownModel, type Seen } from './documents/knownModel.ts'
-import { lead, resign } from './sharing/leases.ts'
+import { createKnownModel, type KnownProjection } from './documents/knownModel.ts'
+import { acquireLease, releaseLease } from './sharing/leases.ts'
 import { makeModel } from './documents/makeModel.ts'
 import { storedName } from './documents/names.ts'
 import { beginNext, retire, SPREAD_MS } from './rebuild/nextGeneration.ts'
@@ -20,11 +20,11 @@ import { arePublished, publish } from './sharing/versions.ts'
 import { type Watched, watchCollection } from './sharing/watch.ts'
 
 /**
- * Opens the read model in a MongoDB database, the one that the connection string names or `tokenledger`. It takes a
- * replica set, or a single server, on which no watch is ever live. Reads answer or fail within a second, writes within
- * three.
- * @param options.readOnly makes and changes nothing
- * @throws StoreUnavailableError; Error for what is no connection string
+ * Opens the read model in a MongoDB database: the one that the connection string names, else `tokenledger`. The server
+ * may be a replica set, or a single server, on which no watch is ever live. Reads succeed or fail within a second,
+ * writes within three.
+ * @param options.readOnly neither makes nor changes anything
+ * @throws StoreUnavailableError; Error for text that is no connection string
  */
 export async function openMongoReadModel(url: string, options: MongoOptions = {}): Promise<ReadModel> {
   return readModel(await connect(url), options)
@@ -34,14 +34,15 @@ const LOST = 'documents of the read model were dropped, emptied or replaced by o
 
 const isNull = (found: unknown): boolean => found === null
 const isEmpty = (found: readonly unknown[]): boolean => found.length === 0
-const hasSeen = (one: readonly [Projection, Seen | undefined]): one is readonly [Projection, Seen] =>
-  one[1] !== undefined
+const hasSeen = (
+  one: readonly [Projection, KnownProjection | undefined],
+): one is readonly [Projection, KnownProjection] => one[1] !== undefined
 
 type OnChanged = (ids: ReadonlySet<string> | null) => void
 
 interface MongoOptions {
   readOnly?: boolean
-  /** How long a rebuild waits until all processes know what it is about to do; for tests. */
+  /** How long a rebuild waits, in milliseconds, until all processes know what it is about to do; for tests. */
   spreadMs?: number
 }
 
@@ -55,7 +56,7 @@ function readModel(
     onLeft(left) {
       if (!readOnly) connection.write((database) => retire(database, left, opened, spreadMs)).catch(() => {})
     },
-    onLost: () => watches.forEach((tell) => tell(null)),
+    onLost: () => watches.forEach((announce) => announce(null)),
     control: connection.control,
     controlAnew: connection.controlAnew,
   })
@@ -74,7 +75,7 @@ function readModel(
       }
     })
 
-  /** @param isNothing says whether an answer is worth another look: what is not there may have been lost */
+  /** @param isNothing is the answer empty? Then it is confirmed first, since the documents may have been lost */
   async function sound<T>(answering: () => Promise<T>, isNothing: (answer: T) => boolean): Promise<T> {
     assertSound()
     const answer = await answering()
@@ -96,7 +97,7 @@ function readModel(
     })
   }
 
-  /** @throws DeposedError the live documents do not reach as far as this follows on */
+  /** @throws LeadershipLostError if the live documents have not come as far as `from` */
   async function assertFollows({ from, to }: Step): Promise<void> {
     const isThere = (projection: Projection): boolean => {
       const [seen, after] = [known.seen(projection), from.get(projection) ?? null]
@@ -105,7 +106,7 @@ function readModel(
     if (![...to.keys()].every(isThere)) await known.confirm()
     for (const projection of to.keys()) {
       if (!isThere(projection))
-        throw new DeposedError(`${storedName(projection)} is not as far as what this follows on`)
+        throw new LeadershipLostError(`${storedName(projection)} is not as far as what this follows on`)
     }
   }
 
@@ -125,11 +126,11 @@ function readModel(
       const moved = marks.get(one) ?? {}
       const name = storedName(one, generation(one))
       await write((database) => moveCheckpoint(database, name, { ...move, marks: moved }))
-      known.moved(one, seen.get(one) as Seen, move.to, moved)
+      known.moved(one, seen.get(one) as KnownProjection, move.to, moved)
     }
   }
 
-  /** To every generation that somebody reads, or is about to. */
+  /** Applies changes to every generation that some process reads, or is about to read. */
   async function applyNow(changes: readonly Change[]): Promise<void> {
     assertSound()
     await write(async () => {})
@@ -147,7 +148,7 @@ function readModel(
       }
     }
     await Promise.all(everywhere)
-    // What was written into what others have just dropped or put there is not there for whoever reads next.
+    // If others have just dropped or replaced the documents, these changes are lost: so make sure that they have not.
     await known.confirm()
     assertSound()
   }
@@ -186,7 +187,7 @@ function readModel(
     },
 
     next: (wanted) => beginNext(connection, wanted, spreadMs),
-    offered: async () => null,
+    handedOver: async () => null,
 
     async get(collection, id) {
       const { target, read } = sourceOf(collection)
@@ -218,8 +219,8 @@ function readModel(
       await readAny((database) => database.command({ ping: 1 }))
     },
 
-    lead: (group, candidate) => write((database) => lead(database, group, candidate)),
-    resign: (group, id) => write((database) => resign(database, group, id)),
+    lead: (group, request) => write((database) => acquireLease(database, group, request)),
+    resign: (group, id) => write((database) => releaseLease(database, group, id)),
     reserve: (key, reservation) => write((database) => reserve(database, key, reservation)),
     queue: (key) => readAny((database) => queue(database, key)),
     release: (key, id) => write((database) => release(database, key, id)),

@@ -6,11 +6,11 @@ import type { Logger } from '../../application/ports/telemetry.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { assertNotElsewhere, type Claim, claimDatabase } from './database/claim.ts'
-import { type Database, openDatabase, type Row } from './database/database.ts'
+import { type Database, openDatabase, type SqlRow } from './database/database.ts'
 import * as rows from './log/eventRows.ts'
 import { createGroup, Refused } from './database/groupCommit.ts'
 import { type Lock, lockFile } from './database/lock.ts'
-import { createWakeUp, follow, type Page } from './log/follow.ts'
+import { createWakeUp, follow, type LogPage } from './log/follow.ts'
 import { openedFiles } from './database/openedFiles.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './log/sweep.ts'
 import { walBytes } from './database/walWatch.ts'
@@ -20,16 +20,17 @@ const MAX_EVENTS_PER_APPEND = 100
 const PAGE = 100
 
 export interface SqliteOptions {
-  /** For a second process: takes no lock and cannot write. */
+  /** For a second process. It takes no lock, and so cannot write. */
   readOnly?: boolean
-  /** Hears when a file cannot be written, and when it can be again. */
+  /** Gets a line when a file cannot be written, and when it can be again. */
   log?: Logger
 }
 
 /**
- * Opens the event log in one SQLite file, made if missing. One process writes it; others may read it at any time.
- * A position is 16 decimal digits and has no gaps but for what was swept.
- * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
+ * Opens the event log in one SQLite file, and makes the file if it is missing. One process writes it; others may read
+ * it at any time. A position has 16 decimal digits. There are no gaps between positions, except where events were
+ * swept.
+ * @throws StoreInUseError if another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
   const { readOnly = false, log } = options
@@ -41,7 +42,7 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
       await assertNotElsewhere(path)
     }
     const opened = (database = await openDatabase(path, { readOnly, synchronous: 'FULL' }))
-    // What is no event store stays as it is.
+    // Checked before anything is written, so that a file of another kind is left alone.
     if (lock && !rows.isNew(opened)) rows.checkFormat(opened)
     if (lock) claim = await claimDatabase(opened, log)
     return await whenFree(() => eventStoreOn(opened, lock, { claim, log }))
@@ -53,7 +54,7 @@ export async function openSqliteEventStore(path: string, options: SqliteOptions 
   }
 }
 
-/** SQLite would take the log beside a file that is gone, or empty, for one of another file, and delete it. */
+/** Refuses if the file is gone or empty, but has a write-ahead log beside it: SQLite would delete that log. */
 function assertWhole(path: string): void {
   if (walBytes(path) === 0 || (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0) return
   throw new StoreUnavailableError(
@@ -75,7 +76,7 @@ export function eventStoreOn(
   if (lock) rows.createTables(database)
   rows.checkFormat(database)
   const files = lock && openedFiles(database)
-  // In one transaction: somebody else may write between its two statements.
+  // In one transaction, since another process may write between the two statements.
   const newestPosition = (): number => database.inTransaction('deferred', () => rows.newestPosition(database))
   let written = newestPosition()
   let committed = written
@@ -122,13 +123,13 @@ export function eventStoreOn(
     if (claim?.isLost()) throw new StoreUnavailableError(`${database.path} was taken over by another process`)
   }
 
-  /** The next rows of the log, as they are, and where it ended at that moment. */
-  function page(after: number): Page {
+  /** The next rows of the log, sound or damaged. @throws DamagedError if a row is missing before them */
+  function page(after: number): LogPage {
     assertOpen()
     return database.inTransaction('deferred', () => {
       const found = rows.rowsAfter(database, after, PAGE)
       const end = rows.newestPosition(database)
-      const sound: Row[] = []
+      const sound: SqlRow[] = []
       let last = after
       for (const row of found) {
         const position = Number(row.position)
@@ -160,7 +161,7 @@ export function eventStoreOn(
         assertOpen()
         const most = Math.min(PAGE, limit - events.length)
         const some = database.inTransaction('deferred', () => streamEvents(database, stream, next, most))
-        // What stood between two pages was swept meanwhile, and so was what stood before it.
+        // A sweep has removed events between two pages, and so also those before them.
         if (events.length > 0 && some.length > 0 && some[0]?.revision !== next) events.length = 0
         events.push(...some)
         if (some.length < most || events.length === limit) return events
@@ -222,12 +223,12 @@ export function eventStoreOn(
       open = false
       wakeUp.all()
       if (isReplaced()) {
-        // To close it would move what waits in its log into whatever is there now.
+        // Closing the database would move its write-ahead log into whatever file is at the path now.
         lock?.release()
         return
       }
       try {
-        // libsql closes the file only when its statements are collected: leave nothing in the WAL before that.
+        // libsql closes the file only when its statements are garbage-collected, so the WAL is emptied before.
         if (lock) database.checkpoint()
       } finally {
         database.close()
@@ -243,7 +244,7 @@ function baseRevision(expected: ExpectedRevision): number {
   return expected
 }
 
-/** The same events at the same place mean that this is a repetition; it gets the answer of the first time. */
+/** If the same events are at the same place, the append is a repetition and gets its first answer. */
 function appendedBefore(
   database: Database,
   stream: string,
@@ -277,7 +278,10 @@ function streamEvents(database: Database, stream: string, from: number, limit: n
   return events
 }
 
-/** The first position from `next` up to a row that neither it has nor a sweep took. Rows of a damaged file may go back. */
+/**
+ * The first position from `next` on, before a row's, that was not swept; null if none. A damaged file's rows may go
+ * back.
+ */
 function firstMissing(database: Database, next: number, position: number): number | null {
   if (position === next) return null
   return position < next ? next : firstNotSwept(database, next, position - 1)

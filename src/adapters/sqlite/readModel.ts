@@ -19,17 +19,17 @@ import type { ModelFile } from './documents/modelFile.ts'
 import { openLive } from './documents/openLive.ts'
 import { guardModel } from './documents/modelGuard.ts'
 import { beginNext } from './rebuild/nextGeneration.ts'
-import { clearLeft, type Offered, openOffered, vetOffered } from './rebuild/offered.ts'
+import { clearLeft, type HandedOver, openHandedOver, checkHandedOver } from './rebuild/offered.ts'
 import { countStretch, findAny, readStretch, type Source } from './documents/query.ts'
 import { createReservations } from './documents/reservations.ts'
 import { seal } from './documents/seal.ts'
 import { walBytes } from './database/walWatch.ts'
 
 /**
- * Opens the read model in one SQLite file of its own, made if missing; after a rebuild it is another file beside that
- * (see `generations.ts`). It can be filled again from the log, so a commit need not survive a power cut: the checkpoint
- * is in the same transaction as the documents.
- * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
+ * Opens the read model in one SQLite file of its own, and makes the file if it is missing. After a rebuild it is
+ * another file beside that one (see `generations.ts`). A commit need not survive a power cut, since the checkpoint is
+ * in the same transaction as the documents, and the rest is filled again from the log.
+ * @throws StoreInUseError if another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
   const { readOnly = false, log } = options
@@ -38,7 +38,7 @@ export async function openSqliteReadModel(path: string, options: SqliteOptions =
     if (lock) {
       await removeOlder(path)
       await clearLeft(path, log)
-      await vetOffered(path, log)
+      await checkHandedOver(path, log)
     }
     return readModel(path, await openLive(path, lock, log), { lock, log })
   } catch (error) {
@@ -56,14 +56,14 @@ interface Opening {
 
 function readModel(path: string, opened: ModelFile, { lock, log }: Opening): ReadModel {
   let live = opened
-  /** The generation that this process has opened of what was offered: it has no seal since. */
+  /** The generation handed over that this process has opened, and so has taken the seal from. */
   let known: number | null = null
-  /** Gets every change of a command, too, and is about to be the live one. */
-  let joined: Offered | null = null
+  /** The generation that every change of a command is also written to, and that is about to become the live one. */
+  let dualWritten: HandedOver | null = null
   let [closed, projections]: [boolean, readonly Projection[]] = [false, []]
   const watchers = new Set<OnChanged>()
   const release: (() => void)[] = lock ? [lock.release] : []
-  const forgetAll = (): void => watchers.forEach((tell) => tell(null))
+  const forgetAll = (): void => watchers.forEach((announce) => announce(null))
   const guard = lock && guardModel(() => live, forgetAll)
 
   function assertOpen(): void {
@@ -73,45 +73,45 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     if (live.isLost()) throw new StoreUnavailableError(`${path} was taken over by another process`)
   }
 
-  /** What is not there may have been taken out a moment ago. */
+  /** For an empty answer: another program may have just removed the documents, so look once more. */
   function nothing<T>(answer: T): T {
     guard?.look()
     assertOpen()
     return answer
   }
 
-  /** The live file may become another one while a query gives way. */
+  /** Looked up for each read, since the live file may change while a query gives way. */
   const sourceOf = (collection: string) => (): Source => {
     assertOpen()
     return { database: live.database, table: live.collections.table(collection) }
   }
 
-  async function applyToJoined(changes: readonly Change[]): Promise<void> {
-    const next = joined
+  async function applyToNext(changes: readonly Change[]): Promise<void> {
+    const next = dualWritten
     await next?.file.apply(changes).catch(() => {
-      // It has missed something now: it is brought level from the log again, or not at all.
-      if (joined === next) joined = null
+      // The next generation has missed a change now. So it must catch up from the log again before it can be promoted.
+      if (dualWritten === next) dualWritten = null
     })
   }
 
-  /** From one statement to the next every reader has the new documents. */
-  async function switchTo(next: Offered): Promise<void> {
+  /** The switch is one assignment: every later statement reads the new documents. */
+  async function switchTo(next: HandedOver): Promise<void> {
     const old = live
     pointLive(path, next.generation)
     live = next.file
-    joined = null
+    dualWritten = null
     release.push(next.releaseLock)
     forgetAll()
     withdrawOffer(path)
     guard?.restart()
-    // What is left of it otherwise is empty, and harms nobody.
+    // Should this fail, the tables are left there, which does no harm.
     await live.submit(() => forgetPurpose(next.file.database)).catch(() => {})
     await old.settle()
     old.database.close()
     await removeOlder(path)
   }
 
-  function handle(next: Offered): NextGeneration {
+  function handle(next: HandedOver): NextGeneration {
     let damage: unknown
     const noting = async <T>(work: () => T | Promise<T>): Promise<T> => {
       try {
@@ -126,16 +126,17 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       isServed: true,
       checkpoint: (projection) => noting(() => next.file.checkpoint(projection)),
       apply: (changes, step) => noting(() => next.file.apply(changes, step)),
-      async anew() {
+      async restart() {
         withdrawOffer(path)
         throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
       },
-      async join() {
-        joined = next
-        return 'joined'
+      async startDualWrites() {
+        dualWritten = next
+        return 'started'
       },
       async promote() {
-        if (joined !== next) throw new StoreUnavailableError(`${next.file.database.path} has missed a change`)
+        if (dualWritten !== next)
+          throw new StoreUnavailableError(`${next.file.database.path} has missed a change`)
         const { checkpoint } = next.file
         const at = (found: Checkpoint | null): string => found?.position ?? ''
         if (projections.some((one) => at(checkpoint(one)) < at(live.checkpoint(one)))) return false
@@ -144,7 +145,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       },
       async close() {
         if (live === next.file) return
-        if (joined === next) joined = null
+        if (dualWritten === next) dualWritten = null
         await next.close(damage)
       },
     }
@@ -158,7 +159,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
         ? `${loss.message}. Start the service anew: the read model is filled again from the events`
         : null
     },
-    // Nobody can fill it as long as it is open.
+    // Always 0, since a model that is lost cannot be filled again while it is open: it takes a restart.
     losses: () => 0,
     async trust() {},
 
@@ -175,16 +176,16 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
 
     async apply(changes, step) {
       const applied = live.apply(changes, step)
-      if (!step && joined) await Promise.all([applied, applyToJoined(changes)])
+      if (!step && dualWritten) await Promise.all([applied, applyToNext(changes)])
       return applied
     },
 
     next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
 
-    async offered() {
-      if (!lock || joined || closed) return null
+    async handedOver() {
+      if (!lock || dualWritten || closed) return null
       await clearLeft(path, log)
-      const next = await openOffered(path, projections, known, log)
+      const next = await openHandedOver(path, projections, known, log)
       known = next?.generation ?? known
       return next && handle(next)
     },
@@ -226,7 +227,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       live.database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()
     },
 
-    // The lock on the file makes this the only process that writes it: it leads, and nobody else changes anything.
+    // The lock on the file makes this the only process that writes it, so it always leads.
     lead: async () => ({ term: 1 }),
     async resign() {},
     async publish() {},
@@ -254,12 +255,12 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       closed = true
       const { database } = live
       if (guard?.loss()) {
-        // To close it would move what waits in its log into whatever is there now.
+        // Closing the database would move its write-ahead log into whatever file is at the path now.
         for (const free of release) free()
         return
       }
       try {
-        // Sealed only when all of it is in the one file.
+        // The seal covers one file, so everything has to be in that file, and not in the write-ahead log.
         if (lock && !live.isLost() && database.checkpoint()) seal(database.path)
       } catch (err) {
         log?.warn({ err }, 'the read model has no seal: the next start looks it through')

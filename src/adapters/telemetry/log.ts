@@ -8,20 +8,24 @@ export interface ServiceLog {
   log: Logger
   /** Writes one line for a request, in pino's own form. */
   request(entry: RequestEntry): void
-  /** Writes plain text of whole lines, whatever the level. */
+  /** Writes plain text, made of whole lines, at any level. */
   print(text: string): void
-  /** Resolves when all that was said is written, or cannot be. */
+  /** Resolves when all lines are written, or cannot be. */
   drained(): Promise<void>
 }
 
 const FLUSH_MS = 250
-/** In milliseconds: how long the end of the process waits for a slow reader. */
+/** How long the end of the process waits for a slow reader. */
 const DRAIN_MS = 500
+/** In characters: more lines than this are not collected any longer, but handed over. */
 const BUFFER = 32 * 1024
-/** In characters. A longer line is cut to `CUT` characters of it, as text in a line of its own: at most 12 KiB. */
+/**
+ * In characters. Of a longer line only the first `CUT` characters are written, as text inside a new line of at most 12
+ * KiB.
+ */
 const LONGEST_LINE = 8 * 1024
 const CUT = 4 * 1024
-/** Members that must never hold their value in a log line, wherever they come from. */
+/** Members whose values must never be in a log line, wherever they come from. */
 const SECRET = ['token', 'authorization', 'cookie', 'password', 'secret', 'pepper']
 const REDACT = [
   'headers',
@@ -32,8 +36,8 @@ const REDACT = [
 ]
 
 /**
- * Lines of JSON on standard output, collected for a quarter of a second: a write for each costs more than the rest of a
- * small request. Whatever becomes of standard output, nobody waits for it.
+ * Writes lines of JSON to standard output. They are collected for a quarter of a second, since a write for each line
+ * would cost more than the rest of a small request. Nobody ever waits for standard output, whatever happens to it.
  */
 export function createLog(level: LogLevel): ServiceLog {
   const output = createOutput(1, lossLine)
@@ -79,8 +83,9 @@ export function createLog(level: LogLevel): ServiceLog {
 }
 
 /**
- * Written out by hand: walking and redacting an object costs more than authentication does, and here every member is
- * known. All but the account's id are of safe characters, and none is longer than a few hundred of them.
+ * Written out by hand, since serialising and redacting an object would cost more than authentication does, and here
+ * every member is known. All but the account's id have only safe characters, and none is longer than a few hundred
+ * characters.
  */
 function requestLine({ method, route, status, ms, requestId, principal }: RequestEntry): string {
   const who = principal
@@ -96,7 +101,7 @@ function requestLine({ method, route, status, ms, requestId, principal }: Reques
 const lossLine = (lost: number): string =>
   `{"level":40,"time":"${isoNow()}","lines":${lost},"msg":"log lines lost: standard output did not take them"}\n`
 
-/** Errors repeat what a store said, and that may be of any length. */
+/** The start of a line that is too long. Lines may have any length, since errors quote messages of stores. */
 const cutLine = (line: string): string =>
   `{"level":${/\d+/.exec(line)?.[0]},"time":"${isoNow()}","length":${line.length},"line":${JSON.stringify(line.slice(0, CUT))}` +
   `,"msg":"a log line was too long and is cut"}\n`
@@ -104,7 +109,7 @@ const cutLine = (line: string): string =>
 let lastMillis = 0
 let lastIso = ''
 
-/** The present as text, made once a millisecond. */
+/** The present as text, made at most once a millisecond. */
 function isoNow(): string {
   const millis = Date.now()
   if (millis !== lastMillis) {

@@ -3,22 +3,24 @@ import type { Logger, Telemetry } from '../../application/ports/telemetry.ts'
 
 export interface Metrics extends Telemetry {
   registry: Registry
-  /** A request's end. `route` is a pattern, never a path. */
+  /** A request has ended. `route` is a pattern, never a path. */
   responded(method: string, route: string, status: number, seconds: number): void
-  /** Documents of the read model that were compared with their events, and how many were not what they say. */
+  /**
+   * So many documents of the read model were compared with their events; `differed`: so many were not what they say.
+   */
   checked(documents: number): void
   differed(documents: number): void
-  /** Events of the log that the read model is without, of this process's time or before. */
+  /** How many events of the log the read model lacks, whenever they were refused. */
   refused(events: number): void
-  /** Values that are asked for when they are read; several by the label `of`. */
+  /** A value that `read` gives when the metrics are asked for. A record gives several, by the label `of`. */
   gauge(name: string, help: string, read: () => number | Record<string, number>): void
-  /** The same for what only grows. */
+  /** The same for a value that only grows. */
   counter(name: string, help: string, read: () => number | Record<string, number>): void
 }
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
-/** Those told apart: a caller may invent others, or use each that there is. */
+/** The methods that have labels of their own. Others are one label, since callers may invent any number. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** Prometheus metrics in a registry of their own. */
@@ -35,10 +37,11 @@ export function createMetrics(log: Logger): Metrics {
     'route',
     'status',
   ])
-  const authentications = counter('authentications_total', 'Credentials judged, by kind and outcome.', [
-    'kind',
-    'outcome',
-  ])
+  const authentications = counter(
+    'authentications_total',
+    'Credentials that were checked, by kind and outcome.',
+    ['kind', 'outcome'],
+  )
   const appends = histogram(
     'append_duration_seconds',
     'Appends to the event store until their outcome was known.',
@@ -61,7 +64,7 @@ export function createMetrics(log: Logger): Metrics {
     registers,
   })
 
-  // Children are bound once per combination of labels: finding one by a label object costs ten times as much.
+  // A child is kept for each combination of labels, since finding one by a label object costs ten times as much.
   const requestChildren = new Map<string, Histogram.Internal<string>>()
   function requestChild(method: string, route: string, status: number): Histogram.Internal<string> {
     const key = `${status} ${method} ${route}`
@@ -128,8 +131,8 @@ export function createMetrics(log: Logger): Metrics {
 
 function each(
   value: number | Record<string, number>,
-  tell: (labels: Record<string, string>, n: number) => void,
+  record: (labels: Record<string, string>, n: number) => void,
 ): void {
-  if (typeof value === 'number') return tell({}, value)
-  for (const [of, n] of Object.entries(value)) tell({ of }, n)
+  if (typeof value === 'number') return record({}, value)
+  for (const [of, n] of Object.entries(value)) record({ of }, n)
 }

@@ -3,36 +3,36 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isatty } from 'node:tty'
 
 /**
- * Standard output or standard error, written to without ever waiting for whoever reads it. What it does not take for
- * now waits here, up to a bound; what it refuses (a full disk, a reader that is gone) and what is beyond the bound is
- * lost, counted, and said in a line of its own as soon as lines are taken again.
+ * Standard output or standard error, written without ever waiting for its reader. Lines that cannot be written yet wait
+ * here, up to a limit. Lines that fail (a full disk, a reader that has gone) or exceed the limit are lost. They are
+ * counted, and a line of its own says so as soon as lines can be written again.
  */
 export interface Output {
   /** Takes whole lines. */
   put(text: string): void
-  /** Lines lost so far. */
+  /** How many lines were lost so far. */
   lost(): number
-  /** Bytes that wait to be written. */
+  /** How many bytes wait to be written. */
   waiting(): number
   /** Resolves when all is written, or after so many milliseconds. */
   drained(withinMs: number): Promise<void>
-  /** Writes what waits and these lines at once, as far as it can: for the end of the process. */
+  /** Writes what waits, and these lines, at once, as far as that is possible. For the end of the process. */
   lastWords(text: string): void
 }
 
 interface Piece {
   bytes: Buffer
-  /** How many lost lines it tells of; 0 where it is lines itself. */
-  tells: number
+  /** The number of lost lines that this notice announces; 0 for ordinary lines. */
+  announces: number
 }
 
-/** In bytes: some seconds of log at full load. */
+/** In bytes. It holds some seconds of log at full load. */
 const MOST_WAITING = 1024 * 1024
-/** In milliseconds, for an output that takes no more for now: doubled each time. */
+/** The pause before an output that is full for now is tried again. It doubles from the first value to the longest. */
 const RETRY_MS = { first: 5, longest: 250 }
-/** In milliseconds, for an output that refuses. */
+/** The pause before an output is tried again that refused a write. */
 const REFUSED_RETRY_MS = 250
-/** In milliseconds: how long the end of a process is put off for lines that are not taken at once. */
+/** How long the end of the process is delayed at most, for lines that cannot be written at once. */
 const LAST_WORDS_MS = 200
 const LATER = new Set(['EAGAIN', 'EWOULDBLOCK', 'EINTR', 'EBUSY'])
 const LINE_END = 10
@@ -46,31 +46,31 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
   let retry: NodeJS.Timeout | null = null
   let pause = RETRY_MS.first
   let lost = 0
-  /** Of those, not told of yet. */
-  let untold = 0
-  /** Has a loss left half a line at the end of what was written? */
+  /** How many of those were not announced yet. */
+  let unannounced = 0
+  /** Does the output end in half a line, since the rest was lost? */
   let isTorn = false
 
-  function push(bytes: Buffer, tells = 0): void {
-    queue.push({ bytes, tells })
+  function push(bytes: Buffer, announces = 0): void {
+    queue.push({ bytes, announces: announces })
     waiting += bytes.length
   }
 
-  function tellLoss(): void {
-    if (untold === 0) return
-    push(Buffer.from((isTorn ? '\n' : '') + noticeOf(untold)), untold)
-    untold = 0
+  function announceLoss(): void {
+    if (unannounced === 0) return
+    push(Buffer.from((isTorn ? '\n' : '') + noticeOf(unannounced)), unannounced)
+    unannounced = 0
   }
 
   function lose(lines: number): void {
     lost += lines
-    untold += lines
+    unannounced += lines
   }
 
-  /** Nothing of it can be written: later lines may be. */
+  /** Gives up all that waits, since nothing can be written now. Later lines may succeed. */
   function loseAll(): void {
-    for (const { bytes, tells } of queue) {
-      if (tells > 0) untold += tells
+    for (const { bytes, announces } of queue) {
+      if (announces > 0) unannounced += announces
       else lose(linesIn(bytes))
     }
     queue = []
@@ -79,7 +79,7 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
 
   function advance(): void {
     if (isWriting || retry) return
-    if (queue.length === 0) tellLoss()
+    if (queue.length === 0) announceLoss()
     const [piece] = queue
     if (!piece) return
     isWriting = true
@@ -130,7 +130,7 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
         lose(linesIn(bytes))
         return
       }
-      tellLoss()
+      announceLoss()
       push(bytes)
       advance()
     },
@@ -142,9 +142,9 @@ export function createOutput(fd: 1 | 2, noticeOf: (lost: number) => string): Out
     },
     lastWords(text) {
       const giveUpAt = performance.now() + LAST_WORDS_MS
-      // What is under way is left to its thread: no callback comes any more.
+      // A write that is under way is left to its thread, since its callback will not be called any more.
       if (isWriting) queue.shift()
-      tellLoss()
+      announceLoss()
       push(Buffer.from(text))
       while (queue[0] && performance.now() < giveUpAt) {
         try {
@@ -165,9 +165,9 @@ function linesIn(bytes: Buffer): number {
 }
 
 /**
- * A descriptor for the same output on which no write waits for its reader: a thread that waits would keep the process
- * from ending. A terminal is opened anew, since its mode belongs to others as well; pipes and sockets are put into that
- * mode by Node when it makes their stream. Files do not wait for anybody.
+ * A descriptor for the same output on which writes do not block, since a blocked thread would keep the process from
+ * ending. A terminal is opened again for this, since its mode is shared with other programs. Pipes and sockets are made
+ * non-blocking by Node when it makes their stream, which reading `process.stdout` does. Files never block.
  */
 function withoutWaiting(fd: 1 | 2): number {
   if (!isatty(fd)) {

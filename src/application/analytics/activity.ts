@@ -1,19 +1,19 @@
 import type { ActionDocument } from '../../../projections/tokenActivity.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 
-/** How often, and the first and last hour (their starts) that it came in. */
-export interface Seen {
+/** How many requests there were, and the start of the first and of the last hour with one of them. */
+export interface SeenRequests {
   requests: number
   firstHour: string
   lastHour: string
 }
 
-export type SeenCaller = Seen & { text: string | null }
-export type SeenRoute = Seen & { method: string; route: string; outcomes: Record<string, number> }
+export type SeenCaller = SeenRequests & { text: string | null }
+export type SeenRoute = SeenRequests & { method: string; route: string; outcomes: Record<string, number> }
 
 /**
- * The rows that are told apart, most requests first, and how many requests are not in them, with the first and last
- * hour that one of those came in: whoever uses many names must not hide when.
+ * Rows with a name of their own, most requests first; and the number of requests that are in none of them, with the
+ * first and the last hour of those. So even somebody who uses very many names cannot hide when that was.
  */
 export interface Listed<T> {
   data: T[]
@@ -25,12 +25,12 @@ export interface HourOfActivity {
   at: string
   requests: number
   outcomes: Record<string, number>
-  /** How many were told apart. */
+  /** How many different ones are known by name. */
   addresses: number
   userAgents: number
 }
 
-/** Everything that a token did from a time on. Counted by the hour: the hour that `since` lies in counts whole. */
+/** Everything that a token did from a time on. It is counted by the hour, so the hour of `since` counts as a whole. */
 export interface BlastRadius {
   token: TokenDocument
   since: string
@@ -42,11 +42,13 @@ export interface BlastRadius {
   addresses: Listed<SeenCaller>
   userAgents: Listed<SeenCaller>
   routes: Listed<SeenRoute>
-  /** Requests where tokens are managed; they are not in `routes`. */
+  /** Requests to the routes that manage tokens. They are not in `routes`. */
   management: Listed<SeenRoute>
-  /** What it caused in the life of tokens, oldest first: `total` are more than `data` where that is long. */
+  /**
+   * The events of tokens' lives that it caused, oldest first. `total` counts all of them, `data` has only the first.
+   */
   events: { total: number; data: ActionDocument[] }
-  /** Those with a use, oldest first; the oldest of very many are added up in `earlier`. */
+  /** The hours with a use, oldest first. If there are very many, the oldest are added up in `earlier`. */
   hours: HourOfActivity[]
   earlier: { hours: number; requests: number }
 }

@@ -4,16 +4,17 @@ import {
   OTHER,
   UNKNOWN_OUTCOME,
 } from '../../../projections/tokenActivity.ts'
-import type { BlastRadius, HourOfActivity, Listed, Seen, SeenCaller, SeenRoute } from './activity.ts'
+import type { BlastRadius, HourOfActivity, Listed, SeenRequests, SeenCaller, SeenRoute } from './activity.ts'
 
-/** Keys of a list that are told apart. */
+/** How many keys of a list are kept by name. */
 const NAMED = 1000
+/** How many hours are kept by themselves. */
 const HOURS = 1000
 
-type Found = Omit<BlastRadius, 'token' | 'since' | 'to' | 'events'>
+type FoldedActivity = Omit<BlastRadius, 'token' | 'since' | 'to' | 'events'>
 
-/** Adds hours up, oldest first, in memory that does not grow with their number. */
-export function createFold(): { add(hour: ActivityDocument): void; result(): Found } {
+/** Adds up hours, which have to come oldest first. The memory does not grow with their number. */
+export function createFold(): { add(hour: ActivityDocument): void; result(): FoldedActivity } {
   const addresses = createTally()
   const userAgents = createTally()
   const routes = createTally()
@@ -65,9 +66,9 @@ export function createFold(): { add(hour: ActivityDocument): void; result(): Fou
 const distinct = (counters: Record<string, number>): number =>
   Object.keys(counters).length - (Object.hasOwn(counters, OTHER) ? 1 : 0)
 
-type Row = Seen & { outcomes: Record<string, number> }
+type TallyRow = SeenRequests & { outcomes: Record<string, number> }
 
-/** Where a counter's key belongs: the row, and the outcome that it says. */
+/** Splits a counter's key into the row that it belongs to, and the outcome. */
 type Split = (key: string) => [row: string, outcome: string]
 
 const whole: Split = (key) => [key, UNKNOWN_OUTCOME]
@@ -78,7 +79,7 @@ const outcomeFirst: Split = (key) => {
 }
 
 function createTally() {
-  const rows = new Map<string, Row>()
+  const rows = new Map<string, TallyRow>()
   let other = 0
   let otherHours: Listed<unknown>['otherHours'] = null
   return {
@@ -96,7 +97,7 @@ function createTally() {
         } else rows.set(name, { requests: n, firstHour: hour, lastHour: hour, outcomes: { [outcome]: n } })
       }
     },
-    listed: <T extends Seen>(present: (key: string, row: Row) => T): Listed<T> => ({
+    listed: <T extends SeenRequests>(present: (key: string, row: TallyRow) => T): Listed<T> => ({
       data: [...rows].sort(([, a], [, b]) => b.requests - a.requests).map(([key, row]) => present(key, row)),
       other,
       otherHours,
@@ -104,14 +105,14 @@ function createTally() {
   }
 }
 
-const callers = (key: string, { requests, firstHour, lastHour }: Row): SeenCaller => ({
+const callers = (key: string, { requests, firstHour, lastHour }: TallyRow): SeenCaller => ({
   text: callerOf(key),
   requests,
   firstHour,
   lastHour,
 })
 
-function asRoute(key: string, row: Row): SeenRoute {
+function asRoute(key: string, row: TallyRow): SeenRoute {
   const space = key.indexOf(' ')
   return { method: key.slice(0, space), route: key.slice(space + 1), ...row }
 }

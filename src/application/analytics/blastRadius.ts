@@ -9,9 +9,9 @@ import type { Condition } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 
 export interface BlastRadiusOptions {
-  /** Told how many hours with a use were read so far. */
+  /** Gets the number of hours with a use that were read so far. */
   onProgress?: (hours: number) => void
-  /** Ends the work: whoever asked has gone. */
+  /** Ends the work, since nobody waits for the answer any more. */
   signal?: AbortSignal | undefined
 }
 
@@ -20,9 +20,11 @@ export interface BlastRadiusQueries {
   blastRadius(token: TokenDocument, since: string | null, options?: BlastRadiusOptions): Promise<BlastRadius>
 }
 
+/** How many events are listed. */
 const EVENTS = 100
+/** Counting events stops here. */
 const COUNTED_EVENTS = 1_000_000
-/** Documents of an hour may have 100 KB. */
+/** How many hours are read at a time: few, since the document of one hour may have 100 KB. */
 const PAGE = 25
 
 export function createBlastRadiusQuery(readModel: ReadModel, clock: Clock): BlastRadiusQueries {

@@ -5,11 +5,15 @@ import {
   usageId,
 } from '../../../projections/tokenUsage.ts'
 import { Refusal } from '../../domain/errors.ts'
-import { eachDocument, type Walk } from '../readModel/pages.ts'
+import { DAY_MS } from '../../domain/time.ts'
+import { eachDocument, type DocumentWalk } from '../readModel/pages.ts'
 import { iso } from '../ports/clock.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 
-/** `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Counted by the hour: an hour that overlaps counts whole. */
+/**
+ * `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Uses are counted by the hour: an hour that overlaps counts as
+ * a whole.
+ */
 export interface UsageRange {
   from: string
   to: string
@@ -18,20 +22,18 @@ export interface UsageRange {
 
 export type Owner = { accountId: string } | { tokenId: string }
 
-/** How far an answer may go. */
+/** Limits of the work for an answer. */
 export interface Effort {
-  /** Ends the work: whoever asked has gone. */
+  /** Ends the work, since nobody waits for the answer any more. */
   signal?: AbortSignal | undefined
-  /** Hours and days of tokens that are read at the most; a range with more is refused. Default: any number. */
+  /** How many hours and days of tokens may be read; a range with more is refused. Default: any number. */
   mostBuckets?: number | undefined
 }
-
-const DAY_MS = 86_400_000
 
 /**
  * The buckets of a range, oldest first.
  * @param now RFC 3339 UTC
- * @throws Refusal `validation_failed`: there are more than may be read
+ * @throws Refusal `validation_failed` if there are more than may be read
  */
 export async function* eachBucket(
   readModel: Pick<ReadModel, 'find' | 'count'>,
@@ -54,8 +56,8 @@ function tooMany(most: number): Refusal {
 }
 
 /**
- * Which buckets to add up. Whole days come from day buckets; the days that the range cuts, and everything when hours
- * are asked for, from hour buckets. A range that reaches to now takes today whole.
+ * Which buckets to add up. Whole days come from day buckets. Days that are only partly in the range come from hour
+ * buckets, and so does everything if hours are asked for. If the range reaches to now, today counts as a whole day.
  */
 export function segments({ from, to, granularity }: UsageRange, now: string): UsageRange[] {
   const firstHour = bucketStart(from, 'hour')
@@ -70,8 +72,8 @@ export function segments({ from, to, granularity }: UsageRange, now: string): Us
   ].filter((segment) => segment.from < segment.to)
 }
 
-/** Those of an account are in an index, by time; those of one token lie next to each other by their ids. */
-function walkOf(owner: Owner, { granularity, from, to }: UsageRange): Walk {
+/** How to read a segment. An index has the buckets of an account by time; those of one token are found by their ids. */
+function walkOf(owner: Owner, { granularity, from, to }: UsageRange): DocumentWalk {
   if ('tokenId' in owner) {
     const idAt = (at: string): string => usageId(owner.tokenId, granularity, at)
     return {

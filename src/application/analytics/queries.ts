@@ -5,7 +5,7 @@ import { type BlastRadiusQueries, createBlastRadiusQuery } from './blastRadius.t
 import { createReportQuery, type ReportQueries } from './report.ts'
 import { createUsageQuery, type UsageQueries } from './usage.ts'
 
-/** The reading side: everything comes from the read model. */
+/** All queries of the reading side. Every answer comes from the read model. */
 export interface Queries extends TokenQueries, UsageQueries, ReportQueries, BlastRadiusQueries {}
 
 export const createQueries = (readModel: ReadModel, clock: Clock): Queries => ({

@@ -1,16 +1,17 @@
 import type { Granularity } from '../../../projections/tokenUsage.ts'
 import { type InputError, Refusal } from '../../domain/errors.ts'
 import { parseTime } from '../../domain/rules.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import type { UsageRange } from './buckets.ts'
 
-/** As people write it: RFC 3339 times, both optional. */
+/** A range as people write it: RFC 3339 times, both of them optional. */
 export interface RangeInput {
   from?: string | undefined
   to?: string | undefined
   granularity?: string | undefined
 }
 
-/** @throws Refusal for what is no RFC 3339 time, or one that has not come yet */
+/** Reads a time in the past. @throws Refusal for text that is no RFC 3339 time, and for a time in the future */
 export function sinceTime(text: string, now: string): string {
   const since = parseTime(text)
   if (since !== null && since <= now) return since
@@ -19,12 +20,11 @@ export function sinceTime(text: string, now: string): string {
 }
 
 const DEFAULT_DAYS = 30
-const DAY_MS = 86_400_000
 const GRANULARITIES: readonly Granularity[] = ['hour', 'day']
 
 /**
- * The range that is asked for: up to `now` (RFC 3339 UTC), from 30 days before its end, by the day, unless said
- * otherwise.
+ * The range that is asked for. Defaults: it ends at `now` (RFC 3339 UTC), begins 30 days before its end, and is given
+ * by the day.
  * @throws Refusal `validation_failed` with every problem
  */
 export function usageRange(input: RangeInput, now: string): UsageRange {

@@ -1,5 +1,6 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { bucketStart } from '../../../projections/tokenUsage.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import { statusAt, type TokenStatus } from '../../domain/token.ts'
 import { eachBucket, type Effort, type Owner } from './buckets.ts'
 import { addAll, createTop, eachDocument, findById, type Top } from '../readModel/pages.ts'
@@ -9,58 +10,61 @@ import type { ReadModel } from '../ports/readModel.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 import { byRequests } from './usage.ts'
 
-/** What is asked of a report. `from` is inclusive, `to` exclusive; they are the range of `top`. */
+/** What a report is asked for. `from` (inclusive) and `to` (exclusive) are the range of `top`. */
 export interface ReportQuery {
   from: string
   to: string
   idleDays: number
   expiringDays: number
-  /** Rows of a list at the most. */
+  /** The greatest number of rows in a list. */
   limit: number
 }
 
 export interface ReportRow {
   token: TokenDocument
   status: TokenStatus
-  /** In the range; only in `top`. */
+  /** Requests in the range; null in all lists but `top`. */
   requests: number | null
 }
 
 export interface ReportList {
-  /** How many there are, shown or not. */
+  /** How many tokens there are, whether shown or not. */
   total: number
   data: ReportRow[]
 }
 
 export interface Report {
   query: ReportQuery
-  /** Null: of all accounts. */
+  /** Null for a report of all accounts. */
   accountId: string | null
-  /** The moment that `active`, idle and so on are judged by. */
+  /** The time that decides what is active, idle, expiring and so on. */
   at: string
-  /** `damaged`: its history cannot be trusted; it authenticates nobody and is in no list. */
+  /** How many tokens have each status. The history of a `damaged` token cannot be trusted, so it is in no list. */
   tokens: Record<TokenStatus, number>
-  /** Used in the range, most used first, revoked ones too. The other lists hold active tokens only. */
+  /**
+   * Tokens that were used in the range, most used first, including revoked ones. All other lists hold active tokens
+   * only.
+   */
   top: ReportList
-  /** Oldest first. */
+  /** Tokens that were never used, oldest first. */
   neverUsed: ReportList
-  /** Used, but not in the last days; longest idle first. */
+  /** Tokens that were used, but not in the last `idleDays`; longest idle first. */
   idle: ReportList
-  /** Within the next days, soonest first. */
+  /** Tokens that expire within the next `expiringDays`, soonest first. */
   expiring: ReportList
-  /** Oldest first. */
+  /** Tokens that never expire, oldest first. */
   withoutExpiry: ReportList
 }
 
 export interface ReportOptions extends Effort {
-  /** Told how many tokens were read so far. */
+  /** Gets the number of tokens read so far. */
   onProgress?: (tokens: number) => void
 }
 
 export interface ReportQueries {
   /**
-   * Of an account it reads the active tokens and those that were used in the range, and counts the others; for null, of
-   * all accounts, it reads every token once. Memory does not grow with the number of tokens that are not used.
+   * For one account, it reads the active tokens and those that were used in the range, and only counts the others. For
+   * all accounts (null), it reads every token once. Memory does not grow with the number of unused tokens.
    * @throws Refusal, as `eachBucket`
    */
   report(accountId: string | null, query: ReportQuery, options?: ReportOptions): Promise<Report>
@@ -71,7 +75,7 @@ type Counts = Report['tokens']
 type Used = readonly [token: string, requests: number]
 
 interface Lists {
-  /** Without damaged tokens, and without the tokens themselves: only those that are shown are read. */
+  /** Ids only, without damaged tokens: a token itself is read only if it is shown. */
   top: Top<Used>
   neverUsed: Top<TokenDocument>
   idle: Top<TokenDocument>
@@ -81,7 +85,6 @@ interface Lists {
 
 /** Tokens whose usage is looked up at a time. */
 const AT_ONCE = 100
-const DAY_MS = 86_400_000
 
 export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQueries {
   async function addUses(owner: Owner, { query, at }: Asked, effort: Effort): Promise<Map<string, number>> {
@@ -96,7 +99,7 @@ export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQue
   async function ofAccount(accountId: string, asked: Asked, lists: Lists, options: ReportOptions) {
     const { signal, onProgress = () => {} } = options
     const { at } = asked
-    /** What each would be without its damage. */
+    /** The status that each damaged token would have without its damage. */
     const damaged = new Map<string, TokenStatus>()
     const those = { where: tokensThat.damaged(accountId), order: { field: 'stopped' }, signal }
     for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', those)) {
@@ -128,7 +131,7 @@ export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQue
   async function ofAll(asked: Asked, lists: Lists, options: ReportOptions): Promise<Counts> {
     const { signal, onProgress = () => {} } = options
     const counts = { active: 0, expired: 0, revoked: 0, damaged: 0 }
-    // An hour counts whole, so a use before `from` may belong to the range.
+    // An hour counts as a whole, so a use before `from` may belong to the range.
     const firstHour = bucketStart(asked.query.from, 'hour')
     let read = 0
     let some: string[] = []
@@ -165,7 +168,7 @@ export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQue
   }
 }
 
-/** Also one of which only uses are known: its creation is missing, or was refused. */
+/** A token also counts as damaged if only uses of it are known: its creation is missing, or was refused. */
 const isDamaged = (token: TokenDocument, at: string): boolean =>
   (token.accountId as string | undefined) === undefined || statusAt(token, at) === 'damaged'
 

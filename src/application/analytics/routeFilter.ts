@@ -1,7 +1,7 @@
 import { OTHER_ROUTES } from '../../../projections/tokenUsage.ts'
 import { Refusal } from '../../domain/errors.ts'
 
-/** Requests on one route, by one method or, where that is null, by any. */
+/** Selects the requests on one route, by one method; by any method if that is null. */
 export interface RouteFilter {
   method: string | null
   route: string
@@ -10,7 +10,7 @@ export interface RouteFilter {
 const WITH_METHOD = /^([A-Z]+) (.+)$/s
 
 /**
- * `/orders/:id`, or with a method `GET /orders/:id`: the route exactly as usage shows it.
+ * Reads `/orders/:id`, or with a method `GET /orders/:id`. The route has to be written exactly as usage shows it.
  * @throws Refusal `validation_failed`
  */
 export function routeFilter(text: string): RouteFilter {

@@ -9,25 +9,27 @@ import * as tokensThat from '../readModel/statuses.ts'
 
 export interface Tally {
   requests: number
-  /** Null where they are not known: requests of one route are counted without them. */
+  /** Null where they are not known, since requests of one route are counted without their outcomes. */
   outcomes: Record<string, number> | null
 }
 
 export interface Usage extends UsageRange {
   /**
-   * The route that was asked for: then only requests on it are counted. `other` is how many requests of the range are
-   * on routes that were not kept by name; some of them may be on this one.
+   * The route that was asked for; then only requests on it are counted. `other` is the number of requests in the range
+   * on routes that were not kept by name; some of these may have been on this route.
    */
   filter: (RouteFilter & { other: number }) | null
   total: Tally
   lastAccessed: string | null
-  /** Oldest first; those without a use are left out. */
+  /** Oldest first. Buckets without a use are left out. */
   buckets: (Tally & { at: string })[]
-  /** Most used first; those beyond the first ones are `OTHER_ROUTES`. */
+  /** Most used first. All behind the first ones are added up as `OTHER_ROUTES`. */
   routes: { method: string; route: string; requests: number }[]
-  /** Most used first: tokens that were used in the range, then active ones. Empty for a single token. */
+  /**
+   * First the tokens that were used in the range, most used first, then other active ones. Empty for a single token.
+   */
   tokens: { tokenId: string; name: string; requests: number; lastAccessed: string | null }[]
-  /** There are more tokens than are listed. */
+  /** Are there more tokens than are listed? */
   moreTokens: boolean
 }
 
@@ -43,7 +45,7 @@ export interface UsageQueries {
 
 const MOST_TOKENS = 1_000
 const MOST_ROUTES = 1_000
-/** Routes that are told apart while they are added up. */
+/** How many routes are kept by name while they are added up. */
 const NAMED = 5_000
 
 export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueries {
@@ -61,7 +63,7 @@ export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueri
     return collected
   }
 
-  /** Of all tokens of an account, revoked ones too. */
+  /** The last use of all tokens of an account, including revoked ones. */
   async function lastAccessedOf(accountId: string): Promise<string | null> {
     const newest = await Promise.all(
       [tokensThat.notRevoked(accountId), tokensThat.revoked(accountId)].map((where) =>
@@ -72,7 +74,9 @@ export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueri
     return times.sort().at(-1) ?? null
   }
 
-  /** Dead tokens that were not used cost nothing: they are in no index that is read here. */
+  /**
+   * Revoked and expired tokens that were not used cost nothing, since the index that is read here does not have them.
+   */
   async function tokensOf(accountId: string, byToken: ReadonlyMap<string, number>, signal?: AbortSignal) {
     const used = createTop<readonly [id: string, requests: number]>(MOST_TOKENS, byRequests)
     await addAll(used, byToken, signal)
@@ -101,7 +105,7 @@ export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueri
   return {
     async usageOfToken(token, range, options = {}) {
       const collected = await collect({ tokenId: token.id }, range, options)
-      // Uses may have come in since the token was read.
+      // The token may have been used since it was read.
       const latest = (await readModel.get('tokens', token.id)) as TokenDocument | null
       return { ...present(collected, range), lastAccessed: latest?.lastAccessed ?? null, ...NO_TOKENS }
     },
@@ -138,7 +142,7 @@ const byId = (a: TokenDocument, b: TokenDocument): number => (a.id < b.id ? -1 :
 interface Collected {
   filter: Usage['filter']
   total: Tally
-  /** As they come: oldest first. */
+  /** In the order in which they were read: oldest first. */
   buckets: Map<string, Tally>
   routes: Map<string, number>
   byToken: Map<string, number>
@@ -184,7 +188,9 @@ function present(
   }
 }
 
-/** The most used ones by name, and all others as one, which comes last among equals. */
+/**
+ * The most used routes by name. All others are added up as one route, which comes last among routes with equal counts.
+ */
 function shownRoutes(routes: ReadonlyMap<string, number>): OfRoute[] {
   const named = createTop<OfRoute>(MOST_ROUTES, byUse)
   let all = 0

@@ -1,27 +1,27 @@
 import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { canonical } from '../../domain/chain.ts'
-import type { Difference, LogDigest, Part } from './logDigest.ts'
+import type { LogDifference, LogDigest, LogPart } from './logDigest.ts'
 
-/** A signed head of the whole log: small, and yet every event up to it is bound by it. */
+/** A signed sum of the whole log at one time. It is small, and yet no event up to there can be changed unnoticed. */
 export interface Checkpoint extends Unsigned {
   /** Ed25519 over the canonical form of all other members, in base64. */
   signature: string
 }
 
-interface Unsigned extends Part {
-  /** Of this form. */
+interface Unsigned extends LogPart {
+  /** Version of this form. */
   checkpoint: typeof VERSION
-  /** When it was made, by the clock of whoever made it. */
+  /** When it was made, by the clock of the machine that made it. */
   at: string
-  kept: Part
-  usage_days: Record<string, Part>
+  kept: LogPart
+  usage_days: Record<string, LogPart>
   /** Fingerprint of the public key. */
   key: string
 }
 
 const VERSION = 1
 
-/** The text is no checkpoint, or not one that this key has signed. */
+/** The text is no checkpoint, or one that this key has not signed. */
 export class BadCheckpointError extends Error {
   override name = 'BadCheckpointError'
 }
@@ -39,7 +39,8 @@ export function signCheckpoint({ all, kept, usageDays }: LogDigest, at: string, 
 }
 
 /**
- * @param key the public one of the pair
+ * Reads a checkpoint and checks its signature.
+ * @param key the public key of the pair
  * @throws BadCheckpointError
  */
 export function readCheckpoint(text: string, key: KeyObject): Checkpoint {
@@ -68,31 +69,38 @@ function parse(text: string): Partial<Checkpoint> {
     if (typeof value === 'object' && value !== null && 'checkpoint' in value)
       return value as Partial<Checkpoint>
   } catch {
-    // Said below.
+    // It is reported below.
   }
   throw new BadCheckpointError('The file is no checkpoint.')
 }
 
 const signed = (unsigned: Partial<Unsigned>): Buffer => Buffer.from(canonical(unsigned))
 
-/** Of the public key, whichever of the two is given: `SHA256:<base64url>`. */
+/** The fingerprint of the public key, `SHA256:<base64url>`; either key of the pair may be given. */
 function fingerprint(key: KeyObject): string {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key
   const der = publicKey.export({ type: 'spki', format: 'der' })
   return `SHA256:${createHash('sha256').update(der).digest('base64url')}`
 }
 
-/** What the differences between a log and a checkpoint say. */
-export interface Held {
-  /** In words: what was done to the log since. Empty: nothing. */
+/** What the differences between a log and a checkpoint mean. */
+export interface CheckpointFindings {
+  /** In words, what was done to the log since; empty if nothing was done. */
   found: string[]
-  /** Days whose usage retention has taken, in part or whole, so that nobody can hold it to anything. */
+  /** Days whose usage retention has taken, in part or whole, so that it cannot be compared any more. */
   expired: string[]
 }
 
-/** @param expiresBefore a day (`2026-11-02`): usage of earlier ones may be gone; null: usage is kept for ever */
-export function judgeDifferences(differences: readonly Difference[], expiresBefore: string | null): Held {
-  const held: Held = { found: [], expired: [] }
+/**
+ * Says in words what differences mean.
+ * @param expiresBefore a day (`2026-11-02`): retention may have taken the usage of earlier days; null: usage is kept
+ *   for ever
+ */
+export function assessDifferences(
+  differences: readonly LogDifference[],
+  expiresBefore: string | null,
+): CheckpointFindings {
+  const held: CheckpointFindings = { found: [], expired: [] }
   let whole = true
   for (const { part, was, left } of differences) {
     if (part === 'all') continue

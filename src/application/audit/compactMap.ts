@@ -1,13 +1,13 @@
 import { hash } from 'node:crypto'
 
 /**
- * A map for millions of names in little memory: about `bytes + 28` bytes for each, none of them an object. Names are
- * known by the first 128 bits of their SHA-256. What is in it stays in it.
+ * A map for millions of names in little memory: about `bytes + 28` bytes for each name, and no object. A name is known
+ * by the first 128 bits of its SHA-256. Nothing can be removed.
  */
 export interface CompactMap {
-  /** The record of a name, to be read and changed in place; undefined if there is none. */
+  /** The record of a name, which may be changed in place; undefined if there is none. */
   get(name: string): Buffer | undefined
-  /** A new record for a name that has none, all zero. */
+  /** Makes the record of a name that has none. All its bytes are zero. */
   add(name: string): Buffer
   size(): number
 }
@@ -16,12 +16,14 @@ const KEY_BYTES = 16
 const PER_CHUNK = 16_384
 const FIRST_SLOTS = 1024
 
-/** @param bytes of each record */
+/** @param bytes the size of each record */
 export function createCompactMap(bytes: number): CompactMap {
   const width = KEY_BYTES + bytes
   const chunks: Buffer[] = []
   let count = 0
-  /** Numbers of records, from 1, at places that their keys say; open addressing, at most half full. */
+  /**
+   * A hash table with open addressing, at most half full: numbers of records, from 1, at places given by their keys.
+   */
   let slots = new Uint32Array(FIRST_SLOTS)
 
   function entry(n: number): Buffer {
@@ -29,7 +31,7 @@ export function createCompactMap(bytes: number): CompactMap {
     return (chunks[Math.floor(n / PER_CHUNK)] as Buffer).subarray(start, start + width)
   }
 
-  /** The place of a key in `slots`, or the free one where it belongs. */
+  /** The place of a key in `slots`, or the free place where it belongs. */
   function placeOf(key: Buffer): number {
     const mask = slots.length - 1
     for (let place = key.readUInt32LE(0) & mask; ; place = (place + 1) & mask) {

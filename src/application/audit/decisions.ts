@@ -10,9 +10,9 @@ export const REVOCATION_BOUND_MS = 2000
 
 /**
  * Uses of one token in one flush window that its history does not allow.
- * - `certain`: by the order of the log and the revision alone, whatever the clocks say.
- * - `possible`: by the times in the events. Clocks that differ by `lateMs` would explain it, a request that lasted so
- *   long (a use is counted when its answer ends), or a revocation whose own answer came so late.
+ * - `certain`: the order of the log and the revision show it, whatever the clocks say.
+ * - `possible`: the times in the events show it. It could be explained by clocks that differ by `lateMs`, by a request
+ *   that lasted so long (a use is counted when its answer ends), or by a revocation that was answered so late.
  */
 export interface Finding {
   kind: 'certain' | 'possible'
@@ -23,17 +23,17 @@ export interface Finding {
   revision: number
   firstAt: string
   lastAt: string
-  /** Revision of the token that they were decided on. */
+  /** The revision of the token on which they were decided. */
   tokenRevision: number
-  /** How many of the uses it is about. */
+  /** How many of the uses the finding is about. */
   uses: { atLeast: number; atMost: number }
   revokedAt: string | null
-  /** How long after the revocation and the bound the last of them was, in milliseconds. */
+  /** How long after the revocation plus the bound the last use was, in milliseconds. */
   lateMs: number | null
 }
 
 export interface Audited extends Walked {
-  /** Uses looked at. */
+  /** How many uses were looked at. */
   uses: number
   revokedTokens: number
   /** Uses on an older revision in windows that end after the revocation and within the bound. */
@@ -42,30 +42,33 @@ export interface Audited extends Walked {
 }
 
 export interface Audit {
-  /** What clocks may differ by and requests may last, in milliseconds, besides the bound. */
+  /** By how much clocks may differ, or how long requests may last, in milliseconds, in addition to the bound. */
   toleranceMs: number
   onFinding(finding: Finding): Promise<void> | void
   onDamage(damage: Damage): Promise<void> | void
-  told?(events: number): void
+  onProgress?(events: number): void
 }
 
-/** Of each token: its newest revision, that of its revocation plus one or 0, when that was (milliseconds). */
+/**
+ * A token's record: its newest revision; the revision of its revocation plus one, or 0; the time of that
+ * (milliseconds).
+ */
 const BYTES = 16
 const [NEWEST, REVOKED, REVOKED_AT] = [0, 4, 8]
-/** In place of the newest revision: the history is damaged from here on, so nobody knows which there were. */
+/** Stands for the newest revision where the history is damaged, so that nobody knows which revisions there were. */
 const UNKNOWABLE = 2 ** 32 - 1
 
 /**
- * Holds every use to what the log said of its token before the use was stored: what was stored earlier than a
- * revocation cannot have been decided after it. Events of damaged streams are left out, and reported as damage. So is
- * the first event of a stream that this code does not understand: it may have ended what was accepted after it.
- * About 120 bytes of memory for each token.
+ * Compares every use with what the log said of its token before the use was stored. A use that was stored before a
+ * revocation cannot have been decided after it. Events of damaged streams are left out and reported as damage. The
+ * first event of a stream that this code does not understand is reported as well, since it may have revoked the token.
+ * Takes about 120 bytes of memory for each token.
  */
 export async function auditDecisions(store: EventStore, audit: Audit): Promise<Audited> {
   const tokens = createCompactMap(BYTES)
   const sums = { uses: 0, revokedTokens: 0, withinBound: 0, findings: 0, damages: 0 }
   let found: Finding[] = []
-  /** Streams with an event that is not understood, the first of each to be reported. */
+  /** Streams with an event that this code does not understand. Only the first such event of a stream is reported. */
   const unclear = createCompactMap(1)
   let notUnderstandable: Damage[] = []
 
@@ -93,7 +96,7 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
     sums.revokedTokens++
   }
 
-  function judge(event: StoredEvent): void {
+  function checkUse(event: StoredEvent): void {
     const known = read(event)
     if (known?.type !== 'TokenUsed') return
     const { tokenId, tokenRevision, firstAt, lastAt, count } = known.data
@@ -125,7 +128,7 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
       if (Date.parse(lastAt) > revokedAt) sums.withinBound += count
       return
     }
-    // All were decided on the same revision; the first and the last were at these times, those between at any.
+    // All uses were decided on the same revision. Only the times of the first and the last use are known.
     const uses = Date.parse(firstAt) > limit ? exactly(count) : { atLeast: 1, atMost: count - 1 }
     const what = 'accepted on an older revision than that of the revocation, after the bound'
     found.push({ kind: 'possible', what, ...use, uses, revokedAt: iso(revokedAt), lateMs })
@@ -144,12 +147,12 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
   const walked = await walkLog(store, {
     onEvent(event, isSound) {
       if (isOfToken(event)) learn(event, isSound)
-      else if (isSound) judge(event)
+      else if (isSound) checkUse(event)
     },
     onDamage: audit.onDamage,
-    async told(events) {
+    async onProgress(events) {
       await report()
-      audit.told?.(events)
+      audit.onProgress?.(events)
     },
   })
   return { ...walked, ...sums, damages: walked.damages + sums.damages }

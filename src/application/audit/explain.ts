@@ -9,19 +9,19 @@ import { placeOf, productEvents } from '../eventLog/productEvents.ts'
 
 /** One token's uses in one flush window of one process, as they were recorded. */
 export interface UseWindow {
-  /** Where it is recorded. */
+  /** The event that records it. */
   stream: string
   revision: number
   data: EventData<'TokenUsed'>
 }
 
-/** Uses that could not be kept, of whichever tokens. */
+/** Uses that could not be kept; nobody knows of which tokens. */
 export type Lost = EventData<'UsageLost'>
 
 export interface UsesAround {
-  /** Windows that hold the time between their first and last use, oldest first. */
+  /** Windows whose first and last use are on either side of the time, oldest first. */
   during: UseWindow[]
-  /** The nearest ones that ended before it, and began after it. */
+  /** The nearest windows that ended before the time, and began after it. */
   before: UseWindow | null
   after: UseWindow | null
   lost: Lost[]
@@ -30,15 +30,16 @@ export interface UsesAround {
 type Used = Extract<RecordedEvent, { type: 'TokenUsed' }>
 
 /**
- * Looks through the whole log: uses are stored by process and day, not by token.
+ * Finds the uses of a token around a time. It reads the whole log, since uses are stored by process and day, not by
+ * token.
  * @param at RFC 3339 UTC with milliseconds
- * @throws DamagedError naming an event that would be shown and is not what was written
+ * @throws DamagedError that names an event which would be shown but is not what was written
  */
 export async function usesAround(
   store: EventStore,
   tokenId: string,
   at: string,
-  told: (events: number) => void = () => {},
+  onProgress: (events: number) => void = () => {},
 ): Promise<UsesAround> {
   const during: Used[] = []
   const lost: Extract<RecordedEvent, { type: 'UsageLost' }>[] = []
@@ -57,7 +58,7 @@ export async function usesAround(
       else if (lastAt < at && lastAt >= (before?.data.lastAt ?? '')) before = event
       else if (firstAt > at && (after === null || firstAt < after.data.firstAt)) after = event
     }
-    told((events += batch.length))
+    onProgress((events += batch.length))
   }
   await assertSound(store, [...during, ...lost, ...[before, after].filter((event) => event !== null)])
   return {
@@ -71,7 +72,7 @@ export async function usesAround(
 async function assertSound(store: EventStore, shown: readonly RecordedEvent[]): Promise<void> {
   const inspect = createInspector(store)
   for (const event of shown) {
-    // As it is stored: what was read has been brought to the newest version, which its link does not know.
+    // Read once more, since the event here was upcast, and a link covers an event as it is stored.
     const [stored] = await store.readStream(event.stream, event.revision, 1)
     const wrong = stored ? await inspect(stored) : 'gone'
     if (wrong !== null) throw new DamagedError(`${placeOf(event)} cannot be shown: ${wrong}.`)
@@ -80,16 +81,18 @@ async function assertSound(store: EventStore, shown: readonly RecordedEvent[]): 
 
 const toWindow = ({ stream, revision, data }: Used): UseWindow => ({ stream, revision, data })
 
-/** What the token's history says of the revision that uses were decided on. */
+/** What the token's history says about the revision on which uses were decided. */
 export type Verdict =
   | { kind: 'current' }
-  /** Decided before word of the next change had come; `ms` after it at most, by the clocks of the events. */
+  /**
+   * Decided on a revision that had been changed already, up to `ms` milliseconds before, by the clocks of the events.
+   */
   | { kind: 'behind'; change: { revision: number; type: string; at: string }; ms: number }
   /** No clock explains it. */
   | { kind: 'impossible'; why: 'revoked' | 'no such revision' }
 
-/** @param events the whole stream of the token, as `readTokenEvents` gives it */
-export function judgeUses(events: readonly TokenEvent[], { data }: UseWindow): Verdict {
+/** Compares uses with the history of their token. @param events its whole stream, as `readTokenEvents` gives it */
+export function assessUses(events: readonly TokenEvent[], { data }: UseWindow): Verdict {
   const { tokenRevision, lastAt } = data
   const then = asOf(events, { revision: tokenRevision })
   if (!then.found) return { kind: 'impossible', why: 'no such revision' }

@@ -4,28 +4,28 @@ import type { StoredEvent } from '../../domain/events.ts'
 import { USAGE_STREAM } from '../../domain/streams.ts'
 
 /**
- * What a log holds, in little: SHA-256 over stream, revision and link of its events, one line each, in log order. No
- * positions: they are other ones in another store, and an export and import keeps the order. Retention takes usage
- * from the front, so each day of it has a digest of its own, and all other streams together have one.
+ * A short digest of all that a log holds: SHA-256 over stream, revision and link of its events, a line for each, in log
+ * order. Positions are left out, since an export and import changes them but keeps the order. Retention takes usage
+ * from the front, so each day of usage has a digest of its own; all other streams together have one.
  */
 export interface LogDigest {
-  /** Everything, in one order. */
-  all: Part
-  /** The streams that retention never shortens: the lives of tokens. */
-  kept: Part
-  /** Usage streams by the day in their name, `2026-11-02`. */
-  usageDays: Record<string, Part>
+  /** All events, in log order. */
+  all: LogPart
+  /** The streams that retention never shortens, mainly the lives of tokens. */
+  kept: LogPart
+  /** Usage streams, by the day that is in their name: `2026-11-02`. */
+  usageDays: Record<string, LogPart>
 }
 
-export interface Part {
+export interface LogPart {
   events: number
-  /** Lower-case hex. */
+  /** SHA-256 in lower-case hex. */
   digest: string
 }
 
 const DAY = new RegExp(`^${USAGE_STREAM}.*_(\\d{4})(\\d\\d)(\\d\\d)$`)
 
-/** A part as it is read, and how it was when it had as many events as `mark`. */
+/** A part while it is read. `mark` is the number of events of an earlier digest, `atMark` the digest at that number. */
 interface Reading {
   mark: number | undefined
   events: number
@@ -36,18 +36,18 @@ interface Reading {
 export interface LogDigester {
   add(event: StoredEvent): void
   result(): LogDigest
-  /** What is not as `marks` say; nothing where the log begins with what they bind. */
-  differences(): Difference[]
+  /** The parts that differ from `marks`; none if the log still begins with the events that they were made of. */
+  differences(): LogDifference[]
 }
 
-export interface Difference {
+export interface LogDifference {
   part: 'all' | 'kept' | { usageDay: string }
-  /** How many events of the part there were, and how many of them are left at most. */
+  /** How many events the part had, and how many of these there can still be at most. */
   was: number
   left: number
 }
 
-/** @param marks an earlier digest to hold the log to */
+/** @param marks an earlier digest, to compare the log with */
 export function createLogDigester(marks?: LogDigest): LogDigester {
   const all = reading(marks?.all)
   const kept = reading(marks?.kept)
@@ -86,15 +86,19 @@ export function createLogDigester(marks?: LogDigest): LogDigester {
   }
 }
 
-function reading(mark?: Part): Reading {
+function reading(mark?: LogPart): Reading {
   const part: Reading = { mark: mark?.events, events: 0, hash: createHash('sha256'), atMark: null }
   if (mark?.events === 0) part.atMark = digestOf(part)
   return part
 }
 
 const digestOf = ({ hash }: Reading): string => hash.copy().digest('hex')
-const toPart = (part: Reading): Part => ({ events: part.events, digest: digestOf(part) })
+const toPart = (part: Reading): LogPart => ({ events: part.events, digest: digestOf(part) })
 const byName = ([a]: [string, Reading], [b]: [string, Reading]): number => (a < b ? -1 : 1)
 
-const difference = (part: Difference['part'], { events, atMark }: Reading, mark?: Part): Difference[] =>
+const difference = (
+  part: LogDifference['part'],
+  { events, atMark }: Reading,
+  mark?: LogPart,
+): LogDifference[] =>
   !mark || atMark === mark.digest ? [] : [{ part, was: mark.events, left: Math.min(events, mark.events) }]

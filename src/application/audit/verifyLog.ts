@@ -6,27 +6,27 @@ import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct } from '../eventLog/productEvents.ts'
 
-/** The first event of a stream that is not what was written, or of the log where nothing says which stream's it is. */
+/** The first damaged event of a stream; or one of the log, if nothing says to which stream it belongs. */
 export interface Damage {
   stream: string | null
-  /** Of the event that should stand there, or stands there and should not. */
+  /** The revision of the event that is missing or wrong; null if it has none. */
   revision: number | null
-  /** Where it was noticed; null where that is no place in the log. */
+  /** The position where it was noticed; null if that was at no certain place in the log. */
   position: string | null
   what: string
 }
 
-export interface Walk {
-  /** Takes each event in log order. `isSound`: its stream is what was written, up to and including it. */
+export interface LogWalk {
+  /** Gets each event in log order. `isSound`: up to and including this event, its stream is what was written. */
   onEvent?(event: StoredEvent, isSound: boolean): void
-  /** Takes what is found, at most one for each stream; the walk goes on when it resolves. */
+  /** Gets each damage, at most one for each stream. Reading goes on when it resolves. */
   onDamage(damage: Damage): Promise<void> | void
-  /** How many events of the product were read so far. */
-  told?(events: number): Promise<void> | void
+  /** Gets the number of the product's events that were read so far. Reading goes on when it resolves. */
+  onProgress?(events: number): Promise<void> | void
 }
 
 export interface Walked {
-  /** Of the product, sound or not. */
+  /** How many events of the product were read, sound or not. */
   events: number
   streams: number
   /** Usage streams whose first events retention has taken. */
@@ -34,17 +34,22 @@ export interface Walked {
   damages: number
 }
 
-/** Of each stream: the revision of its last event (4 bytes), whether it is damaged (1), its chain (32). */
+/**
+ * A stream's record: the revision of its last event (4 bytes), whether it is damaged (1), the link of that event (32).
+ */
 const BYTES = 37
 const MAX_REVISION = 2 ** 32 - 1
 const CHAIN = /^[0-9a-f]{64}$/
 
 /**
- * Reads the log up to its end as it is now and checks every link. About 70 bytes of memory for each stream, nothing
- * for an event.
- * @throws StoreUnavailableError; DamagedError where the log cannot be read on at all
+ * Reads the log up to its end as it is now and checks every link. Takes about 70 bytes of memory for each stream, and
+ * none for an event.
+ * @throws StoreUnavailableError; DamagedError if the log cannot be read any further
  */
-export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Walk): Promise<Walked> {
+export async function walkLog(
+  store: EventStore,
+  { onEvent, onDamage, onProgress }: LogWalk,
+): Promise<Walked> {
   const streams = createCompactMap(BYTES)
   const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0 }
 
@@ -53,8 +58,10 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
     return onDamage(damage)
   }
 
-  /** @returns what is wrong with the first damaged event of its stream; null for a sound one, and for those behind it */
-  function judge(event: StoredEvent): Damage | null {
+  /**
+   * @returns the damage, for the first damaged event of a stream; null for a sound event, and for all behind the damage
+   */
+  function inspect(event: StoredEvent): Damage | null {
     const { stream, revision } = event
     const known = streams.get(stream)
     if (known?.[4] === 1) {
@@ -82,7 +89,7 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
     for (const event of batch) {
       if (isOfProduct(event)) {
         walked.events++
-        const damage = judge(event)
+        const damage = inspect(event)
         if (damage) await report(damage)
       } else if (await isStray(store, event)) {
         await report({
@@ -93,12 +100,12 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
         })
       }
     }
-    await told?.(walked.events)
+    await onProgress?.(walked.events)
   }
   return { ...walked, streams: streams.size() }
 }
 
-/** The log up to a position, past what is missing in it. */
+/** The log up to a position. Missing events are reported, and reading goes on behind them. */
 async function* batches(
   store: EventStore,
   end: string | null,
@@ -134,8 +141,8 @@ function fault(event: StoredEvent, next: number, previous: string): Fault | null
 }
 
 /**
- * The first event that retention has left of a usage stream: what it follows from is gone, so its content is not
- * proven, but its place is, as far as its own writer and day say.
+ * Checks the first event that retention has left of a usage stream. The event before it is gone, so its link proves
+ * nothing; but its writer and its day have to be those in the name of the stream.
  */
 function faultOfFirstLeft(event: StoredEvent): Fault | null {
   const { stream, revision, metadata } = event
@@ -154,7 +161,7 @@ const isReadable = ({ metadata }: StoredEvent): boolean => typeof metadata === '
 const isStray = async (store: EventStore, event: StoredEvent): Promise<boolean> =>
   isReadable(event) ? hasLink(event.metadata as object) : !(await isForeign(store, event))
 
-/** As only this product writes it. */
+/** Does the metadata look as only this product writes it? */
 const hasLink = (metadata: { chain?: unknown; requestId?: unknown; schemaVersion?: unknown }): boolean =>
   typeof metadata.chain === 'string' &&
   CHAIN.test(metadata.chain) &&

@@ -9,15 +9,18 @@ export interface AppendTelemetry extends Pick<Telemetry, 'appended'> {
 }
 
 /**
- * No attempt begins later than this. A store that does not answer at all is given up after three, of a second each, so
- * that a command answers 503 within 5 s; its append may still land, and the same command recognises it.
+ * No attempt begins later than this. If a store does not answer at all, three attempts of a second each are made, so
+ * that a command is answered with 503 within 5 s. The append may still take effect; the same command recognises it
+ * then.
  */
 const LAST_ATTEMPT_MS = 2400
+/** The pause after the first attempt; it doubles after each further one. */
 const PAUSE_MS = 100
 
 /**
- * Appends until the outcome is known: after an unknown one the same append is sent again, with a pause, since a store
- * may still be busy with the first and refuses the second until then. Effects once, by the port's contract.
+ * Appends until the outcome is known. After an unknown outcome the same append is sent again, with a pause, since the
+ * store may still be busy with the first one and refuse the second until then. By the port's contract it takes effect
+ * only once.
  */
 export async function appendUntilKnown(
   { store, telemetry }: { store: EventStore; telemetry: AppendTelemetry },
@@ -33,7 +36,7 @@ export async function appendUntilKnown(
       telemetry.appended((performance.now() - started) / 1000, events.length)
       return appended
     } catch (error) {
-      // Of this attempt nothing was written, of the one before it perhaps.
+      // This attempt has written nothing, but the one before may have, so the outcome is still unknown.
       if (unknown && error instanceof StoreUnavailableError) throw unknown
       const outOfTime = performance.now() - started + pause > LAST_ATTEMPT_MS
       if (!(error instanceof UnknownOutcomeError) || outOfTime) throw error
@@ -45,12 +48,12 @@ export async function appendUntilKnown(
 }
 
 /**
- * Larger appends drop live EventStoreDB subscriptions, and it takes none of more than 1 MiB. As many events as these are
- * made, linked and written in a few milliseconds.
+ * The limits of one append. EventStoreDB refuses appends of more than 1 MiB, and smaller ones than that can already
+ * make it drop live subscriptions. This many events can be made, linked and written in a few milliseconds.
  */
 export const PER_APPEND = { events: 100, bytes: 128 * 1024 }
 
-/** Depends on nothing but the events themselves, so that an append is sent again as it was. */
+/** The events of the first append. It depends on the events alone, so that a retry sends exactly the same append. */
 export function firstAppend(queue: readonly NewEvent[]): NewEvent[] {
   let bytes = 0
   const end = queue.findIndex((event, i) => {

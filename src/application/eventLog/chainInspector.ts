@@ -4,17 +4,20 @@ import type { StoredEvent } from '../../domain/events.ts'
 import { USAGE_STREAM } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-/** Streams whose last link is remembered; an event of another one costs a read of the event before it. */
+/** How many streams' last links are remembered. An event of another stream costs a read of the event before it. */
 const REMEMBERED_STREAMS = 10_000
 
-/** Null for a chain that cannot be read any more. */
+/** The links of an event and of the one before it; null where it cannot be read any more. */
 interface Link {
   revision: number
   previous: string | null
   chain: string | null
 }
 
-/** Says what is wrong with an event, or null. @throws DamagedError for one that has lost its name */
+/**
+ * Says what is wrong with an event, or null.
+ * @throws DamagedError if nothing shows which stream the event belongs to
+ */
 export type Inspector = (event: StoredEvent) => string | null | Promise<string | null>
 
 /** Checks events as they come from the log: does each follow from the one before it in its stream? */
@@ -31,15 +34,17 @@ export function createInspector(store: EventStore): Inspector {
     links.set(stream, { revision, previous, chain })
   }
 
-  function judge(event: StoredEvent, previous: string | null): string | null {
+  function inspectAfter(event: StoredEvent, previous: string | null): string | null {
     remember(event, previous, storedChain(event))
-    // One lost link must not cost the uses behind it; a token's history counts as a whole.
+    // A lost link must not cost the uses that come after it. A token's history, however, is sound only as a whole.
     if (previous === null) return isUsage(event) ? null : 'the event before it is damaged'
     return isLinked(previous, event) ? null : 'altered or inserted'
   }
 
-  /** What cannot be read may have lost its name as well: the store's index says whose it is, or nobody can. */
-  async function judgeUnreadable(event: StoredEvent): Promise<string> {
+  /**
+   * An event that cannot be read may have lost its stream's name as well. Only the store's index can confirm that name.
+   */
+  async function inspectUnreadable(event: StoredEvent): Promise<string> {
     const found = await readOne(event.stream, event.revision)
     if (found !== 'damaged' && found?.position !== event.position) {
       throw new DamagedError(
@@ -50,20 +55,20 @@ export function createInspector(store: EventStore): Inspector {
     return 'damaged'
   }
 
-  async function judgeFromStore(event: StoredEvent): Promise<string | null> {
+  async function inspectFromStore(event: StoredEvent): Promise<string | null> {
     const before = await readOne(event.stream, event.revision - 1)
-    if (before === 'damaged') return judge(event, null)
-    if (before?.revision === event.revision - 1) return judge(event, storedChain(before))
+    if (before === 'damaged') return inspectAfter(event, null)
+    if (before?.revision === event.revision - 1) return inspectAfter(event, storedChain(before))
     const first = await readOne(event.stream, 0)
     if (isUsage(event) && first !== 'damaged' && (first?.revision ?? event.revision) >= event.revision) {
-      // Retention takes events from the front of a usage stream: what is left is checked from its first event on. The
-      // log of an EventStoreDB may show some that the stream does not any more.
-      return judge(event, null)
+      // Retention takes events from the front of a usage stream, so what is left is checked from its first event on.
+      // The log of an EventStoreDB may still show events that a read of the stream does not give any more.
+      return inspectAfter(event, null)
     }
     return 'the event before it is missing'
   }
 
-  /** The first event of a stream at a revision or after it. */
+  /** The first event of a stream at or after a revision. */
   async function readOne(stream: string, revision: number): Promise<StoredEvent | undefined | 'damaged'> {
     try {
       const [event] = await store.readStream(stream, revision, 1)
@@ -75,12 +80,12 @@ export function createInspector(store: EventStore): Inspector {
   }
 
   return (event) => {
-    if (event.metadata === null) return judgeUnreadable(event)
-    if (event.revision === 0) return judge(event, genesis(event.stream))
+    if (event.metadata === null) return inspectUnreadable(event)
+    if (event.revision === 0) return inspectAfter(event, genesis(event.stream))
     const known = links.get(event.stream)
-    if (known?.revision === event.revision - 1) return judge(event, known.chain)
-    if (known?.revision === event.revision) return judge(event, known.previous)
-    return judgeFromStore(event)
+    if (known?.revision === event.revision - 1) return inspectAfter(event, known.chain)
+    if (known?.revision === event.revision) return inspectAfter(event, known.previous)
+    return inspectFromStore(event)
   }
 }
 

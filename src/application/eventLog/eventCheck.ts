@@ -1,11 +1,11 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { type EventType, eventSchemas, type RecordedEvent } from '../../domain/events.ts'
 
-/** RFC 3339, without a calendar: half a million of them are looked at in a second of a rebuild. */
+/** RFC 3339, without checking the calendar: a rebuild looks at half a million times in a second. */
 const TIME =
   /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
 
-/** What text may be is a matter for those who write it. */
+/** Rules for text are checked when an event is written, and not again when it is read. */
 const OF_TEXT: ReadonlySet<string> = new Set(['pattern', 'minLength', 'maxLength'])
 
 const withoutText = (schema: object): object =>
@@ -17,8 +17,8 @@ const validators = Object.fromEntries(
 ) as Record<EventType, ValidateFunction>
 
 /**
- * Has an event, in its newest version, the members that projections rely on, each of its type? What is sound by its link
- * may still say what no schema allows.
+ * Does an event, in its newest version, have the members that projections rely on, each of the right type? An event
+ * with a sound link may still hold what no schema allows.
  * @returns what is wrong with it, without its values; null for a good one
  */
 export function flawOf({ type, data, metadata }: RecordedEvent): string | null {
@@ -32,7 +32,7 @@ function placeOf({ errors }: ValidateFunction): string {
   return error ? `: ${error.instancePath.slice(0, 64) || 'the whole'} ${error.message ?? ''}` : ''
 }
 
-/** What is read of it. Members may be added to metadata without a new version, so no schema is asked. */
+/** Checks the members that are read. No schema is used, since metadata may get new members without a new version. */
 function hasMetadata(metadata: unknown): boolean {
   const { at, actor, requestId } = metadata as { at?: unknown; actor?: unknown; requestId?: unknown }
   const { kind, id } = (actor ?? {}) as { kind?: unknown; id?: unknown }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { v5, v7 } from 'uuid'
 
-/** Ids as arguments, so that tests can choose them. */
+/** Where ids come from. It is passed as an argument, so that tests can choose the ids. */
 export interface Ids {
   /** A time-ordered UUID (v7). */
   random(): string
@@ -11,7 +11,7 @@ export interface Ids {
   digest(text: string): string
 }
 
-/** Namespace of the ids derived from idempotency keys. Changing it would make every key new. */
+/** Namespace of the ids derived from idempotency keys. If it changed, every key would count as a new one. */
 const NAMESPACE = '5b0f6c7e-5f0c-4d53-9f2e-0d3a4c1f7a10'
 
 export const ids: Ids = {

@@ -3,8 +3,8 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-/** Where a stream ends: what the next event follows. */
-export interface Tail {
+/** The last event of a stream that has been read: the next one has to follow from it. */
+export interface StreamTail {
   revision: number
   chain: string
 }
@@ -12,13 +12,13 @@ export interface Tail {
 const PAGE = 500
 
 /**
- * The events of a stream behind `tail`, which moves along.
+ * The events of a stream behind `tail`. `tail` is changed: it always says which event was yielded last.
  * @throws DamagedError naming the event that does not follow from the one before it
  */
 export async function* linked(
   store: Pick<EventStore, 'readStream'>,
   stream: string,
-  tail: Tail,
+  tail: StreamTail,
 ): AsyncGenerator<StoredEvent, void, undefined> {
   for (;;) {
     const page = await store.readStream(stream, tail.revision + 1, PAGE)

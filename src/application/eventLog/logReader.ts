@@ -3,15 +3,15 @@ import { STREAMS } from '../../domain/streams.ts'
 import { createInspector, type Inspector } from './chainInspector.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-/** A piece of the log, and what is wrong with each of its events: null for those that can be trusted. */
+/** A piece of the log. `damages` says what is wrong with each event, null for one that can be trusted. */
 export interface Inspected {
   events: readonly StoredEvent[]
   damages: readonly (string | null)[]
-  /** There are no more for now. */
+  /** Does it reach the end of the log, as it was when the piece was read? */
   caughtUp: boolean
 }
 
-/** Follows the log behind a position, null for its start, until `signal` is aborted. Fails as `subscribe` does. */
+/** Follows the log behind a position (null: from its start) until `signal` is aborted. Fails as `subscribe` does. */
 export type LogReader = (from: string | null, signal: AbortSignal) => AsyncIterable<Inspected>
 
 export function createLogReader(store: EventStore): LogReader {
@@ -22,16 +22,16 @@ export function createLogReader(store: EventStore): LogReader {
   }
 }
 
-/** One by one, in the order given. */
+/** Inspects events one by one, since each check depends on the event before it. */
 export async function inspectAll(
   inspect: Inspector,
   events: readonly StoredEvent[],
 ): Promise<(string | null)[]> {
   const damages: (string | null)[] = []
   for (const event of events) {
-    // Awaited only when the answer needs the store: most events are judged from what is already here.
-    const judged = inspect(event)
-    damages.push(judged instanceof Promise ? await judged : judged)
+    // Most answers need no read of the store, and awaiting each of them would cost more than the check itself.
+    const damage = inspect(event)
+    damages.push(damage instanceof Promise ? await damage : damage)
   }
   return damages
 }

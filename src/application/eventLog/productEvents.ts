@@ -3,7 +3,10 @@ import type { StoredEvent } from '../../domain/events.ts'
 import { STREAMS } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-/** The product's events in log order, behind a position and up to one. An EventStoreDB may hold the events of other applications, too. */
+/**
+ * The product's events in log order, behind the position `after` and up to `end`. An EventStoreDB may hold the events
+ * of other applications as well; they are left out.
+ */
 export async function* productEvents(
   store: EventStore,
   end?: string,
@@ -28,7 +31,10 @@ async function assertForeign(store: EventStore, event: StoredEvent): Promise<voi
   throw new DamagedError(`The event at position ${event.position} is damaged and nothing says whose it is.`)
 }
 
-/** An event that cannot be read may have lost its name: it is somebody else's only if it stands in that stream. */
+/**
+ * Is it another application's event? One that cannot be read may have lost its name, so the named stream has to have
+ * it.
+ */
 export async function isForeign(
   store: EventStore,
   { stream, revision, position }: StoredEvent,

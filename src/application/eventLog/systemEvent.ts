@@ -4,7 +4,7 @@ import { versions } from '../../domain/upcast.ts'
 import type { Ids } from './ids.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 
-/** A fact that no request stands behind, not linked yet. `instance` is of this process start. */
+/** The event of a fact that no request has caused, not linked yet. `instance` identifies this start of the process. */
 export function systemEvent(
   fact: Fact,
   { clock, ids, instance }: { clock: Clock; ids: Ids; instance: string },

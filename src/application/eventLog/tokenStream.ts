@@ -9,7 +9,9 @@ import { flawOf } from './eventCheck.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { turn } from '../scheduling/turns.ts'
 
-/** One event of a token's stream, its link checked. `known` is null for one that only informs, of an unknown type. */
+/**
+ * An event of a token's stream whose link was checked. `known` is null for an informational event of an unknown type.
+ */
 export interface TokenEvent {
   stored: StoredEvent
   known: LifecycleEvent | null
@@ -18,9 +20,9 @@ export interface TokenEvent {
 /** What a token is after an event of its stream. */
 export interface Folded {
   state: TokenState
-  /** Of that event, of whatever type; -1 before the first one. */
+  /** The revision of that event, of whatever type; -1 before the first one. */
   revision: number
-  /** The link of that event: what the next one follows from. */
+  /** The link of that event, from which the next one has to follow. */
   chain: string
 }
 
@@ -29,7 +31,7 @@ export interface LoadedToken extends Folded {
   at: string | null
 }
 
-/** Before the first event. */
+/** A token before its first event. */
 export const unborn = (tokenId: string): LoadedToken => ({
   state: initialState,
   revision: -1,
@@ -37,7 +39,7 @@ export const unborn = (tokenId: string): LoadedToken => ({
   at: null,
 })
 
-/** As the read model has it. */
+/** The state of a token as the read model has it. */
 export function projected(token: TokenDocument): Folded {
   const { id: tokenId, accountId, name, hash, hashKeyId, hint, scopes } = token
   const { createdAt, updatedAt, expiresAt, revokedAt, revision, chain } = token
@@ -50,17 +52,17 @@ export function projected(token: TokenDocument): Folded {
   return { state, revision, chain }
 }
 
-/** As `evolve`, also for an event of an unknown type that only informs: it moves the revision. */
+/** As `evolve`, but also takes an informational event of an unknown type, which changes nothing but the revision. */
 export function fold(state: TokenState, { stored, known }: TokenEvent): TokenState {
   if (known) return evolve(state, known)
   return state.status === 'none' ? state : { ...state, revision: stored.revision }
 }
 
 /**
- * Folds what has come to a token's stream since an event of it, link by link, however the time before was folded.
- * @param take gets the events that have come, some at a time
- * @throws DamagedError an event was altered, inserted or is missing, or cannot be understood by this code; or the stream
- *   does not have the event that it is read from: that fold is not of this log
+ * Folds the events of a token's stream that come after `from`, and checks every link.
+ * @param take gets those events, some at a time
+ * @throws DamagedError an event was altered or inserted, is missing, or cannot be understood by this code; or the
+ *   stream does not have the event of `from`, so that `from` was folded from another log
  */
 export async function loadOn(
   store: EventStore,
@@ -93,14 +95,14 @@ export async function* tokenEvents(store: EventStore, tokenId: string): AsyncGen
   }
 }
 
-/** The same in one piece, for who has the memory for it. */
+/** As `tokenEvents`, all in one array. A long history takes much memory. */
 export async function readTokenEvents(store: EventStore, tokenId: string): Promise<TokenEvent[]> {
   const all: TokenEvent[] = []
   for await (const events of tokenEvents(store, tokenId)) all.push(...events)
   return all
 }
 
-/** The event that a token begins with, null for an unknown token. @throws DamagedError as `loadOn` */
+/** The first event of a token; null for an unknown token. @throws DamagedError as `loadOn` */
 export async function firstEvent(store: EventStore, tokenId: string): Promise<LifecycleEvent | null> {
   const stream = tokenStream(tokenId)
   const [first] = await store.readStream(stream, 0, 1)
@@ -112,13 +114,13 @@ export async function firstEvent(store: EventStore, tokenId: string): Promise<Li
 
 export const timeOf = ({ metadata }: StoredEvent): string => (metadata as { at: string }).at
 
-/** As many are read, checked and folded within a few milliseconds, and those of a short stream at once. */
+/** Events to a page: few enough for a few milliseconds of work. Most streams end within the first page. */
 const [FIRST_PAGE, PAGE] = [10, 50]
 
 /**
- * The events of a stream from the one at `from` on, that one included. It is held to the one before it, too, of which
- * nothing else is known.
- * @throws DamagedError after the sound events before what is not
+ * The events of a stream from the one at `from` on, including that one. Its own link is checked as well, so one more
+ * event before it is read.
+ * @throws DamagedError once the sound events before the damage have been yielded
  */
 async function* checkedPages(
   store: EventStore,
@@ -163,11 +165,13 @@ async function* checkedPages(
 
 interface Some {
   events: StoredEvent[]
-  /** What follows on the events, where the store itself finds that damaged. */
+  /** The error if the store itself finds the event behind these damaged. */
   damage: DamagedError | null
 }
 
-/** A store gives nothing of a piece with a damaged event in it: then the events before that are asked for one by one. */
+/**
+ * If a piece has a damaged event in it, a store gives none of it. So the events before the damage are read one by one.
+ */
 export async function readSome(
   store: EventStore,
   stream: string,
@@ -186,13 +190,13 @@ export async function readSome(
   }
 }
 
-/** @param previous null: not known */
+/** @param previous the link of the event before; null if it is not known */
 function brokenLink(event: StoredEvent, revision: number, previous: string | null): string | null {
   if (event.revision !== revision) return `an event is missing before ${at(event)}`
   return previous === null || isLinked(previous, event) ? null : `${at(event)} is not what was written`
 }
 
-/** What this code cannot understand, or what no schema allows. */
+/** Says if this code cannot understand the event, or if it holds what no schema allows; else null. */
 function notSound(stored: StoredEvent): string | null {
   const read = upcast(stored)
   const reason = notUnderstood(stored, read)

@@ -1,6 +1,6 @@
 /**
- * One answer for all who ask while it is on its way, or in the turn of the loop in which it came: where an answer costs
- * more than a question, a stranger could otherwise stop everything by asking.
+ * Shares one answer among all who ask while it is on its way, or in the turn of the event loop in which it has come.
+ * Otherwise a stranger could stop everything just by asking, since an answer costs more than a question.
  */
 export function shared<T>(ask: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | null = null
@@ -16,7 +16,7 @@ export function shared<T>(ask: () => Promise<T>): () => Promise<T> {
 
 const TIMEOUT_MS = 1_000
 
-/** Whether there is an answer, and in time. */
+/** Is there an answer that is no error, and in time? */
 export async function answers(question: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<false>((resolve) => {

@@ -2,10 +2,12 @@ import type { EventStore } from '../ports/eventStore.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
 
-/** A failed write says this long that the next one will fail, too: nobody tries while nobody wants to write. */
+/**
+ * For so long a failed write is taken as a sign that the next one will fail. Without traffic nothing would clear it.
+ */
 const REMEMBERED_MS = 30_000
 
-/** A store that knows whether it could write what it was given last: it may answer, and be full. */
+/** Adds `isWritable` to a store that lacks it, by remembering the last append: a store may answer reads and be full. */
 export function knowingItsAppends(store: EventStore): EventStore & Required<Pick<EventStore, 'isWritable'>> {
   const { isWritable } = store
   if (isWritable) return { ...store, isWritable }
@@ -13,7 +15,7 @@ export function knowingItsAppends(store: EventStore): EventStore & Required<Pick
   return { ...store, append: write, isWritable: succeeded }
 }
 
-/** The same of a read model. */
+/** The same for a read model. */
 export function knowingItsChanges(model: ReadModel): ReadModel & Required<Pick<ReadModel, 'isWritable'>> {
   const { isWritable } = model
   if (isWritable) return { ...model, isWritable }

@@ -11,29 +11,31 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { Watch } from '../ports/sharing.ts'
 import { kinshipOf, whatToDo } from './sameLog.ts'
 import type { Checkpoint } from '../ports/checkpoints.ts'
-import { isKept, standingOf } from '../readModel/standing.ts'
+import { isKept, checkpointsOf } from '../readModel/standing.ts'
 
 const EVERY_MS = 1_000
-/** A store that has just been opened again may answer oddly once. */
+/** The pause before a first bad answer is checked again: a store that has just been opened may give one odd answer. */
 const AGAIN_MS = 250
 /**
- * A leader that was cut off from its cluster answers from what it had for some five seconds, while other processes
- * append to the next one: what they have projected then seems to be ahead of the log.
+ * For so long the read model may seem to be ahead of the log. An EventStoreDB leader that was cut off from its cluster
+ * answers from what it has for some five seconds, while other processes already append to the next leader, and project.
  */
 const CUT_OFF_MS = 6_000
 
 /**
- * Notices that the event store is not the one it was: an older log was put in its place, or another one, which may lack
- * a revocation that was acknowledged. From then on nothing is decided, until the right one is back.
+ * Notices that the event store was replaced by an older log or by another one, which may lack a revocation that was
+ * acknowledged. From then on every decision is refused, until the right event store is back.
  */
 export interface LogGuard {
   start(): void
   stop(): Promise<void>
-  /** Why nothing may be decided now; null while all is well, or nobody can tell. */
+  /**
+   * Why nothing may be decided now; null while all is well, and while nobody knows since the store cannot be reached.
+   */
   flaw(): string | null
-  /** The store, for those who decide and write: refuses while there is a flaw. */
+  /** The event store for use cases that decide and write. It refuses while there is a flaw. */
   store: EventStore
-  /** The same for what was projected from it. */
+  /** The read model, which refuses as well. */
   readModel: ReadModel
 }
 
@@ -53,9 +55,9 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
   const { signal } = stopping
   let running: Promise<void> = Promise.resolve()
   let flaw: string | null = null
-  /** Seen in the log by the last look. What is newer counts once the log has this one still. */
+  /** The newest event that the last look has found in the log. It has to be there still at the next look. */
   let known: Checkpoint | null = null
-  /** Of this process, acknowledged since. */
+  /** The newest event that this process has appended since. */
   let appended: Checkpoint | null = null
   let aheadSince: Instant | null = null
 
@@ -65,13 +67,14 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
     const own = await kinshipOf(store, [known, newest])
     if (own !== 'same') return own === 'ahead' ? SHORTER : ANOTHER
     known = later(known, newest)
-    // How far the read model has come is what other processes know of the log. Its own outage is not this one's matter.
-    const standing = await standingOf(readModel, projections).catch(() => new Map<Projection, null>())
-    const projected = await kinshipOf(store, standing.values())
+    // The checkpoints show what other processes have seen of the log. If the read model is down, this check is left
+    // out.
+    const checkpoints = await checkpointsOf(readModel, projections).catch(() => new Map<Projection, null>())
+    const projected = await kinshipOf(store, checkpoints.values())
     if (projected !== 'ahead') aheadSince = null
     if (projected === 'other') return NOT_ITS_OWN
     if (projected === 'same') {
-      known = [...standing.values()].reduce(later, known)
+      known = [...checkpoints.values()].reduce(later, known)
       return null
     }
     aheadSince ??= now()
@@ -100,7 +103,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
 
   let loss: string | null = null
 
-  function tellLoss(): void {
+  function reportLoss(): void {
     const reason = readModel.loss()
     if (reason !== null && loss === null)
       log.error({ reason }, 'the read model is not what it was: nothing is decided until it has caught up')
@@ -110,8 +113,8 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
 
   async function run(): Promise<void> {
     while (await sleep(EVERY_MS, true, { signal, ref: false }).catch(() => false)) {
-      tellLoss()
-      // Nobody can tell while it is away.
+      reportLoss()
+      // While the store cannot be reached nothing can be found out, and `flaw` stays as it is.
       await look().catch(() => {})
     }
   }
@@ -150,7 +153,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
     store: {
       ...store,
       async append(stream, expected, events) {
-        // An older log takes the first events of a stream as well as the right one.
+        // The expected revision is no protection here: an older log would take the first events of a stream as well.
         if (expected === 'no_stream' && stream.startsWith(USAGE_STREAM)) await look()
         assertSound()
         const done = await store.append(stream, expected, events)

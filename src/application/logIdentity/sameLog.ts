@@ -1,4 +1,4 @@
-import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
+import type { Checkpoint, Place, Checkpoints } from '../ports/checkpoints.ts'
 import { isKept, placeOf } from '../readModel/standing.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { StoreUnavailableError } from '../ports/errors.ts'
@@ -6,17 +6,17 @@ import { isOfProduct } from '../eventLog/productEvents.ts'
 
 type Log = Pick<EventStore, 'at' | 'head' | 'readAll'>
 
-/** `ahead`: the log ends before it. `other`: something else stands there. */
+/** How a checkpoint relates to a log. `ahead`: the log ends before it. `other`: the log has something else there. */
 export type Kinship = 'same' | 'ahead' | 'other'
 
-/** What is known and what the event store has do not belong together. No retry helps; somebody has to decide. */
+/** The read model does not belong to this event store. Trying again does not help: a person has to decide. */
 export class ForeignLogError extends StoreUnavailableError {
   override name = 'ForeignLogError'
 }
 
 /**
- * Is the event that a checkpoint stands on in this log? Retention may have taken it since; then nothing that retention
- * leaves alone may stand between the last such event that the checkpoint knows of and its own position.
+ * Is the event of a checkpoint in this log? Retention may have taken it since. Then the log must have the last event up
+ * to there that retention never takes (`kept`), and no other such event between that one and the checkpoint.
  * @throws StoreUnavailableError
  */
 export async function compareWithLog(log: Log, checkpoint: Checkpoint): Promise<Kinship> {
@@ -31,7 +31,7 @@ export async function compareWithLog(log: Log, checkpoint: Checkpoint): Promise<
     const last = await look(log, kept)
     if (last === 'another' || last === 'nothing') return 'other'
   }
-  // What is damaged proves nothing, and is told by others.
+  // A damaged event proves nothing, and is reported elsewhere.
   if (found === 'unreadable') return 'same'
   for await (const events of log.readAll(kept?.position ?? null)) {
     for (const event of events) {
@@ -42,9 +42,9 @@ export async function compareWithLog(log: Log, checkpoint: Checkpoint): Promise<
   return 'same'
 }
 
-type Found = 'there' | 'another' | 'nothing' | 'unreadable'
+type EventAtPlace = 'there' | 'another' | 'nothing' | 'unreadable'
 
-async function look(log: Log, { position, id, link }: Place): Promise<Found> {
+async function look(log: Log, { position, id, link }: Place): Promise<EventAtPlace> {
   const event = await log.at(position)
   if (event === null) return 'nothing'
   if (event.metadata === null && link !== '') return 'unreadable'
@@ -57,7 +57,7 @@ const REASONS = {
   other: 'The read model was filled from another event store, or from another branch of this one.',
 } as const
 
-/** @throws StoreUnavailableError */
+/** How some checkpoints relate to a log: the first answer that is not `same`. @throws StoreUnavailableError */
 export async function kinshipOf(log: Log, checkpoints: Iterable<Checkpoint | null>): Promise<Kinship> {
   const known = new Map([...checkpoints].flatMap((at) => (at ? [[`${at.position} ${at.id}`, at]] : [])))
   for (const checkpoint of known.values()) {
@@ -67,16 +67,16 @@ export async function kinshipOf(log: Log, checkpoints: Iterable<Checkpoint | nul
   return 'same'
 }
 
-/** @throws ForeignLogError saying what to do; StoreUnavailableError */
-export async function assertSameLog(log: Log, standing: Standing, remedy: string): Promise<void> {
-  const kinship = await kinshipOf(log, standing.values())
+/** @throws ForeignLogError whose message says what to do; StoreUnavailableError */
+export async function assertSameLog(log: Log, checkpoints: Checkpoints, remedy: string): Promise<void> {
+  const kinship = await kinshipOf(log, checkpoints.values())
   if (kinship !== 'same') throw new ForeignLogError(`${REASONS[kinship]} ${whatToDo(remedy)}`)
 }
 
 export const whatToDo = (remedy: string): string =>
   `Bring the right one back; or, to go on from the events that there are, stop every service, delete the read model (${remedy}), and start again: it is filled from them.`
 
-/** Has everything of the product up to a position been seen, by whoever stands at `from`? */
+/** Has somebody whose checkpoint is `from` seen all of the product's events up to the position `end`? */
 export async function hasReached(log: Log, from: Place | null, end: string | null): Promise<boolean> {
   if (end === null || (from !== null && from.position >= end)) return true
   for await (const events of log.readAll(from?.position ?? null)) {
@@ -88,8 +88,8 @@ export async function hasReached(log: Log, from: Place | null, end: string | nul
   return true
 }
 
-/** Asks of a standing whether it is of this log. @throws StoreUnavailableError */
+/** A function that says whether checkpoints belong to this log. It throws StoreUnavailableError. */
 export const isOf =
   (log: Log) =>
-  async (standing: Standing): Promise<boolean> =>
-    (await kinshipOf(log, standing.values())) === 'same'
+  async (checkpoints: Checkpoints): Promise<boolean> =>
+    (await kinshipOf(log, checkpoints.values())) === 'same'

@@ -1,25 +1,29 @@
 import type { Projection } from '../../../projections/projection.ts'
 
-/** An event and where it stands in the log. Its id and its link tell whether what stands there later is still it. */
+/**
+ * An event and where it stands in the log. Its id and its link show whether a later reader finds the same event there.
+ */
 export interface Place {
   position: string
   id: string
   link: string
 }
 
-/** How far documents have come: up to this event, none is missing from them. */
+/** How far documents have come in the log: they contain every event up to this one. */
 export interface Checkpoint extends Place {
-  /** The last event up to there that retention never takes: itself, or one before it. Null if there is none. */
+  /** The last event up to here that retention never takes: this event, or one before it. Null if there is none. */
   kept: Place | null
 }
 
-/** How far each projection has come; null: nothing yet. */
-export type Standing = ReadonlyMap<Projection, Checkpoint | null>
+/** How far each projection has come; null where it has seen no event yet. */
+export type Checkpoints = ReadonlyMap<Projection, Checkpoint | null>
 
-/** A piece of the log, applied by whoever follows it. */
+/** Where a piece of the log begins and ends, for each projection that it is applied to. */
 export interface Step {
-  /** What the piece follows on: documents that have not come so far would miss something. */
-  from: Standing
-  /** Where each projection stands behind it. */
-  to: Standing
+  /**
+   * Where the piece begins. Documents that have not come this far would miss events, so it must not be applied to them.
+   */
+  from: Checkpoints
+  /** The checkpoints once the piece has been applied. */
+  to: Checkpoints
 }

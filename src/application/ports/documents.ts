@@ -1,27 +1,27 @@
 export type Scalar = string | number | boolean | null
 
-/** A document as it was projected. `id` is unique in its collection. */
+/** A document as readers get it. `id` is unique in its collection. */
 export type Document = Record<string, unknown> & { id: string }
 
 export type Condition =
   | { field: string; op: 'eq' | 'lt' | 'lte' | 'gte' | 'gt'; value: Scalar }
-  /** Text that contains `value`. Fold both sides first for a search that ignores case. */
+  /** The field is a text that contains `value`. For a search that ignores case, fold the case of both before. */
   | { field: string; op: 'contains'; value: string }
   | { field: string; op: 'in'; value: readonly string[] }
   | { any: readonly Condition[] }
 
 /**
- * A query that an index of the collection serves: one whose first fields the conditions are equal to something in, and
- * whose last one is ordered by. What other conditions ask, each document in between is looked at for.
+ * A query that an index of the collection has to serve: the conditions compare the first fields of the index for
+ * equality, and the order is that of its last field. Any other condition is checked document by document.
  */
 export interface Query {
   where: readonly Condition[]
   /**
-   * Ties break by id, ascending; null and absent values come last either way. Default: by id. `any`: as they are found,
-   * for a look-up by ids or by a unique field.
+   * Documents with equal values are ordered by id, ascending; null and absent values come last in either direction.
+   * Default: by id. `any` means no order, for a look-up by ids or by a unique field.
    */
   order?: { field: string; descending?: boolean } | 'any'
-  /** Continue behind the document with this value of the ordering field and this id. */
+  /** Continues behind the document that has this value in the ordering field, and this id. */
   after?: { value: Scalar; id: string }
   limit: number
 }

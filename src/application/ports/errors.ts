@@ -1,4 +1,6 @@
-/** Another append came first. `actual` is the stream's newest revision, -1 for a stream without events. */
+/**
+ * Another append to the stream came first. `actual` is the stream's newest revision, -1 for a stream without events.
+ */
 export class ConflictError extends Error {
   override name = 'ConflictError'
   readonly actual: number
@@ -9,22 +11,22 @@ export class ConflictError extends Error {
   }
 }
 
-/** The store did not do it and says so, or cannot be reached at all. */
+/** The store says that it did not do what was asked, or it cannot be reached at all. */
 export class StoreUnavailableError extends Error {
   override name = 'StoreUnavailableError'
 }
 
-/** What was opened is no longer what is in its place: somebody has moved, deleted or overwritten it. */
+/** The store that was opened is no longer the one in its place: somebody has moved, deleted or overwritten it. */
 export class StoreReplacedError extends StoreUnavailableError {
   override name = 'StoreReplacedError'
 }
 
-/** The store was asked and its answer never came. */
+/** The store was asked to write and never answered, so nobody knows whether it has written. */
 export class UnknownOutcomeError extends Error {
   override name = 'UnknownOutcomeError'
 }
 
-/** The file has its one writer already. */
+/** The file has a writer already, and may have only one. */
 export class StoreInUseError extends Error {
   override name = 'StoreInUseError'
 
@@ -33,23 +35,23 @@ export class StoreInUseError extends Error {
   }
 }
 
-/** Somebody fills the next generation already. */
+/** Another process is filling the next generation already. */
 export class RebuildUnderWayError extends Error {
   override name = 'RebuildUnderWayError'
 }
 
-/** Another process follows the log, or what was followed is no longer what there is. */
-export class DeposedError extends Error {
-  override name = 'DeposedError'
+/** Another process follows the log now, or the documents are no longer those that this process was filling. */
+export class LeadershipLostError extends Error {
+  override name = 'LeadershipLostError'
 }
 
 /**
- * The store has judged one of these changes and will not take it, however often it is asked. An outage is none of this,
- * nor a full disk, nor a store that only reads. Its message holds nothing of the documents.
+ * The store refuses one of these changes for what is in it, and would refuse it every time. An outage, a full disk or a
+ * store that is open for reading only is something else. The message holds nothing of the documents.
  */
 export class RefusedChangeError extends Error {
   override name = 'RefusedChangeError'
-  /** `taken`: another document has the value of a field that each needs its own of. */
+  /** `taken`: another document already has the value of a field that must be unique. */
   readonly kind: 'taken' | 'refused'
 
   constructor(kind: RefusedChangeError['kind'], message: string, options?: ErrorOptions) {
@@ -58,11 +60,11 @@ export class RefusedChangeError extends Error {
   }
 }
 
-/** Documents that were filled before anybody looked have the same value where each needs its own. */
+/** Documents share a value that must be unique. Nobody noticed before, since they were filled without the index. */
 export class SharedValueError extends Error {
   override name = 'SharedValueError'
   readonly collection: string
-  /** Ids of the documents with the same value, some of these groups. */
+  /** Each group holds the ids of the documents that share one value. Not every group need be listed. */
   readonly groups: readonly (readonly string[])[]
 
   constructor(collection: string, groups: SharedValueError['groups']) {

@@ -4,6 +4,6 @@ export interface JwtClaims {
 }
 
 export interface JwtVerifier {
-  /** @returns why it was refused as text, for the log only. Never throws for a bad token. */
+  /** @returns the claims, or why the token was refused, as text for the log only. It never throws for a bad token. */
   verify(token: string): JwtClaims | { refused: string; expired: boolean }
 }

@@ -1,29 +1,32 @@
 import type { Change, Projection } from '../../../projections/projection.ts'
 import type { Checkpoint, Step } from './checkpoints.ts'
 
+/** The generation of documents that a rebuild fills, beside the live one. */
 export interface NextGeneration {
-  /** What has to be filled: the projections asked for, and others that cannot be kept apart from them. */
+  /** The projections to fill: those that were asked for, and others that live in the same file. */
   projections: readonly Projection[]
-  /** Was the live one in use when this was begun, as far as can be told? */
+  /** Was a service using the live generation when this one was begun? Where nobody can know, it is assumed. */
   isServed: boolean
   checkpoint(projection: Projection): Promise<Checkpoint | null>
-  /** Begins from nothing: what it was filled with so far is of another log. */
-  anew(): Promise<void>
-  /** As `ReadModel.apply`; what is applied in order may be on its way for a while before the checkpoint moves. */
+  /** Empties it, since what it was filled with so far comes from another log. */
+  restart(): Promise<void>
+  /** As `ReadModel.apply`, but applied changes may stay in memory for a while, and the checkpoint moves after that. */
   apply(changes: readonly Change[], step: Step): Promise<void>
   /**
-   * Once it is filled. After it resolves, every change that commands make is applied to this generation as well, in
-   * whatever process; those made before are in the log.
-   * @returns `taken`: another process brought it level and has made it the live one: there is nothing left to do
-   * @throws SharedValueError: it can be called again when each value is in one document only; so does `promote`
+   * To be called once it is filled. After it resolves, every change that a command makes, in whatever process, is
+   * written to this generation as well; changes that were made before are in the log.
+   * @returns `promotedByService`: it was handed over to the running service, which has caught up and has made it the
+   *   live one, so nothing is left to do
+   * @throws SharedValueError documents share a unique value; call it again when that is put right. `promote` does so,
+   *   too
    */
-  join(): Promise<'joined' | 'taken'>
+  startDualWrites(): Promise<'started' | 'promotedByService'>
   /**
-   * Makes it the live one, for all readers at once in this process and within two seconds in others, who see every
-   * change of a command on either side of the switch. The old one goes.
-   * @returns false: the live one has come further in the log
+   * Makes it the live one: at once for all readers in this process, and within two seconds in other processes. Every
+   * reader sees every change of a command, before and after the switch. The old generation is removed.
+   * @returns false if the live one has come further in the log: catch up and call it again
    */
   promote(): Promise<boolean>
-  /** Without a promotion it can be gone on with. */
+  /** If it was not promoted, the next rebuild resumes it. */
   close(): Promise<void>
 }

@@ -2,85 +2,86 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import type { Checkpoint, Step } from './checkpoints.ts'
 import type { Condition, Document, Query } from './documents.ts'
 import type { NextGeneration } from './nextGeneration.ts'
-import type { Candidate, Lead, Queued, Reservation, Watch } from './sharing.ts'
+import type { LeaseRequest, Lease, Queued, Reservation, Watch } from './sharing.ts'
 
 export interface ReadModel {
-  /** The command that deletes it all, once no service runs. */
+  /** A shell command that deletes the whole read model; to be used while no service runs. */
   remedy: string
-  /** Makes what these projections need where it is missing, also where it was lost. */
+  /** Makes whatever these projections need and is missing, also where it was lost. */
   open(projections: readonly Projection[]): Promise<void>
-  /** How far this version of the projection has come, and all of its documents with it; null: nothing yet. */
+  /** How far this version of the projection, with all of its documents, has come; null if it has seen no event yet. */
   checkpoint(projection: Projection): Promise<Checkpoint | null>
   /**
-   * Applies changes in order, each under its guard, so that a second application changes nothing. Checkpoints are moved
-   * after the documents, never before, and never back. Without a step, documents that a rebuild fills get the changes,
-   * too, and it resolves only when the documents are known to be those of the model that was opened.
-   * @throws StoreUnavailableError; DeposedError the documents do not reach as far as these changes follow on, or are
-   * others; RefusedChangeError one of the changes is never taken; DamagedError the store as a whole is not what was
-   * written: the checkpoints did not move
+   * Applies changes in order, each under its guard, so that a second application changes nothing. Checkpoints move
+   * after the documents, and never back. Without a step (for a command), the changes are written to both generations
+   * while a rebuild has dual writes, and the promise resolves only when it is certain that the documents are still
+   * those of the model that was opened.
+   * @throws StoreUnavailableError; LeadershipLostError the documents have not come as far as `step.from`, or are not
+   *   those that were filled; RefusedChangeError the store will never take one of the changes; DamagedError the store
+   *   as a whole is not what was written. In all cases the checkpoints have not moved
    */
   apply(changes: readonly Change[], step?: Step): Promise<void>
   /**
-   * Why it is not what it was known to be, and what helps: it was dropped, emptied, or an older one was put in its
-   * place. Then nothing of it is read any more, until `trust` is called by whoever has seen it come as far as the log
-   * again. Null: it is what it was.
+   * Why the read model is lost, and what helps: it was dropped, emptied, or replaced by an older one. Then nothing of
+   * it is read any more, until somebody who has seen it catch up with the log again calls `trust`. Null if it is not
+   * lost.
    */
   loss(): string | null
-  /** How often it was lost so far, and can be filled again by whoever follows the log. */
+  /** How often it was lost so far. It counts only losses after which the process that follows the log can refill it. */
   losses(): number
-  /** @throws DeposedError it has been lost more often than this */
+  /** @param losses as it was when the refilling began. @throws LeadershipLostError it has been lost again since */
   trust(losses: number): Promise<void>
   /** @throws StoreUnavailableError; DamagedError for a document that is not what was written */
   get(collection: string, id: string): Promise<Document | null>
   /**
-   * However long it takes, the event loop is left to others every few milliseconds; only a look-up of one document is
-   * made at once. So what changes meanwhile may be in the answer as it was before or as it is after, and a document that
-   * moves in the order may be left out; none comes twice.
-   * @throws as `get`; RangeError no index serves it; what `signal` was aborted with
+   * A query gives the event loop to others every few milliseconds, however long it takes; only a look-up of one
+   * document is answered at once. So a document that changes meanwhile may be in the answer in its old or its new form,
+   * and one that moves in the order may be left out; none is in it twice.
+   * @throws as `get`; RangeError if no index serves the query; the reason that `signal` was aborted with
    */
   find(collection: string, query: Query, signal?: AbortSignal): Promise<Document[]>
-  /** How many match, counting no further than `limit`. All conditions must be those of one index. Throws as `find`. */
+  /** How many documents match, counted up to `limit`. One index must know all the conditions. Throws as `find`. */
   count(collection: string, where: readonly Condition[], limit: number, signal?: AbortSignal): Promise<number>
   ping(): Promise<void>
-  /** Could the last write be written? What could not be is tried again by itself. Left out: only who writes knows. */
+  /** Did the last write succeed? The store retries failed writes itself. Absent where only a write can show it. */
   isWritable?(): boolean
-  /** Bytes that cannot be moved into the store's file while somebody reads what was there before. */
+  /** Bytes of the write-ahead log, which SQLite cannot move into the file while somebody reads an older state of it. */
   unmovedBytes?(): number
 
-  // Documents of a version exist in generations: a rebuild fills the next one beside the live one, which is the one that
-  // everything above reads and writes.
+  // The documents of a version exist in generations. All methods above read and write the live one; a rebuild fills the
+  // next one beside it.
 
   /**
-   * The next generation of some projections, begun or gone on with. Takes nothing from the live one, and needs no right
-   * to write that.
+   * Begins the next generation of some projections, or resumes it. This does not disturb the live generation, and needs
+   * no right to write it.
    * @throws RebuildUnderWayError; StoreUnavailableError
    */
   next(projections: readonly Projection[]): Promise<NextGeneration>
-  /** One that another process has filled and leaves to this one to finish, since only this one may switch. */
-  offered(): Promise<NextGeneration | null>
+  /** A generation that another process has filled and handed over, since only this process may make it the live one. */
+  handedOver(): Promise<NextGeneration | null>
 
-  // Several processes may share a read model. One that belongs to a single process answers these for itself.
+  // Several processes may share a read model. A store that belongs to a single process gives the trivial answers.
 
   /**
-   * Asks for the lead among the processes that could follow the log for `group`, or keeps it: one has it at a time,
-   * until `ttlMs` pass without its asking again. `lag` (seconds) and `level` are what the others are told while it
-   * leads.
-   * @throws StoreUnavailableError nobody can tell: it does not lead
+   * Acquires or renews the lease of the one process that follows the log for `group`. It lasts until `ttlMs` have
+   * passed without a renewal. While a process has it, the others get its `lag` (seconds) and `caughtUp`.
+   * @throws StoreUnavailableError nobody knows who has the lease, so the caller must not lead
    */
-  lead(group: string, candidate: Candidate): Promise<Lead>
-  /** Leaves the lead to the next who asks; nothing if it is somebody else's. */
+  lead(group: string, request: LeaseRequest): Promise<Lease>
+  /** Releases the lease, for the next process that asks. Does nothing if another process has it. */
   resign(group: string, id: string): Promise<void>
-  /** Takes the last place in a queue, which has one order for all processes. @returns the queue */
+  /** Takes the last place in a queue, whose order is the same for all processes. @returns the queue */
   reserve(key: string, reservation: Reservation): Promise<Queued[]>
   queue(key: string): Promise<Queued[]>
   release(key: string, id: string): Promise<void>
-  /** Declares that these versions have caught up with the log: readers of the collections may turn to them. */
+  /** Declares that these versions have caught up with the log, so that readers may use their collections. */
   publish(projections: readonly Projection[]): Promise<void>
-  /** Have these versions been published, by whichever process? */
+  /** Has some process published these versions? */
   isPublished(projections: readonly Projection[]): Promise<boolean>
   /**
-   * Tells which documents of a collection have changed in one of `fields`, whoever changed them; null: any may have.
-   * Starts at once and goes on by itself after failures, until it is closed; `onLost` hears of the first one in a row.
+   * Calls `onChanged` with the ids of documents that have changed in one of `fields`, whoever changed them; null means
+   * that any document may have changed. It starts at once and restarts itself after failures, until it is closed.
+   * `onLost` is called for the first failure in a row.
    */
   watch(
     collection: string,

@@ -1,25 +1,29 @@
-export interface Candidate {
-  /** Of this process start. */
+/** What a process says of itself when it asks for a lease. */
+export interface LeaseRequest {
+  /** Made anew at each start of the process. */
   id: string
   ttlMs: number
+  /** In seconds. */
   lag: number
-  /** Has it caught up with the log in its term? */
-  level: boolean
+  /** Has it caught up with the log since it has the lease? */
+  caughtUp: boolean
 }
 
-/** The fencing number of the term, higher than any before; or null, and what the leader last said of itself. */
-export type Lead = { term: number } | { term: null; lag: number; level: boolean }
+/**
+ * The number of the term, higher than any before. Null if another process leads, with what that last said of itself.
+ */
+export type Lease = { term: number } | { term: null; lag: number; caughtUp: boolean }
 
-/** `holds`: what it is about, for those behind it. */
+/** A place in a queue. `holds` says what it is for, to those who stand behind it. */
 export type Queued = { id: string; holds: string }
 
-/** After `ttlMs` it is gone by itself: whoever made it may be gone, too. */
+/** It ends by itself after `ttlMs`, since the process that made it may have died. */
 export type Reservation = Queued & { ttlMs: number }
 
 export interface Watch {
   /**
-   * Has everything that was acknowledged a second ago been told? Only then may what was read earlier be believed. A
-   * monotonic clock is looked at on every call, so that a process that slept knows it.
+   * Has every change been announced that was acknowledged more than a second ago? Only then may a document be believed
+   * that was read earlier. Each call looks at the clocks, so that a process that was suspended notices.
    */
   isLive(): boolean
   close(): Promise<void>

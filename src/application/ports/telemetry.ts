@@ -5,12 +5,12 @@ export interface Logger {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
-  /** Lines that could not be written, and bytes that wait to be: of a log that knows. */
+  /** How many lines could not be written, and how many bytes wait to be written; absent in a log that does not know. */
   linesLost?: () => number
   bytesWaiting?: () => number
 }
 
-/** A request that has ended, for its log line. Nothing of it is the caller's text but the ids, which are checked. */
+/** A request that has ended, for its log line. Only the ids come from the caller, and those have been checked. */
 export interface RequestEntry {
   method: string
   /** The route's pattern. */
@@ -20,7 +20,7 @@ export interface RequestEntry {
   ms: number
   requestId: string
   principal: Principal | null
-  /** Whose it was, as far as can be told: of a request without a good credential, null for any other. */
+  /** The caller's address, for a request without a good credential; null for any other request. */
   address: string | null
 }
 
@@ -31,6 +31,6 @@ export interface Telemetry {
   appended(seconds: number, events: number): void
   projected(seconds: number, events: number): void
   usageLost(count: number): void
-  /** An event was refused. `uses`: how many it tells of that are not in every count because of that. */
+  /** An event was refused. `uses` is how many uses it records, which some counts now lack. */
   damaged(kind: string, uses?: number): void
 }

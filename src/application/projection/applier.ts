@@ -5,27 +5,27 @@ import type { StoredEvent } from '../../domain/events.ts'
 import type { Step } from '../ports/checkpoints.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
-import { createChanges } from './changes.ts'
+import { createChanges, filledBy } from './changes.ts'
 import { createAlarm } from './refusals.ts'
 import { HASH_TAKEN, mayLast, takeApart } from './takeApart.ts'
 
 export interface Applied {
-  /** Tokens that have changed since they were made. */
+  /** Ids of the tokens with an event after their first one. */
   changed: ReadonlySet<string>
-  /** Of the events given those of which the store did not take all, with the reason. */
+  /** Those of the events whose changes the store did not take, or not all of them, each with the reason. */
   refused: readonly (readonly [StoredEvent, reason: string])[]
 }
 
 export interface Applier {
   /**
-   * Turns events into changes and has them applied. What the store will never take is looked for and left out: that
-   * event's token is closed, somebody is alarmed, and all others go on. Whoever fills the same documents from the same
-   * events leaves out the same.
-   * @throws StoreUnavailableError, DeposedError, DamagedError as `ReadModel.apply`; without a step, which a request waits
-   *   for, also errors of which only several tries would show whether they pass
+   * Turns events into changes and applies them. If the store will never take some of them, their event is found and
+   * left out: its token is closed, an alarm is raised, and all other events are applied. The same events always lead to
+   * the same documents, whoever applies them.
+   * @throws StoreUnavailableError, LeadershipLostError, DamagedError as `ReadModel.apply`; without a step, also unknown
+   *   errors, since a request waits for the answer and cannot wait for the tries that would show whether they last
    */
   apply(events: readonly StoredEvent[], damages: readonly (string | null)[], step?: Step): Promise<Applied>
-  /** Closes tokens whose hash another one had first. Given are their first events, all of them applied. */
+  /** Closes tokens whose hash another token had before them. @param events their first events, already applied */
   closeLater(events: readonly StoredEvent[], step: Step): Promise<void>
 }
 
@@ -33,15 +33,15 @@ interface Deps {
   target: Pick<ReadModel, 'apply'>
   projections: readonly Projection[]
   telemetry: Pick<Telemetry, 'damaged' | 'log'>
-  /** The first event of the token that has a hash, if that came later in the log than `event`. Default: never. */
+  /** The first event of the token that has this hash, if it comes later in the log than `event`. Default: none does. */
   laterOwner?: (hash: string, event: StoredEvent) => Promise<StoredEvent | null>
 }
 
 export function createApplier({ target, projections, telemetry, laterOwner }: Deps): Applier {
   const alarm = createAlarm(telemetry)
   const changesOf = createChanges(projections, telemetry, alarm)
-  const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
-  /** By collection the last change that was taken: taken again it changes nothing, and shows that the store works. */
+  const fills = filledBy(projections)
+  /** The last change that each collection took. Applying it again changes nothing, and proves that the store works. */
   const proofs = new Map<string, Change>()
 
   function prove(change: Change): void {

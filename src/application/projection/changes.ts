@@ -7,34 +7,44 @@ import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { type Alarm, createAlarm, type RefusalKind, usesIn } from './refusals.ts'
-import type { Standing } from '../ports/checkpoints.ts'
+import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface Projected {
   changes: Change[]
-  /** Of each change the event that it comes from. */
+  /** For each change, the event that it comes from. */
   sources: StoredEvent[]
-  /** Tokens that have changed since they were made. */
+  /** Ids of the tokens with an event after their first one. */
   changed: Set<string>
 }
 
+/** Says whether a projection is among those that are filled, in whatever version. */
+export const filledBy =
+  (projections: readonly Projection[]) =>
+  (wanted: Projection): boolean =>
+    projections.some(({ name }) => name === wanted.name)
+
 /**
- * Turns events, with what is wrong with each of them, into changes of documents, one by one in the order given; those
- * that cannot be trusted, understood or projected are refused, and a token whose history they are part of is closed. For
- * whoever
- * fills documents, live or new: a projection is not given what it has seen by its standing.
+ * Turns events into changes of documents, in the order given; `damages` says what is wrong with each event. An event
+ * that cannot be trusted, understood or projected is refused, and if it is part of a token's history, the token is
+ * closed. Live and new documents are filled by this one function. An event at or before a projection's checkpoint is
+ * not given to that projection again.
  */
 export function createChanges(
   projections: readonly Projection[],
   telemetry: Pick<Telemetry, 'damaged' | 'log'>,
   alarm: Alarm = createAlarm(telemetry),
-): (events: readonly StoredEvent[], damages: readonly (string | null)[], standing?: Standing) => Projected {
-  const fills = (wanted: Projection): boolean => projections.some(({ name }) => name === wanted.name)
+): (
+  events: readonly StoredEvent[],
+  damages: readonly (string | null)[],
+  checkpoints?: Checkpoints,
+) => Projected {
+  const fills = filledBy(projections)
   const [fillsTokens, recordsRefusals] = [fills(tokens), fills(refusedEvents)]
   const ofToken = (event: StoredEvent, change: () => Change): Change[] =>
     fillsTokens && isOfToken(event) ? [change()] : []
 
   function refuse(event: StoredEvent, kind: RefusalKind, reason: string): Change[] {
-    // What is said in an event that cannot be trusted is not repeated.
+    // The data of an event that cannot be trusted must not be counted.
     const uses = kind === 'chain' ? 0 : usesIn(event)
     alarm(event, { kind, reason, uses })
     return [
@@ -43,41 +53,41 @@ export function createChanges(
     ]
   }
 
-  function changesOf(event: StoredEvent, damage: string | null, standing?: Standing): Change[] {
+  function changesOf(event: StoredEvent, damage: string | null, checkpoints?: Checkpoints): Change[] {
     if (damage !== null) return refuse(event, 'chain', damage)
     const read = upcast(event)
     const reason = notUnderstood(event, read)
     if (reason !== null) return refuse(event, read.kind === 'unknown-version' ? 'version' : 'type', reason)
     if (read.kind !== 'event') {
-      // Nobody has to do anything about it.
+      // It only informs, so its token stays open and nobody is alarmed.
       telemetry.damaged('skipped')
       return ofToken(event, () => passOver(event))
     }
     const flaw = flawOf(read.event)
     if (flaw !== null) return refuse(event, 'data', flaw)
     try {
-      return projected(read.event, standing)
+      return projected(read.event, checkpoints)
     } catch (error) {
       return refuse(event, 'projection', `it cannot be projected: ${(error as Error).name}`)
     }
   }
 
-  function projected(event: RecordedEvent, standing?: Standing): Change[] {
+  function projected(event: RecordedEvent, checkpoints?: Checkpoints): Change[] {
     const changes: Change[] = []
     for (const projection of projections) {
-      const isNew = event.position > (standing?.get(projection)?.position ?? '')
+      const isNew = event.position > (checkpoints?.get(projection)?.position ?? '')
       if (isNew && projection.events.includes(event.type)) changes.push(...projection.project(event))
     }
     return changes
   }
 
-  return (events, damages, standing) => {
+  return (events, damages, checkpoints) => {
     const changes: Change[] = []
     const sources: StoredEvent[] = []
     const changed = new Set<string>()
     events.forEach((event, n) => {
       if (isOfToken(event) && event.revision > 0) changed.add(tokenIdOf(event.stream))
-      for (const change of changesOf(event, damages[n] ?? null, standing)) {
+      for (const change of changesOf(event, damages[n] ?? null, checkpoints)) {
         changes.push(change)
         sources.push(event)
       }

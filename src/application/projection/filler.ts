@@ -6,35 +6,38 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf } from '../../domain/streams.ts'
 import type { Inspected, LogReader } from '../eventLog/logReader.ts'
-import { advanced, slowest, standingOf } from '../readModel/standing.ts'
-import type { Standing } from '../ports/checkpoints.ts'
+import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface FillDeps {
   read: LogReader
   telemetry: Pick<Telemetry, 'damaged' | 'log'>
 }
 
-/** How events are taken by a process that has something else to do: as many at once, and what it rests between them. */
+/** The pace of a process that serves requests as well. */
 export interface Pace {
+  /** How many events are applied at once. */
   events: number
+  /** The pause after them, in milliseconds. */
   restMs: number
 }
 
 export interface Filler {
   /**
-   * Reads on in the log, to the end that it has when this is called or a later one, or to `upTo`.
-   * @returns where it stands then
+   * Reads on in the log: up to the position `upTo`, or until it has caught up, and so at least to the end that the log
+   * has when this is called.
+   * @returns the checkpoints then
    */
-  fill(upTo?: string): Promise<Standing>
-  /** Closes all tokens but the first in the log, of each group that has one hash. */
+  fill(upTo?: string): Promise<Checkpoints>
+  /** Of each group of tokens that share a hash, closes all but the one that comes first in the log. */
   closeLater(groups: readonly (readonly string[])[]): Promise<void>
 }
 
-interface How {
+interface FillOptions {
   signal: AbortSignal
   pace?: Pace
-  /** Events read since the last call, and where the last of them stands. */
-  told?: (events: number, position: string) => void
+  /** Gets the number of events applied since the last call, and the position of the last one. */
+  onProgress?: (events: number, position: string) => void
 }
 
 type Piece = Pick<Inspected, 'events' | 'damages'>
@@ -47,23 +50,23 @@ const part = ({ events, damages }: Piece, from: number, to: number): Piece => ({
 const isFirst = ({ stream, revision }: StoredEvent): boolean =>
   revision === 0 && stream.startsWith(TOKEN_STREAM)
 
-/** Fills documents that nobody but this one follows the log for. */
+/** Fills documents from the log, which no other process may fill at the same time. */
 export async function createFiller(
   { read, telemetry }: FillDeps,
   target: Pick<ReadModel, 'checkpoint' | 'apply'>,
   projections: readonly Projection[],
-  { signal, pace, told = () => {} }: How,
+  { signal, pace, onProgress = () => {} }: FillOptions,
 ): Promise<Filler> {
   const applier = createApplier({ target, projections, telemetry })
-  let standing = await standingOf(target, projections)
+  let checkpoints = await checkpointsOf(target, projections)
 
   async function take({ events, damages }: Piece): Promise<void> {
     const position = events.at(-1)?.position
     if (position === undefined) return
-    const to = advanced(standing, events)
-    await applier.apply(events, damages, { from: standing, to })
-    standing = to
-    told(events.length, position)
+    const to = advance(checkpoints, events)
+    await applier.apply(events, damages, { from: checkpoints, to })
+    checkpoints = to
+    onProgress(events.length, position)
   }
 
   async function takeSlowly(piece: Piece, { events: size, restMs }: Pace): Promise<void> {
@@ -99,14 +102,17 @@ export async function createFiller(
         if (owned.has(group)) later.push(event)
         else owned.add(group)
       }
-      await applier.closeLater(later, { from: standing, to: standing })
+      await applier.closeLater(later, { from: checkpoints, to: checkpoints })
     },
 
     async fill(upTo) {
       const until = new AbortController()
       const either = AbortSignal.any([until.signal, signal])
       try {
-        for await (const { caughtUp, ...piece } of read(slowest(standing)?.position ?? null, either)) {
+        for await (const { caughtUp, ...piece } of read(
+          lowestCheckpoint(checkpoints)?.position ?? null,
+          either,
+        )) {
           const beyond = piece.events.findIndex(({ position }) => upTo !== undefined && position > upTo)
           const within = beyond < 0 ? piece : part(piece, 0, beyond)
           await (pace ? takeSlowly(within, pace) : take(within))
@@ -116,7 +122,7 @@ export async function createFiller(
         until.abort()
       }
       signal.throwIfAborted()
-      return standing
+      return checkpoints
     },
   }
 }

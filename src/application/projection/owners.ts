@@ -4,7 +4,10 @@ import { tokenStream } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 
-/** Of several tokens with one hash the one that came first in the log has it, in whatever order they are applied. */
+/**
+ * If several tokens have the same hash, it belongs to the one that comes first in the log, in whatever order they are
+ * applied.
+ */
 export function createOwners(store: Pick<EventStore, 'readStream'>, readModel: Pick<ReadModel, 'find'>) {
   return {
     /** The first event of the token that the read model finds by a hash, if it came later in the log than `event`. */
@@ -17,7 +20,7 @@ export function createOwners(store: Pick<EventStore, 'readStream'>, readModel: P
     },
   }
 
-  /** One whose beginning is damaged came first for all that is known. */
+  /** Undefined where the first event is damaged: nothing shows that this token came later, so it keeps the hash. */
   async function firstEvent(stream: string): Promise<StoredEvent | undefined> {
     try {
       const [first] = await store.readStream(stream, 0, 1)

@@ -8,43 +8,45 @@ import { type Applied, createApplier } from './applier.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import { createOwners } from './owners.ts'
 import { inspectAll } from '../eventLog/logReader.ts'
-import { DeposedError } from '../ports/errors.ts'
+import { LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-import type { Lead } from '../ports/sharing.ts'
+import type { Lease } from '../ports/sharing.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameLog.ts'
-import { advanced, slowest, standingOf } from '../readModel/standing.ts'
-import type { Standing, Step } from '../ports/checkpoints.ts'
+import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import type { Checkpoints, Step } from '../ports/checkpoints.ts'
 
+/** The pause between tries doubles from the first value to the longest. */
 const RETRY_MS = { first: 50, longest: 2000 }
-/** How often the lead is asked for, or kept. */
-const ASK_MS = 1000
-/** A leader that is not heard of for so long has lost the lead. */
+/** How often a process asks for the lease, or renews it. */
+const RENEW_MS = 1000
+/** A leader that does not renew its lease for this long has lost it. */
 const TTL_MS = 5000
-/** A start may wait for long: how often it says so. */
-const TELL_MS = 10_000
+/** How often a start that has to wait reports that it is still waiting. */
+const REPORT_MS = 10_000
 
 export interface Projector {
   /**
-   * Applies events to the read model, whoever else applies them too. A command calls this with its own events.
-   * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so that its token is closed
+   * Applies events to the read model, even if other processes apply them as well. A command calls this with the events
+   * that it has written.
+   * @throws StoreUnavailableError; DamagedError one of them cannot be applied, so its token is closed
    */
   apply(events: readonly StoredEvent[]): Promise<void>
-  /** Closes a token for good, since it is damaged in a way that none of its events shows. @throws as `apply` */
+  /** Closes a token for good that is damaged although none of its events shows it. @throws as `apply` */
   close(tokenId: string, reason: string): Promise<void>
   /**
-   * Starts following the log, in turn with the other processes that share the read model: one of them leads. Resolves
-   * when the read model has caught up with the log: with all of it as it is now where this process leads, else once at
-   * least as it was when it began to wait. What was filled earlier may be older than a revocation.
-   * @throws ForeignLogError the read model does not belong to this log
+   * Starts to take part: of the processes that share the read model, one leads at a time, and follows the log. Resolves
+   * when the read model has caught up, since until then it may lack a revocation. If this process leads, that means the
+   * end of the log as it is now; otherwise, the end that the log had when this process began to wait.
+   * @throws ForeignLogError the read model was filled from another log
    */
   start(): Promise<void>
-  /** Lets another process lead. */
+  /** Stops following, and releases the lease for another process. */
   stop(): Promise<void>
-  /** Seconds since the read model was last known to be level with the log; 0 while it is. */
+  /** Seconds since the read model was last known to have caught up with the log; 0 while it has. */
   lag(): number
-  /** Does this process follow the log? */
+  /** Does this process lead, and so follow the log? */
   leads(): boolean
 }
 
@@ -53,9 +55,9 @@ interface Dependencies {
   readModel: ReadModel
   projections: readonly Projection[]
   telemetry: Telemetry
-  /** Of this process start, among those that share the read model. */
+  /** Identifies this start of this process among those that share the read model. */
   id: string
-  /** Called after tokens have changed in the read model, before anyone is told that they have. */
+  /** Called after tokens have changed in the read model, and before the change is acknowledged to anybody. */
   onChanged: (tokenIds: ReadonlySet<string>) => void
 }
 
@@ -70,17 +72,16 @@ export function createProjector({
   const inspect = createInspector(store)
   const { laterOwner } = createOwners(store, readModel)
   const applier = createApplier({ target: readModel, projections, telemetry, laterOwner })
-  /** Whoever fills the same versions of the same projections takes turns; other versions are filled beside. */
+  /** Processes with the same versions of all projections share one lease; others fill documents of their own beside. */
   const group = projections.map(({ name, version }) => `${name}_v${version}`).join(' ')
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
   let term: number | null = null
-  let level = false
+  let hasCaughtUp = false
   let behindSince: number | null = performance.now()
-  /** Where the log ended when this process began to wait for the read model to come so far; null: it does not wait. */
+  /** The end of the log when this process began to wait for the read model; null once it has waited long enough. */
   let goal: { end: string | null; losses: number } | null = { end: null, losses: -1 }
 
-  /** The one function that turns events into documents, for the loop and for commands alike. */
   async function apply(events: readonly StoredEvent[], step?: Step): Promise<Applied> {
     const started = performance.now()
     const applied = await applier.apply(events, await inspectAll(inspect, events), step)
@@ -105,7 +106,7 @@ export function createProjector({
       try {
         return await work()
       } catch (err) {
-        // An outage ends; what is damaged stays so, and who was deposed as well, and what does not belong together.
+        // An outage ends by itself. Damage, lost leadership and a foreign log do not, so trying again would not help.
         if (err instanceof DamagedError || hasEnded(err)) throw err
         telemetry.log.warn({ err }, 'projection failed, trying again')
         await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal })
@@ -113,120 +114,120 @@ export function createProjector({
     }
   }
 
-  /** Makes what is missing of the documents, and says where they stand: in this log, or nowhere. */
-  async function takeUp(): Promise<Standing> {
+  /** Makes the documents' collections if they are missing. @returns their checkpoints, which are in this log */
+  async function takeUp(): Promise<Checkpoints> {
     await readModel.open(projections)
-    const standing = await standingOf(readModel, projections)
-    await assertSameLog(store, standing, readModel.remedy)
-    return standing
+    const checkpoints = await checkpointsOf(readModel, projections)
+    await assertSameLog(store, checkpoints, readModel.remedy)
+    return checkpoints
   }
 
-  /** Follows the log until the lead is lost or `signal` is aborted. */
-  async function follow(signal: AbortSignal, onLevel: () => void): Promise<void> {
+  /** Follows the log until leadership is lost or `signal` is aborted. */
+  async function follow(signal: AbortSignal, onCaughtUp: () => void): Promise<void> {
     const losses = readModel.losses()
-    let standing = await untilDone(takeUp, signal)
+    let checkpoints = await untilDone(takeUp, signal)
     let isInSight = false
     for await (const { events, caughtUp } of store.subscribe(
-      slowest(standing)?.position ?? null,
+      lowestCheckpoint(checkpoints)?.position ?? null,
       STREAMS,
       signal,
     )) {
       behindSince ??= performance.now()
       const isLostSightOf = events.length === 0 && !caughtUp
-      // A server that was away may have come back with another log.
+      // A server that was out of reach may have come back with another log.
       if (!isInSight && !isLostSightOf) {
-        await untilDone(() => assertSameLog(store, standing, readModel.remedy), signal)
+        await untilDone(() => assertSameLog(store, checkpoints, readModel.remedy), signal)
       }
       isInSight = !isLostSightOf
       if (events.length > 0) {
-        const step = { from: standing, to: advanced(standing, events) }
+        const step = { from: checkpoints, to: advance(checkpoints, events) }
         await untilDone(() => apply(events, step), signal)
-        standing = step.to
+        checkpoints = step.to
       }
       if (!caughtUp) continue
-      if (!level) await untilDone(() => declareLevel(losses), signal)
+      if (!hasCaughtUp) await untilDone(() => declareCaughtUp(losses), signal)
       behindSince = null
-      if (!level) {
-        level = true
-        // Others may wait for it.
-        await ask()
+      if (!hasCaughtUp) {
+        hasCaughtUp = true
+        // Other processes wait until the leader says that it has caught up: say so at once, not at the next renewal.
+        await requestLease()
       }
-      onLevel()
+      onCaughtUp()
     }
   }
 
-  async function declareLevel(losses: number): Promise<void> {
+  async function declareCaughtUp(losses: number): Promise<void> {
     await readModel.trust(losses)
     await readModel.publish(projections)
     goal = null
   }
 
-  /** Null: nobody can tell. */
-  async function ask(): Promise<Lead | null> {
+  /** @returns null if nobody knows who has the lease */
+  async function requestLease(): Promise<Lease | null> {
     try {
-      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), level })
+      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), caughtUp: hasCaughtUp })
     } catch (err) {
-      telemetry.log.warn({ err }, 'the lead among projectors could not be asked for')
+      telemetry.log.warn({ err }, 'the lease of the projectors could not be requested')
       return null
     }
   }
 
-  /** Follows the log for one term, and keeps asking for the lead meanwhile. */
-  async function serve(inTerm: number, onLevel: () => void): Promise<void> {
+  /** Follows the log for one term, and renews the lease meanwhile. */
+  async function leadFor(inTerm: number, onCaughtUp: () => void): Promise<void> {
     telemetry.log.info({ term: inTerm }, 'leads the projectors')
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, stopping.signal])
-    const keeping = keep(inTerm, over, signal)
+    const keeping = keepLease(inTerm, over, signal)
     term = inTerm
     try {
-      await follow(signal, onLevel)
+      await follow(signal, onCaughtUp)
     } catch (error) {
       if (!signal.aborted && !hasEnded(error)) throw error
     } finally {
       term = null
-      level = false
+      hasCaughtUp = false
       behindSince ??= performance.now()
       over.abort()
       await keeping
     }
   }
 
-  async function keep(inTerm: number, over: AbortController, signal: AbortSignal): Promise<void> {
+  async function keepLease(inTerm: number, over: AbortController, signal: AbortSignal): Promise<void> {
     const losses = readModel.losses()
-    while (await pause(ASK_MS, signal)) {
-      const lead = await ask()
-      // Where nobody can tell, the checkpoint can.
-      if (lead && lead.term !== inTerm) over.abort()
-      // What was lost has to be read again.
+    while (await pause(RENEW_MS, signal)) {
+      const lease = await requestLease()
+      // If nobody knows who leads, go on: should another process lead, a checkpoint that does not fit will show it.
+      if (lease && lease.term !== inTerm) over.abort()
+      // Documents that were lost have to be filled again, from their checkpoint as it is now.
       if (readModel.losses() !== losses) over.abort()
     }
   }
 
-  /** Somebody else leads: what it says of its lag is what there is to know. */
-  async function stand(leader: Lead & { term: null }, onLevel: () => void): Promise<void> {
+  /** Another process leads. Takes over what it says of its lag, and finds out whether the read model may be used. */
+  async function waitForLeader(leader: Lease & { term: null }, onCaughtUp: () => void): Promise<void> {
     behindSince = performance.now() - leader.lag * 1000
     if (goal === null && readModel.loss() === null) return
     try {
       if (goal?.losses !== readModel.losses()) {
         goal = { end: await store.head(), losses: readModel.losses() }
       }
-      if (!leader.level || !(await readModel.isPublished(projections))) return
-      const at = slowest(await standingOf(readModel, projections))
+      if (!leader.caughtUp || !(await readModel.isPublished(projections))) return
+      const at = lowestCheckpoint(await checkpointsOf(readModel, projections))
       if (!(await hasReached(store, at, goal.end))) return
       await readModel.trust(goal.losses)
       goal = null
-      onLevel()
+      onCaughtUp()
     } catch (err) {
-      telemetry.log.warn({ err }, 'how far the read model has come could not be told')
+      telemetry.log.warn({ err }, 'how far the read model has come could not be found out')
     }
   }
 
-  async function run(onLevel: () => void): Promise<void> {
+  async function run(onCaughtUp: () => void): Promise<void> {
     do {
-      const lead = await ask()
-      if (lead?.term === null) await stand(lead, onLevel)
-      else if (lead) await serve(lead.term, onLevel)
-    } while (await pause(ASK_MS, stopping.signal))
+      const lease = await requestLease()
+      if (lease?.term === null) await waitForLeader(lease, onCaughtUp)
+      else if (lease) await leadFor(lease.term, onCaughtUp)
+    } while (await pause(RENEW_MS, stopping.signal))
   }
 
   const lag = (): number => (behindSince === null ? 0 : (performance.now() - behindSince) / 1000)
@@ -240,11 +241,11 @@ export function createProjector({
       const waiting = setInterval(
         () =>
           telemetry.log.info({ leads: term !== null }, 'the read model has not caught up with the log yet'),
-        TELL_MS,
+        REPORT_MS,
       )
       const caughtUp = new Promise<void>((resolve, reject) => {
         running = run(resolve).catch((error: unknown) => {
-          // From here on it falls behind, and whoever asks for the lag is told so.
+          // From here on the read model falls behind, and `lag` has to show it.
           behindSince ??= performance.now()
           telemetry.log.error({ err: error }, 'projector ended')
           reject(error)
@@ -258,7 +259,7 @@ export function createProjector({
       await running
       await readModel
         .resign(group, id)
-        .catch((err: unknown) => telemetry.log.warn({ err }, 'the lead was not given back'))
+        .catch((err: unknown) => telemetry.log.warn({ err }, 'the lease could not be released'))
     },
 
     lag,
@@ -270,6 +271,6 @@ export function createProjector({
 const pause = (milliseconds: number, signal: AbortSignal): Promise<boolean> =>
   sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
 
-/** For this term: whoever follows then begins anew. */
+/** Does the error end this term? Whoever leads next starts from the checkpoints as they are then. */
 const hasEnded = (error: unknown): boolean =>
-  error instanceof DeposedError || error instanceof ForeignLogError
+  error instanceof LeadershipLostError || error instanceof ForeignLogError

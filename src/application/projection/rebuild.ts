@@ -5,41 +5,42 @@ import { createFiller, type FillDeps, type Filler, type Pace } from './filler.ts
 import type { NextGeneration } from '../ports/nextGeneration.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { SharedValueError, StoreUnavailableError } from '../ports/errors.ts'
-import { slowest, standingOf } from '../readModel/standing.ts'
-import type { Standing } from '../ports/checkpoints.ts'
+import { lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface RebuildProgress {
   phase: 'filling' | 'switching'
-  /** Read in this run. */
+  /** How many events this run has read. */
   events: number
-  /** Where in the log, null before the first event. */
+  /** The position of the last one in the log; null before the first. */
   position: string | null
 }
 
 interface FromLog extends FillDeps {
-  /** Are these places in the log that is read? */
-  isOfLog: (standing: Standing) => Promise<boolean>
+  /** Do these checkpoints belong to the log that is read? */
+  isOfLog: (checkpoints: Checkpoints) => Promise<boolean>
 }
 
 export type RebuildDeps = FromLog & { readModel: ReadModel }
-type Told = (progress: RebuildProgress) => void
+type OnRebuildProgress = (progress: RebuildProgress) => void
 
+/** Slow enough that requests which are served meanwhile hardly notice. */
 const UNHURRIED: Pace = { events: 50, restMs: 10 }
-/** Between two looks whether something was left to this process; ever longer while what it finds fails. */
+/** The pause between two looks for a generation that was handed over. It doubles while taking one over fails. */
 const LOOK_MS = { first: 250, longest: 60_000 }
-/** Before the log is read on, where the live documents have come further. */
+/** The pause before more of the log is read, if the live documents have come further meanwhile. */
 const BEHIND_MS = 20
 
 /**
- * Fills the next generation of some projections beside the live one and switches to it. Killed, it is gone on with by
- * the next call.
+ * Fills the next generation of some projections beside the live one and switches to it. If the process is killed, the
+ * next call resumes.
  * @returns the number of events that were read
- * @throws RebuildUnderWayError, StoreUnavailableError, DamagedError; an AbortError after `signal`
+ * @throws RebuildUnderWayError, StoreUnavailableError, DamagedError; an AbortError once `signal` is aborted
  */
 export async function rebuild(
   { readModel, ...deps }: RebuildDeps,
   projections: readonly Projection[],
-  how: Partial<How> = {},
+  how: Partial<RebuildOptions> = {},
 ): Promise<number> {
   const next = await readModel.next(projections)
   try {
@@ -50,35 +51,35 @@ export async function rebuild(
   }
 }
 
-interface How {
-  told?: Told
-  /** Called first where a service is at work. */
+interface RebuildOptions {
+  onProgress?: OnRebuildProgress
+  /** Called before anything else if a service is running, so that this process leaves resources to it. */
   giveWay?: () => void
   signal: AbortSignal
   pace?: Pace
-  /** Where in the log to end. Default: where it ends. */
+  /** The position to fill up to. Default: the end of the log. */
   upTo?: string
 }
 
 async function fillAndSwitch(
   deps: FromLog,
   next: NextGeneration,
-  { told = () => {}, signal, pace, upTo }: How,
+  { onProgress = () => {}, signal, pace, upTo }: RebuildOptions,
 ): Promise<number> {
   let count = 0
   let phase: RebuildProgress['phase'] = 'filling'
-  if (!(await deps.isOfLog(await standingOf(next, next.projections)))) await next.anew()
+  if (!(await deps.isOfLog(await checkpointsOf(next, next.projections)))) await next.restart()
   const filler = await createFiller(deps, next, next.projections, {
     signal,
     ...(pace && { pace }),
-    told: (events, position) => told({ phase, events: (count += events), position }),
+    onProgress: (events, position) => onProgress({ phase, events: (count += events), position }),
   })
   const filled = await filler.fill(upTo)
   phase = 'switching'
-  told({ phase, events: count, position: slowest(filled)?.position ?? null })
-  if ((await owned(filler, () => next.join())) === 'taken') return count
+  onProgress({ phase, events: count, position: lowestCheckpoint(filled)?.position ?? null })
+  if ((await owned(filler, () => next.startDualWrites())) === 'promotedByService') return count
   for (;;) {
-    // The store may have been replaced while it was read.
+    // The event store may have been replaced while it was read.
     if (!(await deps.isOfLog(await filler.fill(upTo))))
       throw new StoreUnavailableError('the event store is not the one that the rebuild began with')
     if (await owned(filler, () => next.promote())) return count
@@ -86,7 +87,7 @@ async function fillAndSwitch(
   }
 }
 
-/** Until each hash is that of one token. */
+/** Does the work, closing tokens that share a hash with an earlier one, until no two share one. */
 async function owned<T>(filler: Filler, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -102,14 +103,14 @@ export interface Adopting {
   stop(): Promise<void>
 }
 
-/** Looks now and then whether another process has filled a next generation for this one, and switches to it. */
+/** Looks regularly whether another process has handed over a filled generation, and switches to it. */
 export function startAdopting({ readModel, ...deps }: RebuildDeps): Adopting {
   const stopping = new AbortController()
   const { signal } = stopping
   const { log } = deps.telemetry
 
   async function look(): Promise<void> {
-    const next = await readModel.offered()
+    const next = await readModel.handedOver()
     if (!next) return
     const projections = next.projections.map(({ name, version }) => `${name}_v${version}`)
     log.info({ projections }, 'takes over a rebuilt read model')

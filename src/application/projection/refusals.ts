@@ -3,43 +3,43 @@ import type { StoredEvent } from '../../domain/events.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 
-/** `hash`: another token has it. `store`: the read model does not take it. */
+/** Why an event is refused. `hash`: another token has the same hash. `store`: the read model does not take it. */
 export type RefusalKind = 'chain' | 'version' | 'type' | 'data' | 'projection' | 'hash' | 'store'
 
-/** Says of an event that it is refused: in the log, which an operator is to hear of, and in a metric. */
+/** Reports that an event is refused, in a metric and as an error in the service's log, since an operator has to act. */
 export type Alarm = (
   event: StoredEvent,
   refusal: { kind: RefusalKind; reason: string; uses?: number },
 ) => void
 
-/** An event comes again after an outage, and when a command sends it: then everybody knows. */
+/** How many events are remembered as announced: the same event comes again after an outage, and from a command. */
 const REMEMBERED = 10_000
 
 export function createAlarm({ damaged, log }: Pick<Telemetry, 'damaged' | 'log'>): Alarm {
-  const told = new Set<string>()
+  const announced = new Set<string>()
   return (event, { kind, reason, uses = 0 }) => {
-    if (told.has(event.position)) return
-    for (const oldest of told) {
-      if (told.size < REMEMBERED) break
-      told.delete(oldest)
+    if (announced.has(event.position)) return
+    for (const oldest of announced) {
+      if (announced.size < REMEMBERED) break
+      announced.delete(oldest)
     }
-    told.add(event.position)
+    announced.add(event.position)
     damaged(kind, uses)
     const { stream, revision } = event
     log.error({ stream, revision, reason, ...(uses > 0 && { usesNotCounted: uses }) }, 'event refused')
   }
 }
 
-/** What the read model says of an event that it is without. */
+/** What the read model knows of an event that it is without. */
 export type RefusedEvent = Omit<RefusedEventDocument, 'id'> & { position: string }
 
 export interface Refused {
   events: number
-  /** Of them the first, in log order. */
+  /** The first of them, in log order. */
   first: RefusedEvent[]
 }
 
-/** More are counted no further. */
+/** Counting stops here. */
 const COUNTED = 1_000_000
 
 export async function refusedIn(
@@ -55,7 +55,7 @@ export async function refusedIn(
   return { events, first }
 }
 
-/** How many uses an event tells of, where it can be read. Roll-ups repeat what other events tell. */
+/** How many uses an event records; 0 if it cannot be read. Roll-ups count as 0, since they repeat other events. */
 export function usesIn({ type, data }: StoredEvent): number {
   const count = type === 'TokenUsed' ? (data as { count?: unknown } | null)?.count : 0
   return Number.isSafeInteger(count) ? Math.max(0, count as number) : 0

@@ -6,20 +6,21 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
 import type { Step } from '../ports/checkpoints.ts'
-import { DeposedError, RefusedChangeError, StoreUnavailableError } from '../ports/errors.ts'
+import { LeadershipLostError, RefusedChangeError, StoreUnavailableError } from '../ports/errors.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Logger } from '../ports/telemetry.ts'
 import type { Projected } from './changes.ts'
 import { type Alarm, usesIn } from './refusals.ts'
 
-/** An error that nobody knows passes by itself or does not: after so many tries it is taken for one that does not. */
+/** After so many tries, an unknown error is taken for a refusal, which will not pass by itself. */
 const TRIES = 5
+/** The pause after the first try; it doubles after each further one. */
 const FIRST_PAUSE_MS = 100
 
 interface Deps {
   target: Pick<ReadModel, 'apply'>
   fills: (projection: Projection) => boolean
-  /** By collection the last change that was taken: taken again it changes nothing, and shows that the store works. */
+  /** The last change that each collection took. Applying it again changes nothing, and proves that the store works. */
   proofs: ReadonlyMap<string, Change>
   prove: (change: Change) => void
   alarm: Alarm
@@ -27,14 +28,14 @@ interface Deps {
   laterOwner: ((hash: string, event: StoredEvent) => Promise<StoredEvent | null>) | undefined
 }
 
-/** One batch, of which the store does not take all. */
+/** Applies a batch of which the store refuses some change: finds that change, and applies all the others. */
 export function takeApart(
   { target, fills, proofs, prove, alarm, log, laterOwner }: Deps,
   step: Step | undefined,
 ) {
-  // Of pieces no checkpoint is moved: that comes when all of them are through.
+  // While parts of the batch are applied, no checkpoint moves. It moves when all of them are through.
   const piece = step && { from: step.from, to: step.from }
-  /** Reasons by position. */
+  /** Refused events: their positions, each with the reason. */
   const refused = new Map<string, string>()
   const closed = new Set<string>()
 
@@ -43,7 +44,7 @@ export function takeApart(
     changes.forEach(prove)
   }
 
-  /** Halves until the one is found. In order: a bucket does not take what came before what it has. */
+  /** Halves the batch until the refused change is found. Order matters: a bucket ignores events before its position. */
   async function takeAll({ changes, sources }: Pick<Projected, 'changes' | 'sources'>): Promise<void> {
     if (changes.length === 1) return takeOne(changes[0] as Change, sources[0] as StoredEvent)
     const middle = changes.length >> 1
@@ -75,8 +76,10 @@ export function takeApart(
   }
 
   /**
-   * @param presumed where nothing has shown yet that the store works, what is written next will
-   * @returns null if the changes were taken. @throws an outage, also one that looks like a refusal
+   * @param presumed assume that the store works if there is no proof yet, since the refusal is about to be written
+   *   there, which will show it
+   * @returns null if the changes were taken
+   * @throws an outage, also one that looks like a refusal
    */
   async function refusalIn(
     changes: readonly Change[],
@@ -108,7 +111,10 @@ export function takeApart(
     alarm(event, { kind: isTaken ? 'hash' : 'store', reason, uses: usesIn(event) })
   }
 
-  /** The first way that the store takes: with all that it said, closed; closed; nothing left but that it is closed. */
+  /**
+   * Closes a token in the first way that the store takes: with the rest of the change, by itself, or in place of the
+   * whole document.
+   */
   async function close(event: StoredEvent, reason: string, isTaken: boolean, change?: Change): Promise<void> {
     closed.add(tokenIdOf(event.stream))
     if (!fills(tokens)) return
@@ -131,13 +137,15 @@ export function takeApart(
 
 export const HASH_TAKEN = 'another token has its hash'
 
-/** May it be of the changes themselves? A request does not wait until that is known. */
+/**
+ * May the error be due to the changes themselves? A request (no step) does not wait until an unknown error shows it.
+ */
 export const mayLast = (error: unknown, step: Step | undefined): boolean =>
   error instanceof RefusedChangeError ||
   (step !== undefined && !PASSING.some((kind) => error instanceof kind))
 
-/** What passes by itself, and what is wrong with the store as a whole. */
-const PASSING = [StoreUnavailableError, DeposedError, DamagedError]
+/** Errors that pass by themselves or concern the store as a whole, and so not the changes. */
+const PASSING = [StoreUnavailableError, LeadershipLostError, DamagedError]
 
 type Put = Extract<Change, { kind: 'put' }>
 

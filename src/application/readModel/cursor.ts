@@ -1,9 +1,9 @@
 import { Refusal } from '../../domain/errors.ts'
 import type { Scalar } from '../ports/documents.ts'
 
-/** Where a page ended. Opaque outside: callers send back what they were given. */
+/** Where a page ended. Callers do not look into it: they send back what they were given. */
 export interface Cursor {
-  /** The list and order it belongs to. */
+  /** Names the list and the order that it belongs to. */
   of: string
   value: Scalar
   id: string
@@ -24,7 +24,7 @@ export function decodeCursor(of: string, text: string): { value: Scalar; id: str
   return { value, id }
 }
 
-/** The longest value is a name: 100 characters of four bytes, any of them escaped. */
+/** In characters. The longest value in a cursor is a name: 100 characters of four bytes each, all of them escaped. */
 const MAX_CURSOR = 2048
 
 function parse(text: string): unknown[] {

@@ -1,12 +1,12 @@
 import type { Scalar } from '../ports/documents.ts'
 
-/** Where a document is in an order: by its value there, and by its id. */
+/** The place of a document in an order: its value in the ordering field, and its id. */
 export interface Key {
   value: Scalar
   id: string
 }
 
-/** The order of a query, for documents that were read by another one. */
+/** Compares documents as a query with this order would, for documents that another query has read. */
 export function compareBy({
   field,
   descending = false,
@@ -22,7 +22,7 @@ export function compareBy({
   }
 }
 
-/** As the stores order values: null, numbers, texts by their code points. */
+/** Compares values as the stores do: null first, then numbers, then texts by their code points. */
 export function compareScalars(a: Scalar, b: Scalar): number {
   if (typeof a === 'string' && typeof b === 'string') return compareTexts(a, b)
   if (typeof a === 'string' || typeof b === 'string') return typeof a === 'string' ? 1 : -1
@@ -39,5 +39,5 @@ function compareTexts(a: string, b: string): number {
   return a.length - b.length
 }
 
-/** Half of a pair stands for a code point beyond all that have one unit to themselves. */
+/** A surrogate is half of a code point above U+FFFF, so it ranks behind every code point that has one unit. */
 const rank = (unit: number): number => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit)

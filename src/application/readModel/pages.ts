@@ -2,22 +2,22 @@ import type { Condition, Query, Scalar } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { giveWay } from '../scheduling/turns.ts'
 
-export interface Walk {
+export interface DocumentWalk {
   where: readonly Condition[]
   /** Default: by id. */
   order?: { field: string }
-  /** Documents that are read at a time. */
+  /** How many documents are read at a time. */
   page?: number
   signal?: AbortSignal | undefined
 }
 
 const PAGE = 500
 
-/** Walks through documents page by page, leaving the event loop to others whenever that is due. */
+/** Goes through documents page by page, and gives the event loop to others in between. */
 export async function* eachDocument<T>(
   readModel: Pick<ReadModel, 'find'>,
   collection: string,
-  { where, order, page = PAGE, signal }: Walk,
+  { where, order, page = PAGE, signal }: DocumentWalk,
 ): AsyncGenerator<T> {
   let after: Query['after']
   do {
@@ -33,7 +33,7 @@ export async function* eachDocument<T>(
   } while (after)
 }
 
-/** Keeps the first ones in an order of however many there are. */
+/** Keeps the first items in an order, in bounded memory, however many are added. */
 export interface Top<T> {
   add(item: T): void
   /** How many were added. */
@@ -41,7 +41,7 @@ export interface Top<T> {
   first(): T[]
 }
 
-/** @param compare never 0 for two that differ, so that it does not matter in which order they come */
+/** @param compare is never 0 for two different items, so the result does not depend on the order of adding */
 export function createTop<T>(limit: number, compare: (a: T, b: T) => number): Top<T> {
   let kept: T[] = []
   let total = 0
@@ -69,9 +69,10 @@ export async function addAll<T>(top: Top<T>, items: Iterable<T>, signal?: AbortS
   }
 }
 
+/** How many ids one query asks for. */
 const AT_ONCE = 100
 
-/** The documents with these ids, in no order. */
+/** The documents with these ids, in no particular order. */
 export async function findById<T>(
   readModel: Pick<ReadModel, 'find'>,
   collection: string,

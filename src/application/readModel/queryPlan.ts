@@ -2,32 +2,32 @@ import type { Collection } from '../../../projections/projection.ts'
 import type { Condition, Query } from '../ports/documents.ts'
 
 /**
- * How a query is answered from an index: as a few stretches of it, each read from one end to the other, so that a page
- * costs what is on it however many documents there are. Which stretches, and in which order, is the same for all stores.
+ * How a query is answered from an index: as a few stretches of the index, each read from its start. So a page costs as
+ * much as the documents on it, however many others there are. All stores read the same stretches in the same order.
  */
 
 export type Comparison = Exclude<Condition, { any: unknown }>
 
-/** What a stretch of an index is limited by. `present`: neither null nor absent. */
+/** A limit of a stretch of an index. `present` means neither null nor absent. */
 export type Bound = Comparison | { field: string; op: 'present' }
 
 export interface Plan {
-  /** Fields of the index; behind them every index has the id. */
+  /** The fields of the index. Every index has the id behind them. */
   index: readonly string[]
-  /** Conditions that its first fields are equal to something. */
+  /** The conditions that compare its first fields for equality. */
   equal: readonly Comparison[]
-  /** The field behind those, which the documents are in order of; null: the id. */
+  /** The field behind those, by which the documents are ordered; null if that is the id. */
   field: string | null
   /** Conditions on that field. */
   range: readonly Condition[]
-  /** Conditions that the index does not know: each document in between has to be looked at. */
+  /** Conditions that the index cannot answer, so that each document has to be looked at. */
   filter: readonly Condition[]
   descending: boolean
 }
 
 /**
  * The plan for a page of documents in an order.
- * @throws RangeError no index serves it: a mistake in the program
+ * @throws RangeError if no index serves the query, which is a mistake in the program
  */
 export function planOf(collection: Collection, where: readonly Condition[], order?: Query['order']): Plan {
   const { field = 'id', descending = false } = order === 'any' ? {} : (order ?? {})
@@ -45,7 +45,7 @@ export function planOf(collection: Collection, where: readonly Condition[], orde
 
 /**
  * The plan for counting what matches.
- * @throws RangeError no index knows all of the conditions
+ * @throws RangeError if no index knows all of the conditions
  */
 export function countPlanOf(collection: Collection, where: readonly Condition[]): Plan {
   const plan = indexesOf(collection)
@@ -56,13 +56,15 @@ export function countPlanOf(collection: Collection, where: readonly Condition[])
   return plan
 }
 
-/** That of the ids is there without being asked for. Unique ones are for look-ups. */
+/**
+ * The fields of the indexes that queries may use. An index of ids always exists; unique indexes are for look-ups only.
+ */
 const indexesOf = ({ indexes }: Collection): (readonly string[])[] => [
   [],
   ...indexes.filter(({ unique }) => !unique).map(({ fields }) => fields),
 ]
 
-/** How many of its first fields are equal to something. */
+/** How many of the first fields of an index are compared for equality. */
 function leading(index: readonly string[], where: readonly Condition[]): number {
   const first = index.findIndex((field) => !where.some(isEqual(field)))
   return first < 0 ? index.length : first
@@ -86,7 +88,7 @@ const isEqual = (field: string) => (condition: Condition) =>
 export const isAbsence = (condition: Condition): boolean =>
   !('any' in condition) && condition.op === 'eq' && condition.value === null
 
-/** Does it say where a stretch begins and ends? Of several alternatives one may, the other being that it is absent. */
+/** Does the condition limit a stretch? `any` does if it is one comparison, or one comparison or absence. */
 function isRangeOf(field: string, condition: Condition): boolean {
   if (!('any' in condition))
     return condition.field === field && condition.op !== 'contains' && condition.op !== 'in'

@@ -4,16 +4,17 @@ import { compareScalars, type Key } from './order.ts'
 import type { Plan } from './queryPlan.ts'
 import { restOf, type Stretch, stretchesOf } from './stretches.ts'
 
+/** What was read of a stretch. */
 export interface Read {
   documents: Document[]
-  /** The last one that was looked at; null: the stretch ends there. */
+  /** The last document that was looked at; null if the stretch ends here. */
   last: Key | null
 }
 
 /**
  * Reads stretch after stretch until the page is full.
- * @param read some of a stretch from its start on, no more documents than it is asked for
- * @throws DamagedError the index does not lead on
+ * @param read reads some of a stretch from its start on, and gives at most as many documents as it is asked for
+ * @throws DamagedError if the index goes back, so that reading would never end
  */
 export async function readPage(
   plan: Plan,
@@ -40,11 +41,11 @@ export async function readPage(
 
 export interface Counted {
   count: number
-  /** The last one that was counted; null: the stretch ends there, or no more are asked for. */
+  /** The last document that was counted; null if the stretch ends here, or no more were asked for. */
   last: Key | null
 }
 
-/** Counts stretch after stretch. @param count some of a stretch from its start on, as far as it is asked to */
+/** Counts stretch after stretch. @param count counts some of a stretch from its start on, up to `atMost` */
 export async function countAll(
   plan: Plan,
   limit: number,
@@ -60,14 +61,17 @@ export async function countAll(
   return total
 }
 
-/** Back in an index ids go back as well, but ties are by id ascending: those of the last value are left to be read anew. */
+/**
+ * Reading an index backwards gives ids in descending order, but documents with equal values must come in ascending
+ * order of id. Documents with the last value may be incomplete, so they are dropped here and read again.
+ */
 function tiesById({ field }: Plan, documents: readonly Document[], last: Key | null): Document[] {
   const valueOf = (document: Document): Scalar => (document[field ?? 'id'] as Scalar | undefined) ?? null
   const whole = documents.filter((document) => last === null || valueOf(document) !== last.value)
   return whole.sort((a, b) => compareScalars(valueOf(b), valueOf(a)) || compareScalars(a.id, b.id))
 }
 
-/** An index in which it goes back would be read for ever. */
+/** Is `last` behind `before`? Reading would never end in a damaged index that leads back. */
 function leadsOn({ by, descending }: Stretch, before: Key | null, last: Key): boolean {
   if (!before) return true
   const values = by === 'id' ? 0 : compareScalars(last.value, before.value)

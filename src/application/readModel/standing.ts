@@ -1,32 +1,34 @@
 import type { Projection } from '../../../projections/projection.ts'
 import { storedChain } from '../../domain/chain.ts'
-import type { Checkpoint, Place, Standing } from '../ports/checkpoints.ts'
+import type { Checkpoint, Place, Checkpoints } from '../ports/checkpoints.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { USAGE_STREAM } from '../../domain/streams.ts'
 
-export async function standingOf(
+export async function checkpointsOf(
   filled: { checkpoint(projection: Projection): Promise<Checkpoint | null> },
   projections: readonly Projection[],
-): Promise<Standing> {
+): Promise<Checkpoints> {
   const checkpoints = projections.map(async (one) => [one, await filled.checkpoint(one)] as const)
   return new Map(await Promise.all(checkpoints))
 }
 
-/** Where projections stand once they have seen these events as well. One that was further on stays where it is. */
-export function advanced(standing: Standing, events: readonly StoredEvent[]): Standing {
+/** The checkpoints once these events have been applied. A checkpoint that is further on stays where it is. */
+export function advance(checkpoints: Checkpoints, events: readonly StoredEvent[]): Checkpoints {
   const last = events.at(-1)
-  if (!last) return standing
+  if (!last) return checkpoints
   const kept = events.findLast(isKept)
   const next = (at: Checkpoint | null): Checkpoint =>
     at !== null && at.position >= last.position
       ? at
       : { ...placeOf(last), kept: kept ? placeOf(kept) : (at?.kept ?? null) }
-  return new Map([...standing].map(([one, at]) => [one, next(at)]))
+  return new Map([...checkpoints].map(([one, at]) => [one, next(at)]))
 }
 
-/** From where the log has to be read on, so that no projection misses anything. */
-export const slowest = (standing: Standing): Checkpoint | null =>
-  [...standing.values()].reduce((a, b) => (a === null || b === null ? null : a.position < b.position ? a : b))
+/** Where the log has to be read from, so that no projection misses an event; null for the start of the log. */
+export const lowestCheckpoint = (checkpoints: Checkpoints): Checkpoint | null =>
+  [...checkpoints.values()].reduce((a, b) =>
+    a === null || b === null ? null : a.position < b.position ? a : b,
+  )
 
 export const placeOf = (event: StoredEvent): Place => ({
   position: event.position,
@@ -34,5 +36,5 @@ export const placeOf = (event: StoredEvent): Place => ({
   link: storedChain(event),
 })
 
-/** Retention takes events of usage only. */
+/** Is the event of a stream that retention never shortens? It takes events of usage only. */
 export const isKept = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => !stream.startsWith(USAGE_STREAM)

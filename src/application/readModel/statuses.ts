@@ -1,6 +1,6 @@
 import type { Condition } from '../ports/documents.ts'
 
-/** Tokens of an account by what became of them, so that an index serves each. Expiry is judged by the clock. */
+/** Conditions for the tokens of an account in one status, each of which an index serves. The caller passes the time. */
 
 const ofAccount = (accountId: string, revoked: boolean): Condition[] => [
   { field: 'accountId', op: 'eq', value: accountId },

@@ -6,12 +6,15 @@ import { type Bound, type Comparison, isAbsence, type Plan } from './queryPlan.t
 export interface Stretch {
   plan: Plan
   bounds: readonly Bound[]
-  /** `field`: by that and then by id. `id`: by id, since the field has one value all along, or there is none. */
+  /**
+   * `field`: by the plan's field and then by id. `id`: by id alone, since the field has only one value here, or is
+   * null.
+   */
   by: 'field' | 'id'
   descending: boolean
 }
 
-/** What of an index holds the documents behind `after`, in their order. */
+/** The stretches of an index that hold the documents behind `after`, in order. */
 export function stretchesOf(plan: Plan, after: Key | null): Stretch[] {
   const { field } = plan
   if (field === null) return between(plan, after === null ? [] : [beyond(plan, 'id', after.id)], 'id')
@@ -22,7 +25,7 @@ export function stretchesOf(plan: Plan, after: Key | null): Stretch[] {
   return [...stretchesFrom(plan, after), ...absent([])]
 }
 
-/** What is left of a stretch of which all up to `last` was looked at. */
+/** The stretches that are left of one that has been read up to `last`. */
 export function restOf({ plan, bounds, by, descending }: Stretch, last: Key): Stretch[] {
   if (plan.field === null) return stretchesOf(plan, last)
   if (by === 'field') return stretchesFrom(plan, last, descending)
@@ -30,7 +33,7 @@ export function restOf({ plan, bounds, by, descending }: Stretch, last: Key): St
   return [{ plan, bounds: [...others, idBeyond(last)], by, descending }]
 }
 
-/** Documents with the value of a key that come behind it, or all of them, and what comes behind that value. */
+/** The documents with the same value as a key, all of them or those behind it, and then all that have a later value. */
 function stretchesFrom(plan: Plan, key: Key, withAll = false): Stretch[] {
   const field = plan.field ?? 'id'
   const isWithin = presentIn(plan.range)?.every((comparison) => holds(comparison, key.value)) ?? false
@@ -53,7 +56,7 @@ const beyond = ({ descending }: Plan, field: string, value: Scalar): Comparison 
   value,
 })
 
-/** The documents that have the field, within the plan's range and some more comparisons. */
+/** The documents that have the field, limited by the plan's range and by more comparisons. */
 function between(plan: Plan, more: readonly Comparison[], by: 'field' | 'id'): Stretch[] {
   const range = presentIn(plan.range)
   if (range === null) return []
@@ -64,7 +67,7 @@ function between(plan: Plan, more: readonly Comparison[], by: 'field' | 'id'): S
 const mayBeAbsent = ({ range }: Plan): boolean =>
   range.every((condition) => ('any' in condition ? condition.any.some(isAbsence) : isAbsence(condition)))
 
-/** The same conditions for documents that have the field; null: none of those can match. */
+/** The same conditions, for documents that have the field; null if no such document can match. */
 function presentIn(range: readonly Condition[]): Comparison[] | null {
   const comparisons: Comparison[] = []
   for (const condition of range) {
@@ -75,7 +78,7 @@ function presentIn(range: readonly Condition[]): Comparison[] | null {
   return comparisons
 }
 
-/** One lower and one upper bound at the most: given two, a store may begin to read at the one that is further away. */
+/** At most one lower and one upper bound: if there were two, a store might start reading at the wider one. */
 function tightest(field: string, comparisons: readonly Comparison[]): Bound[] {
   const best = (ops: readonly string[], sign: 1 | -1): Comparison[] => {
     const those = comparisons.filter(({ op }) => ops.includes(op))

@@ -3,16 +3,16 @@ import { bucketOf, tokenUsage, type UsageDocument } from '../../../projections/t
 import type { EventData, RecordedEvent } from '../../domain/events.ts'
 
 /**
- * The buckets of one day, by the same projection and the same function that make the read model, for as many tokens as
- * memory has room for: the first ones by id. The others take another round.
+ * Adds up the uses of one day in buckets, with the same projection and the same function that fill the read model. It
+ * keeps as many tokens as there is room for in memory, the first ones by id. The others take another round.
  */
 export interface DayFold {
-  /** What is rolled up already, in the order of its stream: the newest counts. */
+  /** Takes what is rolled up already, in the order of the stream; for each bucket the newest counts. */
   base(event: RecordedEvent<'UsageRolledUp'>): void
   use(event: RecordedEvent<'TokenUsed'>): void
-  /** Of tokens with a use, by id, in events of a size that any store takes. */
+  /** The roll-ups of tokens with a use, ordered by id, in events that are small enough for any store. */
   rolledUp(): Generator<EventData<'UsageRolledUp'>, void, undefined>
-  /** The last token there was room for; null: there was room for all. */
+  /** The last token that there was room for; null if there was room for all. */
   last(): string | null
 }
 
@@ -22,11 +22,11 @@ interface Token {
   used: boolean
 }
 
-/** Buckets and their routes: some 50 MB. */
+/** How many buckets and routes are kept in memory, which takes some 50 MB. */
 const MAX_SIZE = 100_000
 const BYTES_PER_EVENT = 256 * 1024
 
-/** @param above tokens up to this id were in an earlier round */
+/** @param above takes only tokens with higher ids, since the others were in an earlier round */
 export function createDayFold(day: string, above: string, maxSize = MAX_SIZE): DayFold {
   const tokens = new Map<string, Token>()
   /** The first token that there was no room for. */
@@ -58,7 +58,7 @@ export function createDayFold(day: string, above: string, maxSize = MAX_SIZE): D
       for (const change of tokenUsage.project(event)) {
         const document: StoredDocument = {}
         applyChange(document, change, true)
-        // Without its position: uses that it does not have may stand before it in the log.
+        // The position goes, since uses that the roll-up does not count yet may stand before it in the log.
         delete document._position
         const before = token.documents.get(change.id)
         size += sizeOf(document) - (before ? sizeOf(before) : 0)
@@ -101,7 +101,7 @@ const sizeOf = ({ routes }: StoredDocument): number => 1 + Object.keys(routes ??
 
 type Bucket = EventData<'UsageRolledUp'>['buckets'][number]
 
-/** Twenty-four hours of fifty long routes are more than an append may have. */
+/** Splits a day into several events where needed: 24 hours of 50 long routes each are more than an append may have. */
 function piecesOf(buckets: readonly Bucket[]): Bucket[][] {
   const pieces: Bucket[][] = []
   let bytes = Number.POSITIVE_INFINITY

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DamagedError } from '../../domain/errors.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import { ConflictError } from '../ports/errors.ts'
@@ -9,24 +10,23 @@ import { rollUpDay } from './rollUp.ts'
 import { createRolledUpDays } from './rolledUpDays.ts'
 import { createUsageScan, type PendingDay } from './usageScan.ts'
 
-const DAY_MS = 86_400_000
-/** How long after its end a day is rolled up: until then late flushes, after an outage say, cost nothing extra. */
+/** A day is rolled up this long after its end, since uses may be written late, after an outage for example. */
 export const GRACE_MS = 6 * 3_600_000
-/** How soon after it has come to lead. */
+/** The time from gaining the lease to the first turn. */
 const FIRST_MS = 1_000
 const EVERY_MS = 10 * 60_000
-/** Between two steps of a sweep, for those who wait to write. */
+/** The pause between two steps of a sweep, so that others can write. */
 const SWEEP_PAUSE_MS = 20
-/** Events come while others are rolled up; those that go on coming wait for the next turn. */
+/** New events come while others are rolled up. After so many rounds, the rest waits for the next turn. */
 const MAX_ROUNDS = 3
 
 export interface Retention {
-  /** Works now and then from here on, in the background. */
+  /** Starts to work in the background, a turn every ten minutes. */
   start(): void
   stop(): Promise<void>
   /** One turn: rolls up the days that are due, then lets the store drop what is older than the retention. */
   run(): Promise<void>
-  /** Days older than the retention with events not known to be rolled up, as of the last turn: something is wrong. */
+  /** How many days are older than the retention and yet not rolled up, as of the last turn. It should be 0. */
   overdue(): number
 }
 
@@ -35,15 +35,15 @@ interface Dependencies {
   clock: Clock
   ids: Ids
   telemetry: Telemetry
-  /** How long usage events are kept. Null: for ever, and so there is nothing to do. */
+  /** How many days usage events are kept. Null: for ever, and so there is nothing to do. */
   days: number | null
-  /** Is it this process that does it? Two at once do no harm, only twice the work. */
+  /** Does this process lead, and so do this work? Two processes at once would do no harm, only twice the work. */
   leads: () => boolean
 }
 
 /**
- * Lets go of old usage events without letting go of what they add up to: a day is rolled up into events of its own
- * first. Those are never dropped.
+ * Removes old usage events, but not what they add up to: before that, a day is rolled up into events of its own, which
+ * are never removed.
  */
 export function createRetention({ store, clock, ids, telemetry, days, leads }: Dependencies): Retention {
   const { log } = telemetry
@@ -92,7 +92,7 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
     }
   }
 
-  /** Damage in one place stays there, and is told again every time. */
+  /** Damage in one place does not stop the work in others; it is logged again at every turn. */
   async function unlessDamaged(where: object, work: () => Promise<void>): Promise<void> {
     try {
       await work()
@@ -121,7 +121,7 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
       if (signal.aborted) return
       if (err instanceof ConflictError) log.info({ err }, 'another process rolls usage up')
       else log.error({ err }, 'usage is not rolled up or swept')
-      // What is overdue is told from the events, whatever is known of the roll-ups.
+      // Even if the roll-ups are damaged, the events still show what is overdue.
       if (err instanceof DamagedError) await scan.advance(signal).catch(() => {})
     }
     report(age)

@@ -10,7 +10,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { createDayFold, type DayFold } from './dayFold.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
-import { linked, type Tail } from '../eventLog/linkedEvents.ts'
+import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 import { type RolledUpDays, type UsageEvent, usageOf } from './rolledUpDays.ts'
 import type { PendingDay } from './usageScan.ts'
 
@@ -19,17 +19,17 @@ export interface RollUp {
   clock: Clock
   ids: Ids
   telemetry: AppendTelemetry
-  /** Of this process start: the actor of its events. */
+  /** Identifies this start of the process, as the actor of the events that it writes. */
   instance: string
-  /** How much a round folds in memory. */
+  /** How many buckets and routes one round folds in memory; for tests. */
   maxSize?: number
 }
 
 /**
- * Rolls a day up: writes what each token with uses that are not rolled up yet adds up to, then which events that
- * covers. Whatever ends it before that, the next one does it over, on top of what was complete.
- * @throws ConflictError somebody else rolls up; DamagedError the roll-ups are not what was written; what `signal` was
- *   aborted with; errors of `append`
+ * Rolls a day up. It writes the sums of each token with uses that are not rolled up yet, and then which events these
+ * sums cover. If it ends before that, the next roll-up repeats it, on top of the last complete one.
+ * @throws ConflictError another process is rolling up; DamagedError the roll-ups are not what was written; the reason
+ *   that `signal` was aborted with; errors of `append`
  */
 export async function rollUpDay(
   context: RollUp,
@@ -39,7 +39,8 @@ export async function rollUpDay(
 ): Promise<void> {
   const { day } = pending
   const stream = rollUpStream(day)
-  // Taken before the events are read: whoever adds to either stream in the meantime has read others.
+  // Read before the events: if another process adds to one of these streams meanwhile, an append here must conflict,
+  // since that process may have read other events.
   const [tail, ofDays] = [await tailOf(context.store, stream), { ...days.tail() }]
   const covered: Covered = { streams: new Map(), lost: 0, refused: new Set() }
   let upTo = days.upTo(day)
@@ -61,12 +62,12 @@ export async function rollUpDay(
   await days.refresh()
 }
 
-/** What the first round finds of the events, for all rounds. */
+/** What the first round finds out about the events, for all rounds. */
 interface Covered {
-  /** Of each stream, the revision of the last event. */
+  /** For each usage stream, the revision of its last event of this day. */
   streams: Map<string, number>
   lost: number
-  /** Positions of those that the projector refuses too. */
+  /** Positions of events that the projector refuses as well, so that they are not counted. */
   refused: Set<string>
 }
 
@@ -77,7 +78,7 @@ interface Round {
   signal: AbortSignal
 }
 
-/** @returns whether any token was used */
+/** @returns whether there was any use to roll up */
 async function foldDay(
   store: EventStore,
   days: RolledUpDays,
@@ -85,15 +86,15 @@ async function foldDay(
   { fold, covered, isFirst, signal }: Round,
 ): Promise<boolean> {
   const upTo = days.upTo(pending.day)
-  const start: Tail = { revision: -1, chain: genesis(rollUpStream(pending.day)) }
+  const start: StreamTail = { revision: -1, chain: genesis(rollUpStream(pending.day)) }
   for await (const stored of linked(store, rollUpStream(pending.day), start)) {
     if (stored.revision > upTo) break
     const read = upcast(stored)
     if (read.kind === 'event' && read.event.type === 'UsageRolledUp') fold.base(read.event)
   }
   let isUsed = false
-  const judge = isFirst ? createInspector(store) : undefined
-  for await (const event of usesOf(store, days, pending, covered.refused, judge)) {
+  const inspect = isFirst ? createInspector(store) : undefined
+  for await (const event of usesOf(store, days, pending, covered.refused, inspect)) {
     signal.throwIfAborted()
     if (isFirst) covered.streams.set(event.stream, event.revision)
     if (event.type === 'TokenUsed') {
@@ -104,21 +105,21 @@ async function foldDay(
   return isUsed
 }
 
-/** The events of a day that its roll-up does not have. */
+/** The events of a day that its roll-up does not cover yet. */
 async function* usesOf(
   store: EventStore,
   days: RolledUpDays,
   { day, after, until }: PendingDay,
   refused: Set<string>,
-  judge?: ReturnType<typeof createInspector>,
+  inspect?: ReturnType<typeof createInspector>,
 ): AsyncGenerator<UsageEvent, void, undefined> {
   for await (const events of store.readAll(after)) {
     for (const stored of events) {
       if (stored.position > until) return
       if (!stored.stream.startsWith(USAGE_STREAM)) continue
-      // Awaited only when the answer needs the store.
-      const judged = judge?.(stored) ?? null
-      if ((judged instanceof Promise ? await judged : judged) !== null) refused.add(stored.position)
+      // Most answers need no read of the store, and awaiting each of them would cost more than the check itself.
+      const damage = inspect?.(stored) ?? null
+      if ((damage instanceof Promise ? await damage : damage) !== null) refused.add(stored.position)
       if (refused.has(stored.position)) continue
       const usage = usageOf(stored)
       if (usage?.day === day && !days.covers(day, stored)) yield usage.event
@@ -126,8 +127,8 @@ async function* usesOf(
   }
 }
 
-async function tailOf(store: EventStore, stream: string): Promise<Tail> {
-  const tail: Tail = { revision: -1, chain: genesis(stream) }
+async function tailOf(store: EventStore, stream: string): Promise<StreamTail> {
+  const tail: StreamTail = { revision: -1, chain: genesis(stream) }
   const events = linked(store, stream, tail)
   while (!(await events.next()).done);
   return tail
@@ -139,11 +140,11 @@ function* rollUps(fold: DayFold): Generator<Fact<'UsageRolledUp'>, void, undefin
 
 const EVENTS_AT_ONCE = 100
 
-/** Appends facts to the end of a stream, which moves along. */
+/** Appends facts to a stream behind `tail`. `tail` is changed: it then says where the stream ends. */
 async function append(
   context: RollUp,
   stream: string,
-  tail: Tail,
+  tail: StreamTail,
   facts: Iterable<Fact<'UsageRolledUp' | 'UsageDayRolledUp'>>,
   signal: AbortSignal,
 ): Promise<void> {

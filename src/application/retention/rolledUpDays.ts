@@ -3,12 +3,12 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { ROLLED_UP_DAYS, rollUpStream } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { linked, type Tail } from '../eventLog/linkedEvents.ts'
+import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
 export type UsageEvent = RecordedEvent<'TokenUsed' | 'UsageLost'>
 
-/** A usage event and the UTC day its uses are counted in, `2026-11-22`; null for what this version cannot count. */
+/** A usage event, with the UTC day (`2026-11-22`) that its uses count for; null if this version cannot count it. */
 export function usageOf(stored: StoredEvent): { event: UsageEvent; day: string } | null {
   const read = upcast(stored)
   if (read.kind !== 'event') return null
@@ -19,23 +19,27 @@ export function usageOf(stored: StoredEvent): { event: UsageEvent; day: string }
   return day === undefined ? null : { event, day }
 }
 
-/** What the log itself says about the days that are rolled up. */
+/** Which days are rolled up, and which events that covers, as the log itself says. */
 export interface RolledUpDays {
-  /** Reads what was added since the last time. @returns the streams it covers more of; @throws DamagedError */
+  /**
+   * Reads what was added since the last call.
+   * @returns the streams of which more is covered now.
+   * @throws DamagedError
+   */
   refresh(): Promise<ReadonlySet<string>>
-  /** Are the uses of this event, which are of this day, in the roll-up of the day? */
+  /** Are the uses of this event in the roll-up of its day? */
   covers(day: string, event: Pick<StoredEvent, 'stream' | 'revision'>): boolean
-  /** Revision of the day's stream up to which it is complete; -1 for a day without a roll-up. */
+  /** The revision up to which the roll-up stream of a day is complete; -1 for a day without a roll-up. */
   upTo(day: string): number
-  /** @throws DamagedError what is rolled up of this day is not all there as it was written */
+  /** @throws DamagedError if the roll-up of this day is not complete as it was written */
   verify(day: string): Promise<void>
-  tail(): Tail
+  tail(): StreamTail
 }
 
-/** Grows with the days rolled up and the processes that wrote on each. */
+/** Takes memory for each day that is rolled up, and for each process that wrote on that day. */
 export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): RolledUpDays {
   const days = new Map<string, { upTo: number; covers: Map<string, number> }>()
-  const tail: Tail = { revision: -1, chain: genesis(ROLLED_UP_DAYS) }
+  const tail: StreamTail = { revision: -1, chain: genesis(ROLLED_UP_DAYS) }
 
   function take(stored: StoredEvent, covered: Set<string>): void {
     const read = upcast(stored)
@@ -60,7 +64,7 @@ export function createRolledUpDays(store: Pick<EventStore, 'readStream'>): Rolle
     upTo: (day) => days.get(day)?.upTo ?? -1,
     async verify(day) {
       const [stream, upTo] = [rollUpStream(day), days.get(day)?.upTo ?? -1]
-      const read: Tail = { revision: -1, chain: genesis(stream) }
+      const read: StreamTail = { revision: -1, chain: genesis(stream) }
       for await (const { revision } of linked(store, stream, read)) if (revision >= upTo) return
       if (read.revision < upTo) throw new DamagedError(`${stream} ends before revision ${upTo}`)
     },

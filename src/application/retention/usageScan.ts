@@ -3,16 +3,18 @@ import { USAGE_STREAM } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { type RolledUpDays, usageOf } from './rolledUpDays.ts'
 
-/** A day with usage events that its roll-up does not have, and the part of the log they lie in. */
+/** A day with usage events that its roll-up does not cover, and the part of the log in which they are. */
 export interface PendingDay {
   day: string
-  /** Position that the part begins behind. */
+  /** The part begins behind this position. */
   after: string | null
   /** Position of its last event. */
   until: string
 }
 
-/** Reads usage events once, in log order, and knows which days are to be rolled up and which streams may go. */
+/**
+ * Reads usage events once, in log order, and knows which days have to be rolled up, and which streams may be removed.
+ */
 export interface UsageScan {
   /** Reads on to the end of the log as it is now. */
   advance(signal: AbortSignal): Promise<void>
@@ -20,8 +22,8 @@ export interface UsageScan {
   pending(): PendingDay[]
   rolledUp(day: string): void
   /**
-   * Streams whose newest event was written before a time (RFC 3339) and is rolled up, like all before it, with the
-   * revision of that event and the days that they have uses of.
+   * The streams whose newest event was written before a time (RFC 3339) and whose events are all rolled up; with the
+   * revision of that newest event, and the days of their uses.
    */
   finished(before: string): { stream: string; revision: number; days: string[] }[]
   forget(stream: string): void
@@ -30,13 +32,13 @@ export interface UsageScan {
 interface UsageStream {
   revision: number
   newestAt: string
-  /** By day of use, the revision of the last event. */
+  /** For each day of use, the revision of the last event. */
   days: Map<string, number>
-  /** Every event is one that this version can count. */
+  /** Can this version count every event of the stream? */
   countable: boolean
 }
 
-/** Grows with the usage streams that are kept, not with their events. */
+/** Takes memory for each usage stream that is kept, not for each event. */
 export function createUsageScan(store: EventStore, rolledUpDays: RolledUpDays): UsageScan {
   const streams = new Map<string, UsageStream>()
   const days = new Map<string, PendingDay>()

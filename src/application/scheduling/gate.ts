@@ -1,47 +1,50 @@
 import { StoreUnavailableError } from '../ports/errors.ts'
 
-/** A bound on what callers make a store do: so much at once, so many who wait, and not for long. */
+/** Limits what callers make a store do: how much at once, how many may wait, and for how long. */
 export interface Gate {
   /**
    * Does the work when its turn comes.
-   * @throws OverLimitError the asker has nothing left, BusyError too many wait or it would take too long
+   * @throws OverLimitError the asker has nothing left; BusyError too many others wait, or waiting took too long
    */
   run<T>(work: () => Promise<T>, asker?: Asker): Promise<T>
   waiting(): number
-  /** How many were turned away because others wait. */
+  /** How many were refused because others waited. */
   refused(): number
 }
 
 /** Somebody for whom work is done. */
 export interface Asker {
   name(): string
-  /** How much may be under way for it: how often it may still be in vain, or its share. */
+  /** How much may be under way for it: the number of failures that it still has, or its share. */
   left(): number
 }
 
-/** The work was not begun: whoever it is for has used up what a stranger may cost. */
+/** The work was not begun: the asker has used up all that it may cost. */
 export class OverLimitError extends Error {
   override name = 'OverLimitError'
 }
 
-/** The work was not begun: others wait already. */
+/** The work was not begun: too many others wait already. */
 export class BusyError extends StoreUnavailableError {
   override name = 'BusyError'
 }
 
-// One of each for all: a flood makes thousands a second, and to note where each came from costs more than to answer.
+// All callers share one error of each kind: a flood causes thousands a second, and taking a stack trace for each of
+// them would cost more than answering.
 const overLimit = new OverLimitError('the caller may not make the store work now')
 const busy = new BusyError('too many others wait for the store')
 
 export interface GateOptions {
   atOnce: number
   waiting: number
-  /** For one asker. Default: all of them. */
+  /** How many may wait for one asker. Default: as many as for all. */
   waitingEach?: number
   waitMs: number
 }
 
-/** For credentials that nobody knows here. A service that has just started knows none: its callers have to fit in. */
+/**
+ * For credentials that this process does not know. It knows none when it has just started, so all its callers must fit.
+ */
 export const LOOK_UPS: GateOptions = { atOnce: 16, waiting: 1024, waitMs: 200 }
 
 interface Entry {
@@ -52,17 +55,17 @@ interface Entry {
 
 const ANYBODY: Asker = { name: () => '', left: () => Number.POSITIVE_INFINITY }
 
-/** @param onRefused is told whenever somebody is turned away because others wait */
+/** @param onRefused called whenever somebody is refused because others wait */
 export function createGate(options: GateOptions, onRefused: () => void = () => {}): Gate {
   const { atOnce, waiting, waitingEach = waiting, waitMs } = options
   const queue = new Set<Entry>()
   let underWay = 0
-  /** How much is under way, and how many wait, of each asker. */
+  /** How much is under way, and how many wait, for each asker. */
   const running = createTally()
   const queued = createTally()
   let refused = 0
 
-  /** What an asker has under way may all be in vain: it is counted as if it were, so that no limit is passed. */
+  /** Everything that an asker has under way may fail. It is counted as if it did, so that no limit can be exceeded. */
   const mayBegin = ({ name, left }: Asker): boolean => underWay < atOnce && left() > running.of(name())
 
   function begin({ name }: Asker): void {
@@ -114,7 +117,7 @@ export function createGate(options: GateOptions, onRefused: () => void = () => {
       const timer = setTimeout(() => entry.refuse(turnAway()), waitMs)
       queue.add(entry)
       queued.add(name, 1)
-      // There may be room that those before it must not take.
+      // There may be room for this one at once, while those before it wait for their own limits.
       letIn()
     })
   }
@@ -127,8 +130,8 @@ export function createGate(options: GateOptions, onRefused: () => void = () => {
       try {
         return await work()
       } finally {
-        // In a later turn of the loop: work that does not wait for anything would otherwise be done all in one. Until
-        // then it is known whether it was in vain.
+        // Ends in a later turn of the loop. Otherwise work that waits for nothing would all be done in one turn; and by
+        // then it is known whether the work has failed.
         setImmediate(end, asker)
       }
     },
@@ -137,7 +140,7 @@ export function createGate(options: GateOptions, onRefused: () => void = () => {
   }
 }
 
-/** Counts by name, of which those at zero are not kept. */
+/** Counts by name. A count of zero takes no memory. */
 function createTally() {
   const counts = new Map<string, number>()
   const of = (name: string): number => counts.get(name) ?? 0

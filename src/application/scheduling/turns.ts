@@ -1,19 +1,19 @@
 /**
- * The event loop serves everybody, so work that takes long is done in pieces of a few milliseconds. All of the process
- * share one queue, since they share one loop: however many answers are being worked out at once, each turn of the loop
- * does one piece, and whoever only wants to be authenticated waits for no more than that.
+ * The event loop serves everybody, so long work is done in pieces of a few milliseconds. The whole process has one
+ * queue for it, since it has one loop: however many answers are being worked out at once, each turn of the loop does
+ * one piece, and a request that only has to be authenticated waits no longer than that.
  */
 
 const PIECE_MS = 3
 
 const waiting: (() => void)[] = []
-/** When the piece began that was let go last. */
+/** When the latest piece began, by the monotonic clock. */
 let began = Number.NEGATIVE_INFINITY
 
 /**
- * For long work to ask between its steps: null while its piece may go on, else a promise for a later turn of the loop.
- * It is null right after another piece has ended early, so that small ones share a turn.
- * @throws what `signal` was aborted with
+ * To be called by long work between its steps. Null if it may go on; else a promise for a later turn of the loop. Null
+ * also where another piece has ended early in this turn, so that small pieces share a turn.
+ * @throws the reason that `signal` was aborted with
  */
 export function giveWay(signal?: AbortSignal): Promise<void> | null {
   signal?.throwIfAborted()

@@ -8,10 +8,10 @@ export interface RowProblem {
   message: string
 }
 
-/** Rows that cannot be taken. Nothing of their file was. */
+/** Some rows cannot be imported, so nothing of their file was. */
 export class BadRowsError extends Error {
   override name = 'BadRowsError'
-  /** The first of them, by line. */
+  /** The first problems, ordered by line. */
   readonly problems: readonly RowProblem[]
   readonly more: number
 
@@ -24,23 +24,23 @@ export class BadRowsError extends Error {
   }
 }
 
-/** What is remembered of a file whose rows are good: some 100 bytes of each. */
+/** What is remembered of a file whose rows are all good: some 100 bytes for each row. */
 export interface CheckedRows {
   count: number
-  /** RFC 3339 UTC: what they were judged by. */
+  /** The present, by which the rows were checked: RFC 3339 UTC. */
   now: string
   /** Line numbers by token id and by hash. */
   byToken: KeyTable
   byHash: KeyTable
-  /** Of the events that they become, by line number less one. */
+  /** The ids of the events that the rows become; a row's index is its line number minus one. */
   eventIds: Column
 }
 
 export type Told = (done: number) => void
 
 /**
- * Reads all rows, and writes nothing.
- * @throws BadRowsError, BadFileError naming lines
+ * Checks all rows, and writes nothing.
+ * @throws BadRowsError, BadFileError that name lines
  */
 export async function checkRows(
   chunks: AsyncIterable<Uint8Array>,
@@ -67,10 +67,10 @@ export async function checkRows(
   return { count, now, byToken, byHash, eventIds }
 }
 
-/** Of a UUID or a hash. What is neither gives bytes that nothing has. */
+/** The bytes of a UUID or a hash. Any other text gives bytes that match no row. */
 export const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll('-', ''), 'hex')
 
-/** As many as a person reads. */
+/** How many problems are named: as many as a person reads. */
 const NAMED = 20
 
 export function createProblems() {

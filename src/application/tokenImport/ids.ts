@@ -2,14 +2,14 @@ import { v5 } from 'uuid'
 import { canonical } from '../../domain/chain.ts'
 import type { EventData } from '../../domain/events.ts'
 
-/** Namespaces of what an import derives. Changing one would import every row a second time. */
+/** Namespaces of the ids that an import derives. If one changed, every row would be imported a second time. */
 const IMPORTED_TOKENS = 'd3f2a9c4-6f1e-4b7a-8c55-1e9b0a7d2c60'
 const IMPORTED_EVENTS = '7a1c5e88-90d4-4f3b-a2b6-c4e8f05d3b19'
 
-/** The UUID (v5) of the token that an old table knows by an id which is none. */
+/** The id (UUID v5) of the token whose id in the old table is not a UUID. */
 export const importedTokenId = (accountId: string, oldId: string): string =>
   v5(JSON.stringify([accountId, oldId]), IMPORTED_TOKENS)
 
-/** The UUID (v5) of the event that a row becomes: the same row gives the same, another row another one. */
+/** The id (UUID v5) of the event that a row becomes. Equal rows give equal ids, different rows different ones. */
 export const importedEventId = (data: EventData<'TokenImported'>): string =>
   v5(canonical(data), IMPORTED_EVENTS)

@@ -9,9 +9,9 @@ import { ageOf, type Clock, type Instant, now } from '../ports/clock.ts'
 import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
-import { linked, type Tail } from '../eventLog/linkedEvents.ts'
+import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 
-/** Another process imports tokens into this event store. */
+/** Another process is importing tokens into this event store. */
 export class ImportUnderWayError extends Error {
   override name = 'ImportUnderWayError'
 
@@ -22,7 +22,7 @@ export class ImportUnderWayError extends Error {
   }
 }
 
-/** This one has not been heard of for so long that another one may have begun. */
+/** This import could not renew its lease for so long that another one may have begun. */
 export class ImportLostError extends Error {
   override name = 'ImportLostError'
 
@@ -32,9 +32,12 @@ export class ImportLostError extends Error {
 }
 
 export interface ImportLease {
-  /** To be waited for before each write: the first time takes the lease. @throws ImportUnderWayError, ImportLostError */
+  /**
+   * Wait for this before each write. The first call acquires the lease.
+   * @throws ImportUnderWayError, ImportLostError
+   */
   hold(): Promise<void>
-  /** How many rows are in the store: others are told. */
+  /** Sets the number of rows that are in the store. Whoever is refused meanwhile learns it. */
   advance(read: number): void
 }
 
@@ -44,19 +47,19 @@ interface Context {
   clock: Clock
 }
 
-/** How often the holder writes that it is there. */
+/** How often the holder renews the lease, by writing an event. */
 const RENEW_MS = 800
-/** After this much time without it the holder writes nothing before it has done so: then nobody else had the lease. */
+/** If the last renewal is older, the holder renews before it writes on, which shows that nobody else had the lease. */
 const HELD_MS = 2_500
 /**
- * One that was not heard of for so long is gone, and so is what it had begun to append, which is given up after 3.4 s.
- * No clock of another machine is looked at, only what comes.
+ * An import that wrote nothing for so long has ended, and so have its appends, which are given up after 3.4 s. The
+ * clocks of other machines do not matter: what counts is whether new events come while this process waits.
  */
 const GONE_MS = 6_000
 const LOOK_MS = 250
 
 /**
- * Waits, where an import has not ended in good order, until it is certain whether it still runs.
+ * Makes sure that no import is running. If the last one has not ended in good order, this waits until that is certain.
  * @throws ImportUnderWayError
  */
 export async function assertNoImport(store: EventStore): Promise<void> {
@@ -64,9 +67,10 @@ export async function assertNoImport(store: EventStore): Promise<void> {
 }
 
 /**
- * Runs one import at a time, over any number of processes: whoever holds the lease says so in a stream of its own, whose
- * revisions let one of several writers through. One that has nothing to write takes none.
- * @param onTaken called once with the lease taken: from then on nobody else imports
+ * Lets only one import write at a time, among any number of processes. The holder of the lease writes events to a
+ * stream that exists for this; the expected revision lets only one of several writers through. An import that has
+ * nothing to write acquires no lease.
+ * @param onTaken called once the lease is acquired: from then on nobody else imports
  */
 export async function withImportLease<T>(
   context: Context,
@@ -76,31 +80,31 @@ export async function withImportLease<T>(
 ): Promise<T> {
   const state: Advanced = { importId: ids.random(), rows, read: 0, ended: false }
   const over = new AbortController()
-  let tail: Tail | null = null
+  let tail: StreamTail | null = null
   let keeping: Promise<void> = Promise.resolve()
   let heldAt: Instant = now()
   let renewing: Promise<void> | null = null
   let lost = false
 
-  async function renewNow(end: Tail): Promise<void> {
+  async function renewNow(end: StreamTail): Promise<void> {
     const begun = now()
     try {
       await append(context, end, state)
       heldAt = begun
     } catch (error) {
-      // Out of reach, it is tried again; with a conflict somebody else has it.
+      // After an outage the renewal is tried again. A conflict means that somebody else has the lease.
       if (error instanceof ConflictError) lost = true
     }
   }
 
-  function renew(end: Tail): Promise<void> {
+  function renew(end: StreamTail): Promise<void> {
     renewing ??= renewNow(end).finally(() => {
       renewing = null
     })
     return renewing
   }
 
-  async function keep(end: Tail): Promise<void> {
+  async function keep(end: StreamTail): Promise<void> {
     while (await sleep(RENEW_MS, true, { signal: over.signal }).catch(() => false)) await renew(end)
   }
 
@@ -127,8 +131,8 @@ export async function withImportLease<T>(
   }
 }
 
-/** @returns the stream's end, which is the first event of this import, and when it was begun to be written */
-async function take(context: Context, state: Advanced): Promise<{ tail: Tail; heldAt: Instant }> {
+/** @returns the end of the stream, which is the first event of this import, and the time at which its append began */
+async function take(context: Context, state: Advanced): Promise<{ tail: StreamTail; heldAt: Instant }> {
   for (;;) {
     const tail = await freeTail(context.store)
     const heldAt = now()
@@ -136,15 +140,15 @@ async function take(context: Context, state: Advanced): Promise<{ tail: Tail; he
       await append(context, tail, state)
       return { tail, heldAt }
     } catch (error) {
-      // Somebody else was faster, and is seen when it is looked at again.
+      // Somebody else was faster. The next look at the stream shows that import.
       if (!(error instanceof ConflictError)) throw error
     }
   }
 }
 
-/** @throws ImportUnderWayError */
-async function freeTail(store: EventStore): Promise<Tail> {
-  const tail: Tail = { revision: -1, chain: genesis(IMPORT_STREAM) }
+/** The end of the stream, once it is certain that no import is running. @throws ImportUnderWayError */
+async function freeTail(store: EventStore): Promise<StreamTail> {
+  const tail: StreamTail = { revision: -1, chain: genesis(IMPORT_STREAM) }
   let last = await readOn(store, tail)
   const since = now()
   while (last && !last.ended && ageOf(since) < GONE_MS) {
@@ -156,8 +160,8 @@ async function freeTail(store: EventStore): Promise<Tail> {
   return tail
 }
 
-/** What the newest event says that was not read yet. */
-async function readOn(store: EventStore, tail: Tail): Promise<Advanced | null> {
+/** Reads the new events. @returns what the newest of them says, null if there is none */
+async function readOn(store: EventStore, tail: StreamTail): Promise<Advanced | null> {
   let newest: Advanced | null = null
   for await (const event of linked(store, IMPORT_STREAM, tail)) {
     const read = upcast(event)
@@ -166,7 +170,7 @@ async function readOn(store: EventStore, tail: Tail): Promise<Advanced | null> {
   return newest
 }
 
-async function append({ store, clock }: Context, tail: Tail, state: Advanced): Promise<void> {
+async function append({ store, clock }: Context, tail: StreamTail, state: Advanced): Promise<void> {
   const fact = { type: 'ImportAdvanced' as const, data: { ...state } }
   const [event] = link(tail.chain, [systemEvent(fact, { clock, ids, instance: 'import-tokens' })])
   const expected = tail.revision < 0 ? 'no_stream' : tail.revision

@@ -18,12 +18,13 @@ import { placeOf, productEvents } from '../eventLog/productEvents.ts'
 import { type BadFileError, badLine, linesOf } from '../transfer/file.ts'
 
 /**
- * Tokens of an older system, from a file with a row of its table in each line, in three steps: all rows are checked,
- * all are compared with the store, and only then they are written, each as the first event of its token's stream. The
- * event's id is derived from the row, so that an import knows again what an earlier one has written.
+ * Imports the tokens of an older system, from a file with a row of its table in each line. There are three steps: all
+ * rows are checked, then all are compared with the store, and only then are they written, each as the first event of
+ * its token's stream. The event's id is derived from the row, so that an import recognises what an earlier one has
+ * written.
  */
 
-/** What an earlier comparison found, and the position of the newest event that was there before it began. */
+/** The result of an earlier comparison, and the position of the newest event before it began. */
 export interface Compared {
   there: Uint8Array
   end: string | null
@@ -31,9 +32,9 @@ export interface Compared {
 
 /**
  * Finds the rows that the store has already, by reading the first event of every token in it.
- * @param told how many events were read
- * @param earlier goes on from there
- * @returns by line number less one: 1 for a row that is there
+ * @param told gets the number of events read so far
+ * @param earlier continues from this comparison
+ * @returns at the index of line number minus one: 1 if the store has the row
  * @throws BadRowsError for rows whose id or token another token of the store has; DamagedError
  */
 export async function compareRows(
@@ -70,7 +71,10 @@ export async function compareRows(
   }
 }
 
-/** None of an event that only informs. @throws DamagedError for one that may hold a hash which this code cannot see */
+/**
+ * The hash in an event; empty for one that only informs.
+ * @throws DamagedError for an event that may hold a hash which this code cannot read
+ */
 function hashOf(event: StoredEvent): string {
   const read = upcast(event)
   const reason = notUnderstood(event, read)
@@ -81,15 +85,18 @@ function hashOf(event: StoredEvent): string {
 
 const isFirst = (event: StoredEvent): boolean => event.revision === 0 && isOfToken(event)
 
-/** Stores take appends to many streams at once faster than one after the other. EventStoreDB has room for 100 calls. */
+/**
+ * Appends that are under way together, which is faster than one after the other. EventStoreDB takes up to 100 calls.
+ */
 const AT_ONCE = 50
 
 /**
- * Writes what is not there yet. Whatever ends it, each row is taken as a whole or not, and the next import goes on.
- * @param there as `compareRows` gave it
- * @param told how many rows are in the store
- * @returns how many were written
- * @throws BadFileError the file has changed since it was checked; errors of `lease.hold` and of `append`
+ * Writes the rows that the store does not have. If it is ended, each row is in the store as a whole or not at all, and
+ * the next import resumes.
+ * @param there the result of `compareRows`
+ * @param told gets the number of rows that are in the store
+ * @returns how many rows were written
+ * @throws BadFileError if the file has changed since it was checked; errors of `lease.hold` and of `append`
  */
 export async function importRows(
   chunks: AsyncIterable<Uint8Array>,
@@ -104,7 +111,7 @@ export async function importRows(
   async function write(): Promise<void> {
     if (missing.length === 0) return
     await lease.hold()
-    // Somebody may have written some of them before that.
+    // Before this process had the lease, another one may have written some of them; `there` knows of those now.
     const left = missing.filter(({ line }) => there[line - 1] === 0)
     await Promise.all(left.map(append))
     written += left.length
@@ -150,14 +157,14 @@ export async function importRows(
   }
 }
 
-/** A row that the store has not, and the id of the event that it becomes. */
+/** A row that the store does not have, and the id of the event that it becomes. */
 interface Missing {
   line: number
   row: ImportedToken
   id: string
 }
 
-/** For a store that a single process can write. */
+/** For a store that only one process can write: no lease is needed. */
 const ALONE: ImportLease = { async hold() {}, advance() {} }
 
 const QUIET = { appended() {}, log: { warn() {} } }

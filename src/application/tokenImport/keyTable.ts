@@ -1,4 +1,4 @@
-/** Values of one width by row number, in flat memory: as texts they would take several times as much. */
+/** Values of one width, by row number. They are kept in one buffer, since texts would take several times the memory. */
 export interface Column {
   /** Adds a row. */
   push(value: Uint8Array): void
@@ -8,7 +8,7 @@ export interface Column {
 
 const FIRST_ROWS = 1024
 
-/** @param width bytes of a value */
+/** @param width bytes to a value */
 export function createColumn(width: number): Column {
   let bytes = Buffer.alloc(FIRST_ROWS * width)
   let rows = 0
@@ -22,24 +22,26 @@ export function createColumn(width: number): Column {
   }
 }
 
-/** Numbers by key. */
+/** Maps keys to numbers. */
 export interface KeyTable {
   /**
-   * Keeps the number of a new key.
-   * @returns the number that the key has already; null for a new one
+   * Adds a key with its number, unless the key is there already.
+   * @returns the number that the key has already; null for a new key
    */
   add(key: Uint8Array, number: number): number | null
   find(key: Uint8Array): number | null
 }
 
-/** @param width bytes of a key */
+/** @param width bytes to a key */
 export function createKeyTable(width: number): KeyTable {
   const keys = createColumn(width)
   const numbers: number[] = []
-  /** Open addressing: a slot holds a row number plus one, 0 is free. At most half of them are taken. */
+  /**
+   * A hash table with open addressing: a slot holds a row number plus one, or 0 if it is free. At most half are used.
+   */
   let slots = new Uint32Array(FIRST_ROWS * 2)
 
-  /** The slot that has the key, or the free one that it would get. */
+  /** The slot that has the key, or the free slot that it would get. */
   function slotOf(key: Uint8Array): number {
     let slot = hashOf(key) % slots.length
     for (let row = slots[slot]; row && Buffer.compare(keys.at(row - 1), key) !== 0; row = slots[slot]) {
@@ -72,7 +74,7 @@ export function createKeyTable(width: number): KeyTable {
   }
 }
 
-/** FNV-1a: ids of a table may be the same at either end. */
+/** FNV-1a over the whole key, since ids of a table may all begin or end alike. */
 function hashOf(key: Uint8Array): number {
   let hash = 0x811c9dc5
   for (const byte of key) hash = Math.imul(hash ^ byte, 0x01000193)

@@ -22,10 +22,10 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 const TIME = 'an RFC 3339 time with its zone, like 2024-05-01T10:00:00Z'
 
 /**
- * A row of an old table as a token of ours.
+ * Reads a row of an old table as a token of this service.
  * @param text one JSON object with all of `MEMBERS` and no other
- * @param now RFC 3339 UTC: what has happened to a token has happened before
- * @returns text for a row that cannot be taken: what is wrong with it, without its values
+ * @param now RFC 3339 UTC: times at which something has happened to the token must not be later
+ * @returns the token; or, for a row that cannot be imported, text that says what is wrong with it, without its values
  */
 export function readRow(text: string, now: string): ImportedToken | string {
   const row = parse(text)
@@ -78,7 +78,7 @@ export function readRow(text: string, now: string): ImportedToken | string {
   }
 }
 
-/** A member that is left out might be a misspelt expiry: all have to be there. */
+/** All members have to be there: one that is missing might be a misspelt expiry, and the token would never expire. */
 function parse(text: string): Row | null {
   try {
     const row: unknown = JSON.parse(text)

@@ -1,5 +1,6 @@
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { isOfToken, STREAMS, USAGE_STREAM } from '../../domain/streams.ts'
+import { isUuid } from '../../domain/uuid.ts'
 import {
   BadFileError,
   badLine,
@@ -13,13 +14,12 @@ import {
 } from './file.ts'
 
 /**
- * What can be moved. One check for both ways, so that nothing is exported that cannot be imported. Types and versions are
- * not looked at: a log may hold what only a newer version knows, and has to come over whole.
+ * Checks which events can be moved. Export and import share it, so that nothing is exported that cannot be imported.
+ * Types and versions are not checked: a log may hold events that only a newer version knows, and has to be moved as a
+ * whole.
  */
 
 const STREAM = new RegExp(`^(${STREAMS.join('|')})[!-~]+$`)
-/** In lower case: EventStoreDB gives ids back in it. */
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 interface Tail {
   revision: number
@@ -27,16 +27,16 @@ interface Tail {
 }
 
 /**
- * Checks events in log order: each follows from the one before it in its stream.
- * @param onShortened takes a usage stream whose first events retention has taken; without it that is wrong
+ * Checks events in log order: each has to follow from the one before it in its stream.
+ * @param onShortened gets the name of a usage stream whose first events retention has taken. Default: that is an error
  * @returns a function that says what is wrong with an event, or null
  */
 export function createCheck(
   onShortened?: (stream: string) => void,
 ): (event: MovedEvent, bytes: number) => string | null {
   const tails = new Map<string, Tail>()
-  // A token's history has a row by the id of each event. Ids of usage mean nothing outside of their append, and there
-  // may be more of them than memory has room for.
+  // Rows of a token's history have the ids of its events, so these ids must be unique. Ids of usage events have no
+  // meaning after their append, and there may be more of them than memory has room for.
   const idsOfTokens = new Set<string>()
 
   function follows(event: MovedEvent): string | null {
@@ -73,7 +73,8 @@ const isEvent = ({ stream, revision, id, type, data, metadata }: MovedEvent): bo
   Number.isSafeInteger(revision) &&
   revision >= 0 &&
   typeof id === 'string' &&
-  UUID.test(id) &&
+  // EventStoreDB gives ids back in lower case, so they have to be written in it.
+  isUuid(id) &&
   typeof type === 'string' &&
   type !== '' &&
   isObject(data) &&
@@ -83,13 +84,13 @@ const isObject = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
- * Reads a whole file and believes nothing of it. Memory grows with the number of streams, not of events.
- * @param told how many events were read so far
- * @throws BadFileError naming the line
+ * Reads a whole file and checks everything in it. Memory grows with the number of streams and of token events.
+ * @param onProgress gets the number of events read so far
+ * @throws BadFileError that names the line
  */
 export async function checkFile(
   chunks: AsyncIterable<Uint8Array>,
-  told: (events: number) => void = () => {},
+  onProgress: (events: number) => void = () => {},
 ): Promise<Sum> {
   const check = createCheck()
   const sum = createSum()
@@ -104,7 +105,7 @@ export async function checkFile(
     const wrong = check(event, bytes.length)
     if (wrong !== null) throw badLine(number, wrong)
     sum.add(bytes)
-    told(++events)
+    onProgress(++events)
   }
   if (!last) throw new BadFileError('The file is cut short: its last line is missing.')
   assertSame(last, sum.result())

@@ -8,35 +8,35 @@ import { createRolledUpDays, usageOf } from '../retention/rolledUpDays.ts'
 
 export interface Exported extends Sum {
   /**
-   * How many events were left out: what retention has left of streams it is taking, whose uses are all rolled up. A
-   * store takes no stream that begins in the middle.
+   * How many events were left out. These are the rests of usage streams that retention is removing, whose uses are all
+   * rolled up. No store can import a stream that begins in the middle.
    */
   leftOut: number
   /**
-   * Usage streams whose first events were taken, with some left that are not rolled up. They are in the file, which
-   * cannot be imported.
+   * Usage streams whose first events retention has taken, but whose other events are not all rolled up. They are in the
+   * file, and so the file cannot be imported.
    */
   shortened: string[]
 }
 
-/** As large as a pipe's buffer is on most systems. */
+/** How much text is written at once: as much as the buffer of a pipe holds on most systems. */
 const WRITE_CHARACTERS = 64 * 1024
 
 /**
- * Writes all events of the product up to the newest that the store has now; what comes later is left for the next.
- * @param write resolves when it takes more
- * @param told how many events were written so far
- * @throws DamagedError naming the event that is not what was written; Error retention was at work, another export will
- *   do. What was written by then is no whole file.
+ * Writes all events of the product, up to the newest one that the store has now.
+ * @param write resolves when it can take more
+ * @param onProgress gets the number of events written so far
+ * @throws DamagedError that names the event which is not what was written; Error if retention took events meanwhile, so
+ *   that the export has to be repeated. What was written until then is not a whole file.
  */
 export async function exportEvents(
   store: EventStore,
   write: (text: string) => Promise<void>,
-  told: (events: number) => void = () => {},
+  onProgress: (events: number) => void = () => {},
 ): Promise<Exported> {
   const days = createRolledUpDays(store)
   await days.refresh()
-  // Asked for after the days were read: what is rolled up is in the file.
+  // Asked for after the days were read, so that the events of all these roll-ups are in the file.
   const end = (await store.head()) ?? ''
   const cut = new Map<string, 'rolled up' | 'not rolled up'>()
   const check = createCheck((stream) => cut.set(stream, 'rolled up'))
@@ -63,7 +63,7 @@ export async function exportEvents(
       sum.add(line)
       text += line
     }
-    told((events += batch.length))
+    onProgress((events += batch.length))
     if (text.length < WRITE_CHARACTERS) continue
     await write(text)
     text = ''
@@ -75,7 +75,7 @@ export async function exportEvents(
   return { ...result, leftOut, shortened }
 }
 
-/** What was rolled up meanwhile is not in the file, and so nothing of it may be missing. */
+/** Roll-ups that were written meanwhile are not in the file. So the events that they cover must all be in it. */
 async function assertNothingDropped(store: EventStore, rolledUp: ReadonlySet<string>): Promise<void> {
   for (const stream of rolledUp) {
     const [first] = await store.readStream(stream, 0, 1)

@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto'
 import type { StoredEvent } from '../../domain/events.ts'
 
 /**
- * The file that events move in: NDJSON in UTF-8. A line for each event in log order, and a last line that says how
- * many there are and what the SHA-256 of all bytes before it is, so that a file cut short is no file.
+ * The file in which events are moved: NDJSON in UTF-8. It has a line for each event, in log order, and a last line with
+ * their number and the SHA-256 of all bytes before it, so that a file which was cut short is noticed.
  */
 
-/** An event without its position, which is another one in every store. */
+/** An event without its position, since that is different in every store. */
 export type MovedEvent = Omit<StoredEvent, 'position'>
 
 export interface Sum {
   events: number
-  /** Of the lines of the events, each with its line end; lower-case hex. */
+  /** SHA-256 of the lines of the events, line ends included, in lower-case hex. */
   sha256: string
 }
 
@@ -22,16 +22,16 @@ export class BadFileError extends Error {
 
 export const badLine = (line: number, why: string): BadFileError => new BadFileError(`Line ${line}: ${why}.`)
 
-/** More than any event has, and what EventStoreDB takes. */
+/** More than any event of the product has, and as much as EventStoreDB takes. */
 export const MAX_LINE_BYTES = 1024 * 1024
 
-/** Members of `data` and `metadata` keep the order they were written in, as every store keeps it. */
+/** The line of an event. The members of `data` and `metadata` keep their order, as they do in every store. */
 export const lineOf = ({ stream, revision, id, type, data, metadata }: MovedEvent): string =>
   `${JSON.stringify({ stream, revision, id, type, data, metadata })}\n`
 
 export const lastLineOf = ({ events, sha256 }: Sum): string => `${JSON.stringify({ events, sha256 })}\n`
 
-/** Adds lines up. */
+/** Counts lines and hashes them. */
 export function createSum(): { add(line: string | Uint8Array): void; result(): Sum } {
   const hash = createHash('sha256')
   let events = 0
@@ -44,7 +44,7 @@ export function createSum(): { add(line: string | Uint8Array): void; result(): S
   }
 }
 
-/** The event of a line; null where it is not, to the byte, what `lineOf` makes of it. */
+/** The event of a line; null if `lineOf` would not write it exactly like this. */
 export function parseLine(text: string): MovedEvent | null {
   try {
     const event = JSON.parse(text) as MovedEvent
@@ -56,7 +56,7 @@ export function parseLine(text: string): MovedEvent | null {
 
 const LAST_LINE = /^\{"events":(0|[1-9]\d{0,15}),"sha256":"([0-9a-f]{64})"\}\n$/
 
-/** What the last line says; null for any other. */
+/** What the last line says; null for any other line. */
 export function parseLastLine(text: string): Sum | null {
   const [, events, sha256] = LAST_LINE.exec(text) ?? []
   return sha256 === undefined ? null : { events: Number(events), sha256 }

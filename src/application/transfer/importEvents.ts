@@ -13,45 +13,46 @@ import {
   type Sum,
 } from './file.ts'
 
-/** The store holds what this file does not: nothing is imported into it. */
+/** The store holds events that are not in this file, so nothing is imported into it. */
 export class NotEmptyError extends Error {
   override name = 'NotEmptyError'
 }
 
 export interface Imported extends Sum {
-  /** How many of the events an earlier import of the same file had written. */
+  /** How many of the events an earlier import of the same file has written. */
   alreadyThere: number
 }
 
 export interface ImportProgress {
-  /** How many of the file's events are in the store. */
+  /** Gets the number of the file's events that are in the store. */
   written(events: number): void
+  /** Gets the number of events that were read back from the store. */
   readBack(events: number): void
 }
 
 const QUIET = { appended() {}, log: { warn() {} } }
 
 /**
- * Writes the events of a file that `checkFile` found sound, in its order, one append after the other: so whatever
- * ends it, the store holds a leading part of the file, and the next import goes on from there.
- * @returns what the store holds afterwards, read back: to be compared with what `checkFile` gave
+ * Writes the events of a file that `checkFile` found sound, in the same order, one append after the other. So whenever
+ * it ends, the store holds the beginning of the file, and the next import resumes there.
+ * @returns the sum of what the store holds afterwards, read back: the caller compares it with that of `checkFile`
  * @throws NotEmptyError before anything is written; errors of `append`
  */
 export async function importEvents(
   store: EventStore,
   chunks: AsyncIterable<Uint8Array>,
-  told: ImportProgress = { written() {}, readBack() {} },
+  onProgress: ImportProgress = { written() {}, readBack() {} },
 ): Promise<Imported> {
   const rest = eventsOf(chunks)
   try {
     const alreadyThere = await skipPresent(store, rest)
     let written = alreadyThere
-    told.written(written)
+    onProgress.written(written)
     for await (const { stream, expected, events } of appendsOf(rest)) {
       await appendUntilKnown({ store, telemetry: QUIET }, stream, expected, events)
-      told.written((written += events.length))
+      onProgress.written((written += events.length))
     }
-    return { ...(await readBack(store, told)), alreadyThere }
+    return { ...(await readBack(store, onProgress)), alreadyThere }
   } finally {
     await rest.return(undefined)
   }
@@ -72,7 +73,7 @@ async function* eventsOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<File
   }
 }
 
-/** Takes from `rest` what is in the store. @returns how many that are */
+/** Skips the events of the file that are in the store already. @returns how many there are */
 async function skipPresent(store: EventStore, rest: AsyncGenerator<FileEvent, undefined>): Promise<number> {
   let count = 0
   for await (const batch of productEvents(store)) {
@@ -99,7 +100,7 @@ interface Append {
 const EVENTS_PER_APPEND = 100
 const BYTES_PER_APPEND = 256 * 1024
 
-/** Joins events that stand together in the file and in their stream. */
+/** Puts events into one append if they follow each other both in the file and in their stream. */
 async function* appendsOf(events: AsyncIterable<FileEvent>): AsyncGenerator<Append, void, undefined> {
   let append: Append | undefined
   let size = 0
@@ -120,12 +121,12 @@ async function* appendsOf(events: AsyncIterable<FileEvent>): AsyncGenerator<Appe
   if (append) yield append
 }
 
-async function readBack(store: EventStore, told: ImportProgress): Promise<Sum> {
+async function readBack(store: EventStore, onProgress: ImportProgress): Promise<Sum> {
   const sum = createSum()
   let events = 0
   for await (const batch of productEvents(store)) {
     for (const event of batch) sum.add(lineOf(event))
-    told.readBack((events += batch.length))
+    onProgress.readBack((events += batch.length))
   }
   return sum.result()
 }

@@ -3,7 +3,7 @@ import type { Change, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { LifecycleEvent } from '../../domain/events.ts'
 import { createChanges } from '../projection/changes.ts'
-import { type Difference, differencesOf, look } from './differences.ts'
+import { type DocumentDifference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from '../eventLog/tokenStream.ts'
 import type { Document } from '../ports/documents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
@@ -13,26 +13,28 @@ interface Deps {
   store: EventStore
   readModel: ReadModel
   projections: readonly Projection[]
-  /** Applies events again. Default: nothing is mended. */
+  /** Applies events again, to mend documents. Default: nothing is mended. */
   apply?: (events: readonly LifecycleEvent[]) => Promise<void>
 }
 
 export interface CheckedToken {
-  /** Compared. */
+  /** How many documents were compared. */
   documents: number
-  differences: Difference[]
-  /** Are they gone, since the events were applied again? */
+  differences: DocumentDifference[]
+  /** Have the differences gone, because the events were applied again? */
   isMended: boolean
 }
 
+/** A difference is believed only after so many looks. */
 const LOOKS = 4
-/** A longer history is not looked through for rows that are too many: that would keep others waiting. */
+/** A history with more rows is not searched for surplus rows, since others would have to wait for that. */
 const MOST_ROWS = 500
 
 /**
- * Holds the documents of one token's life to its events. What differs is read again with the events that have come
- * since, before it is believed; then the events are applied again, which brings back what is missing or old. What was
- * altered stays as it is: nobody is refused on the word of a comparison alone, and a rebuild mends it.
+ * Compares the documents of one token's life with its events. A difference is believed only when it is still there
+ * after several looks, each with the events that have come since. Then the events are applied again, which restores
+ * what is missing or old. Documents that were altered stay as they are: a comparison alone is no reason to refuse a
+ * token, and a rebuild mends them.
  */
 export async function checkToken(
   deps: Deps,
@@ -69,18 +71,20 @@ async function* eventsOf({ store }: Pick<Deps, 'store'>, tokenId: string): Async
 
 type Compared = Omit<CheckedToken, 'isMended'>
 
-/** A stream may be long: of its events and documents a page is in memory, and the loop is left to others in between. */
+/**
+ * A stream may be long, so only a page of its events is in memory, and the event loop is given to others in between.
+ */
 async function compareToken(deps: Deps, tokenId: string, signal: AbortSignal): Promise<Compared> {
   const { readModel, projections } = deps
   const token = await look(readModel, 'tokens', tokenId)
-  // Closed since something could not be applied: the documents are without it, and everybody was told.
+  // The token is closed since an event could not be applied. Its documents lack that event, which was reported then.
   if (token !== null && token !== 'damaged' && token.stopped !== undefined)
     return { documents: 0, differences: [] }
   const compared: Compared = { documents: 0, differences: [] }
   const changesOf = createChanges(projections, SILENT)
   /** Documents that later events add to. */
   const growing = new Map<string, Expected>()
-  /** Of the history: one more than are looked through at the most. */
+  /** Ids of the expected rows of the history, up to one more than `MOST_ROWS`. */
   const rows = new Set<string>()
 
   async function compare({ collection, document }: Expected): Promise<void> {
@@ -116,13 +120,13 @@ interface Expected {
   document: Document
 }
 
-/** What no event has made: the token itself, where it is more than its last use, and rows of its history. */
+/** Documents that no event has made: rows of the history, and the token itself unless it has nothing but a last use. */
 async function surplusOf(
   readModel: ReadModel,
   tokenId: string,
   { isKnown, rows }: { isKnown: boolean; rows: ReadonlySet<string> },
-): Promise<Difference[]> {
-  const surplus: Difference[] = []
+): Promise<DocumentDifference[]> {
+  const surplus: DocumentDifference[] = []
   const token = isKnown ? null : await look(readModel, 'tokens', tokenId)
   if (token === 'damaged' || token?.hash !== undefined) surplus.push(tooMany('tokens', tokenId))
   if (rows.size > MOST_ROWS) return surplus
@@ -133,7 +137,7 @@ async function surplusOf(
   return surplus
 }
 
-const tooMany = (collection: string, id: string): Difference => ({
+const tooMany = (collection: string, id: string): DocumentDifference => ({
   collection,
   id,
   field: null,
@@ -142,9 +146,9 @@ const tooMany = (collection: string, id: string): Difference => ({
 })
 
 /**
- * What one token's own events say of documents; counters are of other streams.
- * @param growing gets those that several events make up
- * @returns those that are complete
+ * The documents that a token's own events lead to. Counters are left out, since they come from other streams.
+ * @param growing gets the documents that later events may still add to
+ * @returns the documents that are complete
  */
 function expectedOf(changes: readonly Change[], growing: Map<string, Expected>): Expected[] {
   const complete: Expected[] = []
@@ -160,5 +164,5 @@ function expectedOf(changes: readonly Change[], growing: Map<string, Expected>):
   return complete
 }
 
-/** The projector has said it. */
+/** Nothing is reported here: the projector has reported it already. */
 const SILENT = { damaged() {}, log: { debug() {}, info() {}, warn() {}, error() {} } }

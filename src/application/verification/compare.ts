@@ -1,81 +1,84 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { type Difference, differencesOf, type Found, look } from './differences.ts'
+import { type DocumentDifference, differencesOf, type FoundDocument, look } from './differences.ts'
 import { createFiller, type FillDeps, type Filler } from '../projection/filler.ts'
 import type { Document } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { type Refused, refusedIn } from '../projection/refusals.ts'
-import { slowest } from '../readModel/standing.ts'
+import { lowestCheckpoint } from '../readModel/standing.ts'
 
 export interface Comparison {
-  /** Compared, those that are there but should not be included. */
+  /** How many documents were compared, including surplus ones that should not exist. */
   documents: number
-  /** That are not what the events say. */
+  /** How many are not what the events say. */
   differing: number
-  /** In the order of collections and ids, of the first documents that differ only. */
-  differences: Difference[]
-  /** Events that the read model is without and says so, the first of them. */
+  /** Ordered by collection and id; only those of the first documents that differ. */
+  differences: DocumentDifference[]
+  /** Events that the read model itself records as refused: their number, and the first of them. */
   refused: Refused
 }
 
 export interface CompareDeps extends FillDeps {
   readModel: ReadModel
-  /** An own one, filled from the same log for this alone: it is followed up as the other one moves on. */
+  /** A read model filled from the same log for this comparison only. It is filled on as the live one moves on. */
   scratch: ReadModel
   projections: readonly Projection[]
-  /** Before this time retention may have taken events: documents that outlive them are not compared. Null: none. */
+  /** Retention may have taken events from before this time, so older documents that outlive events are not compared. */
   keptFrom: string | null
 }
 
-interface Candidate {
+interface DifferingDocument {
   projection: Projection
   collection: string
   id: string
 }
 
 const PAGE = 500
-/** Later than any time. */
+/** Sorts behind every time. */
 const NEVER = '~'
-/** As many are looked at again; more than these have not come about by a read model that moves on. */
-const MOST_CANDIDATES = 10_000
+/**
+ * At most this many are checked again. More differences cannot be explained by a read model that is still catching up.
+ */
+const MOST_CHECKED_AGAIN = 10_000
 const MOST_DIFFERENCES = 50
+/** How often they are checked again, with a pause in between. */
 const ATTEMPTS = 12
 const PAUSE_MS = 250
-/** For so long the read model may take to come level with the log: then nobody follows it. */
+/** If the read model has not caught up with the log after this time, no service is filling it. */
 const PATIENCE_MS = 3_000
 
 /**
- * Compares the read model with what the events say, document by document. Beside a live service too: what differs is
- * looked at again with the events that have come since, so that nothing is reported which was only on its way.
- * @param told documents compared so far
- * @throws StoreUnavailableError; DamagedError for a document that is damaged and that should not be there either
+ * Compares the read model with what the events say, document by document. It may run beside a live service: what
+ * differs is checked again with the events that have come since, so that a change on its way is not reported.
+ * @param onProgress gets the number of documents compared so far
+ * @throws StoreUnavailableError; DamagedError for a damaged document behind all that should exist
  */
 export async function compare(
   deps: CompareDeps,
-  told: (documents: number) => void = () => {},
+  onProgress: (documents: number) => void = () => {},
 ): Promise<Comparison> {
   const { readModel, scratch, projections, keptFrom } = deps
   const filler = await createFiller(deps, scratch, projections, { signal: new AbortController().signal })
   let [documents, beyond] = [0, 0]
-  const candidates: Candidate[] = []
+  const suspects: DifferingDocument[] = []
 
   for (const { projection, checkpoint } of await byCheckpoint(readModel, projections)) {
-    // Beyond its checkpoint a read model need not be: that would be lag, not a difference.
+    // Events behind the checkpoint of the read model are not expected in it: they would be lag, not a difference.
     if (checkpoint !== null) await filler.fill(checkpoint)
     for (const { name: collection, outlivesEvents } of projection.collections) {
       for await (const pair of pairs(scratch, readModel, collection)) {
         if (keptFrom !== null && timeOf(pair, outlivesEvents) < keptFrom) continue
-        told(++documents)
+        onProgress(++documents)
         if (differencesOf(collection, pair.id, pair.expected, pair.found).length === 0) continue
-        if (candidates.length < MOST_CANDIDATES) candidates.push({ projection, collection, id: pair.id })
+        if (suspects.length < MOST_CHECKED_AGAIN) suspects.push({ projection, collection, id: pair.id })
         else beyond++
       }
     }
   }
 
-  const left = await settle(deps, filler, candidates)
-  const differences: Difference[] = []
+  const left = await settle(deps, filler, suspects)
+  const differences: DocumentDifference[] = []
   let differing = beyond
   for (const { differences: some } of left) {
     differing++
@@ -84,7 +87,7 @@ export async function compare(
   return { documents, differing, differences, refused: await refusedIn(readModel, MOST_DIFFERENCES) }
 }
 
-/** Null and damaged documents tell no time: they are compared. */
+/** The time of a document, if it has one. Documents without a time are always compared. */
 function timeOf({ expected, found }: Pair, member: string | undefined): string {
   const document = found === null || found === 'damaged' ? expected : found
   const at = member === undefined ? undefined : document?.[member]
@@ -103,12 +106,12 @@ async function byCheckpoint(readModel: ReadModel, projections: readonly Projecti
 
 // --- What differed at first, looked at again ----------------------------------------------------------------------
 
-/** @returns those that differ whenever they are looked at */
+/** @returns those that differ every time they are checked */
 async function settle(
   { readModel, scratch }: CompareDeps,
   filler: Filler,
-  candidates: readonly Candidate[],
-): Promise<{ differences: Difference[] }[]> {
+  suspects: readonly DifferingDocument[],
+): Promise<{ differences: DocumentDifference[] }[]> {
   let isFollowed = true
 
   /** Waits until the read model has come as far as the events that are compared with. */
@@ -120,9 +123,9 @@ async function settle(
     }
   }
 
-  let left = candidates.map((candidate) => ({ ...candidate, differences: [] as Difference[] }))
+  let left = suspects.map((suspect) => ({ ...suspect, differences: [] as DocumentDifference[] }))
   for (let attempt = 1; attempt <= ATTEMPTS && left.length > 0; attempt++) {
-    const position = slowest(await filler.fill())?.position ?? null
+    const position = lowestCheckpoint(await filler.fill())?.position ?? null
     for (const projection of new Set(left.map((one) => one.projection))) await reached(projection, position)
     const still: typeof left = []
     for (const { projection, collection, id } of left) {
@@ -141,7 +144,7 @@ async function settle(
 interface Pair {
   id: string
   expected: Document | null
-  found: Found
+  found: FoundDocument
 }
 
 /** All documents of a collection of both, in the order of their ids; a page of each is in memory. */
@@ -155,7 +158,7 @@ async function* pairs(scratch: ReadModel, readModel: ReadModel, collection: stri
       throw error
     })
     if (right === 'damaged') {
-      // It does not say which one it is: they are asked for one by one, as far as the next page goes.
+      // The error does not say which document is damaged, so those that are expected next are read one by one.
       for (const document of await expected.page()) {
         yield { id: document.id, expected: document, found: await look(readModel, collection, document.id) }
         found.skipTo(document.id)
@@ -171,7 +174,7 @@ async function* pairs(scratch: ReadModel, readModel: ReadModel, collection: stri
   }
 }
 
-/** As the stores order them: by their bytes. */
+/** Compares ids as the stores order them: by their bytes. */
 const compareIds = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
 function createReader(readModel: ReadModel, collection: string) {
@@ -193,7 +196,7 @@ function createReader(readModel: ReadModel, collection: string) {
     take(): void {
       last = page.shift()?.id ?? last
     },
-    /** All that is left of the page, taken. */
+    /** Takes all that is left of the page. */
     async page(): Promise<Document[]> {
       await load()
       const taken = page

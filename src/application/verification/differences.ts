@@ -4,33 +4,33 @@ import type { Document } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 
 /** Where a document is not what the events say. */
-export interface Difference {
+export interface DocumentDifference {
   collection: string
   id: string
-  /** Null where the whole document is too many, missing or damaged. */
+  /** Null where the whole document is surplus, missing or damaged. */
   field: string | null
   expected: unknown
   found: unknown
 }
 
-/** A document as it was found, or why it could not be read. */
-export type Found = Document | null | 'damaged'
+/** A document of the read model; null if there is none, `damaged` if it could not be read. */
+export type FoundDocument = Document | null | 'damaged'
 
 const NOT_SHOWN = '(not shown)'
-/** Hashes tell nothing to people, and need not be in a terminal's memory. */
+/** Values that are not shown: hashes mean nothing to people, and should not stay in a terminal's scrollback. */
 const HIDDEN: ReadonlySet<string> = new Set(['hash', 'chain'])
 
 const isEqual = (a: unknown, b: unknown): boolean => canonical(a ?? null) === canonical(b ?? null)
 
-/** @param fields those to be compared; left out, all */
+/** Compares a document with the expected one. @param fields the fields to compare. Default: all */
 export function differencesOf(
   collection: string,
   id: string,
   expected: Document | null,
-  found: Found,
+  found: FoundDocument,
   fields?: readonly string[],
-): Difference[] {
-  const whole = (values: { expected: unknown; found: unknown }): Difference[] => [
+): DocumentDifference[] {
+  const whole = (values: { expected: unknown; found: unknown }): DocumentDifference[] => [
     { collection, id, field: null, ...values },
   ]
   if (found === 'damaged') return whole({ expected: 'a document', found: 'a damaged document' })
@@ -47,7 +47,7 @@ export function differencesOf(
     })
 }
 
-export async function look(readModel: ReadModel, collection: string, id: string): Promise<Found> {
+export async function look(readModel: ReadModel, collection: string, id: string): Promise<FoundDocument> {
   try {
     return await readModel.get(collection, id)
   } catch (error) {

@@ -2,22 +2,24 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-export interface Piece {
+export interface LogPiece {
   events: StoredEvent[]
   /** Did it end where the log ended? */
   isEnd: boolean
 }
 
-/** Goes along the log a piece at a time, so that nobody notices. A server's log can be entered only at known positions. */
-export interface Round {
-  /** What comes next; at the end of the log what has been added to it. */
-  next(): Promise<Piece>
-  /** Begins anew behind a position, null: at the start of the log. */
+/**
+ * Reads the whole log, one piece at a time, so that requests do not notice. A piece can begin only at a known position.
+ */
+export interface LogRound {
+  /** The next piece. At the end of the log: what has been added to it since. */
+  next(): Promise<LogPiece>
+  /** Begins a new round behind a position; null: at the start of the log. */
   restart(after: string | null): void
 }
 
-/** @param size events in a piece, give or take what the store reads at once */
-export function createRound(store: Pick<EventStore, 'readAll'>, size: number): Round {
+/** @param size least number of events in a piece; what the store reads at once comes on top */
+export function createLogRound(store: Pick<EventStore, 'readAll'>, size: number): LogRound {
   let after: string | null = null
   return {
     async next() {
@@ -30,7 +32,7 @@ export function createRound(store: Pick<EventStore, 'readAll'>, size: number): R
         }
         return { events, isEnd: true }
       } catch (error) {
-        // Whoever follows the log has reported what is missing in it.
+        // The projector has reported what is missing here, so the round goes on behind it.
         if (!(error instanceof DamagedError) || error.after === undefined) throw error
         after = error.after
         return { events, isEnd: false }

@@ -3,9 +3,10 @@ import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf, tokenStream } from '../../domain/streams.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import { checkToken } from './checkToken.ts'
-import type { Difference } from './differences.ts'
-import { createRound } from './logRound.ts'
+import type { DocumentDifference } from './differences.ts'
+import { createLogRound } from './logRound.ts'
 import { isOfProduct } from '../eventLog/productEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { iso } from '../ports/clock.ts'
@@ -16,10 +17,11 @@ import { createUsageSamples } from './usageSamples.ts'
 
 export interface SampleTelemetry {
   log: Pick<Logger, 'error' | 'warn'>
-  /** Documents that were compared with their events. */
+  /** So many documents were compared with their events. */
   checked(documents: number): void
+  /** So many of them differed. */
   differed(documents: number): void
-  /** How many events of the log the read model is without, from now on or for long. */
+  /** How many events of the log the read model is without now. */
   refused?(events: number): void
 }
 
@@ -28,14 +30,14 @@ interface Deps {
   readModel: ReadModel
   projections: readonly Projection[]
   telemetry: SampleTelemetry
-  /** Applies events again: what is missing or old in the documents of a token comes back by it. */
+  /** Applies events again, which restores what is missing or old in the documents of a token. */
   apply?: (events: readonly LifecycleEvent[]) => Promise<void>
-  /** Days that usage events are kept. Null, the default: for ever. */
+  /** For how many days usage events are kept. Null, the default: for ever. */
   retentionDays?: number | null
   everyMs: number
-  /** Before what differs is looked at again. */
+  /** The pause before a difference is checked again. */
   againMs?: number
-  /** 0 to 1. */
+  /** A random number from 0 to 1. */
   random: () => number
 }
 
@@ -43,35 +45,34 @@ export interface Sampler {
   stop(): Promise<void>
 }
 
-/** Of the log each time: ten million take about a day, and 0.3 % of a core. */
+/** Events of the log that are read each time. So ten million take about a day, and 0.3 % of a core. */
 const PIECE = 2_000
 const EVENTS_PER_TURN = 200
 const LOOKS = 4
-/** More are counted no further. */
+/** Counting stops here. */
 const MOST_REFUSED = 10_000
 const AGAIN_MS = 1_000
-const DAY_MS = 86_400_000
 
 /**
- * Compares a few documents with their events each time, for ever: of one token after the other as the read model has
- * them, which finds what is too many, of one that the log tells of, which finds what is missing, and of some days of
- * uses. Goes round the log for that, from somewhere in it on. Costs a few indexed reads and a piece of the log, so that
- * authentication does not notice.
+ * Compares a few documents with their events, again and again, for ever. It takes one token after the other from the
+ * read model, which finds surplus documents; a token of the piece of the log that it reads, which finds missing ones;
+ * and some days of uses. It goes round the log for that, starting somewhere in it. Each time costs a few indexed reads
+ * and a piece of the log, so that authentication does not notice.
  */
 export function startSampler(deps: Deps): Sampler {
   const { store, readModel, projections, telemetry, everyMs, random, againMs = AGAIN_MS } = deps
   const stopping = new AbortController()
   const { signal } = stopping
-  const round = createRound(store, PIECE)
+  const round = createLogRound(store, PIECE)
   const { retentionDays = null } = deps
   const keptFrom = () => (retentionDays === null ? null : dayOf(Date.now() - (retentionDays - 1) * DAY_MS))
   const usage = createUsageSamples({ readModel, projections, random, keptFrom })
   let last: string | null = null
   let isUnderWay = false
-  /** Position of the last event of the product. */
+  /** Position of the last event of the product that was read. */
   let taken: string | null = null
 
-  /** Those of the read model in turn. */
+  /** The tokens of the read model in turn, starting at a random one. */
   async function nextToken(): Promise<string | null> {
     last ??= await somewhere(readModel, random)
     if (last === null) return null
@@ -87,7 +88,7 @@ export function startSampler(deps: Deps): Sampler {
       const { documents, differences, isMended } = await checkToken(deps, tokenId, signal, againMs)
       report(telemetry, { documents, differences, isMended })
     } catch (err) {
-      // Of a token that the projector has closed for it nothing would have been read.
+      // The projector has not closed the token for it, for then no event would have been read: so it is reported here.
       if (!(err instanceof DamagedError)) throw err
       telemetry.differed(1)
       telemetry.log.error({ err, tokenId }, 'the events of a token, or its documents, are damaged')
@@ -103,19 +104,19 @@ export function startSampler(deps: Deps): Sampler {
     }
   }
 
-  /** Has the read model what was taken from the log? If not, it lags, which is no difference. */
-  async function isLevel(): Promise<boolean> {
+  /** Has the read model caught up with what was read of the log? If not, it lags, which is no difference. */
+  async function hasCaughtUp(): Promise<boolean> {
     const checkpoints = await Promise.all(projections.map((one) => readModel.checkpoint(one)))
     return checkpoints.every((at) => (at?.position ?? '') >= (taken ?? ''))
   }
 
   /**
-   * At the end of the log. What differs is believed if the read model had all that was folded, and nothing has come
-   * since that it may have had as well.
+   * To be called at the end of the log. A difference is believed if the read model had seen all events that were folded
+   * here, and no further event of that day has come since, which only the read model might have had.
    */
   async function sampleUsage(): Promise<void> {
     for (let looks = 1; looks <= LOOKS; looks++) {
-      const isComparable = await isLevel()
+      const isComparable = await hasCaughtUp()
       const compared = await usage.compare(dayOf(Date.now()))
       const differing = compared.filter(({ differences }) => differences.length > 0)
       if (differing.length > 0) await takeToEnd()
@@ -150,7 +151,7 @@ export function startSampler(deps: Deps): Sampler {
     round.restart(null)
   }
 
-  /** A process that is started often comes to every part of a long log, too. */
+  /** A random position to start at, so that even a process that is restarted often gets to every part of a long log. */
   async function somewhereInLog(): Promise<string | null> {
     const tokenId = await nextToken()
     if (tokenId === null) return null
@@ -158,7 +159,7 @@ export function startSampler(deps: Deps): Sampler {
       const [first] = await store.readStream(tokenStream(tokenId), 0, 1)
       return first?.position ?? null
     } catch (error) {
-      // That one is damaged is told when its turn has come.
+      // A damaged token is reported when its turn comes.
       if (error instanceof DamagedError) return null
       throw error
     }
@@ -206,7 +207,9 @@ function tokenOf({ stream, data }: StoredEvent): string | null {
   return typeof tokenId === 'string' ? tokenId : null
 }
 
-/** Positions of those that the read model is without, with one question: what is not there costs more to look for. */
+/**
+ * Positions of those events that the read model is without. One range query is cheaper than a look-up for each event.
+ */
 async function refusedAmong(
   readModel: ReadModel,
   events: readonly StoredEvent[],
@@ -221,7 +224,7 @@ async function refusedAmong(
   return new Set(found.map(({ id }) => id))
 }
 
-/** An id between the first and the last there is; those of one kind begin with a time. */
+/** A random id between the first and the last id. Ids that this service makes begin with a time. */
 async function somewhere(readModel: ReadModel, random: () => number): Promise<string | null> {
   const ends = await Promise.all(
     [false, true].map((descending) =>
@@ -240,7 +243,7 @@ async function somewhere(readModel: ReadModel, random: () => number): Promise<st
 
 interface Checked {
   documents: number
-  differences: readonly Difference[]
+  differences: readonly DocumentDifference[]
   isMended: boolean
 }
 

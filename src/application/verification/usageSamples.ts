@@ -5,12 +5,12 @@ import { activityId } from '../../../projections/tokenActivity.ts'
 import { usageId } from '../../../projections/tokenUsage.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { type Difference, differencesOf } from './differences.ts'
+import { type DocumentDifference, differencesOf } from './differences.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import type { Condition, Document } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 
-/** The uses of one token on one UTC day: about fifty documents. */
+/** The uses of one token on one UTC day, which make about fifty documents. */
 interface TokenDay {
   tokenId: string
   day: string
@@ -19,57 +19,60 @@ interface TokenDay {
 interface Sample extends TokenDay {
   /** What the events of this round add up to, by collection and id. */
   documents: Map<string, { collection: string; id: string; document: StoredDocument }>
-  /** The read model is without one of its events, and says so: nothing to compare with. */
+  /** The read model records one of the events as refused, so that its documents cannot be compared. */
   isRefused: boolean
-  /** How many events were taken. */
+  /** How many events were folded. */
   events: number
 }
 
 /**
- * Some days of some tokens, picked at random from the events of one round through the log and compared with the read
- * model in the next, when all of their events have been seen.
+ * Some days of some tokens. They are picked at random from the events of one round through the log, folded in the next
+ * round, and compared with the read model at its end, when all of their events have been seen.
  */
 export interface UsageSamples {
-  /** An event of the round, in order. @param isRefused the read model is without it, and says so */
+  /** Takes the next event of the round. @param isRefused the read model records it as refused */
   take(event: StoredEvent, isRefused: boolean): void
-  /** Holds days that are over to the events of this round. To be asked at the end of the log. */
+  /** Compares the days that are over with the events of this round. To be called at the end of the log. */
   compare(today: string): Promise<ComparedDay[]>
-  /** The next round begins. */
+  /** Begins the next round. */
   begin(): void
 }
 
 export interface ComparedDay {
   documents: number
-  differences: Difference[]
-  /** Has no further event of it been taken since? */
+  differences: DocumentDifference[]
+  /** Is it true that no further event of this day has been taken since? */
   isCurrent(): boolean
 }
 
 interface Deps {
   readModel: Pick<ReadModel, 'find'>
   projections: readonly Projection[]
-  /** 0 to 1. */
+  /** A random number from 0 to 1. */
   random: () => number
-  /** A day before which retention may have taken events, null: none. Their callers are not compared. */
+  /**
+   * Retention may have taken events of days before this one, so their callers are not compared. Null: it takes none.
+   */
   keptFrom: () => string | null
 }
 
-/** Each takes some 50 KB while it is folded. */
+/** How many days are folded at the same time. Each takes some 50 KB. */
 const SAMPLES = 40
+/** Characters of a day, `2026-11-22`. */
 const DAY = 10
 
 export function createUsageSamples({ readModel, projections, random, keptFrom }: Deps): UsageSamples {
   let samples = new Map<string, Sample>()
   let [picked, seen]: [TokenDay[], number] = [[], 0]
 
-  /** Each event of the round has the same chance. */
+  /** Reservoir sampling: each event of the round has the same chance. */
   function pick(one: TokenDay): void {
     const place = seen < SAMPLES ? seen : Math.floor(random() * (seen + 1))
     if (place < SAMPLES) picked[place] = one
     seen++
   }
 
-  /** The changes of documents of uses that an event makes. */
+  /** The changes that an event makes in documents of uses. */
   function changesOf(event: StoredEvent): Change[] {
     const read = event.metadata === null ? null : upcast(event)
     if (read?.kind !== 'event' || flawOf(read.event) !== null) return []
@@ -164,7 +167,7 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
 
 const keyOf = ({ tokenId, day }: TokenDay): string => `${tokenId} ${day}`
 
-/** Nearly all events are none of a sample: nothing more is read of them. */
+/** The day that an event belongs to. It reads no more than it needs, since nearly no event belongs to a sample. */
 function tokenDayOf({ type, data }: StoredEvent): TokenDay | null {
   if (type !== 'TokenUsed' && type !== 'UsageRolledUp') return null
   const { tokenId, firstAt, day } = (data ?? {}) as Record<string, unknown>

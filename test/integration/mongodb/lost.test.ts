@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Db, MongoClient } from 'mongodb'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
-import { DeposedError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
+import { LeadershipLostError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { type Dump, dump, restore } from '../../support/dump.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -161,7 +161,7 @@ describeWithMongod('A MongoDB that somebody changes beside its services', functi
   it('a step that somebody dropped the documents under moves no checkpoint', async () => {
     await database.dropDatabase()
     const late = leading.apply([add('b', 3, { sum: { n: 1 } })], piece([people], 2, 3))
-    expect(await rejection(late)).to.be.instanceOf(DeposedError)
+    expect(await rejection(late)).to.be.instanceOf(LeadershipLostError)
     const fresh = await open()
     expect(await fresh.checkpoint(people)).to.equal(null)
     await fresh.close()
@@ -173,7 +173,7 @@ describeWithMongod('A MongoDB that somebody changes beside its services', functi
     await leading.open([people, others])
     await leading.apply([put('a', 0, { name: 'Ada' })], piece([people, others], 0, 1))
     await database.dropDatabase()
-    expect(await rejection(leading.trust(1))).to.be.instanceOf(DeposedError)
+    expect(await rejection(leading.trust(1))).to.be.instanceOf(LeadershipLostError)
     expect(leading.loss()).to.not.equal(null)
   })
 

@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Change } from '../../../projections/projection.ts'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
-import { DeposedError } from '../../../src/application/ports/errors.ts'
+import { LeadershipLostError } from '../../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../../support/mongod.ts'
 import { rejection } from '../../contract/fixtures.ts'
@@ -32,13 +32,13 @@ describeOnMongo('Several processes on one MongoDB', () => {
   afterEach(() => Promise.all([one.close(), two.close()]))
 
   describe('the lead', () => {
-    const candidate = (id: string, lag = 0, ttlMs = 60_000) => ({ id, ttlMs, lag, level: lag === 0 })
+    const candidate = (id: string, lag = 0, ttlMs = 60_000) => ({ id, ttlMs, lag, caughtUp: lag === 0 })
 
     it('is one process’s, and the others hear of its lag', async () => {
       expect(await one.lead('group', candidate('a', 1.5))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 1.5, level: false })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 1.5, caughtUp: false })
       expect(await one.lead('group', candidate('a', 2.5))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 2.5, level: false })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 2.5, caughtUp: false })
     })
 
     it('is given to one of those who ask at once', async () => {
@@ -55,10 +55,10 @@ describeOnMongo('Several processes on one MongoDB', () => {
 
     it('ends when it is not asked for again, and comes back in another term', async () => {
       await one.lead('group', candidate('a', 0, 150))
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
       await sleep(160)
       expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
-      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
     })
 
     it('keeps its term when nobody else took it meanwhile', async () => {
@@ -70,14 +70,18 @@ describeOnMongo('Several processes on one MongoDB', () => {
     it('is left at once by who has it, and by nobody else', async () => {
       await one.lead('group', candidate('a'))
       await two.resign('group', 'b')
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
       await one.resign('group', 'a')
       expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
     })
 
     it('takes any text for an id', async () => {
       expect(await one.lead('group', candidate('$holder'))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('$$NOW'))).to.deep.equal({ term: null, lag: 0, level: true })
+      expect(await two.lead('group', candidate('$$NOW'))).to.deep.equal({
+        term: null,
+        lag: 0,
+        caughtUp: true,
+      })
     })
   })
 
@@ -94,7 +98,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
     it('leaves no gap, and is told so', async () => {
       await one.apply([], piece([people, others], 0, 5))
       const gap = two.apply([put('a', 0, { n: 1 })], piece([people], 6, 9))
-      expect(await rejection(gap)).to.be.instanceOf(DeposedError)
+      expect(await rejection(gap)).to.be.instanceOf(LeadershipLostError)
       expect(await one.checkpoint(people)).to.deep.equal(place(5))
       expect(await one.get('people', 'a')).to.equal(null)
     })

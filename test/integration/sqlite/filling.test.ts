@@ -69,7 +69,7 @@ describe('filling a SQLite read model with more than memory holds', function () 
   }
 
   async function finish(): Promise<ReadModel> {
-    expect(await next.join()).to.equal('joined')
+    expect(await next.startDualWrites()).to.equal('started')
     expect(await next.promote()).to.equal(true)
     await next.close()
     await model.close()
@@ -179,7 +179,7 @@ describe('filling a SQLite read model with more than memory holds', function () 
   it('goes on while it is complete, before the switch', async () => {
     await round(0)
     await round(1)
-    expect(await next.join()).to.equal('joined')
+    expect(await next.startDualWrites()).to.equal('started')
     await round(2)
     expect(await next.promote()).to.equal(true)
     await next.close()

@@ -8,7 +8,7 @@ import {
   checksum,
   type Database,
   openDatabase,
-  type Row,
+  type SqlRow,
   toBytes,
   toText,
 } from '../../../src/adapters/sqlite/database/database.ts'
@@ -33,7 +33,7 @@ function numbers(seed: number): (limit: number) => number {
 }
 
 /** Column by column, as the file has them. */
-const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
+const rowsAfter = (database: Database, position: number, limit: number): SqlRow[] =>
   database
     .prepare(
       `SELECT position, revision, crc, ${['stream', 'id', 'type', 'data', 'metadata'].map((name) => bytesOf(name)).join(', ')}

@@ -13,11 +13,11 @@ import {
   removeOlder,
   withdrawOffer,
 } from '../../../src/adapters/sqlite/documents/generations.ts'
-import { createSeen } from '../../../src/adapters/sqlite/rebuild/bloomFilter.ts'
+import { createSeenIds } from '../../../src/adapters/sqlite/rebuild/bloomFilter.ts'
 
 describe('the filter of ids', () => {
   it('knows whatever it was asked for, and takes few others for known', () => {
-    const seen = createSeen()
+    const seen = createSeenIds()
     const ids = Array.from({ length: 50_000 }, (_, n) => `id ${n}`)
     expect(ids.filter((id) => !seen.isNew('a', id)).length).to.be.below(5)
     expect(ids.filter((id) => seen.isNew('a', id))).to.deep.equal([])

@@ -3,33 +3,35 @@ import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { toWriteError, within } from './errors.ts'
 import { createPrimacy, followPrimary, type Primacy, readProven, undisputed } from './primacy.ts'
 
-/** A request waits for a read; a write may wait for a disk. */
+/** Limits of one read and one write. A request waits for a read, while a write may have to wait for a disk. */
 const READ_MS = 800
 const WRITE_MS = 3_000
 
 export interface Connection {
-  /** Without user, password and options. */
+  /** The address, without user, password and options. */
   shown: string
-  /** Null on a server that is no member of a replica set, which has no change streams. */
+  /** Null for a server that is not a member of a replica set, and so has no change streams. */
   replicaSet: { client: MongoClient; database: Db; primacy: Primacy } | null
-  /** Reads what a majority has, from a server that was the primary within the last second. */
+  /** Reads what a majority has, from a server that is proven to have been the primary within the last second. */
   read<T>(work: (database: Db) => Promise<T>): Promise<T>
-  /** The same on connections of its own, for what all others depend on: never more than a few at once. */
+  /** The same on separate connections, for the few reads that all others depend on. */
   control<T>(work: (database: Db) => Promise<T>): Promise<T>
-  /** The same as `control`, from a server that has proven it since this was called. */
+  /** The same as `control`, but with a proof that was asked for after this call. */
   controlAnew<T>(work: (database: Db) => Promise<T>): Promise<T>
-  /** What is answered is on the disks of a majority. May be called again: a failure may come after the effect. */
+  /**
+   * Resolves once the write is on the disks of a majority. It may fail after it took effect, so it must be repeatable.
+   */
   write<T>(work: (database: Db) => Promise<T>): Promise<T>
-  /** @throws StoreUnavailableError it is closed */
+  /** @throws StoreUnavailableError if it is closed */
   assertOpen(): void
   close(): Promise<void>
 }
 
-/** Given with the database: what a connection string says wins over the client's options. */
+/** Passed with each database, since options in a connection string would override those of the client. */
 const CONCERNS: DbOptions = {
   readPreference: 'primary',
   readConcern: new ReadConcern('majority'),
-  // Without `journal` the server waits for its own interval, which takes longer.
+  // Without `journal` the server waits for its own flush interval, which takes longer.
   writeConcern: { w: 'majority', journal: true },
 }
 
@@ -42,16 +44,16 @@ const COMMON: MongoClientOptions = {
   heartbeatFrequencyMS: 500,
 }
 
-/** The change stream, the proof of the primary and the generation pointers, each one at a time. */
+/** For the change stream, the proof of the primary, and the generation pointers, each one at a time. */
 const CONTROL = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 8 }
-/** More than gates let in at once, so that what is known to be good finds a connection beside them. */
+/** More connections than the gates let in, so that reads for known good credentials always find one. */
 const READS = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 64 }
 const WRITES = { socketTimeoutMS: 2_000, serverSelectionTimeoutMS: 1_000, maxPoolSize: 64 }
 
-/** @throws StoreUnavailableError; Error for what is no connection string, without showing it */
+/** @throws StoreUnavailableError; Error for text that is no connection string, without showing it */
 export async function connect(url: string): Promise<Connection> {
-  // A client for each kind of work, since the connections belong to the client, and the time a socket waits: however
-  // much is read, the change stream is heard, and however much is read or written, the other goes on.
+  // Each kind of work has a client, since connections and the time-outs of sockets belong to a client. So many reads or
+  // writes cannot delay each other, or the change stream.
   const control = clientOf(url, { ...COMMON, ...CONTROL })
   const reads = clientOf(url, { ...COMMON, ...READS })
   const writes = clientOf(url, { ...COMMON, ...WRITES })
@@ -65,7 +67,7 @@ export async function connect(url: string): Promise<Connection> {
   }
 
   function assertOpen(): void {
-    // The driver would connect again.
+    // Without this check, the driver would simply connect again.
     if (closed) throw new StoreUnavailableError('the connection to MongoDB is closed')
   }
 
@@ -128,12 +130,15 @@ function clientOf(url: string, options: MongoClientOptions): MongoClient {
   try {
     return new MongoClient(url, options)
   } catch {
-    // Not even as a cause: the driver's error quotes pieces of it.
+    // The driver's error is not even passed on as a cause, since it quotes parts of the string.
     throw new Error('the MongoDB connection string cannot be used')
   }
 }
 
-/** The driver does not tell its own default from a database that was named. */
+/**
+ * The database that the string names. The driver cannot be asked, since it does not distinguish its own default from
+ * that.
+ */
 function databaseIn(url: string): string {
   const [, name = ''] = /^[^/]*\/\/[^/]*\/([^?]*)/.exec(url) ?? []
   return decodeURIComponent(name) || 'tokenledger'

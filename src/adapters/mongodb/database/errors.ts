@@ -2,8 +2,8 @@ import { BSON, MongoBulkWriteError, MongoError, MongoInvalidArgumentError, Mongo
 import { RefusedChangeError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 
 /**
- * Codes of servers that are no primary, going down, interrupted, busy, out of time, of disk, of files or of a quota: the
- * next try may work.
+ * Codes of servers that are not the primary, are shutting down, interrupted or busy, or have run out of time, disk,
+ * files or a quota. The next try may succeed.
  */
 const PASSING_CODES = new Set<unknown>([
   6, 7, 13, 18, 24, 43, 46, 50, 64, 79, 89, 90, 91, 94, 100, 112, 117, 133, 134, 138, 146, 189, 202, 203, 237,
@@ -12,14 +12,14 @@ const PASSING_CODES = new Set<unknown>([
 ])
 
 /**
- * Codes of what the server has judged by the documents themselves: types, names, sizes, depth, validators. Any other
- * one may be either, so that nothing is made of it but an error.
+ * Codes of refusals that are due to the documents themselves: types, names, sizes, depth, validators. Any other code
+ * may be either kind, so it becomes a plain error.
  */
 const LASTING_CODES = new Set<unknown>([
   2, 9, 14, 15, 16, 22, 28, 52, 53, 54, 55, 56, 57, 66, 121, 10334, 17280, 17419, 17420,
 ])
 
-/** Of those, what somebody has to put right: Unauthorized and AuthenticationFailed. */
+/** Of the passing codes, those that a person has to put right: Unauthorized and AuthenticationFailed. */
 const NOT_ALLOWED = new Set<unknown>([13, 18])
 
 /** NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary. */
@@ -29,12 +29,12 @@ export const DUPLICATE_KEY = 11_000
 export const NAMESPACE_EXISTS = 48
 
 /**
- * What the driver said, as the port has it. Its own messages are left behind: they hold values of documents, addresses
- * and, for a connection string that cannot be parsed, pieces of that.
+ * Translates an error of the driver into one of the port. Messages of the driver are dropped, since they hold values of
+ * documents, addresses, and parts of connection strings that cannot be parsed.
  */
 export function toStoreError(error: unknown): unknown {
   if (!(error instanceof MongoError)) return isSystemError(error) ? cannotReach(error) : error
-  // A failure of the network comes as one of the server when it met a bulk write; it has no number then.
+  // A network failure during a bulk write comes as an error of the server, but without a numeric code.
   if (!(error instanceof MongoServerError) || typeof error.code !== 'number') return cannotReach(error)
   if (NOT_ALLOWED.has(error.code))
     return new StoreUnavailableError(`MongoDB refuses the user or what it may do: code ${error.code}`)
@@ -50,11 +50,11 @@ export function toStoreError(error: unknown): unknown {
 const cannotReach = (error: Error): Error =>
   new StoreUnavailableError(`MongoDB cannot be reached: ${error.name}`)
 
-/** The same for a write of changes, which the server may refuse for what is in them. */
+/** The same for a write. The server may also refuse the changes for what is in them. */
 export function toWriteError(error: unknown): unknown {
   if (isOfContent(error)) return new Error(`MongoDB's driver does not send it: ${error.name}`)
   if (!(error instanceof MongoServerError)) return toStoreError(error)
-  // Documents are found by their ids: who meets that index has lost a race, and finds the document the next time.
+  // Upserts find documents by id. So a duplicate id means that a race was lost; the next try finds the document.
   if (error.code === DUPLICATE_KEY)
     return / index: _id_ /.test(error.message)
       ? new StoreUnavailableError('MongoDB was asked to make the same document too often at the same time')
@@ -65,8 +65,8 @@ export function toWriteError(error: unknown): unknown {
 }
 
 /**
- * Thrown by the language, the driver or its encoder, most likely before anything was sent, so that it is no outage. But
- * not for certain: who wants to be needs more than one try. Some of these have a code as system errors do.
+ * Was the error thrown by the language, the driver or its encoder? Most likely nothing was sent then, so it is no
+ * outage. It takes more than one try to be certain of that. Some of these errors have a code, as system errors do.
  */
 const isOfContent = (error: unknown): error is Error =>
   error instanceof TypeError ||
@@ -74,18 +74,18 @@ const isOfContent = (error: unknown): error is Error =>
   error instanceof BSON.BSONError ||
   error instanceof MongoInvalidArgumentError
 
-/** A socket may end under the driver, which then passes on what Node says. */
+/** An error of Node itself: the driver passes it on when a socket is closed under it. */
 const isSystemError = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && typeof error.code === 'string'
 
 export const isCode = (error: unknown, code: number): boolean =>
   error instanceof MongoServerError && error.code === code
 
-/** Two writers made the same document at the same time: the second finds it there when it tries again. */
+/** Have two writers made the same document at the same time? The loser finds it when it tries again. */
 export const isUpsertRace = (error: unknown): boolean =>
   error instanceof MongoBulkWriteError && error.code === DUPLICATE_KEY && / index: _id_ /.test(error.message)
 
-/** Gives up after `ms`, whatever the driver does: its own limits are each for one step of several. */
+/** Gives up after `ms`, whatever the driver does, since its own time-outs are for single steps only. */
 export async function within<T>(ms: number, work: Promise<T>, translate = toStoreError): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const limit = new Promise<never>((_, reject) => {

@@ -4,18 +4,18 @@ import { ageOf, type Instant, now } from '../../../application/ports/clock.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 
 /**
- * Proof that the server which answers is the primary. One that has been cut off from the others goes on answering, from
- * what it knew, until it notices after some ten seconds that it is none any more. A linearizable read is answered only
+ * Proof that the server which answers is the primary. A primary that was cut off from the others goes on answering with
+ * old data, until it notices after some ten seconds that it is no longer primary. A linearizable read is answered only
  * by a server that a majority still follows.
  */
 export interface Primacy {
-  /** Which server is in sight as the primary, and since which election. Of a new one nothing is proven yet. */
+  /** Names the server that is known as the primary, and its election. For a new one there is no proof yet. */
   reign(): string
-  /** Waits for a proof not older than a second, if there is none. @returns the reign it is of */
+  /** Waits until there is a proof that is less than a second old. @returns the reign that it proves */
   ensure(): Promise<string>
-  /** Asks anew. @throws for a server that cannot prove it */
+  /** Asks for a new proof. @throws if the server cannot give one */
   renew(): Promise<void>
-  /** Asks beside whatever goes on, if the newest proof is older than this and none is on its way. */
+  /** Asks for a new proof in the background, if the newest is older than this and none has been asked for. */
   keepFresh(ms: number): void
   /** When the newest proof was asked for. */
   provenAt(): Instant | null
@@ -31,7 +31,7 @@ export const undisputed: Primacy = {
 }
 
 const TRUSTED_MS = 1_000
-/** At this age a new proof is asked for beside the read, so that under load nobody waits for one. */
+/** At this age a new proof is asked for in the background, so that under load no read waits for one. */
 const RENEWED_MS = 500
 const MAX_TIME_MS = 500
 
@@ -77,8 +77,8 @@ export function createPrimacy(client: MongoClient, database: Db): Primacy {
 }
 
 /**
- * Which primary a client knows, by its address and election: two clients that know the same one would get the same
- * answer. The last one counts while nobody knows.
+ * Which primary a client knows, as text made of its address and election. Two clients with the same text read from the
+ * same primary. While the client knows none, the last one counts.
  */
 export function followPrimary(client: MongoClient, onChanged: () => void = () => {}): () => string {
   let primary = ''
@@ -91,14 +91,14 @@ export function followPrimary(client: MongoClient, onChanged: () => void = () =>
   return () => primary
 }
 
-/** How often a client is looked at that does not know the primary yet. */
+/** The pause before a client is asked again that does not know the new primary yet. */
 const LOOK_MS = 20
 
 /**
- * Reads from a server that is proven to be the primary. The proof is of one server in one reign: what another client has
- * read from the same one in the same reign is proven by it as well. Clients hear of a new primary at different times, and
- * the one that is late is waited for.
- * @param reignSeen the one that the client which reads knows of
+ * Reads from a server that is proven to be the primary. A proof is for one server in one reign, and covers what another
+ * client reads from that server in that reign. Clients learn of a new primary at different times, so this waits for the
+ * later one.
+ * @param reignSeen the reign that the reading client knows of
  */
 export async function readProven<T>(
   primacy: Pick<Primacy, 'reign' | 'ensure'>,
@@ -117,7 +117,7 @@ export async function readProven<T>(
   throw new StoreUnavailableError('it is not known which MongoDB server is the primary')
 }
 
-/** Who it is and since which election; null while nobody knows. */
+/** The address and election of the primary; null while the client knows none. */
 function primaryOf({ servers }: TopologyDescription): string | null {
   const primary = [...servers.values()].find((server: ServerDescription) => server.type === 'RSPrimary')
   return primary ? `${primary.address} ${primary.electionId?.toHexString()}` : null

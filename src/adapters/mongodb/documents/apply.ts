@@ -8,14 +8,15 @@ import { type Operation, toOperations } from './update.ts'
 
 type Write = Connection['write']
 
-/** As many as are written well within the time a write may take. */
+/** This many are written well within the time that a write may take. */
 const OPERATIONS_PER_WRITE = 500
+/** How many races in a row a write may lose before it fails. */
 const MAX_RACES = 10
 
 interface Work {
   target: Target
   operations: Operation[]
-  /** The first document that is changed. */
+  /** The id of the first document that is changed. */
   first: string
 }
 
@@ -33,13 +34,13 @@ function workOf(targets: Targets, changes: readonly Change[]): Work[] {
 }
 
 /**
- * Writes changes in order, collection by collection. The first failure stops what follows in its collection: a later
- * `add` to the same document would raise its position, and the one that failed could never be made up for.
+ * Writes changes in order, collection by collection. The first failure stops all that follows in its collection. A
+ * later `add` to the same document would raise its position, and then the one that failed would be ignored for ever.
  */
 export const applyChanges = (write: Write, targets: Targets, changes: readonly Change[]): Promise<void> =>
   writeWork(write, workOf(targets, changes))
 
-/** Where a projection stands, and where it will behind the changes. */
+/** The marks of a projection, and its checkpoint once the changes are applied. */
 export interface Marking {
   model: string
   marks: Record<string, Mark>
@@ -47,10 +48,10 @@ export interface Marking {
 }
 
 /**
- * The same for a piece of the log: last in each collection its mark is moved. One that is not where it was known to be
- * is left alone, and gives its collection away.
+ * The same for a piece of the log. The last write in each collection moves its mark. A mark that is not where it should
+ * be is not moved; so it shows later that its collection was dropped or replaced.
  * @param markingOf null for a projection that is further on already
- * @returns the marks of each projection that were moved
+ * @returns the marks that were moved, for each projection
  */
 export async function applyPiece(
   write: Write,
@@ -93,7 +94,7 @@ async function writeAll(write: Write, target: Target, operations: Operation[]): 
   }
 }
 
-/** A race can be lost for each of the documents. What was done already is done once, however often it is asked for. */
+/** Several upserts may each lose a race, so the write is repeated. The guards make repeated operations harmless. */
 async function writeSome(collection: ReturnType<Target['in']>, operations: Operation[]): Promise<void> {
   for (let races = 0; ; races++) {
     try {

@@ -2,55 +2,56 @@ import { randomUUID } from 'node:crypto'
 import type { Db, Document as Stored } from 'mongodb'
 import type { Projection } from '../../../../projections/projection.ts'
 import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
-import { DeposedError } from '../../../application/ports/errors.ts'
+import { LeadershipLostError } from '../../../application/ports/errors.ts'
 import type { StoredDocument } from './collections.ts'
 
 /**
- * How far one generation of a projection has come, and what shows that its documents have come as far: they are in
- * collections of their own, each of which can be dropped, emptied or restored without this one. So in each of them one
- * document bears a mark that moves with the checkpoint: where it is missing, or stands further back, documents are.
+ * How far one generation of a projection has come, and proof that its documents have come as far. The documents are in
+ * collections of their own, each of which can be dropped, emptied or restored independently of this one. So one
+ * document in each collection bears a mark that moves with the checkpoint. If the mark is missing or further back, so
+ * are documents.
  */
 export interface CheckpointDocument {
-  /** Stored name of the projection in its version and generation. */
+  /** The stored name of the projection, with its version and generation. */
   _id: string
-  /** Made at random with this document: nothing that was made anew passes for what was there before. */
+  /** A random id, made with this document: so a model that was made anew cannot be mistaken for the one before. */
   model: string
   at: Checkpoint | null
-  /** By stored collection. */
+  /** By the stored names of the collections. */
   marks: Record<string, Mark>
 }
 
 export interface Mark {
-  /** The document that bears it. */
+  /** The id of the document that bears it. */
   id: string
-  /** The `model` that it was made for. */
+  /** The `model` for which it was made. */
   stamp: string
   position: string
 }
 
-/** The member of the marked document. */
+/** The mark as it is stored in the document that bears it. */
 type Borne = Omit<Mark, 'id'>
 
 export interface SeenCheckpoint extends Omit<CheckpointDocument, '_id'> {
-  /** Do the documents bear it out? */
+  /** Do the marks show that the documents have come as far? */
   isSound: boolean
 }
 
 const checkpointsIn = (database: Db) => database.collection<CheckpointDocument>('checkpoints')
 
-/** @param names stored names of projections; so in what follows */
+/** Reads checkpoints and their marks. @param names stored names of projections, here and in what follows */
 export async function lookAt(database: Db, names: readonly string[]): Promise<Map<string, SeenCheckpoint>> {
   const found = await checkpointsIn(database)
     .find({ _id: { $in: [...names] } })
     .toArray()
-  // In this order: marks are moved before their checkpoint.
+  // Read after the checkpoints, since marks are moved before their checkpoint: so they can only be further on.
   const borne = await readMarks(database, found)
   return new Map(
     found.map(({ _id, ...document }) => [_id, { ...document, isSound: isBorne(document, borne) }]),
   )
 }
 
-/** All marks with one question. */
+/** Reads all marks with one query. */
 async function readMarks(database: Db, found: readonly CheckpointDocument[]): Promise<Map<string, Borne>> {
   const [first, ...others] = found.flatMap(({ marks }) => Object.entries(marks))
   if (!first) return new Map()
@@ -72,7 +73,7 @@ const isBorne = ({ marks }: Pick<CheckpointDocument, 'marks'>, borne: ReadonlyMa
     return found?.stamp === stamp && found.position >= position
   })
 
-/** Where it is missing. */
+/** Makes a checkpoint if it is missing. */
 export async function makeCheckpoint(database: Db, _id: string): Promise<void> {
   const fresh = { model: randomUUID(), at: null, marks: {} }
   await checkpointsIn(database).updateOne({ _id }, { $setOnInsert: fresh }, { upsert: true })
@@ -85,7 +86,7 @@ export interface Move {
   marks: Record<string, Mark>
 }
 
-/** What a step does to each of the projections that it moves, by what is known of each. */
+/** For each projection that a step moves, how to move its checkpoint. */
 export function movesOf(
   { from, to }: Step,
   seen: ReadonlyMap<Projection, Pick<SeenCheckpoint, 'model' | 'marks'>>,
@@ -101,9 +102,9 @@ export function movesOf(
 }
 
 /**
- * Moves the checkpoint of documents that have come as far as `from` at least, and never back. `marks` are those that
- * were moved with the documents.
- * @throws DeposedError they have not, or are not those of this model: nothing was moved
+ * Moves the checkpoint of documents that have come at least as far as `from`; it never moves back. `marks` are those
+ * that were moved with the documents.
+ * @throws LeadershipLostError if they have not come as far, or belong to another model: nothing was moved
  */
 export async function moveCheckpoint(database: Db, _id: string, move: Move): Promise<void> {
   const { model, from, to, marks } = move
@@ -115,7 +116,7 @@ export async function moveCheckpoint(database: Db, _id: string, move: Move): Pro
     { $set: set },
   ])
   if (matchedCount === 0)
-    throw new DeposedError(
+    throw new LeadershipLostError(
       `${_id} is not as far as ${from?.position ?? 'the start'}, or not what was followed`,
     )
 }

@@ -8,8 +8,8 @@ import { pathOf, storedName } from './names.ts'
 import { validatorOf } from './validator.ts'
 
 /**
- * A document as it is stored, with the bookkeeping of its guards: `_revisions` holds the stream revision that set
- * each field, `_position` the log position of the last `add` or `total`.
+ * A document as it is stored, with what its guards need: `_revisions` holds the stream revision that set each field,
+ * `_position` the log position of the last `add` or `total`.
  */
 export type StoredDocument = { _id: string } & Record<string, unknown>
 
@@ -23,12 +23,12 @@ export interface Target {
 }
 
 export interface Targets {
-  /** @throws RangeError no opened projection has such a collection: a mistake in the program */
+  /** @throws RangeError if no opened projection has such a collection, which is a mistake in the program */
   of(collection: string): Target
   has(collection: string): boolean
 }
 
-/** The collections of projections, each in the generation it has at the moment it is asked for. */
+/** The collections of projections. Each is looked up in the generation that is current at the time of the call. */
 export function targetsAt(
   projections: readonly Projection[],
   generation: (projection: Projection) => number,
@@ -53,7 +53,7 @@ export function targetsAt(
   }
 }
 
-/** The document without its bookkeeping, as readers get it. */
+/** The document as readers get it, without what its guards need. */
 export function present({ counters }: Target, { _id, ...stored }: StoredDocument): Document {
   const shown: Document = { id: _id }
   for (const [field, value] of Object.entries(stored)) {
@@ -65,7 +65,7 @@ export function present({ counters }: Target, { _id, ...stored }: StoredDocument
 
 type Write = Connection['write']
 
-/** Makes what is missing. Several processes may do so at once. */
+/** Makes the collections and indexes that are missing. Several processes may do so at once. */
 export async function makeCollections(
   write: Write,
   projections: readonly Projection[],
@@ -96,15 +96,15 @@ async function makeCollection(database: Db, name: string, validator: Stored): Pr
 
 async function makeIndex(collection: Collection, { fields, unique, sparse }: Index): Promise<void> {
   const keys = unique ? keysOf(fields, []) : keysOf(fields)
-  // Only documents that have a text there: `null` may be in many.
+  // The index has only documents with a text in the field, since `null` may be in many.
   const partial = { partialFilterExpression: { [pathOf(fields.at(-1) ?? '')]: { $gte: '' } } }
   await collection.createIndex(keys, { ...(unique && { unique }), ...((unique || sparse) && partial) })
 }
 
-/** How an index is made, and how it is named in a query. */
+/** The keys of an index, by which it is made, and named in a query. */
 export const keysOf = (fields: readonly string[], last = ['id']): Record<string, 1> =>
   Object.fromEntries([...fields, ...last].map((field) => [pathOf(field), 1 as const]))
 
-/** `fromEntries` makes own members of any keys, `__proto__` included. */
+/** `fromEntries` makes own members of any keys, also of `__proto__`. */
 const toObject = (counters: readonly { key: string; count: number }[]): Record<string, number> =>
   Object.fromEntries(counters.map(({ key, count }) => [key, count]))

@@ -3,53 +3,53 @@ import type { Db } from 'mongodb'
 import type { Projection } from '../../../../projections/projection.ts'
 import { ageOf, type Instant, now } from '../../../application/ports/clock.ts'
 import type { Checkpoint } from '../../../application/ports/checkpoints.ts'
-import { DeposedError } from '../../../application/ports/errors.ts'
+import { LeadershipLostError } from '../../../application/ports/errors.ts'
 import { lookAt, type Mark, type SeenCheckpoint } from './checkpoints.ts'
 import type { Connection } from '../database/connection.ts'
 import { FIRST, type GenerationDocument, type Generations, pointersIn } from './generations.ts'
 import { storedName } from './names.ts'
 
-/** What was last seen of a projection: which of its generations is live, and how far its documents have come. */
-export interface Seen extends SeenCheckpoint {
-  /** Of all its generations. */
+/** What was last known of a projection: which of its generations is live, and how far its documents have come. */
+export interface KnownProjection extends SeenCheckpoint {
+  /** The id that all its generations share. */
   identity: string
   generation: number
 }
 
 /**
- * What this process knows of the read model, and whether it is still true. It looks at it again now and then, and before
- * anything is believed on older knowledge: which generations are live, and whether the documents are those that they
- * were, as far as they were. If not, the model is lost: nothing of it is believed until `trust`.
+ * What this process knows of the read model: which generations are live, and whether the documents are still the same
+ * ones and at least as far as before. It asks the server regularly, and always before older knowledge would be used. If
+ * documents are missing or were replaced, the model is lost, and nothing of it is believed until `trust` is called.
  */
 export interface KnownModel {
   add(projections: readonly Projection[]): void
   live(projection: Projection): number
-  /** Those that a command writes to beside the live one. */
+  /** The generations that a command writes to in addition to the live one. */
   alsoWritten(projection: Projection): readonly number[]
-  /** Undefined where there is no checkpoint. */
-  seen(projection: Projection): Seen | undefined
-  /** Its checkpoint was moved by this process. */
-  moved(projection: Projection, seen: Seen, to: Checkpoint, marks: Record<string, Mark>): void
-  /** Asks again where what is known is too old to be used. */
+  /** Undefined if there is no checkpoint. */
+  seen(projection: Projection): KnownProjection | undefined
+  /** Records that this process has moved a checkpoint. */
+  moved(projection: Projection, seen: KnownProjection, to: Checkpoint, marks: Record<string, Mark>): void
+  /** Asks the server again if the knowledge is too old to be used. */
   ensure(): Promise<void>
-  /** Asks again, with a question that is put after this call; those who call meanwhile share it. */
+  /** Asks the server again, with a query that begins after this call. Callers at the same time share one query. */
   confirm(): Promise<void>
-  /** Does something to the model that nobody is to take for a loss, and looks at what there is then. */
+  /** Changes the model in a way that must not be taken for a loss, and then accepts it as it is. */
   remake(work: () => Promise<void>): Promise<void>
-  /** May an answer that was got by it be believed? Not by a process that slept meanwhile. */
+  /** May an answer be believed that was read with this knowledge? Not if the process was suspended meanwhile. */
   isUsable(): boolean
-  /** May it be relied on without asking anybody? */
+  /** Is the knowledge new enough to be relied on without asking the server? */
   isTrusted(): boolean
   isLost(): boolean
   losses(): number
-  /** Was it this one that was lost? Whatever is left of it, something may be missing. */
+  /** Is it the identity of a model that was lost? Whatever is left of that, something may be missing. */
   isCondemned(identity: string): boolean
-  /** @throws DeposedError it has been lost more often */
+  /** Believes the model again. @throws LeadershipLostError if it has been lost more often than `losses` */
   trust(losses: number): Promise<void>
 }
 
 interface Dependencies {
-  /** Told of generations that are to go. */
+  /** Called with generations that are to be removed. */
   onLeft(left: GenerationDocument): void
   onLost(): void
   control: Connection['control']
@@ -57,10 +57,11 @@ interface Dependencies {
 }
 
 const TRUSTED_MS = 1_000
-/** At this age it is asked for anew, beside the work, so that nobody waits for it. */
+/** At this age the knowledge is renewed in the background, so that nobody has to wait for it. */
 const RENEWED_MS = 400
+/** An answer that took longer than this is not believed. */
 const USABLE_MS = 3_000
-/** From one question to the next: what comes in between shares one. */
+/** The least time between two queries; all calls in between share the second. */
 const PACE_MS = 10
 
 interface Look {
@@ -72,7 +73,7 @@ interface Look {
 export function createKnownModel({ onLeft, onLost, control, controlAnew }: Dependencies): KnownModel {
   const projections = new Map<string, Projection>()
   let generations = new Map<string, Generations>()
-  const seen = new Map<Projection, Seen>()
+  const seen = new Map<Projection, KnownProjection>()
   let checked: Instant | null = null
   let began: Instant | null = null
   let asked: Promise<void> | null = null
@@ -90,7 +91,7 @@ export function createKnownModel({ onLeft, onLost, control, controlAnew }: Depen
     return { pointers, checkpoints: await lookAt(database, stored) }
   }
 
-  function found({ pointers, checkpoints }: Look): Map<Projection, Seen> {
+  function found({ pointers, checkpoints }: Look): Map<Projection, KnownProjection> {
     return new Map(
       pointers.flatMap(({ _id, model: identity, live: generation }) => {
         const projection = projections.get(_id)
@@ -125,7 +126,7 @@ export function createKnownModel({ onLeft, onLost, control, controlAnew }: Depen
     generations = new Map(answer.pointers.map(({ _id, ...one }) => [_id, one]))
     for (const [projection, next] of found(answer)) {
       const known = seen.get(projection)
-      // What this process has moved since is newer.
+      // This process may have moved a checkpoint since the question was asked: then its own knowledge is newer.
       const isNewer = known?.generation === next.generation && isBehind(next.at, known.at)
       if (!isNewer) seen.set(projection, next)
     }
@@ -148,7 +149,7 @@ export function createKnownModel({ onLeft, onLost, control, controlAnew }: Depen
     return asked
   }
 
-  /** Until nothing is under way. */
+  /** Waits until no query is under way. */
   async function settled(): Promise<void> {
     for (let one = asked; one; one = asked) await one.catch(() => {})
   }
@@ -210,7 +211,7 @@ export function createKnownModel({ onLeft, onLost, control, controlAnew }: Depen
     async trust(known) {
       if (!lost) return
       await confirm()
-      if (losses !== known) throw new DeposedError('the read model was lost again')
+      if (losses !== known) throw new LeadershipLostError('the read model was lost again')
       lost = false
     },
   }
@@ -219,8 +220,14 @@ export function createKnownModel({ onLeft, onLost, control, controlAnew }: Depen
 const isBehind = (one: Checkpoint | null, other: Checkpoint | null): boolean =>
   (one?.position ?? '') < (other?.position ?? '')
 
-/** A later generation of the same is another matter: a rebuild has made it, and sees to it that nothing is missing. */
-function isWorse(before: ReadonlyMap<Projection, Seen>, after: ReadonlyMap<Projection, Seen>): boolean {
+/**
+ * Has something been lost between two looks? A later generation of the same model is no loss: a rebuild has made it,
+ * and makes sure that it is complete.
+ */
+function isWorse(
+  before: ReadonlyMap<Projection, KnownProjection>,
+  after: ReadonlyMap<Projection, KnownProjection>,
+): boolean {
   return [...before].some(([projection, was]) => {
     const is = after.get(projection)
     if (!is || is.identity !== was.identity || is.generation < was.generation) return true

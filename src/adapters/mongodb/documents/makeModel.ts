@@ -11,10 +11,10 @@ import { storedName } from './names.ts'
 type Write = Connection['write']
 
 /**
- * Makes what the documents of a projection need where it is missing. Documents that something may be missing of are left
- * behind, and begun from nothing in a generation of their own: whoever has not heard of it yet goes on writing to the
- * old one, and what it counts there would be missing for ever if that were filled again.
- * @param isCondemned is the model of this identity known to have been lost?
+ * Makes whatever the documents of a projection need and is missing. If documents may be missing, the generation is
+ * given up, and a new one is begun from nothing. It is not refilled in place: processes that do not know yet go on
+ * writing to it, and what they count there would then be missing for ever.
+ * @param isCondemned is this the identity of a model that is known to have been lost?
  */
 export async function makeModel(
   write: Write,
@@ -61,7 +61,7 @@ async function isSound(write: Write, projection: Projection, generation: number)
   return (await write((database) => lookAt(database, [name]))).get(name)?.isSound ?? false
 }
 
-/** Generations of which there is anything. */
+/** The generations of which some collection exists. */
 async function generationsIn(database: Db, projection: Projection): Promise<number[]> {
   const names = (await database.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name)
   return projection.collections.flatMap((collection) => {
@@ -76,7 +76,7 @@ async function generationsIn(database: Db, projection: Projection): Promise<numb
   })
 }
 
-/** @returns false: somebody else has done it meanwhile */
+/** Makes a new generation the live one. @returns false if another process has done so meanwhile */
 async function pointTo(
   database: Db,
   projection: Projection,

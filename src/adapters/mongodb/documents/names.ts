@@ -1,7 +1,7 @@
 const NAME = /^[A-Za-z][A-Za-z0-9]*$/
 const FIELD = /^[A-Za-z0-9][\w-]*(\.[A-Za-z0-9][\w-]*)*$/
 
-/** How a member or dotted path is named in the store. @throws RangeError for what is more than a name */
+/** The name of a member or dotted path in the store. @throws RangeError for text that is not only a name */
 export function pathOf(field: string): string {
   if (field === 'id') return '_id'
   if (!FIELD.test(field)) throw new RangeError(`'${field}' is no field name`)
@@ -9,7 +9,7 @@ export function pathOf(field: string): string {
 }
 
 /**
- * A collection, or a projection, in one version: `<name>_v<version>`, and in a later generation than the first
+ * The stored name of a collection or a projection: `<name>_v<version>`; from the second generation on
  * `<name>_v<version>_g<generation>`.
  */
 export function storedName({ name, version }: { name: string; version: number }, generation = 1): string {

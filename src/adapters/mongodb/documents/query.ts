@@ -1,5 +1,5 @@
 import { BSON, type Collection, type Document, type Filter, type FindOptions, type Sort } from 'mongodb'
-import type { Condition, Document as Found, Scalar } from '../../../application/ports/documents.ts'
+import type { Condition, Document as FoundDocument, Scalar } from '../../../application/ports/documents.ts'
 import type { Bound } from '../../../application/readModel/queryPlan.ts'
 import type { Counted, Read } from '../../../application/readModel/readStretches.ts'
 import type { Key } from '../../../application/readModel/order.ts'
@@ -10,32 +10,32 @@ import { pathOf } from './names.ts'
 
 type Comparison = Exclude<Condition, { any: unknown }>
 
-/** The collection that is read, and how: it may become another one whenever a query gives way. */
+/** The collection that is read. Between two reads of one query it may become that of another generation. */
 export interface Source {
   target: Target
   read<T>(work: (collection: Collection<StoredDocument>) => Promise<T>): Promise<T>
 }
 
-/** Small enough for the time that a read may take. */
+/** Few enough for the time that a read may take. */
 const DOCUMENTS_AT_ONCE = 250
-/** Of those that are looked at and not taken. */
+/** How many documents are looked at in one read if most of them may not match. */
 const LOOKED_AT_ONCE = 1_000
 const COUNTED_AT_ONCE = 5_000
 
 const NOTHING: Document = { _id: { $in: [] } }
 const EVERYTHING: Document = {}
-/** Bytes, to be made documents in pieces. */
+/** The driver gives bytes; they are made documents piece by piece, so that the event loop is not held. */
 const RAW = { raw: true }
 
 const filterOf = (conditions: readonly (Condition | Bound)[]): Filter<StoredDocument> =>
   allOf(conditions.map(filterOne))
 
-/** Documents as they are found. */
+/** Finds documents, in no particular order. */
 export async function findAny(
   { target, read }: Source,
   where: readonly Condition[],
   limit: number,
-): Promise<Found[]> {
+): Promise<FoundDocument[]> {
   const found = await read((collection) =>
     collection.find(filterOf(where), { limit, batchSize: limit + 1 }).toArray(),
   )
@@ -64,19 +64,19 @@ async function readWhole(
   const { field } = stretch.plan
   const options: FindOptions = { ...optionsOf(stretch), ...RAW, limit, batchSize: limit + 1 }
   const rows = await read((collection) => collection.find(filterOf(stretch.bounds), options).toArray())
-  const documents: Found[] = []
+  const documents: FoundDocument[] = []
   for await (const row of eachRow<StoredDocument>(rows, signal)) documents.push(present(target, row))
   const last = documents.length < limit ? undefined : documents.at(-1)
   return { documents, last: last ? { value: valueIn(last, field), id: last.id } : null }
 }
 
-interface Row {
+interface FilteredRow {
   _id: string
   value?: Scalar
   document: StoredDocument | null
 }
 
-/** What the filter leaves out is looked at behind the limit: before it the server would go on until it finds some. */
+/** The filter comes behind the limit: if it came before, the server would go on until it has found enough matches. */
 async function readFiltered(
   { target, read }: Source,
   stretch: Stretch,
@@ -95,9 +95,9 @@ async function readFiltered(
   ]
   const options = { ...RAW, hint, batchSize: LOOKED_AT_ONCE + 1 }
   const rows = await read((collection) => collection.aggregate(pipeline, options).toArray())
-  const documents: Found[] = []
+  const documents: FoundDocument[] = []
   let last: Key | null = null
-  for await (const { _id, value = null, document } of eachRow<Row>(rows, signal)) {
+  for await (const { _id, value = null, document } of eachRow<FilteredRow>(rows, signal)) {
     if (documents.length === atMost) return { documents, last }
     if (document) documents.push(present(target, document))
     last = { value, id: _id }
@@ -125,7 +125,7 @@ export async function countStretch(
   return { count, last: row ? { value: valueIn(row, field), id: row._id } : null }
 }
 
-/** The index is named: which one it is does not depend on what the server believes of the data. */
+/** Names the index, so that the choice does not depend on what the server assumes about the data. */
 function optionsOf({ plan, by, descending }: Stretch): { sort: Sort; hint: Document } {
   const fields = by === 'field' && plan.field !== null ? [plan.field, 'id'] : ['id']
   const sort = Object.fromEntries(fields.map((field) => [pathOf(field), descending ? -1 : 1] as const))
@@ -160,12 +160,12 @@ function comparison(condition: Comparison | Bound): Document {
     case 'contains':
       return { $expr: expressionOf(condition) }
     default:
-      // A document without the field is behind nothing and before nothing.
+      // A document without the field is neither behind nor before any value.
       return condition.value === null ? NOTHING : { [field]: { [`$${condition.op}`]: condition.value } }
   }
 }
 
-/** The same as an expression. Whatever came from outside is a literal. */
+/** The same condition as an expression. Values from outside are literals, so that `$` in them means nothing. */
 function expressionOf(condition: Condition): Document {
   if ('any' in condition) return { $or: condition.any.map(expressionOf) }
   const field = `$${pathOf(condition.field)}`
@@ -176,7 +176,7 @@ function expressionOf(condition: Condition): Document {
     case 'in':
       return { $in: [field, value] }
     case 'contains': {
-      // By bytes: a pattern would have to be escaped, and cannot hold a NUL.
+      // Searches for bytes, since a pattern would have to be escaped, and cannot hold a NUL.
       const text = { $cond: [{ $eq: [{ $type: field }, 'string'] }, field, null] }
       return { $gte: [{ $indexOfBytes: [text, value] }, 0] }
     }

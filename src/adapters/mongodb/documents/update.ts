@@ -10,9 +10,9 @@ type Replace = Extract<Change, { kind: 'replace' }>
 export type Operation = AnyBulkWriteOperation<StoredDocument>
 
 /**
- * A change as one upsert that carries its guard. It is found by its id alone: with the guard in the filter, a document
- * that is there and newer would be taken for a missing one.
- * @returns none for a change without effect
+ * A change as one upsert that carries its guard. The filter has only the id: with the guard in it, a document that is
+ * newer would not match, and the upsert would try to insert it again.
+ * @returns no operation for a change without effect
  */
 export function toOperations(target: Target, change: Change): Operation[] {
   if (change.kind === 'replace') return [replace(change)]
@@ -20,7 +20,7 @@ export function toOperations(target: Target, change: Change): Operation[] {
   return update ? [{ updateOne: { filter: { _id: change.id }, update, upsert: true } }] : []
 }
 
-/** In place of the whole document, but for the mark of its collection. What is given is never taken for an operator. */
+/** Replaces the whole document but keeps the mark of its collection. Values are literals, never operators. */
 function replace({ id, fields }: Replace): Operation {
   const replacement = { $literal: { _id: id, ...Object.fromEntries(given(fields)) } }
   const update = [{ $replaceWith: { $mergeObjects: [replacement, { _mark: '$_mark' }] } }]
@@ -40,8 +40,8 @@ function updateOf(target: Target, change: Exclude<Change, Replace>): Document | 
   }
 }
 
-// Inside one stage every expression sees the document as it was before. Whatever came from outside is a literal:
-// a text that begins with `$` would be taken for a field or an operator.
+// Inside one stage every expression sees the document as it was before. All values from outside are literals, since a
+// text that begins with `$` would be taken for a field or an operator.
 
 const literal = (value: unknown): Document => ({ $literal: value })
 
@@ -68,7 +68,8 @@ function add(target: Target, { position, set, sum, min, max, top }: Add): Docume
   }
   changed.set('_position', literal(position))
   const isNewer = { $lt: [{ $ifNull: ['$_position', ''] }, literal(position)] }
-  // The whole document or nothing: setting a nested member to what it is makes its parent where there was none.
+  // Replaces the whole document or nothing: setting a nested member, even to its old value, would make a missing
+  // parent.
   return [{ $replaceWith: { $cond: [isNewer, merged('$$ROOT', changed), '$$ROOT'] } }]
 }
 
@@ -114,8 +115,8 @@ function merged(was: string, tree: Tree): Document {
 }
 
 /**
- * A key that is there goes on counting; a new one enters while there is room, and counts as `other` after that. Keys
- * are anybody's text, so they are stored as values.
+ * A known key counts on. A new key is added while there is room; after that it counts as `other`. Keys may be any text,
+ * so they are stored as values, not as names of fields.
  */
 function increased(was: string, { cap, other, counts }: Top): Document {
   const there = { $ifNull: [was, []] }

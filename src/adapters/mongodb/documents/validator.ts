@@ -12,7 +12,10 @@ const COUNTERS = {
   },
 }
 
-/** The JSON Schema of a collection in MongoDB's dialect, for documents as they are stored while they come about. */
+/**
+ * The JSON Schema of a collection in MongoDB's dialect. Only the id is required, since documents get their members bit
+ * by bit.
+ */
 export function validatorOf({ schema, counters = [] }: Collection): Document {
   const members = Object.entries(schema.properties).map(([field, member]) => [
     pathOf(field),
@@ -33,7 +36,10 @@ export function validatorOf({ schema, counters = [] }: Collection): Document {
   }
 }
 
-/** It has no `integer` and no `format`; a whole number may be stored in three types. */
+/**
+ * MongoDB's dialect has no `integer` and no `format`. A whole number may be stored in three types, so any number is
+ * allowed.
+ */
 function translated(schema: object): Document {
   const { type, format: _, ...others } = schema as { type?: string | string[]; format?: string }
   const rest: Document = { ...others }

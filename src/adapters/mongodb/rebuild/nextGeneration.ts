@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
 import type { Change, Projection } from '../../../../projections/projection.ts'
 import {
-  DeposedError,
+  LeadershipLostError,
   RebuildUnderWayError,
   StoreUnavailableError,
 } from '../../../application/ports/errors.ts'
@@ -14,19 +14,19 @@ import { type SeenCheckpoint, lookAt, moveCheckpoint, movesOf } from '../documen
 import { targetsAt } from '../documents/collections.ts'
 import type { Connection } from '../database/connection.ts'
 import { type GenerationDocument, pointersIn } from '../documents/generations.ts'
-import { lead, resign } from '../sharing/leases.ts'
+import { acquireLease, releaseLease } from '../sharing/leases.ts'
 import { dropGeneration, makeGeneration } from '../documents/makeModel.ts'
 import { storedName } from '../documents/names.ts'
 
 /**
- * Longer than what a process knows of generations may be old (1 s) and a write may take (3 s) together: whatever was
- * written by older knowledge is then done.
+ * How long to wait until every process has acted on a change of the generations. Knowledge of generations may be 1 s
+ * old, and a write takes 3 s at most, so that writes based on older knowledge have ended by then.
  */
 export const SPREAD_MS = 5_000
 const LEASE = { ttlMs: 5_000, askMs: 1_000 }
 const LOOK_MS = 250
 
-/** Any process may fill it, one at a time: the others are told so. */
+/** Begins or resumes the next generation. Any process may, but only one at a time: others get RebuildUnderWayError. */
 export async function beginNext(
   connection: Connection,
   projections: readonly Projection[],
@@ -48,7 +48,10 @@ export async function beginNext(
   }
 }
 
-/** One that something is missing of is begun from nothing: what is left of it would be taken for counted. */
+/**
+ * Prepares a generation for filling. If some of its documents are missing, all are dropped: what is left would
+ * otherwise be counted on as if it were complete.
+ */
 async function takeUp(write: Connection['write'], projection: Projection, generation: number): Promise<void> {
   const seen = await write((database) => lookAtOne(database, storedName(projection, generation)))
   if (seen && !seen.isSound) await write((database) => dropGeneration(database, projection, generation))
@@ -56,13 +59,13 @@ async function takeUp(write: Connection['write'], projection: Projection, genera
 }
 
 const MIB = 1024 * 1024
-/** What a rebuild leaves free: of a small disk its twentieth part. */
+/** What a rebuild leaves free: a twentieth of the disk, but no more than 64 MiB. */
 const RESERVE = { bytes: 64 * MIB, part: 20 }
 
-/** A server whose disk is full may end altogether, so room for as much again is looked for first. */
+/** Refuses if there is no room for a second copy of the documents, since a server may crash when its disk is full. */
 async function assertRoom(database: Db): Promise<void> {
   const { storageSize, indexSize, fsTotalSize, fsUsedSize } = await database.stats()
-  // Not every server says so.
+  // Not every server reports these sizes.
   if (!(Number(fsTotalSize) > 0)) return
   const room = fsTotalSize - fsUsedSize - Math.min(RESERVE.bytes, fsTotalSize / RESERVE.part)
   const needed = storageSize + indexSize
@@ -75,7 +78,7 @@ function nextGeneration(
   { read, write }: Connection,
   projections: readonly Projection[],
   generation: (projection: Projection) => number,
-  lease: Lease,
+  lease: RebuildLease,
   spreadMs: number,
 ): NextGeneration {
   const targets = targetsAt(projections, generation)
@@ -98,7 +101,7 @@ function nextGeneration(
     const seen = new Map<Projection, SeenCheckpoint>()
     for (const one of to.keys()) {
       const found = reached.get(one) ?? (await look(one))
-      if (!found) throw new DeposedError(`${nameOf(one)} is not there any more`)
+      if (!found) throw new LeadershipLostError(`${nameOf(one)} is not there any more`)
       seen.set(one, found)
     }
     const moves = movesOf({ from, to }, seen)
@@ -112,18 +115,18 @@ function nextGeneration(
 
   return {
     projections,
-    // A service may be anywhere, also on this machine.
+    // Nobody can know: a service may run anywhere, also on this machine.
     isServed: true,
     checkpoint: async (one) => (await look(one))?.at ?? null,
     apply,
 
-    async anew() {
+    async restart() {
       reached.clear()
       for (const one of projections) await write((database) => dropGeneration(database, one, generation(one)))
       for (const one of projections) await makeGeneration(write, one, generation(one))
     },
 
-    async join() {
+    async startDualWrites() {
       await write((database) =>
         pointersIn(database).updateMany(
           { _id: { $in: projections.map((one) => storedName(one)) }, next: { $ne: null } },
@@ -131,7 +134,7 @@ function nextGeneration(
         ),
       )
       await sleep(spreadMs)
-      return 'joined'
+      return 'started'
     },
 
     async promote() {
@@ -149,7 +152,7 @@ function nextGeneration(
   }
 }
 
-/** Begins a generation, or finds the one that was begun. */
+/** Records that a generation is being filled, or finds the one that is recorded already. @returns its number */
 async function announce(database: Db, projection: Projection): Promise<number> {
   const live = { $ifNull: ['$live', 1] }
   const found = await pointersIn(database).findOneAndUpdate(
@@ -171,7 +174,7 @@ async function announce(database: Db, projection: Projection): Promise<number> {
   return found?.next ?? 0
 }
 
-// --- What is left of a generation that was live ------------------------------------------------------------------
+// --- Removing a generation that was live ---------------------------------------------------------------------------
 
 async function assertSettled(
   database: Db,
@@ -184,7 +187,7 @@ async function assertSettled(
   )
 }
 
-/** Has everything of earlier generations gone? Takes the next step towards it. */
+/** Have all earlier generations been removed? If not, takes the next step towards it. */
 async function isSettled(
   database: Db,
   projections: readonly Projection[],
@@ -200,7 +203,7 @@ async function isSettled(
   return left.length === 0
 }
 
-/** First nobody writes to it any more, then it is dropped; each step waits until the one before is known to all. */
+/** First all processes stop writing to it, then it is dropped. Each step waits until all know of the one before. */
 export async function retire(
   database: Db,
   { _id, old, dropping }: GenerationDocument,
@@ -225,19 +228,22 @@ const lookAtOne = async (database: Db, name: string): Promise<SeenCheckpoint | u
 
 // --- One at a time -----------------------------------------------------------------------------------------------
 
-interface Lease {
+interface RebuildLease {
   end(): Promise<void>
 }
 
-async function takeLease(write: Connection['write'], projections: readonly Projection[]): Promise<Lease> {
+async function takeLease(
+  write: Connection['write'],
+  projections: readonly Projection[],
+): Promise<RebuildLease> {
   const id = randomUUID()
   const groups = projections.map((one) => `rebuild ${storedName(one)}`)
   const ask = (group: string) =>
-    write((database) => lead(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, level: false }))
+    write((database) => acquireLease(database, group, { id, ttlMs: LEASE.ttlMs, lag: 0, caughtUp: false }))
   const askAll = () => Promise.all(groups.map(ask))
   const end = async (): Promise<void> => {
     clearInterval(timer)
-    await Promise.all(groups.map((group) => write((database) => resign(database, group, id))))
+    await Promise.all(groups.map((group) => write((database) => releaseLease(database, group, id))))
   }
   const timer = setInterval(() => void askAll().catch(() => {}), LEASE.askMs).unref()
   const isMine = (await askAll()).every(({ term }) => term !== null)

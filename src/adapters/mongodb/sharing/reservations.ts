@@ -1,7 +1,9 @@
 import type { Db } from 'mongodb'
 import type { Queued, Reservation } from '../../../application/ports/sharing.ts'
 
-/** Those of one key, in the order they came. They end by the clock of the server, and the document some time after. */
+/**
+ * The reservations of one key, in the order they came. They expire by the clock of the server; the document goes later.
+ */
 interface QueueDocument {
   _id: string
   queue: (Queued & { until: Date })[]
@@ -16,7 +18,7 @@ export async function openReservations(database: Db): Promise<void> {
 
 const left = { $filter: { input: { $ifNull: ['$queue', []] }, cond: { $gt: ['$$this.until', '$$NOW'] } } }
 
-/** May be called again: a failure may come after the effect. */
+/** It may be repeated after a failure, even if the first call has taken effect. */
 export async function reserve(
   database: Db,
   key: string,

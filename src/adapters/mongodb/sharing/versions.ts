@@ -1,7 +1,7 @@
 import type { Db } from 'mongodb'
 import type { Projection } from '../../../../projections/projection.ts'
 
-/** Which versions of a projection have caught up with the log. `live` is the newest of them, for people who look. */
+/** Which versions of a projection have caught up with the log. `live`, the newest of them, is for people only. */
 interface PointerDocument {
   _id: string
   live: number

@@ -14,26 +14,26 @@ interface ReplicaSet {
 
 type OnChanged = (ids: ReadonlySet<string> | null) => void
 
-/** Which collection it is: a rebuild moves it to another. */
+/** The collection that is watched. It changes when a rebuild makes another generation the live one. */
 export interface Watched {
   target(): Target
-  /** Asks about it again, now and then. */
+  /** Keeps the knowledge about it fresh. */
   keep(): void
-  /** Is what `target` says from within the last second? */
+  /** Is the answer of `target` less than a second old? */
   isTrusted(): boolean
 }
 
-/** How long the server waits for something to tell. Its answer, also that there is nothing, is what keeps it live. */
+/** How long the server waits for changes before it answers that there are none. Each answer keeps the watch live. */
 const WAIT_MS = 200
 const BATCH_SIZE = 1_000
 const TRUSTED_MS = 1_000
-/** Of the proof that the server is the primary, which is asked for beside the stream. */
+/** The age at which the proof that the server is the primary is renewed, beside the stream. */
 const PROOF_AGE_MS = 150
 const RETRY_MS = { first: 25, longest: 500 }
 
 /**
- * Follows a collection by a change stream. Commands of its own, not the driver's cursor: it resumes by itself and tells
- * nobody, while here the time at which a question was asked is what its answer is worth.
+ * Follows a collection by a change stream. It sends the commands itself instead of using the driver's cursor, since
+ * that resumes silently, while here an answer is worth only as much as the time at which it was asked for.
  */
 export function watchCollection(
   { client, database, primacy }: ReplicaSet,
@@ -43,8 +43,8 @@ export function watchCollection(
   onLost: (error: unknown) => void = () => {},
 ): Watch {
   const closing = new AbortController()
-  /** Whatever was acknowledged before this moment has been told. */
-  let told: Instant | null = null
+  /** Every change that was acknowledged before this moment has been announced. */
+  let announcedUpTo: Instant | null = null
   let failures = 0
 
   async function follow(): Promise<void> {
@@ -55,17 +55,18 @@ export function watchCollection(
       const reign = primacy.reign()
       const { name } = watched.target()
       stream = await openStream(database, session, name, fields)
-      // The stream begins behind the newest write the server has, which a majority may not have yet. Once the proof is
-      // there they have it, and whoever reads from now on sees what the stream leaves out.
+      // The stream begins behind the newest write that the server has, which a majority may not have yet. A majority
+      // has it once the proof is there. So whoever reads from then on sees the writes before the beginning of the
+      // stream.
       await primacy.renew()
       if (reign !== primacy.reign()) throw new Error('another primary was elected')
       onChanged(null)
-      told = opened
+      announcedUpTo = opened
       failures = 0
       while (!closing.signal.aborted) await step(stream, name, reign)
     } finally {
-      told = null
-      // A server keeps what is not closed, for half an hour.
+      announcedUpTo = null
+      // A server keeps a cursor that is not closed for half an hour.
       await stream?.close().catch(() => {})
       await session.endSession()
     }
@@ -73,7 +74,7 @@ export function watchCollection(
 
   async function step(stream: Stream, name: string, reign: string): Promise<void> {
     const asked = now()
-    // Only a proof that was complete before the question vouches for the answer.
+    // Only a proof that was complete before the question was asked makes the answer trustworthy.
     const proven = primacy.provenAt()
     primacy.keepFresh(PROOF_AGE_MS)
     watched.keep()
@@ -82,7 +83,7 @@ export function watchCollection(
     if (ids === null || ids.size > 0) onChanged(ids)
     if (ids === null || reign !== primacy.reign() || name !== watched.target().name)
       throw new Error('the stream has ended')
-    if (proven && batch.length < BATCH_SIZE) told = older(asked, proven)
+    if (proven && batch.length < BATCH_SIZE) announcedUpTo = older(asked, proven)
   }
 
   async function run(): Promise<void> {
@@ -97,7 +98,7 @@ export function watchCollection(
 
   const running = run()
   return {
-    isLive: () => told !== null && ageOf(told) <= TRUSTED_MS && watched.isTrusted(),
+    isLive: () => announcedUpTo !== null && ageOf(announcedUpTo) <= TRUSTED_MS && watched.isTrusted(),
     async close() {
       closing.abort()
       await running
@@ -106,7 +107,7 @@ export function watchCollection(
 }
 
 interface Stream {
-  /** What has happened since the last call, at once or as soon as something does; empty after `WAIT_MS`. */
+  /** What has happened since the last call. Waits for it up to `WAIT_MS`; then it is empty. */
   next(): Promise<Document[]>
   close(): Promise<void>
 }
@@ -122,7 +123,7 @@ async function openStream(
     { $match: { $expr: { $or: [{ $ne: ['$operationType', 'update'] }, touches(fields)] } } },
     { $project: { operationType: 1, documentKey: 1 } },
   ]
-  // Ids of cursors take 64 bits, which a number does not hold.
+  // Ids of cursors have 64 bits, which a number cannot hold.
   const options = { session, promoteLongs: false }
   const opened = await database.command(
     { aggregate: collection, pipeline, cursor: { batchSize: 0 }, readConcern: { level: 'majority' } },
@@ -141,7 +142,10 @@ async function openStream(
   }
 }
 
-/** Does an update touch one of these members? A change inside one is named by a dotted path. */
+/**
+ * An expression: does an update change one of these members? The server names a change inside a member by a dotted
+ * path.
+ */
 function touches(fields: readonly string[]): Document {
   const update = '$updateDescription'
   const paths = {
@@ -160,7 +164,7 @@ function touches(fields: readonly string[]): Document {
   return { $anyElementTrue: [{ $map: { input: paths, in: { $in: [member, { $literal: fields }] } } }] }
 }
 
-/** Null if it may be any: the collection itself was dropped or renamed. */
+/** The ids of changed documents; null if any may have changed, since the collection itself was dropped or renamed. */
 function changedIn(batch: readonly Document[]): Set<string> | null {
   const ids = new Set<string>()
   for (const { documentKey } of batch) {

@@ -3,42 +3,44 @@ import { existsSync, readFileSync, readlinkSync, realpathSync, statSync } from '
 import { basename, dirname } from 'node:path'
 import type { Logger } from '../../../application/ports/telemetry.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import { bytes, type Database, type Row, setJournal, toText } from './database.ts'
+import { bytes, type Database, type SqlRow, setJournal, toText } from './database.ts'
 import { connectAlone } from './driver.ts'
 import { BusyError } from './errors.ts'
 import { StoreInUseError } from '../../../application/ports/errors.ts'
 import { whenFree } from './whenFree.ts'
 
 /**
- * Who writes a database, and under which name, is kept in the database itself: a lock beside it is a lock of one name
- * only, and can be deleted. What is written is at first in a file named after the database (`<name>-wal`), so whoever
- * opens it by another name, through a hard link or a mount of the file alone, would neither see nor respect that.
+ * The database itself records who writes it, and under which name. A lock file beside it is not enough, since it
+ * protects only one name of the database, and can be deleted. New data is first in a file named after the database
+ * (`<name>-wal`). So a process that opens the database by another name, through a hard link or a mount of the file
+ * alone, would neither see nor respect it.
  *
- * The claim is in the main file before anything else is written, and goes when the database is closed in good order and
- * all of it is in that file. Then any name is as good as another. Each transaction checks that the claim is still its
- * own: two processes that have it open by one name, since somebody has deleted the lock, see each other's claims.
+ * The claim is written to the main file before anything else is written. It is withdrawn when the database is closed in
+ * good order, with all data in the main file, so that any name may be used then. Each transaction checks that the claim
+ * is still its own: if somebody has deleted the lock, and two processes have the database open by the same name, each
+ * sees the claim of the other.
  */
 export interface Claim {
-  /** First thing in a transaction. @throws StoreUnavailableError another process has taken the database over */
+  /** The first step of a transaction. @throws StoreUnavailableError if another process has taken the database over */
   assertMine(): void
-  /** Does another process write the database now, as of a second ago at the latest? Costs nothing. */
+  /** Has another process taken the database over? The answer costs nothing, and may be a second old. */
   isLost(): boolean
-  /** Writes it again as it is. */
+  /** Writes the same claim again, to find out whether writing is possible. */
   renew(): void
-  /** Within the last transaction. */
+  /** Removes the claim. To be called within the last transaction. */
   withdraw(): void
-  /** Looks no more: the database is about to be closed. */
+  /** Stops looking, since the database is about to be closed. */
   end(): void
 }
 
-/** The name and its folder say where the write-ahead log is; `file` tells a copy of the database from itself. */
+/** The name and its folder say where the write-ahead log is. `file` distinguishes the database from a copy of it. */
 interface Holder {
   instance: string
   file: string
   folder: string
   name: string
   path: string
-  /** Null where it cannot be told whether a process is alive. */
+  /** Null on systems where one cannot find out whether a process is alive. */
   process: string | null
 }
 
@@ -47,8 +49,8 @@ const CREATE = 'CREATE TABLE IF NOT EXISTS writer (claim TEXT NOT NULL) STRICT'
 const READ = `SELECT ${bytes('claim')} FROM writer`
 
 /**
- * To be asked before the database is opened: that alone ties the process to the log beside the name, and within one
- * process SQLite takes one name of a file for the other.
+ * To be called before the database is opened. Opening it would already bind this process to the write-ahead log beside
+ * this name; and within one process, SQLite does not distinguish two names of a file.
  * @throws StoreInUseError as `claimDatabase`
  */
 export async function assertNotElsewhere(path: string): Promise<void> {
@@ -59,7 +61,7 @@ export async function assertNotElsewhere(path: string): Promise<void> {
   try {
     found = parse(textIn(connection))
   } catch {
-    // No database yet, damaged, or in the middle of being written: the one that is opened shows that.
+    // The file is no database yet, is damaged, or is just being written. Opening it will show which.
   } finally {
     connection.close()
   }
@@ -67,8 +69,8 @@ export async function assertNotElsewhere(path: string): Promise<void> {
 }
 
 /**
- * For the holder of the lock beside it.
- * @throws StoreInUseError it is open by another name, or was and was not closed; StoreUnavailableError, DamagedError
+ * Claims the database. Only for the holder of the lock beside it.
+ * @throws StoreInUseError if it is open by another name, or was and was not closed; StoreUnavailableError, DamagedError
  */
 export async function claimDatabase(database: Database, log?: Logger): Promise<Claim> {
   const mine = holderOf(database.path)
@@ -79,7 +81,7 @@ export async function claimDatabase(database: Database, log?: Logger): Promise<C
     return false
   })
   await whenFree(() => setJournal(database, 'WAL'))
-  // Whoever reads at the moment may keep it out of the main file: then it comes there later.
+  // A reader may keep the claim from being moved into the main file now. Then it is moved later.
   if (!isInMainFile) database.checkpoint()
   return claim(database, text, log)
 }
@@ -90,7 +92,7 @@ function claim(database: Database, text: string, log?: Logger): Claim {
     try {
       assertMine()
     } catch {
-      // Locked or unreadable says nothing of who writes it: then `lost` is as before.
+      // A locked or unreadable file does not show who writes it, so `lost` stays as it is.
     }
   }, LOOK_MS).unref()
 
@@ -114,8 +116,8 @@ function claim(database: Database, text: string, log?: Logger): Claim {
 }
 
 /**
- * Nobody else has the database open by any name, and nobody can open it until the claim is in the main file.
- * @returns false: somebody has it open
+ * Writes the claim straight into the main file, while nobody else has the database open by any name, or can open it.
+ * @returns false if somebody has it open
  */
 function claimAlone(database: Database, mine: Holder, text: string): boolean {
   const lockingMode = (mode: 'EXCLUSIVE' | 'NORMAL') =>
@@ -134,7 +136,7 @@ function claimAlone(database: Database, mine: Holder, text: string): boolean {
   }
 }
 
-/** Somebody reads. A writer by another name is seen by its claim. */
+/** Writes the claim while somebody reads. A writer by another name would be noticed by its claim. */
 function claimBeside(database: Database, mine: Holder, text: string): void {
   database.inTransaction('immediate', () => {
     assertFree(database, mine)
@@ -148,7 +150,7 @@ function write(database: Database, text: string): void {
   database.prepare('INSERT INTO writer VALUES (?)').run(text)
 }
 
-/** @returns whether there is a claim by this very name, left by a process that is gone */
+/** @returns whether there is a claim by this same name, left by a process that has ended. @throws StoreInUseError */
 function assertFree(database: Database, mine: Holder): boolean {
   const found = parse(textIn(database))
   if (!found || found.file !== mine.file) return false
@@ -157,7 +159,10 @@ function assertFree(database: Database, mine: Holder): boolean {
   return true
 }
 
-/** A copy is another file: the claim in it says nothing. */
+/**
+ * Refuses if the same file was claimed by another name. The claim in a copy does not matter, since that is another
+ * file.
+ */
 function assertSamePlace(path: string, found: Holder, mine: Holder): void {
   if (found.file !== mine.file || (found.folder === mine.folder && found.name === mine.name)) return
   const { path: other, name } = found
@@ -174,7 +179,7 @@ function textIn(database: Pick<Database, 'prepare'>): string | null {
   return table ? textOf(database.prepare(READ).get()) : null
 }
 
-const textOf = (row: Row | undefined): string | null => (row ? toText(row.claimBytes) : null)
+const textOf = (row: SqlRow | undefined): string | null => (row ? toText(row.claimBytes) : null)
 
 function parse(text: string | null): Holder | null {
   try {
@@ -200,7 +205,9 @@ function holderOf(path: string): Holder {
   }
 }
 
-/** Of a file or folder, whatever its names. The number of its device changes with a restart of the machine. */
+/**
+ * Identifies a file or folder, whatever its names. The device number is left out, since it may change with a restart.
+ */
 function identityOf(path: string): string {
   const { ino, birthtimeNs } = statSync(path, { bigint: true })
   return `${ino} ${birthtimeNs}`
@@ -209,16 +216,18 @@ function identityOf(path: string): string {
 function isAlive({ process: found }: Holder, { process: mine }: Holder): boolean {
   if (found === null || mine === null || found === mine) return false
   const [place, pid] = found.split(' ')
-  // A number means a process only on the same machine, since it was started, and in the same container.
+  // A process number is meaningful only on the same machine, since its last start, and in the same container.
   return place === mine.split(' ')[0] && processName(Number(pid)) === found
 }
 
-/** The machine's start, the process's number and its own start, where the system tells. */
+/**
+ * Identifies a process by the machine's start, its number, and its own start; null where the system does not show them.
+ */
 function processName(pid: number): string | null {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     const namespace = readlinkSync('/proc/self/ns/pid')
-    // The name before it is in brackets and may have any character.
+    // The program's name comes before, in brackets, and may contain any character.
     const started = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[19]
     return `${boot}/${namespace} ${pid} ${started}`
   } catch {

@@ -1,31 +1,35 @@
 import { existsSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import { type Connection, connect, type Row, type Statement } from './driver.ts'
+import { type Connection, connect, type SqlRow, type Statement } from './driver.ts'
 import { translate } from './errors.ts'
 import { whenFree } from './whenFree.ts'
 
-export type { Cell, Row, Statement } from './driver.ts'
+export type { Cell, SqlRow, Statement } from './driver.ts'
 
 /**
- * Selects a text column, or an expression under a name, as bytes, named so and `Bytes`, to be read with `toText`. Text
- * that is not UTF-8, which one flipped bit makes, aborts the whole process in libsql.
+ * Selects a text column, or an expression with a name, as bytes, to be read with `toText`. The result is called `name`
+ * with `Bytes` behind it. Bytes are needed since text that is not UTF-8, after one flipped bit for example, makes
+ * libsql abort the whole process.
  */
 export const bytes = (column: string, name = column): string => `CAST(${column} AS BLOB) AS ${name}Bytes`
 
-/** Selects a column of integers. One flipped bit in a row's header makes text of an integer, with what `bytes` says. */
+/**
+ * Selects a column of integers. One flipped bit can turn an integer into text, which has the danger that `bytes`
+ * avoids.
+ */
 export const integer = (column: string, name = column): string => `CAST(${column} AS INTEGER) AS ${name}`
 
-/** The bytes of a column selected with `bytes`: the drivers have different types for them. */
+/** The bytes of a column that was selected with `bytes`. The drivers have different types for them. */
 export function toBytes(value: unknown): Buffer {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
   return value instanceof ArrayBuffer ? Buffer.from(value) : Buffer.alloc(0)
 }
 
-/** The text of a column selected with `bytes`; what is not UTF-8 in it becomes replacement characters. */
+/** The text of a column that was selected with `bytes`. Bytes that are not UTF-8 become replacement characters. */
 export const toText = (value: unknown): string => toBytes(value).toString('utf8')
 
-/** CRC-32 of parts of text with a line end between them: own checksums, since SQLite has none. */
+/** CRC-32 of parts of text with a line end between them. The product has its own checksums, since SQLite has none. */
 export function checksum(...parts: (string | Uint8Array)[]): number {
   return parts.reduce<number>((crc, part, i) => crc32(part, i === 0 ? 0 : crc32('\n', crc)), 0)
 }
@@ -35,27 +39,32 @@ export interface Database {
   exec(sql: string): void
   /** Keeps the statement for the next call with the same text. */
   prepare(sql: string): Statement
-  /** One transaction around `work`, which must be synchronous; rolled back if it throws. */
+  /** Runs `work`, which must be synchronous, in one transaction, which is rolled back if it throws. */
   inTransaction<T>(mode: 'deferred' | 'immediate', work: () => T): T
-  /** Moves the WAL into the file; false if a reader still needs it. */
+  /** Moves the WAL into the file. @returns false if a reader still needs it */
   checkpoint(): boolean
   close(): void
 }
 
 export interface DatabaseOptions {
   readOnly?: boolean
-  /** `FULL`: a commit survives a power cut. `NORMAL`: it may be lost, but nothing is torn. */
+  /** `FULL`: a commit survives a power cut. `NORMAL`: it may be lost, but the file stays consistent. */
   synchronous: 'FULL' | 'NORMAL'
-  /** Default: WAL. With a rollback journal, what is only added is written once, but nobody can read meanwhile. */
+  /** Default: WAL. With a rollback journal, new pages are written only once, but nobody can read meanwhile. */
   journal?: 'WAL' | 'DELETE'
   /** Page cache in KiB. */
   cacheKib?: number
-  /** Pages the WAL may have before they are moved to the database: more of them means fewer writes in all. */
+  /** How many pages the WAL may have before they are moved into the file. More pages mean fewer writes in all. */
   checkpointPages?: number
 }
 
-/** The rows of a table in the order they were made in, some at a time, with what is added meanwhile; `select` has SQL. */
-export function* pagesOf(database: Database, table: string, select: string, size: number): Generator<Row[]> {
+/** The rows of a table, oldest first, some at a time, including rows that are added meanwhile. @param select is SQL */
+export function* pagesOf(
+  database: Database,
+  table: string,
+  select: string,
+  size: number,
+): Generator<SqlRow[]> {
   const sql = `SELECT rowid AS n, ${select} FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ${size}`
   for (let last = 0; ; ) {
     const rows = database.prepare(sql).all(last)
@@ -65,17 +74,19 @@ export function* pagesOf(database: Database, table: string, select: string, size
   }
 }
 
+/** How many prepared statements are kept. */
 const STATEMENTS = 200
 /**
- * How long SQLite itself waits for a lock, during which nothing else happens in the process. Only for those who read and
- * have nothing else to do: a writer is told at once and waits with `whenFree`.
+ * How long SQLite itself waits for a lock, which blocks the whole process. So this is only for readers, which have
+ * nothing else to do. A writer gets an error at once, and waits with `whenFree`.
  */
 const BUSY_MILLISECONDS = 2_000
 const WAL_BYTES_KEPT = 64 * 1024 * 1024
 
 /**
- * Opens a database in WAL mode with its settings made and read back; makes the directory if need be.
- * @throws StoreUnavailableError cannot be opened; DamagedError is no database
+ * Opens a database, by default in WAL mode. Its settings are made and read back. The directory is made if it is
+ * missing.
+ * @throws StoreUnavailableError if it cannot be opened; DamagedError if it is no database
  */
 export async function openDatabase(path: string, options: DatabaseOptions): Promise<Database> {
   const {
@@ -89,13 +100,13 @@ export async function openDatabase(path: string, options: DatabaseOptions): Prom
   const database = wrap(path, await connect(path, readOnly))
   const configure = (): void => {
     database.exec(`PRAGMA busy_timeout = ${readOnly ? BUSY_MILLISECONDS : 0}`)
-    // Damage is looked for where SQLite can see it, and a damaged schema must not call functions.
+    // SQLite looks for damage where it can, and a damaged schema must not be able to call functions.
     setting(database, 'trusted_schema', 'OFF', 0)
     setting(database, 'cell_size_check', 'ON', 1)
     setting(database, 'cache_size', String(-cacheKib), -cacheKib)
     if (readOnly) return
     setJournal(database, journal)
-    // A reopened WAL database may come back with NORMAL: never rely on the default.
+    // The default cannot be relied on: a WAL database that is opened again may have NORMAL.
     setting(database, 'synchronous', synchronous, synchronous === 'FULL' ? 2 : 1)
     setting(database, 'wal_autocheckpoint', String(checkpointPages), checkpointPages)
     setting(database, 'journal_size_limit', String(WAL_BYTES_KEPT), WAL_BYTES_KEPT)
@@ -112,7 +123,7 @@ export async function openDatabase(path: string, options: DatabaseOptions): Prom
 export const setJournal = (database: Database, journal: 'WAL' | 'DELETE'): void =>
   setting(database, 'journal_mode', journal, journal.toLowerCase())
 
-/** A connection without WAL or any setting: the lock file needs the plain rollback mode. */
+/** A database without WAL or any other setting, for the lock file, which needs plain rollback mode. */
 export async function openPlain(path: string): Promise<Database> {
   return wrap(path, await connect(path, false))
 }
@@ -161,7 +172,7 @@ function wrap(path: string, connection: Connection): Database {
         exec('COMMIT')
         return result
       } catch (error) {
-        // SQLite has rolled back by itself after some failures; a second ROLLBACK then says there is nothing to do.
+        // After some failures SQLite has rolled back by itself; then this ROLLBACK fails, which does not matter.
         try {
           connection.exec('ROLLBACK')
         } catch {}
@@ -175,7 +186,7 @@ function wrap(path: string, connection: Connection): Database {
   }
 }
 
-/** Written out, without a closure for each call: it runs several times for each event projected. */
+/** Written out, without a closure for each call, since it runs several times for each event. */
 function translating(statement: Statement, path: string): Statement {
   return {
     run(...values) {

@@ -4,18 +4,18 @@ import { pathToFileURL } from 'node:url'
 import { translate } from './errors.ts'
 
 /**
- * The only file that knows which SQLite driver runs: `node:sqlite` where Node has it without a flag (22.13 and
- * later), else `libsql`. It goes back to one driver when Node 20 goes.
+ * The only file that knows which SQLite driver is used: `node:sqlite` where Node has it without a flag (22.13 and
+ * later), else `libsql`. Once Node 20 is no longer supported, `libsql` can be removed.
  */
 
 export type Cell = string | number | null
-/** Name the columns, never spread a row: `libsql` adds a member of its own to each. */
-export type Row = Readonly<Record<string, unknown>>
+/** A row of a result. Name its columns, and never spread it, since `libsql` adds a member of its own to each row. */
+export type SqlRow = Readonly<Record<string, unknown>>
 
 export interface Statement {
   run(...values: Cell[]): void
-  get(...values: Cell[]): Row | undefined
-  all(...values: Cell[]): Row[]
+  get(...values: Cell[]): SqlRow | undefined
+  all(...values: Cell[]): SqlRow[]
 }
 
 export interface Connection {
@@ -27,7 +27,10 @@ export interface Connection {
 /** SQLite's name for a database without a file. */
 export const MEMORY = ':memory:'
 
-/** A writer's file is made, with its folder, where it is missing. @throws StoreUnavailableError, DamagedError */
+/**
+ * Connects. For a writer, a missing file is made, and its folder as well.
+ * @throws StoreUnavailableError, DamagedError
+ */
 export async function connect(path: string, readOnly: boolean): Promise<Connection> {
   try {
     if (!readOnly && path !== MEMORY) makeFile(path)
@@ -39,7 +42,7 @@ export async function connect(path: string, readOnly: boolean): Promise<Connecti
   }
 }
 
-/** Reads what is in the main file, whatever lies beside it, and opens nothing else; null where the driver cannot. */
+/** Connects to the main file alone, and ignores all files beside it; null if the driver cannot do that. */
 export async function connectAlone(path: string): Promise<Connection | null> {
   const url = `${pathToFileURL(path).href}?mode=ro&immutable=1`
   try {
@@ -51,14 +54,14 @@ export async function connectAlone(path: string): Promise<Connection | null> {
   }
 }
 
-/** The part of `node:sqlite` used here; @types/node for Node 20 does not have it. */
+/** The part of `node:sqlite` that is used here. @types/node for Node 20 does not have it. */
 interface NodeSqlite {
   DatabaseSync: new (path: string, options: { readOnly: boolean }) => Connection
 }
 
 function loadBuiltin(): NodeSqlite | undefined {
-  // Node 22 warns on stderr, as the module loads, that its interface is experimental. It loads synchronously, so
-  // nothing else can warn in between.
+  // When the module loads, Node 22 warns on stderr that it is experimental. Loading is synchronous, so no other warning
+  // can be lost here.
   const { emitWarning } = process
   process.emitWarning = () => {}
   try {
@@ -76,19 +79,20 @@ async function connectLibsql(file: string): Promise<Connection> {
     close: () => void connection.close(),
     prepare(sql) {
       const statement = connection.prepare(sql)
-      // One array, not a list of values: a lone null would be taken for an options object.
+      // Values are passed as one array, since a single null would be taken for an options object.
       return {
         run: (...values) => void statement.run(values),
-        get: (...values) => statement.get(values) as Row | undefined,
-        all: (...values) => statement.all(values) as Row[],
+        get: (...values) => statement.get(values) as SqlRow | undefined,
+        all: (...values) => statement.all(values) as SqlRow[],
       }
     },
   }
 }
 
 /**
- * Hashes and addresses are in it: for its owner alone, as what SQLite makes beside it is then. A file that is there is
- * left alone: closing it would end the locks that this process has on it.
+ * Makes a file that only its owner can read, since it will hold hashes and addresses. SQLite gives the same rights to
+ * the files that it makes beside it. An existing file is not opened, since closing it would release all locks that this
+ * process has on it.
  */
 function makeFile(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })

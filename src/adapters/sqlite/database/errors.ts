@@ -1,22 +1,26 @@
 import { RefusedChangeError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { DamagedError } from '../../../domain/errors.ts'
 
+/** Primary result codes of SQLite for outages. */
 const UNAVAILABLE = new Set([5, 6, 7, 8, 10, 13, 14, 22, 23])
+/** Primary result codes of SQLite for files that are damaged, or are no database. */
 const DAMAGED = new Set([11, 26])
-/** Said with a code that means any mistake. */
+/** Messages of damage that come with the general error code. */
 const MESSAGES_OF_DAMAGE = ['malformed JSON', 'unsupported file format']
 
 const [BUSY, FULL] = [5, 13]
-/** What SQLite calls failures to write, to sync, to cut a file and to make room in one. */
+/** Extended codes of SQLite for failures to write, to sync, to truncate a file, and to reserve space in one. */
 const NOT_WRITTEN = new Set([10 | (3 << 8), 10 | (4 << 8), 10 | (6 << 8), 10 | (19 << 8)])
 
-/** Another connection has the file locked: nothing was done, and the same may be tried again. */
+/** Another connection has locked the file. Nothing was done, so the same can be tried again. */
 export class BusyError extends StoreUnavailableError {}
 
-/** There is no room for what was to be written, or the disk does not take it: nothing was done. */
+/** There was no room for a write, or the disk refused it. Nothing was done. */
 export class NoRoomError extends StoreUnavailableError {}
 
-/** What either driver throws, in the words of the ports; what is neither outage nor damage stays as it is. */
+/**
+ * Translates an error of either driver into one of the port. An error that is neither outage nor damage stays as it is.
+ */
 export function translate(error: unknown, path: string): unknown {
   const extended = codeOf(error)
   const code = extended & 0xff
@@ -33,20 +37,20 @@ export function translate(error: unknown, path: string): unknown {
   return error
 }
 
-/** One document that is not what was written, in a file that can be read and written all the same. */
+/** One document is not what was written, but the rest of the file can be read and written. */
 export class DamagedDocumentError extends DamagedError {
   override name = 'DamagedDocumentError'
 }
 
 const [TOO_BIG, CONSTRAINT, MISMATCH] = [18, 19, 20]
-/** How SQLite names the column of a unique index, ids apart. */
+/** How SQLite names the column of a unique index; indexes of ids do not match. */
 const UNIQUE = /UNIQUE constraint failed: \w+\.f_/
 
-/** Does a value stand in more than one row where each needs its own? */
+/** Did a write fail since another row has the same value in a unique column? */
 export const isTaken = (error: unknown): boolean =>
   primaryCodeOf(error) === CONSTRAINT && UNIQUE.test((error as Error).message)
 
-/** What a write of changes came to, as the port has it: refused for what is in them, or as it is. */
+/** Translates an error of applying changes: into a refusal, if it is due to what is in them. */
 export function toRefusal(error: unknown): unknown {
   const code = primaryCodeOf(error)
   if (isTaken(error)) return refused('taken', 'another document has a value that is unique', error)
@@ -61,15 +65,15 @@ const refused = (kind: RefusedChangeError['kind'], what: string, cause: unknown)
 
 const primaryCodeOf = (error: unknown): number => codeOf(error) & 0xff
 
-/** The result code of SQLite, whose low byte is the primary one; 0 for errors of any other kind. */
+/** The extended result code of SQLite, whose low byte is the primary code; 0 for any other error. */
 function codeOf(error: unknown): number {
   const { errcode, rawCode, message } = error as { errcode?: unknown; rawCode?: unknown; message?: unknown }
   const code = errcode ?? rawCode
   if (typeof code === 'number') return code
-  // libsql gives no code when it cannot open a file, only its number at the end of the text.
+  // When libsql cannot open a file, the code is only at the end of the message.
   const opening = /^ConnectionFailed\(.*: (\d+)"\)$/s.exec(String(message))
   return Number(opening?.[1] ?? 0)
 }
 
-/** The directory could not be made, say. */
+/** An error of the file system, for example if the directory cannot be made. */
 const isSystemError = (error: unknown): boolean => (error as { syscall?: unknown }).syscall !== undefined

@@ -7,21 +7,21 @@ import { createWalWatch } from './walWatch.ts'
 import { pauseAfter } from './whenFree.ts'
 
 /**
- * Group commit: whatever is asked for within one turn of the event loop shares one transaction, and so one wait for
- * the disk. Nobody is answered before the COMMIT. While another program has the file locked, all of it waits in its
- * order, and the event loop goes on.
+ * Group commit: all work that is submitted within one turn of the event loop shares one transaction, and so one wait
+ * for the disk. No promise resolves before the COMMIT. While another program has locked the file, all work waits in
+ * order, without blocking the event loop.
  */
 export interface Group {
   /**
-   * Runs `work` inside the next transaction. It must be synchronous, and may throw `Refused` only before it has
-   * written anything: that fails this work alone. Any other failure rolls the transaction back, and where the file was
-   * locked, `work` runs again.
-   * @throws StoreUnavailableError among others: the file was locked for longer than commands wait
+   * Runs `work` inside the next transaction. It must be synchronous. If it throws `Refused`, which it may do only
+   * before it has written anything, this work alone fails. Any other failure rolls the transaction back. If the file
+   * was locked, `work` runs again later.
+   * @throws StoreUnavailableError, for example if the file was locked for longer than commands wait
    */
   submit<T>(work: () => T): Promise<T>
-  /** Does what was taken, `last` behind it where that can be done, and refuses everything else. */
+  /** Finishes what was submitted, then runs `last` if possible, and refuses everything else. */
   close(last?: () => void): Promise<void>
-  /** What kept the last transaction from being written; null if nothing did. */
+  /** Why the last transaction could not be written; null if it could. */
   trouble(): StoreUnavailableError | null
 }
 
@@ -32,7 +32,7 @@ export interface GroupHooks {
   beforeCommit?(): void
   afterCommit?(): void
   afterRollback?(): void
-  /** Writes what says nothing new: tells whether writing is possible again. */
+  /** Writes something without effect, to find out whether writing is possible again. */
   probe?(): void
   log?: Logger | undefined
 }
@@ -56,14 +56,16 @@ interface Job {
 
 const MAX_QUEUED = 10_000
 const MAX_PER_TRANSACTION = 1_000
-/** What a command that appends and then projects can wait for twice, and still be answered within 5 s. */
+/**
+ * How long work waits for a lock. A command may wait twice, to append and to project, and is still answered within 5 s.
+ */
 const PATIENCE_MS = 2_000
-/** A lock that somebody has for shorter is no trouble. */
+/** A lock that is held for less time than this is not reported. */
 const TROUBLE_AFTER_MS = 250
-/** While nobody else writes. */
+/** After trouble, how often a probe is written while nobody else writes. */
 const PROBE_MS = 1_000
 
-/** One group per database: the single place where it is written. */
+/** There must be one group for a database, and nothing else may write it. */
 export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
   const { path } = database
   const queue: Job[] = []
@@ -72,7 +74,7 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
   let scheduled = false
   let closed = false
   let drained: (() => void) | undefined
-  /** Turns in a row that met a lock. */
+  /** How many turns in a row met a lock. */
   let lockedTurns = 0
   let lockedSince = 0
   let probing: NodeJS.Timeout | undefined
@@ -94,7 +96,7 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
     probeLater()
   }
 
-  /** Back to where they were, but for those who have waited for too long. */
+  /** Puts jobs back at the front of the queue, and rejects those that have waited too long. */
   function wait(jobs: readonly Job[]): void {
     const now = performance.now()
     if (lockedTurns++ === 0) lockedSince = now
@@ -104,7 +106,7 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
     while (queue[0] && queue[0].giveUpAt <= now) queue.shift()?.reject(error)
   }
 
-  /** @returns those that met a lock, of whom nothing was written */
+  /** @returns the jobs of which nothing was written, since the file was locked */
   function commit(jobs: Job[]): Job[] {
     let settle: (() => void)[] = []
     try {
@@ -117,7 +119,7 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
       hooks.afterRollback?.()
       if (error instanceof BusyError) return jobs
       if (error instanceof StoreUnavailableError) troubles.begin(error)
-      // An outage is everybody's; anything else has one cause, and its neighbours must not suffer for it.
+      // An outage concerns all jobs. Any other failure has one job as its cause, so each is tried by itself.
       if (!(error instanceof StoreUnavailableError) && jobs.length > 1) {
         return jobs.flatMap((job) => commit([job]))
       }
@@ -198,7 +200,7 @@ function createTroubles(file: string, log: Logger | undefined): Troubles {
   }
 }
 
-/** Does the work now and gives back how to answer it later. */
+/** Does the work now, and returns a function that answers it later, after the COMMIT. */
 function run(job: Job): () => void {
   try {
     const value = job.work()

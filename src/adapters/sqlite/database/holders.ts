@@ -8,16 +8,18 @@ export interface Holder {
   program: string
 }
 
-/** SQLite's locks on the index of a write-ahead log: the one writer, then those who read it. */
+/** The bytes of a WAL index (`-shm`) that SQLite locks: one for the writer, and five for readers. */
 const WRITER = 120
 const READERS = { first: 123, last: 127 }
-/** `1: POSIX  ADVISORY  WRITE 4711 08:01:1234567 120 120` */
+/** A line of `/proc/locks`: `1: POSIX  ADVISORY  WRITE 4711 08:01:1234567 120 120` */
 const LOCK = /^\d+: POSIX +\S+ +(?:READ|WRITE) +(\d+) +\S+:(\d+) +(\d+) +(\d+|EOF)$/
 
-/** Who else keeps a file from being written. Linux says so; elsewhere, and of other containers, nobody is known. */
+/**
+ * The other processes that keep a file from being written. Only Linux shows them, and not those of other containers.
+ */
 export const whoLocks = (path: string): Promise<Holder[]> => holdersOf(path, WRITER, WRITER)
 
-/** Who else reads an old state of the file, so that its write-ahead log cannot be moved into it. */
+/** The other processes that read an old state of the file, so that its write-ahead log cannot be moved into it. */
 export const whoReads = (path: string): Promise<Holder[]> => holdersOf(path, READERS.first, READERS.last)
 
 async function holdersOf(path: string, first: number, last: number): Promise<Holder[]> {
@@ -27,20 +29,20 @@ async function holdersOf(path: string, first: number, last: number): Promise<Hol
     const locks = await readFile('/proc/locks', 'utf8')
     for (const line of locks.split('\n')) {
       const [, pid, inode, from, to] = LOCK.exec(line) ?? []
-      // On the file itself there is a lock of everybody who has it open: an exclusive one says so by its kind.
+      // Every process that has the file open holds a lock on it. Only a WRITE lock is exclusive.
       const isOnIndex = inode === inodes[1] && Number(from) <= last && Number(to) >= first
       const isOnFile = inode === inodes[0] && line.includes('WRITE')
       if ((isOnIndex || isOnFile) && Number(pid) !== process.pid) pids.add(Number(pid))
     }
   } catch {
-    // Not Linux, or not to be seen from here.
+    // The system is not Linux, or does not show its locks.
   }
   return Promise.all([...pids].map(async (pid) => ({ pid, program: await programOf(pid) })))
 }
 
 const inodeOf = async (path: string): Promise<string> => String((await stat(path)).ino)
 
-/** Its name alone: what it was called with may be secret. */
+/** The name of the program, without its arguments, since these may be secret. */
 const programOf = (pid: number): Promise<string> =>
   readFile(`/proc/${pid}/cmdline`, 'utf8').then(
     (text) => basename(text.split('\0')[0] ?? ''),

@@ -3,11 +3,11 @@ import { bytes, type Database, integer, openDatabase, openPlain, toText } from '
 import { MEMORY } from './driver.ts'
 import { walBytes } from './walWatch.ts'
 
-/** What only SQLite knows about its files, for diagnosis. Nothing here writes to one. */
+/** Questions for diagnosis that only SQLite can answer about its files. Nothing here writes to a file. */
 
 export interface Engine {
   driver: 'node:sqlite' | 'libsql'
-  /** Of SQLite itself. */
+  /** The version of SQLite itself. */
   version: string
 }
 
@@ -22,8 +22,9 @@ export async function sqliteEngine(): Promise<Engine> {
 }
 
 export interface FileSize {
-  /** Of the database and of the write-ahead log beside it; 0 for a file that is not there. */
+  /** Bytes of the database; 0 if there is no file. */
   bytes: number
+  /** Bytes of the write-ahead log beside it; 0 if there is none. */
   walBytes: number
 }
 
@@ -34,20 +35,23 @@ export const sizeOf = (path: string): FileSize => ({
 
 const MAX_PROBLEMS = 5
 
-/** What SQLite finds wrong with a file, in its words; nothing for a sound one. It quotes names as they are in the file. */
+/**
+ * What SQLite finds wrong with a file, in its own words, which may quote any text of the file; empty for a sound one.
+ */
 function problems(database: Database, check: 'quick_check' | 'integrity_check', most: number): string[] {
-  // Its own limit as an argument would be taken for the name of a table by some versions.
+  // The limit is not passed as an argument of the check, since some versions would take it for the name of a table.
   const found = database.prepare(`SELECT ${bytes(check, 'found')} FROM pragma_${check} LIMIT ${most}`).all()
   return found.map(({ foundBytes }) => toText(foundBytes)).filter((text) => text !== 'ok')
 }
 
-/** Are the file's pages, and its indexes and tables, of one piece? Reads all of it: some seconds per GB. */
+/** Are the file's pages sound, and do its indexes agree with its tables? Reads all of it, in some seconds per GB. */
 export const isIntact = (database: Database): boolean => problems(database, 'integrity_check', 1).length === 0
 
 /**
- * SQLite's own check of the file's structure. Reads the whole file, some seconds per GB, beside a writer too.
- * @returns what it found wrong, in SQLite's words; nothing for a sound file
- * @throws StoreUnavailableError cannot be opened; DamagedError too damaged to be checked
+ * SQLite's own check of the file's structure. Reads the whole file, in some seconds per GB, and may run beside a
+ * writer.
+ * @returns what it finds wrong, in SQLite's words; empty for a sound file
+ * @throws StoreUnavailableError if it cannot be opened; DamagedError if it is too damaged to be checked
  */
 export async function quickCheck(path: string): Promise<string[]> {
   const database = await openDatabase(path, { readOnly: true, synchronous: 'NORMAL' })
@@ -58,7 +62,7 @@ export async function quickCheck(path: string): Promise<string[]> {
   }
 }
 
-/** How many events an event store's file holds. */
+/** How many events the file of an event store holds. */
 export async function countEvents(path: string): Promise<number> {
   const database = await openDatabase(path, { readOnly: true, synchronous: 'NORMAL' })
   try {
@@ -68,13 +72,13 @@ export async function countEvents(path: string): Promise<number> {
   }
 }
 
-/** Streams that the table of streams and the events do not agree on, and what SQLite itself finds. */
+/** A stream on which the table of streams and the events disagree; or, with `stream` null, what SQLite itself finds. */
 export interface IndexProblem {
   stream: string | null
   what: string
 }
 
-/** More say no more. */
+/** More would not help anybody. */
 const MAX_STREAMS = 1000
 
 const DISAGREEING = `
@@ -87,8 +91,8 @@ const UNKNOWN = `
   GROUP BY stream LIMIT ${MAX_STREAMS}`
 
 /**
- * Holds an event store's own tables against its events, and its indexes against its tables: whoever reads the log
- * alone does not see that its end was cut off, or that an index leads nowhere. Some seconds per million events.
+ * Compares an event store's own tables with its events, and its indexes with its tables. Reading the log alone would
+ * not show that its end was cut off, or that an index leads nowhere. Takes some seconds per million events.
  * @throws StoreUnavailableError, DamagedError
  */
 export async function checkIndexes(path: string): Promise<IndexProblem[]> {

@@ -9,15 +9,16 @@ export interface Lock {
 }
 
 /**
- * Makes this the one writer of a file until released. The lock is an exclusive transaction on `<file>.lock`, so the
- * operating system frees it with the process, however that ends; the file itself stays and means nothing.
- * @throws StoreInUseError at once, also for a second writer in the same process
+ * Makes the caller the only writer of a file until the lock is released. The lock is an exclusive transaction on
+ * `<file>.lock`, so the operating system releases it when the process ends, in whatever way. The lock file stays there,
+ * and means nothing by itself.
+ * @throws StoreInUseError at once if there is another writer, also in the same process
  */
 export async function lockFile(path: string): Promise<Lock> {
-  // Two names of one file must meet at one lock.
+  // Links are followed, so that two names of one file lead to the same lock.
   const database = await openPlain(`${targetOf(path)}.lock`)
   try {
-    // Without a journal nothing is written for it, which a full disk would not take.
+    // With the journal in memory, locking writes nothing, so it works on a full disk as well.
     database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch (error) {
@@ -27,14 +28,14 @@ export async function lockFile(path: string): Promise<Lock> {
   }
   return {
     release() {
-      // libsql closes a file only when its statements are collected: end the transaction first.
+      // libsql closes a file only when its statements are garbage-collected, so the transaction is ended before.
       database.exec('ROLLBACK')
       database.close()
     },
   }
 }
 
-/** What links lead to, also where that is not there yet: SQLite names what lies beside a file after it. */
+/** The file that links lead to, even if it does not exist yet. SQLite names the files beside a database after it. */
 export function targetOf(path: string): string {
   try {
     return realpathSync(path)

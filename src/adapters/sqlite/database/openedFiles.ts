@@ -4,35 +4,36 @@ import type { Database } from './database.ts'
 import { MEMORY } from './driver.ts'
 
 /**
- * Whether the files that a database was opened on are still those at its path. One that was moved away or deleted goes
- * on taking writes that nobody will find again; one that another is copied over is torn. SQLite notices neither.
+ * Checks that the files which a database was opened on are still those at its path. A file that was moved away or
+ * deleted would still take writes, but nobody would ever find them. A file that another one is copied over is torn.
+ * SQLite notices neither.
  */
 export interface OpenedFiles {
   /** @throws StoreReplacedError */
   assert(): void
-  /** What has changed in them up to now, this process has written. */
+  /** Accepts the files as they are now, since this process itself has just written them. */
   own(): void
 }
 
-interface Seen {
+interface FileStats {
   main: BigIntStats | undefined
-  /** While a connection is open its file stays. */
+  /** Undefined until there is one. From then on it stays while a connection is open. */
   wal: BigIntStats | undefined
 }
 
 const IN_MEMORY: OpenedFiles = { assert() {}, own() {} }
 
-/** For the one process that writes the database, right after it was opened. */
+/** Only for the process that writes the database, to be called right after it was opened. */
 export function openedFiles({ path }: Database): OpenedFiles {
   if (path === MEMORY) return IN_MEMORY
-  let [seen, replaced]: [Seen, StoreReplacedError | null] = [statBoth(path), null]
+  let [seen, replaced]: [FileStats, StoreReplacedError | null] = [statBoth(path), null]
 
   function assert(): void {
     if (replaced) throw replaced
     const { main, wal } = statBoth(path)
     const isMoved = !isSame(main, seen.main) || (seen.wal !== undefined && !isSame(wal, seen.wal))
     if (isMoved) throw new StoreReplacedError(`${path} was moved, deleted or replaced while it was in use`)
-    // From here on the file is a mixture of two.
+    // The file is a mixture of two now, and stays one: so it is refused for good.
     if (main?.mtimeNs !== seen.main?.mtimeNs || main?.size !== seen.main?.size) {
       replaced = new StoreReplacedError(`another program has written over ${path} while it was in use`)
       throw replaced
@@ -49,7 +50,7 @@ export function openedFiles({ path }: Database): OpenedFiles {
   }
 }
 
-const statBoth = (path: string): Seen => ({ main: statOf(path), wal: statOf(`${path}-wal`) })
+const statBoth = (path: string): FileStats => ({ main: statOf(path), wal: statOf(`${path}-wal`) })
 
 const statOf = (path: string): BigIntStats | undefined =>
   statSync(path, { bigint: true, throwIfNoEntry: false })

@@ -4,19 +4,20 @@ import { whoReads } from './holders.ts'
 import { targetOf } from './lock.ts'
 
 /**
- * What is written goes into a file beside the database, the write-ahead log, and is moved into the database now and
- * then; but not past what somebody still reads. Who reads for hours lets it grow all the time, and the disk fill up.
+ * Warns when the write-ahead log becomes large. Writes go into that file beside the database, and are moved into the
+ * database from time to time, but only as far as nobody still reads an older state. So a program that reads for hours
+ * makes the log grow, until the disk is full.
  */
 export interface WalWatch {
   /** To be called after a commit. Says once that the log has become large, and once that it is small again. */
   look(): void
 }
 
-/** Far more than SQLite lets it grow to while nobody is in the way. */
+/** Far more than it grows to while no reader is in the way. */
 export const LARGE_BYTES = 256 * 1024 * 1024
 const EVERY_MS = 10_000
 
-/** Bytes of the write-ahead log of a database, 0 where there is none. */
+/** The size of the write-ahead log of a database in bytes; 0 if there is none. */
 export const walBytes = (path: string): number =>
   statSync(`${targetOf(path)}-wal`, { throwIfNoEntry: false })?.size ?? 0
 

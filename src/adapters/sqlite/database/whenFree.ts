@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BusyError } from './errors.ts'
 
+/** The pause between tries doubles from the first value to the longest. */
 const PAUSE_MS = { first: 2, longest: 100 }
-/** Longer than any program that means well keeps a file. */
+/** Longer than any well-behaved program keeps a file locked. */
 const PATIENCE_MS = 2_000
 
 /**
- * Does what another program may be in the way of: while that has the file locked, this tries again after a growing
- * pause, and the event loop goes on.
- * @throws BusyError the file was locked all the time
+ * Does work that fails while another program has locked the file. Then it is tried again after growing pauses, without
+ * blocking the event loop.
+ * @throws BusyError if the file was locked all the time
  */
 export async function whenFree<T>(work: () => T): Promise<T> {
   const giveUpAt = performance.now() + PATIENCE_MS
@@ -22,6 +23,6 @@ export async function whenFree<T>(work: () => T): Promise<T> {
   }
 }
 
-/** Milliseconds. */
+/** The pause after so many tries, in milliseconds. */
 export const pauseAfter = (tries: number): number =>
   Math.min(PAUSE_MS.longest, PAUSE_MS.first * 2 ** Math.min(tries, 10))

@@ -1,11 +1,11 @@
-import type { Checkpoint, Standing, Step } from '../../../application/ports/checkpoints.ts'
-import { DeposedError } from '../../../application/ports/errors.ts'
+import type { Checkpoint, Checkpoints, Step } from '../../../application/ports/checkpoints.ts'
+import { LeadershipLostError } from '../../../application/ports/errors.ts'
 import type { Projection } from '../../../../projections/projection.ts'
 import { DamagedError } from '../../../domain/errors.ts'
 import { bytes, checksum, type Database, integer, toBytes, toText } from '../database/database.ts'
 
-/** How far each version of each projection has come. */
-export interface Checkpoints {
+/** The table that holds how far each version of each projection has come. */
+export interface CheckpointTable {
   create(): void
   get(projection: Projection): Checkpoint | null
   set(projection: Projection, checkpoint: Checkpoint): void
@@ -16,7 +16,7 @@ const SELECT = `SELECT ${bytes('projection')}, ${integer('version')}, ${bytes('p
   ${bytes('event')}, ${integer('event_crc')}
   FROM checkpoints`
 
-export function createCheckpoints(database: Database): Checkpoints {
+export function createCheckpointTable(database: Database): CheckpointTable {
   return {
     create() {
       database.exec(`
@@ -29,7 +29,7 @@ export function createCheckpoints(database: Database): Checkpoints {
           event_crc INTEGER,
           PRIMARY KEY (projection, version)
         ) STRICT, WITHOUT ROWID`)
-      // Programs that did not know of the event have made the table without it, and can go on with what they wrote.
+      // Older programs made the table without the column `event`. They can still use it with the column added.
       const columns = database.prepare('PRAGMA table_info(checkpoints)').all()
       if (columns.some(({ name }) => name === 'event')) return
       database.exec('ALTER TABLE checkpoints ADD COLUMN event TEXT')
@@ -37,7 +37,8 @@ export function createCheckpoints(database: Database): Checkpoints {
     },
 
     get({ name, version }) {
-      // All rows, not the one: a name that was damaged would be a checkpoint that is not there.
+      // All rows are checked, not only the wanted one: if its name were damaged, the checkpoint would seem to be
+      // missing.
       const rows = database.prepare(SELECT).all()
       for (const { projectionBytes, version: of, positionBytes, crc, eventBytes, event_crc } of rows) {
         const isSound = crc === checksum(toBytes(projectionBytes), String(of), toBytes(positionBytes))
@@ -46,7 +47,7 @@ export function createCheckpoints(database: Database): Checkpoints {
         }
       }
       const mine = rows.find((row) => toText(row.projectionBytes) === name && row.version === version)
-      // Without its event nothing says of which log it is: then everything is read again.
+      // A checkpoint without its event does not show to which log it belongs. So everything is read again.
       return mine && mine.event_crc !== null ? (JSON.parse(toText(mine.eventBytes)) as Checkpoint) : null
     },
 
@@ -62,21 +63,24 @@ export function createCheckpoints(database: Database): Checkpoints {
 
 type Get = (projection: Projection) => Checkpoint | null
 
-/** Why a piece of the log would leave out what stands before it, or is of another log; null if it is neither. */
-export function gapBefore(get: Get, from: Standing): DeposedError | null {
+/**
+ * An error if a piece of the log does not follow on the checkpoints: events between are missing, or it is of another
+ * log.
+ */
+export function gapBefore(get: Get, from: Checkpoints): LeadershipLostError | null {
   for (const [projection, after] of from) {
     if (after === null) continue
     const at = get(projection)
     const isOther = at?.position === after.position && at.id !== after.id
     if (at === null || at.position < after.position || isOther)
-      return new DeposedError(
+      return new LeadershipLostError(
         `${projection.name} is at ${at?.position ?? 'the start'}, this follows on ${after.position}`,
       )
   }
   return null
 }
 
-/** The checkpoints that a step moves: none goes back. */
+/** The checkpoints that a step moves. None moves back. */
 export function moved(get: Get, { to }: Step): [Projection, Checkpoint][] {
   return [...to].flatMap(([projection, checkpoint]) =>
     checkpoint !== null && checkpoint.position > (get(projection)?.position ?? '')

@@ -7,39 +7,41 @@ import {
   type Database,
   integer,
   pagesOf,
-  type Row,
+  type SqlRow,
   toBytes,
   toText,
 } from '../database/database.ts'
 import { DamagedDocumentError } from '../database/errors.ts'
 
-/** A collection in one version of its projection: a table of whole documents and of copies of the indexed fields. */
+/**
+ * A collection in one version of its projection: a table with whole documents, and with copies of the indexed fields.
+ */
 export interface Table {
   name: string
   collection: Collection
-  /** The indexed fields. Their columns are written only when they change, so most updates touch no index. */
+  /** The indexed fields. A column is written only when its field changes, so that most updates touch no index. */
   fields: readonly string[]
-  /** Made once: they run several times for each event projected. */
+  /** SQL texts, made once, since they are used several times for each event. */
   statements: {
     load: string
     insert: string
     insertMany: string
-    /** @param changed the places of some of `fields` */
+    /** @param changed indexes of the changed fields in `fields` */
     update(changed: readonly number[]): string
   }
-  /** How a field is named in SQL. */
+  /** The SQL expression for a field. */
   sql(field: string): string
   indexName(fields: readonly string[]): string
-  /** @throws DamagedError the row, of columns `DOCUMENT`, is not what was written */
-  parse(row: Row): [id: string, document: StoredDocument]
+  /** @param row with the columns `DOCUMENT`. @throws DamagedError if it is not what was written */
+  parse(row: SqlRow): [id: string, document: StoredDocument]
 }
 
 export interface Collections {
-  /** What is missing of the tables is made, or nothing; indexes may follow later, which is faster for all at once. */
+  /** Opens tables, and makes as much as `make` says. Making indexes later, all at once, is faster. */
   open(projections: readonly Projection[], make: 'with indexes' | 'with ids' | 'tables' | 'not'): void
-  /** Drops the unique indexes but those of ids. */
+  /** Drops the unique indexes, except for those of ids. */
   dropUnique(projections: readonly Projection[]): void
-  /** @throws RangeError no opened projection has such a collection: a mistake in the program */
+  /** @throws RangeError if no opened projection has such a collection, which is a mistake in the program */
   table(collection: string): Table
 }
 
@@ -83,7 +85,7 @@ export function createCollections(database: Database): Collections {
   }
 }
 
-/** One document with its bookkeeping, null if there is none. */
+/** A document with what its guards need; null if there is none. */
 export function load(database: Database, table: Table, id: string): StoredDocument | null {
   const row = database.prepare(table.statements.load).get(id)
   if (!row) return null
@@ -92,18 +94,20 @@ export function load(database: Database, table: Table, id: string): StoredDocume
   return document
 }
 
-/** What `insertMany` inserts: a call costs about as much as a row. */
+/** How many rows `insertMany` inserts. A call costs about as much as a row. */
 export const ROWS_AT_ONCE = 20
 
 const IDS_AT_ONCE = 5_000
 
-/** All ids, in no order that means anything; without an index, too. */
+/** All ids, in no particular order. It needs no index. */
 export function* idsOf(database: Database, { name }: Table): Generator<string> {
   for (const rows of pagesOf(database, name, bytes('id'), IDS_AT_ONCE))
     for (const { idBytes } of rows) yield toText(idBytes)
 }
 
-/** The value at a dotted path, null if there is none, as SQL has it: no booleans, and JSON for anything composed. */
+/**
+ * The value at a dotted path as SQL has it: null if there is none, numbers for booleans, JSON for arrays and objects.
+ */
 export function cellAt(document: Record<string, unknown>, field: string): Cell {
   const value = field.split('.').reduce<unknown>(member, document)
   return toCell(value ?? null)
@@ -151,7 +155,7 @@ function damaged(table: string, id: string): never {
   throw new DamagedDocumentError(`${table}: the document '${id}' is damaged`)
 }
 
-/** Null for what is no document: a checksum can be made to fit. */
+/** Null if the text is no document. That has to be checked, since a checksum can be forged. */
 function parsed(doc: Buffer): StoredDocument | null {
   try {
     const document: unknown = JSON.parse(doc.toString('utf8'))
@@ -173,7 +177,7 @@ function statementsOf(table: string, columns: string[]): Table['statements'] {
     const key = changed.join()
     const known = updates.get(key)
     if (known !== undefined) return known
-    // Only these: SQLite writes every index anew that has one of the columns that are set.
+    // Only these columns are set, since SQLite updates every index that contains a column which is set.
     const set = ['doc', 'crc', ...changed.map((i) => columns[i])].map((name) => `${name} = ?`)
     const made = `UPDATE ${table} SET ${set.join(', ')} WHERE id = ?`
     updates.set(key, made)
@@ -188,8 +192,8 @@ function statementsOf(table: string, columns: string[]): Table['statements'] {
   }
 }
 
-// With rowids: the large rows then stay out of the tree of keys, which makes an update three times as fast. And that is
-// an index like the others, so that it can be made last.
+// The table has rowids, so that the large rows are not in the tree of ids: that makes an update three times as fast.
+// The tree of ids is then an index like the others, which can be made last.
 function createTable(database: Database, table: Table): void {
   const columns = table.fields.map((field) => `, ${checkedColumn(table, field)} ANY`).join('')
   database.exec(

@@ -4,8 +4,8 @@ import { cellAt, load, ROWS_AT_ONCE, type Table } from './collections.ts'
 import { type Cell, checksum, type Database } from '../database/database.ts'
 
 /**
- * The documents a transaction works on: each is loaded once and written once, however many changes it gets, and
- * the last ones stay for the next transaction. That is safe because this process is the only writer of the file.
+ * The documents that a transaction works on. Each is loaded once and written once, however many changes it gets. The
+ * last ones stay in memory for the next transaction, which is safe since this process is the only writer of the file.
  */
 export interface Documents {
   apply(table: Table, change: Change): void
@@ -19,11 +19,12 @@ export interface Entry {
   table: Table
   id: string
   document: StoredDocument
-  /** Values of the indexed fields as they are in the table; null: it is not there yet. */
+  /** The values of the indexed fields in the table; null if the document is not in the table yet. */
   cells: Cell[] | null
   changed: boolean
 }
 
+/** How many documents stay in memory. */
 const KEPT = 5_000
 
 export function createDocuments(database: Database): Documents {
@@ -33,7 +34,7 @@ export function createDocuments(database: Database): Documents {
   function entryOf(table: Table, { kind, id }: Change): Entry {
     const key = `${table.name}/${id}`
     const known = entries.get(key)
-    // Moved to the end: the first ones of the map are those not used for longest.
+    // Deleted and set again, it moves to the end of the map, whose first entries were not used for the longest time.
     if (known) entries.delete(key)
     const entry = known ?? (kind === 'replace' ? unreadEntry : readEntry)(database, table, id)
     entries.set(key, entry)
@@ -79,7 +80,10 @@ export function readEntry(database: Database, table: Table, id: string): Entry {
     : newEntry(table, id)
 }
 
-/** One that will be replaced, so that what is in it does not matter: its indexed fields differ from whatever comes. */
+/**
+ * A document that will be replaced, so it is not read. NaN stands for its old values, since NaN differs from any new
+ * one.
+ */
 function unreadEntry(database: Database, table: Table, id: string): Entry {
   const isThere = database.prepare(table.statements.load).get(id) !== undefined
   return { ...newEntry(table, id), cells: isThere ? table.fields.map(() => Number.NaN) : null }
@@ -107,7 +111,7 @@ export function writeEntry(database: Database, entry: Entry): void {
   entry.changed = false
 }
 
-/** Of documents that are known not to be there. */
+/** Inserts documents that are known not to be in the table. */
 export function insertDocuments(
   database: Database,
   table: Table,
@@ -118,7 +122,7 @@ export function insertDocuments(
   let cells: Cell[] = []
   for (const [id, document] of documents) {
     const doc = JSON.stringify(document)
-    // The text of both in one: a call costs more than a short part.
+    // One text of both, since a second call for a short part would cost more than joining them.
     cells.push(doc, checksum(`${id}\n${doc}`), ...cellsOf(table, document), id)
     if (cells.length < width * ROWS_AT_ONCE) continue
     database.prepare(statements.insertMany).run(...cells)

@@ -13,10 +13,11 @@ import { basename, dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 
 /**
- * The files of a read model. Its first generation is in the file that the setting names, each later one in a file of its
- * own beside it, `<file>.g2` and so on: another process can fill it without the one writer of the live file, and the
- * old one goes in one step. `<file>.live` says which is live, and is not there while it is the first.
- * `<file>.offer` names a complete one that the service, which holds the lock of `<file>`, is to switch to.
+ * The files of a read model. The first generation is in the file that the setting names; each later one has a file of
+ * its own beside it, `<file>.g2` and so on. So another process can fill it without disturbing the writer of the live
+ * file, and the old one can be removed at once. `<file>.live` says which generation is live; it is missing while that
+ * is the first. `<file>.offer` names a complete generation that was handed over: the service, which holds the lock of
+ * `<file>`, should switch to it.
  */
 
 const POINTERS = { live: '.live', offer: '.offer' } as const
@@ -26,16 +27,19 @@ type Pointer = keyof typeof POINTERS
 export const fileOf = (path: string, generation: number): string =>
   generation === 1 ? path : `${path}.g${generation}`
 
-/** The live file of the read model that a setting names. It may not be there yet. */
+/** The live file of the read model that the setting names. It may not exist yet. */
 export const liveFile = (path: string): string => fileOf(path, liveGeneration(path))
 
-/** A pointer that is damaged, or names nothing, is none: the first generation is then filled from the log again. */
+/**
+ * A pointer that is damaged, or names a missing file, is ignored: then the first generation is filled from the log
+ * again.
+ */
 export function liveGeneration(path: string): number {
   const generation = readPointer(path, 'live') ?? 1
   return existsSync(fileOf(path, generation)) ? generation : 1
 }
 
-/** One that nobody has named or pointed to yet, so that filling it means nothing to anybody. */
+/** The number of the next generation. No pointer names it yet, so that nobody uses it while it is filled. */
 export const nextGeneration = (path: string): number =>
   Math.max(readPointer(path, 'live') ?? 1, liveGeneration(path)) + 1
 
@@ -48,7 +52,7 @@ export function withdrawOffer(path: string): void {
   rmSync(path + POINTERS.offer, { force: true })
 }
 
-/** Removes what belongs to one generation. The lock of the first stays: it is that of the whole read model. */
+/** Removes the files of one generation. The lock of the first one stays, since it is that of the whole read model. */
 export async function removeGeneration(
   path: string,
   generation: number,
@@ -59,7 +63,7 @@ export async function removeGeneration(
   await Promise.all(endings.map((ending) => rm(file + ending, { force: true })))
 }
 
-/** Removes all generations before the live one. For the holder of the lock. */
+/** Removes all generations before the live one. Only the holder of the lock may call it. */
 export async function removeOlder(path: string): Promise<void> {
   const live = liveGeneration(path)
   for (const generation of await generationsOf(path)) {
@@ -69,7 +73,7 @@ export async function removeOlder(path: string): Promise<void> {
   }
 }
 
-/** All generations that there is something of. */
+/** All generations of which some file exists. */
 export async function generationsOf(path: string): Promise<Set<number>> {
   const names = await readdir(dirname(path)).catch(() => [])
   const found = names.map((name) => generationOf(join(dirname(path), name), path))
@@ -77,8 +81,8 @@ export async function generationsOf(path: string): Promise<Set<number>> {
 }
 
 /**
- * Gives a file that is damaged a name under which nobody tries it again, in place of an earlier one.
- * @returns the name
+ * Renames a damaged file, so that nobody uses it again. A file that was set aside earlier is overwritten.
+ * @returns the new name
  */
 export async function setAside(path: string, generation: number): Promise<string> {
   const name = asideOf(path, generation)
@@ -111,7 +115,7 @@ function readPointer(path: string, pointer: Pointer): number | null {
   }
 }
 
-/** There is the old one or the new one at any time, whatever happens. */
+/** Replaces the pointer in one step, so that after a crash there is either the old or the new one. */
 function writePointer(path: string, pointer: Pointer, generation: number): void {
   const text = `${generation} ${crcOf(String(generation))}\n`
   const [target, written] = [path + POINTERS[pointer], `${path}${POINTERS[pointer]}.new`]

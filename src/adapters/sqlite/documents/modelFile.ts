@@ -2,7 +2,7 @@ import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts
 import type { Logger } from '../../../application/ports/telemetry.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Change, Projection } from '../../../../projections/projection.ts'
-import { createCheckpoints, gapBefore, moved } from './checkpoints.ts'
+import { createCheckpointTable, gapBefore, moved } from './checkpoints.ts'
 import type { Claim } from '../database/claim.ts'
 import { type Collections, createCollections } from './collections.ts'
 import type { Database } from '../database/database.ts'
@@ -14,7 +14,7 @@ import { whenFree } from '../database/whenFree.ts'
 
 export const SETTINGS = { synchronous: 'NORMAL', cacheKib: 24 * 1024, checkpointPages: 4_000 } as const
 
-/** One generation of the read model's documents: a file, open for reading or, with its lock, for writing. */
+/** The file of one generation of the read model. It is open for reading; for its writer, also for writing. */
 export interface ModelFile {
   readonly database: Database
   readonly collections: Collections
@@ -22,20 +22,20 @@ export interface ModelFile {
   open(projections: readonly Projection[]): Promise<void>
   checkpoint(projection: Projection): Checkpoint | null
   apply(changes: readonly Change[], step?: Step): Promise<void>
-  /** Has another process begun to write it? Then nothing in it is known here any more. */
+  /** Has another process begun to write it? Then this process must not believe anything that it remembers of it. */
   isLost(): boolean
   /** What kept the last change from being written, or null. */
   trouble(): StoreUnavailableError | null
-  /** For its writer, in a transaction with everything else that is written. */
+  /** Runs work of the writer in a transaction, together with everything else that is written. */
   submit(work: () => void): Promise<void>
-  /** Refuses new work, does what was taken, and gives the file back. */
+  /** Refuses new work, finishes what was accepted, and withdraws the claim. */
   settle(): Promise<void>
 }
 
-/** @param claim that of its writer */
+/** @param claim the claim of its writer; undefined for a reader */
 export function modelFile(database: Database, claim: Claim | undefined, log?: Logger): ModelFile {
   const collections = createCollections(database)
-  const checkpoints = createCheckpoints(database)
+  const checkpoints = createCheckpointTable(database)
   const documents = createDocuments(database)
   const files = openedFiles(database)
   const group = createGroup(database, {

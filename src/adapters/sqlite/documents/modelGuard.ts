@@ -2,9 +2,9 @@ import { StoreReplacedError } from '../../../application/ports/errors.ts'
 import type { Database } from '../database/database.ts'
 import type { ModelFile } from './modelFile.ts'
 
-/** Notices that a read model is not only what this process has written: moved, written over, or written into. */
+/** Notices if another program has moved, overwritten or changed the file of a read model. */
 export interface ModelGuard {
-  /** As of the last look, of which there are two a second. */
+  /** The result of the last look. There are two looks a second. */
   loss(): StoreReplacedError | null
   look(): void
   /** To be called when another file has become the live one. */
@@ -13,19 +13,23 @@ export interface ModelGuard {
 }
 
 const EVERY_MS = 500
+/** The `user_version` of a file that another program has written into. */
 const TOUCHED = 1
 
-/** What is in a file that others have written into cannot be told from what they put there: it is marked as such. */
+/**
+ * Was the file marked, since another program has written into it? What that wrote cannot be told from our own
+ * documents.
+ */
 export const wasTouched = (database: Database): boolean =>
   database.prepare('PRAGMA user_version').get()?.user_version === TOUCHED
 
 const touch = (database: Database): void => database.exec(`PRAGMA user_version = ${TOUCHED}`)
 
-/** Changes with each commit that another connection makes. */
+/** A number that changes with each commit of another connection. */
 const foreignWrites = (database: Database): unknown =>
   database.prepare('PRAGMA data_version').get()?.data_version
 
-/** For the holder of the lock. @param onLost called once */
+/** Only for the holder of the lock. @param onLost called once */
 export function guardModel(live: () => ModelFile, onLost: () => void): ModelGuard {
   let lost: StoreReplacedError | null = null
   let writes = foreignWrites(live().database)
@@ -43,7 +47,7 @@ export function guardModel(live: () => ModelFile, onLost: () => void): ModelGuar
     try {
       assertOwn()
     } catch (error) {
-      // Whatever else is wrong with it, those who read it are told.
+      // Any other error will be met by those who read the file.
       if (!(error instanceof StoreReplacedError)) return
       lost = error
       onLost()

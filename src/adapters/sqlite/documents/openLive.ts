@@ -9,7 +9,7 @@ import { type ModelFile, modelFile, SETTINGS } from './modelFile.ts'
 import { wasTouched } from './modelGuard.ts'
 import { beyondUse, checkSeal, unseal } from './seal.ts'
 
-/** Opens the file that readers and writers use now. */
+/** Opens the live file. */
 export async function openLive(
   path: string,
   lock: Lock | undefined,
@@ -27,12 +27,12 @@ export async function openLive(
       await removeGeneration(path, liveGeneration(path))
       return await openLive(path, lock, log)
     }
-    // After a crash nothing vouches for the file: then SQLite compares every index with its table.
+    // After a crash there is no seal to prove that the file is intact, so SQLite compares every index with its table.
     if (wasLeft && !isSealed) assertIntact(database)
     unseal(file)
     return modelFile(database, await claimed(database, log), log)
   } catch (error) {
-    // Between the two looks it was switched to another file, and the old one is gone.
+    // The service has switched to another file meanwhile, and has removed this one.
     if (!lock && liveFile(path) !== file) return openLive(path, lock, log)
     throw error
   }

@@ -7,9 +7,9 @@ import type { Stretch } from '../../../application/readModel/stretches.ts'
 import { giveWay } from '../../../application/scheduling/turns.ts'
 import { DamagedError } from '../../../domain/errors.ts'
 import { cellAt, DOCUMENT, type Table, toCell } from './collections.ts'
-import { bytes, type Cell, type Database, type Row, toText } from '../database/database.ts'
+import { bytes, type Cell, type Database, type SqlRow, toText } from '../database/database.ts'
 
-/** A piece of SQL and the values of its parameters, in order. Values are never part of the text. */
+/** A piece of SQL, and the values of its parameters in order. Values are never part of the text. */
 export interface Sql {
   text: string
   values: Cell[]
@@ -19,12 +19,12 @@ type Comparison = Exclude<Condition, { any: unknown }>
 
 const OPERATORS = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
 
-/** How a field is named in SQL. */
+/** Gives the SQL expression for a field. */
 type Naming = (field: string) => string
 
-/** The driver answers at once, and nobody is served meanwhile: so many rows are a millisecond or two. */
+/** The driver blocks the event loop while it reads; this many rows take a millisecond or two. */
 const ROWS_AT_ONCE = 100
-/** Of those that are looked at and not taken. */
+/** How many rows are looked at in one read if most of them may not match. */
 const LOOKED_AT_ONCE = 500
 const COUNTED_AT_ONCE = 5_000
 
@@ -36,13 +36,13 @@ function whereSql(conditions: readonly (Condition | Bound)[], name: Naming): Sql
   }
 }
 
-/** Where to read: another file may be the live one whenever a query has given way. */
+/** Where to read. It has to be asked for again whenever a query has given way, since another file may be live then. */
 export interface Source {
   database: Database
   table: Table
 }
 
-/** Documents as they are found. */
+/** Finds documents, in no particular order. */
 export function findAny({ database, table }: Source, where: readonly Condition[], limit: number): Document[] {
   const { text, values } = whereSql(where, table.sql)
   const rows = database.prepare(`SELECT ${DOCUMENT} FROM ${table.name} WHERE ${text} LIMIT ?`)
@@ -73,13 +73,13 @@ export async function readStretch(
   return { documents, last: lastRow ? keyOf(lastRow) : end }
 }
 
-function all({ database, table }: Source, stretch: Stretch, size: number): Row[] {
+function all({ database, table }: Source, stretch: Stretch, size: number): SqlRow[] {
   const { text, values } = stretchSql(table, stretch, `${DOCUMENT}, ${valueSql(table, stretch)}`)
   return database.prepare(`${text} LIMIT ?`).all(...values, size)
 }
 
-/** What the filter leaves out is looked at behind a limit: without one, SQLite would go on until it finds some. */
-function some({ database, table }: Source, stretch: Stretch, size: number): Row[] {
+/** The filter comes behind a limit: without it, SQLite would go on until it has found enough matches. */
+function some({ database, table }: Source, stretch: Stretch, size: number): SqlRow[] {
   const { text, values } = stretchSql(table, stretch, '*')
   const filter = whereSql(stretch.plan.filter, table.sql)
   return database
@@ -115,7 +115,7 @@ function keyAt({ database, table }: Source, stretch: Stretch, n: number): Key | 
   return row ? keyOf(row) : null
 }
 
-/** The index is named: which one it is does not depend on what SQLite believes of the data. */
+/** Names the index, so that the choice does not depend on what SQLite assumes about the data. */
 function stretchSql(table: Table, { plan, bounds, by, descending }: Stretch, columns: string): Sql {
   const where = bounds.length > 0 ? whereSql(bounds, table.sql) : ALL
   const direction = descending ? 'DESC' : 'ASC'
@@ -128,7 +128,7 @@ function stretchSql(table: Table, { plan, bounds, by, descending }: Stretch, col
   }
 }
 
-/** Said with a bound, so that it is a search of the index like any other. */
+/** All rows, written as a bound, so that SQLite searches the index as for any other query. */
 const ALL: Sql = { text: "id >= ''", values: [] }
 
 function valueSql(table: Table, { plan }: Stretch): string {
@@ -136,18 +136,18 @@ function valueSql(table: Table, { plan }: Stretch): string {
   return `CASE typeof(${field}) WHEN 'text' THEN CAST(${field} AS BLOB) ELSE ${field} END AS value`
 }
 
-const keyOf = ({ idBytes, value }: Row): Key => ({
+const keyOf = ({ idBytes, value }: SqlRow): Key => ({
   value: typeof value === 'number' || value === null ? value : toText(value),
   id: toText(idBytes),
 })
 
-function documentOf(table: Table, row: Row, where: readonly Condition[]): Document {
+function documentOf(table: Table, row: SqlRow, where: readonly Condition[]): Document {
   const document = present<Document>(...table.parse(row))
   if (!isMatch(document, where)) throw new DamagedError(`${table.name}: an index is damaged`)
   return document
 }
 
-/** Has the document what it was found by? It was found by an index, which knows nothing of the document's checksum. */
+/** Does the document match the index by which it was found? The document's checksum does not cover the index. */
 const isMatch = (document: Document, where: readonly Condition[]): boolean =>
   where.every(
     (condition) =>
@@ -170,7 +170,7 @@ function comparisonSql(condition: Comparison | Bound, field: string): Sql {
         ? { text: `${field} IS NULL`, values: [] }
         : { text: `${field} = ?`, values: [toCell(condition.value)] }
     case 'present':
-      // An index has nulls first, then numbers, then texts: this is where to begin.
+      // In an index nulls come first, then numbers, then texts. So this skips the nulls.
       return { text: `${field} >= -1e999`, values: [] }
     case 'contains':
       return { text: `instr(${field}, ?) > 0`, values: [condition.value] }
@@ -180,7 +180,7 @@ function comparisonSql(condition: Comparison | Bound, field: string): Sql {
         values: [JSON.stringify(condition.value)],
       }
     default:
-      // Comparing with null is null in SQL, which is not true: a document without the field never matches.
+      // In SQL a comparison with null is null, and so not true: a document without the field never matches.
       return { text: `${field} ${OPERATORS[condition.op]} ?`, values: [toCell(condition.value)] }
   }
 }

@@ -3,7 +3,7 @@ import type { ReadModel } from '../../../application/ports/readModel.ts'
 
 type Entry = Queued & { until: number }
 
-/** Of a read model that belongs to one process: they end with it. */
+/** The reservations of a read model that belongs to one process. They are in memory, and end with the process. */
 export function createReservations(): Pick<ReadModel, 'reserve' | 'queue' | 'release'> {
   const queues = new Map<string, Entry[]>()
 

@@ -4,9 +4,9 @@ import { crc32 } from 'node:zlib'
 import { DamagedError } from '../../../domain/errors.ts'
 
 /**
- * A checksum of a whole database file, made when it is closed in good order and kept beside it. SQLite does not
- * notice most flipped bits, and one in an index or a key hides a document, which no checksum of documents can tell.
- * Reading a file through costs about 0.3 s per GB.
+ * A checksum of a whole database file. It is made when the file is closed in good order, and kept beside it. SQLite
+ * does not notice most flipped bits, and one in an index or a key can hide a document, which checksums of documents do
+ * not show. Reading a whole file takes about 0.3 s per GB.
  */
 
 const CHUNK = 1024 * 1024
@@ -15,7 +15,7 @@ const sealOf = (path: string): string => `${path}.seal`
 
 /**
  * To be called when everything is in the file and nobody writes it any more.
- * @throws what the file system says, a full disk say: then there is no seal
+ * @throws an error of the file system, of a full disk for example; then there is no seal
  */
 export function seal(path: string): void {
   try {
@@ -26,20 +26,20 @@ export function seal(path: string): void {
   }
 }
 
-/** To be called before the first write: from then on the file is guarded by SQLite and the checksums in it. */
+/** To be called before the first write. From then on only SQLite and the checksums of documents protect the file. */
 export function unseal(path: string): void {
   rmSync(sealOf(path), { force: true })
 }
 
 /**
- * @returns whether a seal vouches for the file; there is none after a crash, or while somebody writes it
- * @throws DamagedError the file is not as it was left
+ * @returns true if a seal proves that the file is intact; false after a crash, or while somebody writes the file
+ * @throws DamagedError if the file is not as it was left
  */
 export function checkSeal(path: string): boolean {
   const before = readSeal(path)
   if (before === undefined) return false
   if (before === summary(path)) return true
-  // A reader may have been overtaken by a writer that opened the file meanwhile.
+  // A writer may have opened the file while this reader was reading it.
   if (readSeal(path) !== before) return false
   throw beyondUse(path)
 }
@@ -47,7 +47,7 @@ export function checkSeal(path: string): boolean {
 /** Is there a seal, whatever it says? */
 export const isSealed = (path: string): boolean => readSeal(path) !== undefined
 
-/** As `checkSeal`, for somebody who has other things to do meanwhile, and for a file that nobody else opens. */
+/** As `checkSeal`, but without blocking the event loop, and only for a file that nobody else opens. */
 export async function isAsSealed(path: string): Promise<boolean> {
   const before = readSeal(path)
   if (before === undefined) return false
@@ -72,7 +72,7 @@ export const beyondUse = (path: string): DamagedError =>
 function readSeal(path: string): string | undefined {
   try {
     const text = readFileSync(sealOf(path), 'utf8')
-    // Cut short by a crash or a full disk, it says nothing.
+    // A seal that was cut short by a crash or a full disk counts as none.
     return text.endsWith('\n') ? text : undefined
   } catch {
     return undefined

@@ -3,10 +3,10 @@ import type { Projection } from '../../../../projections/projection.ts'
 import type { Collections } from './collections.ts'
 import { bytes, type Database, toText } from '../database/database.ts'
 
-/** Rows at a time: whoever has put them right asks again. */
+/** How many rows are reported at a time. When these are put right, the caller asks again. */
 const ROWS = 20_000
 
-/** The documents that keep a unique index from being made. */
+/** The documents with equal values, because of which a unique index cannot be made. */
 export function sharedValues(
   database: Database,
   collections: Collections,
@@ -22,7 +22,7 @@ export function sharedValues(
   throw new RangeError('no value is in more than one document')
 }
 
-/** The last group may be cut off by the limit, never to one alone. */
+/** The limit may cut the last group short. If only one document is left of it, the group is dropped. */
 function groupsIn(database: Database, table: string, columns: readonly string[]): string[][] {
   const on = columns.join(', ')
   const key = columns.map((column) => `quote(${column})`).join(` || ', ' || `)

@@ -1,15 +1,26 @@
 import { DamagedError } from '../../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../../domain/events.ts'
-import { bytes, checksum, type Database, integer, type Row, toBytes, toText } from '../database/database.ts'
+import {
+  bytes,
+  checksum,
+  type Database,
+  integer,
+  type SqlRow,
+  toBytes,
+  toText,
+} from '../database/database.ts'
 
 /**
- * The tables of the event store and how an event is written to and read from a row. `streams` repeats what the last
- * row of each stream in `events` says, and SQLite's own sequence what its last row of all says: SQLite does not
- * notice most flipped bits, and a row that is no longer found is only missed if something else knows of it.
+ * The tables of the event store, and how an event is written to a row and read from it. SQLite does not notice most
+ * flipped bits, and a row that is not found any more is only missed if something else knows of it. So the table
+ * `streams` repeats the revision of the last row of each stream, and SQLite's own sequence the position of the last row
+ * of all.
  */
 
 const FORMAT = 1
-/** A file that events were swept from: what read the first format would take them for lost. */
+/**
+ * The format of a file that events were swept from. Programs that know only the first format would report them as lost.
+ */
 export const SWEPT_FORMAT = 2
 
 export function createTables(database: Database): void {
@@ -36,10 +47,10 @@ export function createTables(database: Database): void {
     COMMIT`)
 }
 
-/** Nothing was ever written to it. */
+/** Was nothing ever written to the file? */
 export const isNew = (database: Database): boolean => formatOf(database) === 0
 
-/** @throws DamagedError the file is not an event store this program can read */
+/** @throws DamagedError if the file is not an event store that this program can read */
 export function checkFormat(database: Database): void {
   const format = formatOf(database)
   if (format !== FORMAT && format !== SWEPT_FORMAT)
@@ -55,29 +66,32 @@ const formatOf = (database: Database): unknown => database.prepare('PRAGMA user_
 
 const INSERT = `INSERT INTO events (position, stream, revision, id, type, data, metadata, crc)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
-/** All of an event that is text, in one piece of bytes, as its checksum covers it: fewer values cost less to read. */
+/** All of an event as one text, exactly as its checksum covers it. One value costs less to read than seven. */
 const LINE = ['position', 'stream', 'revision', 'id', 'type', 'data', 'metadata'].join(' || char(10) || ')
 const SELECT = `SELECT position, ${integer('revision')}, ${bytes(`(${LINE})`, 'line')}, ${integer('crc')} FROM events`
 
-/** Rows behind a position, in log order. */
-export const rowsAfter = (database: Database, position: number, limit: number): Row[] =>
+/** The rows behind a position, in log order. */
+export const rowsAfter = (database: Database, position: number, limit: number): SqlRow[] =>
   database.prepare(`${SELECT} WHERE position > ? ORDER BY position LIMIT ?`).all(position, limit)
 
-export const rowAt = (database: Database, position: number): Row | undefined =>
+export const rowAt = (database: Database, position: number): SqlRow | undefined =>
   database.prepare(`${SELECT} WHERE position = ?`).get(position)
 
-/** Rows of one stream from a revision on. The order is that of the column, which an index has, not of what is selected. */
-export const rowsOf = (database: Database, stream: string, from: number, limit: number): Row[] =>
+/**
+ * The rows of one stream from a revision on. `events.revision` is the column, which has an index, not the selected
+ * value.
+ */
+export const rowsOf = (database: Database, stream: string, from: number, limit: number): SqlRow[] =>
   database
     .prepare(`${SELECT} WHERE stream = ? AND revision >= ? ORDER BY events.revision LIMIT ?`)
     .all(stream, from, limit)
 
 export const toPosition = (number: number): string => String(number).padStart(16, '0')
 
-/** Can it be one of this kind of log? */
+/** Has the text the form of a position of this kind of log? */
 export const isPosition = (text: string): boolean => /^\d{16}$/.test(text)
 
-/** @throws RangeError not a position of this store */
+/** @throws RangeError if it is not a position of this kind of log */
 export function fromPosition(position: string | null): number {
   if (position === null) return 0
   if (!isPosition(position)) throw new RangeError(`'${position}' is no position`)
@@ -96,15 +110,15 @@ export function insertEvent(
   database.prepare(INSERT).run(position, stream, revision, ...texts, crc)
 }
 
-export const streamOf = (row: Row): string => namesOf(toText(row.lineBytes)).stream
+export const streamOf = (row: SqlRow): string => namesOf(toText(row.lineBytes)).stream
 
-export const idOf = (row: Row): string => namesOf(toText(row.lineBytes)).id
+export const idOf = (row: SqlRow): string => namesOf(toText(row.lineBytes)).id
 
 /** Is the row what was written? */
-export const isSound = (row: Row): boolean => row.crc === checksum(toBytes(row.lineBytes))
+export const isSound = (row: SqlRow): boolean => row.crc === checksum(toBytes(row.lineBytes))
 
-/** The event of a row; one that was damaged has `data` and `metadata` null, and its names may be wrong. */
-export function toEvent(row: Row): StoredEvent {
+/** The event of a row. If the row is damaged, `data` and `metadata` are null, and the names may be wrong. */
+export function toEvent(row: SqlRow): StoredEvent {
   const line = toText(row.lineBytes)
   const { id, type, stream, rest } = namesOf(line)
   const end = line.indexOf('\n', rest)
@@ -121,7 +135,9 @@ export function toEvent(row: Row): StoredEvent {
   }
 }
 
-/** Undefined for text that this program does not write: a checksum can be made to fit, and JSON has many spellings. */
+/**
+ * Undefined for text that this program would not write. A checksum alone can be forged, and JSON has many spellings.
+ */
 function parsed(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text)
@@ -131,7 +147,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** JSON has no line ends between its values' texts, nor have names. `rest` is where the data begins. */
+/** Splits a line, which works since neither names nor JSON have line ends in them. `rest` is where the data begins. */
 function namesOf(line: string): { stream: string; id: string; type: string; rest: number } {
   const stream = line.indexOf('\n') + 1
   const revision = line.indexOf('\n', stream) + 1
@@ -149,7 +165,7 @@ function namesOf(line: string): { stream: string; id: string; type: string; rest
 const NEWEST = `SELECT ${integer('revision')}, ${integer('crc')} FROM streams WHERE stream = ?`
 const SEQUENCE = `SELECT ${integer('seq')} FROM sqlite_sequence WHERE name = 'events'`
 
-/** Newest revision of a stream, -1 without events. */
+/** The newest revision of a stream; -1 for one without events. */
 export function newestRevision(database: Database, stream: string): number {
   const row = database.prepare(NEWEST).get(stream)
   if (!row) return -1
@@ -164,7 +180,7 @@ export function setNewestRevision(database: Database, stream: string, revision: 
     .run(stream, revision, checksum(stream, String(revision)))
 }
 
-/** Position of the newest event, 0 in an empty log. */
+/** The position of the newest event; 0 in an empty log. */
 export function newestPosition(database: Database): number {
   const row = database.prepare(SEQUENCE).get()
   const last = database.prepare('SELECT max(position) AS position FROM events').get()

@@ -1,17 +1,17 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Batch } from '../../../application/ports/eventStore.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import type { Row } from '../database/database.ts'
+import type { SqlRow } from '../database/database.ts'
 import { isSound, streamOf, toEvent } from './eventRows.ts'
 
-/** A piece of the log as it was read. `last` is the position it ends at. */
-export interface Page {
-  rows: Row[]
+/** A piece of the log. `last` is the position at which it ends. */
+export interface LogPage {
+  rows: SqlRow[]
   last: number
   caughtUp: boolean
 }
 
-/** Those who wait for the next commit of this process. */
+/** Wakes those who wait for the next commit of this process. */
 export interface WakeUp {
   all(): void
   /** Resolves at the next commit, or when `signal` is aborted. */
@@ -43,11 +43,11 @@ interface Following {
   after: number
   prefixes: readonly string[]
   signal: AbortSignal
-  page(after: number): Page
+  page(after: number): LogPage
   /** Where the log ended at the last commit of this process. */
   end(): number
   wakeUp: WakeUp
-  /** Somebody else writes the log: look at it now and then. */
+  /** Another process writes the log, so it has to be looked at regularly. */
   polls: boolean
   isOpen(): boolean
 }
@@ -55,18 +55,18 @@ interface Following {
 const POLL_MILLISECONDS = 250
 const MAX_BACKOFF_MILLISECONDS = 5_000
 
-/** What a subscription yields: the past in pages, then what is committed, until aborted or the store is closed. */
+/** What a subscription yields: the past in pages, then new events, until it is aborted or the store is closed. */
 export async function* follow(options: Following): AsyncGenerator<Batch, void, undefined> {
   const { prefixes, signal, wakeUp } = options
-  // A damaged row may have lost its name: it is everybody's, so that somebody sees it.
-  const wanted = (row: Row): boolean =>
+  // A damaged row may have lost its name, so every subscription gets it.
+  const wanted = (row: SqlRow): boolean =>
     prefixes.some((prefix) => streamOf(row).startsWith(prefix)) || !isSound(row)
   let { after } = options
-  let toldEnd = false
+  let announcedEnd = false
   let failures = 0
 
   while (!signal.aborted && options.isOpen()) {
-    let page: Page
+    let page: LogPage
     try {
       page = options.page(after)
       failures = 0
@@ -77,9 +77,9 @@ export async function* follow(options: Following): AsyncGenerator<Batch, void, u
     }
     after = page.last
     const events = page.rows.filter(wanted).map(toEvent)
-    if (events.length > 0 || (page.caughtUp && !toldEnd)) {
+    if (events.length > 0 || (page.caughtUp && !announcedEnd)) {
       yield { events, caughtUp: page.caughtUp }
-      toldEnd = page.caughtUp
+      announcedEnd = page.caughtUp
     }
     if (!page.caughtUp) await nextTurn()
     else if (options.polls) await pause(POLL_MILLISECONDS, signal)
@@ -87,7 +87,7 @@ export async function* follow(options: Following): AsyncGenerator<Batch, void, u
   }
 }
 
-/** Between half and all of a doubling time, so that many do not come back at once. */
+/** A random part, half to all, of a time that doubles, so that many readers do not come back at the same moment. */
 const backoff = (failures: number): number =>
   Math.min(MAX_BACKOFF_MILLISECONDS, 50 * 2 ** failures) * (0.5 + Math.random() / 2)
 

@@ -1,22 +1,22 @@
 import { DamagedError } from '../../../domain/errors.ts'
-import { checksum, type Database, integer, type Row } from '../database/database.ts'
+import { checksum, type Database, integer, type SqlRow } from '../database/database.ts'
 import { isSound, rowsOf, setFormat, streamOf, SWEPT_FORMAT } from './eventRows.ts'
 import { Refused } from '../database/groupCommit.ts'
 
 /**
- * Events that were taken out on purpose. What is missing without being recorded here was lost, and is reported as such;
- * a record that is lost itself makes its events count as lost. The tables come with the first sweep: a file without one
- * stays as programs before them know it.
+ * Removes events on purpose, and records it. An event that is missing without such a record was lost, and is reported
+ * as lost; so are events whose record is lost itself. The tables are made by the first sweep, so that a file without
+ * any can still be read by older programs.
  */
 
-/** A few milliseconds of work, which the commands of that moment wait for. */
+/** How many events one step removes: a few milliseconds of work, for which commands have to wait. */
 const EVENTS_AT_ONCE = 200
 
 const SWEPT_STREAM = `SELECT ${integer('revision')}, ${integer('crc')} FROM swept_streams WHERE stream = ?`
 const SWEPT_POSITIONS = `SELECT first, ${integer('last')}, ${integer('crc')} FROM swept_positions
   WHERE first <= ? ORDER BY first DESC LIMIT 1`
 
-/** The first position from `first` to `last` at which an event was not swept; null: all were. */
+/** The first position from `first` to `last` whose event was not swept; null if all were. */
 export function firstNotSwept(database: Database, first: number, last: number): number | null {
   for (let position = first; ; ) {
     const range = rangeAt(database, position)
@@ -26,7 +26,7 @@ export function firstNotSwept(database: Database, first: number, last: number): 
   }
 }
 
-/** Revision up to which the events of a stream were swept, -1 for none. */
+/** The revision up to which the events of a stream were swept; -1 if none were. */
 export function sweptRevision(database: Database, stream: string): number {
   if (!hasTables(database)) return -1
   const row = database.prepare(SWEPT_STREAM).get(stream)
@@ -37,8 +37,8 @@ export function sweptRevision(database: Database, stream: string): number {
 }
 
 /**
- * Takes some of the first events of a stream out, within a transaction. The newest event of the log stays: it says
- * where the log ends.
+ * Removes some of the first events of a stream, within a transaction. The newest event of the log is never removed,
+ * since it shows where the log ends.
  * @returns whether there are more up to the revision
  */
 export function sweepSome(database: Database, stream: string, upTo: number, newest: number): boolean {
@@ -58,8 +58,8 @@ export function sweepSome(database: Database, stream: string, upTo: number, newe
   return rows.length === EVENTS_AT_ONCE && last < upTo
 }
 
-/** What is damaged stays where it is seen. */
-function assertWhole(row: Row, stream: string, revision: number): void {
+/** A damaged event is not removed, so that it stays visible. */
+function assertWhole(row: SqlRow, stream: string, revision: number): void {
   if (streamOf(row) === stream && row.revision === revision && isSound(row)) return
   throw new Refused(new DamagedError(`${stream}: the event at revision ${revision} is damaged`))
 }
@@ -69,7 +69,7 @@ interface Range {
   last: number
 }
 
-function rangesOf(rows: readonly Row[]): Range[] {
+function rangesOf(rows: readonly SqlRow[]): Range[] {
   const ranges: Range[] = []
   for (const position of rows.map((row) => Number(row.position)).sort((a, b) => a - b)) {
     const open = ranges.at(-1)
@@ -79,7 +79,7 @@ function rangesOf(rows: readonly Row[]): Range[] {
   return ranges
 }
 
-/** Joins it with its neighbours, so that there are never more ranges than events between them. */
+/** Records a swept range, joined with its neighbours, so that there are never more ranges than events between them. */
 function record(database: Database, { first, last }: Range): void {
   const before = rangeAt(database, first - 1)
   const joined = before?.last === first - 1 ? before.first : first

@@ -1,19 +1,22 @@
-/** Which ids of which collections have been asked for: a Bloom filter, of one size whatever there is. */
-export interface Seen {
-  /** True for certain the first time; later false, and for some others too. */
+/**
+ * Remembers which ids of which collections it was asked for. It is a Bloom filter, so its size does not depend on their
+ * number.
+ */
+export interface SeenIds {
+  /** False for an id that it was asked for before, and wrongly false for a few new ids. True means certainly new. */
   isNew(collection: string, id: string): boolean
 }
 
-/** 8 MiB: of five million ids one in a hundred is taken for a known one. */
+/** 8 MiB. With five million ids, one new id in a hundred is taken for a known one. */
 const BITS = 2 ** 26
 const HASHES = 4
 
-export function createSeen(): Seen {
+export function createSeenIds(): SeenIds {
   const bits = new Uint8Array(BITS / 8)
   return {
     isNew(collection, id) {
       const first = hashOf(id, hashOf(collection, 0))
-      // Odd, so that the steps reach every bit.
+      // An odd step reaches every bit.
       const step = mixed(first) | 1
       let isNew = false
       for (let i = 0; i < HASHES; i++) {
@@ -28,7 +31,7 @@ export function createSeen(): Seen {
   }
 }
 
-/** FNV-1a over the characters: for texts this short, a call of anything native takes longer. */
+/** FNV-1a over the characters. For texts as short as these, any native hash would take longer. */
 function hashOf(text: string, seed: number): number {
   let hash = seed ^ 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)

@@ -1,52 +1,57 @@
 import { applyChange, type StoredDocument } from '../../../../projections/change.ts'
 import type { Change } from '../../../../projections/projection.ts'
-import { createAside } from './deferredChanges.ts'
+import { createDeferredChanges } from './deferredChanges.ts'
 import { idsOf, type Table } from '../documents/collections.ts'
 import type { Database } from '../database/database.ts'
 import { insertDocuments } from '../documents/documents.ts'
-import { createHeld } from './heldDocuments.ts'
-import { createSeen } from './bloomFilter.ts'
+import { createHeldDocuments } from './heldDocuments.ts'
+import { createSeenIds } from './bloomFilter.ts'
 
 /**
- * The documents of a file that is being filled. A new one stays in memory while it changes and is written once, when it
- * rests. To find it again would take an index of ids, and each new id goes somewhere else in such an index, while all of
- * them at once are a matter of sorting. So there is none until the end, and later changes are put aside until then.
+ * Fills the documents of a file. A new document stays in memory while it changes, and is written once, when it has not
+ * changed for a while. To find it again would take an index of ids. Adding ids to an index one by one is slow, since
+ * each goes to another place, while making the index in the end is just sorting. So there is no index until the end,
+ * and later changes of a written document are deferred until then.
  */
-export interface Bulk {
+export interface BulkLoader {
   apply(table: Table, change: Change): void
   /** Is it time to write? */
   isFull(): boolean
-  /** Writes what has not been used for a while, and forgets it. */
+  /** Writes the documents that were not used for a while, and removes them from memory. */
   writeCold(): void
-  /** Keeps copies of the others, for another run to go on with. */
+  /** Stores copies of the documents in memory, so that another run can resume. */
   hold(): void
-  /** Writes all there is, and forgets it. */
+  /** Writes all documents, and removes them from memory. */
   writeAll(): void
-  /** Was anything put aside and written? */
+  /** Are there deferred changes in the file? */
   waits(): boolean
-  /** Applies what was put aside. There have to be indexes, and nothing in memory. */
+  /** Applies the deferred changes. It needs the indexes, and no document may be in memory. */
   settle(): void
 }
 
 interface Kept {
   document: StoredDocument
-  /** The turn that it was used in last. */
+  /** The turn in which it was last used. */
   used: number
-  /** And that it got its place in the queue in. */
+  /** The turn in which it got its place in the queue. */
   queued: number
 }
 
-/** By id, and a queue: whoever comes to its front and was used meanwhile goes to its end again. */
+/** Documents by id, as a queue. A document that reaches the front, but was used meanwhile, goes to the end again. */
 type Queue = Map<string, Kept>
 
-/** Uses of documents, of about 1 KB each. */
+/** How many uses of documents make a turn. A document has about 1 KB. */
 const TURN = 2_000
-/** Turns that a document stays without being used: ten thousand tokens in turn find theirs again. */
+/** For how many turns an unused document stays in memory: enough for ten thousand tokens that are used in rotation. */
 const KEPT_FOR = 20
 
-/** @param tables all that will be filled, as an earlier run may have left them */
-export function createBulk(database: Database, tables: readonly Table[]): Bulk {
-  const [aside, held, seen] = [createAside(database), createHeld(database), createSeen()]
+/** @param tables all tables that will be filled; an earlier run may have left documents in them */
+export function createBulkLoader(database: Database, tables: readonly Table[]): BulkLoader {
+  const [deferred, held, seen] = [
+    createDeferredChanges(database),
+    createHeldDocuments(database),
+    createSeenIds(),
+  ]
   const queues = new Map(tables.map((table): [string, Queue] => [table.name, new Map()]))
   let [turn, uses] = [0, 0]
 
@@ -55,7 +60,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
     seen.isNew(table, id)
   }
   for (const table of tables) for (const id of idsOf(database, table)) seen.isNew(table.name, id)
-  for (const [table, id] of aside.ids()) seen.isNew(table, id)
+  for (const [table, id] of deferred.ids()) seen.isNew(table, id)
 
   function queueOf(name: string): Queue {
     const queue = queues.get(name)
@@ -83,7 +88,7 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       const { id } = change
       const known = queue.get(id)
       if (!known && !seen.isNew(table.name, id)) {
-        aside.add(table, change)
+        deferred.add(table, change)
         return
       }
       const entry = known ?? { document: {}, used: -1, queued: turn }
@@ -94,10 +99,10 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       uses++
     },
 
-    isFull: () => uses >= TURN || aside.isFull(),
+    isFull: () => uses >= TURN || deferred.isFull(),
 
     writeCold() {
-      aside.write()
+      deferred.write()
       for (const table of tables) insertDocuments(database, table, cold(queueOf(table.name)))
       if (uses < TURN) return
       turn++
@@ -105,12 +110,12 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
     },
 
     hold() {
-      aside.write()
+      deferred.write()
       held.replace(all())
     },
 
     writeAll() {
-      aside.write()
+      deferred.write()
       held.replace([])
       for (const table of tables) {
         const queue = queueOf(table.name)
@@ -119,9 +124,9 @@ export function createBulk(database: Database, tables: readonly Table[]): Bulk {
       }
     },
 
-    waits: aside.waits,
+    waits: deferred.waits,
 
-    settle: () => aside.apply(tables),
+    settle: () => deferred.apply(tables),
   }
 }
 

@@ -6,49 +6,50 @@ import {
   type Database,
   integer,
   pagesOf,
-  type Row,
+  type SqlRow,
   toBytes,
   toText,
 } from '../database/database.ts'
 import { applyTo, type Entry, readEntry, writeEntry } from '../documents/documents.ts'
 import { beyondUse } from '../documents/seal.ts'
 
-/** Changes that wait for their documents to be found. */
-export interface Aside {
+/** Changes that are deferred until their documents can be found by an index. */
+export interface DeferredChanges {
   add(table: Table, change: Change): void
   isFull(): boolean
-  /** What was added. */
+  /** Writes the changes that were added. */
   write(): void
-  /** Is there anything that was written and not applied? */
+  /** Are there changes that were written and not applied? */
   waits(): boolean
   /**
-   * The documents that changes of an earlier run are waiting for, each as often as there are changes.
-   * @throws DamagedError one of the changes is not what was put aside
+   * The documents that deferred changes of an earlier run belong to, each as often as it has changes.
+   * @throws DamagedError if one of the changes is not what was written
    */
   ids(): Iterable<[table: string, id: string]>
-  /** Applies them to documents that are found by an index, in the order of that; none waits any more. */
+  /** Applies all of them, in the order of the index by which the documents are found. */
   apply(tables: readonly Table[]): void
 }
 
-export const ASIDE = 'aside'
-/** Written at once. */
+/** The table has kept its first name, so that files of older versions can be resumed. */
+export const DEFERRED = 'aside'
+/** How many changes are kept in memory before they are written. */
 const FULL = 5_000
 const PAGE = 2_000
 const CHANGE = `${bytes('id')}, ${bytes('change')}, ${integer('crc')}`
 
-export function createAside(database: Database): Aside {
+export function createDeferredChanges(database: Database): DeferredChanges {
   let added: (readonly [Table, Change])[] = []
   database.exec(
-    `CREATE TABLE IF NOT EXISTS ${ASIDE}
+    `CREATE TABLE IF NOT EXISTS ${DEFERRED}
        (collection TEXT NOT NULL, id TEXT NOT NULL, change TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
   )
 
-  function check(table: string, { idBytes, changeBytes, crc }: Row): void {
+  function check(table: string, { idBytes, changeBytes, crc }: SqlRow): void {
     if (crc !== checksum(table, toText(idBytes), toBytes(changeBytes))) throw beyondUse(database.path)
   }
 
-  /** Those of one document as they came. */
-  function applySome(table: Table, rows: readonly Row[]): void {
+  /** Applies some changes, those of one document in the order in which they came. */
+  function applySome(table: Table, rows: readonly SqlRow[]): void {
     let entry: Entry | null = null
     for (const row of rows) {
       check(table.name, row)
@@ -63,7 +64,7 @@ export function createAside(database: Database): Aside {
   }
 
   function applyTable(table: Table): void {
-    const sql = `SELECT rowid AS n, ${CHANGE} FROM ${ASIDE}
+    const sql = `SELECT rowid AS n, ${CHANGE} FROM ${DEFERRED}
       WHERE collection = ? AND (id, rowid) > (?, ?) ORDER BY id, rowid LIMIT ${PAGE}`
     for (let [id, n] = ['', 0]; ; ) {
       const rows = database.prepare(sql).all(table.name, id, n)
@@ -79,7 +80,7 @@ export function createAside(database: Database): Aside {
     isFull: () => added.length >= FULL,
 
     write() {
-      const insert = database.prepare(`INSERT INTO ${ASIDE} VALUES (?, ?, ?, ?)`)
+      const insert = database.prepare(`INSERT INTO ${DEFERRED} VALUES (?, ?, ?, ?)`)
       for (const [table, change] of added) {
         const text = JSON.stringify(change)
         insert.run(table.name, change.id, text, checksum(table.name, change.id, text))
@@ -87,10 +88,10 @@ export function createAside(database: Database): Aside {
       added = []
     },
 
-    waits: () => database.prepare(`SELECT 1 FROM ${ASIDE} LIMIT 1`).get() !== undefined,
+    waits: () => database.prepare(`SELECT 1 FROM ${DEFERRED} LIMIT 1`).get() !== undefined,
 
     *ids() {
-      for (const rows of pagesOf(database, ASIDE, `${bytes('collection')}, ${CHANGE}`, PAGE)) {
+      for (const rows of pagesOf(database, DEFERRED, `${bytes('collection')}, ${CHANGE}`, PAGE)) {
         for (const row of rows) {
           const table = toText(row.collectionBytes)
           check(table, row)
@@ -100,9 +101,9 @@ export function createAside(database: Database): Aside {
     },
 
     apply(tables) {
-      database.exec(`CREATE INDEX IF NOT EXISTS ${ASIDE}_id ON ${ASIDE} (collection, id)`)
+      database.exec(`CREATE INDEX IF NOT EXISTS ${DEFERRED}_id ON ${DEFERRED} (collection, id)`)
       for (const table of tables) applyTable(table)
-      database.exec(`DROP INDEX ${ASIDE}_id; DELETE FROM ${ASIDE}`)
+      database.exec(`DROP INDEX ${DEFERRED}_id; DELETE FROM ${DEFERRED}`)
     },
   }
 }

@@ -3,18 +3,18 @@ import { DOCUMENT, type Table } from '../documents/collections.ts'
 import { bytes, checksum, type Database, pagesOf, toBytes, toText } from '../database/database.ts'
 import { beyondUse } from '../documents/seal.ts'
 
-/** Copies of the documents that were in memory at the last checkpoint. */
-export interface Held {
-  /** @throws DamagedError one of them is not what was kept */
+/** Stored copies of the documents that were in memory at the last checkpoint, so that another run can resume. */
+export interface HeldDocuments {
+  /** @throws DamagedError if one of them is not what was written */
   documents(): Iterable<[table: string, id: string, StoredDocument]>
-  /** Instead of those that there are. */
+  /** Stores these documents in place of all others. */
   replace(documents: Iterable<readonly [Table, string, StoredDocument]>): void
 }
 
 export const HELD = 'held'
 const PAGE = 500
 
-export function createHeld(database: Database): Held {
+export function createHeldDocuments(database: Database): HeldDocuments {
   database.exec(
     `CREATE TABLE IF NOT EXISTS ${HELD}
        (collection TEXT NOT NULL, id TEXT NOT NULL, doc TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,

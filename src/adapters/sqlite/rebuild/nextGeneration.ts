@@ -23,17 +23,22 @@ import { seal } from '../documents/seal.ts'
 import { assertRoom } from '../database/space.ts'
 
 const LOOK_MS = 100
-/** The lock is asked for seldom: whoever starts a service meanwhile would find it taken. */
+/** Tries for the lock at every twentieth look only, since a service that starts at that moment would find it taken. */
 const LOOKS_PER_LOCK = 20
+/** How long to wait for the service to take the file over. */
 const PATIENCE_MS = 60_000
 
-/** Of what the live documents take: indexes are sorted in files beside the new ones, so there is more for a while. */
+/**
+ * Room that a rebuild needs, as a multiple of the live documents: for a while there are files in which indexes are
+ * sorted.
+ */
 const ROOM = 1.5
 
 /**
- * Fills the next generation's file from outside the service: beside a live one, which then takes the file over, or
- * alone. It may be any process, but one at a time. A full disk is the service's first: then nothing is left of the file.
- * @param all the projections that the read model has
+ * Fills the file of the next generation from outside the service: beside a running service, which then takes the file
+ * over, or without one. Any process may do so, but only one at a time. If the disk becomes full, the file is deleted,
+ * since the service needs the room.
+ * @param all all projections that the read model has
  */
 export async function beginNext(
   path: string,
@@ -78,26 +83,26 @@ export async function beginNext(
     }
   }
 
-  /** No service runs: until this ends, none will. */
+  /** Takes the lock of the read model, so that no service can start. @returns false if a service is running */
   async function takePlace(): Promise<boolean> {
     switching = await tryLock(path)
     return switching !== null
   }
 
-  async function handOver(): Promise<'joined' | 'taken'> {
+  async function handOver(): Promise<'started' | 'promotedByService'> {
     await closeFile()
     seal(file)
     pointOffer(path, generation)
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let look = 1; performance.now() < giveUpAt; look++) {
       await sleep(LOOK_MS)
-      if (liveGeneration(path) >= generation) return 'taken'
+      if (liveGeneration(path) >= generation) return 'promotedByService'
       if (look % LOOKS_PER_LOCK !== 0 || !(await takePlace())) continue
-      if (liveGeneration(path) >= generation) return 'taken'
+      if (liveGeneration(path) >= generation) return 'promotedByService'
       own = await tryLock(file)
-      if (!own) throw new RebuildUnderWayError('Another process has gone on with this rebuild.')
+      if (!own) throw new RebuildUnderWayError('Another process has resumed this rebuild.')
       filling = await open()
-      return 'joined'
+      return 'started'
     }
     throw new StoreUnavailableError(
       `${file} is complete, but the running service has not taken it over yet; it will when it is started anew.`,
@@ -121,19 +126,19 @@ export async function beginNext(
     checkpoint: async (projection) => current().checkpoint(projection),
     apply: async (changes, step) => current().apply(changes, step),
 
-    async anew() {
+    async restart() {
       current().close()
       filling = null
       await removeThis()
       filling = await open()
     },
 
-    async join() {
+    async startDualWrites() {
       current().complete()
-      return (await takePlace()) ? 'joined' : handOver()
+      return (await takePlace()) ? 'started' : handOver()
     },
 
-    // The lock is held, so that nobody has brought the live one further meanwhile.
+    // Always true, since the lock is held: nobody can have applied anything to the live generation meanwhile.
     async promote() {
       current().complete()
       current().forgetPurpose()
@@ -152,7 +157,7 @@ export async function beginNext(
   }
 }
 
-/** All of a generation but its lock, which is held. */
+/** Removes the files of a generation except for its lock, which this process holds. */
 const removeFile = (path: string, generation: number): Promise<void> =>
   removeGeneration(path, generation, { keepLock: true })
 

@@ -22,40 +22,41 @@ import { tryLock } from './nextGeneration.ts'
 import { beyondUse, isAsSealed, isSealed, seal, unseal } from '../documents/seal.ts'
 import { roomBeside } from '../database/space.ts'
 
-/** What a rebuild leaves to the service, from its side. All of this is for the holder of the lock on `path`. */
+/** How a service takes over the file that a rebuild has filled. All of this is for the holder of the lock on `path`. */
 
-/** A complete file that was left to the service, opened for writing, with its generation. */
-export interface Offered {
+/** A complete file that was handed over to the service, opened for writing, with its generation. */
+export interface HandedOver {
   file: ModelFile
   generation: number
   releaseLock(): void
-  /** Closes it; damage that has been met meanwhile is the end of it. */
+  /** Closes it. If it was found damaged meanwhile, it is set aside. */
   close(damage: unknown): Promise<void>
 }
 
 /**
- * Null if there is none that can be used. One that is not as it was left is set aside, and said so in the log.
- * @param known one that this process has opened before, and that has no seal since
+ * Opens the generation that was handed over; null if there is none that can be used. A file that is not as it was left
+ * is set aside, which is logged.
+ * @param known the generation that this process has opened before, and which therefore has no seal
  */
-export async function openOffered(
+export async function openHandedOver(
   path: string,
   all: readonly Projection[],
   known: number | null,
   log?: Logger,
-): Promise<Offered | null> {
+): Promise<HandedOver | null> {
   const generation = usableOffer(path)
   if (generation === null) return null
   const file = fileOf(path, generation)
   const lock = await tryLock(file)
-  // Somebody goes on filling it.
+  // Without the lock: another process has resumed filling it.
   if (!lock) return null
   let model: ModelFile | null = null
   try {
     const isWhole = isSealed(file) ? await isAsSealed(file) : generation === known
     if (!isWhole) throw beyondUse(file)
     model = await openFor(file, all, log)
-    if (model) return offered(path, generation, { model, lock, log })
-    // By a command of another version than the service.
+    if (model) return handedOver(path, generation, { model, lock, log })
+    // A command of another version than this service has filled it.
     withdrawOffer(path)
     log?.warn({ file }, 'a rebuilt read model is for another version of the service, and is not taken over')
   } catch (error) {
@@ -67,11 +68,11 @@ export async function openOffered(
   return null
 }
 
-function offered(
+function handedOver(
   path: string,
   generation: number,
   { model, lock, log }: { model: ModelFile; lock: Lock; log: Logger | undefined },
-): Offered {
+): HandedOver {
   return {
     file: model,
     generation,
@@ -113,7 +114,7 @@ async function openFor(
   return null
 }
 
-/** The generation that was offered, if it comes after the live one. */
+/** The generation that was handed over, if it is later than the live one. */
 function usableOffer(path: string): number | null {
   const generation = offeredGeneration(path)
   if (generation === null) return null
@@ -129,10 +130,10 @@ async function putAside(path: string, generation: number, err: unknown, log?: Lo
 }
 
 /**
- * A process that was killed while it took a file over leaves it without a seal. Before requests come there is the time
- * to look it through.
+ * If a process was killed while it took a file over, the file has no seal. Before the service answers requests there is
+ * time to check the whole file, and to seal it again.
  */
-export async function vetOffered(path: string, log?: Logger): Promise<void> {
+export async function checkHandedOver(path: string, log?: Logger): Promise<void> {
   const generation = usableOffer(path)
   if (generation === null) return
   const file = fileOf(path, generation)
@@ -153,7 +154,7 @@ export async function vetOffered(path: string, log?: Logger): Promise<void> {
   }
 }
 
-/** On a disk that is nearly full: removes what nobody fills, waits for, or will ever read. */
+/** On a disk that is nearly full, removes files of generations that nobody fills, reads, or will take over. */
 export async function clearLeft(path: string, log?: Logger): Promise<void> {
   if (roomBeside(path) > 0) return
   const live = liveGeneration(path)

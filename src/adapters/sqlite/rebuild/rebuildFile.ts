@@ -2,12 +2,12 @@ import { dirname } from 'node:path'
 import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
 import { SharedValueError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { Change, Projection } from '../../../../projections/projection.ts'
-import { createCheckpoints, gapBefore, moved } from '../documents/checkpoints.ts'
+import { createCheckpointTable, gapBefore, moved } from '../documents/checkpoints.ts'
 import { createCollections, DOCUMENT } from '../documents/collections.ts'
 import { insertDocuments } from '../documents/documents.ts'
 import { bytes, type Database, openDatabase, pagesOf, setJournal, toText } from '../database/database.ts'
-import { ASIDE } from './deferredChanges.ts'
-import { createBulk } from './bulkLoader.ts'
+import { DEFERRED } from './deferredChanges.ts'
+import { createBulkLoader } from './bulkLoader.ts'
 import { HELD } from './heldDocuments.ts'
 import { BusyError, isTaken, NoRoomError } from '../database/errors.ts'
 import { isIntact, sizeOf } from '../database/inspect.ts'
@@ -17,31 +17,32 @@ import { sharedValues } from '../documents/sharedValues.ts'
 import { assertRoom } from '../database/space.ts'
 
 /**
- * A file that is being filled and that nobody reads: a document is written once, and the indexes are made in the end, all
- * at once.
+ * A file that is being filled, and that nobody reads yet. So each document is written only once, and all indexes are
+ * made in the end.
  */
 export interface Filling {
   checkpoint(projection: Projection): Checkpoint | null
   apply(changes: readonly Change[], step: Step): void
-  /** Writes what waits, and makes what readers need. @throws SharedValueError: what is applied after that may help */
+  /** Writes everything and makes the indexes. @throws SharedValueError; it can be called again once more was applied */
   complete(): void
-  /** For the one that becomes live. */
+  /** Removes the tables that only a rebuild needs, before the file becomes the live one. */
   forgetPurpose(): void
-  /** The disk is full: it is not to be gone on with, so that others have the room. */
+  /** Was the disk full? Then the file is not to be resumed but deleted, so that others have the room. */
   hasNoRoom(): boolean
-  /** Leaves everything in the one file; what waits is written. */
+  /** Writes everything, and leaves it all in the one file. */
   close(): void
 }
 
-/** Pages come in order, and each once: a large cache would only take memory. */
+/** The cache is small, since pages are written in order, and each only once. */
 const OF_FILE = { ...SETTINGS, journal: 'DELETE', cacheKib: 8 * 1024 } as const
-/** The checkpoint moves after so many changes: a killed rebuild does at most these again. */
+/** The checkpoint moves after so many changes. At most these are repeated if a rebuild is killed. */
 const CHANGES_PER_CHECKPOINT = 1_000_000
 const COPIED_AT_ONCE = 2_000
 
 /**
- * @param purpose what the file is to hold: one that was begun for another is begun anew
- * @param live where projections that are not asked for are copied from
+ * Opens the file, and resumes what an earlier run has left in it, or begins anew.
+ * @param purpose what the file has to hold. A file that was begun for another purpose is begun anew
+ * @param live the read model from which projections that are not rebuilt are copied
  */
 export async function openFilling(
   file: string,
@@ -49,7 +50,7 @@ export async function openFilling(
   live: ModelFile,
   startAnew: (damage?: unknown) => Promise<void>,
 ): Promise<Filling> {
-  const { filling: begun, damage } = await goOn(file, purpose, live)
+  const { filling: begun, damage } = await resume(file, purpose, live)
   if (begun) return begun
   await startAnew(damage)
   const database = await openDatabase(file, OF_FILE)
@@ -63,9 +64,9 @@ export async function openFilling(
 }
 
 export interface Purpose {
-  /** To be filled from the first event on. */
+  /** The projections to fill from the first event on. */
   projections: readonly Projection[]
-  /** All that the file has to have. */
+  /** All projections that the file has to hold. */
   all: readonly Projection[]
 }
 
@@ -78,15 +79,15 @@ export function isFor(database: Database, all: readonly Projection[]): boolean {
   return purposeIn(database).all === allOf({ projections: [], all })
 }
 
-/** A run that was killed before it wrote anything has left nothing to judge. */
+/** Is the file empty? A run that was killed early leaves a file that says nothing of its purpose. */
 const isBlank = (database: Database): boolean =>
   database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n === 0
 
 const NAMES = /^[\w ]+$/
 
 /**
- * What the file says of itself, in the words of `allOf` and `rebuiltOf`.
- * @throws DamagedError it says nothing that was ever written
+ * The purpose that is stored in the file, as `allOf` and `rebuiltOf` write it.
+ * @throws DamagedError if it is nothing that they could have written
  */
 function purposeIn(database: Database): { all: string; rebuilt: string } {
   const sql = `SELECT ${bytes('all_projections', 'all')}, ${bytes('rebuilt')} FROM filling`
@@ -96,9 +97,9 @@ function purposeIn(database: Database): { all: string; rebuilt: string } {
   return { all: names, rebuilt }
 }
 
-/** From now on it is the live one, not something to be gone on with. In a transaction. */
+/** Removes the tables of a rebuild, so that the file is not resumed any more. To be called within a transaction. */
 export function forgetPurpose(database: Database): void {
-  for (const table of ['filling', HELD, ASIDE]) database.exec(`DROP TABLE IF EXISTS ${table}`)
+  for (const table of ['filling', HELD, DEFERRED]) database.exec(`DROP TABLE IF EXISTS ${table}`)
 }
 
 function writePurpose(database: Database, purpose: Purpose): void {
@@ -108,8 +109,11 @@ function writePurpose(database: Database, purpose: Purpose): void {
   })
 }
 
-/** The file as an earlier run left it, if it can be gone on with; else what is wrong with it, if anything is. */
-async function goOn(
+/**
+ * Opens the file as an earlier run has left it, if that can be resumed; else says what is wrong with it, if anything
+ * is.
+ */
+async function resume(
   file: string,
   purpose: Purpose,
   live: ModelFile,
@@ -128,8 +132,8 @@ async function goOn(
       return { filling: filling(database, purpose, live) }
     }
   } catch (error) {
-    // Whatever is wrong with it, it costs nothing but time to begin anew; also where a service that did not want it has
-    // not let go of it yet. A full disk is no reason.
+    // Whatever is wrong with the file, beginning anew costs nothing but time; so also if a service that refused it has
+    // not closed it yet. A full disk is no reason to begin anew.
     if (error instanceof StoreUnavailableError && !(error instanceof BusyError)) {
       database?.close()
       throw error
@@ -140,7 +144,10 @@ async function goOn(
   return { damage }
 }
 
-/** An index is made by sorting: on two threads, and not in memory, where libsql would; the disk of the file has room. */
+/**
+ * Makes indexes by sorting on two threads and on the disk of the file, which has room. Without this, libsql would sort
+ * in memory, and others in a temporary folder that may be small.
+ */
 function sortOnDisk(database: Database, work: () => void): void {
   const before = process.env.SQLITE_TMPDIR
   process.env.SQLITE_TMPDIR ??= dirname(database.path)
@@ -155,19 +162,21 @@ function sortOnDisk(database: Database, work: () => void): void {
 function filling(database: Database, purpose: Purpose, live: ModelFile): Filling {
   const { projections, all } = purpose
   const collections = createCollections(database)
-  const checkpoints = createCheckpoints(database)
+  const checkpoints = createCheckpointTable(database)
 
   checkpoints.create()
   collections.open(all, 'tables')
   for (const projection of all) if (!projections.includes(projection)) copyOnce(projection)
   const tables = all.flatMap((one) => one.collections.map(({ name }) => collections.table(name)))
-  const bulk = createBulk(database, tables)
+  const bulk = createBulkLoader(database, tables)
   const reached = new Map(all.map((projection) => [projection, checkpoints.get(projection)]))
   let [changesSince, writing, failed, noRoom] = [0, false, false, false]
 
   const checkpoint = (projection: Projection): Checkpoint | null => reached.get(projection) ?? null
 
-  /** What is written from one checkpoint to the next is one transaction, so that they are in the file together. */
+  /**
+   * All that is written between two checkpoints is one transaction, so that documents and checkpoint stay consistent.
+   */
   function write(work: () => void): void {
     watched(() => {
       assertRoom(database.path, 0)
@@ -181,7 +190,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
     try {
       work()
     } catch (error) {
-      // What two documents share is told before anything is lost.
+      // A shared value is reported before anything is lost, so the file can still be used.
       failed ||= !(error instanceof SharedValueError)
       noRoom ||= error instanceof NoRoomError
       throw error
@@ -199,8 +208,8 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   }
 
   /**
-   * Documents may change while they are copied. The checkpoint is the one from before: what has changed since comes
-   * again with the log, where the guards know what is there already.
+   * Documents may change while they are copied, so the checkpoint is read before. Changes since then come again from
+   * the log, and the guards ignore those that were copied already.
    */
   function copyOnce(projection: Projection): void {
     if (checkpoints.get(projection) !== null) return
@@ -237,7 +246,8 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
       watched(() =>
         sortOnDisk(database, () => {
           collections.open(all, 'with ids')
-          // What waits may be what two documents share: that is to be found by all of them, not to fail halfway.
+          // Deferred changes may give two documents the same value. Without the unique indexes they do not fail
+          // halfway; making these indexes afterwards then finds all such documents.
           if (bulk.waits()) collections.dropUnique(all)
           bulk.settle()
           try {
@@ -254,7 +264,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
 
     close() {
       try {
-        // Closing takes back what was written since the checkpoint.
+        // Closing without a commit rolls back what was written since the last checkpoint.
         if (failed) return
         if (changesSince > 0) writeUpToHere(bulk.hold)
         setJournal(database, 'WAL')

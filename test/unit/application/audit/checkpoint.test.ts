@@ -4,8 +4,8 @@ import {
   BadCheckpointError,
   type Checkpoint,
   digestOf,
-  type Held,
-  judgeDifferences,
+  type CheckpointFindings,
+  assessDifferences,
   readCheckpoint,
   signCheckpoint,
 } from '../../../../src/application/audit/checkpoint.ts'
@@ -29,10 +29,14 @@ async function checkpointOf(store: EventStore): Promise<Checkpoint> {
   return signCheckpoint(digester.result(), time(0), privateKey)
 }
 
-async function held(store: EventStore, to: Checkpoint, expiresBefore: string | null = null): Promise<Held> {
+async function held(
+  store: EventStore,
+  to: Checkpoint,
+  expiresBefore: string | null = null,
+): Promise<CheckpointFindings> {
   const digester = createLogDigester(digestOf(to))
   await walkLog(store, { onEvent: digester.add, onDamage() {} })
-  return judgeDifferences(digester.differences(), expiresBefore)
+  return assessDifferences(digester.differences(), expiresBefore)
 }
 
 describe('A checkpoint', () => {

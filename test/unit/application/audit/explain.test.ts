@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
-import { judgeUses, usesAround, type UseWindow } from '../../../../src/application/audit/explain.ts'
+import { assessUses, usesAround, type UseWindow } from '../../../../src/application/audit/explain.ts'
 import { readTokenEvents } from '../../../../src/application/eventLog/tokenStream.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { EventData } from '../../../../src/domain/events.ts'
@@ -72,7 +72,7 @@ describe('What the history says of a use', () => {
     await write(tokenStream(id), [created(id), renamed('b', time(1000)), revoked(time(2000))])
     const events = await readTokenEvents(store, id)
     const { data } = used(id, what) as { data: EventData<'TokenUsed'> }
-    return judgeUses(events, { stream: USAGE, revision: 0, data })
+    return assessUses(events, { stream: USAGE, revision: 0, data })
   }
 
   it('is that the revision was the newest, until the next one', async () => {

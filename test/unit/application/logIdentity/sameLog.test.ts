@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import { compareWithLog, hasReached } from '../../../../src/application/logIdentity/sameLog.ts'
-import { advanced, slowest } from '../../../../src/application/readModel/standing.ts'
-import type { Checkpoint, Standing } from '../../../../src/application/ports/checkpoints.ts'
+import { advance, lowestCheckpoint } from '../../../../src/application/readModel/standing.ts'
+import type { Checkpoint, Checkpoints } from '../../../../src/application/ports/checkpoints.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { historyOn } from '../../../support/history.ts'
 import { memoryStore } from '../../../support/memoryStore.ts'
@@ -22,10 +22,10 @@ describe('a checkpoint and a log', () => {
 
   /** Where projections stand behind the n-th event, filled in pieces. */
   function at(n: number): Checkpoint {
-    let standing: Standing = new Map(projections.map((one) => [one, null]))
+    let standing: Checkpoints = new Map(projections.map((one) => [one, null]))
     for (let from = 0; from <= n; from += 7)
-      standing = advanced(standing, log.slice(from, Math.min(from + 7, n + 1)))
-    return slowest(standing) as Checkpoint
+      standing = advance(standing, log.slice(from, Math.min(from + 7, n + 1)))
+    return lowestCheckpoint(standing) as Checkpoint
   }
 
   /** The last event that is one, and has one that is none somewhere before it. */

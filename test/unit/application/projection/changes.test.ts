@@ -6,8 +6,8 @@ import { tokens } from '../../../../projections/tokens.ts'
 import { createChanges } from '../../../../src/application/projection/changes.ts'
 import { createInspector } from '../../../../src/application/eventLog/chainInspector.ts'
 import { inspectAll } from '../../../../src/application/eventLog/logReader.ts'
-import { placeOf, slowest } from '../../../../src/application/readModel/standing.ts'
-import type { Standing } from '../../../../src/application/ports/checkpoints.ts'
+import { placeOf, lowestCheckpoint } from '../../../../src/application/readModel/standing.ts'
+import type { Checkpoints } from '../../../../src/application/ports/checkpoints.ts'
 import { storedChain } from '../../../../src/domain/chain.ts'
 import { isOfToken, tokenIdOf } from '../../../../src/domain/streams.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
@@ -28,14 +28,14 @@ describe('what events change', () => {
 
   const damagesOf = (events: StoredEvent[]) => inspectAll(createInspector(store), events)
 
-  const collectionsOf = async (of: typeof projections, standing?: Standing) => {
+  const collectionsOf = async (of: typeof projections, standing?: Checkpoints) => {
     const { changes } = createChanges(of, countingTelemetry())(log, await damagesOf(log), standing)
     return changes.map(({ collection }) => collection)
   }
 
   it('is not given again to a projection that has seen it, and to the others it is', async () => {
     const all = await collectionsOf(projections)
-    const fresh: Standing = new Map(projections.map((one) => [one, null]))
+    const fresh: Checkpoints = new Map(projections.map((one) => [one, null]))
     const behind = (event: StoredEvent | undefined) => ({ ...placeOf(event as StoredEvent), kept: null })
     const seen = new Map(fresh).set(tokens, behind(log.at(-1))).set(tokenHistory, behind(log[9]))
     const rest = await collectionsOf(projections, seen)
@@ -43,7 +43,7 @@ describe('what events change', () => {
     expect(count(rest, 'tokens')).to.equal(0)
     expect(count(rest, 'tokenHistory')).to.be.within(1, count(all, 'tokenHistory') - 1)
     expect(count(rest, 'tokenUsage')).to.equal(count(all, 'tokenUsage'))
-    expect(slowest(seen)).to.equal(null)
+    expect(lowestCheckpoint(seen)).to.equal(null)
   })
 
   it('passes over an event that only informs, and stops at one of another unknown type', async () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import type { Batch, EventStore } from '../../../../src/application/ports/eventStore.ts'
-import type { Candidate } from '../../../../src/application/ports/sharing.ts'
+import type { LeaseRequest } from '../../../../src/application/ports/sharing.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { createProjector } from '../../../../src/application/projection/projector.ts'
 import { eventually } from '../../../support/eventually.ts'
@@ -14,7 +14,7 @@ function shared() {
     holder: null as string | null,
     term: 0,
     lag: 0,
-    level: false,
+    caughtUp: false,
     published: false,
     down: false,
     loss: null as string | null,
@@ -32,11 +32,11 @@ function shared() {
     async trust() {
       state.loss = null
     },
-    async lead(_: string, { id, lag, level }: Candidate) {
+    async lead(_: string, { id, lag, caughtUp }: LeaseRequest) {
       if (state.down) throw new Error('down')
       state.holder ??= id
-      if (state.holder !== id) return { term: null, lag: state.lag, level: state.level }
-      Object.assign(state, { lag, level })
+      if (state.holder !== id) return { term: null, lag: state.lag, caughtUp: state.caughtUp }
+      Object.assign(state, { lag, caughtUp })
       return { term: state.term }
     },
     async resign(_: string, id: string) {
@@ -136,7 +136,7 @@ describe('projectors that share a read model', () => {
 
   it('do not serve a read model that lacks what is in the log, whatever the leader says of it', async () => {
     const { state, log, process } = shared()
-    Object.assign(state, { holder: 'somebody else', level: true, published: true })
+    Object.assign(state, { holder: 'somebody else', caughtUp: true, published: true })
     log.head = async () => '5'
     log.readAll = async function* () {
       yield [{ position: '3', stream: 'apiToken-revoked' } as StoredEvent]
@@ -176,7 +176,7 @@ describe('projectors that share a read model', () => {
 
   it('say how far behind the leader says it is, and more while nobody can be asked', async () => {
     const { state, process } = shared()
-    Object.assign(state, { holder: 'somebody else', lag: 7, level: true, published: true })
+    Object.assign(state, { holder: 'somebody else', lag: 7, caughtUp: true, published: true })
     const a = process('a')
     await a.start()
     expect(a.lag()).to.be.within(7, 9)

@@ -6,15 +6,15 @@ import {
   checkAddresses,
   checkNode,
   checkSecretsFile,
-  judgeSpace,
+  assessSpace,
   settingsInUse,
 } from '../../../../scripts/doctor/hostChecks.ts'
 import { readSettings } from '../../../../src/settings/settings.ts'
 import {
-  judgeFile,
-  judgeLag,
-  judgePeppers,
-  judgeRefused,
+  assessFile,
+  assessLag,
+  assessPeppers,
+  assessRefused,
   MOST_LAG,
 } from '../../../../scripts/doctor/storeChecks.ts'
 
@@ -71,7 +71,7 @@ describe('What doctor makes of', () => {
 
   it('disk space', () => {
     const MIB = 1024 ** 2
-    expect([99, 100, 1023, 1024].map((n) => judgeSpace(n * MIB).status)).to.deep.equal([
+    expect([99, 100, 1023, 1024].map((n) => assessSpace(n * MIB).status)).to.deep.equal([
       'fail',
       'warn',
       'warn',
@@ -80,7 +80,8 @@ describe('What doctor makes of', () => {
   })
 
   it('a write-ahead log that grows', () => {
-    const statusOf = (n: number) => judgeFile('event store', 'events.db', { wal_bytes: n * 1024 ** 2 }).status
+    const statusOf = (n: number) =>
+      assessFile('event store', 'events.db', { wal_bytes: n * 1024 ** 2 }).status
     expect([0, 64, 256, 257].map(statusOf)).to.deep.equal(['ok', 'ok', 'ok', 'warn'])
   })
 
@@ -104,7 +105,7 @@ describe('What doctor makes of', () => {
   it('a projection: level, behind, never filled, past the end of the log', () => {
     const of = { name: 'tokens', version: 1 }
     const judge = (checkpoint: string | null, head: string | null, lag: number) =>
-      judgeLag(of, { checkpoint, head, lag })
+      assessLag(of, { checkpoint, head, lag })
     expect(judge('0003', '0003', 0).status).to.equal('ok')
     expect(judge(null, null, 0).status).to.equal('ok')
     expect(judge('0001', '0003', 2)).to.include({ status: 'warn', detail: 'at 0001, 2 events behind' })
@@ -115,9 +116,9 @@ describe('What doctor makes of', () => {
   })
 
   it('refused events: which they are, and how many more', () => {
-    expect(judgeRefused({ events: 0, first: [] }).status).to.equal('ok')
+    expect(assessRefused({ events: 0, first: [] }).status).to.equal('ok')
     const event = { position: '1', type: 'TokenUsed', stream: 'tokenUsage-a_20260301', revision: 3 }
-    const found = judgeRefused({ events: 9, first: [{ ...event, reason: 'it is damaged', uses: 5 }] })
+    const found = assessRefused({ events: 9, first: [{ ...event, reason: 'it is damaged', uses: 5 }] })
     expect(found.status).to.equal('warn')
     expect(found.detail).to.equal(
       '9 events: revision 3 of tokenUsage-a_20260301 is refused: it is damaged, 5 uses not counted; and 8 more',
@@ -129,9 +130,9 @@ describe('What doctor makes of', () => {
       ['k1', 2],
       ['k2', 1],
     ])
-    expect(judgePeppers(inUse, new Set(['k1', 'k2', 'k3']), false).status).to.equal('ok')
-    expect(judgePeppers(new Map(), new Set(), false).status).to.equal('ok')
-    const lacking = judgePeppers(inUse, new Set(['k2']), false)
+    expect(assessPeppers(inUse, new Set(['k1', 'k2', 'k3']), false).status).to.equal('ok')
+    expect(assessPeppers(new Map(), new Set(), false).status).to.equal('ok')
+    const lacking = assessPeppers(inUse, new Set(['k2']), false)
     expect(lacking.status).to.equal('fail')
     expect(lacking.facts.missing).to.deep.equal(['k1'])
     expect(lacking.detail).to.contain('k1 (2 tokens cannot be used)')
@@ -142,11 +143,11 @@ describe('What doctor makes of', () => {
       ['k1', 2],
       ['sha256', 3],
     ])
-    const accepted = judgePeppers(imported, new Set(['k1']), true)
+    const accepted = assessPeppers(imported, new Set(['k1']), true)
     expect(accepted).to.include({ status: 'ok', detail: 'in use: k1 (2 tokens), 3 imported tokens' })
-    const refused = judgePeppers(imported, new Set(['k1']), false)
+    const refused = assessPeppers(imported, new Set(['k1']), false)
     expect(refused.status).to.equal('warn')
     expect(refused.remedy).to.contain('ACCEPT_LEGACY_TOKENS')
-    expect(judgePeppers(imported, new Set(), false).facts.missing).to.deep.equal(['k1'])
+    expect(assessPeppers(imported, new Set(), false).facts.missing).to.deep.equal(['k1'])
   })
 })
