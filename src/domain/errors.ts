@@ -11,8 +11,8 @@ export type RefusalCode =
   | 'conflict'
 
 export interface InputError {
-  /** JSON pointer into the body, or the name of a query parameter after `?`. */
-  pointer: string
+  /** Where it is in the input, from the outside in: `['scopes', 0]`. Each door writes it in its own way. */
+  path: readonly (string | number)[]
   message: string
 }
 

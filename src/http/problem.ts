@@ -3,6 +3,7 @@ import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ap
 import type { Logger } from '../application/ports/telemetry.ts'
 import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
+import { snakeCase } from '../presentation/names.ts'
 import { strangerOf } from './lineQuota.ts'
 import { scopeOf } from './requestState.ts'
 
@@ -35,9 +36,16 @@ export const problems = {
 
 export type ProblemCode = keyof typeof problems | RefusalCode
 
+/** What is wrong with the input. */
+export interface InputProblem {
+  /** JSON pointer into the body (RFC 6901), or the name of a query parameter after `?`. */
+  pointer: string
+  message: string
+}
+
 interface Extras {
   headers?: Record<string, string>
-  errors?: readonly InputError[]
+  errors?: readonly InputProblem[]
 }
 
 /** An error with an answer. */
@@ -45,7 +53,7 @@ export class Problem extends Error {
   readonly code: ProblemCode
   readonly status: number
   readonly headers: Record<string, string>
-  readonly errors: readonly InputError[]
+  readonly errors: readonly InputProblem[]
 
   constructor(code: ProblemCode, detail: string, { headers = {}, errors = [] }: Extras = {}) {
     super(detail)
@@ -58,10 +66,24 @@ export class Problem extends Error {
 
 const RETRY_SECONDS = '1'
 
-/** What a caller is told of an error. A 5xx says nothing of its cause. */
-export function toProblem(error: unknown): Problem {
+/** Where the input of a request stands. */
+export type InputPlace = 'body' | 'query'
+
+const inputProblem = ({ path, message }: InputError, place: InputPlace): InputProblem => ({
+  pointer: (place === 'body' ? '/' : '?') + path.map((step) => snakeCase(String(step))).join('/'),
+  message,
+})
+
+/**
+ * What a caller is told of an error. A 5xx says nothing of its cause.
+ * @param place where the input is that the use cases refuse: they know nothing of bodies and queries
+ */
+export function toProblem(error: unknown, place: InputPlace = 'query'): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof Refusal) return new Problem(error.code, error.message, { errors: error.errors })
+  if (error instanceof Refusal) {
+    const errors = error.errors.map((one) => inputProblem(one, place))
+    return new Problem(error.code, error.message, { errors })
+  }
   if (
     error instanceof StoreUnavailableError ||
     error instanceof UnknownOutcomeError ||
@@ -88,8 +110,8 @@ export function problemDocument(problem: Problem, requestId: string): Record<str
 }
 
 /** The only place that answers with an error. */
-export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
-  const problem = toProblem(error)
+export function sendProblem(ctx: Context, error: unknown, log: Logger, place?: InputPlace): void {
+  const problem = toProblem(error, place)
   const { requestId, accepted } = scopeOf(ctx)
   // A flood makes thousands of them, which are told of together.
   if (problem.status >= 500 && !(error instanceof BusyError)) {

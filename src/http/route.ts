@@ -42,8 +42,9 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
   const router = new Router({ sensitive: true })
   /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
   const direct = new Map<string, Middleware>()
-  for (const { method, path, handle } of routes) {
-    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, error, log)
+  for (const { method, path, body, handle } of routes) {
+    const place = body ? 'body' : 'query'
+    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, error, log, place)
     const serve: Middleware = (ctx) => {
       scopeOf(ctx).route = path
       try {

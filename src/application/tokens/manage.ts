@@ -76,7 +76,7 @@ export function createManage(deps: Dependencies): Manage {
         const made = await firstEvent(store, tokenId)
         if (!made) return null
         if (made.metadata.bodyHash !== bodyHash) {
-          throw new Refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.')
+          throw new Refusal('idempotency_key_reused', 'This idempotency key was used with other input.')
         }
         const seen = (await deps.readModel.get('tokens', tokenId)) as TokenDocument | null
         const from = knownOf(tokenId, seen)
@@ -130,7 +130,7 @@ export function createManage(deps: Dependencies): Manage {
 
     async revoke(context, { tokenId, seen, ifMatch }, reason) {
       const problem = reason === null ? null : reasonProblem(reason)
-      if (problem) throw invalid([{ pointer: '?reason', message: problem }])
+      if (problem) throw invalid([{ path: ['reason'], message: problem }])
       const from = knownOf(tokenId, seen)
       try {
         return await execute({

@@ -6,7 +6,7 @@ import type { CommandContext } from '../../application/tokens/execute.ts'
 import type { Manage, Target } from '../../application/tokens/manage.ts'
 import type { TokenInput } from '../../application/tokens/input.ts'
 import { type Clock, iso } from '../../application/ports/clock.ts'
-import type { ListQuery } from '../../application/tokens/query.ts'
+import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import type { Queries } from '../../application/analytics/queries.ts'
 import { MANAGEMENT_PATH } from '../../domain/managementPath.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
@@ -27,6 +27,7 @@ import { queryOf, readingWith } from '../authentication/authenticated.ts'
 import { sendJson } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { commandContext, concealed, scopeOf } from '../requestState.ts'
+import { camelCase, camelCased } from '../../presentation/names.ts'
 import { bodyValidator, queryValidator } from '../input/validate.ts'
 
 export interface TokenDependencies {
@@ -39,13 +40,13 @@ export interface TokenDependencies {
   clock: Clock
 }
 
-const parseList = queryValidator<ListQuery>(schemas.listQuery)
+const parseList = queryValidator<Omit<ListQuery, 'sort'> & { sort: string }>(schemas.listQuery)
 const parseRead = queryValidator<{ at?: string }>(schemas.readQuery)
 const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
 const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
 const parseNoQuery = queryValidator<object>(schemas.noQuery)
-const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
-const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
+const parseCreate = bodyValidator<object>(schemas.createBody)
+const parsePatch = bodyValidator<object>(schemas.patchBody)
 
 /** Each goes credential, permission, look-up, input, use case, answer. */
 export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, clock }: TokenDependencies) {
@@ -106,8 +107,8 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
   })
 
   const list = reading(async (ctx, { principal }, gone) => {
-    const query = parseList(queryOf(ctx))
-    const page = await queries.list(principal.accountId, query, gone)
+    const { sort, ...query } = parseList(queryOf(ctx))
+    const page = await queries.list(principal.accountId, { ...query, sort: camelCase(sort) as Sort }, gone)
     if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
     const at = now()
     sendJson(
@@ -119,7 +120,7 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
   const create = changing(async (ctx, command, accountId) => {
     const key = idempotencyKeyOf(ctx)
     parseNoQuery(queryOf(ctx))
-    const input = parseCreate(await readJson(ctx))
+    const input = camelCased<TokenInput>(parseCreate(await readJson(ctx)))
     const { token, secret } = await manage.create(command, accountId, input, key)
     if (secret === null) {
       ctx.set('Idempotency-Replayed', 'true')
@@ -141,7 +142,7 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
   const patch = changing(async (ctx, command, accountId) => {
     const token = await find(ctx, accountId)
     parseNoQuery(queryOf(ctx))
-    const input = parsePatch(await readJson(ctx))
+    const input = camelCased<TokenInput>(parsePatch(await readJson(ctx)))
     const { lastAccessed = null } = token
     const changed = await manage.update(command, targetOf(ctx, token), input)
     sendToken(ctx, token.id, { ...changed, lastAccessed })
