@@ -2,6 +2,7 @@
 export type RefusalCode =
   | 'not_found'
   | 'validation_failed'
+  | 'scope_not_grantable'
   | 'token_revoked'
   | 'token_damaged'
   | 'precondition_failed'

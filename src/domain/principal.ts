@@ -4,6 +4,6 @@ export interface Principal {
   accountId: string
   /** Only for a token. */
   tokenId?: string
-  /** A token's scopes; a JWT's `scope` claim. */
+  /** A token's scopes; those of a JWT's claim. */
   scopes: readonly string[]
 }

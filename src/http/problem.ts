@@ -15,6 +15,7 @@ export const problems = {
   unauthorized: [401, 'A valid credential is required'],
   insufficient_scope: [403, 'The credential lacks a scope'],
   token_may_not_manage: [403, 'An API token may not manage tokens'],
+  scope_not_grantable: [403, 'The scope is not yours to give out'],
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long'],

@@ -52,6 +52,7 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
       manage: useCases.manage,
       tokenAt: createTokenAt(parts.guard.store, log),
       writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
+      scopeCeiling: settings.scopeCeiling,
     }),
   ]
   const verify = verifyRoutes(judge)

@@ -148,6 +148,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     prefix,
     pepper: keys.peppers[0] as Pepper,
     maxLifetimeDays: settings.tokenMaxLifetimeDays,
+    catalogue: settings.scopes && new Set(settings.scopes.map(({ name }) => name)),
     telemetry: metrics,
   })
   return {

@@ -4,6 +4,8 @@ import type { Clock } from '../application/ports/clock.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
+import type { CatalogueEntry } from '../domain/scopes.ts'
+import { catalogueOf } from './catalogue.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
@@ -24,6 +26,10 @@ export interface TokenLedgerOptions {
   acceptLegacyTokens?: boolean
   tokenMaxLifetimeDays?: number
   maxTokensPerAccount?: number
+  /** The scopes that there are: a token can be given no other. Default: any that is well formed. */
+  scopes?: readonly CatalogueEntry[]
+  /** False: whoever may manage tokens may give out any scope, also one that they lack. Default: true. */
+  scopeCeiling?: boolean
   usageFlushMs?: number
   /** Usage events older than that are dropped once their day is rolled up. Default: they are kept for ever. */
   usageRetentionDays?: number
@@ -46,7 +52,13 @@ export interface TokenLedgerOptions {
 }
 
 /** @throws SettingsError with every problem of the options, or of what the environment says in their place */
-export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLedgerOptions): Settings {
+export function settingsOf({
+  jwt,
+  peppers,
+  trustProxyFrom,
+  scopes,
+  ...options
+}: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }
   const problems: string[] = []
   try {
@@ -69,6 +81,13 @@ export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLe
     if (trustProxyFrom !== undefined) given.trustProxyFrom = parseBlocks(trustProxyFrom)
   } catch (error) {
     problems.push(`trustProxyFrom ${(error as Error).message}`)
+  }
+  if (!['undefined', 'boolean', 'string'].includes(typeof options.scopeCeiling))
+    problems.push('scopeCeiling must be true or false')
+  try {
+    if (scopes !== undefined) given.scopes = catalogueOf(scopes)
+  } catch (error) {
+    problems.push(`scopes ${(error as Error).message}`)
   }
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)

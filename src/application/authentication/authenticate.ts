@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { JwtVerifier } from '../ports/jwtVerifier.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import type { Principal } from '../../domain/principal.ts'
+import type { Ceiling } from '../../domain/scopes.ts'
 import type { TokenIndex } from './tokenIndex.ts'
 import type { TokenRecord } from './records.ts'
 
@@ -21,6 +22,8 @@ export interface Accepted {
   account: object
   /** The record that decided, for a token. */
   record: TokenRecord | null
+  /** What it may give out. */
+  ceiling: Ceiling
 }
 
 /** `refused` is for the log and the metrics, never for the caller. */
@@ -133,7 +136,8 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     const { accountId, scopes } = claims
     const account = await accountOf(accountId, asker)
     if (!account) return refuse('no_account')
-    return { principal: { kind: 'jwt', accountId, scopes }, account, record: null }
+    const principal: Principal = { kind: 'jwt', accountId, scopes: scopes ?? [] }
+    return { principal, account, record: null, ceiling: scopes }
   }
 
   async function counted(kind: Credential['kind'], pending: Promise<Decision>): Promise<Decision> {
@@ -182,4 +186,5 @@ const accept = (record: TokenRecord, account: object): Accepted => ({
   principal: record.principal,
   account,
   record,
+  ceiling: record.principal.scopes,
 })

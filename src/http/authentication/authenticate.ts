@@ -14,6 +14,7 @@ import type { Recorder } from '../../application/usage/recorder.ts'
 import type { TokenRecord } from '../../application/authentication/records.ts'
 import type { Use } from '../../application/usage/window.ts'
 import { limitedAs } from '../../domain/address.ts'
+import { isScope } from '../../domain/rules.ts'
 import type { CallerAddress } from '../callerAddress.ts'
 import type { credentialReader } from './credential.ts'
 import { strangerOf } from '../lineQuota.ts'
@@ -160,12 +161,19 @@ export function requireScopeMiddleware(judge: Judge, log: Logger, scope: string)
 /** @throws Problem 401 without a credential, 403 where a scope is missing */
 export function assertScopes(accepted: Accepted | null, required: readonly string[]): Accepted {
   if (!accepted) throw unauthorized(false)
-  const missing = required.find((scope) => !accepted.principal.scopes.includes(scope))
-  if (missing === undefined) return accepted
-  throw new Problem('insufficient_scope', 'The credential lacks a scope that this needs.', {
-    headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"` },
+  const missing = required.filter((scope) => !accepted.principal.scopes.includes(scope))
+  if (missing.length === 0) return accepted
+  // What is no scope is some text of the caller's, which has no place in a header.
+  const named = [...new Set(missing)].filter(isScope).slice(0, MOST_NAMED).join(' ')
+  const challenge = named === '' ? '' : `, scope="${named}"`
+  const detail = `The credential lacks what this needs${named === '' ? '' : `: ${named}`}.`
+  throw new Problem('insufficient_scope', detail, {
+    headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"${challenge}` },
   })
 }
+
+/** As many scopes as a token can have. */
+const MOST_NAMED = 32
 
 /** One answer for unknown, revoked, expired and malformed: which one it was is in the log. */
 export function unauthorized(wasSent: boolean): Problem {

@@ -10,6 +10,7 @@ import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import type { Queries } from '../../application/analytics/queries.ts'
 import { MANAGEMENT_PATH } from '../../domain/managementPath.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
+import type { Ceiling } from '../../domain/scopes.ts'
 import { statusAt } from '../../domain/token.ts'
 import type { Judge } from '../authentication/authenticate.ts'
 import { readJson } from '../input/body.ts'
@@ -37,6 +38,8 @@ export interface TokenDependencies {
   queries: Queries
   tokenAt: TokenAt
   writes: RateLimit
+  /** Nobody gives out scopes that they are known to lack. */
+  scopeCeiling: boolean
   clock: Clock
 }
 
@@ -49,13 +52,14 @@ const parseCreate = bodyValidator<object>(schemas.createBody)
 const parsePatch = bodyValidator<object>(schemas.patchBody)
 
 /** Each goes credential, permission, look-up, input, use case, answer. */
-export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, clock }: TokenDependencies) {
+export function tokenHandlers(deps: TokenDependencies) {
+  const { judge, reads, manage, queries, tokenAt, writes, scopeCeiling, clock } = deps
   const now = () => iso(clock())
 
   const authenticated = readingWith(judge)
   const reading = readingWith(judge, reads)
 
-  type Writing = (ctx: Context, command: CommandContext, accountId: string) => Promise<void>
+  type Writing = (ctx: Context, command: CommandContext, accepted: Accepted) => Promise<void>
 
   /** Only a JWT may write; `own` is what a token may do it to, itself. */
   const assertMayWrite = ({ principal: { kind, tokenId } }: Accepted, own?: string): void => {
@@ -72,7 +76,7 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
       const quota = writes.count(accountId)
       if (quota.exceeded) throw tooMany(quota)
       ctx.set(quota.headers)
-      await handle(ctx, commandContext(ctx, accepted), accountId)
+      await handle(ctx, commandContext(ctx, accepted), accepted)
     })
 
   /**
@@ -82,7 +86,7 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
   const revoking = (handle: Writing) =>
     authenticated(async (ctx, accepted) => {
       assertMayWrite(accepted, ctx.params.id)
-      await handle(ctx, commandContext(ctx, accepted), accepted.principal.accountId)
+      await handle(ctx, commandContext(ctx, accepted), accepted)
     })
 
   /** `/self`: the token's own id; a JWT has no self. */
@@ -117,11 +121,14 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
     )
   })
 
-  const create = changing(async (ctx, command, accountId) => {
+  const ceilingOf = ({ ceiling }: Accepted): Ceiling => (scopeCeiling ? ceiling : null)
+
+  const create = changing(async (ctx, command, accepted) => {
+    const { accountId } = accepted.principal
     const key = idempotencyKeyOf(ctx)
     parseNoQuery(queryOf(ctx))
     const input = camelCased<TokenInput>(parseCreate(await readJson(ctx)))
-    const { token, secret } = await manage.create(command, accountId, input, key)
+    const { token, secret } = await manage.create(command, accountId, input, key, ceilingOf(accepted))
     if (secret === null) {
       ctx.set('Idempotency-Replayed', 'true')
       return sendToken(ctx, token.tokenId, await queries.token(accountId, token.tokenId))
@@ -139,17 +146,17 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
     sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
   })
 
-  const patch = changing(async (ctx, command, accountId) => {
-    const token = await find(ctx, accountId)
+  const patch = changing(async (ctx, command, accepted) => {
+    const token = await find(ctx, accepted.principal.accountId)
     parseNoQuery(queryOf(ctx))
     const input = camelCased<TokenInput>(parsePatch(await readJson(ctx)))
     const { lastAccessed = null } = token
-    const changed = await manage.update(command, targetOf(ctx, token), input)
+    const changed = await manage.update(command, targetOf(ctx, token), input, ceilingOf(accepted))
     sendToken(ctx, token.id, { ...changed, lastAccessed })
   })
 
-  const revoke = revoking(async (ctx, command, accountId) => {
-    const token = await find(ctx, accountId)
+  const revoke = revoking(async (ctx, command, { principal }) => {
+    const token = await find(ctx, principal.accountId)
     const { reason = '' } = parseRevoke(queryOf(ctx))
     await manage.revoke(command, targetOf(ctx, token), concealed(scopeOf(ctx), reason) || null)
     ctx.status = 204
