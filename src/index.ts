@@ -1,6 +1,7 @@
 export type { JwtOptions } from './adapters/jwt/verifier.ts'
 export { StoreInUseError, StoreUnavailableError } from './application/ports/errors.ts'
 export type { Logger } from './application/ports/telemetry.ts'
+export type { User } from './application/authentication/user.ts'
 export type { Principal } from './domain/principal.ts'
 export { DamagedError } from './domain/errors.ts'
 export { createTokenLedger, type TokenLedger, type Verified } from './ledger/ledger.ts'

@@ -4,6 +4,7 @@ import type { Logger } from '../application/ports/telemetry.ts'
 import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { snakeCase } from '../presentation/names.ts'
+import { setJsonHeaders } from './jsonHeaders.ts'
 import { strangerOf } from './lineQuota.ts'
 import { scopeOf } from './requestState.ts'
 
@@ -16,6 +17,8 @@ export const problems = {
   insufficient_scope: [403, 'The credential lacks a scope'],
   token_may_not_manage: [403, 'An API token may not manage tokens'],
   scope_not_grantable: [403, 'The scope is not yours to give out'],
+  read_only: [403, 'This user may not change tokens'],
+  cross_origin: [403, 'The request comes from another origin'],
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long'],
@@ -125,6 +128,7 @@ export function sendProblem(ctx: Context, error: unknown, log: Logger, place?: I
   ctx.set('X-Request-Id', requestId)
   ctx.body = JSON.stringify(problemDocument(problem, requestId))
   ctx.type = 'application/problem+json'
+  setJsonHeaders(ctx.res)
   // What is left of a body that nobody read must not be taken for the next request.
   if (problem.status === 413) ctx.set('Connection', 'close')
 }

@@ -2,6 +2,7 @@ import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
+import { setJsonHeaders } from './jsonHeaders.ts'
 import { Problem, type ProblemCode, sendProblem } from './problem.ts'
 import { scopeOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'
@@ -12,7 +13,7 @@ export interface Route {
   path: string
   operationId: string
   summary: string
-  /** Which credentials may come here: `open` needs none. */
+  /** Which credentials may come here: `open` needs none. Where a JWT manages tokens, a user of the host may as well. */
   who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself'
   query?: object
   body?: { schema: object; types: readonly string[] }
@@ -81,5 +82,6 @@ export const sendJson = (ctx: Context, body: object): void => sendJsonText(ctx, 
 export const sendJsonText = (ctx: Context, text: string): void => {
   // The type first: Koa would guess one for a text body.
   ctx.res.setHeader('Content-Type', 'application/json; charset=utf-8')
+  setJsonHeaders(ctx.res)
   ctx.body = text
 }

@@ -104,6 +104,7 @@ export async function startParts(options: TokenLedgerOptions) {
       settings,
       keys,
       resolveAccount: options.resolveAccount,
+      resolveUser: options.resolveUser,
       clock,
       jwt,
       metrics,

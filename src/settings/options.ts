@@ -1,10 +1,13 @@
+import type { Context } from 'koa'
 import { createJwtVerifier, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import type { ResolveAccount } from '../application/authentication/authenticate.ts'
+import type { User } from '../application/authentication/user.ts'
 import type { Clock } from '../application/ports/clock.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
+import { originOf } from '../domain/origin.ts'
 import { catalogueOf } from './catalogue.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
@@ -39,6 +42,13 @@ export interface TokenLedgerOptions {
   /** 0: off */
   rateLimitWritesPerMinute?: number
   /**
+   * Who is logged in to the host's app: asked for requests to the management routes that bring no credential. Null for
+   * nobody.
+   */
+  resolveUser?: (ctx: Context) => User | null | Promise<User | null>
+  /** Origins beside the app's own whose pages may act for its users, as `https://app.example.com`. Default: none. */
+  trustedOrigins?: readonly string[]
+  /**
    * How many proxies stand in front of the app: callers' addresses are then read from `X-Forwarded-For`. `ctx.ip` is
    * never asked. Default: 0, addresses are those of the connections.
    */
@@ -57,6 +67,7 @@ export function settingsOf({
   peppers,
   trustProxyFrom,
   scopes,
+  trustedOrigins,
   ...options
 }: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }
@@ -89,6 +100,20 @@ export function settingsOf({
   } catch (error) {
     problems.push(`scopes ${(error as Error).message}`)
   }
+  try {
+    if (trustedOrigins !== undefined) given.trustedOrigins = originsOf(trustedOrigins)
+  } catch (error) {
+    problems.push(`trustedOrigins ${(error as Error).message}`)
+  }
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)
+}
+
+/** @throws Error for what browsers never send as an origin */
+function originsOf(given: unknown): string[] {
+  const texts: unknown[] = Array.isArray(given) ? given : [null]
+  const origins = texts.map((text) => (typeof text === 'string' ? originOf(text) : null))
+  const good = origins.filter((origin) => origin !== null)
+  if (good.length === origins.length) return good
+  throw new Error('must be a list of origins like https://app.example.com, without a path')
 }

@@ -37,6 +37,8 @@ export interface Settings {
   auditKeyFile: string | null
   rateLimitFailuresPerMinute: number
   rateLimitWritesPerMinute: number
+  /** Origins whose pages may act for whoever is logged in to the host's app. Only the library has it. */
+  trustedOrigins: readonly string[]
   trustProxyHops: number
   /** Proxies are believed only from there. Null: whoever connects. */
   trustProxyFrom: readonly Block[] | null
@@ -139,6 +141,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
       120,
       integer(0, 1_000_000),
     ),
+    trustedOrigins: given.trustedOrigins ?? [],
     trustProxyHops: read('trustProxyHops', 'TRUST_PROXY_HOPS', 0, integer(0, 10)),
     trustProxyFrom: read('trustProxyFrom', 'TRUST_PROXY_FROM', null, parseBlocks),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),

@@ -7,6 +7,7 @@ import type { Principal } from '../../domain/principal.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
 import type { TokenIndex } from './tokenIndex.ts'
 import type { TokenRecord } from './records.ts'
+import type { User } from './user.ts'
 
 export interface Credential {
   /** `legacy`: by its shape it may be a token of an older system, and is looked for among the imported ones. */
@@ -24,6 +25,8 @@ export interface Accepted {
   record: TokenRecord | null
   /** What it may give out. */
   ceiling: Ceiling
+  /** May it look at tokens, and change none? Left out: no. */
+  isReadOnly?: boolean
 }
 
 /** `refused` is for the log and the metrics, never for the caller. */
@@ -52,8 +55,14 @@ export interface Authenticator {
     beforeServing?: BeforeServing,
     asker?: Asker,
   ): Decision | Promise<Decision>
+  /**
+   * For somebody whom the host has let in: only the account is left to be asked for.
+   * @throws what `resolveAccount` throws
+   */
+  authenticateUser(user: User): Promise<Decision>
 }
 
+type Kind = Credential['kind'] | 'user'
 type Find = () => TokenRecord | Promise<TokenRecord | null>
 
 /** How many accounts are remembered that the host did not know when it was last asked. Beyond it all are forgotten. */
@@ -140,7 +149,16 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return { principal, account, record: null, ceiling: scopes }
   }
 
-  async function counted(kind: Credential['kind'], pending: Promise<Decision>): Promise<Decision> {
+  async function byUser({ accountId, subject, scopes, can }: User): Promise<Decision> {
+    const account = await accountOf(accountId, undefined)
+    if (!account) return refuse('no_account')
+    const person = subject === undefined ? {} : { subject }
+    const principal: Principal = { kind: 'user', accountId, ...person, scopes: scopes ?? [] }
+    const isReadOnly = can !== undefined && !can.some((one) => one === 'write')
+    return { principal, account, record: null, ceiling: scopes ?? null, isReadOnly }
+  }
+
+  async function counted(kind: Kind, pending: Promise<Decision>): Promise<Decision> {
     try {
       return count(kind, await pending)
     } catch (error) {
@@ -150,7 +168,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     }
   }
 
-  function count(kind: Credential['kind'], decision: Decision): Decision {
+  function count(kind: Kind, decision: Decision): Decision {
     telemetry.authenticated(kind, 'refused' in decision ? decision.refused : 'accepted')
     return decision
   }
@@ -177,6 +195,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       const decision = decide(credential, beforeServing, asker)
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
+    authenticateUser: (user) => counted('user', byUser(user)),
   }
 }
 

@@ -83,17 +83,14 @@ export function createJudge(deps: Dependencies): Judge {
       : undefined
     const decision = authenticator.authenticate(credential, store, askerOf(scope.address))
     return decision instanceof Promise
-      ? decision.then((decided) => admit(ctx, scope, credential, decided))
-      : admit(ctx, scope, credential, decision)
+      ? decision.then((decided) => letIn(ctx, scope, credential, decided))
+      : letIn(ctx, scope, credential, decision)
   }
 
-  function admit(ctx: Context, scope: Scope, credential: Credential, decision: Decision): Accepted {
+  function letIn(ctx: Context, scope: Scope, credential: Credential, decision: Decision): Accepted {
     if ('refused' in decision) throw refuse(ctx, credential, decision)
-    scope.accepted = decision
-    ctx.state.principal = decision.principal
-    ctx.state.account = decision.account
     if (decision.record && !strict) recordAtEnd(ctx, scope, decision.record)
-    return decision
+    return admit(ctx, decision)
   }
 
   /** Counts the use when the response has ended: then its status is known. */
@@ -106,6 +103,14 @@ export function createJudge(deps: Dependencies): Judge {
       recorder.record(useOf(ctx, record, outcome, now()))
     })
   }
+}
+
+/** From here on the request is whose it says it is. */
+export function admit(ctx: Context, accepted: Accepted): Accepted {
+  scopeOf(ctx).accepted = accepted
+  ctx.state.principal = accepted.principal
+  ctx.state.account = accepted.account
+  return accepted
 }
 
 /** Those without an address share one count. */

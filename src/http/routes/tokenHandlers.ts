@@ -61,11 +61,12 @@ export function tokenHandlers(deps: TokenDependencies) {
 
   type Writing = (ctx: Context, command: CommandContext, accepted: Accepted) => Promise<void>
 
-  /** Only a JWT may write; `own` is what a token may do it to, itself. */
-  const assertMayWrite = ({ principal: { kind, tokenId } }: Accepted, own?: string): void => {
+  /** Only a JWT or a user may write; `own` is what a token may do it to, itself. */
+  const assertMayWrite = ({ principal: { kind, tokenId }, isReadOnly }: Accepted, own?: string): void => {
     if (kind === 'token' && tokenId !== own) {
       throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
     }
+    if (isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
   }
 
   /** Limited by account. */
@@ -89,10 +90,10 @@ export function tokenHandlers(deps: TokenDependencies) {
       await handle(ctx, commandContext(ctx, accepted), accepted)
     })
 
-  /** `/self`: the token's own id; a JWT has no self. */
+  /** `/self`: the token's own id; nobody else has a self. */
   const asSelf = (handle: (ctx: Context) => Promise<void>) =>
     authenticated(async (ctx, { principal }) => {
-      if (principal.tokenId === undefined) throw new Problem('not_found', 'A JWT is no API token.')
+      if (principal.tokenId === undefined) throw new Problem('not_found', 'No API token was sent.')
       ctx.params.id = principal.tokenId
       await handle(ctx)
     })
