@@ -117,15 +117,20 @@ export const shownUsage = (usage: Usage) => ({
 
 export const presentUsage = (usage: Usage) => snakeCased(shownUsage(usage))
 
-export const presentUsageTokens = (usage: Usage) => ({
+export const shownUsageTokens = (usage: Usage) => ({
   tokens: usage.tokens.map(({ tokenId, name, requests, lastAccessed }) => ({
-    token_id: tokenId,
+    tokenId,
     name,
     requests,
-    last_accessed: lastAccessed,
+    lastAccessed,
   })),
-  ...(usage.moreTokens ? { more_tokens: true } : {}),
+  ...(usage.moreTokens ? { moreTokens: true } : {}),
 })
+
+export function presentUsageTokens(usage: Usage) {
+  const { tokens, ...more } = shownUsageTokens(usage)
+  return { tokens: tokens.map(snakeCased), ...snakeCased(more) }
+}
 
 const presentTally = ({ requests, outcomes }: Tally) => ({ requests, outcomes })
 

@@ -154,7 +154,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     if (!account) return refuse('no_account')
     const person = subject === undefined ? {} : { subject }
     const principal: Principal = { kind: 'user', accountId, ...person, scopes: scopes ?? [] }
-    const isReadOnly = can !== undefined && !can.some((one) => one === 'write')
+    const isReadOnly = can !== undefined && !can.includes('write')
     return { principal, account, record: null, ceiling: scopes ?? null, isReadOnly }
   }
 

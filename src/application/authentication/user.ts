@@ -4,13 +4,13 @@ import { isAccountId } from '../../domain/rules.ts'
 export interface User {
   accountId: string
   /** The person, for the history. Default: the account. */
-  subject?: string
+  subject?: string | undefined
   /** What this person may do: no token gets more from them. Left out: nothing is known, and any scope may be given. */
-  scopes?: readonly string[]
-  /** May this person change tokens, or only look at them? Default: both. */
-  can?: readonly ['read'] | readonly ['read', 'write']
+  scopes?: readonly string[] | undefined
+  /** `['read']`, or `['read', 'write']`, which is the default. */
+  can?: readonly ('read' | 'write')[] | undefined
   /** Taken, and without effect. */
-  operator?: boolean
+  operator?: boolean | undefined
 }
 
 const isTexts = (value: unknown): value is string[] =>
