@@ -1,5 +1,10 @@
 import type { Context } from 'koa'
-import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../application/ports/errors.ts'
+import {
+  ConflictError,
+  HostError,
+  StoreUnavailableError,
+  UnknownOutcomeError,
+} from '../application/ports/errors.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
@@ -114,13 +119,16 @@ export function problemDocument(problem: Problem, requestId: string): Record<str
 }
 
 /** The only place that answers with an error. */
-export function sendProblem(ctx: Context, error: unknown, log: Logger, place?: InputPlace): void {
-  const problem = toProblem(error, place)
+export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
+  const problem = toProblem(error)
   const { requestId, accepted } = scopeOf(ctx)
+  const isHosts = error instanceof HostError
+  // As Koa does with what its middleware throws.
+  if (isHosts) ctx.app.emit('error', error.cause, ctx)
   // A flood makes thousands of them, which are told of together.
   if (problem.status >= 500 && !(error instanceof BusyError)) {
     const who = accepted ? {} : strangerOf(ctx, problem.code)
-    log.error({ err: error, requestId, ...who }, problem.message)
+    log.error({ err: isHosts ? error.cause : error, requestId, ...who }, problem.message)
   }
   ctx.status = problem.status
   ctx.set(problem.headers)

@@ -87,10 +87,10 @@ export const userAgentOf = (ctx: Context): string | null =>
 /** Who asks, for the metadata of the events that come of it. */
 export function commandContext(ctx: Context, accepted: Accepted): CommandContext {
   const { requestId, correlationId, address } = scopeOf(ctx)
-  const { kind, accountId, tokenId, subject } = accepted.principal
+  const { kind, accountId, tokenId } = accepted.principal
   const userAgent = userAgentOf(ctx)
   return {
-    actor: { kind, id: tokenId ?? subject ?? accountId },
+    actor: { kind, id: tokenId ?? accepted.subject ?? accountId },
     requestId,
     correlationId,
     ip: address,

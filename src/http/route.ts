@@ -2,8 +2,9 @@ import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
+import { Refusal } from '../domain/errors.ts'
 import { setJsonHeaders } from './jsonHeaders.ts'
-import { Problem, type ProblemCode, sendProblem } from './problem.ts'
+import { Problem, type ProblemCode, sendProblem, toProblem } from './problem.ts'
 import { scopeOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'
 
@@ -44,8 +45,10 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
   /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
   const direct = new Map<string, Middleware>()
   for (const { method, path, body, handle } of routes) {
-    const place = body ? 'body' : 'query'
-    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, error, log, place)
+    // Use cases know nothing of bodies and queries: here is known where the input was.
+    const placed = (error: unknown) =>
+      error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error
+    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, placed(error), log)
     const serve: Middleware = (ctx) => {
       scopeOf(ctx).route = path
       try {

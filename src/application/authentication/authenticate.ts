@@ -21,6 +21,8 @@ export type ResolveAccount = (accountId: string) => object | null | Promise<obje
 export interface Accepted {
   principal: Principal
   account: object
+  /** Of a JWT or a user, who it is: the person, where the account is a company. */
+  subject?: string
   /** The record that decided, for a token. */
   record: TokenRecord | null
   /** What it may give out. */
@@ -155,7 +157,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     const person = subject === undefined ? {} : { subject }
     const principal: Principal = { kind: 'user', accountId, ...person, scopes: scopes ?? [] }
     const isReadOnly = can !== undefined && !can.includes('write')
-    return { principal, account, record: null, ceiling: scopes ?? null, isReadOnly }
+    return { principal, account, ...person, record: null, ceiling: scopes ?? null, isReadOnly }
   }
 
   async function counted(kind: Kind, pending: Promise<Decision>): Promise<Decision> {

@@ -14,6 +14,7 @@ import type { Recorder } from '../../application/usage/recorder.ts'
 import type { TokenRecord } from '../../application/authentication/records.ts'
 import type { Use } from '../../application/usage/window.ts'
 import { limitedAs } from '../../domain/address.ts'
+import { holdsCredential } from '../../domain/credential.ts'
 import { isScope } from '../../domain/rules.ts'
 import type { CallerAddress } from '../callerAddress.ts'
 import type { credentialReader } from './credential.ts'
@@ -41,6 +42,8 @@ interface Dependencies {
 }
 
 const REALM = 'Bearer realm="tokenledger"'
+/** Scopes named in an answer: as many as a credential may have. */
+const MOST_NAMED = 32
 
 /** Judges the credential of a request once, however many middlewares ask. Null: none was sent. */
 export type Judge = (ctx: Context) => Accepted | null | Promise<Accepted | null>
@@ -168,17 +171,20 @@ export function assertScopes(accepted: Accepted | null, required: readonly strin
   if (!accepted) throw unauthorized(false)
   const missing = required.filter((scope) => !accepted.principal.scopes.includes(scope))
   if (missing.length === 0) return accepted
-  // What is no scope is some text of the caller's, which has no place in a header.
-  const named = [...new Set(missing)].filter(isScope).slice(0, MOST_NAMED).join(' ')
-  const challenge = named === '' ? '' : `, scope="${named}"`
-  const detail = `The credential lacks what this needs${named === '' ? '' : `: ${named}`}.`
-  throw new Problem('insufficient_scope', detail, {
-    headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"${challenge}` },
-  })
+  throw lacking(missing)
 }
 
-/** As many scopes as a token can have. */
-const MOST_NAMED = 32
+/** RFC 6750 §3. What no scope can be called is a caller's text, and no credential has it: it is not repeated. */
+function lacking(missing: readonly string[]): Problem {
+  const named = [...new Set(missing)].filter((scope) => isScope(scope) && !holdsCredential(scope))
+  const shown = named.slice(0, MOST_NAMED).join(' ')
+  const detail =
+    shown === '' ? 'The credential lacks a scope that this needs.' : `The credential lacks: ${shown}.`
+  const scope = shown === '' ? '' : `, scope="${shown}"`
+  return new Problem('insufficient_scope', detail, {
+    headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"${scope}` },
+  })
+}
 
 /** One answer for unknown, revoked, expired and malformed: which one it was is in the log. */
 export function unauthorized(wasSent: boolean): Problem {

@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import type { Accepted, Authenticator } from '../../application/authentication/authenticate.ts'
 import { type User, userOf } from '../../application/authentication/user.ts'
+import { HostError } from '../../application/ports/errors.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type { CallerAddress } from '../callerAddress.ts'
 import { scopeOf } from '../requestState.ts'
@@ -25,13 +26,12 @@ export function withUsers(judge: Judge, deps: Dependencies): Judge {
   if (!resolveUser) return judge
   const trusted = new Set(deps.trustedOrigins)
 
-  /** @throws Error for whatever goes wrong there: it is the host's, and no answer of ours to its caller */
+  /** @throws HostError for whatever goes wrong there */
   async function askHost(ctx: Context): Promise<User | null> {
     try {
       return userOf(await resolveUser?.(ctx))
-    } catch (cause) {
-      ctx.app.emit('error', cause, ctx)
-      throw new Error('resolveUser failed', { cause })
+    } catch (thrown) {
+      throw new HostError(thrown)
     }
   }
 
