@@ -1,8 +1,24 @@
 export type { JwtOptions } from './adapters/jwt/verifier.ts'
 export { StoreInUseError, StoreUnavailableError } from './application/ports/errors.ts'
 export type { Logger } from './application/ports/telemetry.ts'
+export type { User } from './application/authentication/user.ts'
 export type { Principal } from './domain/principal.ts'
 export { DamagedError } from './domain/errors.ts'
 export { createTokenLedger, type TokenLedger, type Verified } from './ledger/ledger.ts'
+export { TokenLedgerError } from './ledger/tokenLedgerError.ts'
+export type {
+  AccountUsage,
+  CommandOptions,
+  CreatedToken,
+  NewToken,
+  PageQuery,
+  RevokeOptions,
+  TokenChange,
+  TokenListQuery,
+  Tokens,
+  TokenUsage,
+  UsageQuery,
+} from './ledger/tokens.ts'
+export type { Token, TokenEvent } from './presentation/tokens.ts'
 export type { TokenLedgerOptions } from './settings/options.ts'
 export { SettingsError } from './settings/settings.ts'

@@ -13,9 +13,7 @@ export function checked<T>(work: () => T): T {
     return work()
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    throw new WrongUse(
-      error.errors.map(({ pointer, message }) => `${pointer.replace('?', '--')} ${message}.`).join('\n'),
-    )
+    throw new WrongUse(error.errors.map(({ path, message }) => `--${path.join('/')} ${message}.`).join('\n'))
   }
 }
 

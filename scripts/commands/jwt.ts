@@ -58,7 +58,7 @@ function judge(settings: Settings, secret: string, token: string, scopes: readon
   const claims = createJwtVerifier(jwtOptionsOf(settings, { secret })).verify(token)
   if ('refused' in claims)
     throw new WrongUse('--account must be 1 to 255 characters, without control characters.')
-  if (claims.scopes.length < scopes.length) {
+  if ((claims.scopes ?? []).length < scopes.length) {
     throw new WrongUse('--scope must be scopes like orders:read, separated by spaces.')
   }
   const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))

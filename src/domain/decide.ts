@@ -69,7 +69,7 @@ export function revoke(
 }
 
 export const staleRevision = () =>
-  new Refusal('precondition_failed', 'The token has changed since the revision named in If-Match.')
+  new Refusal('precondition_failed', 'The token has changed since the revision that was named.')
 
 const sameScopes = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((scope, i) => scope === b[i])

@@ -2,6 +2,7 @@
 export type RefusalCode =
   | 'not_found'
   | 'validation_failed'
+  | 'scope_not_grantable'
   | 'token_revoked'
   | 'token_damaged'
   | 'precondition_failed'
@@ -11,8 +12,8 @@ export type RefusalCode =
   | 'conflict'
 
 export interface InputError {
-  /** JSON pointer into the body, or the name of a query parameter after `?`. */
-  pointer: string
+  /** Where it is in the input, from the outside in: `['scopes', 0]`. Each door writes it in its own way. */
+  path: readonly (string | number)[]
   message: string
 }
 

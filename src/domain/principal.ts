@@ -1,9 +1,12 @@
 /** Who a request acts for, and by what kind of credential. */
 export interface Principal {
-  kind: 'token' | 'jwt'
+  /** `user`: somebody who is logged in to the host's app. */
+  kind: 'token' | 'jwt' | 'user'
   accountId: string
   /** Only for a token. */
   tokenId?: string
-  /** A token's scopes; a JWT's `scope` claim. */
+  /** Only for a user: the person, where the host says who it is. */
+  subject?: string
+  /** A token's scopes; those of a JWT's claim, or those that the host says a user has. */
   scopes: readonly string[]
 }

@@ -79,10 +79,10 @@ export function scopeErrors(scopes: readonly string[]): InputError[] {
   const errors = scopes
     .slice(0, MAX_SCOPES + 1)
     .flatMap((scope, i) =>
-      isScope(scope) ? [] : [{ pointer: `/scopes/${i}`, message: `must match ${SCOPE.source}` }],
+      isScope(scope) ? [] : [{ path: ['scopes', i], message: `must match ${SCOPE.source}` }],
     )
   if (scopes.length > MAX_SCOPES) {
-    errors.unshift({ pointer: '/scopes', message: `must hold at most ${MAX_SCOPES} scopes` })
+    errors.unshift({ path: ['scopes'], message: `must hold at most ${MAX_SCOPES} scopes` })
   }
   return errors
 }

@@ -1,8 +1,15 @@
 import type { Context } from 'koa'
-import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../application/ports/errors.ts'
+import {
+  ConflictError,
+  HostError,
+  StoreUnavailableError,
+  UnknownOutcomeError,
+} from '../application/ports/errors.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { BusyError } from '../application/scheduling/gate.ts'
 import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
+import { snakeCase } from '../presentation/names.ts'
+import { setJsonHeaders } from './jsonHeaders.ts'
 import { strangerOf } from './lineQuota.ts'
 import { scopeOf } from './requestState.ts'
 
@@ -14,6 +21,9 @@ export const problems = {
   unauthorized: [401, 'A valid credential is required'],
   insufficient_scope: [403, 'The credential lacks a scope'],
   token_may_not_manage: [403, 'An API token may not manage tokens'],
+  scope_not_grantable: [403, 'The scope is not yours to give out'],
+  read_only: [403, 'This user may not change tokens'],
+  cross_origin: [403, 'The request comes from another origin'],
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long'],
@@ -35,9 +45,16 @@ export const problems = {
 
 export type ProblemCode = keyof typeof problems | RefusalCode
 
+/** What is wrong with the input. */
+export interface InputProblem {
+  /** JSON pointer into the body (RFC 6901), or the name of a query parameter after `?`. */
+  pointer: string
+  message: string
+}
+
 interface Extras {
   headers?: Record<string, string>
-  errors?: readonly InputError[]
+  errors?: readonly InputProblem[]
 }
 
 /** An error with an answer. */
@@ -45,7 +62,7 @@ export class Problem extends Error {
   readonly code: ProblemCode
   readonly status: number
   readonly headers: Record<string, string>
-  readonly errors: readonly InputError[]
+  readonly errors: readonly InputProblem[]
 
   constructor(code: ProblemCode, detail: string, { headers = {}, errors = [] }: Extras = {}) {
     super(detail)
@@ -58,10 +75,24 @@ export class Problem extends Error {
 
 const RETRY_SECONDS = '1'
 
-/** What a caller is told of an error. A 5xx says nothing of its cause. */
-export function toProblem(error: unknown): Problem {
+/** Where the input of a request stands. */
+export type InputPlace = 'body' | 'query'
+
+const inputProblem = ({ path, message }: InputError, place: InputPlace): InputProblem => ({
+  pointer: (place === 'body' ? '/' : '?') + path.map((step) => snakeCase(String(step))).join('/'),
+  message,
+})
+
+/**
+ * What a caller is told of an error. A 5xx says nothing of its cause.
+ * @param place where the input is that the use cases refuse: they know nothing of bodies and queries
+ */
+export function toProblem(error: unknown, place: InputPlace = 'query'): Problem {
   if (error instanceof Problem) return error
-  if (error instanceof Refusal) return new Problem(error.code, error.message, { errors: error.errors })
+  if (error instanceof Refusal) {
+    const errors = error.errors.map((one) => inputProblem(one, place))
+    return new Problem(error.code, error.message, { errors })
+  }
   if (
     error instanceof StoreUnavailableError ||
     error instanceof UnknownOutcomeError ||
@@ -91,10 +122,13 @@ export function problemDocument(problem: Problem, requestId: string): Record<str
 export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
   const problem = toProblem(error)
   const { requestId, accepted } = scopeOf(ctx)
+  const isHosts = error instanceof HostError
+  // As Koa does with what its middleware throws.
+  if (isHosts) ctx.app.emit('error', error.cause, ctx)
   // A flood makes thousands of them, which are told of together.
   if (problem.status >= 500 && !(error instanceof BusyError)) {
     const who = accepted ? {} : strangerOf(ctx, problem.code)
-    log.error({ err: error, requestId, ...who }, problem.message)
+    log.error({ err: isHosts ? error.cause : error, requestId, ...who }, problem.message)
   }
   ctx.status = problem.status
   ctx.set(problem.headers)
@@ -102,6 +136,7 @@ export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
   ctx.set('X-Request-Id', requestId)
   ctx.body = JSON.stringify(problemDocument(problem, requestId))
   ctx.type = 'application/problem+json'
+  setJsonHeaders(ctx.res)
   // What is left of a body that nobody read must not be taken for the next request.
   if (problem.status === 413) ctx.set('Connection', 'close')
 }

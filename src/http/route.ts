@@ -2,7 +2,9 @@ import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
-import { Problem, type ProblemCode, sendProblem } from './problem.ts'
+import { Refusal } from '../domain/errors.ts'
+import { setJsonHeaders } from './jsonHeaders.ts'
+import { Problem, type ProblemCode, sendProblem, toProblem } from './problem.ts'
 import { scopeOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'
 
@@ -12,7 +14,7 @@ export interface Route {
   path: string
   operationId: string
   summary: string
-  /** Which credentials may come here: `open` needs none. */
+  /** Which credentials may come here: `open` needs none. Where a JWT manages tokens, a user of the host may as well. */
   who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself'
   query?: object
   body?: { schema: object; types: readonly string[] }
@@ -42,8 +44,11 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
   const router = new Router({ sensitive: true })
   /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
   const direct = new Map<string, Middleware>()
-  for (const { method, path, handle } of routes) {
-    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, error, log)
+  for (const { method, path, body, handle } of routes) {
+    // Use cases know nothing of bodies and queries: here is known where the input was.
+    const placed = (error: unknown) =>
+      error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error
+    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, placed(error), log)
     const serve: Middleware = (ctx) => {
       scopeOf(ctx).route = path
       try {
@@ -80,5 +85,6 @@ export const sendJson = (ctx: Context, body: object): void => sendJsonText(ctx, 
 export const sendJsonText = (ctx: Context, text: string): void => {
   // The type first: Koa would guess one for a text body.
   ctx.res.setHeader('Content-Type', 'application/json; charset=utf-8')
+  setJsonHeaders(ctx.res)
   ctx.body = text
 }

@@ -8,6 +8,7 @@ import {
   requireScopeMiddleware,
 } from '../http/authentication/authenticate.ts'
 import { credentialReader } from '../http/authentication/credential.ts'
+import { withUsers } from '../http/authentication/users.ts'
 import { callerAddress } from '../http/callerAddress.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
 import { createObserver } from '../http/observe.ts'
@@ -44,7 +45,14 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
     log,
   })
 
-  const shownTo = { judge, reads: parts.gates.reads, queries: useCases.queries, clock }
+  const managers = withUsers(judge, {
+    authenticator: useCases.authenticator,
+    resolveUser: parts.resolveUser,
+    trustedOrigins: settings.trustedOrigins,
+    addressOf,
+    log,
+  })
+  const shownTo = { judge: managers, reads: parts.gates.reads, queries: useCases.queries, clock }
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
     ...tokenRoutes({
@@ -52,6 +60,7 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
       manage: useCases.manage,
       tokenAt: createTokenAt(parts.guard.store, log),
       writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
+      scopeCeiling: settings.scopeCeiling,
     }),
   ]
   const verify = verifyRoutes(judge)

@@ -9,6 +9,7 @@ import { gaugeConnections } from './gauges.ts'
 import { healthOf } from './health.ts'
 import { httpOf } from './http.ts'
 import { startParts, useCasesOf } from './parts.ts'
+import { type Tokens, tokensOf } from './tokens.ts'
 
 /** A principal with the host's account. */
 export type Verified = Principal & { account: object }
@@ -34,6 +35,8 @@ export interface TokenLedger {
    * @throws StoreUnavailableError where the store that decides cannot be reached
    */
   verify(credential: string): Promise<Verified | null>
+  /** The management of tokens from code. */
+  readonly tokens: Tokens
   health(): Promise<Health>
   /** Prometheus text of this ledger's metrics. */
   metrics(): Promise<string>
@@ -72,6 +75,7 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
       return { ...decision.principal, account: decision.account }
     },
 
+    tokens: tokensOf(useCases, settings, clock),
     health,
     metrics: () => metrics.registry.metrics(),
 

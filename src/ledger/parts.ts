@@ -104,6 +104,7 @@ export async function startParts(options: TokenLedgerOptions) {
       settings,
       keys,
       resolveAccount: options.resolveAccount,
+      resolveUser: options.resolveUser,
       clock,
       jwt,
       metrics,
@@ -148,6 +149,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     prefix,
     pepper: keys.peppers[0] as Pepper,
     maxLifetimeDays: settings.tokenMaxLifetimeDays,
+    catalogue: settings.scopes && new Set(settings.scopes.map(({ name }) => name)),
     telemetry: metrics,
   })
   return {

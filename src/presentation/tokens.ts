@@ -2,7 +2,8 @@ import type { Principal } from '../domain/principal.ts'
 import type { Page } from '../application/tokens/query.ts'
 import type { Tally, Usage } from '../application/analytics/usage.ts'
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
-import { statusAt } from '../domain/token.ts'
+import { statusAt, type TokenStatus } from '../domain/token.ts'
+import { snakeCased } from './names.ts'
 
 /** The only shapes that leave: every member is named here, so that no other can slip out. */
 
@@ -21,25 +22,47 @@ export interface TokenLike {
   stopped?: string
 }
 
+/** A token as everybody sees it. Times are RFC 3339 in UTC with milliseconds. */
+export interface Token {
+  id: string
+  accountId: string
+  name: string
+  /** Prefix and last four characters of the body: `tkl_…9fQz`. */
+  hint: string
+  scopes: readonly string[]
+  status: TokenStatus
+  createdAt: string
+  updatedAt: string
+  lastAccessed: string | null
+  /** Null: never. */
+  expiresAt: string | null
+  revokedAt: string | null
+  /** Of its event stream, counted from 0. */
+  revision: number
+}
+
 /** Of a damaged token nobody knows which scopes and which expiry it has: it may do nothing, and that is what is shown. */
-export function presentToken(id: string, token: TokenLike, now: string) {
+export function shownToken(id: string, token: TokenLike, now: string): Token {
   const status = statusAt(token, now)
   const isKnown = status !== 'damaged'
   return {
     id,
-    account_id: token.accountId,
+    accountId: token.accountId,
     name: token.name,
     hint: token.hint,
     scopes: isKnown ? token.scopes : [],
     status,
-    created_at: token.createdAt,
-    updated_at: token.updatedAt,
-    last_accessed: token.lastAccessed ?? null,
-    expires_at: isKnown ? token.expiresAt : null,
-    revoked_at: token.revokedAt,
+    createdAt: token.createdAt,
+    updatedAt: token.updatedAt,
+    lastAccessed: token.lastAccessed ?? null,
+    expiresAt: isKnown ? token.expiresAt : null,
+    revokedAt: token.revokedAt,
     revision: token.revision,
   }
 }
+
+export const presentToken = (id: string, token: TokenLike, now: string) =>
+  snakeCased(shownToken(id, token, now))
 
 /** A token of the past. When it was last used then is not in the events of its life, so nothing is said of it. */
 export function presentTokenAt(id: string, token: TokenLike, at: string) {
@@ -52,19 +75,34 @@ export const presentPage = <T, P>(page: Page<T>, present: (item: T) => P) => ({
   next_cursor: page.nextCursor,
 })
 
-export const presentEvent = (event: HistoryDocument) => ({
+/** What happened to a token. */
+export interface TokenEvent {
+  id: string
+  type: string
+  revision: number
+  /** RFC 3339. */
+  at: string
+  actor: { kind: string; id: string }
+  requestId: string
+  data: Record<string, unknown>
+}
+
+export const shownEvent = (event: HistoryDocument): TokenEvent => ({
   id: event.id,
   type: event.type,
   revision: event.revision,
   at: event.at,
   actor: { kind: event.actor.kind, id: event.actor.id },
-  request_id: event.requestId,
-  data: Object.fromEntries(Object.entries(event.data).map(([name, value]) => [snakeCase(name), value])),
+  requestId: event.requestId,
+  data: event.data,
 })
 
-const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+export const presentEvent = (event: HistoryDocument) => ({
+  ...snakeCased(shownEvent(event)),
+  data: snakeCased(event.data),
+})
 
-export const presentUsage = (usage: Usage) => ({
+export const shownUsage = (usage: Usage) => ({
   from: usage.from,
   to: usage.to,
   granularity: usage.granularity,
@@ -72,20 +110,27 @@ export const presentUsage = (usage: Usage) => ({
     ? { filter: { method: usage.filter.method, route: usage.filter.route, other: usage.filter.other } }
     : {}),
   total: presentTally(usage.total),
-  last_accessed: usage.lastAccessed,
+  lastAccessed: usage.lastAccessed,
   buckets: usage.buckets.map(({ at, ...tally }) => ({ at, ...presentTally(tally) })),
   routes: usage.routes.map(({ method, route, requests }) => ({ method, route, requests })),
 })
 
-export const presentUsageTokens = (usage: Usage) => ({
+export const presentUsage = (usage: Usage) => snakeCased(shownUsage(usage))
+
+export const shownUsageTokens = (usage: Usage) => ({
   tokens: usage.tokens.map(({ tokenId, name, requests, lastAccessed }) => ({
-    token_id: tokenId,
+    tokenId,
     name,
     requests,
-    last_accessed: lastAccessed,
+    lastAccessed,
   })),
-  ...(usage.moreTokens ? { more_tokens: true } : {}),
+  ...(usage.moreTokens ? { moreTokens: true } : {}),
 })
+
+export function presentUsageTokens(usage: Usage) {
+  const { tokens, ...more } = shownUsageTokens(usage)
+  return { tokens: tokens.map(snakeCased), ...snakeCased(more) }
+}
 
 const presentTally = ({ requests, outcomes }: Tally) => ({ requests, outcomes })
 

@@ -1,9 +1,14 @@
+import type { Context } from 'koa'
 import { createJwtVerifier, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import type { ResolveAccount } from '../application/authentication/authenticate.ts'
+import type { User } from '../application/authentication/user.ts'
 import type { Clock } from '../application/ports/clock.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
+import type { CatalogueEntry } from '../domain/scopes.ts'
+import { originOf } from '../domain/origin.ts'
+import { catalogueOf } from './catalogue.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
@@ -24,6 +29,10 @@ export interface TokenLedgerOptions {
   acceptLegacyTokens?: boolean
   tokenMaxLifetimeDays?: number
   maxTokensPerAccount?: number
+  /** The scopes that there are: a token can be given no other. Default: any that is well formed. */
+  scopes?: readonly CatalogueEntry[]
+  /** False: whoever may manage tokens may give out any scope, also one that they lack. Default: true. */
+  scopeCeiling?: boolean
   usageFlushMs?: number
   /** Usage events older than that are dropped once their day is rolled up. Default: they are kept for ever. */
   usageRetentionDays?: number
@@ -32,6 +41,13 @@ export interface TokenLedgerOptions {
   rateLimitFailuresPerMinute?: number
   /** 0: off */
   rateLimitWritesPerMinute?: number
+  /**
+   * Who is logged in to the host's app: asked for requests to the management routes that bring no credential. Null for
+   * nobody.
+   */
+  resolveUser?: (ctx: Context) => User | null | Promise<User | null>
+  /** Origins beside the app's own whose pages may act for its users, as `https://app.example.com`. Default: none. */
+  trustedOrigins?: readonly string[]
   /**
    * How many proxies stand in front of the app: callers' addresses are then read from `X-Forwarded-For`. `ctx.ip` is
    * never asked. Default: 0, addresses are those of the connections.
@@ -46,7 +62,14 @@ export interface TokenLedgerOptions {
 }
 
 /** @throws SettingsError with every problem of the options, or of what the environment says in their place */
-export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLedgerOptions): Settings {
+export function settingsOf({
+  jwt,
+  peppers,
+  trustProxyFrom,
+  scopes,
+  trustedOrigins,
+  ...options
+}: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }
   const problems: string[] = []
   try {
@@ -70,6 +93,27 @@ export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLe
   } catch (error) {
     problems.push(`trustProxyFrom ${(error as Error).message}`)
   }
+  if (!['undefined', 'boolean', 'string'].includes(typeof options.scopeCeiling))
+    problems.push('scopeCeiling must be true or false')
+  try {
+    if (scopes !== undefined) given.scopes = catalogueOf(scopes)
+  } catch (error) {
+    problems.push(`scopes ${(error as Error).message}`)
+  }
+  try {
+    if (trustedOrigins !== undefined) given.trustedOrigins = originsOf(trustedOrigins)
+  } catch (error) {
+    problems.push(`trustedOrigins ${(error as Error).message}`)
+  }
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)
+}
+
+/** @throws Error for what browsers never send as an origin */
+function originsOf(given: unknown): string[] {
+  const texts: unknown[] = Array.isArray(given) ? given : [null]
+  const origins = texts.map((text) => (typeof text === 'string' ? originOf(text) : null))
+  const good = origins.filter((origin) => origin !== null)
+  if (good.length === origins.length) return good
+  throw new Error('must be a list of origins like https://app.example.com, without a path')
 }

@@ -4,6 +4,8 @@ import { parseAddress } from '../adapters/eventstoredb/address.ts'
 import { createJwtVerifier, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
+import type { CatalogueEntry } from '../domain/scopes.ts'
+import { catalogueOf } from './catalogue.ts'
 
 /** What the environment says, read once. */
 export interface Settings {
@@ -23,6 +25,10 @@ export interface Settings {
   peppers: readonly Pepper[] | null
   tokenMaxLifetimeDays: number | null
   maxTokensPerAccount: number
+  /** Which scopes there are. Null: any that is well formed. */
+  scopes: readonly CatalogueEntry[] | null
+  /** Nobody gives out scopes that they are known to lack. */
+  scopeCeiling: boolean
   usageFlushMs: number
   /** Null: usage events are kept for ever. */
   usageRetentionDays: number | null
@@ -31,6 +37,8 @@ export interface Settings {
   auditKeyFile: string | null
   rateLimitFailuresPerMinute: number
   rateLimitWritesPerMinute: number
+  /** Origins whose pages may act for whoever is logged in to the host's app. Only the library has it. */
+  trustedOrigins: readonly string[]
   trustProxyHops: number
   /** Proxies are believed only from there. Null: whoever connects. */
   trustProxyFrom: readonly Block[] | null
@@ -103,6 +111,20 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     peppers: read('peppers', 'TOKEN_PEPPERS', null, parsePeppers),
     tokenMaxLifetimeDays: read('tokenMaxLifetimeDays', 'TOKEN_MAX_LIFETIME_DAYS', null, integer(1, 36_500)),
     maxTokensPerAccount: read('maxTokensPerAccount', 'MAX_TOKENS_PER_ACCOUNT', 100, integer(1, 1_000_000)),
+    scopes: read('scopes', 'SCOPES', null, (text) =>
+      catalogueOf(
+        text
+          .trim()
+          .split(/\s+/)
+          .map((name) => ({ name })),
+      ),
+    ),
+    scopeCeiling: read(
+      'scopeCeiling',
+      'SCOPE_CEILING',
+      true,
+      (text) => oneOf(['on', 'off'] as const)(text) === 'on',
+    ),
     usageFlushMs: read('usageFlushMs', 'USAGE_FLUSH_MS', 1000, integer(10, 3_600_000)),
     usageRetentionDays: read('usageRetentionDays', 'USAGE_RETENTION_DAYS', null, integer(1, 36_500)),
     auditMode: read('auditMode', 'AUDIT_MODE', 'buffered', oneOf(['buffered', 'strict'] as const)),
@@ -119,6 +141,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
       120,
       integer(0, 1_000_000),
     ),
+    trustedOrigins: given.trustedOrigins ?? [],
     trustProxyHops: read('trustProxyHops', 'TRUST_PROXY_HOPS', 0, integer(0, 10)),
     trustProxyFrom: read('trustProxyFrom', 'TRUST_PROXY_FROM', null, parseBlocks),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),

@@ -1,20 +1,15 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { expect } from 'chai'
-import { CLI } from '../support/cli.ts'
-import { jwtFor, PEPPERS, SECRET } from '../support/ledger.ts'
-import { projectRoot } from '../support/package.ts'
+import {
+  assertDependencies,
+  installExample,
+  type Running,
+  runReadme,
+  startExample,
+} from '../support/examples.ts'
+import { jwtFor } from '../support/ledger.ts'
 
-const EXAMPLE = join(projectRoot, 'docs/examples/orders')
-
-interface Running {
-  url: string
-  child: ChildProcess
-  /** Exit code. */
-  exited: Promise<number | null>
-}
+const PACKAGES = ['@koa/router', 'koa']
 
 /** Copied and installed as its README says, with this package as it is built in place of the published one. */
 describe('the example of a Koa app', function () {
@@ -23,19 +18,8 @@ describe('the example of a Koa app', function () {
   let app: Running
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'example-'))
-    await cp(EXAMPLE, folder, { recursive: true })
-    const modules = join(folder, 'node_modules')
-    await mkdir(join(modules, '.bin'), { recursive: true })
-    await mkdir(join(modules, '@koa'))
-    for (const name of ['koa', '@koa/router']) {
-      await symlink(join(projectRoot, 'node_modules', name), join(modules, name))
-    }
-    await symlink(projectRoot, join(modules, 'tokenledger'))
-    // An installation makes the command executable; a build does not.
-    const command = `#!/bin/sh\nexec '${process.execPath}' '${CLI}' "$@"\n`
-    await writeFile(join(modules, '.bin', 'tokenledger'), command, { mode: 0o755 })
-    app = await start(folder)
+    folder = await installExample('orders', PACKAGES)
+    app = await startExample(folder)
   })
 
   after(async () => {
@@ -43,28 +27,10 @@ describe('the example of a Koa app', function () {
     await rm(folder, { recursive: true, force: true })
   })
 
-  it('depends on versions that this package is tested with', async () => {
-    const { dependencies } = JSON.parse(await readFile(join(EXAMPLE, 'package.json'), 'utf8'))
-    const own = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'))
-    expect(dependencies).to.deep.equal({
-      '@koa/router': own.dependencies['@koa/router'],
-      koa: own.dependencies.koa,
-      tokenledger: `^${own.version}`,
-    })
-  })
+  it('depends on versions that this package is tested with', () => assertDependencies('orders', PACKAGES))
 
   it('has a README whose commands make, use and revoke a token', async () => {
-    const readme = await readFile(join(EXAMPLE, 'README.md'), 'utf8')
-    const script = /```sh\n([\s\S]*?)```/.exec(readme)?.[1]?.replace('http://127.0.0.1:4000', app.url) ?? ''
-    const shell = spawn('bash', ['-euo', 'pipefail', '-c', script], {
-      cwd: folder,
-      env: { ...environment(), npm_config_offline: 'true' },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    let printed = ''
-    shell.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
-    expect(await new Promise((resolve) => shell.once('close', resolve))).to.equal(0)
-    expect(printed)
+    expect(await runReadme('orders', folder, app.url))
       .to.contain('The Mythical Man-Month')
       .and.to.match(/now it is 401\n$/)
   })
@@ -100,7 +66,7 @@ describe('the example of a Koa app', function () {
     const headers = { Authorization: `Bearer ${jwtFor('acct_1')}` }
     app.child.kill('SIGTERM')
     expect(await app.exited).to.equal(0)
-    app = await start(folder)
+    app = await startExample(folder)
     const usage = await fetch(`${app.url}/settings/api-tokens/usage`, { headers })
     const { routes } = (await usage.json()) as {
       routes: { method: string; route: string; requests: number }[]
@@ -109,29 +75,65 @@ describe('the example of a Koa app', function () {
   })
 })
 
-const environment = () => ({
-  PATH: process.env.PATH,
-  HOME: process.env.HOME,
-  JWT_SECRET: SECRET,
-  TOKEN_PEPPERS: PEPPERS,
-})
+/** A host whose customers are logged in by a cookie. */
+describe('the example of a login of one’s own', function () {
+  this.timeout(60_000)
+  let folder: string
+  let app: Running
 
-/** Resolves when it listens. */
-async function start(folder: string): Promise<Running> {
-  const child = spawn(process.execPath, ['app.js'], {
-    cwd: folder,
-    env: { ...environment(), PORT: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+  before(async () => {
+    folder = await installExample('session', ['koa', 'koa-session'])
+    app = await startExample(folder)
   })
-  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
-  const url = await new Promise<string>((resolve, reject) => {
-    let printed = ''
-    child.stdout.on('data', (chunk: Buffer) => {
-      printed += chunk.toString()
-      const [, found] = /listening on (\S+)\n/.exec(printed) ?? []
-      if (found !== undefined) resolve(found)
-    })
-    void exited.then((code) => reject(new Error(`the example ended with ${code}`)))
+
+  after(async () => {
+    app?.child.kill('SIGKILL')
+    await rm(folder, { recursive: true, force: true })
   })
-  return { url, child, exited }
-}
+
+  it('depends on versions that this package is tested with', () =>
+    assertDependencies('session', ['koa', 'koa-session']))
+
+  it('has a README whose commands make, use and revoke a token by a cookie', async () => {
+    const printed = await runReadme('session', folder, app.url)
+    for (const text of ['The Mythical Man-Month', '"scope_not_grantable"', '"cross_origin"'])
+      expect(printed).to.contain(text)
+    expect(printed).to.contain('"actor":{"kind":"user","id":"ada"}')
+    expect(printed).to.match(/now it is 401\n$/)
+  })
+
+  async function cookieOf(person: string): Promise<Record<string, string>> {
+    const Authorization = `Basic ${Buffer.from(person).toString('base64')}`
+    const answer = await fetch(`${app.url}/login`, { method: 'POST', headers: { Authorization } })
+    expect(answer.status).to.equal(204)
+    return {
+      Cookie: answer.headers
+        .getSetCookie()
+        .map((one) => one.split(';', 1)[0])
+        .join('; '),
+    }
+  }
+
+  it('lets Bob look, and change nothing', async () => {
+    const headers = { ...(await cookieOf('bob:babbage')), 'Content-Type': 'application/json' }
+    const tokens = `${app.url}/settings/api-tokens`
+    expect((await fetch(tokens, { headers })).status).to.equal(200)
+    const refused = await fetch(tokens, { method: 'POST', headers, body: '{"name":"x"}' })
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).to.deep.equal([
+      403,
+      'read_only',
+    ])
+  })
+
+  it('is not entered by a cookie where a token is asked for, and shows its own page elsewhere', async () => {
+    const headers = await cookieOf('ada:lovelace')
+    expect((await fetch(`${app.url}/orders`, { headers })).status).to.equal(401)
+    const nowhere = await fetch(`${app.url}/nowhere`, { headers })
+    expect([nowhere.status, await nowhere.text()]).to.deep.equal([404, 'This app has no such page.\n'])
+  })
+
+  it('ends by itself at SIGTERM', async () => {
+    app.child.kill('SIGTERM')
+    expect(await app.exited).to.equal(0)
+  })
+})

@@ -77,7 +77,9 @@ describe('the documents', () => {
   })
   after(endServices)
 
-  for (const path of documents.filter((one) => shellOf(one).length > 0)) {
+  // Those of an example are about its own app: the test of the examples runs them.
+  const ofService = documents.filter((path) => !path.startsWith('docs/examples/') && shellOf(path).length > 0)
+  for (const path of ofService) {
     it(`${path} holds no shell command that does not work`, async function () {
       this.timeout(180_000)
       const stdout = await runBlocks(shellOf(path), RUN_TWICE.includes(path) ? 2 : 1, service)

@@ -145,17 +145,19 @@ describe('A JWT', () => {
     })
   })
 
-  it('brings its scopes in `scope`, those that are scopes', async () => {
+  it('brings its scopes in `scope`, or else in `scp`, those that are scopes', async () => {
     const { body } = await callerOf(service.url).get(
       '/auth/verify',
       bearer(forge(HS256, { ...good(), scope: 'a B  c:d' })),
     )
     expect(body.scopes).to.deep.equal(['a', 'c:d'])
-    const odd = await callerOf(service.url).get(
-      '/auth/verify',
-      bearer(forge(HS256, { ...good(), scope: ['a'] })),
-    )
-    expect(odd.body.scopes).to.deep.equal([])
+    for (const claims of [{ scope: ['a', 'B', 1, 'c:d'] }, { scp: 'a c:d' }, { scp: ['a', 'c:d'] }]) {
+      const { body: other } = await callerOf(service.url).get(
+        '/auth/verify',
+        bearer(forge(HS256, { ...good(), ...claims })),
+      )
+      expect(other.scopes).to.deep.equal(['a', 'c:d'])
+    }
   })
 
   it('names its account in `sub`, or in the claim that is configured', async () => {

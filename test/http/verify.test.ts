@@ -19,7 +19,8 @@ describe('/auth/verify', () => {
   })
   after(() => service.close())
   beforeEach(async () => {
-    token = await createToken(owner, { scopes: ['orders:read', 'orders:write'] })
+    const admin = callerOf(service.url, bearer(jwtFor('acct_1')))
+    token = await createToken(admin, { scopes: ['orders:read', 'orders:write'] })
     asToken = callerOf(service.url, tokenHeader(token.token))
   })
 
@@ -86,7 +87,7 @@ describe('/auth/verify', () => {
       const { status, headers } = await asToken.send(method, `${VERIFY}?scope=admin`)
       expect(status, method).to.equal(403)
       expect(headers.get('www-authenticate')).to.equal(
-        'Bearer realm="tokenledger", error="insufficient_scope"',
+        'Bearer realm="tokenledger", error="insufficient_scope", scope="admin"',
       )
       expect(headers.has('x-account-id'), 'nothing is said of a principal that is refused').to.be.false
     }

@@ -21,13 +21,7 @@ const time = (offset: number): string => new Date(NOW + offset).toISOString()
 const MANY = 2_400
 const ACCOUNT = 'acct_1'
 const STATUSES = ['live', 'active', 'expired', 'revoked', 'all'] as const
-const SORTS = ['created_at', 'name', 'last_accessed', 'expires_at'] as const
-const FIELDS = {
-  created_at: 'createdAt',
-  name: 'name',
-  last_accessed: 'lastAccessed',
-  expires_at: 'expiresAt',
-} as const
+const SORTS = ['createdAt', 'name', 'lastAccessed', 'expiresAt'] as const
 
 interface Token {
   id: string
@@ -60,7 +54,7 @@ const isIn = (status: StatusFilter, token: Token): boolean =>
   status === 'all' || (status === 'live' ? statusOf(token) !== 'revoked' : statusOf(token) === status)
 
 function inOrder(tokens: readonly Token[], sort: Sort): string[] {
-  const field = FIELDS[sort.replace('-', '') as keyof typeof FIELDS]
+  const field = sort.replace('-', '') as (typeof SORTS)[number]
   const sign = sort.startsWith('-') ? -1 : 1
   return [...tokens]
     .sort((a, b) => {
@@ -166,7 +160,7 @@ function manyTokens(open: () => Promise<ReadModel>): void {
         const never = tokens.filter((token) => isIn('active', token) && token.lastAccessed === undefined)
         expect(report.neverUsed.total).to.equal(never.length)
         expect(report.neverUsed.data.map(({ token }) => token.id)).to.deep.equal(
-          inOrder(never, 'created_at').slice(0, 10),
+          inOrder(never, 'createdAt').slice(0, 10),
         )
       })
 

@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs'
 
-const README = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
+const pageOf = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')
+/** The examples of a page. */
+const examplesOf = (path: string): string[] =>
+  [...pageOf(path).matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text = '']) => text)
+
+const [ofReadme = 'the README has no example'] = examplesOf('README.md')
+const [ofLogin = 'there is no example of a login', ofCode = 'there is none of calls from code'] =
+  examplesOf('docs/library.md')
 
 /** A stranger's project: a strict TypeScript Koa app with one protected route, as the README would have it. */
 export const consumerFiles: Record<string, string> = {
@@ -19,7 +26,7 @@ export const consumerFiles: Record<string, string> = {
       rootDir: '.',
       outDir: 'out',
     },
-    include: ['app.ts', 'readme.ts'],
+    include: ['app.ts', 'readme.ts', 'login.ts', 'code.ts'],
   }),
 
   'app.ts': `
@@ -58,6 +65,8 @@ process.once('SIGTERM', () => {
   void ledger.close()
 })
 `,
-  // Checked for its types only.
-  'readme.ts': /```ts\n([\s\S]*?)```/.exec(README)?.[1] ?? 'the README has no example',
+  // Checked for their types only.
+  'readme.ts': ofReadme,
+  'login.ts': ofLogin,
+  'code.ts': ofCode,
 }

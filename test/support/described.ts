@@ -100,6 +100,10 @@ export async function assertDescribed(
 /** What the contract says of every answer. */
 function assertOfAnyAnswer(what: string, { status, headers }: Seen): void {
   expect(headers.get('cache-control'), what).to.equal('no-store')
+  if (headers.get('content-type')?.includes('json')) {
+    expect(headers.get('x-content-type-options'), what).to.equal('nosniff')
+    expect(headers.get('cross-origin-resource-policy'), what).to.equal('same-origin')
+  }
   expect(headers.get('x-request-id'), `${what}: X-Request-Id`).to.match(/^[\w.-]+$/)
   if (status === 401) expect(headers.get('www-authenticate'), what).to.match(/^Bearer realm="tokenledger"/)
   if (status === 405) expect(headers.get('allow'), `${what}: Allow`).to.be.a('string')

@@ -115,6 +115,7 @@ const mayImport: Record<string, readonly string[]> = {
   'src/ledger': [
     'src/application',
     'src/http',
+    'src/presentation',
     'src/adapters/jwt',
     'src/adapters/telemetry',
     'src/settings',

@@ -75,8 +75,19 @@ function readClaims(payload: unknown, accountClaim: string): JwtClaims | ReturnT
   if (typeof claims.exp !== 'number') return refuse('no_exp')
   const accountId = Object.hasOwn(claims, accountClaim) ? claims[accountClaim] : undefined
   if (!isAccountId(claims.sub) || !isAccountId(accountId)) return refuse('no_account_claim')
-  const scope = typeof claims.scope === 'string' ? claims.scope.split(' ').filter(isScope) : []
-  return { accountId, scopes: scope }
+  return { accountId, scopes: scopesOf(claims) }
+}
+
+/**
+ * The claim `scope` (RFC 8693 has it as a text with spaces, others as an array), or else `scp`. One that is empty or
+ * malformed holds none; null without either.
+ */
+function scopesOf(claims: Record<string, unknown>): string[] | null {
+  const name = ['scope', 'scp'].find((claim) => Object.hasOwn(claims, claim))
+  if (name === undefined) return null
+  const claim = claims[name]
+  const scopes: unknown[] = typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : []
+  return scopes.filter((scope) => typeof scope === 'string').filter(isScope)
 }
 
 function keyFinder(options: JwtKeys): (kid: string | undefined) => Key | undefined {

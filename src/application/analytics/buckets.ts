@@ -52,7 +52,7 @@ export async function* eachBucket(
 
 function tooMany(most: number): Refusal {
   const message = `the range has uses of more than ${most} hours or days, each token for itself: ask for less at a time, or by day`
-  return new Refusal('validation_failed', 'The range is not valid.', [{ pointer: '?from', message }])
+  return new Refusal('validation_failed', 'The range is not valid.', [{ path: ['from'], message }])
 }
 
 /**

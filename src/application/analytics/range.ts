@@ -16,7 +16,7 @@ export function sinceTime(text: string, now: string): string {
   const since = parseTime(text)
   if (since !== null && since <= now) return since
   const message = since === null ? 'must be an RFC 3339 time' : 'must not be after now'
-  throw new Refusal('validation_failed', 'The time is not valid.', [{ pointer: '?since', message }])
+  throw new Refusal('validation_failed', 'The time is not valid.', [{ path: ['since'], message }])
 }
 
 const DEFAULT_DAYS = 30
@@ -30,16 +30,16 @@ const GRANULARITIES: readonly Granularity[] = ['hour', 'day']
 export function usageRange(input: RangeInput, now: string): UsageRange {
   const errors: InputError[] = []
   const granularity = GRANULARITIES.find((known) => known === (input.granularity ?? 'day'))
-  if (!granularity) errors.push({ pointer: '?granularity', message: 'must be hour or day' })
+  if (!granularity) errors.push({ path: ['granularity'], message: 'must be hour or day' })
   const time = (name: 'from' | 'to', fallback: string): string => {
     const text = input[name]
     const at = text === undefined ? fallback : parseTime(text)
-    if (at === null) errors.push({ pointer: `?${name}`, message: 'must be an RFC 3339 time' })
+    if (at === null) errors.push({ path: [name], message: 'must be an RFC 3339 time' })
     return at ?? fallback
   }
   const to = time('to', now)
   const from = time('from', new Date(Date.parse(to) - DEFAULT_DAYS * DAY_MS).toISOString())
-  if (from > to) errors.push({ pointer: '?from', message: 'must not be after to' })
+  if (from > to) errors.push({ path: ['from'], message: 'must not be after to' })
   if (errors.length > 0 || !granularity)
     throw new Refusal('validation_failed', 'The range is not valid.', errors)
   return { from, to, granularity }

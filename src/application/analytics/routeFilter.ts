@@ -16,7 +16,7 @@ const WITH_METHOD = /^([A-Z]+) (.+)$/s
 export function routeFilter(text: string): RouteFilter {
   if (text === OTHER_ROUTES || text === '') {
     const message = text === '' ? 'must not be empty' : 'stands for routes that were not kept by name'
-    throw new Refusal('validation_failed', 'The query is not valid.', [{ pointer: '?route', message }])
+    throw new Refusal('validation_failed', 'The query is not valid.', [{ path: ['route'], message }])
   }
   const [, method = null, route = text] = WITH_METHOD.exec(text) ?? []
   return { method, route }

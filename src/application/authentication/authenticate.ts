@@ -4,8 +4,10 @@ import type { Clock } from '../ports/clock.ts'
 import type { JwtVerifier } from '../ports/jwtVerifier.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import type { Principal } from '../../domain/principal.ts'
+import type { Ceiling } from '../../domain/scopes.ts'
 import type { TokenIndex } from './tokenIndex.ts'
 import type { TokenRecord } from './records.ts'
+import type { User } from './user.ts'
 
 export interface Credential {
   /** `legacy`: by its shape it may be a token of an older system, and is looked for among the imported ones. */
@@ -19,8 +21,14 @@ export type ResolveAccount = (accountId: string) => object | null | Promise<obje
 export interface Accepted {
   principal: Principal
   account: object
+  /** Of a JWT or a user, who it is: the person, where the account is a company. */
+  subject?: string
   /** The record that decided, for a token. */
   record: TokenRecord | null
+  /** What it may give out. */
+  ceiling: Ceiling
+  /** May it look at tokens, and change none? Left out: no. */
+  isReadOnly?: boolean
 }
 
 /** `refused` is for the log and the metrics, never for the caller. */
@@ -49,8 +57,14 @@ export interface Authenticator {
     beforeServing?: BeforeServing,
     asker?: Asker,
   ): Decision | Promise<Decision>
+  /**
+   * For somebody whom the host has let in: only the account is left to be asked for.
+   * @throws what `resolveAccount` throws
+   */
+  authenticateUser(user: User): Promise<Decision>
 }
 
+type Kind = Credential['kind'] | 'user'
 type Find = () => TokenRecord | Promise<TokenRecord | null>
 
 /** How many accounts are remembered that the host did not know when it was last asked. Beyond it all are forgotten. */
@@ -133,10 +147,20 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     const { accountId, scopes } = claims
     const account = await accountOf(accountId, asker)
     if (!account) return refuse('no_account')
-    return { principal: { kind: 'jwt', accountId, scopes }, account, record: null }
+    const principal: Principal = { kind: 'jwt', accountId, scopes: scopes ?? [] }
+    return { principal, account, record: null, ceiling: scopes }
   }
 
-  async function counted(kind: Credential['kind'], pending: Promise<Decision>): Promise<Decision> {
+  async function byUser({ accountId, subject, scopes, can }: User): Promise<Decision> {
+    const account = await accountOf(accountId, undefined)
+    if (!account) return refuse('no_account')
+    const person = subject === undefined ? {} : { subject }
+    const principal: Principal = { kind: 'user', accountId, ...person, scopes: scopes ?? [] }
+    const isReadOnly = can !== undefined && !can.includes('write')
+    return { principal, account, ...person, record: null, ceiling: scopes ?? null, isReadOnly }
+  }
+
+  async function counted(kind: Kind, pending: Promise<Decision>): Promise<Decision> {
     try {
       return count(kind, await pending)
     } catch (error) {
@@ -146,7 +170,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     }
   }
 
-  function count(kind: Credential['kind'], decision: Decision): Decision {
+  function count(kind: Kind, decision: Decision): Decision {
     telemetry.authenticated(kind, 'refused' in decision ? decision.refused : 'accepted')
     return decision
   }
@@ -173,6 +197,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       const decision = decide(credential, beforeServing, asker)
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
+    authenticateUser: (user) => counted('user', byUser(user)),
   }
 }
 
@@ -182,4 +207,5 @@ const accept = (record: TokenRecord, account: object): Accepted => ({
   principal: record.principal,
   account,
   record,
+  ceiling: record.principal.scopes,
 })

@@ -1,6 +1,7 @@
 export interface JwtClaims {
   accountId: string
-  scopes: string[]
+  /** Null: the JWT says nothing of scopes. */
+  scopes: string[] | null
 }
 
 export interface JwtVerifier {

@@ -27,7 +27,7 @@ export interface RequestEntry {
 /** What the use cases report about themselves. */
 export interface Telemetry {
   log: Logger
-  authenticated(kind: 'token' | 'legacy' | 'jwt' | 'none', outcome: string): void
+  authenticated(kind: 'token' | 'legacy' | 'jwt' | 'user' | 'none', outcome: string): void
   appended(seconds: number, events: number): void
   projected(seconds: number, events: number): void
   usageLost(count: number): void

@@ -18,7 +18,7 @@ export function decodeCursor(of: string, text: string): { value: Scalar; id: str
   const isScalar = value === null || typeof value === 'string' || typeof value === 'number'
   if (list !== of || !isScalar || typeof id !== 'string') {
     throw new Refusal('validation_failed', 'The query is not valid.', [
-      { pointer: '?cursor', message: 'must be the next_cursor of a page with the same query' },
+      { path: ['cursor'], message: 'must come from a page with the same query' },
     ])
   }
   return { value, id }

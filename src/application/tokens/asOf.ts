@@ -77,7 +77,7 @@ export function askedMoment(text: string): Moment {
   const moment = parseMoment(text)
   if (moment) return moment
   const message = 'must be an RFC 3339 time or a revision'
-  throw new Refusal('validation_failed', 'The input is not valid.', [{ pointer: '?at', message }])
+  throw new Refusal('validation_failed', 'The input is not valid.', [{ path: ['at'], message }])
 }
 
 export function missingText(why: NotThen['why']): string {

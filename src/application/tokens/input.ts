@@ -5,31 +5,33 @@ import { expiryProblem, nameProblem, normaliseName, parseTime, scopeErrors } fro
 /** What people may say of a token, of the right types but not judged yet. Absent members stay as they are. */
 export interface TokenInput {
   name?: string
-  expires_at?: string | null
+  /** RFC 3339. */
+  expiresAt?: string | null
   scopes?: string[] | null
 }
 
 /** Judges input against the rules and the time. */
 export function assertValid(change: Change, now: string, maxLifetimeDays: number | null): void {
   const errors: InputError[] = []
-  const add = (pointer: string, message: string | null) => message && errors.push({ pointer, message })
-  if (change.name !== undefined) add('/name', nameProblem(change.name))
+  const add = (name: keyof Change, message: string | null) =>
+    message && errors.push({ path: [name], message })
+  if (change.name !== undefined) add('name', nameProblem(change.name))
   if (change.expiresAt !== undefined) {
-    add('/expires_at', expiryProblem(change.expiresAt, now, maxLifetimeDays))
+    add('expiresAt', expiryProblem(change.expiresAt, now, maxLifetimeDays))
   }
   errors.push(...scopeErrors(change.scopes ?? []))
   if (errors.length > 0) throw invalid(errors)
 }
 
 /** One spelling for equal input, before any clock: what a repeat is compared by. */
-export function normalise({ name, expires_at, scopes }: TokenInput): Change {
+export function normalise({ name, expiresAt, scopes }: TokenInput): Change {
   const change: Change = {}
   if (name !== undefined) change.name = normaliseName(name)
   if (scopes !== undefined) change.scopes = [...new Set(scopes ?? [])]
-  if (expires_at !== undefined) {
-    change.expiresAt = expires_at === null ? null : parseTime(expires_at)
-    if (expires_at !== null && change.expiresAt === null) {
-      throw invalid([{ pointer: '/expires_at', message: 'must be an RFC 3339 time' }])
+  if (expiresAt !== undefined) {
+    change.expiresAt = expiresAt === null ? null : parseTime(expiresAt)
+    if (expiresAt !== null && change.expiresAt === null) {
+      throw invalid([{ path: ['expiresAt'], message: 'must be an RFC 3339 time' }])
     }
   }
   return change

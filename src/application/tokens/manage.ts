@@ -4,6 +4,7 @@ import { formatToken, hashToken, hintOf, type Pepper } from '../../domain/creden
 import * as decide from '../../domain/decide.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
 import { reasonProblem } from '../../domain/rules.ts'
+import { assertGrantable, type Catalogue, type Ceiling } from '../../domain/scopes.ts'
 import type { ExistingToken, TokenState } from '../../domain/token.ts'
 import { type Folded, firstEvent, projected, unborn } from '../eventLog/tokenStream.ts'
 import { iso } from '../ports/clock.ts'
@@ -20,14 +21,23 @@ export interface Created {
 }
 
 export interface Manage {
-  /** @throws Refusal, StoreUnavailableError, UnknownOutcomeError, DamagedError; so do the others */
+  /**
+   * @param ceiling the scopes that may be given out. Default: any
+   * @throws Refusal, StoreUnavailableError, UnknownOutcomeError, DamagedError; so do the others
+   */
   create(
     context: CommandContext,
     accountId: string,
     input: TokenInput,
     idempotencyKey: string | null,
+    ceiling?: Ceiling,
   ): Promise<Created>
-  update(context: CommandContext, target: Target, input: TokenInput): Promise<ExistingToken>
+  update(
+    context: CommandContext,
+    target: Target,
+    input: TokenInput,
+    ceiling?: Ceiling,
+  ): Promise<ExistingToken>
   /**
    * One whose history is damaged too, if it can be written on at all.
    * @returns null for such a one, of which nobody can tell what it is
@@ -55,18 +65,19 @@ interface Dependencies extends ExecuteDependencies {
   prefix: string
   pepper: Pepper
   maxLifetimeDays: number | null
+  catalogue?: Catalogue
 }
 
 /** A token that expires so soon may have expired when it is extended, for all that creations count. */
 const SOON_MS = 10_000
 
 export function createManage(deps: Dependencies): Manage {
-  const { store, clock, ids } = deps
+  const { store, clock, ids, catalogue = null } = deps
   const { execute, envelope } = createExecutor(deps)
   const assertGood = (change: decide.Change): void => assertValid(change, iso(clock()), deps.maxLifetimeDays)
 
   return {
-    async create(context, accountId, input, idempotencyKey) {
+    async create(context, accountId, input, idempotencyKey, ceiling = null) {
       const { name = '', scopes = [], expiresAt = null } = normalise(input)
       const bodyHash =
         idempotencyKey === null ? undefined : ids.digest(canonical({ name, scopes, expiresAt }))
@@ -76,7 +87,7 @@ export function createManage(deps: Dependencies): Manage {
         const made = await firstEvent(store, tokenId)
         if (!made) return null
         if (made.metadata.bodyHash !== bodyHash) {
-          throw new Refusal('idempotency_key_reused', 'This Idempotency-Key was used with another body.')
+          throw new Refusal('idempotency_key_reused', 'This idempotency key was used with other input.')
         }
         const seen = (await deps.readModel.get('tokens', tokenId)) as TokenDocument | null
         const from = knownOf(tokenId, seen)
@@ -87,6 +98,7 @@ export function createManage(deps: Dependencies): Manage {
       const earlier = idempotencyKey === null ? null : await replay()
       if (earlier) return earlier
       assertGood({ name, scopes, expiresAt })
+      assertGrantable(scopes, [], { catalogue, ceiling })
       const secret = formatToken(deps.prefix, deps.randomBytes(32))
       const data = {
         tokenId,
@@ -112,9 +124,13 @@ export function createManage(deps: Dependencies): Manage {
       }
     },
 
-    async update(context, { tokenId, seen, ifMatch, damaged = false }, input) {
+    async update(context, { tokenId, seen, ifMatch, damaged = false }, input, ceiling = null) {
       const change = normalise(input)
       assertGood(change)
+      const assertMayHave = (had: readonly string[]): void =>
+        assertGrantable(change.scopes ?? [], had, { catalogue, ceiling })
+      // Nobody knows which scopes it has.
+      if (damaged) assertMayHave([])
       if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
       const by = context.actor.kind
       const from = knownOf(tokenId, seen)
@@ -122,7 +138,10 @@ export function createManage(deps: Dependencies): Manage {
         context,
         tokenId,
         from,
-        decide: (state) => decide.update(state, change, ifMatch, by),
+        decide: (state) => {
+          if (state.status !== 'none') assertMayHave(state.scopes)
+          return decide.update(state, change, ifMatch, by)
+        },
         admit: (state, work) =>
           isRevived(state, change, clock()) ? deps.limit.within(state.accountId, tokenId, work) : work(),
       })
@@ -130,7 +149,7 @@ export function createManage(deps: Dependencies): Manage {
 
     async revoke(context, { tokenId, seen, ifMatch }, reason) {
       const problem = reason === null ? null : reasonProblem(reason)
-      if (problem) throw invalid([{ pointer: '?reason', message: problem }])
+      if (problem) throw invalid([{ path: ['reason'], message: problem }])
       const from = knownOf(tokenId, seen)
       try {
         return await execute({

@@ -7,7 +7,8 @@ import type { Condition, Document, Scalar } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { listTokens, type StatusFilter } from './tokenList.ts'
 
-export type SortField = 'created_at' | 'name' | 'last_accessed' | 'expires_at'
+type SortField = 'createdAt' | 'name' | 'lastAccessed' | 'expiresAt'
+/** With `-` in front the greatest comes first. */
 export type Sort = SortField | `-${SortField}`
 
 export interface ListQuery {
@@ -39,12 +40,6 @@ export interface TokenQueries {
   ): Promise<Page<HistoryDocument>>
 }
 
-const FIELDS: Record<SortField, keyof TokenDocument> = {
-  created_at: 'createdAt',
-  name: 'name',
-  last_accessed: 'lastAccessed',
-  expires_at: 'expiresAt',
-}
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 export function createTokenQueries(readModel: ReadModel, clock: Clock): TokenQueries {
@@ -57,7 +52,7 @@ export function createTokenQueries(readModel: ReadModel, clock: Clock): TokenQue
 
     async list(accountId, { cursor, sort, limit, ...asked }, signal) {
       const of = `tokens ${sort}`
-      const order = { field: FIELDS[sort.replace('-', '') as SortField], descending: sort.startsWith('-') }
+      const order = { field: sort.replace('-', ''), descending: sort.startsWith('-') }
       const after = cursor === undefined ? null : decodeCursor(of, cursor)
       const query = { ...asked, order, after, limit: limit + 1 }
       return pageOf(

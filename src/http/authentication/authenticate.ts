@@ -14,6 +14,8 @@ import type { Recorder } from '../../application/usage/recorder.ts'
 import type { TokenRecord } from '../../application/authentication/records.ts'
 import type { Use } from '../../application/usage/window.ts'
 import { limitedAs } from '../../domain/address.ts'
+import { holdsCredential } from '../../domain/credential.ts'
+import { isScope } from '../../domain/rules.ts'
 import type { CallerAddress } from '../callerAddress.ts'
 import type { credentialReader } from './credential.ts'
 import { strangerOf } from '../lineQuota.ts'
@@ -40,6 +42,8 @@ interface Dependencies {
 }
 
 const REALM = 'Bearer realm="tokenledger"'
+/** Scopes named in an answer: as many as a credential may have. */
+const MOST_NAMED = 32
 
 /** Judges the credential of a request once, however many middlewares ask. Null: none was sent. */
 export type Judge = (ctx: Context) => Accepted | null | Promise<Accepted | null>
@@ -82,17 +86,14 @@ export function createJudge(deps: Dependencies): Judge {
       : undefined
     const decision = authenticator.authenticate(credential, store, askerOf(scope.address))
     return decision instanceof Promise
-      ? decision.then((decided) => admit(ctx, scope, credential, decided))
-      : admit(ctx, scope, credential, decision)
+      ? decision.then((decided) => letIn(ctx, scope, credential, decided))
+      : letIn(ctx, scope, credential, decision)
   }
 
-  function admit(ctx: Context, scope: Scope, credential: Credential, decision: Decision): Accepted {
+  function letIn(ctx: Context, scope: Scope, credential: Credential, decision: Decision): Accepted {
     if ('refused' in decision) throw refuse(ctx, credential, decision)
-    scope.accepted = decision
-    ctx.state.principal = decision.principal
-    ctx.state.account = decision.account
     if (decision.record && !strict) recordAtEnd(ctx, scope, decision.record)
-    return decision
+    return admit(ctx, decision)
   }
 
   /** Counts the use when the response has ended: then its status is known. */
@@ -105,6 +106,14 @@ export function createJudge(deps: Dependencies): Judge {
       recorder.record(useOf(ctx, record, outcome, now()))
     })
   }
+}
+
+/** From here on the request is whose it says it is. */
+export function admit(ctx: Context, accepted: Accepted): Accepted {
+  scopeOf(ctx).accepted = accepted
+  ctx.state.principal = accepted.principal
+  ctx.state.account = accepted.account
+  return accepted
 }
 
 /** Those without an address share one count. */
@@ -160,10 +169,20 @@ export function requireScopeMiddleware(judge: Judge, log: Logger, scope: string)
 /** @throws Problem 401 without a credential, 403 where a scope is missing */
 export function assertScopes(accepted: Accepted | null, required: readonly string[]): Accepted {
   if (!accepted) throw unauthorized(false)
-  const missing = required.find((scope) => !accepted.principal.scopes.includes(scope))
-  if (missing === undefined) return accepted
-  throw new Problem('insufficient_scope', 'The credential lacks a scope that this needs.', {
-    headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"` },
+  const missing = required.filter((scope) => !accepted.principal.scopes.includes(scope))
+  if (missing.length === 0) return accepted
+  throw lacking(missing)
+}
+
+/** RFC 6750 §3. What no scope can be called is a caller's text, and no credential has it: it is not repeated. */
+function lacking(missing: readonly string[]): Problem {
+  const named = [...new Set(missing)].filter((scope) => isScope(scope) && !holdsCredential(scope))
+  const shown = named.slice(0, MOST_NAMED).join(' ')
+  const detail =
+    shown === '' ? 'The credential lacks a scope that this needs.' : `The credential lacks: ${shown}.`
+  const scope = shown === '' ? '' : `, scope="${shown}"`
+  return new Problem('insufficient_scope', detail, {
+    headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"${scope}` },
   })
 }
 

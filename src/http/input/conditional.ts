@@ -6,7 +6,11 @@ const VISIBLE_ASCII = /^[\x21-\x7e]{1,255}$/
 /** @throws Problem 400 for a key that is empty, long, sent twice, or not of visible ASCII */
 export function idempotencyKeyOf(ctx: Context): string | null {
   const key = ctx.req.headers['idempotency-key']
-  if (key === undefined) return null
+  return key === undefined ? null : readIdempotencyKey(key)
+}
+
+/** @throws Problem `invalid_idempotency_key` for what is none */
+export function readIdempotencyKey(key: unknown): string {
   if (typeof key === 'string' && VISIBLE_ASCII.test(key)) return key
   throw new Problem('invalid_idempotency_key', 'Send one key of 1 to 255 visible ASCII characters.')
 }
@@ -20,7 +24,10 @@ const MAX_IF_MATCH = 4096
  */
 export function ifMatchOf(ctx: Context): (revision: number) => boolean {
   const header = ctx.req.headers['if-match']
-  if (header === undefined) return () => true
+  return header === undefined ? () => true : readIfMatch(header)
+}
+
+export function readIfMatch(header: string): (revision: number) => boolean {
   if (header.length > MAX_IF_MATCH) return () => false
   if (header.trim() === '*') return () => true
   const tags = header.split(',').map((tag) => tag.trim())

@@ -1,8 +1,7 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import { keptText } from '../../domain/credential.ts'
-import type { InputError } from '../../domain/errors.ts'
 import { parseTime } from '../../domain/rules.ts'
-import { Problem } from '../problem.ts'
+import { type InputProblem, Problem } from '../problem.ts'
 
 const options = { allErrors: true, strict: true, allowUnionTypes: true, useDefaults: true } as const
 
@@ -68,10 +67,10 @@ function assertKnown(names: readonly string[], properties: object, before: '/' |
 
 function judged<T>(validate: ValidateFunction, value: unknown, pointerOf: (path: string) => string): T {
   if (validate(value)) return value as T
-  throw invalid((validate.errors ?? []).slice(0, MAX_ERRORS).map((error) => toInputError(error, pointerOf)))
+  throw invalid((validate.errors ?? []).slice(0, MAX_ERRORS).map((error) => toInputProblem(error, pointerOf)))
 }
 
-function toInputError(error: ErrorObject, pointerOf: (path: string) => string): InputError {
+function toInputProblem(error: ErrorObject, pointerOf: (path: string) => string): InputProblem {
   const { additionalProperty, missingProperty, allowedValues } = error.params as Record<
     string,
     string | undefined
@@ -95,5 +94,5 @@ function toInputError(error: ErrorObject, pointerOf: (path: string) => string): 
 const escapePointer = (member: string): string =>
   keptText(member).slice(0, SHOWN).replaceAll('~', '~0').replaceAll('/', '~1')
 
-export const invalid = (errors: InputError[]) =>
+export const invalid = (errors: InputProblem[]) =>
   new Problem('validation_failed', 'The input is not valid.', { errors })

@@ -142,11 +142,14 @@ function errors(route: Route): Record<string, object> {
   )
 }
 
-function impliedProblems({ who, query, body }: Route): ProblemCode[] {
+function impliedProblems({ method, who, query, body }: Route): ProblemCode[] {
   const implied: ProblemCode[] = ['internal_error']
   if (who !== 'open')
     implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')
   if (who === 'jwt' || who === 'jwt or the token itself') implied.push('token_may_not_manage')
+  // Of users of the host's app: they manage tokens, and never ask whether a credential is good.
+  if (who !== 'open' && ['post', 'patch', 'delete'].includes(method)) implied.push('cross_origin')
+  if (who.startsWith('jwt') && method !== 'get') implied.push('read_only')
   if (query && (query as { additionalProperties?: boolean }).additionalProperties === false) {
     implied.push('validation_failed')
   }

@@ -257,7 +257,7 @@ export const components = {
         type: { type: 'string' },
         revision: count,
         at: time,
-        actor: object({ kind: { enum: ['jwt', 'token', 'system'] }, id: { type: 'string' } }),
+        actor: object({ kind: { enum: ['jwt', 'user', 'token', 'code', 'system'] }, id: { type: 'string' } }),
         request_id: { type: 'string' },
         data: { type: 'object' },
       }),

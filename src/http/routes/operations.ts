@@ -1,4 +1,5 @@
 import type { Context } from 'koa'
+import { setJsonHeaders } from '../jsonHeaders.ts'
 import { type Route, sendJson } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { docsRoutes } from './docs.ts'
@@ -67,6 +68,7 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
   const describe = (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
     ctx.set('Content-Type', 'application/json; charset=utf-8')
+    setJsonHeaders(ctx.res)
     ctx.body = openapi()
   }
 

@@ -6,10 +6,11 @@ import type { CommandContext } from '../../application/tokens/execute.ts'
 import type { Manage, Target } from '../../application/tokens/manage.ts'
 import type { TokenInput } from '../../application/tokens/input.ts'
 import { type Clock, iso } from '../../application/ports/clock.ts'
-import type { ListQuery } from '../../application/tokens/query.ts'
+import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import type { Queries } from '../../application/analytics/queries.ts'
 import { MANAGEMENT_PATH } from '../../domain/managementPath.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
+import type { Ceiling } from '../../domain/scopes.ts'
 import { statusAt } from '../../domain/token.ts'
 import type { Judge } from '../authentication/authenticate.ts'
 import { readJson } from '../input/body.ts'
@@ -27,6 +28,7 @@ import { queryOf, readingWith } from '../authentication/authenticated.ts'
 import { sendJson } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { commandContext, concealed, scopeOf } from '../requestState.ts'
+import { camelCase, camelCased } from '../../presentation/names.ts'
 import { bodyValidator, queryValidator } from '../input/validate.ts'
 
 export interface TokenDependencies {
@@ -36,31 +38,35 @@ export interface TokenDependencies {
   queries: Queries
   tokenAt: TokenAt
   writes: RateLimit
+  /** Nobody gives out scopes that they are known to lack. */
+  scopeCeiling: boolean
   clock: Clock
 }
 
-const parseList = queryValidator<ListQuery>(schemas.listQuery)
+const parseList = queryValidator<Omit<ListQuery, 'sort'> & { sort: string }>(schemas.listQuery)
 const parseRead = queryValidator<{ at?: string }>(schemas.readQuery)
 const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
 const parseRevoke = queryValidator<{ reason?: string }>(schemas.revokeQuery)
 const parseNoQuery = queryValidator<object>(schemas.noQuery)
-const parseCreate = bodyValidator<TokenInput>(schemas.createBody)
-const parsePatch = bodyValidator<TokenInput>(schemas.patchBody)
+const parseCreate = bodyValidator<object>(schemas.createBody)
+const parsePatch = bodyValidator<object>(schemas.patchBody)
 
 /** Each goes credential, permission, look-up, input, use case, answer. */
-export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, clock }: TokenDependencies) {
+export function tokenHandlers(deps: TokenDependencies) {
+  const { judge, reads, manage, queries, tokenAt, writes, scopeCeiling, clock } = deps
   const now = () => iso(clock())
 
   const authenticated = readingWith(judge)
   const reading = readingWith(judge, reads)
 
-  type Writing = (ctx: Context, command: CommandContext, accountId: string) => Promise<void>
+  type Writing = (ctx: Context, command: CommandContext, accepted: Accepted) => Promise<void>
 
-  /** Only a JWT may write; `own` is what a token may do it to, itself. */
-  const assertMayWrite = ({ principal: { kind, tokenId } }: Accepted, own?: string): void => {
+  /** Only a JWT or a user may write; `own` is what a token may do it to, itself. */
+  const assertMayWrite = ({ principal: { kind, tokenId }, isReadOnly }: Accepted, own?: string): void => {
     if (kind === 'token' && tokenId !== own) {
       throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
     }
+    if (isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
   }
 
   /** Limited by account. */
@@ -71,7 +77,7 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
       const quota = writes.count(accountId)
       if (quota.exceeded) throw tooMany(quota)
       ctx.set(quota.headers)
-      await handle(ctx, commandContext(ctx, accepted), accountId)
+      await handle(ctx, commandContext(ctx, accepted), accepted)
     })
 
   /**
@@ -81,13 +87,13 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
   const revoking = (handle: Writing) =>
     authenticated(async (ctx, accepted) => {
       assertMayWrite(accepted, ctx.params.id)
-      await handle(ctx, commandContext(ctx, accepted), accepted.principal.accountId)
+      await handle(ctx, commandContext(ctx, accepted), accepted)
     })
 
-  /** `/self`: the token's own id; a JWT has no self. */
+  /** `/self`: the token's own id; nobody else has a self. */
   const asSelf = (handle: (ctx: Context) => Promise<void>) =>
     authenticated(async (ctx, { principal }) => {
-      if (principal.tokenId === undefined) throw new Problem('not_found', 'A JWT is no API token.')
+      if (principal.tokenId === undefined) throw new Problem('not_found', 'No API token was sent.')
       ctx.params.id = principal.tokenId
       await handle(ctx)
     })
@@ -106,8 +112,8 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
   })
 
   const list = reading(async (ctx, { principal }, gone) => {
-    const query = parseList(queryOf(ctx))
-    const page = await queries.list(principal.accountId, query, gone)
+    const { sort, ...query } = parseList(queryOf(ctx))
+    const page = await queries.list(principal.accountId, { ...query, sort: camelCase(sort) as Sort }, gone)
     if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
     const at = now()
     sendJson(
@@ -116,11 +122,14 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
     )
   })
 
-  const create = changing(async (ctx, command, accountId) => {
+  const ceilingOf = ({ ceiling }: Accepted): Ceiling => (scopeCeiling ? ceiling : null)
+
+  const create = changing(async (ctx, command, accepted) => {
+    const { accountId } = accepted.principal
     const key = idempotencyKeyOf(ctx)
     parseNoQuery(queryOf(ctx))
-    const input = parseCreate(await readJson(ctx))
-    const { token, secret } = await manage.create(command, accountId, input, key)
+    const input = camelCased<TokenInput>(parseCreate(await readJson(ctx)))
+    const { token, secret } = await manage.create(command, accountId, input, key, ceilingOf(accepted))
     if (secret === null) {
       ctx.set('Idempotency-Replayed', 'true')
       return sendToken(ctx, token.tokenId, await queries.token(accountId, token.tokenId))
@@ -138,17 +147,17 @@ export function tokenHandlers({ judge, reads, manage, queries, tokenAt, writes, 
     sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
   })
 
-  const patch = changing(async (ctx, command, accountId) => {
-    const token = await find(ctx, accountId)
+  const patch = changing(async (ctx, command, accepted) => {
+    const token = await find(ctx, accepted.principal.accountId)
     parseNoQuery(queryOf(ctx))
-    const input = parsePatch(await readJson(ctx))
+    const input = camelCased<TokenInput>(parsePatch(await readJson(ctx)))
     const { lastAccessed = null } = token
-    const changed = await manage.update(command, targetOf(ctx, token), input)
+    const changed = await manage.update(command, targetOf(ctx, token), input, ceilingOf(accepted))
     sendToken(ctx, token.id, { ...changed, lastAccessed })
   })
 
-  const revoke = revoking(async (ctx, command, accountId) => {
-    const token = await find(ctx, accountId)
+  const revoke = revoking(async (ctx, command, { principal }) => {
+    const token = await find(ctx, principal.accountId)
     const { reason = '' } = parseRevoke(queryOf(ctx))
     await manage.revoke(command, targetOf(ctx, token), concealed(scopeOf(ctx), reason) || null)
     ctx.status = 204

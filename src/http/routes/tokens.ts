@@ -60,7 +60,13 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
           headers: { ETag: 'The revision in quotes.', Location: 'Path of the token.' },
         },
       },
-      problems: ['invalid_idempotency_key', 'idempotency_key_reused', 'token_limit_reached', 'conflict'],
+      problems: [
+        'invalid_idempotency_key',
+        'idempotency_key_reused',
+        'scope_not_grantable',
+        'token_limit_reached',
+        'conflict',
+      ],
       handle: create,
     },
     {
@@ -109,6 +115,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
       answers: { 200: token('The token as it is now.') },
       problems: [
         'not_found',
+        'scope_not_grantable',
         'token_revoked',
         'token_damaged',
         'precondition_failed',

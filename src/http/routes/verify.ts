@@ -5,6 +5,7 @@ import { LOOKED_AT } from '../../domain/credential.ts'
 import { assertScopes, type Judge } from '../authentication/authenticate.ts'
 import { presentPrincipal } from '../../presentation/tokens.ts'
 import { queryOf } from '../authentication/authenticated.ts'
+import { setJsonHeaders } from '../jsonHeaders.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { scopeOf } from '../requestState.ts'
@@ -59,6 +60,7 @@ export function verifyRoutes(judge: Judge): Route[] {
     if (principal.tokenId !== undefined) res.setHeader('X-Token-Id', principal.tokenId)
     res.setHeader('X-Token-Scopes', scopeList)
     res.setHeader('Content-Type', 'application/json; charset=utf-8')
+    setJsonHeaders(res)
     ctx.body = body
   }
 

@@ -9,6 +9,7 @@ import {
   type ConnectionLoad,
   createConnections,
 } from './connections.ts'
+import { JSON_HEADERS } from '../jsonHeaders.ts'
 import { Problem, problemDocument } from '../problem.ts'
 
 export interface ServerLimits extends ConnectionLimits {
@@ -87,6 +88,7 @@ function lastAnswer(problem: Problem): { headers: Record<string, string>; body: 
   const body = JSON.stringify(problemDocument(problem, requestId))
   const headers = {
     'Content-Type': 'application/problem+json',
+    ...JSON_HEADERS,
     'Cache-Control': 'no-store',
     Connection: 'close',
     'X-Request-Id': requestId,

@@ -182,9 +182,9 @@ describe('a scope', () => {
   })
 
   it('that is not valid is named by its place', () => {
-    expect(scopeErrors(['ok', 'Not', 'ok', '']).map(({ pointer }) => pointer)).to.deep.equal([
-      '/scopes/1',
-      '/scopes/3',
+    expect(scopeErrors(['ok', 'Not', 'ok', '']).map(({ path }) => path.join('/'))).to.deep.equal([
+      'scopes/1',
+      'scopes/3',
     ])
   })
 
@@ -192,10 +192,10 @@ describe('a scope', () => {
     const scopes = Array.from({ length: 33 }, (_, i) => `s${i}`)
     expect(scopeErrors([])).to.deep.equal([])
     expect(scopeErrors(scopes.slice(1))).to.deep.equal([])
-    expect(scopeErrors(scopes).map(({ pointer }) => pointer)).to.deep.equal(['/scopes'])
-    expect(scopeErrors([...scopes.slice(1), 'Not']).map(({ pointer }) => pointer)).to.deep.equal([
-      '/scopes',
-      '/scopes/32',
+    expect(scopeErrors(scopes).map(({ path }) => path.join('/'))).to.deep.equal(['scopes'])
+    expect(scopeErrors([...scopes.slice(1), 'Not']).map(({ path }) => path.join('/'))).to.deep.equal([
+      'scopes',
+      'scopes/32',
     ])
   })
 })

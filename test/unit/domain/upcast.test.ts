@@ -20,6 +20,7 @@ import { projectRoot } from '../../support/package.ts'
 
 const FOLDER = join(projectRoot, 'test/golden/events')
 const TOKEN = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e03')
+const BY_USER = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e04')
 const IMPORTED = tokenStream('0c1f9b7e-4d2a-4e0b-9a65-7b1d3c5e8f21')
 const USAGE = usageStream('0195506b-0000-7f10-8a2b-3c4d5e6f7081', '2026-03-01T10:12:39.400Z')
 
@@ -51,6 +52,16 @@ const goldens: Record<string, Golden> = {
     stream: TOKEN,
     after: 'TokenUpdated.v1.json',
     sha256: '5f3e9cf55c6db590cf3cb78af523a808f5309da8c4ee32361f6c4e78bfc58b4c',
+  },
+  'TokenCreated.v1.user.json': {
+    stream: BY_USER,
+    after: null,
+    sha256: 'f0044b290eb8d67fe17bdbab06b3c177ee8bb4c13ee1074b3eae14381135d9c0',
+  },
+  'TokenRevoked.v1.code.json': {
+    stream: BY_USER,
+    after: 'TokenCreated.v1.user.json',
+    sha256: '6d1b01c98095854c69cb75514e8a42cfaa622e68f0d1105e73735df5730b0cec',
   },
   'TokenUsed.v1.json': {
     stream: USAGE,
@@ -96,12 +107,13 @@ function goldenEvent(file: string): StoredEvent {
 }
 
 describe('golden events', () => {
-  it('are there for each version of each type up to the current one, and no other', () => {
+  it('are there for each version of each type up to the current one, and for kinds of actors that came later', () => {
     const wanted = types.flatMap((type) =>
       Array.from({ length: versions[type].current }, (_, i) => `${type}.v${i + 1}.json`),
     )
-    expect(readdirSync(FOLDER)).to.have.members(wanted)
-    expect(Object.keys(goldens)).to.have.members(wanted)
+    const others = ['TokenCreated.v1.user.json', 'TokenRevoked.v1.code.json']
+    expect(readdirSync(FOLDER)).to.have.members([...wanted, ...others])
+    expect(Object.keys(goldens)).to.have.members([...wanted, ...others])
   })
 
   for (const [file, { stream, after, sha256 }] of Object.entries(goldens)) {

@@ -29,8 +29,8 @@ describe('The range of usage', () => {
       refused = error
     }
     expect(refused).to.be.instanceOf(Refusal)
-    const pointers = (refused as Refusal).errors.map(({ pointer }) => pointer)
-    expect(pointers).to.have.members(['?from', '?to', '?granularity'])
+    const paths = (refused as Refusal).errors.map(({ path }) => path.join())
+    expect(paths).to.have.members(['from', 'to', 'granularity'])
   })
 
   it('does not end before it begins', () => {

@@ -45,7 +45,7 @@ describe('a cursor', () => {
       expect(error).to.be.instanceOf(Refusal)
       const { code, errors } = error as Refusal
       expect(code).to.equal('validation_failed')
-      expect(errors.map(({ pointer }) => pointer)).to.deep.equal(['?cursor'])
+      expect(errors.map(({ path }) => path)).to.deep.equal([['cursor']])
     })
   }
 })

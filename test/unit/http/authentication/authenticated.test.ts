@@ -7,7 +7,7 @@ import { gate as opening } from '../../../support/eventually.ts'
 
 const as = (kind: 'jwt' | 'token', accountId: string): Judge => {
   const principal = { kind, accountId, scopes: [] }
-  return () => ({ principal, account: {}, record: null })
+  return () => ({ principal, account: {}, record: null, ceiling: null })
 }
 
 const request = (): Context =>

@@ -1,0 +1,36 @@
+import { type InputError, Refusal } from './errors.ts'
+
+/** Which scopes there are, as the host says. The description is for people who choose one. */
+export interface CatalogueEntry {
+  name: string
+  description?: string
+}
+
+/** Which scopes there are, by name. Null: any that is well formed. */
+export type Catalogue = ReadonlySet<string> | null
+
+/** The scopes that somebody may give out: those that are known to be their own. Null: any. */
+export type Ceiling = readonly string[] | null
+
+/**
+ * Assesses the scopes that a token is to have. Those that it has already stay as they are, whoever gave them.
+ * @param had scopes that the token has
+ * @throws Refusal `validation_failed` for one that is not in the catalogue, then `scope_not_grantable` for one above the
+ *   ceiling: compared literally, so that `*` is a scope like any other
+ */
+export function assertGrantable(
+  scopes: readonly string[],
+  had: readonly string[],
+  { catalogue, ceiling }: { catalogue: Catalogue; ceiling: Ceiling },
+): void {
+  const isAdded = (scope: string): boolean => !had.includes(scope)
+  const unknown = scopes.flatMap((scope, i): InputError[] =>
+    isAdded(scope) && catalogue && !catalogue.has(scope)
+      ? [{ path: ['scopes', i], message: 'is not one of the scopes that there are' }]
+      : [],
+  )
+  if (unknown.length > 0) throw new Refusal('validation_failed', 'The input is not valid.', unknown)
+  const above = scopes.filter((scope) => isAdded(scope) && ceiling && !ceiling.includes(scope))
+  if (above.length === 0) return
+  throw new Refusal('scope_not_grantable', `You lack scopes that you would give out: ${above.join(' ')}.`)
+}

@@ -1,0 +1,36 @@
+import { camelCase, camelCased } from '../presentation/names.ts'
+
+interface ObjectSchema {
+  properties: Record<string, object>
+  required: readonly string[]
+}
+
+/** The schema of what comes over HTTP, with the names that members and values have in code. */
+export const inCode = ({ properties, required, ...schema }: ObjectSchema): object => ({
+  ...schema,
+  required: required.map(camelCase),
+  properties: camelCased(
+    Object.fromEntries(Object.entries(properties).map(([name, member]) => [name, valuesInCode(member)])),
+  ),
+})
+
+function valuesInCode(member: { enum?: readonly string[]; default?: unknown }): object {
+  const renamed = (value: unknown) => (typeof value === 'string' ? camelCase(value) : value)
+  return member.enum
+    ? { ...member, enum: member.enum.map(renamed), default: renamed(member.default) }
+    : member
+}
+
+/** How a command is to be carried out: what stands in headers and in the query over HTTP. */
+export const commandOptions = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['actor'],
+  properties: {
+    actor: { type: 'string' },
+    idempotencyKey: { type: 'string' },
+    ifMatch: { type: ['integer', 'string'] },
+    scopes: { type: 'array', items: { type: 'string' } },
+    reason: { type: 'string' },
+  },
+} as const

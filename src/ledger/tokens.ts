@@ -1,0 +1,215 @@
+import type { TokenDocument } from '../../projections/tokens.ts'
+import { routeFilter } from '../application/analytics/routeFilter.ts'
+import { type RangeInput, usageRange } from '../application/analytics/range.ts'
+import { ids } from '../application/eventLog/ids.ts'
+import { type Clock, iso } from '../application/ports/clock.ts'
+import type { CommandContext } from '../application/tokens/execute.ts'
+import type { TokenInput } from '../application/tokens/input.ts'
+import type { ListQuery, Page, Sort } from '../application/tokens/query.ts'
+import type { StatusFilter } from '../application/tokens/tokenList.ts'
+import { isAccountId } from '../domain/rules.ts'
+import type { Ceiling } from '../domain/scopes.ts'
+import { statusAt } from '../domain/token.ts'
+import { readIdempotencyKey, readIfMatch } from '../http/input/conditional.ts'
+import { bodyValidator, invalid } from '../http/input/validate.ts'
+import * as schemas from '../http/openapi/schemas.ts'
+import {
+  shownEvent,
+  shownToken,
+  shownUsage,
+  shownUsageTokens,
+  type Token,
+  type TokenEvent,
+} from '../presentation/tokens.ts'
+import { commandOptions, inCode } from './codeSchemas.ts'
+import type { UseCases } from './parts.ts'
+import { refusalOf } from './tokenLedgerError.ts'
+
+export interface NewToken {
+  name: string
+  /** RFC 3339, in the future; null, or left out: never. */
+  expiresAt?: string | null | undefined
+  scopes?: readonly string[] | undefined
+}
+
+/** A merge patch: members that are left out stay as they are. */
+export interface TokenChange {
+  name?: string | undefined
+  expiresAt?: string | null | undefined
+  scopes?: readonly string[] | null | undefined
+}
+
+export interface CommandOptions {
+  /** Which part of your program does it, or for whom: the history names it as `{ kind: 'code', id: actor }`. */
+  actor: string
+  /** For creations: the same key and input never make two tokens. 1 to 255 visible ASCII characters. */
+  idempotencyKey?: string | undefined
+  /** For changes and revocations: the revision that they are based on, or the text of an ETag. */
+  ifMatch?: number | string | undefined
+  /** The ceiling: scopes that may be given out, for instance those of the person who asks. Left out: any. */
+  scopes?: readonly string[] | undefined
+}
+
+export interface RevokeOptions extends CommandOptions {
+  /** For the history; at most 200 characters. */
+  reason?: string | undefined
+}
+
+export interface TokenListQuery {
+  /** Default: `live`. */
+  status?: StatusFilter | undefined
+  /** Text in the name, whatever its case. */
+  q?: string | undefined
+  /** Default: `-createdAt`. */
+  sort?: Sort | undefined
+  /** 1 to 100. Default: 25. */
+  limit?: number | undefined
+  /** The `nextCursor` of the page before. */
+  cursor?: string | undefined
+}
+
+export interface UsageQuery {
+  /** RFC 3339, inclusive. Default: 30 days before `to`. */
+  from?: string | undefined
+  /** RFC 3339, exclusive. Default: now. */
+  to?: string | undefined
+  /** Default: `day`. */
+  granularity?: 'hour' | 'day' | undefined
+  /** Only requests on this route, as usage names it. */
+  route?: string | undefined
+}
+
+/** What a page is asked for with. */
+export type PageQuery = Pick<TokenListQuery, 'limit' | 'cursor'>
+
+/** `token` is the credential: it is shown here, and never again. */
+export type CreatedToken = Token & { token: string }
+export type TokenUsage = { tokenId: string } & ReturnType<typeof shownUsage>
+export type AccountUsage = ReturnType<typeof shownUsage> & ReturnType<typeof shownUsageTokens>
+
+/**
+ * The management of tokens without HTTP: the same rules, limits of number and codes, and no limit of rate. Times are
+ * RFC 3339 text. Each method rejects with a TokenLedgerError.
+ */
+export interface Tokens {
+  create(
+    accountId: string,
+    input: NewToken,
+    options: CommandOptions & { idempotencyKey?: undefined },
+  ): Promise<CreatedToken>
+  /** A repetition under the same key resolves with the token as it is now, and without its credential. */
+  create(accountId: string, input: NewToken, options: CommandOptions): Promise<Token & { token?: string }>
+  /** A revoked one, too. */
+  get(accountId: string, id: string): Promise<Token>
+  list(accountId: string, query?: TokenListQuery): Promise<Page<Token>>
+  update(accountId: string, id: string, change: TokenChange, options: CommandOptions): Promise<Token>
+  /** When it resolves, no request with this token is accepted any more. Revoking again changes nothing. */
+  revoke(accountId: string, id: string, options: RevokeOptions): Promise<void>
+  /** Of one token. */
+  usage(accountId: string, id: string, query?: UsageQuery): Promise<TokenUsage>
+  /** Of all tokens of the account, with a row for each. */
+  usage(accountId: string, query?: UsageQuery): Promise<AccountUsage>
+  /** Oldest first. */
+  history(accountId: string, id: string, query?: PageQuery): Promise<Page<TokenEvent>>
+}
+
+const parseCreate = bodyValidator<TokenInput>(inCode(schemas.createBody))
+const parsePatch = bodyValidator<TokenInput>(inCode(schemas.patchBody))
+const parseList = bodyValidator<ListQuery>(inCode(schemas.listQuery))
+const parsePage = bodyValidator<{ limit: number; cursor?: string }>(inCode(schemas.pageQuery))
+const parseUsage = bodyValidator<RangeInput & { route?: string }>(inCode(schemas.usageQuery))
+const parseOptions = bodyValidator<RevokeOptions>(commandOptions)
+
+/** @param settings `scopeCeiling`: does the ceiling hold that a caller names? */
+export function tokensOf(
+  { manage, queries }: UseCases,
+  { scopeCeiling }: { scopeCeiling: boolean },
+  clock: Clock,
+): Tokens {
+  const now = (): string => iso(clock())
+
+  /** Who does it, under which conditions. */
+  function commandOf(given: RevokeOptions) {
+    const { actor, idempotencyKey, ifMatch, scopes = null, reason = '' } = parseOptions(given)
+    if (!isAccountId(actor)) throw invalid([{ pointer: '/actor', message: 'must name who does it' }])
+    const requestId = ids.random()
+    const context: CommandContext = {
+      actor: { kind: 'code', id: actor },
+      requestId,
+      correlationId: requestId,
+      ip: null,
+      userAgent: null,
+    }
+    const ceiling: Ceiling = scopeCeiling ? scopes : null
+    const key = idempotencyKey === undefined ? null : readIdempotencyKey(idempotencyKey)
+    return { context, ceiling, key, reason: reason || null, ifMatch: ifMatchOf(ifMatch) }
+  }
+
+  const targetOf = (seen: TokenDocument, ifMatch: (revision: number) => boolean) => ({
+    tokenId: seen.id,
+    seen,
+    ifMatch,
+    damaged: statusAt(seen, now()) === 'damaged',
+  })
+
+  async function create(accountId: string, input: NewToken, options: CommandOptions) {
+    const { context, ceiling, key } = commandOf(options)
+    const { token, secret } = await manage.create(context, accountId, parseCreate(input), key, ceiling)
+    if (secret === null)
+      return shownToken(token.tokenId, await queries.token(accountId, token.tokenId), now())
+    return { ...shownToken(token.tokenId, token, now()), token: secret }
+  }
+
+  async function usage(accountId: string, of: string | UsageQuery = {}, more: UsageQuery = {}) {
+    const token = typeof of === 'string' ? await queries.token(accountId, of) : null
+    const { route, ...range } = parseUsage({ ...(typeof of === 'string' ? more : of) })
+    const filter = route === undefined ? undefined : routeFilter(route)
+    const asked = [usageRange(range, now()), { route: filter, mostBuckets: schemas.MOST_BUCKETS }] as const
+    if (token) return { tokenId: token.id, ...shownUsage(await queries.usageOfToken(token, ...asked)) }
+    const found = await queries.usageOfAccount(accountId, ...asked)
+    return { ...shownUsage(found), ...shownUsageTokens(found) }
+  }
+
+  return {
+    create: answering(create) as Tokens['create'],
+    usage: answering(usage) as Tokens['usage'],
+    get: answering(async (accountId, id) => shownToken(id, await queries.token(accountId, id), now())),
+    list: answering(async (accountId, query) => {
+      const { data, nextCursor } = await queries.list(accountId, parseList({ ...query }))
+      const at = now()
+      return { data: data.map((token) => shownToken(token.id, token, at)), nextCursor }
+    }),
+    update: answering(async (accountId, id, change, options) => {
+      const { context, ceiling, ifMatch } = commandOf(options)
+      const seen = await queries.token(accountId, id)
+      const changed = await manage.update(context, targetOf(seen, ifMatch), parsePatch(change), ceiling)
+      return shownToken(id, { ...changed, lastAccessed: seen.lastAccessed ?? null }, now())
+    }),
+    revoke: answering(async (accountId, id, options) => {
+      const { context, ifMatch, reason } = commandOf(options)
+      await manage.revoke(context, targetOf(await queries.token(accountId, id), ifMatch), reason)
+    }),
+    history: answering(async (accountId, id, query) => {
+      const token = await queries.token(accountId, id)
+      const { data, nextCursor } = await queries.history(token.id, parsePage({ ...query }))
+      return { data: data.map(shownEvent), nextCursor }
+    }),
+  }
+}
+
+function ifMatchOf(given: number | string | undefined): (revision: number) => boolean {
+  if (given === undefined) return () => true
+  return typeof given === 'string' ? readIfMatch(given) : (revision) => revision === given
+}
+
+/** Whatever is refused is a TokenLedgerError. */
+const answering =
+  <A extends [accountId: string, ...unknown[]], T>(work: (...input: A) => Promise<T>) =>
+  async (...input: A): Promise<T> => {
+    try {
+      if (isAccountId(input[0])) return await work(...input)
+      throw invalid([{ pointer: '/accountId', message: 'must be an id of 1 to 255 characters' }])
+    } catch (error) {
+      throw refusalOf(error)
+    }
+  }

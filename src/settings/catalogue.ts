@@ -1,0 +1,24 @@
+import { isScope } from '../domain/rules.ts'
+import type { CatalogueEntry } from '../domain/scopes.ts'
+
+/**
+ * The scopes that there are, as a host gives them: `[{ name, description? }]`.
+ * @throws Error naming what is wrong
+ */
+export function catalogueOf(given: unknown): CatalogueEntry[] {
+  if (!Array.isArray(given)) throw new Error('must be a list of { name, description }')
+  const entries = given.map(entryOf)
+  if (new Set(entries.map(({ name }) => name)).size < entries.length)
+    throw new Error('must not name a scope twice')
+  return entries
+}
+
+function entryOf(given: unknown): CatalogueEntry {
+  const { name, description, ...others } = (given ?? {}) as Record<string, unknown>
+  if (typeof name !== 'string' || !isScope(name))
+    throw new Error('must hold names of scopes like orders:read: [a-z0-9][a-z0-9:._*-]{0,63}')
+  if (!['string', 'undefined'].includes(typeof description))
+    throw new Error('must have descriptions that are text')
+  if (Object.keys(others).length > 0) throw new Error('must have no members but name and description')
+  return description === undefined ? { name } : { name, description: description as string }
+}
