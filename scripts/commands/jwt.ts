@@ -1,5 +1,6 @@
 import { createJwtVerifier } from '../../src/adapters/jwt/verifier.ts'
 import { developmentJwt } from '../../src/settings/developmentJwt.ts'
+import { assertStored } from '../cli/storedSettings.ts'
 import { keysOf } from '../../src/settings/devSecrets.ts'
 import { jwtOptionsOf, readSettings, type Settings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, WrongUse } from '../cli/command.ts'
@@ -48,6 +49,8 @@ function secretOf(settings: Settings): string {
       'JWTs are verified with configured keys that this command does not sign with. Set JWT_SECRET instead.',
     )
   }
+  // A service in memory has a secret of its own, which is nowhere else.
+  if (!jwtKeys) assertStored(settings)
   const secret = jwtKeys?.secret ?? keysOf(settings).developmentSecret
   if (secret === null) throw new WrongUse('There is no secret to sign with: set JWT_SECRET.')
   return secret

@@ -125,7 +125,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     production,
   }
   const { eventStoreUrl: events, readModelUrl: model } = settings
-  if (isFile(events) && isFile(model) && fileOf(events) === fileOf(model)) {
+  if (isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
   }
   if (production) {
@@ -228,7 +228,20 @@ function tokenHeader(text: string): string {
   return text
 }
 
-const isFile = (url: string): boolean => url.startsWith('sqlite:')
+/** A store in a file, or nowhere but in this process. */
+export const isFile = (url: string): boolean => url.startsWith('sqlite:')
+
+/** A store that is nowhere but in its process, and goes with it: for tests. */
+export const isInMemory = (url: string): boolean => url === 'sqlite::memory:'
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
+
+/** A store in a file, or one whose servers are all on this machine. */
+export function isOnThisMachine(url: string): boolean {
+  // The name of a `+srv` is one of the DNS, which names the hosts.
+  const [, scheme = '', hosts = ''] = /^([a-z+]+):\/\/(?:[^@/?]*@)?([^/?]+)/.exec(url) ?? []
+  return isFile(url) || (!scheme.endsWith('+srv') && hosts.split(',').every((host) => LOOPBACK.test(host)))
+}
 
 const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
 

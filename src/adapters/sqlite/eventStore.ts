@@ -10,6 +10,7 @@ import { type Database, openDatabase, type Row } from './database/database.ts'
 import * as rows from './log/eventRows.ts'
 import { createGroup, Refused } from './database/groupCommit.ts'
 import { type Lock, lockFile } from './database/lock.ts'
+import { isInMemory, NO_CLAIM, NO_LOCK } from './database/memory.ts'
 import { createWakeUp, follow, type Page } from './log/follow.ts'
 import { openedFiles } from './database/openedFiles.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './log/sweep.ts'
@@ -28,11 +29,15 @@ export interface SqliteOptions {
 
 /**
  * Opens the event log in one SQLite file, made if missing. One process writes it; others may read it at any time.
+ * `:memory:` is no file, and a log of its own each time, which goes when it is closed.
  * A position is 16 decimal digits and has no gaps but for what was swept.
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
   const { readOnly = false, log } = options
+  if (isInMemory(path)) {
+    return eventStoreOn(await openDatabase(path, { synchronous: 'FULL' }), NO_LOCK, { claim: NO_CLAIM, log })
+  }
   const lock = readOnly ? undefined : await lockFile(path)
   let [database, claim]: [Database?, Claim?] = []
   try {

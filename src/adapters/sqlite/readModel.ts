@@ -15,7 +15,9 @@ import type { SqliteOptions } from './eventStore.ts'
 import { forgetPurpose } from './rebuild/rebuildFile.ts'
 import { pointLive, removeOlder, withdrawOffer } from './documents/generations.ts'
 import { type Lock, lockFile } from './database/lock.ts'
-import type { ModelFile } from './documents/modelFile.ts'
+import { openDatabase } from './database/database.ts'
+import { isInMemory, NO_CLAIM, NO_LOCK } from './database/memory.ts'
+import { type ModelFile, modelFile, SETTINGS } from './documents/modelFile.ts'
 import { openLive } from './documents/openLive.ts'
 import { guardModel } from './documents/modelGuard.ts'
 import { beginNext } from './rebuild/nextGeneration.ts'
@@ -28,11 +30,17 @@ import { walBytes } from './database/walWatch.ts'
 /**
  * Opens the read model in one SQLite file of its own, made if missing; after a rebuild it is another file beside that
  * (see `generations.ts`). It can be filled again from the log, so a commit need not survive a power cut: the checkpoint
- * is in the same transaction as the documents.
+ * is in the same transaction as the documents. `:memory:` is no file, and a model of its own each time.
  * @throws StoreInUseError another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
   const { readOnly = false, log } = options
+  if (isInMemory(path)) {
+    return readModel(path, modelFile(await openDatabase(path, SETTINGS), NO_CLAIM, log), {
+      lock: NO_LOCK,
+      log,
+    })
+  }
   const lock = readOnly ? undefined : await lockFile(path)
   try {
     if (lock) {
@@ -182,7 +190,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
 
     async offered() {
-      if (!lock || joined || closed) return null
+      if (!lock || joined || closed || isInMemory(path)) return null
       await clearLeft(path, log)
       const next = await openOffered(path, projections, known, log)
       known = next?.generation ?? known
@@ -260,7 +268,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       }
       try {
         // Sealed only when all of it is in the one file.
-        if (lock && !live.isLost() && database.checkpoint()) seal(database.path)
+        if (lock && !isInMemory(path) && !live.isLost() && database.checkpoint()) seal(database.path)
       } catch (err) {
         log?.warn({ err }, 'the read model has no seal: the next start looks it through')
       } finally {
