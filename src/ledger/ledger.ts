@@ -9,6 +9,7 @@ import { gaugeConnections } from './gauges.ts'
 import { healthOf } from './health.ts'
 import { httpOf } from './http.ts'
 import { startParts, useCasesOf } from './parts.ts'
+import { type VerifyOptions, verifyCredential } from './verify.ts'
 
 /** A principal with the host's account. */
 export type Verified = Principal & { account: object }
@@ -29,11 +30,13 @@ export interface TokenLedger {
   /** Shows in the metrics what the connections of the server hold. */
   observeServer(load: ConnectionLoad): void
   /**
-   * The decision of `authenticate` without HTTP, for a token or a JWT; counted as a use with the route `verify()`.
+   * The decision of `authenticate` without HTTP, for a token or a JWT, counted as a request is.
+   * @param options the request that it came with, for other frameworks than Koa
    * @returns null for a credential that is not good
-   * @throws StoreUnavailableError where the store that decides cannot be reached
+   * @throws StoreUnavailableError where the store that decides cannot be reached; RateLimitedError where too many bad
+   * credentials have come from `ip`; what `resolveAccount` throws
    */
-  verify(credential: string): Promise<Verified | null>
+  verify(credential: string, options?: VerifyOptions): Promise<Verified | null>
   health(): Promise<Health>
   /** Prometheus text of this ledger's metrics. */
   metrics(): Promise<string>
@@ -52,24 +55,17 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
   const useCases = useCasesOf(parts)
   let stopping = false
   const health = healthOf(parts, () => stopping)
-  const http = httpOf(parts, useCases, health)
-  const { settings, clock, metrics, recorder } = parts
-  const strict = settings.auditMode === 'strict'
+  const http = httpOf(parts, useCases, health, options.onProblem)
+  const { settings, metrics } = parts
 
   return {
     ...http.middleware,
     observeServer: (load) => gaugeConnections(metrics, load),
 
-    async verify(value) {
+    async verify(value, how = {}) {
       const kind = value.startsWith(`${settings.tokenPrefix}_`) ? 'token' : 'jwt'
-      const use = { outcome: 'accepted', method: 'CALL', route: 'verify()', ip: null, userAgent: null }
-      const decision = await useCases.authenticator.authenticate(
-        { kind, value },
-        strict ? (record) => recorder.store({ record, at: clock(), ...use }) : undefined,
-      )
-      if ('refused' in decision) return null
-      if (decision.record && !strict) recorder.record({ record: decision.record, at: clock(), ...use })
-      return { ...decision.principal, account: decision.account }
+      const accepted = await verifyCredential(http.authenticate, { kind, value }, how)
+      return accepted && { ...accepted.principal, account: accepted.account }
     },
 
     health,

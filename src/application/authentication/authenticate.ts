@@ -2,6 +2,7 @@ import { isToken } from '../../domain/credential.ts'
 import { type Asker, OverLimitError } from '../scheduling/gate.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JwtVerifier } from '../ports/jwtVerifier.ts'
+import { HostError } from '../ports/errors.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import type { Principal } from '../../domain/principal.ts'
 import type { TokenIndex } from './tokenIndex.ts'
@@ -42,7 +43,7 @@ export interface Authenticator {
    * Answers at once when all it needs is in memory: a promise costs a good part of a request.
    * @param beforeServing called once with the record of an accepted token; strict audit stores the use here
    * @param asker the caller: with nothing left it is answered from memory, or `limited`
-   * @throws StoreUnavailableError, DamagedError, or what `resolveAccount` throws: outages, never a refusal
+   * @throws StoreUnavailableError, DamagedError, HostError where `resolveAccount` fails: never a refusal
    */
   authenticate(
     credential: Credential,
@@ -83,7 +84,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   async function accountOf(accountId: string, asker: Asker | undefined): Promise<object | null> {
     if (!resolveAccount) return { id: accountId }
     if (asker && asker.left() <= 0 && closed.has(accountId)) throw new OverLimitError()
-    const account = await resolveAccount(accountId)
+    const account = await askHost(resolveAccount, accountId)
     closed.delete(accountId)
     if (account) return account
     closed.add(accountId)
@@ -174,6 +175,20 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
   }
+}
+
+/** @throws HostError */
+async function askHost(resolveAccount: ResolveAccount, accountId: string): Promise<object | null> {
+  let account: unknown
+  try {
+    account = await resolveAccount(accountId)
+  } catch (error) {
+    throw new HostError(error)
+  }
+  if (typeof account === 'object') return account
+  throw new HostError(
+    new TypeError(`resolveAccount must return an account object or null, and returned ${typeof account}`),
+  )
 }
 
 const refuse = (refused: string, expired = false): Refused => ({ refused, expired })

@@ -71,3 +71,33 @@ export class SharedValueError extends Error {
     this.groups = groups
   }
 }
+
+/** Something that the host handed in has failed, or does not keep to what was agreed. Its own error is the cause. */
+export class HostError extends Error {
+  override name = 'HostError'
+  override readonly cause: Error
+
+  /** @param thrown what it has thrown: anything */
+  constructor(thrown: unknown) {
+    const cause = isNativeError(thrown) ? thrown : new Error('what was thrown is no error', { cause: thrown })
+    super(cause.message)
+    this.cause = cause
+  }
+}
+
+/** Also one of another realm, which is no instance of this one's `Error`. */
+const isNativeError = (thrown: unknown): thrown is Error =>
+  thrown instanceof Error || Object.prototype.toString.call(thrown) === '[object Error]'
+
+/** Too many bad credentials have come from this address: whether this one is good, nobody has looked. */
+export class RateLimitedError extends Error {
+  override name = 'RateLimitedError'
+  readonly code = 'rate_limited'
+  /** Seconds until it may be tried again. */
+  readonly retryAfter: number
+
+  constructor(retryAfter: number) {
+    super(`too many bad credentials came from this address: wait for ${retryAfter} s`)
+    this.retryAfter = retryAfter
+  }
+}
