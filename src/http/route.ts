@@ -1,8 +1,7 @@
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
-import type { Logger } from '../application/ports/telemetry.ts'
-import { Problem, type ProblemCode, sendProblem } from './problem.ts'
+import { Problem, type ProblemCode, type SendProblem } from './problem.ts'
 import { scopeOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'
 
@@ -38,19 +37,18 @@ export type Handler = (ctx: Context, accepted: Accepted, gone: AbortSignal) => P
  * A router over a table, answering its own errors. A known path with another method is 405 with `Allow`; an unknown
  * path, and whatever goes wrong there, is the next middleware's.
  */
-export function routerOf(routes: readonly Route[], log: Logger): Middleware {
+export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Middleware {
   const router = new Router({ sensitive: true })
   /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
   const direct = new Map<string, Middleware>()
   for (const { method, path, handle } of routes) {
-    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, error, log)
     const serve: Middleware = (ctx) => {
       scopeOf(ctx).route = path
       try {
         const done = handle(ctx)
-        return done instanceof Promise ? done.catch((error: unknown) => fail(ctx, error)) : undefined
+        return done instanceof Promise ? done.catch((error: unknown) => sendProblem(ctx, error)) : undefined
       } catch (error) {
-        return fail(ctx, error)
+        return sendProblem(ctx, error)
       }
     }
     if (method === 'all' && !/[:*]/.test(path)) direct.set(path, serve)
@@ -59,7 +57,7 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
   const dispatch = router.routes() as unknown as Middleware
 
   return (ctx, next) => {
-    if (!isReadable(ctx)) return Promise.resolve(sendProblem(ctx, unreadable(), log))
+    if (!isReadable(ctx)) return Promise.resolve(sendProblem(ctx, unreadable()))
     const serve = direct.get(ctx.path)
     if (serve) return serve(ctx, next)
     return dispatch(ctx, () => {
@@ -70,7 +68,7 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
       const problem = new Problem('method_not_allowed', `Allowed here: ${allow}.`, {
         headers: { Allow: allow },
       })
-      return Promise.resolve(sendProblem(ctx, problem, log))
+      return Promise.resolve(sendProblem(ctx, problem))
     })
   }
 }

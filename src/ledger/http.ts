@@ -1,5 +1,6 @@
 import { shared } from '../application/health/answers.ts'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
+import { createCountedAuthentication } from '../application/usage/countedAuthentication.ts'
 import { createTokenAt } from '../application/tokens/asOf.ts'
 import {
   type AuthenticateOptions,
@@ -12,6 +13,7 @@ import { callerAddress } from '../http/callerAddress.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
 import { createObserver } from '../http/observe.ts'
 import { describe } from '../http/openapi/describe.ts'
+import { type OnProblem, problemSender } from '../http/problem.ts'
 import { createRateLimit } from '../http/rateLimit.ts'
 import { type Route, routerOf } from '../http/route.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
@@ -22,10 +24,16 @@ import { version } from '../version.ts'
 import type { Parts, UseCases } from './parts.ts'
 
 /** What is served over HTTP, with its limits and its description. */
-export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<Health>) {
+export function httpOf(
+  parts: Parts,
+  useCases: UseCases,
+  health: () => Promise<Health>,
+  onProblem: OnProblem | undefined,
+) {
   const { settings, clock, metrics, recorder } = parts
   const refusals = createLineQuota(metrics.log, 'refusals of one address in summary')
   const log = withQuota(metrics.log, refusals)
+  const sendProblem = problemSender(log, onProblem)
   const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
     metrics.log.info({ method, route, status, ms, requestId, principal }, 'request')
   const addressOf = callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom })
@@ -33,14 +41,17 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
   metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
 
   const { tokenPrefix: prefix, apiTokenHeader } = settings
-  const judge = createJudge({
+  const authenticate = createCountedAuthentication({
     authenticator: useCases.authenticator,
-    readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
-    addressOf,
     recorder,
     failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
     strict: settings.auditMode === 'strict',
     now: clock,
+  })
+  const judge = createJudge({
+    authenticate,
+    readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
+    addressOf,
     log,
   })
 
@@ -70,13 +81,15 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
 
   return {
     middleware: {
-      authenticate: (how: AuthenticateOptions = {}) => authenticateMiddleware(judge, log, how),
-      requireScope: (scope: string) => requireScopeMiddleware(judge, log, scope),
-      routes: () => routerOf(tokens, log),
-      verifyRoutes: () => routerOf(verify, log),
-      operationRoutes: () => routerOf(operations, log),
+      authenticate: (how: AuthenticateOptions = {}) => authenticateMiddleware(judge, sendProblem, how),
+      requireScope: (scope: string) => requireScopeMiddleware(judge, sendProblem, scope),
+      routes: () => routerOf(tokens, sendProblem),
+      verifyRoutes: () => routerOf(verify, sendProblem),
+      operationRoutes: () => routerOf(operations, sendProblem),
       observe: (write = toLog) => observer.middleware(write),
     },
+    /** Counts as the routes do, and with their limit of failures. */
+    authenticate,
     drain: observer.drain,
     /** Tells what the log was spared so far. */
     close: refusals.close,

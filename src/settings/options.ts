@@ -4,6 +4,7 @@ import type { Clock } from '../application/ports/clock.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
+import type { OnProblem } from '../http/problem.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
@@ -39,7 +40,9 @@ export interface TokenLedgerOptions {
   trustProxyHops?: number
   /** Addresses and CIDR blocks, separated by commas: only such peers are believed to be proxies. Default: all. */
   trustProxyFrom?: string
-  /** A pino logger, or anything with its four methods. Default: nothing is logged. */
+  /** Writes refusals in the host's own form. Default: problem documents (RFC 9457). */
+  onProblem?: OnProblem
+  /** A pino logger, or anything with its four methods. Default: warnings and errors go to standard error. */
   log?: Logger
   /** Milliseconds since 1970; for tests. */
   clock?: Clock

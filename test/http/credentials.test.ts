@@ -257,7 +257,9 @@ describe('A host app behind authenticate()', () => {
     expect((await fetch(`${url}/scoped`, { headers: tokenHeader(token.token) })).status).to.equal(200)
     const without = await fetch(`${url}/scoped`, { headers: bearer(jwt) })
     expect(without.status).to.equal(403)
-    expect(without.headers.get('www-authenticate')).to.equal(`${NOTHING_SENT}, error="insufficient_scope"`)
+    expect(without.headers.get('www-authenticate')).to.equal(
+      `${NOTHING_SENT}, error="insufficient_scope", scope="orders:read"`,
+    )
     expect(((await without.json()) as Body).code).to.equal('insufficient_scope')
     expect((await fetch(`${url}/scoped`)).status).to.equal(401)
   })

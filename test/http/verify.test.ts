@@ -86,7 +86,7 @@ describe('/auth/verify', () => {
       const { status, headers } = await asToken.send(method, `${VERIFY}?scope=admin`)
       expect(status, method).to.equal(403)
       expect(headers.get('www-authenticate')).to.equal(
-        'Bearer realm="tokenledger", error="insufficient_scope"',
+        'Bearer realm="tokenledger", error="insufficient_scope", scope="admin"',
       )
       expect(headers.has('x-account-id'), 'nothing is said of a principal that is refused').to.be.false
     }
@@ -102,6 +102,27 @@ describe('/auth/verify', () => {
       expect(body.code).to.equal('insufficient_scope')
     }
     expect((await callerOf(service.url).get(`${VERIFY}?scope=admin`)).status).to.equal(401)
+  })
+
+  it('names the scopes that are missing, and repeats nothing that is none', async () => {
+    const challenge = 'Bearer realm="tokenledger", error="insufficient_scope"'
+    for (const [query, missing] of [
+      ['scope=orders:read&scope=admin&scope=users:read&scope=admin', 'admin users:read'],
+      ['scope=%22,%20x=%22y', ''],
+      ['scope=a%0d%0aX-Evil:%201&scope=admin', 'admin'],
+      [`scope=${token.token}`, ''],
+      [`scope=${encodeURIComponent('ü')}`, ''],
+    ] as const) {
+      const { headers, body } = await asToken.get(`${VERIFY}?${query}`)
+      expect(headers.get('www-authenticate'), query).to.equal(
+        missing === '' ? challenge : `${challenge}, scope="${missing}"`,
+      )
+      expect(body.detail).to.equal(
+        missing === ''
+          ? 'The credential lacks a scope that this needs.'
+          : `The credential lacks: ${missing}.`,
+      )
+    }
   })
 
   it('ignores bodies of any kind, and other parameters', async () => {
