@@ -1,3 +1,5 @@
+import type { Middleware } from 'koa'
+import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import { shared } from '../application/health/answers.ts'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import { createCountedAuthentication } from '../application/usage/countedAuthentication.ts'
@@ -15,6 +17,7 @@ import { createObserver } from '../http/observe.ts'
 import { describe } from '../http/openapi/describe.ts'
 import { type OnProblem, problemSender } from '../http/problem.ts'
 import { createRateLimit } from '../http/rateLimit.ts'
+import { movedTo, type RoutesOptions } from '../http/prefix.ts'
 import { type Route, routerOf } from '../http/route.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
 import { type Health, operationRoutes } from '../http/routes/operations.ts'
@@ -72,18 +75,30 @@ export function httpOf(
       contentType: metrics.registry.contentType,
       text: shared(() => metrics.registry.metrics()),
     },
-    openapi: () => description,
+    openapi: () => (description ??= describeAll()),
   })
-  const routes = [...tokens, ...verify, ...operations]
-  const description: Buffer = Buffer.from(
-    JSON.stringify(describe(routes, { version, tokenHeader: apiTokenHeader })),
-  )
+  /** Where `routes()` are. */
+  const prefixes = new Set<string>()
+  let description: Buffer | null = null
+
+  function describeAll(): Buffer {
+    const mounted = prefixes.size === 0 ? tokens : [...prefixes].flatMap((at, i) => movedTo(at, tokens, i))
+    const all = [...mounted, ...verify, ...operations]
+    return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
+  }
+
+  function mount({ prefix: at = MANAGEMENT_PATH }: RoutesOptions = {}): Middleware {
+    const moved = movedTo(at, tokens)
+    prefixes.add(at)
+    description = null
+    return routerOf(moved, sendProblem)
+  }
 
   return {
     middleware: {
       authenticate: (how: AuthenticateOptions = {}) => authenticateMiddleware(judge, sendProblem, how),
       requireScope: (scope: string) => requireScopeMiddleware(judge, sendProblem, scope),
-      routes: () => routerOf(tokens, sendProblem),
+      routes: mount,
       verifyRoutes: () => routerOf(verify, sendProblem),
       operationRoutes: () => routerOf(operations, sendProblem),
       observe: (write = toLog) => observer.middleware(write),

@@ -2,6 +2,7 @@ import type { Middleware } from 'koa'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { Principal } from '../domain/principal.ts'
 import type { AuthenticateOptions } from '../http/authentication/authenticate.ts'
+import type { RoutesOptions } from '../http/prefix.ts'
 import type { Health } from '../http/routes/operations.ts'
 import type { ConnectionLoad } from '../http/server/connections.ts'
 import type { TokenLedgerOptions } from '../settings/options.ts'
@@ -19,8 +20,11 @@ export interface TokenLedger {
   authenticate(options?: AuthenticateOptions): Middleware
   /** Lets a principal with this scope through, or answers 403. */
   requireScope(scope: string): Middleware
-  /** The `/settings/api-tokens` routes. They authenticate by themselves where nobody has before. */
-  routes(): Middleware
+  /**
+   * The `/settings/api-tokens` routes. They authenticate by themselves where nobody has before.
+   * @throws TypeError for a prefix that is no path
+   */
+  routes(options?: RoutesOptions): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */

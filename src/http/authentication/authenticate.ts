@@ -10,6 +10,7 @@ import type {
 import { holdsCredential } from '../../domain/credential.ts'
 import { isScope } from '../../domain/rules.ts'
 import type { CallerAddress } from '../callerAddress.ts'
+import { callerRoute } from '../callerPath.ts'
 import type { credentialReader } from './credential.ts'
 import { strangerOf } from '../lineQuota.ts'
 import { Problem, type SendProblem } from '../problem.ts'
@@ -98,7 +99,7 @@ function countAtEnd(ctx: Context, scope: Scope, count: (outcome: string) => void
 const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
 
 function purposeOf(ctx: Context, scope: Scope): Purpose {
-  const asked = scope.usedRoute ?? { method: ctx.method, route: matchedRoute(ctx) }
+  const asked = scope.usedRoute ?? { method: ctx.method, route: callerRoute(ctx) }
   return {
     method: asked.method,
     route: concealed(scope, asked.route),
@@ -106,10 +107,6 @@ function purposeOf(ctx: Context, scope: Scope): Purpose {
     userAgent: userAgentOf(ctx),
   }
 }
-
-/** The pattern of the host's route, as @koa/router leaves it; the path for hosts without. */
-const matchedRoute = (ctx: Context): string =>
-  typeof ctx._matchedRoute === 'string' && ctx._matchedRoute !== '' ? ctx._matchedRoute : ctx.path
 
 /** Middleware for a host's app: `ctx.state.principal` and `ctx.state.account`, or 401. */
 export function authenticateMiddleware(
