@@ -60,7 +60,9 @@ function secretOf(settings: Settings): string {
 function judge(settings: Settings, secret: string, token: string, scopes: readonly string[]): string {
   const claims = createJwtVerifier(jwtOptionsOf(settings, { secret })).verify(token)
   if ('refused' in claims)
-    throw new WrongUse('--account must be 1 to 255 characters, without control characters.')
+    throw new WrongUse(
+      '--account must be 1 to 255 characters, without control characters, and without spaces at its ends.',
+    )
   if (claims.scopes.length < scopes.length) {
     throw new WrongUse('--scope must be scopes like orders:read, separated by spaces.')
   }

@@ -90,7 +90,7 @@ export function commandContext(ctx: Context, accepted: Accepted): CommandContext
   const { kind, accountId, tokenId } = accepted.principal
   const userAgent = userAgentOf(ctx)
   return {
-    actor: { kind, id: tokenId ?? accountId },
+    actor: { kind, id: tokenId ?? accepted.subject ?? accountId },
     requestId,
     correlationId,
     ip: address,

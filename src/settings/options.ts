@@ -59,6 +59,7 @@ export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLe
       given.jwtIssuer = jwt.issuer
       given.jwtAudience = jwt.audience
       if (jwt.accountClaim !== undefined) given.jwtAccountClaim = jwt.accountClaim
+      if (jwt.leewaySeconds !== undefined) given.jwtLeewaySeconds = jwt.leewaySeconds
     }
   } catch (error) {
     problems.push(`the JWT key ${(error as Error).message}`)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseAddress } from '../adapters/eventstoredb/address.ts'
-import { createJwtVerifier, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
+import { createJwtVerifier, LEEWAY_SECONDS, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
 
@@ -16,6 +16,8 @@ export interface Settings {
   jwtIssuer: string | undefined
   jwtAudience: string | undefined
   jwtAccountClaim: string
+  /** For `exp` and `nbf`. */
+  jwtLeewaySeconds: number
   tokenPrefix: string
   apiTokenHeader: string
   acceptLegacyTokens: boolean
@@ -92,6 +94,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
     jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),
     jwtAccountClaim: read('jwtAccountClaim', 'JWT_ACCOUNT_CLAIM', 'sub', String),
+    jwtLeewaySeconds: read('jwtLeewaySeconds', 'JWT_LEEWAY_SECONDS', LEEWAY_SECONDS, integer(0, 60)),
     tokenPrefix: read(
       'tokenPrefix',
       'TOKEN_PREFIX',
@@ -143,6 +146,7 @@ export const jwtOptionsOf = (settings: Settings, keys: JwtKeys): JwtOptions => (
   issuer: settings.jwtIssuer,
   audience: settings.jwtAudience,
   accountClaim: settings.jwtAccountClaim,
+  leewaySeconds: settings.jwtLeewaySeconds,
 })
 
 const JWT_SOURCES = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE'] as const

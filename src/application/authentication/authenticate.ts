@@ -20,6 +20,8 @@ export type ResolveAccount = (accountId: string) => object | null | Promise<obje
 export interface Accepted {
   principal: Principal
   account: object
+  /** Of a JWT, whom it was made for: the person, where the account is a company. */
+  subject?: string
   /** The record that decided, for a token. */
   record: TokenRecord | null
 }
@@ -131,10 +133,10 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   async function byJwt(token: string, asker: Asker | undefined): Promise<Decision> {
     const claims = jwt.verify(token)
     if ('refused' in claims) return claims
-    const { accountId, scopes } = claims
+    const { accountId, subject, scopes } = claims
     const account = await accountOf(accountId, asker)
     if (!account) return refuse('no_account')
-    return { principal: { kind: 'jwt', accountId, scopes }, account, record: null }
+    return { principal: { kind: 'jwt', accountId, scopes }, account, subject, record: null }
   }
 
   async function counted(kind: Credential['kind'], pending: Promise<Decision>): Promise<Decision> {

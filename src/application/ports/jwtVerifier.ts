@@ -1,5 +1,7 @@
 export interface JwtClaims {
   accountId: string
+  /** `sub`: whom the login has made it for. */
+  subject: string
   scopes: string[]
 }
 

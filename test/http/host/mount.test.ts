@@ -18,7 +18,11 @@ interface Shown {
 }
 
 async function ask(host: HostApp, method: string, path: string, init: RequestInit = {}): Promise<Shown> {
-  const response = await fetch(host.url + path, { method, ...init, headers: { ...JWT, ...init.headers } })
+  const response = await fetch(host.url + path, {
+    method,
+    ...init,
+    headers: { ...JWT, ...(init.headers as Record<string, string>) },
+  })
   const text = await response.text()
   return {
     status: response.status,
