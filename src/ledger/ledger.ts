@@ -13,9 +13,19 @@ import { startParts, useCasesOf } from './parts.ts'
 import { type VerifyOptions, verifyCredential } from './verify.ts'
 
 /** A principal with the host's account. */
-export type Verified = Principal & { account: object }
+export type Verified<Account extends object = object> = Principal & { account: Account }
 
-export interface TokenLedger {
+/**
+ * What `authenticate()` sets in `ctx.state`, for `new Koa<TokenLedgerState<Account>>()`. Behind
+ * `authenticate({ optional: true })` it is a `Partial` of this.
+ */
+export interface TokenLedgerState<Account extends object = { id: string }> {
+  principal: Principal
+  account: Account
+}
+
+/** `Account` is what `resolveAccount` returns. */
+export interface TokenLedger<Account extends object = object> {
   /** Sets `ctx.state.principal` and `ctx.state.account`, or answers 401, 400, 429 or 503. */
   authenticate(options?: AuthenticateOptions): Middleware
   /** Lets a principal with this scope through, or answers 403. */
@@ -40,7 +50,7 @@ export interface TokenLedger {
    * @throws StoreUnavailableError where the store that decides cannot be reached; RateLimitedError where too many bad
    * credentials have come from `ip`; what `resolveAccount` throws
    */
-  verify(credential: string, options?: VerifyOptions): Promise<Verified | null>
+  verify(credential: string, options?: VerifyOptions): Promise<Verified<Account> | null>
   health(): Promise<Health>
   /** Prometheus text of this ledger's metrics. */
   metrics(): Promise<string>
@@ -54,7 +64,9 @@ export interface TokenLedger {
  * Opens the stores, brings the read model up to date, and starts counting.
  * @throws SettingsError, StoreInUseError, StoreUnavailableError, DamagedError
  */
-export async function createTokenLedger(options: TokenLedgerOptions = {}): Promise<TokenLedger> {
+export async function createTokenLedger<Account extends object = { id: string }>(
+  options: TokenLedgerOptions<Account> = {},
+): Promise<TokenLedger<Account>> {
   const parts = await startParts(options)
   const useCases = useCasesOf(parts)
   let stopping = false
@@ -69,7 +81,8 @@ export async function createTokenLedger(options: TokenLedgerOptions = {}): Promi
     async verify(value, how = {}) {
       const kind = value.startsWith(`${settings.tokenPrefix}_`) ? 'token' : 'jwt'
       const accepted = await verifyCredential(http.authenticate, { kind, value }, how)
-      return accepted && { ...accepted.principal, account: accepted.account }
+      // It came from this ledger's own `resolveAccount`.
+      return accepted && { ...accepted.principal, account: accepted.account as Account }
     },
 
     health,

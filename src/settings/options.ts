@@ -8,7 +8,7 @@ import type { OnProblem } from '../http/problem.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
-export interface TokenLedgerOptions {
+export interface TokenLedgerOptions<Account extends object = object> {
   /** `sqlite:<path>`, `esdb://…` or `esdb+discover://…` */
   eventStoreUrl?: string
   /** `sqlite:<path>`, `mongodb://…` or `mongodb+srv://…` */
@@ -18,7 +18,7 @@ export interface TokenLedgerOptions {
   /** `k2:<base64>,k1:<base64>`: the first signs, all verify. */
   peppers?: string
   /** The host's account for an id; null refuses the credential. Default: `{ id }`. */
-  resolveAccount?: ResolveAccount
+  resolveAccount?: ResolveAccount<Account>
   tokenPrefix?: string
   apiTokenHeader?: string
   /** Looks for what stands in the API token header and is not of the own format among imported tokens. Default: no. */

@@ -190,8 +190,8 @@ describe('A JWT', () => {
   })
 
   it('is for no account whose id a header cannot carry', async () => {
-    const spaces = [...' \u00a0\u1680\u2000\u2003\u200a\u2028\u2029\u202f\u205f\u3000\ufeff']
-    const controls = [...'\t\n\v\f\r\0\u0001\u001f\u007f\u0085\u009f']
+    const spaces = Array.from(' \u00a0\u1680\u2000\u2003\u200a\u2028\u2029\u202f\u205f\u3000\ufeff')
+    const controls = Array.from('\t\n\v\f\r\0\u0001\u001f\u007f\u0085\u009f')
     const ids = [
       ...spaces.flatMap((space) => [`${space}acct`, `acct${space}`, space]),
       ...controls.flatMap((control) => [`${control}acct`, `acct${control}`, `ac${control}ct`]),

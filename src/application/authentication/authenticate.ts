@@ -15,7 +15,9 @@ export interface Credential {
 }
 
 /** The host's own account: an object, or null for one that is unknown or disabled. */
-export type ResolveAccount = (accountId: string) => object | null | Promise<object | null>
+export type ResolveAccount<Account extends object = object> = (
+  accountId: string,
+) => Account | null | Promise<Account | null>
 
 export interface Accepted {
   principal: Principal
