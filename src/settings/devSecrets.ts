@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { JwtKeys } from '../adapters/jwt/verifier.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { type Pepper, parsePeppers } from '../domain/credential.ts'
-import { isInMemory, type Settings, SettingsError } from './settings.ts'
+import { isInMemory, isOnThisMachine, type Settings, SettingsError } from './settings.ts'
 import { makeWholeFile } from './wholeNewFile.ts'
 
 /** Keys for a newcomer's first minute, kept so that tokens survive a restart. Never made in production. */
@@ -81,7 +81,8 @@ export function warnOfMadePeppers(settings: Settings, log: Pick<Logger, 'warn'>)
  */
 export function existingPeppers(settings: Settings, file = DEV_SECRETS_FILE): readonly Pepper[] | null {
   if (settings.peppers) return settings.peppers
-  if (settings.production || !existsSync(file)) return null
+  const isNear = [settings.eventStoreUrl, settings.readModelUrl].every(isOnThisMachine)
+  if (settings.production || !isNear || !existsSync(file)) return null
   return parsePeppers(parse(readFileSync(file, 'utf8'), file).peppers)
 }
 
