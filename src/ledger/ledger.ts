@@ -45,12 +45,13 @@ export interface TokenLedger<Account extends object = object> {
   observeServer(load: ConnectionLoad): void
   /**
    * The decision of `authenticate` without HTTP, for a token or a JWT, counted as a request is.
+   * @param credential as a header has it; one that was not sent is none
    * @param options the request that it came with, for other frameworks than Koa
    * @returns null for a credential that is not good
    * @throws StoreUnavailableError where the store that decides cannot be reached; RateLimitedError where too many bad
    * credentials have come from `ip`; what `resolveAccount` throws
    */
-  verify(credential: string, options?: VerifyOptions): Promise<Verified<Account> | null>
+  verify(credential: string | null | undefined, options?: VerifyOptions): Promise<Verified<Account> | null>
   health(): Promise<Health>
   /** Prometheus text of this ledger's metrics. */
   metrics(): Promise<string>
@@ -79,6 +80,7 @@ export async function createTokenLedger<Account extends object = { id: string }>
     observeServer: (load) => gaugeConnections(metrics, load),
 
     async verify(value, how = {}) {
+      if (typeof value !== 'string') return null
       const kind = value.startsWith(`${settings.tokenPrefix}_`) ? 'token' : 'jwt'
       const accepted = await verifyCredential(http.authenticate, { kind, value }, how)
       // It came from this ledger's own `resolveAccount`.

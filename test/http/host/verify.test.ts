@@ -48,6 +48,14 @@ describe('verify(), for other frameworks', () => {
     expect(JSON.stringify(radius.body)).not.to.contain('nonsense').and.not.to.contain(token)
   })
 
+  it('takes what was not sent for no credential, and for no failure', async () => {
+    await start({ rateLimitFailuresPerMinute: 1 })
+    for (const nothing of [undefined, null, undefined]) {
+      expect(await host.ledger.verify(nothing, { ip: '192.0.2.1' })).to.equal(null)
+    }
+    expect(await host.ledger.verify('', { ip: '192.0.2.1' })).to.equal(null)
+  })
+
   it('stores the use first in the strict mode', async () => {
     const api = await start({ auditMode: 'strict', usageFlushMs: 3_600_000 })
     const { id, token } = (await api.create({ name: 'CI' })).body
