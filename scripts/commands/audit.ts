@@ -1,7 +1,7 @@
 import type { Audited, Finding } from '../../src/application/audit/decisions.ts'
 import { auditDecisions, REVOCATION_BOUND_MS } from '../../src/application/audit/decisions.ts'
 import { withEventStore } from '../cli/stores.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, type ExitCode, JSON_OPTION, WrongUse } from '../cli/command.ts'
 import { damageText } from '../cli/damage.ts'
 import { plural, printable, progress } from '../cli/output.ts'
@@ -30,7 +30,7 @@ export const audit = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values, args }, io): Promise<ExitCode> {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     if (args[0] !== 'decisions') throw new WrongUse('What can be audited: decisions.')
     const toleranceMs = toleranceFrom(values.tolerance ?? '0')
     const bar = progress(io, 1)

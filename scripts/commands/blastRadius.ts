@@ -2,7 +2,7 @@ import type { TokenDocument } from '../../projections/tokens.ts'
 import { presentBlastRadius } from '../../src/presentation/analytics.ts'
 import { sinceTime } from '../../src/application/analytics/range.ts'
 import { withReadModel } from '../cli/stores.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom } from '../cli/command.ts'
 import { checked, timeOrDate } from '../cli/input.ts'
 import { json, plural, printable, progress, table } from '../cli/output.ts'
@@ -26,7 +26,7 @@ export const blastRadius = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values, args }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const tokenId = tokenIdFrom(args[0] ?? '', '<token-id>')
     const now = new Date(io.now()).toISOString()
     const since =

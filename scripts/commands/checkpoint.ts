@@ -4,7 +4,7 @@ import { signCheckpoint } from '../../src/application/audit/checkpoint.ts'
 import { signingKey } from '../../src/settings/auditKey.ts'
 import { walkLog } from '../../src/application/audit/verifyLog.ts'
 import { withEventStore } from '../cli/stores.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, type ExitCode, JSON_OPTION } from '../cli/command.ts'
 import { damageText } from '../cli/damage.ts'
 import { json, progress } from '../cli/output.ts'
@@ -21,7 +21,7 @@ export const checkpoint = defineCommand({
   args: [],
   options: { json: { ...JSON_OPTION, help: 'The same: a checkpoint is JSON.' } },
   async run(_, io): Promise<ExitCode> {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const bar = progress(io, 1)
     try {
       return await withEventStore<ExitCode>(settings, async ({ store }) => {

@@ -1,4 +1,5 @@
-import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import { NoDataError } from '../cli/stores.ts'
 import { type Check, fail } from '../doctor/check.ts'
@@ -37,7 +38,7 @@ export const doctor = defineCommand({
   args: [],
   options: { json: JSON_OPTION },
   async run({ values }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const checks = await examineAll(settings, io)
     const sound = checks.every(({ status }) => status !== 'fail')
     io.out(values.json ? json({ ok: sound, checks }) : report(checks))

@@ -4,7 +4,7 @@ import { presentEvent } from '../../src/presentation/tokens.ts'
 import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
 import { type EventReads, withEventStore } from '../cli/stores.ts'
 import { assessUses, usesAround } from '../../src/application/audit/explain.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
 import { json, plural, type Progress, progress, table } from '../cli/output.ts'
 import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
@@ -21,7 +21,7 @@ export const explain = defineCommand({
   args: ['<token-id>', '<time>'],
   options: { json: JSON_OPTION },
   async run({ values, args: [id = '', time = ''] }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const tokenId = tokenIdFrom(id, '<token-id>')
     const at = timeFrom(time)
     const bar = progress(io, 1)

@@ -1,7 +1,8 @@
 import type { Exported } from '../../src/application/transfer/exportEvents.ts'
 import { exportEvents } from '../../src/application/transfer/exportEvents.ts'
 import { withEventStore } from '../cli/stores.ts'
-import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, type Io, JSON_OPTION, WrongUse } from '../cli/command.ts'
 import { json, plural, progress } from '../cli/output.ts'
 import { writeWhole } from '../cli/wholeFile.ts'
@@ -28,7 +29,7 @@ export const exportCommand = defineCommand({
     json: { ...JSON_OPTION, help: 'Print number and SHA-256 as JSON. With --out only.' },
   },
   async run({ values: { out, json: asJson } }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     if (asJson && out === undefined) throw new WrongUse('--json goes with --out.')
     const exported =
       out === undefined

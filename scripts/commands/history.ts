@@ -2,7 +2,7 @@ import type { AsOf, FoundThen, Moment } from '../../src/application/tokens/asOf.
 import { presentEvent } from '../../src/presentation/tokens.ts'
 import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
 import { withEventStore } from '../cli/stores.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
 import { json } from '../cli/output.ts'
 import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
@@ -22,7 +22,7 @@ export const history = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values, args }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const tokenId = tokenIdFrom(args[0] ?? '', '<token-id>')
     const moment = values.at === undefined ? null : momentFrom(values.at)
     const events = await withEventStore(settings, ({ tokenEvents }) => tokenEvents(tokenId))

@@ -4,7 +4,7 @@ import type { Sum } from '../../src/application/transfer/file.ts'
 import { checkFile } from '../../src/application/transfer/check.ts'
 import { importEvents } from '../../src/application/transfer/importEvents.ts'
 import { withWritableEventStore } from '../cli/stores.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
 import { sizeOf } from '../cli/inputFile.ts'
 import { json, type Progress, progress, table } from '../cli/output.ts'
@@ -23,7 +23,7 @@ export const importCommand = defineCommand({
   args: ['<file>'],
   options: { json: JSON_OPTION },
   async run({ values, args: [path = ''] }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const size = sizeOf(path)
     const bar = progress(io, 3)
     try {

@@ -6,7 +6,8 @@ import { NoDataError, withEventStore, withWritableEventStore } from '../cli/stor
 import { sqlitePath } from '../../src/stores/open.ts'
 import type { ImportLease } from '../../src/application/tokenImport/importLease.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
-import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, type Io, JSON_OPTION, NotFound } from '../cli/command.ts'
 import { sizeOf } from '../cli/inputFile.ts'
 import { json, plural, type Progress, progress } from '../cli/output.ts'
@@ -36,7 +37,7 @@ export const importTokens = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values, args: [path = ''] }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const dryRun = values['dry-run'] === true
     const size = sizeOf(path)
     const bar = progress(io, dryRun ? 2 : 3)

@@ -1,5 +1,6 @@
 import { createJwtVerifier } from '../../src/adapters/jwt/verifier.ts'
 import { developmentJwt } from '../../src/settings/developmentJwt.ts'
+import { assertStored } from '../cli/storedSettings.ts'
 import { keysOf } from '../../src/settings/devSecrets.ts'
 import { jwtOptionsOf, readSettings, type Settings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, WrongUse } from '../cli/command.ts'
@@ -48,6 +49,8 @@ function secretOf(settings: Settings): string {
       'JWTs are verified with configured keys that this command does not sign with. Set JWT_SECRET instead.',
     )
   }
+  // A service in memory has a secret of its own, which is nowhere else.
+  if (!jwtKeys) assertStored(settings)
   const secret = jwtKeys?.secret ?? keysOf(settings).developmentSecret
   if (secret === null) throw new WrongUse('There is no secret to sign with: set JWT_SECRET.')
   return secret
@@ -57,7 +60,9 @@ function secretOf(settings: Settings): string {
 function judge(settings: Settings, secret: string, token: string, scopes: readonly string[]): string {
   const claims = createJwtVerifier(jwtOptionsOf(settings, { secret })).verify(token)
   if ('refused' in claims)
-    throw new WrongUse('--account must be 1 to 255 characters, without control characters.')
+    throw new WrongUse(
+      '--account must be 1 to 255 characters, without control characters, and without spaces at its ends.',
+    )
   if ((claims.scopes ?? []).length < scopes.length) {
     throw new WrongUse('--scope must be scopes like orders:read, separated by spaces.')
   }

@@ -1,7 +1,7 @@
 import { constants, setPriority } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import { rebuildReadModel, UnknownProjectionError } from '../cli/rebuildReadModel.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { leaveACore } from '../cli/leaveACore.ts'
 import { defineCommand, JSON_OPTION, WrongUse } from '../cli/command.ts'
 import { logTo } from '../cli/logTo.ts'
@@ -23,7 +23,7 @@ export const rebuildCommand = defineCommand({
   },
   async run({ values }, io) {
     stepBack()
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const bar = progress(io, 2)
     const started = io.now()
     const filling = createFilling(bar)

@@ -2,7 +2,7 @@ import type { Report } from '../../src/application/analytics/report.ts'
 import { presentReport } from '../../src/presentation/analytics.ts'
 import { usageRange } from '../../src/application/analytics/range.ts'
 import { withReadModel } from '../cli/stores.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
 import { checked, timeOrDate, wholeNumber } from '../cli/input.ts'
 import { csv, json, plural, progress, table } from '../cli/output.ts'
@@ -41,7 +41,7 @@ export const report = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const { account = null } = values
     const input = { from: timeOrDate(values.from), to: timeOrDate(values.to) }
     const { from, to } = checked(() => usageRange(input, new Date(io.now()).toISOString()))

@@ -5,7 +5,7 @@ import { presentUsage, presentUsageTokens } from '../../src/presentation/tokens.
 import { type ModelReads, withReadModel } from '../cli/stores.ts'
 import { type RouteFilter, routeFilter } from '../../src/application/analytics/routeFilter.ts'
 import { usageRange } from '../../src/application/analytics/range.ts'
-import { readSettings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
 import { checked, timeOrDate } from '../cli/input.ts'
 import { csv, json, plural, printable, table } from '../cli/output.ts'
@@ -44,7 +44,7 @@ export const usage = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     const owner = ownerFrom(values)
     const range = rangeFrom(values, new Date(io.now()).toISOString())
     if (values.csv && values.json) throw new WrongUse('--csv and --json exclude each other.')

@@ -6,7 +6,8 @@ import { createLogDigester } from '../../src/application/audit/logDigest.ts'
 import { digestOf, assessDifferences, readCheckpoint } from '../../src/application/audit/checkpoint.ts'
 import { type EventReads, withEventStore } from '../cli/stores.ts'
 import { walkLog } from '../../src/application/audit/verifyLog.ts'
-import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
 import { damageText } from '../cli/damage.ts'
 import { jsonList } from '../cli/jsonList.ts'
@@ -36,7 +37,7 @@ export const verify = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values: { chain, against, json: asJson = false } }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     if (against !== undefined) return verifyLog(settings, io, asJson, readAgainst(against, settings))
     return chain ? verifyLog(settings, io, asJson, null) : verifyModel(settings, io, asJson)
   },

@@ -40,9 +40,13 @@ export function parseTime(text: string): string | null {
 
 const MAX_ID = 255
 
-/** Ids of accounts go into a response header and an index: bounded, and free of control characters. */
-export const isAccountId = (value: unknown): value is string =>
+/** Ids of other systems go into an index: bounded, and free of control characters. */
+export const isForeignId = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= MAX_ID && !/[\p{Cc}\p{Cs}]/u.test(value)
+
+/** Those of accounts go into a response header as well, where white space at the ends is none of the value. */
+export const isAccountId = (value: unknown): value is string =>
+  isForeignId(value) && !/^\p{White_Space}|\p{White_Space}$|^\uFEFF|\uFEFF$/u.test(value)
 
 /** One spelling for equal names. What is too long to be one stays as it is: `nameProblem` says so. */
 export function normaliseName(name: string): string {

@@ -1,7 +1,7 @@
 import Koa, { type Context, type Middleware } from 'koa'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { strangerOf } from './lineQuota.ts'
-import { Problem, sendProblem } from './problem.ts'
+import { Problem, problemSender } from './problem.ts'
 import { scopeOf } from './requestState.ts'
 
 interface Parts {
@@ -14,12 +14,13 @@ interface Parts {
 /** The service's own app: what a host app would be for the library. */
 export function createApp({ log, observe, routers }: Parts): Koa {
   const app = new Koa()
+  const sendProblem = problemSender(log)
   app.on('error', (err, ctx?: Context) => {
     const who = ctx && !scopeOf(ctx).accepted ? strangerOf(ctx, 'response failed') : {}
     log.error({ err, ...who }, 'response failed')
   })
   app.use(observe)
   for (const router of routers) app.use(router)
-  app.use((ctx) => sendProblem(ctx, new Problem('not_found', 'There is nothing here.'), log))
+  app.use((ctx) => sendProblem(ctx, new Problem('not_found', 'There is nothing here.')))
   return app
 }

@@ -105,7 +105,20 @@ export function toProblem(error: unknown, place: InputPlace = 'query'): Problem 
   return new Problem('internal_error', 'The request was not served. It is logged under its request id.')
 }
 
-export function problemDocument(problem: Problem, requestId: string): Record<string, unknown> {
+/** An error as it is answered: RFC 9457, with a stable code and the id under which the log has it. */
+export interface ProblemDocument {
+  /** `urn:tokenledger:problem:<code>` */
+  type: string
+  title: string
+  status: number
+  detail: string
+  code: string
+  request_id: string
+  /** What is wrong with the input, place by place. */
+  errors?: readonly InputProblem[]
+}
+
+export function problemDocument(problem: Problem, requestId: string): ProblemDocument {
   const { code, status, message, errors } = problem
   return {
     type: `urn:tokenledger:problem:${code}`,
@@ -118,25 +131,63 @@ export function problemDocument(problem: Problem, requestId: string): Record<str
   }
 }
 
+/**
+ * Writes a refusal in the host's own form: sets `ctx.body`, and whatever else it wants to have otherwise. Status and
+ * headers (`WWW-Authenticate`, `Retry-After`, `Allow`) are set already. Where it sets no body, `problem` is sent.
+ */
+export type OnProblem = (ctx: Context, problem: ProblemDocument) => void | Promise<void>
+
+export type SendProblem = (ctx: Context, error: unknown) => void | Promise<void>
+
 /** The only place that answers with an error. */
-export function sendProblem(ctx: Context, error: unknown, log: Logger): void {
-  const problem = toProblem(error)
-  const { requestId, accepted } = scopeOf(ctx)
-  const isHosts = error instanceof HostError
-  // As Koa does with what its middleware throws.
-  if (isHosts) ctx.app.emit('error', error.cause, ctx)
-  // A flood makes thousands of them, which are told of together.
-  if (problem.status >= 500 && !(error instanceof BusyError)) {
-    const who = accepted ? {} : strangerOf(ctx, problem.code)
-    log.error({ err: isHosts ? error.cause : error, requestId, ...who }, problem.message)
+export function problemSender(log: Logger, onProblem?: OnProblem): SendProblem {
+  /** As Koa does with what its middleware throws, and in the log. */
+  function report(ctx: Context, error: unknown, message: string): void {
+    const { requestId, accepted } = scopeOf(ctx)
+    const isHosts = error instanceof HostError
+    const who = accepted ? {} : strangerOf(ctx, toProblem(error).code)
+    log.error({ err: isHosts ? error.cause : error, requestId, ...who }, message)
+    if (isHosts) ctx.app.emit('error', error.cause, ctx)
   }
-  ctx.status = problem.status
-  ctx.set(problem.headers)
+
+  async function sendAsHostDoes(ctx: Context, problem: Problem, write: OnProblem): Promise<void> {
+    const document = problemDocument(problem, scopeOf(ctx).requestId)
+    // What somebody has put there before is no answer to this.
+    ctx.remove('Content-Type')
+    ctx.body = undefined
+    setHead(ctx, problem)
+    try {
+      await write(ctx, document)
+    } catch (error) {
+      report(ctx, new HostError(error), 'onProblem failed: the refusal is sent in its usual form')
+      return sendDocument(ctx, problem, document)
+    }
+    if (ctx.body === undefined && ctx.respond !== false) return sendDocument(ctx, problem, document)
+    // Koa makes a 204 of an empty body, and a refusal must not look like a success.
+    if (ctx.body === null && ctx.status === 204) ctx.status = problem.status
+  }
+
+  return (ctx, error) => {
+    const problem = toProblem(error)
+    // A flood makes thousands of them, which are told of together.
+    if (problem.status >= 500 && !(error instanceof BusyError)) report(ctx, error, problem.message)
+    if (onProblem) return sendAsHostDoes(ctx, problem, onProblem)
+    return sendDocument(ctx, problem, problemDocument(problem, scopeOf(ctx).requestId))
+  }
+}
+
+function setHead(ctx: Context, { status, headers }: Problem): void {
+  ctx.status = status
+  ctx.set(headers)
   ctx.set('Cache-Control', 'no-store')
-  ctx.set('X-Request-Id', requestId)
-  ctx.body = JSON.stringify(problemDocument(problem, requestId))
+  ctx.set('X-Request-Id', scopeOf(ctx).requestId)
+  // What is left of a body that nobody read must not be taken for the next request.
+  if (status === 413) ctx.set('Connection', 'close')
+}
+
+function sendDocument(ctx: Context, problem: Problem, document: ProblemDocument): void {
+  setHead(ctx, problem)
+  ctx.body = JSON.stringify(document)
   ctx.type = 'application/problem+json'
   setJsonHeaders(ctx.res)
-  // What is left of a body that nobody read must not be taken for the next request.
-  if (problem.status === 413) ctx.set('Connection', 'close')
 }

@@ -1,10 +1,9 @@
 import Router from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
-import type { Logger } from '../application/ports/telemetry.ts'
 import { Refusal } from '../domain/errors.ts'
 import { setJsonHeaders } from './jsonHeaders.ts'
-import { Problem, type ProblemCode, sendProblem, toProblem } from './problem.ts'
+import { Problem, type ProblemCode, type SendProblem, toProblem } from './problem.ts'
 import { scopeOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'
 
@@ -40,7 +39,7 @@ export type Handler = (ctx: Context, accepted: Accepted, gone: AbortSignal) => P
  * A router over a table, answering its own errors. A known path with another method is 405 with `Allow`; an unknown
  * path, and whatever goes wrong there, is the next middleware's.
  */
-export function routerOf(routes: readonly Route[], log: Logger): Middleware {
+export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Middleware {
   const router = new Router({ sensitive: true })
   /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
   const direct = new Map<string, Middleware>()
@@ -48,7 +47,7 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
     // Use cases know nothing of bodies and queries: here is known where the input was.
     const placed = (error: unknown) =>
       error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error
-    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, placed(error), log)
+    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, placed(error))
     const serve: Middleware = (ctx) => {
       scopeOf(ctx).route = path
       try {
@@ -64,7 +63,7 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
   const dispatch = router.routes() as unknown as Middleware
 
   return (ctx, next) => {
-    if (!isReadable(ctx)) return Promise.resolve(sendProblem(ctx, unreadable(), log))
+    if (!isReadable(ctx)) return Promise.resolve(sendProblem(ctx, unreadable()))
     const serve = direct.get(ctx.path)
     if (serve) return serve(ctx, next)
     return dispatch(ctx, () => {
@@ -75,7 +74,7 @@ export function routerOf(routes: readonly Route[], log: Logger): Middleware {
       const problem = new Problem('method_not_allowed', `Allowed here: ${allow}.`, {
         headers: { Allow: allow },
       })
-      return Promise.resolve(sendProblem(ctx, problem, log))
+      return Promise.resolve(sendProblem(ctx, problem))
     })
   }
 }

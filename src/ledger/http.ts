@@ -1,5 +1,8 @@
+import type { Middleware } from 'koa'
+import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import { shared } from '../application/health/answers.ts'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
+import { createCountedAuthentication } from '../application/usage/countedAuthentication.ts'
 import { createTokenAt } from '../application/tokens/asOf.ts'
 import {
   type AuthenticateOptions,
@@ -13,7 +16,9 @@ import { callerAddress } from '../http/callerAddress.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
 import { createObserver } from '../http/observe.ts'
 import { describe } from '../http/openapi/describe.ts'
+import { type OnProblem, problemSender } from '../http/problem.ts'
 import { createRateLimit } from '../http/rateLimit.ts'
+import { movedTo, type RoutesOptions } from '../http/prefix.ts'
 import { type Route, routerOf } from '../http/route.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
 import { type Health, operationRoutes } from '../http/routes/operations.ts'
@@ -23,10 +28,16 @@ import { version } from '../version.ts'
 import type { Parts, UseCases } from './parts.ts'
 
 /** What is served over HTTP, with its limits and its description. */
-export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<Health>) {
+export function httpOf(
+  parts: Parts,
+  useCases: UseCases,
+  health: () => Promise<Health>,
+  onProblem: OnProblem | undefined,
+) {
   const { settings, clock, metrics, recorder } = parts
   const refusals = createLineQuota(metrics.log, 'refusals of one address in summary')
   const log = withQuota(metrics.log, refusals)
+  const sendProblem = problemSender(log, onProblem)
   const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
     metrics.log.info({ method, route, status, ms, requestId, principal }, 'request')
   const addressOf = callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom })
@@ -34,14 +45,17 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
   metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
 
   const { tokenPrefix: prefix, apiTokenHeader } = settings
-  const judge = createJudge({
+  const authenticate = createCountedAuthentication({
     authenticator: useCases.authenticator,
-    readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
-    addressOf,
     recorder,
     failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
     strict: settings.auditMode === 'strict',
     now: clock,
+  })
+  const judge = createJudge({
+    authenticate,
+    readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
+    addressOf,
     log,
   })
 
@@ -70,22 +84,36 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
       contentType: metrics.registry.contentType,
       text: shared(() => metrics.registry.metrics()),
     },
-    openapi: () => description,
+    openapi: () => (description ??= describeAll()),
   })
-  const routes = [...tokens, ...verify, ...operations]
-  const description: Buffer = Buffer.from(
-    JSON.stringify(describe(routes, { version, tokenHeader: apiTokenHeader })),
-  )
+  /** Where `routes()` are. */
+  const prefixes = new Set<string>()
+  let description: Buffer | null = null
+
+  function describeAll(): Buffer {
+    const mounted = prefixes.size === 0 ? tokens : [...prefixes].flatMap((at, i) => movedTo(at, tokens, i))
+    const all = [...mounted, ...verify, ...operations]
+    return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
+  }
+
+  function mount({ prefix: at = MANAGEMENT_PATH }: RoutesOptions = {}): Middleware {
+    const moved = movedTo(at, tokens)
+    prefixes.add(at)
+    description = null
+    return routerOf(moved, sendProblem)
+  }
 
   return {
     middleware: {
-      authenticate: (how: AuthenticateOptions = {}) => authenticateMiddleware(judge, log, how),
-      requireScope: (scope: string) => requireScopeMiddleware(judge, log, scope),
-      routes: () => routerOf(tokens, log),
-      verifyRoutes: () => routerOf(verify, log),
-      operationRoutes: () => routerOf(operations, log),
+      authenticate: (how: AuthenticateOptions = {}) => authenticateMiddleware(judge, sendProblem, how),
+      requireScope: (scope: string) => requireScopeMiddleware(judge, sendProblem, scope),
+      routes: mount,
+      verifyRoutes: () => routerOf(verify, sendProblem),
+      operationRoutes: () => routerOf(operations, sendProblem),
       observe: (write = toLog) => observer.middleware(write),
     },
+    /** Counts as the routes do, and with their limit of failures. */
+    authenticate,
     drain: observer.drain,
     /** Tells what the log was spared so far. */
     close: refusals.close,

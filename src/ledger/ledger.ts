@@ -2,6 +2,7 @@ import type { Middleware } from 'koa'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { Principal } from '../domain/principal.ts'
 import type { AuthenticateOptions } from '../http/authentication/authenticate.ts'
+import type { RoutesOptions } from '../http/prefix.ts'
 import type { Health } from '../http/routes/operations.ts'
 import type { ConnectionLoad } from '../http/server/connections.ts'
 import type { TokenLedgerOptions } from '../settings/options.ts'
@@ -10,17 +11,31 @@ import { healthOf } from './health.ts'
 import { httpOf } from './http.ts'
 import { startParts, useCasesOf } from './parts.ts'
 import { type Tokens, tokensOf } from './tokens.ts'
+import { type VerifyOptions, verifyCredential } from './verify.ts'
 
 /** A principal with the host's account. */
-export type Verified = Principal & { account: object }
+export type Verified<Account extends object = object> = Principal & { account: Account }
 
-export interface TokenLedger {
+/**
+ * What `authenticate()` sets in `ctx.state`, for `new Koa<TokenLedgerState<Account>>()`. Behind
+ * `authenticate({ optional: true })` it is a `Partial` of this.
+ */
+export interface TokenLedgerState<Account extends object = { id: string }> {
+  principal: Principal
+  account: Account
+}
+
+/** `Account` is what `resolveAccount` returns. */
+export interface TokenLedger<Account extends object = object> {
   /** Sets `ctx.state.principal` and `ctx.state.account`, or answers 401, 400, 429 or 503. */
   authenticate(options?: AuthenticateOptions): Middleware
   /** Lets a principal with this scope through, or answers 403. */
   requireScope(scope: string): Middleware
-  /** The `/settings/api-tokens` routes. They authenticate by themselves where nobody has before. */
-  routes(): Middleware
+  /**
+   * The `/settings/api-tokens` routes. They authenticate by themselves where nobody has before.
+   * @throws TypeError for a prefix that is no path
+   */
+  routes(options?: RoutesOptions): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */
@@ -30,11 +45,14 @@ export interface TokenLedger {
   /** Shows in the metrics what the connections of the server hold. */
   observeServer(load: ConnectionLoad): void
   /**
-   * The decision of `authenticate` without HTTP, for a token or a JWT; counted as a use with the route `verify()`.
+   * The decision of `authenticate` without HTTP, for a token or a JWT, counted as a request is.
+   * @param credential as a header has it; one that was not sent is none
+   * @param options the request that it came with, for other frameworks than Koa
    * @returns null for a credential that is not good
-   * @throws StoreUnavailableError where the store that decides cannot be reached
+   * @throws StoreUnavailableError where the store that decides cannot be reached; RateLimitedError where too many bad
+   * credentials have come from `ip`; what `resolveAccount` throws
    */
-  verify(credential: string): Promise<Verified | null>
+  verify(credential: string | null | undefined, options?: VerifyOptions): Promise<Verified<Account> | null>
   /** The management of tokens from code. */
   readonly tokens: Tokens
   health(): Promise<Health>
@@ -50,29 +68,26 @@ export interface TokenLedger {
  * Opens the stores, brings the read model up to date, and starts counting.
  * @throws SettingsError, StoreInUseError, StoreUnavailableError, DamagedError
  */
-export async function createTokenLedger(options: TokenLedgerOptions = {}): Promise<TokenLedger> {
+export async function createTokenLedger<Account extends object = { id: string }>(
+  options: TokenLedgerOptions<Account> = {},
+): Promise<TokenLedger<Account>> {
   const parts = await startParts(options)
   const useCases = useCasesOf(parts)
   let stopping = false
   const health = healthOf(parts, () => stopping)
-  const http = httpOf(parts, useCases, health)
-  const { settings, clock, metrics, recorder } = parts
-  const strict = settings.auditMode === 'strict'
+  const http = httpOf(parts, useCases, health, options.onProblem)
+  const { settings, clock, metrics } = parts
 
   return {
     ...http.middleware,
     observeServer: (load) => gaugeConnections(metrics, load),
 
-    async verify(value) {
+    async verify(value, how = {}) {
+      if (typeof value !== 'string') return null
       const kind = value.startsWith(`${settings.tokenPrefix}_`) ? 'token' : 'jwt'
-      const use = { outcome: 'accepted', method: 'CALL', route: 'verify()', ip: null, userAgent: null }
-      const decision = await useCases.authenticator.authenticate(
-        { kind, value },
-        strict ? (record) => recorder.store({ record, at: clock(), ...use }) : undefined,
-      )
-      if ('refused' in decision) return null
-      if (decision.record && !strict) recorder.record({ record: decision.record, at: clock(), ...use })
-      return { ...decision.principal, account: decision.account }
+      const accepted = await verifyCredential(http.authenticate, { kind, value }, how)
+      // It came from this ledger's own `resolveAccount`.
+      return accepted && { ...accepted.principal, account: accepted.account as Account }
     },
 
     tokens: tokensOf(useCases, settings, clock),

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { projections } from '../../projections/index.ts'
 import { createJwtVerifier } from '../adapters/jwt/verifier.ts'
+import { createErrorLog } from '../adapters/telemetry/log.ts'
 import { createMetrics } from '../adapters/telemetry/metrics.ts'
 import { createQueries } from '../application/analytics/queries.ts'
 import { createAuthenticator } from '../application/authentication/authenticate.ts'
@@ -8,7 +9,6 @@ import { createTokenIndex } from '../application/authentication/tokenIndex.ts'
 import { ids } from '../application/eventLog/ids.ts'
 import { knowingItsAppends, knowingItsChanges } from '../application/health/lastWrite.ts'
 import { createLogGuard } from '../application/logIdentity/logGuard.ts'
-import type { Logger } from '../application/ports/telemetry.ts'
 import { createProjector } from '../application/projection/projector.ts'
 import { createRetention } from '../application/retention/retention.ts'
 import { createGates } from '../application/scheduling/gates.ts'
@@ -16,9 +16,9 @@ import { createAccountLimit } from '../application/tokens/accountLimit.ts'
 import { createManage } from '../application/tokens/manage.ts'
 import { createRecorder } from '../application/usage/recorder.ts'
 import type { Pepper } from '../domain/credential.ts'
-import { keysOf } from '../settings/devSecrets.ts'
+import { assertPeppersMayBeMade, keysOf, warnOfMadePeppers } from '../settings/devSecrets.ts'
 import { settingsOf, type TokenLedgerOptions } from '../settings/options.ts'
-import { jwtOptionsOf } from '../settings/settings.ts'
+import { isFile, jwtOptionsOf } from '../settings/settings.ts'
 import { openStores } from '../stores/open.ts'
 import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
@@ -26,8 +26,6 @@ import { startUpkeep } from './upkeep.ts'
 
 /** Tokens kept ready for authentication, if they are not large: then fewer. */
 const INDEX_CAP = 131_072
-
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 export type Parts = Awaited<ReturnType<typeof startParts>>
 
@@ -37,8 +35,10 @@ export type Parts = Awaited<ReturnType<typeof startParts>>
  */
 export async function startParts(options: TokenLedgerOptions) {
   const settings = settingsOf(options)
+  assertPeppersMayBeMade(settings, isFile)
   const keys = keysOf(settings)
-  const { log = silent, clock = Date.now } = options
+  const { log = createErrorLog(), clock = Date.now } = options
+  warnOfMadePeppers(settings, log)
   const metrics = createMetrics(log)
   const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
 

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { JwtKeys } from '../adapters/jwt/verifier.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import { type Pepper, parsePeppers } from '../domain/credential.ts'
-import type { Settings } from './settings.ts'
+import { isInMemory, isOnThisMachine, type Settings, SettingsError } from './settings.ts'
 import { makeWholeFile } from './wholeNewFile.ts'
 
 /** Keys for a newcomer's first minute, kept so that tokens survive a restart. Never made in production. */
@@ -18,19 +20,59 @@ export interface Keys {
   peppers: readonly Pepper[]
   /** The secret that development JWTs are signed with, where the keys are our own. */
   developmentSecret: string | null
+  /** The same of the peppers, as TOKEN_PEPPERS has them. */
+  developmentPeppers: string | null
 }
 
-/** The keys of the settings, with development ones in place of those that are missing. */
+/**
+ * The keys of the settings, with development ones in place of those that are missing. Those of a store in memory are
+ * kept there as well.
+ */
 export function keysOf(settings: Settings, file = DEV_SECRETS_FILE): Keys {
   if (settings.jwtKeys && settings.peppers) {
-    return { jwt: settings.jwtKeys, peppers: settings.peppers, developmentSecret: null }
+    return {
+      jwt: settings.jwtKeys,
+      peppers: settings.peppers,
+      developmentSecret: null,
+      developmentPeppers: null,
+    }
   }
-  const dev = loadOrMake(file)
+  const dev = isInMemory(settings.eventStoreUrl) ? make() : loadOrMake(file)
   return {
     jwt: settings.jwtKeys ?? { secret: dev.jwtSecret },
     peppers: settings.peppers ?? parsePeppers(dev.peppers),
     developmentSecret: settings.jwtKeys ? null : dev.jwtSecret,
+    developmentPeppers: settings.peppers ? null : dev.peppers,
   }
+}
+
+/**
+ * Whoever shares a store needs the same peppers, and so does whoever opens it again: one is made only where the stores
+ * are as near as the file that it is kept in.
+ * @param isNear by the URL of a store
+ * @throws SettingsError naming TOKEN_PEPPERS
+ */
+export function assertPeppersMayBeMade(settings: Settings, isNear: (url: string) => boolean): void {
+  if (settings.peppers) return
+  const urls = { EVENT_STORE_URL: settings.eventStoreUrl, READ_MODEL_URL: settings.readModelUrl }
+  const far = Object.entries(urls)
+    .filter(([, url]) => !isNear(url))
+    .map(([name]) => name)
+  if (far.length === 0) return
+  throw new SettingsError([
+    `TOKEN_PEPPERS must be set, since ${far.join(' and ')} may be shared with others: a pepper that is made here is ` +
+      "known here alone. One is made by: node -p \"'k1:' + crypto.randomBytes(32).toString('base64')\"",
+  ])
+}
+
+/** To be said at each start with a pepper of our own making: whoever loses it loses all tokens. */
+export function warnOfMadePeppers(settings: Settings, log: Pick<Logger, 'warn'>): void {
+  if (settings.peppers || isInMemory(settings.eventStoreUrl)) return
+  log.warn(
+    { file: resolve(DEV_SECRETS_FILE) },
+    'TOKEN_PEPPERS is not set: tokens are hashed with a pepper that was made here. Without this file, or in another ' +
+      'folder, all of them are refused. Set TOKEN_PEPPERS before anybody depends on a token',
+  )
 }
 
 /**
@@ -39,15 +81,18 @@ export function keysOf(settings: Settings, file = DEV_SECRETS_FILE): Keys {
  */
 export function existingPeppers(settings: Settings, file = DEV_SECRETS_FILE): readonly Pepper[] | null {
   if (settings.peppers) return settings.peppers
-  if (settings.production || !existsSync(file)) return null
+  const isNear = [settings.eventStoreUrl, settings.readModelUrl].every(isOnThisMachine)
+  if (settings.production || !isNear || !existsSync(file)) return null
   return parsePeppers(parse(readFileSync(file, 'utf8'), file).peppers)
 }
 
+const make = (): DevSecrets => ({
+  jwtSecret: randomBytes(32).toString('base64url'),
+  peppers: `dev:${randomBytes(32).toString('base64')}`,
+})
+
 function loadOrMake(file: string): DevSecrets {
-  const made: DevSecrets = {
-    jwtSecret: randomBytes(32).toString('base64url'),
-    peppers: `dev:${randomBytes(32).toString('base64')}`,
-  }
+  const made = make()
   if (makeWholeFile(file, `${JSON.stringify(made, null, 2)}\n`)) return made
   chmodSync(file, 0o600)
   return parse(readFileSync(file, 'utf8'), file)

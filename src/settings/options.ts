@@ -9,10 +9,11 @@ import { parsePeppers } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
 import { originOf } from '../domain/origin.ts'
 import { catalogueOf } from './catalogue.ts'
+import type { OnProblem } from '../http/problem.ts'
 import { readSettings, type Settings, SettingsError } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
-export interface TokenLedgerOptions {
+export interface TokenLedgerOptions<Account extends object = object> {
   /** `sqlite:<path>`, `esdb://…` or `esdb+discover://…` */
   eventStoreUrl?: string
   /** `sqlite:<path>`, `mongodb://…` or `mongodb+srv://…` */
@@ -22,7 +23,7 @@ export interface TokenLedgerOptions {
   /** `k2:<base64>,k1:<base64>`: the first signs, all verify. */
   peppers?: string
   /** The host's account for an id; null refuses the credential. Default: `{ id }`. */
-  resolveAccount?: ResolveAccount
+  resolveAccount?: ResolveAccount<Account>
   tokenPrefix?: string
   apiTokenHeader?: string
   /** Looks for what stands in the API token header and is not of the own format among imported tokens. Default: no. */
@@ -55,7 +56,9 @@ export interface TokenLedgerOptions {
   trustProxyHops?: number
   /** Addresses and CIDR blocks, separated by commas: only such peers are believed to be proxies. Default: all. */
   trustProxyFrom?: string
-  /** A pino logger, or anything with its four methods. Default: nothing is logged. */
+  /** Writes refusals in the host's own form. Default: problem documents (RFC 9457). */
+  onProblem?: OnProblem
+  /** A pino logger, or anything with its four methods. Default: warnings and errors go to standard error. */
   log?: Logger
   /** Milliseconds since 1970; for tests. */
   clock?: Clock
@@ -79,6 +82,7 @@ export function settingsOf({
       given.jwtIssuer = jwt.issuer
       given.jwtAudience = jwt.audience
       if (jwt.accountClaim !== undefined) given.jwtAccountClaim = jwt.accountClaim
+      if (jwt.leewaySeconds !== undefined) given.jwtLeewaySeconds = jwt.leewaySeconds
     }
   } catch (error) {
     problems.push(`the JWT key ${(error as Error).message}`)

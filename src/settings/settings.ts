@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseAddress } from '../adapters/eventstoredb/address.ts'
-import { createJwtVerifier, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
+import { createJwtVerifier, LEEWAY_SECONDS, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
@@ -18,6 +18,8 @@ export interface Settings {
   jwtIssuer: string | undefined
   jwtAudience: string | undefined
   jwtAccountClaim: string
+  /** For `exp` and `nbf`. */
+  jwtLeewaySeconds: number
   tokenPrefix: string
   apiTokenHeader: string
   acceptLegacyTokens: boolean
@@ -100,6 +102,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
     jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),
     jwtAccountClaim: read('jwtAccountClaim', 'JWT_ACCOUNT_CLAIM', 'sub', String),
+    jwtLeewaySeconds: read('jwtLeewaySeconds', 'JWT_LEEWAY_SECONDS', LEEWAY_SECONDS, integer(0, 60)),
     tokenPrefix: read(
       'tokenPrefix',
       'TOKEN_PREFIX',
@@ -148,7 +151,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     production,
   }
   const { eventStoreUrl: events, readModelUrl: model } = settings
-  if (isFile(events) && isFile(model) && fileOf(events) === fileOf(model)) {
+  if (isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
   }
   if (production) {
@@ -166,6 +169,7 @@ export const jwtOptionsOf = (settings: Settings, keys: JwtKeys): JwtOptions => (
   issuer: settings.jwtIssuer,
   audience: settings.jwtAudience,
   accountClaim: settings.jwtAccountClaim,
+  leewaySeconds: settings.jwtLeewaySeconds,
 })
 
 const JWT_SOURCES = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE'] as const
@@ -251,7 +255,20 @@ function tokenHeader(text: string): string {
   return text
 }
 
-const isFile = (url: string): boolean => url.startsWith('sqlite:')
+/** A store in a file, or nowhere but in this process. */
+export const isFile = (url: string): boolean => url.startsWith('sqlite:')
+
+/** A store that is nowhere but in its process, and goes with it: for tests. */
+export const isInMemory = (url: string): boolean => url === 'sqlite::memory:'
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
+
+/** A store in a file, or one whose servers are all on this machine. */
+export function isOnThisMachine(url: string): boolean {
+  // The name of a `+srv` is one of the DNS, which names the hosts.
+  const [, scheme = '', hosts = ''] = /^([a-z+]+):\/\/(?:[^@/?]*@)?([^/?]+)/.exec(url) ?? []
+  return isFile(url) || (!scheme.endsWith('+srv') && hosts.split(',').every((host) => LOOPBACK.test(host)))
+}
 
 const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
 

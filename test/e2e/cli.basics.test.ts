@@ -65,6 +65,20 @@ describe('tokenledger, without any data', () => {
     }
   })
 
+  it('says of a store in memory that nobody but its process can see it, and makes none', async () => {
+    const file = new URL(import.meta.url).pathname
+    const commands = ['rebuild', 'report', 'blast-radius', 'import-tokens', ...COMMANDS]
+    const arguments_ = { ...ARGUMENTS, import: [file], 'import-tokens': [file], 'blast-radius': [UNKNOWN] }
+    const memory = { EVENT_STORE_URL: 'sqlite::memory:', READ_MODEL_URL: 'sqlite::memory:' }
+    for (const name of commands) {
+      const args = [name, ...((arguments_ as Record<string, string[]>)[name] ?? [])]
+      const { code, stdout, stderr } = await run(args, { ...memory, JWT_SECRET: undefined })
+      expect([code, stdout], args.join(' ')).to.deep.equal([2, ''])
+      expect(stderr, args.join(' ')).to.contain('EVENT_STORE_URL').and.to.contain('no other process can see')
+    }
+    expect((await run(['jwt'], memory)).code, 'with a secret that both know').to.equal(0)
+  })
+
   it('says what is missing where there is no database yet, and makes none', async () => {
     const readers = ['history', 'explain', 'audit', 'verify', 'checkpoint', 'export', 'doctor']
     const asked = readers.map((name) => [name, ...(ARGUMENTS[name] ?? [])])

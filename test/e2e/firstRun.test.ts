@@ -34,6 +34,13 @@ describe('the first run', () => {
     expect((await stat(file)).mode & 0o777).to.equal(0o600)
     const secrets: Record<string, string> = JSON.parse(await readFile(file, 'utf8'))
     for (const secret of Object.values(secrets)) expect(service.output()).to.not.include(secret)
+    const warned = () =>
+      service
+        .output()
+        .split('\n')
+        .filter((line) => line.includes('TOKEN_PEPPERS is not set'))
+    expect(warned().map((line) => JSON.parse(line))).to.have.lengthOf(1)
+    expect(warned()[0]).to.include(file).and.include('"level":40')
   })
 
   for (const LOG_LEVEL of ['silent', 'info']) {
@@ -82,6 +89,17 @@ describe('a start that cannot be', () => {
     const { code, stdout, stderr } = await failingService({ ...NO_KEYS, NODE_ENV: 'production' }, folder)
     expect(code).to.equal(1)
     expect(stderr).to.include('JWT_SECRET').and.include('JWT_PUBLIC_KEY_FILE').and.include('TOKEN_PEPPERS')
+    expect(stdout).to.equal('')
+    expect(await readdir(folder)).to.deep.equal([])
+  })
+
+  it('without a pepper that others of a server can know names it, and leaves nothing on disk', async () => {
+    const folder = await ownFolder()
+    const env = { ...NO_KEYS, READ_MODEL_URL: 'mongodb://user:hunter2@db.example/tokens' }
+    const { code, stdout, stderr } = await failingService(env, folder)
+    expect(code).to.equal(1)
+    expect(stderr).to.include('TOKEN_PEPPERS').and.include('READ_MODEL_URL')
+    expect(stderr).not.to.include('hunter2')
     expect(stdout).to.equal('')
     expect(await readdir(folder)).to.deep.equal([])
   })

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
-import { bearer, callerOf } from '../support/caller.ts'
+import { bearer, callerOf, TOKENS } from '../support/caller.ts'
 import {
   assertRefused,
   encode,
@@ -174,6 +174,66 @@ describe('A JWT', () => {
     await withLedger({ secret: SECRET, accountClaim: 'toString' }, (on) =>
       assertRefused(on, { inherited: jwtFor('a') }),
     )
+  })
+
+  it('of a person acts as that person, whichever account it is for', async () => {
+    await withLedger({ secret: SECRET, accountClaim: 'org' }, async (on) => {
+      const owner = callerOf(on.url, bearer(jwtFor('alice', { org: 'acme' })))
+      const { body } = await owner.post(TOKENS, { name: 'CI' })
+      expect(body.account_id).to.equal('acme')
+      const bob = callerOf(on.url, bearer(jwtFor('bob', { org: 'acme' })))
+      await bob.patch(`${TOKENS}/${body.id}`, { name: 'CI 2' })
+      await owner.delete(`${TOKENS}/${body.id}`)
+      const events = (await owner.get(`${TOKENS}/${body.id}/events`)).body.data
+      expect(events.map(({ actor }) => actor)).to.deep.equal(
+        ['alice', 'bob', 'alice'].map((id) => ({ kind: 'jwt', id })),
+      )
+    })
+  })
+
+  it('is for no account whose id a header cannot carry', async () => {
+    const spaces = Array.from(' \u00a0\u1680\u2000\u2003\u200a\u2028\u2029\u202f\u205f\u3000\ufeff')
+    const controls = Array.from('\t\n\v\f\r\0\u0001\u001f\u007f\u0085\u009f')
+    const ids = [
+      ...spaces.flatMap((space) => [`${space}acct`, `acct${space}`, space]),
+      ...controls.flatMap((control) => [`${control}acct`, `acct${control}`, `ac${control}ct`]),
+      'ac\ud800ct',
+    ]
+    const at = { exp: exp() }
+    await refused(Object.fromEntries(ids.map((sub) => [JSON.stringify(sub), forge(HS256, { sub, ...at })])))
+    await withLedger({ secret: SECRET, accountClaim: 'org' }, async (on) => {
+      await assertRefused(
+        on,
+        Object.fromEntries(ids.map((org) => [JSON.stringify(org), jwtFor('alice', { org })])),
+      )
+      for (const org of ['Acme GmbH & Co', 'ä ö', 'a\u3000b', '🚀']) {
+        const { body, headers } = await callerOf(on.url).get('/auth/verify', bearer(jwtFor('alice', { org })))
+        expect(body.account_id).to.equal(org)
+        expect(Buffer.from(headers.get('x-account-id') ?? '', 'latin1').toString('utf8')).to.equal(org)
+      }
+      // Of the person no header tells.
+      expect(await statusOf(on, jwtFor(' alice', { org: 'acme' }))).to.equal(200)
+    })
+  })
+
+  it('may come from a clock that differs by some seconds, and by no more', async () => {
+    const now = () => Math.floor(Date.now() / 1000)
+    for (const [leewaySeconds, within, beyond] of [
+      [undefined, 2, 7],
+      [60, 55, 63],
+      [0, null, 2],
+    ] as const) {
+      await withLedger({ secret: SECRET, leewaySeconds }, async (on) => {
+        if (within !== null) {
+          expect(await statusOf(on, forge(HS256, { sub: 'a', exp: now() - within }))).to.equal(200)
+          expect(await statusOf(on, forge(HS256, { ...good(), nbf: now() + within }))).to.equal(200)
+        }
+        await assertRefused(on, {
+          expired: forge(HS256, { sub: 'a', exp: now() - beyond }),
+          notYet: forge(HS256, { ...good(), nbf: now() + beyond + 2 }),
+        })
+      })
+    }
   })
 
   it('needs the issuer and the audience that are configured', async () => {

@@ -105,6 +105,27 @@ describe('/auth/verify', () => {
     expect((await callerOf(service.url).get(`${VERIFY}?scope=admin`)).status).to.equal(401)
   })
 
+  it('names the scopes that are missing, and repeats nothing that is none', async () => {
+    const challenge = 'Bearer realm="tokenledger", error="insufficient_scope"'
+    for (const [query, missing] of [
+      ['scope=orders:read&scope=admin&scope=users:read&scope=admin', 'admin users:read'],
+      ['scope=%22,%20x=%22y', ''],
+      ['scope=a%0d%0aX-Evil:%201&scope=admin', 'admin'],
+      [`scope=${token.token}`, ''],
+      [`scope=${encodeURIComponent('ü')}`, ''],
+    ] as const) {
+      const { headers, body } = await asToken.get(`${VERIFY}?${query}`)
+      expect(headers.get('www-authenticate'), query).to.equal(
+        missing === '' ? challenge : `${challenge}, scope="${missing}"`,
+      )
+      expect(body.detail).to.equal(
+        missing === ''
+          ? 'The credential lacks a scope that this needs.'
+          : `The credential lacks: ${missing}.`,
+      )
+    }
+  })
+
   it('ignores bodies of any kind, and other parameters', async () => {
     for (const body of ['{"broken', 'x'.repeat(100_000), JSON.stringify({ scope: 'admin' })]) {
       const { status } = await asToken.send('POST', VERIFY, {

@@ -26,7 +26,7 @@ export const consumerFiles: Record<string, string> = {
       rootDir: '.',
       outDir: 'out',
     },
-    include: ['app.ts', 'readme.ts', 'login.ts', 'code.ts'],
+    include: ['app.ts', 'readme.ts', 'typed.ts', 'login.ts', 'code.ts'],
   }),
 
   'app.ts': `
@@ -65,7 +65,70 @@ process.once('SIGTERM', () => {
   void ledger.close()
 })
 `,
-  // Checked for their types only.
+  // Checked for its types only, as what follows. Where an error is expected, none would be one.
+  'typed.ts': `
+import Router from '@koa/router'
+import Koa from 'koa'
+import { createTokenLedger, type Principal, type TokenLedger, type TokenLedgerState } from 'tokenledger'
+
+interface Account { id: string; plan: 'free' | 'pro' }
+const find = async (id: string): Promise<Account | null> => ({ id, plan: 'pro' })
+
+export const ledger: TokenLedger<Account> = await createTokenLedger<Account>({ resolveAccount: find })
+const inferred = await createTokenLedger({ resolveAccount: find, onProblem: (ctx, { code }) => { ctx.body = { code } } })
+export const same: TokenLedger<Account> = inferred
+const accounts = new Map<string, Account>()
+export const looked: TokenLedger<Account> = await createTokenLedger({ resolveAccount: (id) => accounts.get(id) ?? null })
+export const any: TokenLedger = ledger
+
+const verified = await ledger.verify('tkl_x', { method: 'GET', route: '/orders/:id', ip: '192.0.2.1', userAgent: null })
+export const plan: 'free' | 'pro' | undefined = verified?.account.plan
+export const accountId: string | undefined = verified?.accountId
+// @ts-expect-error the account has no such member
+export const none = verified?.account.price
+
+const plain = await createTokenLedger<Account>()
+export const own: Account | undefined = (await plain.verify('x'))?.account
+const simple = await createTokenLedger()
+export const id: string | undefined = (await simple.verify('x'))?.account.id
+
+// @ts-expect-error undefined is no answer: null is
+void createTokenLedger({ resolveAccount: (key: string) => accounts.get(key) })
+// @ts-expect-error of another type
+void createTokenLedger<Account>({ resolveAccount: async (key: string) => ({ id: key }) })
+
+const app = new Koa<TokenLedgerState<Account>>()
+app.use(ledger.routes({ prefix: '/account/tokens' }))
+app.use(ledger.authenticate())
+app.use(ledger.requireScope('orders:read'))
+app.use(async (ctx, next) => {
+  const principal: Principal = ctx.state.principal
+  const scopes: readonly string[] = principal.scopes
+  const plan: 'free' | 'pro' = ctx.state.account.plan
+  ctx.body = { scopes, plan }
+  // @ts-expect-error the state is typed
+  ctx.state.nothing
+  await next()
+})
+
+const router = new Router<TokenLedgerState<Account>>()
+router.get('/orders/:id', ledger.authenticate(), ledger.requireScope('orders:read'), (ctx) => {
+  const plan: 'free' | 'pro' = ctx.state.account.plan
+  ctx.body = { id: ctx.params['id'], plan }
+})
+app.use(router.routes())
+
+const small = new Koa<TokenLedgerState>()
+small.use(simple.authenticate({ optional: true })).use((ctx) => {
+  const id: string = ctx.state.account.id
+  ctx.body = { id }
+})
+interface Session { session: { user: string } }
+const mixed = new Koa<TokenLedgerState<Account> & Session>()
+mixed.use(ledger.authenticate()).use((ctx) => {
+  ctx.body = [ctx.state.session.user, ctx.state.account.plan]
+})
+`,
   'readme.ts': ofReadme,
   'login.ts': ofLogin,
   'code.ts': ofCode,

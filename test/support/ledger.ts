@@ -11,6 +11,8 @@ import type { TokenLedgerOptions } from '../../src/settings/options.ts'
 export const SECRET = 'a secret that only the tests know: 32 bytes'
 export const PEPPERS = `k1:${Buffer.alloc(32, 7).toString('base64')}`
 
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} }
+
 export interface TestService {
   url: string
   ledger: TokenLedger
@@ -29,10 +31,11 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
     usageFlushMs: 20,
     rateLimitFailuresPerMinute: 0,
     rateLimitWritesPerMinute: 0,
+    log: SILENT,
     ...options,
   })
   const app = createApp({
-    log: options.log ?? { debug() {}, info() {}, warn() {}, error() {} },
+    log: options.log ?? SILENT,
     observe: ledger.observe(),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })

@@ -71,7 +71,7 @@ const mayImport: Record<string, readonly string[]> = {
   'src/presentation': ['type src/application', 'src/domain', 'type projections'],
   'src/http': ['src/application', 'src/presentation', 'src/domain', 'projections'],
   'src/http/authentication': ['src/http', 'src/application', 'src/domain', 'projections'],
-  'src/http/input': ['src/http', 'src/domain'],
+  'src/http/input': ['src/http', 'src/application/ports', 'src/domain'],
   'src/http/openapi': ['src/http'],
   'src/http/routes': ['src/http', 'src/application', 'src/presentation', 'src/domain', 'projections'],
   'src/http/server': ['src/http'],
@@ -108,6 +108,7 @@ const mayImport: Record<string, readonly string[]> = {
   'src/settings': [
     'src/domain',
     'type src/application',
+    'type src/http',
     'src/adapters/jwt',
     'src/adapters/eventstoredb/address.ts',
   ],

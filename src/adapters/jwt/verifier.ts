@@ -1,7 +1,7 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
 import type { JwtClaims, JwtVerifier } from '../../application/ports/jwtVerifier.ts'
-import { isAccountId, isScope } from '../../domain/rules.ts'
+import { isAccountId, isForeignId, isScope } from '../../domain/rules.ts'
 
 /** Where JWT keys come from: one secret, one public key (PEM), or several of either by `kid`. */
 export type JwtKeys = { secret: string } | { publicKey: string } | { keys: Record<string, string> }
@@ -11,6 +11,8 @@ export type JwtOptions = JwtKeys & {
   audience?: string | undefined
   /** The claim that names the account. Default `sub`. */
   accountClaim?: string | undefined
+  /** By how many seconds the login's clock may differ, for `exp` and `nbf`: 0 to 60. Default 5. */
+  leewaySeconds?: number | undefined
 }
 
 interface Key {
@@ -18,6 +20,7 @@ interface Key {
   algorithm: jwt.Algorithm
 }
 
+export const LEEWAY_SECONDS = 5
 const MIN_SECRET_BYTES = 32
 const MIN_RSA_BITS = 2048
 /** In characters: Node's default limit for all headers of a request together. Longer text is not even parsed. */
@@ -30,7 +33,7 @@ const MAX_JWT = 16 * 1024
 export function createJwtVerifier(options: JwtOptions): JwtVerifier {
   const findKey = keyFinder(options)
   const accountClaim = options.accountClaim ?? 'sub'
-  const { issuer, audience } = options
+  const { issuer, audience, leewaySeconds = LEEWAY_SECONDS } = options
 
   return {
     verify(token) {
@@ -44,6 +47,7 @@ export function createJwtVerifier(options: JwtOptions): JwtVerifier {
         if (!found) return refuse('unknown_key')
         const payload = jwt.verify(token, found.key, {
           algorithms: [found.algorithm],
+          clockTolerance: leewaySeconds,
           ...(issuer === undefined ? {} : { issuer }),
           ...(audience === undefined ? {} : { audience }),
         })
@@ -74,8 +78,9 @@ function readClaims(payload: unknown, accountClaim: string): JwtClaims | ReturnT
   const claims = payload as Record<string, unknown>
   if (typeof claims.exp !== 'number') return refuse('no_exp')
   const accountId = Object.hasOwn(claims, accountClaim) ? claims[accountClaim] : undefined
-  if (!isAccountId(claims.sub) || !isAccountId(accountId)) return refuse('no_account_claim')
-  return { accountId, scopes: scopesOf(claims) }
+  const { sub: subject } = claims
+  if (!isForeignId(subject) || !isAccountId(accountId)) return refuse('no_account_claim')
+  return { accountId, subject, scopes: scopesOf(claims) }
 }
 
 /**

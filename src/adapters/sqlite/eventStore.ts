@@ -10,6 +10,7 @@ import { type Database, openDatabase, type SqlRow } from './database/database.ts
 import * as rows from './log/eventRows.ts'
 import { createGroup, Refused } from './database/groupCommit.ts'
 import { type Lock, lockFile } from './database/lock.ts'
+import { isInMemory, NO_CLAIM, NO_LOCK } from './database/memory.ts'
 import { createWakeUp, follow, type LogPage } from './log/follow.ts'
 import { openedFiles } from './database/openedFiles.ts'
 import { firstNotSwept, sweepSome, sweptRevision } from './log/sweep.ts'
@@ -28,12 +29,15 @@ export interface SqliteOptions {
 
 /**
  * Opens the event log in one SQLite file, and makes the file if it is missing. One process writes it; others may read
- * it at any time. A position has 16 decimal digits. There are no gaps between positions, except where events were
+ * it at any time. `:memory:` is no file: it is a log of its own each time, and is gone when it is closed. A position has 16 decimal digits. There are no gaps between positions, except where events were
  * swept.
  * @throws StoreInUseError if another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteEventStore(path: string, options: SqliteOptions = {}): Promise<EventStore> {
   const { readOnly = false, log } = options
+  if (isInMemory(path)) {
+    return eventStoreOn(await openDatabase(path, { synchronous: 'FULL' }), NO_LOCK, { claim: NO_CLAIM, log })
+  }
   const lock = readOnly ? undefined : await lockFile(path)
   let [database, claim]: [Database?, Claim?] = []
   try {

@@ -15,7 +15,9 @@ import type { SqliteOptions } from './eventStore.ts'
 import { forgetPurpose } from './rebuild/rebuildFile.ts'
 import { pointLive, removeOlder, withdrawOffer } from './documents/generations.ts'
 import { type Lock, lockFile } from './database/lock.ts'
-import type { ModelFile } from './documents/modelFile.ts'
+import { openDatabase } from './database/database.ts'
+import { isInMemory, NO_CLAIM, NO_LOCK } from './database/memory.ts'
+import { type ModelFile, modelFile, SETTINGS } from './documents/modelFile.ts'
 import { openLive } from './documents/openLive.ts'
 import { guardModel } from './documents/modelGuard.ts'
 import { beginNext } from './rebuild/nextGeneration.ts'
@@ -28,11 +30,18 @@ import { walBytes } from './database/walWatch.ts'
 /**
  * Opens the read model in one SQLite file of its own, and makes the file if it is missing. After a rebuild it is
  * another file beside that one (see `generations.ts`). A commit need not survive a power cut, since the checkpoint is
- * in the same transaction as the documents, and the rest is filled again from the log.
+ * in the same transaction as the documents, and the rest is filled again from the log. `:memory:` is no file: it is a
+ * model of its own each time.
  * @throws StoreInUseError if another process writes it; StoreUnavailableError; DamagedError
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
   const { readOnly = false, log } = options
+  if (isInMemory(path)) {
+    return readModel(path, modelFile(await openDatabase(path, SETTINGS), NO_CLAIM, log), {
+      lock: NO_LOCK,
+      log,
+    })
+  }
   const lock = readOnly ? undefined : await lockFile(path)
   try {
     if (lock) {
@@ -183,7 +192,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
 
     async handedOver() {
-      if (!lock || dualWritten || closed) return null
+      if (!lock || dualWritten || closed || isInMemory(path)) return null
       await clearLeft(path, log)
       const next = await openHandedOver(path, projections, known, log)
       known = next?.generation ?? known
@@ -261,7 +270,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       }
       try {
         // The seal covers one file, so everything has to be in that file, and not in the write-ahead log.
-        if (lock && !live.isLost() && database.checkpoint()) seal(database.path)
+        if (lock && !isInMemory(path) && !live.isLost() && database.checkpoint()) seal(database.path)
       } catch (err) {
         log?.warn({ err }, 'the read model has no seal: the next start looks it through')
       } finally {

@@ -35,6 +35,12 @@ const REDACT = [
   ...SECRET.flatMap((name) => [name, `*.${name}`]),
 ]
 
+const FORM = {
+  base: undefined,
+  timestamp: () => `,"time":"${isoNow()}"`,
+  redact: { paths: REDACT, censor: '[redacted]' },
+}
+
 /**
  * Writes lines of JSON to standard output. They are collected for a quarter of a second, since a write for each line
  * would cost more than the rest of a small request. Nobody ever waits for standard output, whatever happens to it.
@@ -52,22 +58,11 @@ export function createLog(level: LogLevel): ServiceLog {
   }
   setInterval(handOver, FLUSH_MS).unref()
   process.on('exit', () => output.lastWords(lines))
-  const to = pino(
-    {
-      level,
-      base: undefined,
-      timestamp: () => `,"time":"${isoNow()}"`,
-      redact: { paths: REDACT, censor: '[redacted]' },
-    },
-    { write: (line) => add(line.length > LONGEST_LINE ? cutLine(line) : line) },
-  )
+  const to = pino({ ...FORM, level }, { write: (line) => add(shortened(line)) })
   const writesRequests = to.isLevelEnabled('info')
   return {
     log: {
-      debug: (fields, message) => to.debug(fields, message),
-      info: (fields, message) => to.info(fields, message),
-      warn: (fields, message) => to.warn(fields, message),
-      error: (fields, message) => to.error(fields, message),
+      ...methodsOf(to),
       linesLost: output.lost,
       bytesWaiting: () => lines.length + output.waiting(),
     },
@@ -81,6 +76,17 @@ export function createLog(level: LogLevel): ServiceLog {
     },
   }
 }
+
+/** For a host without a log of its own: warnings and errors as lines of JSON on standard error, at once. */
+export const createErrorLog = (): Logger =>
+  methodsOf(pino({ ...FORM, level: 'warn' }, { write: (line) => void process.stderr.write(shortened(line)) }))
+
+const methodsOf = (to: pino.Logger): Logger => ({
+  debug: (fields, message) => to.debug(fields, message),
+  info: (fields, message) => to.info(fields, message),
+  warn: (fields, message) => to.warn(fields, message),
+  error: (fields, message) => to.error(fields, message),
+})
 
 /**
  * Written out by hand, since serialising and redacting an object would cost more than authentication does, and here
@@ -100,6 +106,8 @@ function requestLine({ method, route, status, ms, requestId, principal }: Reques
 
 const lossLine = (lost: number): string =>
   `{"level":40,"time":"${isoNow()}","lines":${lost},"msg":"log lines lost: standard output did not take them"}\n`
+
+const shortened = (line: string): string => (line.length > LONGEST_LINE ? cutLine(line) : line)
 
 /** The start of a line that is too long. Lines may have any length, since errors quote messages of stores. */
 const cutLine = (line: string): string =>

@@ -2,6 +2,7 @@ import { isToken } from '../../domain/credential.ts'
 import { type Asker, OverLimitError } from '../scheduling/gate.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JwtVerifier } from '../ports/jwtVerifier.ts'
+import { HostError } from '../ports/errors.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import type { Principal } from '../../domain/principal.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
@@ -16,7 +17,9 @@ export interface Credential {
 }
 
 /** The host's own account: an object, or null for one that is unknown or disabled. */
-export type ResolveAccount = (accountId: string) => object | null | Promise<object | null>
+export type ResolveAccount<Account extends object = object> = (
+  accountId: string,
+) => Account | null | Promise<Account | null>
 
 export interface Accepted {
   principal: Principal
@@ -50,7 +53,7 @@ export interface Authenticator {
    * Answers at once when all it needs is in memory: a promise costs a good part of a request.
    * @param beforeServing called once with the record of an accepted token; strict audit stores the use here
    * @param asker the caller: with nothing left it is answered from memory, or `limited`
-   * @throws StoreUnavailableError, DamagedError, or what `resolveAccount` throws: outages, never a refusal
+   * @throws StoreUnavailableError, DamagedError, HostError where `resolveAccount` fails: never a refusal
    */
   authenticate(
     credential: Credential,
@@ -97,7 +100,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   async function accountOf(accountId: string, asker: Asker | undefined): Promise<object | null> {
     if (!resolveAccount) return { id: accountId }
     if (asker && asker.left() <= 0 && closed.has(accountId)) throw new OverLimitError()
-    const account = await resolveAccount(accountId)
+    const account = await askHost(resolveAccount, accountId)
     closed.delete(accountId)
     if (account) return account
     closed.add(accountId)
@@ -144,11 +147,11 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   async function byJwt(token: string, asker: Asker | undefined): Promise<Decision> {
     const claims = jwt.verify(token)
     if ('refused' in claims) return claims
-    const { accountId, scopes } = claims
+    const { accountId, subject, scopes } = claims
     const account = await accountOf(accountId, asker)
     if (!account) return refuse('no_account')
     const principal: Principal = { kind: 'jwt', accountId, scopes: scopes ?? [] }
-    return { principal, account, record: null, ceiling: scopes }
+    return { principal, account, subject, record: null, ceiling: scopes }
   }
 
   async function byUser({ accountId, subject, scopes, can }: User): Promise<Decision> {
@@ -199,6 +202,20 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     },
     authenticateUser: (user) => counted('user', byUser(user)),
   }
+}
+
+/** @throws HostError */
+async function askHost(resolveAccount: ResolveAccount, accountId: string): Promise<object | null> {
+  let account: unknown
+  try {
+    account = await resolveAccount(accountId)
+  } catch (error) {
+    throw new HostError(error)
+  }
+  if (typeof account === 'object') return account
+  throw new HostError(
+    new TypeError(`resolveAccount must return an account object or null, and returned ${typeof account}`),
+  )
 }
 
 const refuse = (refused: string, expired = false): Refused => ({ refused, expired })

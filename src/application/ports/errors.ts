@@ -90,3 +90,16 @@ export class HostError extends Error {
 /** Also one of another realm, which is no instance of this one's `Error`. */
 const isNativeError = (thrown: unknown): thrown is Error =>
   thrown instanceof Error || Object.prototype.toString.call(thrown) === '[object Error]'
+
+/** Too many bad credentials have come from this address: whether this one is good, nobody has looked. */
+export class RateLimitedError extends Error {
+  override name = 'RateLimitedError'
+  readonly code = 'rate_limited'
+  /** Seconds until it may be tried again. */
+  readonly retryAfter: number
+
+  constructor(retryAfter: number) {
+    super(`too many bad credentials came from this address: wait for ${retryAfter} s`)
+    this.retryAfter = retryAfter
+  }
+}

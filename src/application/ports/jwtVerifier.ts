@@ -1,5 +1,7 @@
 export interface JwtClaims {
   accountId: string
+  /** `sub`: whom the login has made it for. */
+  subject: string
   /** Null: the JWT says nothing of scopes. */
   scopes: string[] | null
 }

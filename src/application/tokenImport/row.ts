@@ -1,6 +1,6 @@
 import { hashLegacyToken, holdsCredential, PLAIN_KEY_ID, UNKNOWN_HINT } from '../../domain/credential.ts'
 import type { EventData } from '../../domain/events.ts'
-import { isAccountId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
+import { isAccountId, isForeignId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
 import { importedTokenId } from './ids.ts'
 
 export type ImportedToken = EventData<'TokenImported'>
@@ -46,7 +46,7 @@ export function readRow(text: string, now: string): ImportedToken | string {
   const accountId = need(
     isAccountId(row.account_id) ? row.account_id : null,
     'account_id',
-    'a text of 1 to 255 characters, none of them a control character',
+    'a text of 1 to 255 characters, none of them a control character, without white space at its ends',
   )
   const name = need(typeof row.name === 'string' ? normaliseName(row.name) : null, 'name', 'a text')
   const badName = name === null ? null : nameProblem(name)
@@ -92,7 +92,7 @@ function parse(text: string): Row | null {
 
 function idOf(value: unknown): string | null {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? String(value) : null
-  return isAccountId(value) ? value : null
+  return isForeignId(value) ? value : null
 }
 
 const hashOf = (value: unknown): string | null =>

@@ -1,26 +1,20 @@
-import { hash } from 'node:crypto'
 import type { Context, Middleware } from 'koa'
-import { countedRoute } from '../../../projections/tokenActivity.ts'
-import type {
-  Accepted,
-  Authenticator,
-  Credential,
-  Decision,
-  Refused,
-} from '../../application/authentication/authenticate.ts'
-import type { Asker } from '../../application/scheduling/gate.ts'
+import type { Accepted, Credential } from '../../application/authentication/authenticate.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
-import type { Recorder } from '../../application/usage/recorder.ts'
-import type { TokenRecord } from '../../application/authentication/records.ts'
-import type { Use } from '../../application/usage/window.ts'
-import { limitedAs } from '../../domain/address.ts'
+import type {
+  CountedAuthentication,
+  CountedDecision,
+  CountedRefusal,
+  Purpose,
+} from '../../application/usage/countedAuthentication.ts'
 import { holdsCredential } from '../../domain/credential.ts'
 import { isScope } from '../../domain/rules.ts'
 import type { CallerAddress } from '../callerAddress.ts'
+import { callerRoute } from '../callerPath.ts'
 import type { credentialReader } from './credential.ts'
 import { strangerOf } from '../lineQuota.ts'
-import { Problem, sendProblem } from '../problem.ts'
-import { type RateLimit, tooMany } from '../rateLimit.ts'
+import { Problem, type SendProblem } from '../problem.ts'
+import { type Quota, tooMany } from '../rateLimit.ts'
 import { atEnd, conceal, concealed, type Scope, scopeOf, userAgentOf } from '../requestState.ts'
 import { isReadable, unreadable } from '../requestTarget.ts'
 
@@ -30,14 +24,9 @@ export interface AuthenticateOptions {
 }
 
 interface Dependencies {
-  authenticator: Authenticator
+  authenticate: CountedAuthentication<Quota>
   readCredential: ReturnType<typeof credentialReader>
   addressOf: CallerAddress
-  recorder: Recorder
-  failures: RateLimit
-  /** No request is served before its use is stored. */
-  strict: boolean
-  now: () => number
   log: Logger
 }
 
@@ -50,27 +39,16 @@ export type Judge = (ctx: Context) => Accepted | null | Promise<Accepted | null>
 
 /** @returns a function that throws Problem for a bad credential, or an outage */
 export function createJudge(deps: Dependencies): Judge {
-  const { authenticator, readCredential, addressOf, recorder, failures, strict, now, log } = deps
+  const { authenticate, readCredential, addressOf, log } = deps
 
-  function refuse(ctx: Context, credential: Credential, { refused, expired, ...known }: Refused): Problem {
-    const { requestId, address } = scopeOf(ctx)
-    const caller = limitedBy(address)
-    // It was not judged: its caller's line is the one of the request, as for any other that is turned away.
-    if (refused === 'limited') return tooMany(failures.count(caller))
-    log.info(
-      { requestId, kind: credential.kind, ...strangerOf(ctx, refused), ...known },
-      'credential refused',
-    )
-    const once = expired ? hash('sha256', credential.value, 'base64') : undefined
-    const quota = failures.count(caller, once)
-    return quota.exceeded ? tooMany(quota) : unauthorized(true)
-  }
-
-  /** Who a look-up in vain counts against. Most requests need none, and no name either. */
-  function askerOf(address: string | null): Asker {
-    let known: string | undefined
-    const name = () => (known ??= limitedBy(address))
-    return { name, left: () => failures.left(name()) }
+  function refuse(ctx: Context, { kind }: Credential, refusal: CountedRefusal<Quota>): Problem {
+    const { refused, expired: _, over, ...known } = refusal
+    // One that was not judged has its line with the request, as any other that is turned away.
+    if (refused !== 'limited') {
+      const { requestId } = scopeOf(ctx)
+      log.info({ requestId, kind, ...strangerOf(ctx, refused), ...known }, 'credential refused')
+    }
+    return over ? tooMany(over) : unauthorized(true)
   }
 
   return (ctx) => {
@@ -81,30 +59,20 @@ export function createJudge(deps: Dependencies): Judge {
     if (!credential) return null
     scope.address ??= addressOf(ctx.req)
     if (credential.kind === 'legacy') conceal(ctx, scope, credential.value)
-    const store = strict
-      ? (record: TokenRecord) => recorder.store(useOf(ctx, record, 'accepted', now()))
-      : undefined
-    const decision = authenticator.authenticate(credential, store, askerOf(scope.address))
-    return decision instanceof Promise
-      ? decision.then((decided) => letIn(ctx, scope, credential, decided))
-      : letIn(ctx, scope, credential, decision)
-  }
-
-  function letIn(ctx: Context, scope: Scope, credential: Credential, decision: Decision): Accepted {
-    if ('refused' in decision) throw refuse(ctx, credential, decision)
-    if (decision.record && !strict) recordAtEnd(ctx, scope, decision.record)
-    return admit(ctx, decision)
-  }
-
-  /** Counts the use when the response has ended: then its status is known. */
-  function recordAtEnd(ctx: Context, scope: Scope, record: TokenRecord): void {
-    const { res } = ctx
-    atEnd(ctx, scope, () => {
-      const outcome = res.writableFinished
-        ? (CLASSES[Math.floor(res.statusCode / 100)] ?? 'aborted')
-        : 'aborted'
-      recorder.record(useOf(ctx, record, outcome, now()))
+    const decision = authenticate({
+      credential,
+      purpose: () => purposeOf(ctx, scope),
+      onAccepted: (count) => countAtEnd(ctx, scope, count),
+      limited: scope,
     })
+    return decision instanceof Promise
+      ? decision.then((decided) => letIn(ctx, credential, decided))
+      : letIn(ctx, credential, decision)
+  }
+
+  function letIn(ctx: Context, credential: Credential, decision: CountedDecision<Quota>): Accepted {
+    if ('refused' in decision) throw refuse(ctx, credential, decision)
+    return admit(ctx, decision)
   }
 }
 
@@ -116,51 +84,52 @@ export function admit(ctx: Context, accepted: Accepted): Accepted {
   return accepted
 }
 
-/** Those without an address share one count. */
-const limitedBy = (address: string | null): string => (address === null ? 'no address' : limitedAs(address))
+/** Counts the use when the response has ended: then its status is known. */
+function countAtEnd(ctx: Context, scope: Scope, count: (outcome: string) => void): void {
+  const { res } = ctx
+  atEnd(ctx, scope, () => {
+    const outcome = res.writableFinished
+      ? (CLASSES[Math.floor(res.statusCode / 100)] ?? 'aborted')
+      : 'aborted'
+    count(outcome)
+  })
+}
 
 const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
 
-function useOf(ctx: Context, record: TokenRecord, outcome: string, at: number): Use {
-  const scope = scopeOf(ctx)
-  const asked = scope.usedRoute ?? { method: ctx.method, route: matchedRoute(ctx) }
+function purposeOf(ctx: Context, scope: Scope): Purpose {
+  const asked = scope.usedRoute ?? { method: ctx.method, route: callerRoute(ctx) }
   return {
-    record,
-    at,
-    outcome,
-    ...countedRoute(asked.method, concealed(scope, asked.route)),
+    method: asked.method,
+    route: concealed(scope, asked.route),
     ip: scope.address,
     userAgent: userAgentOf(ctx),
   }
 }
 
-/** The pattern of the host's route, as @koa/router leaves it; the path for hosts without. */
-const matchedRoute = (ctx: Context): string =>
-  typeof ctx._matchedRoute === 'string' && ctx._matchedRoute !== '' ? ctx._matchedRoute : ctx.path
-
 /** Middleware for a host's app: `ctx.state.principal` and `ctx.state.account`, or 401. */
 export function authenticateMiddleware(
   judge: Judge,
-  log: Logger,
+  sendProblem: SendProblem,
   { optional = false }: AuthenticateOptions,
 ): Middleware {
   return async function authenticate(ctx, next) {
     try {
       if (!(await judge(ctx)) && !optional) throw unauthorized(false)
     } catch (error) {
-      return sendProblem(ctx, error, log)
+      return sendProblem(ctx, error)
     }
     return next()
   }
 }
 
 /** Middleware for a host's route: the principal has the scope, or 403. */
-export function requireScopeMiddleware(judge: Judge, log: Logger, scope: string): Middleware {
+export function requireScopeMiddleware(judge: Judge, sendProblem: SendProblem, scope: string): Middleware {
   return async function requireScope(ctx, next) {
     try {
       assertScopes(await judge(ctx), [scope])
     } catch (error) {
-      return sendProblem(ctx, error, log)
+      return sendProblem(ctx, error)
     }
     return next()
   }

@@ -1,5 +1,7 @@
+import type { IncomingMessage } from 'node:http'
 import { koaBody } from 'koa-body'
 import type { Context } from 'koa'
+import { HostError } from '../../application/ports/errors.ts'
 import { Problem } from '../problem.ts'
 
 const JSON_TYPES = ['application/json', 'application/merge-patch+json']
@@ -22,7 +24,11 @@ const parse = koaBody({
   },
 })
 
-/** @throws Problem 400, 413 or 415 for a body that is not JSON in UTF-8 of at most 32 KiB */
+/**
+ * The body, read here, or as a body parser of the host has left it in `ctx.request.body`.
+ * @throws Problem 400, 413 or 415 for a body that is not JSON in UTF-8 of at most 32 KiB; HostError for one that
+ * somebody has read and not left there
+ */
 export async function readJson(ctx: Context): Promise<unknown> {
   const { headers } = ctx.req
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
@@ -33,11 +39,59 @@ export async function readJson(ctx: Context): Promise<unknown> {
   if (charset !== '' && charset !== 'utf-8' && charset !== 'utf8') throw unsupported('Send UTF-8.')
   // The header says so early; a body that says nothing of its length is counted as it comes.
   if (Number(headers['content-length'] ?? 0) > LIMIT) throw tooLarge()
+  // A parser that does not know the type has left a body of its own making, and not touched the real one.
+  if (ctx.req.readableDidRead) return leftByParser(ctx)
+  if (ctx.req.readableEnded) throw malformed('The body is empty.')
   await parse(ctx, async () => {})
   const { body, rawBody } = ctx.request
-  if (rawBody === undefined || rawBody === '') throw malformed('The body is empty.')
-  if (rawBody.includes('\uFFFD')) throw malformed('The body is not UTF-8.')
+  assertText(rawBody ?? '')
   return body
+}
+
+function leftByParser({ req, request }: Context): unknown {
+  const { body, rawBody } = request as { body?: unknown; rawBody?: unknown }
+  const raw = textOf(rawBody)
+  const isUnparsed =
+    body === undefined ||
+    body instanceof Uint8Array ||
+    (typeof body === 'string' && (raw === null ? isWhole(body, req) : body === raw))
+  const text = raw ?? (isUnparsed ? textOf(body) : null)
+  if (text === null && body === undefined) throw new HostError(new Error(CONSUMED))
+  if (text !== null) assertText(text)
+  return isUnparsed ? parseJson(text ?? '') : body
+}
+
+/**
+ * Is a text all that was sent, from a parser that takes JSON for text? JSON that is a text is longer than that, by its
+ * quotes. Where nothing says the length it is taken for all.
+ */
+function isWhole(text: string, { headers }: IncomingMessage): boolean {
+  const length = headers['content-encoding'] === undefined ? headers['content-length'] : undefined
+  return length === undefined || Buffer.byteLength(text) === Number(length)
+}
+
+const CONSUMED =
+  'the body was read before ledger.routes() and not left in ctx.request.body: put ledger.routes() in front of what ' +
+  'reads it, or use a body parser that leaves it there'
+
+function textOf(value: unknown): string | null {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8')
+  return typeof value === 'string' ? value : null
+}
+
+/** What only the text shows. */
+function assertText(text: string): void {
+  if (Buffer.byteLength(text) > LIMIT) throw tooLarge()
+  if (text === '') throw malformed('The body is empty.')
+  if (text.includes('\uFFFD')) throw malformed('The body is not UTF-8.')
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw malformed('The body is not valid JSON.')
+  }
 }
 
 /** The parser stops at `__proto__`, which is JSON: a member like any other that the schema does not know. */

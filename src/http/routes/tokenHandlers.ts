@@ -8,7 +8,6 @@ import type { TokenInput } from '../../application/tokens/input.ts'
 import { type Clock, iso } from '../../application/ports/clock.ts'
 import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import type { Queries } from '../../application/analytics/queries.ts'
-import { MANAGEMENT_PATH } from '../../domain/managementPath.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
 import { statusAt } from '../../domain/token.ts'
@@ -22,6 +21,7 @@ import {
   presentTokenAt,
   type TokenLike,
 } from '../../presentation/tokens.ts'
+import { callerPath } from '../callerPath.ts'
 import { Problem } from '../problem.ts'
 import { type RateLimit, tooMany } from '../rateLimit.ts'
 import { queryOf, readingWith } from '../authentication/authenticated.ts'
@@ -135,7 +135,7 @@ export function tokenHandlers(deps: TokenDependencies) {
       return sendToken(ctx, token.tokenId, await queries.token(accountId, token.tokenId))
     }
     ctx.status = 201
-    ctx.set('Location', `${MANAGEMENT_PATH}/${token.tokenId}`)
+    ctx.set('Location', `${callerPath(ctx).replace(/\/$/, '')}/${token.tokenId}`)
     sendToken(ctx, token.tokenId, token, { token: secret })
   })
 
@@ -177,5 +177,5 @@ export function tokenHandlers(deps: TokenDependencies) {
 function nextLink(ctx: Context, cursor: string): string {
   const params = queryOf(ctx)
   params.set('cursor', cursor)
-  return `<${ctx.path}?${params}>; rel="next"`
+  return `<${callerPath(ctx)}?${params}>; rel="next"`
 }

@@ -3,6 +3,7 @@ import type { Accepted } from '../../application/authentication/authenticate.ts'
 import type { Principal } from '../../domain/principal.ts'
 import { LOOKED_AT } from '../../domain/credential.ts'
 import { assertScopes, type Judge } from '../authentication/authenticate.ts'
+import { callerPath } from '../callerPath.ts'
 import { presentPrincipal } from '../../presentation/tokens.ts'
 import { queryOf } from '../authentication/authenticated.ts'
 import { setJsonHeaders } from '../jsonHeaders.ts'
@@ -67,7 +68,7 @@ export function verifyRoutes(judge: Judge): Route[] {
   const verify = (ctx: Context) => {
     // `/auth/verify/`: the proxy appended the path `/`.
     if (ctx.path !== VERIFY) return verifyRest(ctx)
-    scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path)
+    scopeOf(ctx).usedRoute = originalRoute(ctx, callerPath(ctx))
     return answer(ctx, askedScopes)
   }
 

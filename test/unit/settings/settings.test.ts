@@ -33,6 +33,7 @@ describe('settings', () => {
       jwtIssuer: undefined,
       jwtAudience: undefined,
       jwtAccountClaim: 'sub',
+      jwtLeewaySeconds: 5,
       tokenPrefix: 'tkl',
       apiTokenHeader: 'X-API-Token',
       acceptLegacyTokens: false,
@@ -65,6 +66,7 @@ describe('settings', () => {
       JWT_ISSUER: 'https://issuer.example',
       JWT_AUDIENCE: 'tokens',
       JWT_ACCOUNT_CLAIM: 'account',
+      JWT_LEEWAY_SECONDS: '60',
       TOKEN_PREFIX: 'acme',
       API_TOKEN_HEADER: 'X-Acme-Key',
       ACCEPT_LEGACY_TOKENS: 'true',
@@ -94,6 +96,7 @@ describe('settings', () => {
       jwtIssuer: 'https://issuer.example',
       jwtAudience: 'tokens',
       jwtAccountClaim: 'account',
+      jwtLeewaySeconds: 60,
       tokenPrefix: 'acme',
       apiTokenHeader: 'X-Acme-Key',
       acceptLegacyTokens: true,
@@ -122,6 +125,7 @@ describe('settings', () => {
       issuer: 'https://issuer.example',
       audience: 'tokens',
       accountClaim: 'account',
+      leewaySeconds: 60,
     })
   })
 
@@ -204,6 +208,8 @@ describe('settings', () => {
       'EVENT_STORE_URL and READ_MODEL_URL must not name the same file',
     ])
     expect(problemsOf({ READ_MODEL_URL: 'sqlite:./data/events.db' })).to.have.lengthOf(1)
+    const inMemory = 'sqlite::memory:'
+    expect(problemsOf({ EVENT_STORE_URL: inMemory, READ_MODEL_URL: inMemory })).to.deep.equal([])
   })
 
   it('take a retention for events in either store', () => {
@@ -217,6 +223,7 @@ describe('settings', () => {
   const ranges: [name: string, good: string[], bad: string[]][] = [
     ['PORT', ['0', '65535'], ['65536', '-1', '80.5', '0x50', '1e3', ' 80', '']],
     ['ACCEPT_LEGACY_TOKENS', ['true', 'false'], ['True', '1', 'yes', ' true']],
+    ['JWT_LEEWAY_SECONDS', ['0', '60'], ['61', '-1', '1.5', 'none']],
     ['TOKEN_MAX_LIFETIME_DAYS', ['1', '36500'], ['0', '36501', '-1', 'none']],
     ['MAX_TOKENS_PER_ACCOUNT', ['1', '1000000'], ['0', '1000001']],
     ['USAGE_FLUSH_MS', ['10', '3600000'], ['9', '3600001', '1s']],

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import { type Connection, connect, type SqlRow, type Statement } from './driver.ts'
+import { type Connection, connect, MEMORY, type SqlRow, type Statement } from './driver.ts'
 import { translate } from './errors.ts'
 import { whenFree } from './whenFree.ts'
 
@@ -105,7 +105,7 @@ export async function openDatabase(path: string, options: DatabaseOptions): Prom
     setting(database, 'cell_size_check', 'ON', 1)
     setting(database, 'cache_size', String(-cacheKib), -cacheKib)
     if (readOnly) return
-    setJournal(database, journal)
+    if (path !== MEMORY) setJournal(database, journal)
     // The default cannot be relied on: a WAL database that is opened again may have NORMAL.
     setting(database, 'synchronous', synchronous, synchronous === 'FULL' ? 2 : 1)
     setting(database, 'wal_autocheckpoint', String(checkpointPages), checkpointPages)

@@ -79,7 +79,7 @@ describe('a row of an old table', () => {
   const bad: [member: string, values: unknown[]][] = [
     ['id', ['', 'x'.repeat(256), 'a\nb', '\ud800', 1.5, 2 ** 53, null, true, {}, [1]]],
     ['token', ['', oldToken(1), 'a'.repeat(63), 'g'.repeat(64), ` ${'a'.repeat(64)}`, null, 5]],
-    ['account_id', ['', 'x'.repeat(256), 'a\u0000', 42, null]],
+    ['account_id', ['', 'x'.repeat(256), 'a\u0000', ' acct', 'acct\u3000', '\tacct', 42, null]],
     [
       'name',
       ['', '   ', 'x'.repeat(101), 'a\nb', '\u202egnp', formatToken('tkl', Buffer.alloc(32)), null, 7],

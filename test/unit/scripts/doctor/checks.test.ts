@@ -40,6 +40,7 @@ describe('What doctor makes of', () => {
       'JWT_ISSUER',
       'JWT_AUDIENCE',
       'JWT_ACCOUNT_CLAIM',
+      'JWT_LEEWAY_SECONDS',
       'TOKEN_PREFIX',
       'API_TOKEN_HEADER',
       'TOKEN_PEPPERS',

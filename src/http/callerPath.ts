@@ -1,0 +1,47 @@
+import type { Context } from 'koa'
+
+const SLASH = 47
+
+/**
+ * The path that the caller asked for, without what koa-mount, or Express in front of Koa, has taken off: in links and in
+ * usage it is the one that means something outside.
+ */
+export function callerPath(ctx: Context): string {
+  const url = (ctx.req as { originalUrl?: string }).originalUrl ?? ctx.originalUrl
+  if (url.charCodeAt(0) !== SLASH) return new URL(url).pathname
+  const end = url.search(/[?#]/)
+  return end === -1 ? url : url.slice(0, end)
+}
+
+interface Layer {
+  path: unknown
+  match(path: string): boolean
+  captures(path: string): string[]
+}
+
+/** What @koa/router leaves of the route that it has found. */
+interface Routed {
+  _matchedRoute?: unknown
+  matched?: Layer[]
+  captures?: string[]
+}
+
+/**
+ * The pattern of the host's route, behind what koa-mount has taken off in front of it; the path for hosts without
+ * @koa/router.
+ */
+export function callerRoute(ctx: Context): string {
+  const { _matchedRoute: pattern, matched = [], captures } = ctx as Routed
+  const path = callerPath(ctx)
+  if (typeof pattern !== 'string' || pattern === '') return path
+  const layer = matched.find((one) => one.path === pattern)
+  if (!layer) return pattern
+  // The router has seen an end of the path, and found its parameters there.
+  const hasSeen = (end: string) =>
+    layer.match(end) && (captures === undefined || String(layer.captures(end)) === String(captures))
+  for (let at = 0; at !== -1; at = path.indexOf('/', at + 1)) {
+    if (hasSeen(path.slice(at))) return path.slice(0, at) + pattern
+  }
+  // For the path of a mount itself it has seen a slash.
+  return hasSeen('/') ? path + pattern : pattern
+}

@@ -1,0 +1,93 @@
+import { expect } from 'chai'
+import type { Authenticator, Decision } from '../../../../src/application/authentication/authenticate.ts'
+import type { TokenRecord } from '../../../../src/application/authentication/records.ts'
+import {
+  type Attempt,
+  createCountedAuthentication,
+} from '../../../../src/application/usage/countedAuthentication.ts'
+import type { Use } from '../../../../src/application/usage/window.ts'
+
+const record = { tokenId: 'a token' } as TokenRecord
+const principal = { kind: 'token' as const, accountId: 'acct_1', scopes: [] }
+const accepted: Decision = { principal, account: {}, record, ceiling: null }
+const refused: Decision = { refused: 'unknown', expired: false }
+
+function lab(decision: Decision, { strict = false, left = 1 } = {}) {
+  const steps: string[] = []
+  const told = (verb: string) => (use: Use) =>
+    void steps.push(`${verb} ${use.method} ${use.route} ${use.outcome}`)
+  const authenticator: Pick<Authenticator, 'authenticate'> = {
+    authenticate(_credential, beforeServing) {
+      if (!beforeServing || 'refused' in decision) return decision
+      return beforeServing(record).then(() => decision)
+    },
+  }
+  const authenticate = createCountedAuthentication({
+    authenticator,
+    recorder: { record: told('counted'), store: async (use) => told('stored')(use) },
+    failures: {
+      count(caller, once) {
+        steps.push(`failure of ${caller}${once === undefined ? '' : ', once'}`)
+        return { exceeded: --left < 0 }
+      },
+      left: () => left,
+    },
+    strict,
+    now: () => 0,
+  })
+  const attempt: Attempt = {
+    credential: { kind: 'token', value: 'a credential' },
+    purpose: () => ({ method: 'GET', route: '/orders', ip: null, userAgent: null }),
+    onAccepted(count) {
+      steps.push('served')
+      count('2xx')
+    },
+    limited: { address: '192.0.2.1' },
+  }
+  return { steps, ask: (changes: Partial<Attempt> = {}) => authenticate({ ...attempt, ...changes }) }
+}
+
+describe('a credential that is authenticated and counted', () => {
+  it('is counted once its outcome is known, without waiting for anything', () => {
+    const { ask, steps } = lab(accepted)
+    expect(ask()).to.equal(accepted)
+    expect(steps).to.deep.equal(['served', 'counted GET /orders 2xx'])
+  })
+
+  it('is stored before it is served in the strict mode, and not counted again', async () => {
+    const { ask, steps } = lab(accepted, { strict: true })
+    expect(await ask()).to.equal(accepted)
+    expect(steps).to.deep.equal(['stored GET /orders accepted'])
+  })
+
+  it('is no use where it is a JWT', () => {
+    const { ask, steps } = lab({ ...accepted, record: null })
+    expect(ask()).to.include({ record: null })
+    expect(steps).to.deep.equal([])
+  })
+
+  it('is a failure of its address where it is refused, and beyond the limit says so', () => {
+    const { ask, steps } = lab(refused)
+    expect(ask()).to.deep.equal(refused)
+    expect(ask()).to.deep.equal({ ...refused, over: { exceeded: true } })
+    expect(ask({ limited: { address: null } })).to.have.property('over')
+    expect(steps).to.deep.equal(['failure of 192.0.2.1', 'failure of 192.0.2.1', 'failure of no address'])
+  })
+
+  it('is a failure once where it has only expired', () => {
+    const { ask, steps } = lab({ refused: 'expired', expired: true })
+    void ask()
+    expect(steps).to.deep.equal(['failure of 192.0.2.1, once'])
+  })
+
+  it('is nobody’s failure where nobody is to be limited', () => {
+    const { ask, steps } = lab(refused)
+    expect(ask({ limited: 'not' })).to.equal(refused)
+    expect(steps).to.deep.equal([])
+  })
+
+  it('is beyond the limit where nobody has judged it', () => {
+    const { ask } = lab({ refused: 'limited', expired: false })
+    expect(ask()).to.have.property('over')
+  })
+})
