@@ -4,6 +4,7 @@ import { type User, userOf } from '../../application/authentication/user.ts'
 import { HostError } from '../../application/ports/errors.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type { CallerAddress } from '../callerAddress.ts'
+import { strangerOf } from '../lineQuota.ts'
 import { scopeOf } from '../requestState.ts'
 import { admit, type Judge } from './authenticate.ts'
 import { assertSameOrigin } from './crossOrigin.ts'
@@ -43,7 +44,8 @@ export function withUsers(judge: Judge, deps: Dependencies): Judge {
     scope.address ??= addressOf(ctx.req)
     const decision = await authenticator.authenticateUser(user)
     if (!('refused' in decision)) return admit(ctx, decision)
-    log.info({ requestId: scope.requestId, kind: 'user', reason: decision.refused }, 'user refused')
+    const { requestId } = scope
+    log.info({ requestId, kind: 'user', ...strangerOf(ctx, decision.refused) }, 'credential refused')
     return null
   }
 
