@@ -204,6 +204,18 @@ describe('A token whose history is damaged', () => {
     expect((await owner.get(path())).body).to.include({ status: 'revoked' })
   })
 
+  it('behind the back of a running service is 409 where it is to be changed, or its creation is repeated', async () => {
+    const key = { 'Idempotency-Key': 'once' }
+    damaged = (await owner.post(TOKENS, { name: 'first' }, key)).body
+    await owner.patch(path(), { name: 'second' })
+    await alter(folder, damaged.id, RENAMED, 1)
+    for (const answer of [
+      await owner.patch(path(), { name: 'third' }),
+      await owner.post(TOKENS, { name: 'first' }, key),
+    ])
+      expect([answer.status, answer.body.code]).to.deep.equal([409, 'token_damaged'])
+  })
+
   it('behind the back of a running service is 409 where its events are asked, and can be revoked', async () => {
     damaged = await createToken(owner, { name: 'first' })
     const self = callerOf(service.url, tokenHeader(damaged.token))

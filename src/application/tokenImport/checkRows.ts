@@ -27,16 +27,35 @@ export class BadRowsError extends Error {
 /** What is remembered of a file whose rows are good: some 100 bytes of each. */
 export interface CheckedRows {
   count: number
+  /** Up to that of the last row. */
+  lines: number
   /** RFC 3339 UTC: what they were judged by. */
   now: string
   /** Line numbers by token id and by hash. */
   byToken: KeyTable
   byHash: KeyTable
-  /** Of the events that they become, by line number less one. */
+  /** Of the events that they become, by line number less one; zeros for a line that is blank. */
   eventIds: Column
 }
 
 export type Told = (done: number) => void
+
+const BOM = '\uFEFF'
+const NO_EVENT = new Uint8Array(16)
+
+/**
+ * The lines that are not blank, as editors and databases write them: with a mark of byte order before them, and an end
+ * behind the last one, or without.
+ * @throws BadFileError naming a line
+ */
+export async function* rowLinesOf(
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<{ line: number; text: string }, void, undefined> {
+  for await (const { number: line, text } of linesOf(chunks, true)) {
+    const row = text.startsWith(BOM) ? text.slice(BOM.length) : text
+    if (row.trim() !== '') yield { line, text: row }
+  }
+}
 
 /**
  * Reads all rows, and writes nothing.
@@ -49,8 +68,10 @@ export async function checkRows(
 ): Promise<CheckedRows> {
   const problems = createProblems()
   const [byToken, byHash, eventIds] = [createKeyTable(16), createKeyTable(32), createColumn(16)]
-  let count = 0
-  for await (const { number: line, text } of linesOf(chunks)) {
+  let [count, lines] = [0, 0]
+  for await (const { line, text } of rowLinesOf(chunks)) {
+    count++
+    while (++lines < line) eventIds.push(NO_EVENT)
     const row = readRow(text, now)
     if (typeof row === 'string') {
       problems.add(line, row)
@@ -61,10 +82,10 @@ export async function checkRows(
       if (sameHash !== null) problems.add(line, `its token is that of line ${sameHash}`)
       eventIds.push(bytesOf(importedEventId(row)))
     }
-    told((count = line))
+    told(count)
   }
   problems.assertNone()
-  return { count, now, byToken, byHash, eventIds }
+  return { count, lines, now, byToken, byHash, eventIds }
 }
 
 /** Of a UUID or a hash. What is neither gives bytes that nothing has. */

@@ -1,5 +1,6 @@
 import { koaBody } from 'koa-body'
 import type { Context } from 'koa'
+import { repeatedMember } from '../../domain/json.ts'
 import { Problem } from '../problem.ts'
 
 const JSON_TYPES = ['application/json', 'application/merge-patch+json']
@@ -37,6 +38,8 @@ export async function readJson(ctx: Context): Promise<unknown> {
   const { body, rawBody } = ctx.request
   if (rawBody === undefined || rawBody === '') throw malformed('The body is empty.')
   if (rawBody.includes('\uFFFD')) throw malformed('The body is not UTF-8.')
+  // Which of them is meant nobody can tell, and whoever logs or checks the body may take another one than we do.
+  if (repeatedMember(rawBody) !== null) throw malformed('An object in the body has a member twice.')
   return body
 }
 

@@ -60,7 +60,13 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
           headers: { ETag: 'The revision in quotes.', Location: 'Path of the token.' },
         },
       },
-      problems: ['invalid_idempotency_key', 'idempotency_key_reused', 'token_limit_reached', 'conflict'],
+      problems: [
+        'invalid_idempotency_key',
+        'idempotency_key_reused',
+        'token_limit_reached',
+        'token_damaged',
+        'conflict',
+      ],
       handle: create,
     },
     {
