@@ -156,6 +156,24 @@ describe('Changing a token', () => {
     expect((await owner.patch(path, { name: 'd' }, { 'If-Match': '*' })).body.revision).to.equal(3)
   })
 
+  it('says that a weak ETag matches nothing, and takes a strong one beside it', async () => {
+    for (const value of ['W/"0"', 'W/"7"', '"7", W/"0"', 'W/"0" , W/"1"', 'W/"0", *']) {
+      for (const answer of [
+        await owner.patch(path, { name: 'c' }, { 'If-Match': value }),
+        await owner.delete(path, { 'If-Match': value }),
+      ]) {
+        expect([answer.status, answer.body.code], value).to.deep.equal([412, 'precondition_failed'])
+        expect(answer.body.detail, value).to.match(/weak/)
+      }
+    }
+    const stale = await owner.patch(path, { name: 'c' }, { 'If-Match': '"7"' })
+    expect(stale.body.detail)
+      .to.match(/has changed/)
+      .and.not.match(/weak/)
+    expect((await owner.patch(path, { name: 'c' }, { 'If-Match': 'W/"0", "0"' })).status).to.equal(200)
+    expect((await owner.patch(path, { name: 'd' }, { 'If-Match': ' * ' })).status).to.equal(200)
+  })
+
   it('lets one of many changes on the same revision win', async () => {
     const answers = await Promise.all(
       Array.from({ length: 15 }, (_, i) => owner.patch(path, { name: `n${i}` }, { 'If-Match': '"0"' })),
