@@ -11,8 +11,11 @@ export type Options = Record<string, OptionSpec>
 
 export type Values<O extends Options> = { [K in keyof O]?: O[K]['type'] extends 'boolean' ? boolean : string }
 
-/** 0 fine, 1 found something wrong or found nothing. For wrong use, throw `WrongUse`: 2. */
-export type ExitCode = 0 | 1
+/**
+ * 0 fine, 1 found something wrong or found nothing. For wrong use, throw `WrongUse`: 2. 3 is for what could not be looked
+ * at: a store that cannot be reached, by its own error, or `CouldNotLook`.
+ */
+export type ExitCode = 0 | 1 | 3
 
 export interface Given<O extends Options = Options> {
   /** Each option at most once, none of them empty. */
@@ -45,7 +48,7 @@ export interface Command<O extends Options = Options> {
   /** Names of the arguments, all required. */
   args: readonly string[]
   options: O
-  /** @throws WrongUse, SettingsError: exit code 2; any other error: its message, exit code 1 */
+  /** @throws WrongUse, SettingsError: exit code 2; StoreUnavailableError, CouldNotLook: 3; any other error: 1 */
   run(given: Given<O>, io: Io): Promise<ExitCode>
 }
 
@@ -63,6 +66,11 @@ export class WrongUse extends Error {
 /** What was asked for is not there. */
 export class NotFound extends Error {
   override name = 'NotFound'
+}
+
+/** There was nothing to look at, or no way to: this says nothing of what would have been found. */
+export class CouldNotLook extends Error {
+  override name = 'CouldNotLook'
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i

@@ -6,8 +6,15 @@ import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct } from '../eventLog/productEvents.ts'
 
+/**
+ * `unreadable`: the store cannot tell what was written, or its own checksum says that this is not it. `altered`: it can be
+ * read, and does not follow from the event before it. `index`: the store's own tables do not agree with its events.
+ */
+export type DamageKind = 'altered' | 'unreadable' | 'missing' | 'misplaced' | 'index'
+
 /** The first event of a stream that is not what was written, or of the log where nothing says which stream's it is. */
 export interface Damage {
+  kind?: DamageKind
   stream: string | null
   /** Of the event that should stand there, or stands there and should not. */
   revision: number | null
@@ -32,7 +39,13 @@ export interface Walked {
   /** Usage streams whose first events retention has taken. */
   shortened: number
   damages: number
+  /** Events that stand behind a damaged one of their stream: nothing is said of them. */
+  notCompared: number
+  /** Was the log read to its end? */
+  isWhole: boolean
 }
+
+const UNREADABLE = "cannot be read: the store's own checksum, or its form, is not that of what was written"
 
 /** Of each stream: the revision of its last event (4 bytes), whether it is damaged (1), its chain (32). */
 const BYTES = 37
@@ -42,11 +55,11 @@ const CHAIN = /^[0-9a-f]{64}$/
 /**
  * Reads the log up to its end as it is now and checks every link. About 70 bytes of memory for each stream, nothing
  * for an event.
- * @throws StoreUnavailableError; DamagedError where the log cannot be read on at all
+ * @throws StoreUnavailableError; DamagedError where nothing says where the log ends
  */
 export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Walk): Promise<Walked> {
   const streams = createCompactMap(BYTES)
-  const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0 }
+  const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0, notCompared: 0, isWhole: true }
 
   function report(damage: Damage): Promise<void> | void {
     walked.damages++
@@ -58,13 +71,16 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
     const { stream, revision } = event
     const known = streams.get(stream)
     if (known?.[4] === 1) {
+      walked.notCompared++
       onEvent?.(event, false)
       return null
     }
     const state = known ?? streams.add(stream)
     const previous = known ? known.toString('hex', 5) : genesis(stream)
     const next = known ? known.readUInt32LE(0) + 1 : 0
-    const wrong = isReadable(event) ? fault(event, next, previous) : { revision, what: 'cannot be read' }
+    const wrong = isReadable(event)
+      ? fault(event, next, previous)
+      : { kind: 'unreadable' as const, revision, what: UNREADABLE }
     if (wrong) {
       state[4] = 1
       onEvent?.(event, false)
@@ -78,7 +94,8 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
   }
 
   const end = await store.head()
-  for await (const batch of batches(store, end, report)) {
+  const stop = (): void => void (walked.isWhole = false)
+  for await (const batch of batches(store, end, report, stop)) {
     for (const event of batch) {
       if (isOfProduct(event)) {
         walked.events++
@@ -86,6 +103,7 @@ export async function walkLog(store: EventStore, { onEvent, onDamage, told }: Wa
         if (damage) await report(damage)
       } else if (await isStray(store, event)) {
         await report({
+          kind: 'misplaced',
           stream: null,
           revision: null,
           position: event.position,
@@ -103,6 +121,7 @@ async function* batches(
   store: EventStore,
   end: string | null,
   report: (damage: Damage) => Promise<void> | void,
+  stop: () => void,
 ): AsyncGenerator<StoredEvent[], void, undefined> {
   if (end === null) return
   for (let after: string | null = null; after === null || after < end; ) {
@@ -114,23 +133,33 @@ async function* batches(
       }
       return
     } catch (error) {
-      if (!(error instanceof DamagedError) || error.after === undefined) throw error
-      await report({ stream: null, revision: null, position: null, what: error.message })
+      if (!(error instanceof DamagedError)) throw error
+      const isEnd = error.after === undefined
+      const what = isEnd ? `the log cannot be read on from here: ${error.message}` : error.message
+      const kind = isEnd ? 'unreadable' : 'missing'
+      await report({ kind, stream: null, revision: null, position: isEnd ? after : null, what })
+      if (error.after === undefined) return stop()
       after = error.after
     }
   }
 }
 
-type Fault = Pick<Damage, 'revision' | 'what'>
+type Fault = Pick<Damage, 'kind' | 'revision' | 'what'>
 
 function fault(event: StoredEvent, next: number, previous: string): Fault | null {
   const { stream, revision } = event
-  if (revision > MAX_REVISION) return { revision, what: 'has a revision that no stream comes to' }
+  if (revision > MAX_REVISION)
+    return { kind: 'altered', revision, what: 'has a revision that no stream comes to' }
   if (revision > next && next === 0 && stream.startsWith(USAGE_STREAM)) return faultOfFirstLeft(event)
-  if (revision > next) return { revision: next, what: `is missing: revision ${revision} comes in its place` }
-  if (revision < next) return { revision, what: 'comes again, or out of its place' }
+  if (revision > next)
+    return { kind: 'missing', revision: next, what: `is missing: revision ${revision} comes in its place` }
+  if (revision < next) return { kind: 'misplaced', revision, what: 'comes again, or out of its place' }
   if (isLinked(previous, event)) return null
-  return { revision, what: 'does not follow from the one before it: altered, inserted, or moved here' }
+  return {
+    kind: 'altered',
+    revision,
+    what: 'does not follow from the one before it: altered, inserted, or moved here',
+  }
 }
 
 /**
@@ -140,12 +169,12 @@ function fault(event: StoredEvent, next: number, previous: string): Fault | null
 function faultOfFirstLeft(event: StoredEvent): Fault | null {
   const { stream, revision, metadata } = event
   if (isLinked(genesis(stream), event))
-    return { revision, what: 'is the first of its stream, and not at revision 0' }
+    return { kind: 'altered', revision, what: 'is the first of its stream, and not at revision 0' }
   const { actor, at } = metadata as { actor?: { kind?: unknown; id?: unknown }; at?: unknown }
   const isOwn = usageStream(String(actor?.id), String(at)) === stream
   if (actor?.kind === 'system' && !isOwn)
-    return { revision, what: "stands in another writer's stream, or another day's" }
-  return CHAIN.test(storedChain(event)) ? null : { revision, what: 'has no link' }
+    return { kind: 'misplaced', revision, what: "stands in another writer's stream, or another day's" }
+  return CHAIN.test(storedChain(event)) ? null : { kind: 'altered', revision, what: 'has no link' }
 }
 
 const isReadable = ({ metadata }: StoredEvent): boolean => typeof metadata === 'object' && metadata !== null
