@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { openPlain } from './database.ts'
 import { StoreInUseError } from '../../../application/ports/errors.ts'
 import { BusyError } from './errors.ts'
+import { assertWritable } from './writable.ts'
 
 export interface Lock {
   release(): void
@@ -11,11 +12,15 @@ export interface Lock {
 /**
  * Makes this the one writer of a file until released. The lock is an exclusive transaction on `<file>.lock`, so the
  * operating system frees it with the process, however that ends; the file itself stays and means nothing.
- * @throws StoreInUseError at once, also for a second writer in the same process
+ * @throws StoreInUseError at once, also for a second writer in the same process; StoreUnavailableError it cannot be
+ *   written by this process
  */
 export async function lockFile(path: string): Promise<Lock> {
   // Two names of one file must meet at one lock.
-  const database = await openPlain(`${targetOf(path)}.lock`)
+  const target = targetOf(path)
+  assertWritable(target)
+  assertWritable(`${target}.lock`)
+  const database = await openPlain(`${target}.lock`)
   try {
     // Without a journal nothing is written for it, which a full disk would not take.
     database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY')
