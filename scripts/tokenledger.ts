@@ -11,6 +11,7 @@ import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
 import { importTokens } from './commands/importTokens.ts'
 import { jwt } from './commands/jwt.ts'
+import { readModel } from './commands/readModel.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { report } from './commands/report.ts'
 import { serveCommand } from './commands/serve.ts'
@@ -33,6 +34,7 @@ const commands: readonly Command[] = [
   importCommand,
   importTokens,
   rebuildCommand,
+  readModel,
   doctor,
 ]
 

@@ -13,8 +13,11 @@ export type Options = Record<string, OptionSpec>
 
 export type Values<O extends Options> = { [K in keyof O]?: O[K]['type'] extends 'boolean' ? boolean : string }
 
-/** 0: fine. 1: the command found something wrong, or found nothing. For wrong use, throw `WrongUse`, which gives 2. */
-export type ExitCode = 0 | 1
+/**
+ * 0: fine. 1: the command found something wrong, or found nothing. For wrong use, throw `WrongUse`, which gives 2. 3: it
+ * could not look, since a store cannot be reached, which the store's own error says, or by `CouldNotLook`.
+ */
+export type ExitCode = 0 | 1 | 3
 
 export interface Given<O extends Options = Options> {
   /** Each option is given at most once, and none is empty. */
@@ -47,7 +50,7 @@ export interface Command<O extends Options = Options> {
   /** Names of the arguments, all required. */
   args: readonly string[]
   options: O
-  /** @throws WrongUse, SettingsError: exit code 2; any other error: its message, exit code 1 */
+  /** @throws WrongUse, SettingsError: exit code 2; StoreUnavailableError, CouldNotLook: 3; any other error: 1 */
   run(given: Given<O>, io: Io): Promise<ExitCode>
 }
 
@@ -65,6 +68,11 @@ export class WrongUse extends Error {
 /** What was asked for is not there. */
 export class NotFound extends Error {
   override name = 'NotFound'
+}
+
+/** There was nothing to look at, or no way to: this says nothing of what would have been found. */
+export class CouldNotLook extends Error {
+  override name = 'CouldNotLook'
 }
 
 /**

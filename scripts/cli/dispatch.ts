@@ -1,18 +1,22 @@
 import { parseArgs } from 'node:util'
 import { SettingsError } from '../../src/settings/settings.ts'
 import { version } from '../../src/version.ts'
-import { type Command, type Given, type Io, type OptionSpec, WrongUse } from './command.ts'
+import { StoreUnavailableError } from '../../src/application/ports/errors.ts'
+import { type Command, CouldNotLook, type Given, type Io, type OptionSpec, WrongUse } from './command.ts'
 
 const FINE = 0
 const FOUND = 1
 const WRONG_USE = 2
+const NOT_LOOKED = 3
+const EXIT_CODES =
+  'Exit codes: 0 fine, 1 found something wrong or found nothing, 2 wrong use, 3 could not look (no store, or none that answers).'
 
 const HELP: OptionSpec = { type: 'boolean', help: 'Show this.' }
 
 /**
  * Finds the command, reads its options, runs it, and reports errors on standard error.
  * @param argv the arguments that follow the program's name
- * @returns the exit code: 0 fine, 1 found something wrong or found nothing, 2 wrong use
+ * @returns the exit code: 0 fine, 1 found something wrong or found nothing, 2 wrong use, 3 could not look
  */
 export async function dispatch(
   argv: readonly string[],
@@ -45,7 +49,8 @@ export async function dispatch(
     const isWrong = error instanceof WrongUse
     io.err(`${error instanceof Error ? error.message : String(error)}\n`)
     if (isWrong) io.err(`See tokenledger ${command.name} --help\n`)
-    return isWrong || error instanceof SettingsError ? WRONG_USE : FOUND
+    if (isWrong || error instanceof SettingsError) return WRONG_USE
+    return error instanceof StoreUnavailableError || error instanceof CouldNotLook ? NOT_LOOKED : FOUND
   }
 }
 
@@ -88,7 +93,7 @@ const overview = (commands: readonly Command[]): string => `Usage: tokenledger <
 Commands:
 ${aligned(commands.map(({ name, summary }) => [name, summary]))}
 Settings come from the environment, as for the service. tokenledger <command> --help says more.
-Exit codes: 0 fine, 1 found something wrong or found nothing, 2 wrong use.
+${EXIT_CODES}
 `
 
 const helpOf = ({
@@ -102,7 +107,9 @@ const helpOf = ({
 ${summary}${help === '' ? '' : `\n${help}`}
 
 Options:
-${aligned(Object.entries({ ...options, help: HELP }).map(([option, spec]) => [`--${option}${valueOf(spec)}`, spec.help]))}`
+${aligned(Object.entries({ ...options, help: HELP }).map(([option, spec]) => [`--${option}${valueOf(spec)}`, spec.help]))}
+${EXIT_CODES}
+`
 
 const valueOf = ({ value }: OptionSpec): string => (value === undefined ? '' : ` ${value}`)
 

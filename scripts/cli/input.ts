@@ -1,11 +1,44 @@
 import { Refusal } from '../../src/domain/errors.ts'
+import { parseTime } from '../../src/domain/rules.ts'
 import { WrongUse } from './command.ts'
 
 const DATE = /^\d{4}-\d\d-\d\d$/
+const DAY_MS = 86_400_000
 
-/** A date stands for its first moment, in UTC. */
-export const timeOrDate = <T extends string | undefined>(text: T): T | string =>
-  text !== undefined && DATE.test(text) ? `${text}T00:00:00Z` : text
+/** Which moment of a day, in UTC, a date alone stands for: its first one, its last one, or where the next day begins. */
+export type OfDay = 'start' | 'last' | 'end'
+
+export const TIME_OR_DATE = 'an RFC 3339 time (2026-11-23T09:00:00Z) or a date (2026-11-23, a day in UTC)'
+
+/** @returns RFC 3339 UTC with milliseconds, null for text that is neither a time nor a date */
+export function momentOf(text: string, ofDay: OfDay): string | null {
+  if (!DATE.test(text)) return parseTime(text)
+  const start = parseTime(`${text}T00:00:00Z`)
+  if (start === null || ofDay === 'start') return start
+  const end = Date.parse(start) + DAY_MS - (ofDay === 'last' ? 1 : 0)
+  return parseTime(new Date(end).toISOString())
+}
+
+/** @throws WrongUse saying which forms there are */
+export function timeOrDate<T extends string | undefined>(text: T, name: string, ofDay: OfDay): T | string {
+  if (text === undefined) return text
+  const time = momentOf(text, ofDay)
+  if (time === null) throw new WrongUse(`${name} must be ${TIME_OR_DATE}.`)
+  return time
+}
+
+/**
+ * `--from` and `--to`: dates are whole days, both of them included.
+ * @throws WrongUse
+ */
+export function rangeFrom({ from, to }: { from?: string; to?: string }) {
+  // The end of the day before `from` is its start, and yet no range.
+  const isReversed = from !== undefined && to !== undefined && DATE.test(from) && DATE.test(to) && to < from
+  return {
+    from: timeOrDate(from, '--from', 'start'),
+    to: timeOrDate(to, '--to', isReversed ? 'start' : 'end'),
+  }
+}
 
 /** @throws WrongUse naming the options that `work` refuses */
 export function checked<T>(work: () => T): T {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import type { IndexProblem } from '../../src/adapters/sqlite/database/inspect.ts'
 import type { Projection } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
-import { readTokenEvents, type TokenEvent } from '../../src/application/eventLog/tokenStream.ts'
+import { readSoundEvents, type SoundEvents } from '../../src/application/eventLog/soundEvents.ts'
 import type { Clock } from '../../src/application/ports/clock.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { Logger } from '../../src/application/ports/telemetry.ts'
@@ -11,6 +11,7 @@ import { StoreUnavailableError } from '../../src/application/ports/errors.ts'
 import { createQueries, type Queries } from '../../src/application/analytics/queries.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import type { Settings } from '../../src/settings/settings.ts'
+import { CouldNotLook } from './command.ts'
 import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
 
 /**
@@ -19,14 +20,13 @@ import { openEventStore, openReadModel, readModelFile, shownUrl, sqlitePath } fr
  */
 
 /** There is nothing to read. Either nothing was written yet, or the setting names another place. */
-export class NoDataError extends Error {
+export class NoDataError extends CouldNotLook {
   override name = 'NoDataError'
 }
 
 export interface EventReads {
   store: EventStore
-  /** @throws DamagedError that names the first event which is not what was written */
-  tokenEvents(tokenId: string): Promise<TokenEvent[]>
+  tokenEvents(tokenId: string): Promise<SoundEvents>
   /** Where a store's own tables disagree with its events. None for a server, which checks its own tables. */
   indexProblems(): Promise<IndexProblem[]>
 }
@@ -41,7 +41,7 @@ export async function withEventStore<T>(
   try {
     return await work({
       store,
-      tokenEvents: (tokenId) => readTokenEvents(store, tokenId),
+      tokenEvents: (tokenId) => readSoundEvents(store, tokenId),
       async indexProblems() {
         const path = sqlitePath(settings.eventStoreUrl)
         if (path === null) return []

@@ -21,7 +21,7 @@ export const blastRadius = defineCommand({
     since: {
       type: 'string',
       value: '<time>',
-      help: 'RFC 3339 or a date (UTC), when it leaked. Default: its creation.',
+      help: 'When it leaked: RFC 3339, or a date for the start of that day (UTC). Default: its creation.',
     },
     json: JSON_OPTION,
   },
@@ -30,7 +30,9 @@ export const blastRadius = defineCommand({
     const tokenId = tokenIdFrom(args[0] ?? '', '<token-id>')
     const now = new Date(io.now()).toISOString()
     const since =
-      values.since === undefined ? null : checked(() => sinceTime(timeOrDate(values.since ?? ''), now))
+      values.since === undefined
+        ? null
+        : checked(() => sinceTime(timeOrDate(values.since ?? '', '--since', 'start'), now))
     const bar = progress(io, 1)
     const found = await withReadModel(settings, io.now, async ({ queries, readModel }) => {
       const token = await readModel.get('tokens', tokenId)

@@ -1,12 +1,14 @@
 import type { FoundThen } from '../../src/application/tokens/asOf.ts'
 import type { UsesAround, UseWindow, Verdict } from '../../src/application/audit/explain.ts'
 import { presentEvent } from '../../src/presentation/tokens.ts'
-import { asOf, historyOf, missingText, parseMoment } from '../../src/application/tokens/asOf.ts'
+import { asOfSound, historyOf, missingText } from '../../src/application/tokens/asOf.ts'
 import { type EventReads, withEventStore } from '../cli/stores.ts'
 import { assessUses, usesAround } from '../../src/application/audit/explain.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
-import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
-import { json, plural, type Progress, progress, table } from '../cli/output.ts'
+import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom } from '../cli/command.ts'
+import { flawText, UNKNOWN_THEN } from '../cli/damage.ts'
+import { timeOrDate } from '../cli/input.ts'
+import { json, plural, printable, type Progress, progress, table } from '../cli/output.ts'
 import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
 
 export const explain = defineCommand({
@@ -16,44 +18,47 @@ export const explain = defineCommand({
   help: [
     'What its history said then, who had made it so, and the uses recorded around that time with the revision that',
     'each was decided on. Uses are recorded by flush windows, from the first to the last use in each, at the end of',
-    'the answer; refused requests are not recorded, but in the log of the service. Looks through the whole log.',
+    'the answer; refused requests are not recorded, but in the log of the service. Looks through the whole log. A date',
+    'alone is the end of that day (UTC). What is missing, or is not what was written, is named; then the exit code is 1.',
   ].join('\n'),
   args: ['<token-id>', '<time>'],
   options: { json: JSON_OPTION },
   async run({ values, args: [id = '', time = ''] }, io) {
     const settings = storedSettings(io)
     const tokenId = tokenIdFrom(id, '<token-id>')
-    const at = timeFrom(time)
+    const at = timeOrDate(time, '<time>', 'last')
     const bar = progress(io, 1)
     try {
       const explained = await withEventStore(settings, (reads) => explainAt(reads, tokenId, at, bar))
       bar.done()
       io.out(values.json ? json(explained.shown) : explained.text)
-      return 0
+      if (!values.json) for (const damage of explained.damages) io.err(`${damage}\n`)
+      return explained.damages.length > 0 ? 1 : 0
     } finally {
       bar.done()
     }
   },
 })
 
-function timeFrom(text: string): string {
-  const moment = parseMoment(text)
-  if (moment && 'time' in moment) return moment.time
-  throw new WrongUse('<time> must be an RFC 3339 time (2026-11-23T09:00:00Z).')
-}
-
 /** @throws NotFound for a token that there was not */
 async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at: string, bar: Progress) {
-  const events = await tokenEvents(tokenId)
-  const then = asOf(events, { time: at })
-  if (!then.found) throw new NotFound(missingText(then.why))
+  const sound = await tokenEvents(tokenId)
+  const { events, flaws } = sound
+  if (events.length === 0 && flaws.length === 0) throw new NotFound('There is no such token.')
+  const then = asOfSound(sound, { time: at })
+  if (then?.found === false) throw new NotFound(missingText(then.why))
   bar.step('reading the log')
   const around = await usesAround(store, tokenId, at, (count) => bar.at(null, count))
-  const uses = listOf(around).map((use) => ({ ...use, verdict: assessUses(events, use.window) }))
-  const history = historyOf(then.events).map(presentEvent)
-  const token = tokenThen(tokenId, then)
-  const decision = decisionOf(then)
+  const uses = listOf(around).map((use) => ({ ...use, verdict: assessUses(sound, use.window) }))
+  const history = historyOf(then ? then.events : events).map(presentEvent)
+  const token = then && tokenThen(tokenId, then)
+  const decision = then && decisionOf(then)
+  const damages = [
+    ...flaws.map((flaw) => flawText(tokenId, flaw)),
+    ...around.damages.map((damage) => printable(`Uses may be missing: ${damage}.`)),
+  ]
   return {
+    damages,
     shown: {
       token_id: tokenId,
       at,
@@ -62,9 +67,11 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
       events: history,
       uses: uses.map(shownUse),
       lost: around.lost,
+      ...(flaws.length > 0 ? { damaged: flaws } : {}),
+      ...(around.damages.length > 0 ? { uses_damaged: around.damages } : {}),
     },
     text: [
-      `${eventsTable(history)}\nAt ${at}\n${tokenTable(token)}\n${decisionText(decision)}\n`,
+      `${eventsTable(history)}\nAt ${at}\n${token ? tokenTable(token) : ''}${decision ? decisionText(decision) : UNKNOWN_THEN}\n`,
       uses.length === 0 ? 'No use of it is recorded.\n' : usesTable(uses),
       ...around.lost.map(
         (lost) => `${plural(lost.count, 'use')} of any tokens could not be kept: ${lost.cause}.\n`,
@@ -136,6 +143,8 @@ function verdictText(verdict: Verdict): string {
       return 'was the newest'
     case 'behind':
       return `had been overtaken by revision ${verdict.change.revision} (${verdict.change.type}) ${verdict.ms} ms before the last use`
+    case 'unknown':
+      return 'cannot be told: the history is damaged there'
     case 'impossible':
       return verdict.why === 'revoked' ? 'IS THAT OF A REVOKED TOKEN' : 'IS NONE OF THIS TOKEN'
   }

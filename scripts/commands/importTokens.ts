@@ -24,8 +24,8 @@ export const importTokens = defineCommand({
   usage: '<file> [--dry-run] [--json]',
   help: [
     'One JSON object a line: id, token (the SHA-256 of the token in hex), account_id, name, created_at, updated_at,',
-    'last_accessed and expires_at (null for never); times in RFC 3339 with their zone. A UUID stays the id of its',
-    'token, for another id one is derived from account and id. All rows are checked and compared with the store',
+    'last_accessed and expires_at (null or infinity for never); times in RFC 3339 with their zone. A UUID stays the id of',
+    'its token, for another id one is derived from account and id. All rows are checked and compared with the store',
     'before the first is written; a row that cannot be taken is named by its line. Running it again changes nothing,',
     'and goes on where a run was killed. MAX_TOKENS_PER_ACCOUNT and TOKEN_MAX_LIFETIME_DAYS do not apply.',
     'On SQLite stop the service first; on EventStoreDB it may run on. A second import beside one that runs is refused.',
@@ -82,10 +82,10 @@ async function takeOver(
     imported,
     alreadyThere: there.reduce((sum, one) => sum + one, 0),
   })
-  if (dryRun) return outcome(await beside(settings, compare, rows.count), 0)
+  if (dryRun) return outcome(await beside(settings, compare, rows.lines), 0)
   return writing(settings, async (store) => {
     const to = { store, clock: io.now }
-    const told = (done: number): void => bar.at(done / rows.count, done)
+    const told = (done: number): void => bar.at(done / rows.lines, done)
     const write = async (there: Uint8Array, lease?: ImportLease): Promise<Outcome> => {
       bar.step('importing', 'row')
       const context = { ...to, ...(lease && { lease }) }
@@ -98,7 +98,7 @@ async function takeOver(
     const there = await compare(store)
     const compareNew = async (): Promise<void> =>
       void (await compareRows(rows, store, () => {}, { there, end }))
-    return withImportLease(to, rows.count, (lease) => write(there, lease), compareNew)
+    return withImportLease(to, rows.lines, (lease) => write(there, lease), compareNew)
   })
 }
 
@@ -106,10 +106,10 @@ async function takeOver(
 function beside(
   settings: Settings,
   compare: (store: EventStore) => Promise<Uint8Array>,
-  rows: number,
+  lines: number,
 ): Promise<Uint8Array> {
   return withEventStore(settings, ({ store }) => compare(store)).catch((error: unknown) => {
-    if (error instanceof NoDataError) return new Uint8Array(rows)
+    if (error instanceof NoDataError) return new Uint8Array(lines)
     throw error
   })
 }

@@ -4,7 +4,7 @@ import { usageRange } from '../../src/application/analytics/range.ts'
 import { withReadModel } from '../cli/stores.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
-import { checked, timeOrDate, wholeNumber } from '../cli/input.ts'
+import { checked, rangeFrom, wholeNumber } from '../cli/input.ts'
 import { csv, json, plural, progress, table } from '../cli/output.ts'
 
 type Shown = ReturnType<typeof presentReport>
@@ -27,9 +27,13 @@ export const report = defineCommand({
     from: {
       type: 'string',
       value: '<time>',
-      help: 'Of the most used: RFC 3339 or a date (UTC), inclusive. Default: 30 days before --to.',
+      help: 'Of the most used: RFC 3339, or a date for the start of that day (UTC), inclusive. Default: 30 days before --to.',
     },
-    to: { type: 'string', value: '<time>', help: 'RFC 3339 or a date (UTC), exclusive. Default: now.' },
+    to: {
+      type: 'string',
+      value: '<time>',
+      help: 'RFC 3339, exclusive, or a date for all of that day (UTC). Default: now.',
+    },
     'idle-days': { type: 'string', value: '<n>', help: 'Not used for so many days is idle. Default: 90.' },
     'expiring-days': {
       type: 'string',
@@ -43,7 +47,7 @@ export const report = defineCommand({
   async run({ values }, io) {
     const settings = storedSettings(io)
     const { account = null } = values
-    const input = { from: timeOrDate(values.from), to: timeOrDate(values.to) }
+    const input = rangeFrom(values)
     const { from, to } = checked(() => usageRange(input, new Date(io.now()).toISOString()))
     const query = {
       from,

@@ -7,7 +7,7 @@ import { type RouteFilter, routeFilter } from '../../src/application/analytics/r
 import { usageRange } from '../../src/application/analytics/range.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
-import { checked, timeOrDate } from '../cli/input.ts'
+import { checked, rangeFrom } from '../cli/input.ts'
 import { csv, json, plural, printable, table } from '../cli/output.ts'
 
 type Owner = { account: string } | { token: string }
@@ -28,9 +28,13 @@ export const usage = defineCommand({
     from: {
       type: 'string',
       value: '<time>',
-      help: 'RFC 3339 or a date (UTC), inclusive. Default: 30 days before --to.',
+      help: 'RFC 3339, or a date for the start of that day (UTC), inclusive. Default: 30 days before --to.',
     },
-    to: { type: 'string', value: '<time>', help: 'RFC 3339 or a date (UTC), exclusive. Default: now.' },
+    to: {
+      type: 'string',
+      value: '<time>',
+      help: 'RFC 3339, exclusive, or a date for all of that day (UTC). Default: now.',
+    },
     granularity: { type: 'string', value: 'hour|day', help: 'Size of a bucket. Default: day.' },
     route: {
       type: 'string',
@@ -46,7 +50,7 @@ export const usage = defineCommand({
   async run({ values }, io) {
     const settings = storedSettings(io)
     const owner = ownerFrom(values)
-    const range = rangeFrom(values, new Date(io.now()).toISOString())
+    const range = usageRangeFrom(values, new Date(io.now()).toISOString())
     if (values.csv && values.json) throw new WrongUse('--csv and --json exclude each other.')
     const route = values.route === undefined ? undefined : checked(() => routeFilter(values.route ?? ''))
     const found = await withReadModel(settings, io.now, (reads) => usageOf(reads, owner, range, route))
@@ -63,10 +67,10 @@ function ownerFrom({ account, token }: { account?: string; token?: string }): Ow
 }
 
 /** @throws WrongUse naming the options that are wrong */
-const rangeFrom = (
-  { from, to, granularity }: { from?: string; to?: string; granularity?: string },
+const usageRangeFrom = (
+  { granularity, ...range }: { from?: string; to?: string; granularity?: string },
   now: string,
-): UsageRange => checked(() => usageRange({ from: timeOrDate(from), to: timeOrDate(to), granularity }, now))
+): UsageRange => checked(() => usageRange({ ...rangeFrom(range), granularity }, now))
 
 /** @throws NotFound for a token or an account that there is nothing of */
 async function usageOf(

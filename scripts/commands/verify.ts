@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import type { Checkpoint, CheckpointFindings } from '../../src/application/audit/checkpoint.ts'
 import type { Damage, Walked } from '../../src/application/audit/verifyLog.ts'
+import { DamagedError } from '../../src/domain/errors.ts'
 import { checkingKey } from '../../src/settings/auditKey.ts'
 import { createLogDigester } from '../../src/application/audit/logDigest.ts'
 import { digestOf, assessDifferences, readCheckpoint } from '../../src/application/audit/checkpoint.ts'
@@ -21,7 +22,9 @@ export const verify = defineCommand({
   help: [
     'Without an option every document is compared with a fold of all events, made in a temporary file.',
     'Only reads, and may run beside the service; what is appended meanwhile is left for the next time. Exit code 1',
-    'if anything was found. A usage stream that retention has shortened is checked from its first event left.',
+    'if anything was found, 3 if it could not look: a store does not answer, or the rest of the log cannot be read. Behind',
+    'a damaged event its stream is not compared. A usage stream that retention has shortened is checked from its first',
+    'event left.',
   ].join('\n'),
   args: [],
   options: {
@@ -75,9 +78,13 @@ async function verifyLog(
       const seconds = (performance.now() - started) / 1000
       bar.step('checking indexes')
       walked.damages += await reportIndexes(reads, report)
-      const held = digester && assessDifferences(digester.differences(), firstDayKept(settings, io.now()))
+      const isFound = walked.damages > (walked.isWhole ? 0 : 1)
+      // What was not read is no difference.
+      const differences = walked.isWhole ? digester?.differences() : undefined
+      const held = differences ? assessDifferences(differences, firstDayKept(settings, io.now())) : null
       await report.end({ walked, held, checkpoint, seconds })
-      return walked.damages > 0 || (held && held.found.length > 0) ? 1 : 0
+      if (isFound || (held && held.found.length > 0)) return 1
+      return walked.isWhole ? 0 : 3
     })
   } finally {
     bar.done()
@@ -85,8 +92,12 @@ async function verifyLog(
 }
 
 async function reportIndexes(reads: EventReads, report: Report): Promise<number> {
-  const problems = await reads.indexProblems()
-  for (const problem of problems) await report.damage({ revision: null, position: null, ...problem })
+  const problems = await reads.indexProblems().catch((error: unknown) => {
+    if (error instanceof DamagedError) return [{ stream: null, what: error.message }]
+    throw error
+  })
+  for (const problem of problems)
+    await report.damage({ kind: 'index', revision: null, position: null, ...problem })
   return problems.length
 }
 
@@ -113,11 +124,19 @@ interface Report {
 function textReport(write: Io['write']): Report {
   return {
     damage: (damage) => write(`${damageText(damage)}\n`),
-    async end({ walked: { events, streams, shortened, damages }, held, checkpoint, seconds }) {
+    async end({
+      walked: { events, streams, shortened, damages, notCompared, isWhole },
+      held,
+      checkpoint,
+      seconds,
+    }) {
       const rate = Math.round(events / Math.max(seconds, 0.001))
       const lines = [`${plural(events, 'event')} in ${plural(streams, 'stream')}, ${rate} events/s`]
       if (shortened > 0) lines.push(`${plural(shortened, 'usage stream')} shortened by retention`)
       lines.push(damages === 0 ? 'No link is broken.' : `${plural(damages, 'place')} damaged.`)
+      if (notCompared > 0)
+        lines.push(`${plural(notCompared, 'event')} not compared: damage stands before them.`)
+      if (!isWhole) lines.push('The rest of the log could not be read, and nothing is said of it.')
       if (held && checkpoint) lines.push(...heldLines(held, checkpoint))
       await write(`${lines.join('\n')}\n`)
     },
@@ -135,12 +154,19 @@ function jsonReport(write: Io['write']): Report {
   const list = jsonList(write, 'damaged')
   return {
     damage: list.add,
-    end: ({ walked: { events, streams, shortened, damages }, held, checkpoint, seconds }) =>
+    end: ({
+      walked: { events, streams, shortened, damages, notCompared, isWhole },
+      held,
+      checkpoint,
+      seconds,
+    }) =>
       list.end({
-        ok: damages === 0 && (held === null || held.found.length === 0),
+        ok: damages === 0 && isWhole && (held === null || held.found.length === 0),
         events,
         streams,
         shortened,
+        not_compared: notCompared,
+        read_to_end: isWhole,
         events_per_second: Math.round(events / Math.max(seconds, 0.001)),
         checkpoint: held && checkpoint && { at: checkpoint.at, events: checkpoint.events, ...held },
       }),

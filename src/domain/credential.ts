@@ -108,10 +108,75 @@ const TOKEN_REST = new RegExp(`_[0-9A-Za-z]{${BODY + CHECK},}`, 'g')
 /** Wherever it begins: what stands before it may be any word. */
 const PREFIX_AT_END = /[a-z][a-z0-9]{1,15}$/
 const LONGEST_PREFIX = 16
-const JWT_SHAPE = /eyJ[\w.-]{10,}/g
+/** Between what may be parts of a JWT, and the dots between them. */
+const NO_BASE64URL = /([^\w-]+)/
+/** What a JSON object begins with in base64, if it has any member: `{"`, or white space behind the brace. */
+const OBJECT_START = /e[wy]/g
 
-/** Replaces whatever looks like an API token or a JWT, for text that callers choose and we keep. */
-export const maskCredentials = (text: string): string => maskTokens(text).replace(JWT_SHAPE, MASK)
+/**
+ * Replaces whatever can be an API token or a JWT, for text that callers choose and we keep. Characters that need no
+ * percent-encoding mean the same with it (RFC 3986 §6.2.2.2), so it hides nothing.
+ */
+export function maskCredentials(text: string): string {
+  const plain = withoutNeedlessEncoding(text)
+  const masked = maskTokens(maskJwts(plain))
+  return masked === plain ? text : masked
+}
+
+const withoutNeedlessEncoding = (text: string): string =>
+  text.includes('%')
+    ? text.replace(/%(2[DE]|3\d|[46][1-9A-F]|[57][0-9A]|5F|7E)/gi, (_, hex: string) =>
+        String.fromCharCode(Number.parseInt(hex, 16)),
+      )
+    : text
+
+/**
+ * A JWT has three parts, of which the first two are JSON objects: no ordinary word is one. Before it there may be any
+ * word; what is joined to it goes as well, since that may be the rest of another one.
+ */
+function maskJwts(text: string): string {
+  if (!text.includes('.e')) return text
+  const words = text.split(NO_BASE64URL)
+  for (let at = 0; at + 4 < words.length; at += 2) {
+    const [head = '', dot, claims = '', secondDot] = words.slice(at, at + 4)
+    if (dot !== '.' || secondDot !== '.' || !isObject(claims)) continue
+    const start = objectAtEnd(head)
+    if (start < 0) continue
+    words[at] = head.slice(0, start) + MASK
+    let end = at + 4
+    while (words[end + 1] === '.') end += 2
+    words.fill('', at + 1, end + 1)
+  }
+  return words.join('')
+}
+
+/** Where in a word an object begins that ends with it, in base64url; -1 for nowhere. */
+function objectAtEnd(word: string): number {
+  for (const { index } of word.matchAll(OBJECT_START)) if (isObject(word.slice(index))) return index
+  return -1
+}
+
+/** Is it a JSON object in base64url? */
+function isObject(base64: string): boolean {
+  if (!beginsObject(base64)) return false
+  const text = Buffer.from(base64, 'base64url').toString().trim()
+  if (!text.endsWith('}')) return false
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What the first bytes of a JSON object may be, in UTF-8 of which the last character may be in part. */
+const OBJECT_BEGINS = /^\{\s*(?:$|\}|"(?:[^\p{Cc}\ufffd]|\s)*\ufffd?$)/u
+/** As many show whether it is text at all. */
+const FIRST_DIGITS = 16
+
+/** In base64url, which may have been cut off. */
+const beginsObject = (base64: string): boolean =>
+  base64.length < 2 || OBJECT_BEGINS.test(Buffer.from(base64.slice(0, FIRST_DIGITS), 'base64url').toString())
 
 /** One may begin within what may be the end of another. */
 function maskTokens(text: string): string {
@@ -129,8 +194,12 @@ function maskTokens(text: string): string {
 export const LOOKED_AT = 384
 const KEPT = 256
 
-/** What may be the beginning of a credential whose end was cut off, behind its prefix, which may be within a mask. */
-const CUT_OFF = /_(?<=(?:[a-z][a-z0-9]{1,15}|\])_)[0-9A-Za-z]*$|eyJ[\w.-]*$/
+/** What may be the beginning of a token whose end was cut off, behind its prefix, which may be within a mask. */
+const CUT_OFF = /_(?<=(?:[a-z][a-z0-9]{1,15}|\])_)[0-9A-Za-z]*$/
+/** Words at the end that may be parts of a JWT. */
+const LAST_WORDS = /[\w-]*(?:\.[\w-]*){0,2}$/
+/** A cut within the encoding of a character. */
+const CUT_ENCODING = /%[\da-f]?$/i
 
 /**
  * A caller's text as it may be kept: short, and without a credential or a piece of one that the cut left. Masking makes
@@ -138,10 +207,26 @@ const CUT_OFF = /_(?<=(?:[a-z][a-z0-9]{1,15}|\])_)[0-9A-Za-z]*$|eyJ[\w.-]*$/
  */
 export function keptText(text: string): string {
   const looked = cutText(text, LOOKED_AT)
-  const masked = maskCredentials(looked)
   // A text of this length may have been cut before, and a cut may have spared half a character.
   const isCut = looked.length >= LOOKED_AT - 1
-  return cutText(isCut ? masked.replace(CUT_OFF, '') : masked, KEPT)
+  return cutText(isCut ? withoutPieces(looked) : maskCredentials(looked), KEPT)
+}
+
+/** Masked, and without what may be the beginning of a credential at its end. */
+function withoutPieces(cut: string): string {
+  const masked = maskCredentials(withoutNeedlessEncoding(cut.replace(CUT_ENCODING, ''))).replace(CUT_OFF, '')
+  const words = LAST_WORDS.exec(masked)?.[0] ?? ''
+  return masked.slice(0, masked.length - words.length + beginOfJwt(words))
+}
+
+/** Where in some words, with dots between them, a JWT may begin that has not ended. */
+function beginOfJwt(words: string): number {
+  for (const { index } of words.matchAll(/e(?:[wy]|$)/g)) {
+    const [head = '', claims] = words.slice(index).split('.')
+    const isBegin = claims === undefined ? beginsObject(head) : isObject(head) && beginsObject(claims)
+    if (isBegin || (claims !== undefined && isObject(head) && isObject(claims))) return index
+  }
+  return words.length
 }
 
 export const holdsCredential = (text: string): boolean => maskCredentials(text) !== text

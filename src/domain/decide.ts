@@ -24,6 +24,16 @@ export function importToken(state: TokenState, data: EventData<'TokenImported'>)
 const MOST_EVENTS = 10_000
 const NOT_FOR_TOKENS = 1_000
 
+/** What a change asks for that the token does not have already: forms send every member. */
+export function changed(state: TokenState, change: Change): Change {
+  const data: Change = { ...change }
+  if (state.status === 'none') return data
+  if (change.name === state.name) delete data.name
+  if (change.expiresAt === state.expiresAt) delete data.expiresAt
+  if (change.scopes !== undefined && sameScopes(change.scopes, state.scopes)) delete data.scopes
+  return data
+}
+
 /**
  * A change that changes nothing gives no event. `ifMatch` is judged after the state, whatever the change, and room in the
  * stream only for an event that would come of it.
@@ -37,11 +47,7 @@ export function update(
   if (state.status === 'none') throw new Refusal('not_found', 'No such token.')
   if (state.status === 'revoked') throw new Refusal('token_revoked', 'A revoked token cannot be changed.')
   if (!ifMatch(state.revision)) throw staleRevision()
-  const data: Change = {}
-  if (change.name !== undefined && change.name !== state.name) data.name = change.name
-  if (change.expiresAt !== undefined && change.expiresAt !== state.expiresAt)
-    data.expiresAt = change.expiresAt
-  if (change.scopes !== undefined && !sameScopes(change.scopes, state.scopes)) data.scopes = change.scopes
+  const data = changed(state, change)
   if (Object.keys(data).length === 0) return null
   assertRoom(state.revision + 1, by)
   return { type: 'TokenUpdated', data }
@@ -71,5 +77,5 @@ export function revoke(
 export const staleRevision = () =>
   new Refusal('precondition_failed', 'The token has changed since the revision that was named.')
 
-const sameScopes = (a: readonly string[], b: readonly string[]): boolean =>
+const sameScopes = (a: readonly string[], b: readonly string[] = []): boolean =>
   a.length === b.length && a.every((scope, i) => scope === b[i])

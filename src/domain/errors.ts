@@ -41,3 +41,8 @@ export class DamagedError extends Error {
     this.after = after
   }
 }
+
+/** An event that was written is not there any more. */
+export class MissingEventError extends DamagedError {
+  override name = 'MissingEventError'
+}

@@ -18,6 +18,14 @@ const MAX_REASON = 200
 const MAX_TIME = 35
 /** Control characters, line and paragraph separators, lone surrogates, bidirectional embeddings and overrides. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]/u
+/**
+ * Something that is seen. Not what Unicode says to show nothing of, not the letters and symbols that are blanks; nor is a
+ * mark without a letter, or what means something only to those who have agreed on it (private use, unassigned).
+ */
+const VISIBLE =
+  /(?![\p{Default_Ignorable_Code_Point}\u2800\u{1D159}\u{13441}\u{13442}])[\p{L}\p{N}\p{P}\p{S}]/u
+/** Unicode's white space, and the mark of byte order, which is trimmed with it. */
+const SPACE = /[\p{White_Space}\uFEFF]/u
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d{1,9})?([Zz]|[+-](\d\d):(\d\d))$/
 
 /** RFC 3339 text to UTC with milliseconds, or null if it is not a time that exists. */
@@ -50,14 +58,23 @@ export const isAccountId = (value: unknown): value is string =>
 
 /** One spelling for equal names. What is too long to be one stays as it is: `nameProblem` says so. */
 export function normaliseName(name: string): string {
-  const trimmed = name.trim()
+  const trimmed = trim(name)
   return trimmed.length > MAX_RAW_NAME ? trimmed : trimmed.normalize('NFC')
+}
+
+/** `String.trim` leaves the line end that is U+0085. */
+function trim(text: string): string {
+  let [start, end] = [0, text.length]
+  while (start < end && SPACE.test(text.charAt(start))) start++
+  while (end > start && SPACE.test(text.charAt(end - 1))) end--
+  return text.slice(start, end)
 }
 
 /** @param name as it comes out of `normaliseName`. */
 export function nameProblem(name: string): string | null {
   if (!isWithin(name, 1, MAX_NAME)) return `must be 1 to ${MAX_NAME} characters after trimming`
   if (UNPRINTABLE.test(name)) return 'must not contain control or bidirectional-override characters'
+  if (!VISIBLE.test(name)) return 'must contain a letter, a digit or another character that can be seen'
   if (holdsCredential(name)) return 'must not contain a token'
   return null
 }

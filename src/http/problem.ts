@@ -32,7 +32,7 @@ export const problems = {
   token_limit_reached: [409, 'The account has its number of tokens'],
   token_history_full: [409, 'The token has its number of events'],
   conflict: [409, 'Too many changes at the same time'],
-  precondition_failed: [412, 'The token has changed'],
+  precondition_failed: [412, 'The precondition does not hold'],
   payload_too_large: [413, 'The body is too large'],
   unsupported_media_type: [415, 'The body is not JSON'],
   validation_failed: [422, 'The input is not valid'],

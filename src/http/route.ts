@@ -30,6 +30,8 @@ export interface Answer {
   schema?: object
   type?: string | readonly string[]
   headers?: Record<string, string>
+  /** OpenAPI's: which requests can be made from the answer. */
+  links?: Record<string, object>
 }
 
 /** @param gone aborted when the caller has gone: nobody waits for the answer any more */
@@ -70,7 +72,11 @@ export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Mi
       const matched = router.match(ctx.path, ctx.method).path
       if (matched.length === 0) return next()
       scopeOf(ctx).route = String(matched[0]?.path)
-      const allow = [...new Set(matched.flatMap((layer) => layer.methods))].join(', ')
+      // A path of its own stands before those that it would be a parameter of.
+      const own = matched.filter(({ paramNames }) => paramNames.length === 0)
+      const allow = [...new Set((own.length > 0 ? own : matched).flatMap(({ methods }) => methods))].join(
+        ', ',
+      )
       const problem = new Problem('method_not_allowed', `Allowed here: ${allow}.`, {
         headers: { Allow: allow },
       })

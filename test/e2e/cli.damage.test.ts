@@ -42,8 +42,17 @@ describe('tokenledger, on a history that was tampered with', () => {
 
   async function assertNamed(revision: number): Promise<void> {
     const { code, stdout, stderr } = await run('history', tokenId)
-    expect([code, stdout]).to.deep.equal([1, ''])
-    expect(stderr).to.contain(tokenStream(tokenId)).and.contain(`revision ${revision}`)
+    expect(code).to.equal(1)
+    expect(stdout, 'the sound ones').to.contain('TokenCreated').and.not.contain('deplo')
+    expect(stderr).to.contain(`revision ${revision} of ${tokenStream(tokenId)}`)
+    const asJson = JSON.parse((await run('history', tokenId, '--json')).stdout)
+    expect(asJson.data.map((event: { revision: number }) => event.revision)).to.deep.equal([0])
+    expect(asJson.damaged).to.have.lengthOf(1)
+    const explained = await run('explain', tokenId, '2099-01-01')
+    expect(explained.code).to.equal(1)
+    expect(explained.stdout).to.contain('TokenCreated').and.contain('cannot be told')
+    expect(explained.stderr).to.contain(`revision ${revision} of ${tokenStream(tokenId)}`)
+    expect((await run('verify', '--chain')).code).to.equal(1)
   }
 
   const edit = (sql: string) =>
@@ -72,12 +81,32 @@ describe('tokenledger, on a history that was tampered with', () => {
       insertEvent(database, Number(event.position), event.stream, 1, forged)
     })
     await assertNamed(1)
-    expect((await run('history', tokenId, '--at', '0')).code).to.equal(1)
+    const first = await run('history', tokenId, '--at', '0')
+    expect(first.code).to.equal(1)
+    expect(first.stdout).to.match(/name +CI\n/)
   })
 
   it('is named where an event was taken away', async () => {
     await edit('DELETE FROM events WHERE stream = ? AND revision = 1')
     await assertNamed(1)
+  })
+
+  it('is no finding where there is no store to look at', async () => {
+    const elsewhere = {
+      EVENT_STORE_URL: `sqlite:${copy}/none.db`,
+      READ_MODEL_URL: `sqlite:${copy}/no-model.db`,
+    }
+    for (const args of [
+      ['verify'],
+      ['verify', '--chain'],
+      ['history', tokenId],
+      ['usage', '--token', tokenId],
+    ]) {
+      const { code, stdout } = await cli(args, copy, elsewhere)
+      expect([code, stdout], args.join(' ')).to.deep.equal([3, ''])
+    }
+    const unreachable = { ...env(), EVENT_STORE_URL: 'esdb://127.0.0.1:1?tls=false' }
+    expect((await cli(['verify', '--chain'], copy, unreachable)).code).to.equal(3)
   })
 
   it('is seen by doctor where SQLite can see it', async () => {

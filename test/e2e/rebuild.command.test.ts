@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
@@ -78,7 +78,17 @@ describe('the command rebuild, on SQLite', function () {
     expect(traffic.rounds()).to.be.above(4)
     await expectExactCounts(service.url, traffic)
     await expectNoDifference(urls())
+    const printed = await cli(['read-model', '--path'], service.folder)
+    expect([printed.code, printed.stdout], 'beside the service').to.deep.equal([
+      0,
+      './data/read-model.db.g3\n',
+    ])
     expect(await service.stop()).to.equal(0)
+    const left = await readdir(join(service.folder, 'data'))
+    for (const name of left) {
+      expect(name, 'nothing of the rebuild').not.to.match(/journal|offer|aside|\.new$|\.g2/)
+      expect((await stat(data(name))).mode & 0o777, name).to.equal(0o600)
+    }
 
     const again = await startService(QUICK, service.folder)
     await expectExactCounts(again.url, traffic)

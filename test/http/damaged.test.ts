@@ -164,21 +164,31 @@ describe('A token whose history is damaged', () => {
     expect((await owner.get(path())).body).to.include({ status: 'revoked' })
   })
 
-  it('whose stream has a damaged end cannot be revoked, and is closed in its place', async () => {
-    await given(async (id) => {
-      const database = await openDatabase(`${folder}/events.db`, { synchronous: 'FULL' })
-      database.prepare('UPDATE streams SET crc = crc + 1 WHERE stream = ?').run(tokenStream(id))
-      database.close()
+  for (const [what, sql] of [
+    ['is damaged', 'UPDATE streams SET crc = crc + 1 WHERE stream = ?'],
+    ['says another revision', 'UPDATE streams SET revision = revision + 4 WHERE stream = ?'],
+    ['is gone', 'DELETE FROM streams WHERE stream = ?'],
+  ] as const) {
+    it(`whose row in the table of streams ${what}, and nothing else, is changed and revoked, for good`, async () => {
+      await given(async (id) => {
+        const database = await openDatabase(`${folder}/events.db`, { synchronous: 'FULL' })
+        database.prepare(sql).run(tokenStream(id))
+        database.close()
+      })
+      const self = callerOf(service.url, tokenHeader(damaged?.token ?? ''))
+      expect((await self.get('/auth/verify')).status, 'each of its events is sound').to.equal(200)
+      expect((await owner.delete(path(), { 'If-Match': '"77"' })).status).to.equal(412)
+      expect((await owner.patch(path(), { name: 'third' })).body.revision).to.equal(3)
+      expect((await owner.delete(path())).status).to.equal(204)
+      expect((await self.get('/auth/verify')).status).to.equal(401)
+      await service.close()
+      await removeReadModel(folder)
+      await start()
+      const again = callerOf(service.url, tokenHeader(damaged?.token ?? ''))
+      expect((await again.get('/auth/verify')).status, 'after a rebuild').to.equal(401)
+      expect((await owner.get(path())).body.status).to.equal('revoked')
     })
-    const self = callerOf(service.url, tokenHeader(damaged?.token ?? ''))
-    expect((await self.get('/auth/verify')).status, 'each of its events is sound').to.equal(200)
-    expect((await owner.delete(path(), { 'If-Match': '"77"' })).status).to.equal(412)
-    expect((await self.get('/auth/verify')).status).to.equal(200)
-    const { status, body } = await owner.delete(path())
-    expect([status, body.code]).to.deep.equal([409, 'token_damaged'])
-    expect((await self.get('/auth/verify')).status).to.equal(401)
-    expect((await owner.get(path())).body.status).to.equal('damaged')
-  })
+  }
 
   it('that the event store has lost cannot be revoked, and is closed in its place', async () => {
     damaged = await createToken(owner)
@@ -202,6 +212,18 @@ describe('A token whose history is damaged', () => {
     const revoke = async () => expect((await owner.delete(path())).status).to.equal(204)
     expect(await longestTurn(revoke, 1)).to.be.below(50)
     expect((await owner.get(path())).body).to.include({ status: 'revoked' })
+  })
+
+  it('behind the back of a running service is 409 where it is to be changed, or its creation is repeated', async () => {
+    const key = { 'Idempotency-Key': 'once' }
+    damaged = (await owner.post(TOKENS, { name: 'first' }, key)).body
+    await owner.patch(path(), { name: 'second' })
+    await alter(folder, damaged.id, RENAMED, 1)
+    for (const answer of [
+      await owner.patch(path(), { name: 'third' }),
+      await owner.post(TOKENS, { name: 'first' }, key),
+    ])
+      expect([answer.status, answer.body.code]).to.deep.equal([409, 'token_damaged'])
   })
 
   it('behind the back of a running service is 409 where its events are asked, and can be revoked', async () => {

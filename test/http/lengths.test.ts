@@ -27,8 +27,6 @@ describe('What is longer than anything that is asked for', () => {
     const body = `{${numbered(3000, (n) => `"m${n}":1`).join()}}`
     expect(await pointersOf(owner.post(TOKENS, body, { 'Content-Type': JSON_TYPE }))).to.have.lengthOf(50)
     const few = `{${numbered(10, (n) => `"m${n}":1`).join()},"name":"a"}`
-    const twice = `{${'"name":"a",'.repeat(1000)}"name":"b"}`
-    expect((await owner.post(TOKENS, twice, { 'Content-Type': JSON_TYPE })).status).to.equal(201)
     expect(await pointersOf(owner.post(TOKENS, few, { 'Content-Type': JSON_TYPE }))).to.have.lengthOf(10)
   })
 

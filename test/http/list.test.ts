@@ -145,6 +145,23 @@ describe('Listing tokens', () => {
     expect(next.body.data.map(({ name }) => name)).to.deep.equal(['c', 'd'])
   })
 
+  it('finds a name whatever its case is, in any script', async () => {
+    const caller = callerOf(service.url, bearer(jwtFor('acct_scripts')))
+    for (const name of ['ΑΣΦΑΛΕΙΑ', 'Hauptstraße', 'İzmir']) await createToken(caller, { name })
+    for (const [q, name] of [
+      ['ΑΣ', 'ΑΣΦΑΛΕΙΑ'],
+      ['ας', 'ΑΣΦΑΛΕΙΑ'],
+      ['STRASSE', 'Hauptstraße'],
+      ['i\u0307ZMIR', 'İzmir'],
+    ] as const) {
+      const { body } = await caller.get(`${TOKENS}?q=${encodeURIComponent(q)}`)
+      expect(
+        body.data.map((token) => token.name),
+        q,
+      ).to.deep.equal([name])
+    }
+  })
+
   it('refuses a cursor that it did not give for this order', async () => {
     const { next_cursor } = await list('?sort=name&limit=1')
     const bad = ['x', 'bnVsbA', Buffer.from('["tokens name",{},"x"]').toString('base64url'), '', '%00']

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Validator } from '@seriousme/openapi-schema-validator'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 import { neverSeen } from '../support/described.ts'
 import { startLedger, type TestService } from '../support/ledger.ts'
@@ -23,6 +24,54 @@ describe('The description at /openapi.json', () => {
     expect(validator.version).to.equal('3.1')
   })
 
+  it('says what a name, a reason, a scope, a key, a cursor and a moment may be', async () => {
+    const response = await fetch(`${service.url}/openapi.json`)
+    const { paths } = (await response.json()) as Paths
+    const list = paths['/settings/api-tokens']
+    const one = paths['/settings/api-tokens/{id}']
+    const bodyOf = (operation?: Described) =>
+      operation?.requestBody?.content['application/json']?.schema.properties
+    const inQuery = (name: string, operation?: Described) =>
+      operation?.parameters.find((parameter) => parameter.name === name)?.schema
+    const ajv = new Ajv2020({ formats: { 'date-time': /^\d{4}-\d\d-\d\dT/ }, strict: false })
+    const says = (schema: object | undefined, value: unknown): boolean => ajv.validate(schema ?? false, value)
+    for (const schema of [bodyOf(list?.post)?.name, bodyOf(one?.patch)?.name]) {
+      for (const good of [
+        'CI deploy',
+        ' a ',
+        '\n a\u0085',
+        'a\u200d',
+        '鍵',
+        'x'.repeat(100),
+        `\n${'x'.repeat(100)}${' '.repeat(50)}`,
+      ])
+        expect(says(schema, good), JSON.stringify(good)).to.equal(true)
+      for (const bad of ['', '  ', '\u200b', '\u3164\u2800', 'a\nb', 'a\u202eb', 'x'.repeat(101), null])
+        expect(says(schema, bad), JSON.stringify(bad)).to.equal(false)
+    }
+    for (const [schema, good, bad] of [
+      [inQuery('reason', one?.delete), ['', 'left the company'], ['a\nb', 'a\u0000', 'x'.repeat(201)]],
+      [bodyOf(list?.post)?.scopes, [[], ['orders:read']], [['Orders'], [''], 'a']],
+      [bodyOf(one?.patch)?.scopes, [null, ['a']], [['A']]],
+      [inQuery('Idempotency-Key', list?.post), ['a', 'x'.repeat(255)], ['', 'a b', 'é', 'x'.repeat(256)]],
+      [inQuery('cursor', list?.get), ['WyJh_-'], ['', '=', 'a b']],
+      [inQuery('at', one?.get), ['0', '2026-11-22T08:00:00Z'], ['', '-1', 'then', '1234567890']],
+    ] as const) {
+      for (const value of good) expect(says(schema, value), JSON.stringify(value)).to.equal(true)
+      for (const value of bad) expect(says(schema, value), JSON.stringify(value)).to.equal(false)
+    }
+  })
+
+  it('allows at a path of its own what is served there', async () => {
+    for (const [path, allowed] of [
+      ['/settings/api-tokens/report', 'HEAD, GET'],
+      ['/settings/api-tokens/self', 'HEAD, GET, DELETE'],
+    ] as const) {
+      const { status, headers } = await fetch(service.url + path, { method: 'OPTIONS' })
+      expect([status, headers.get('allow')]).to.deep.equal([405, allowed])
+    }
+  })
+
   it('names each operation once, and each parameter of a path', async () => {
     const response = await fetch(`${service.url}/openapi.json`)
     const { paths } = (await response.json()) as Paths
@@ -40,8 +89,13 @@ describe('The description at /openapi.json', () => {
   })
 })
 
+interface Described {
+  operationId: string
+  parameters: { name: string; in: string; schema: object }[]
+  requestBody?: { content: Record<string, { schema: { properties: Record<string, object> } }> }
+}
 interface Paths {
-  paths: Record<string, Record<string, { operationId: string; parameters: { name: string; in: string }[] }>>
+  paths: Record<string, Record<string, Described>>
 }
 
 /** At the very end, and only if every test of the HTTP contract has run: what is described must have been seen. */

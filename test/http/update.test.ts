@@ -1,6 +1,12 @@
 import { expect } from 'chai'
+import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
+import { ids } from '../../src/application/eventLog/ids.ts'
+import { link, storedChain } from '../../src/domain/chain.ts'
+import type { NewEvent } from '../../src/domain/events.ts'
+import { tokenStream } from '../../src/domain/streams.ts'
 import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
 import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { endServices, ownFolder } from '../support/service.ts'
 
 const UNKNOWN = '01890000-0000-7000-8000-000000000000'
 
@@ -102,6 +108,21 @@ describe('Changing a token', () => {
     expect(await history()).to.have.lengthOf(1)
   })
 
+  it('does not judge what stays as it is: an expiry that has passed', async () => {
+    const expiresAt = new Date(now + 1000).toISOString()
+    await owner.patch(path, { expires_at: expiresAt })
+    now += 5000
+    const same = { name: 'before', scopes: ['a'], expires_at: expiresAt }
+    const unchanged = await owner.patch(path, same)
+    expect([unchanged.status, unchanged.body.revision]).to.deep.equal([200, 1])
+    const renamed = await owner.patch(path, { ...same, name: 'after' })
+    expect(renamed.status).to.equal(200)
+    expect(renamed.body).to.include({ name: 'after', expires_at: expiresAt, status: 'expired', revision: 2 })
+    expect((await history()).at(-1)?.data).to.deep.equal({ name: 'after' })
+    const shorter = { ...same, expires_at: new Date(now - 2000).toISOString() }
+    expect((await owner.patch(path, shorter)).status, 'another time in the past').to.equal(422)
+  })
+
   it('judges in order: 404, then the body, then revoked, then If-Match', async () => {
     const stale = { 'If-Match': '"7"' }
     expect((await owner.patch(`${TOKENS}/${UNKNOWN}`, { name: '' }, stale)).status).to.equal(404)
@@ -133,6 +154,24 @@ describe('Changing a token', () => {
     }
     expect((await owner.patch(path, { name: 'c' }, { 'If-Match': '"0", "1"' })).body.revision).to.equal(2)
     expect((await owner.patch(path, { name: 'd' }, { 'If-Match': '*' })).body.revision).to.equal(3)
+  })
+
+  it('says that a weak ETag matches nothing, and takes a strong one beside it', async () => {
+    for (const value of ['W/"0"', 'W/"7"', '"7", W/"0"', 'W/"0" , W/"1"', 'W/"0", *']) {
+      for (const answer of [
+        await owner.patch(path, { name: 'c' }, { 'If-Match': value }),
+        await owner.delete(path, { 'If-Match': value }),
+      ]) {
+        expect([answer.status, answer.body.code], value).to.deep.equal([412, 'precondition_failed'])
+        expect(answer.body.detail, value).to.match(/weak/)
+      }
+    }
+    const stale = await owner.patch(path, { name: 'c' }, { 'If-Match': '"7"' })
+    expect(stale.body.detail)
+      .to.match(/has changed/)
+      .and.not.match(/weak/)
+    expect((await owner.patch(path, { name: 'c' }, { 'If-Match': 'W/"0", "0"' })).status).to.equal(200)
+    expect((await owner.patch(path, { name: 'd' }, { 'If-Match': ' * ' })).status).to.equal(200)
   })
 
   it('lets one of many changes on the same revision win', async () => {
@@ -192,5 +231,48 @@ describe('Changing a token', () => {
   it('never shows the credential, and keeps last_accessed', async () => {
     const { text } = await owner.patch(path, { name: 'x' })
     expect(text).not.to.include(token.token)
+  })
+})
+
+describe('Changing a token that was made under other rules', () => {
+  const FORMS = { name: ' two\u202elines\u0007 ', scopes: ['a'], expires_at: null }
+  let service: TestService
+  let owner: Api
+  let id: string
+
+  beforeEach(async () => {
+    const folder = await ownFolder()
+    service = await startLedger({}, folder)
+    owner = callerOf(service.url, bearer(jwtFor('acct_1')))
+    ;({ id } = await createToken(owner, { scopes: ['a'] }))
+    await service.close()
+    const store = await openSqliteEventStore(`${folder}/events.db`)
+    const [last] = await store.readStream(tokenStream(id))
+    if (!last) throw new Error('no event')
+    const event = { ...last, id: ids.random(), type: 'TokenUpdated', data: { name: FORMS.name } } as NewEvent
+    await store.append(tokenStream(id), 0, link(storedChain(last), [event]))
+    await store.close()
+    service = await startLedger({ tokenMaxLifetimeDays: 30, maxTokensPerAccount: 1 }, folder)
+    owner = callerOf(service.url, bearer(jwtFor('acct_1')))
+  })
+  afterEach(async () => {
+    await service.close()
+    await endServices()
+  })
+
+  it('takes all of it as it is, and writes no event', async () => {
+    const { status, body } = await owner.patch(`${TOKENS}/${id}`, FORMS)
+    expect(status, JSON.stringify(body)).to.equal(200)
+    expect(body).to.include({ name: FORMS.name, revision: 1 })
+    expect((await owner.get(`${TOKENS}/${id}/events`)).body.data).to.have.lengthOf(2)
+  })
+
+  it('judges what is changed, and nothing else', async () => {
+    const path = `${TOKENS}/${id}`
+    expect((await owner.patch(path, { ...FORMS, name: 'a\u202eb' })).status).to.equal(422)
+    expect((await owner.patch(path, { ...FORMS, scopes: ['Orders:WRITE'] })).status).to.equal(422)
+    const { status, body } = await owner.patch(path, { ...FORMS, name: 'new' })
+    expect([status, body.name, body.revision]).to.deep.equal([200, 'new', 2])
+    expect((await owner.get(`${path}/events`)).body.data.at(-1)?.data).to.deep.equal({ name: 'new' })
   })
 })

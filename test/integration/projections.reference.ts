@@ -70,7 +70,7 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
     const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null, revoked: false }
     Object.assign(token, { updatedAt: metadata.at }, fields, { revision, chain: metadata.chain })
     if (type === 'TokenRevoked') Object.assign(token, { revokedAt: metadata.at, revoked: true })
-    if (typeof fields.name === 'string') token.nameFolded = fields.name.normalize('NFC').toLowerCase()
+    if (typeof fields.name === 'string') token.nameFolded = folded(fields.name)
     byId.set(id, token)
   }
   for (const [id, token] of byId) {
@@ -81,6 +81,14 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
   }
   return [...byId.values()]
 }
+
+/** Letter by letter, as each is where no other stands beside it. */
+const folded = (name: string): string =>
+  [...name.normalize('NFD')]
+    .map((letter) => (letter === 'ı' ? letter : letter.toLowerCase().toUpperCase()))
+    .flatMap((letters) => [...letters].map((letter) => (letter === 'ς' ? 'σ' : letter.toLowerCase())))
+    .join('')
+    .normalize('NFC')
 
 function historyRow({ id, type, stream, revision, data, metadata }: Happened): Json {
   const { hash: _, hashKeyId: __, ...shown } = data

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Appended, EventStore, ExpectedRevision } from '../../application/ports/eventStore.ts'
 import { ConflictError, StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
-import { DamagedError } from '../../domain/errors.ts'
+import { DamagedError, MissingEventError } from '../../domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { assertNotElsewhere, type Claim, claimDatabase } from './database/claim.ts'
 import { type Database, openDatabase, type SqlRow } from './database/database.ts'
@@ -270,13 +270,15 @@ function streamEvents(database: Database, stream: string, from: number, limit: n
   const isWhole = found[0]?.revision === from || from > newest
   const first = isWhole ? from : Math.max(from, sweptRevision(database, stream) + 1)
   found.forEach((row, i) => {
+    if (Number(row.revision) > first + i)
+      throw new MissingEventError(`${stream}: no event at revision ${first + i}`)
     if (rows.streamOf(row) !== stream || row.revision !== first + i || events[i]?.metadata === null) {
       throw new DamagedError(`${stream}: the event at revision ${first + i} is damaged`)
     }
   })
   const next = first + found.length
   if (found.length < limit && next <= newest)
-    throw new DamagedError(`${stream}: no event at revision ${next}`)
+    throw new MissingEventError(`${stream}: no event at revision ${next}`)
   if (found.length > 0 && next - 1 > newest)
     throw new DamagedError(`${stream}: events after its newest revision`)
   return events

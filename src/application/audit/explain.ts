@@ -1,11 +1,12 @@
 import { DamagedError } from '../../domain/errors.ts'
-import type { EventData, RecordedEvent } from '../../domain/events.ts'
+import type { EventData, RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { upcast } from '../../domain/upcast.ts'
 import { asOf } from '../tokens/asOf.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
-import type { TokenEvent } from '../eventLog/tokenStream.ts'
+import type { SoundEvents } from '../eventLog/soundEvents.ts'
+import { readSome } from '../eventLog/tokenStream.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-import { placeOf, productEvents } from '../eventLog/productEvents.ts'
+import { isForeign, isOfProduct, placeOf } from '../eventLog/productEvents.ts'
 
 /** One token's uses in one flush window of one process, as they were recorded. */
 export interface UseWindow {
@@ -25,15 +26,16 @@ export interface UsesAround {
   before: UseWindow | null
   after: UseWindow | null
   lost: Lost[]
+  /** What of the log may hold more of them, and is missing or not what was written. */
+  damages: string[]
 }
 
 type Used = Extract<RecordedEvent, { type: 'TokenUsed' }>
 
 /**
- * Finds the uses of a token around a time. It reads the whole log, since uses are stored by process and day, not by
- * token.
+ * Finds the uses of a token around a time. It reads the whole log, past what is damaged in it, since uses are stored by
+ * process and day, not by token.
  * @param at RFC 3339 UTC with milliseconds
- * @throws DamagedError that names an event which would be shown but is not what was written
  */
 export async function usesAround(
   store: EventStore,
@@ -46,10 +48,11 @@ export async function usesAround(
   let before: Used | null = null
   let after: Used | null = null
   let events = 0
-  for await (const batch of productEvents(store, (await store.head()) ?? '')) {
+  const damages: string[] = []
+  for await (const batch of readablePast(store, (await store.head()) ?? '', damages)) {
     for (const stored of batch) {
-      const read = stored.metadata === null ? null : upcast(stored)
-      if (read?.kind !== 'event') continue
+      const read = upcast(stored)
+      if (read.kind !== 'event') continue
       const { event } = read
       if (event.type === 'UsageLost' && event.data.from <= at && at <= event.data.to) lost.push(event)
       if (event.type !== 'TokenUsed' || event.data.tokenId !== tokenId) continue
@@ -60,23 +63,63 @@ export async function usesAround(
     }
     onProgress((events += batch.length))
   }
-  await assertSound(store, [...during, ...lost, ...[before, after].filter((event) => event !== null)])
+  const found = [...during, ...lost, ...[before, after].filter((event) => event !== null)]
+  const unsound = await unsoundAmong(store, found)
+  for (const [event, wrong] of unsound) damages.push(`${placeOf(event)} cannot be shown: ${wrong}`)
+  const shown = (event: Used | null): UseWindow | null =>
+    event && !unsound.has(event) ? toWindow(event) : null
   return {
-    during: during.map(toWindow).sort((a, b) => (a.data.firstAt < b.data.firstAt ? -1 : 1)),
-    before: before && toWindow(before),
-    after: after && toWindow(after),
-    lost: lost.map(({ data }) => data),
+    during: during
+      .flatMap((event) => shown(event) ?? [])
+      .sort((a, b) => (a.data.firstAt < b.data.firstAt ? -1 : 1)),
+    before: shown(before),
+    after: shown(after),
+    lost: lost.filter((event) => !unsound.has(event)).map(({ data }) => data),
+    damages,
   }
 }
 
-async function assertSound(store: EventStore, shown: readonly RecordedEvent[]): Promise<void> {
+/** The product's events that can be read, up to a position; what cannot is noted. */
+async function* readablePast(
+  store: EventStore,
+  end: string,
+  damages: string[],
+): AsyncGenerator<StoredEvent[], void, undefined> {
+  for (let after: string | null = null; ; ) {
+    try {
+      for await (const batch of store.readAll(after)) {
+        const readable: StoredEvent[] = []
+        for (const event of batch.filter(({ position }) => position <= end)) {
+          if (event.metadata !== null) readable.push(event)
+          else if (isOfProduct(event) || !(await isForeign(store, event)))
+            damages.push(`${placeOf(event)} cannot be read`)
+        }
+        yield readable.filter(isOfProduct)
+        after = batch.at(-1)?.position ?? after
+        if (after !== null && after >= end) return
+      }
+      return
+    } catch (error) {
+      if (!(error instanceof DamagedError) || error.after === undefined) throw error
+      damages.push(error.message)
+      after = error.after
+    }
+  }
+}
+
+async function unsoundAmong(
+  store: EventStore,
+  shown: readonly RecordedEvent[],
+): Promise<Map<RecordedEvent, string>> {
   const inspect = createInspector(store)
+  const unsound = new Map<RecordedEvent, string>()
   for (const event of shown) {
     // Read once more, since the event here was upcast, and a link covers an event as it is stored.
-    const [stored] = await store.readStream(event.stream, event.revision, 1)
-    const wrong = stored ? await inspect(stored) : 'gone'
-    if (wrong !== null) throw new DamagedError(`${placeOf(event)} cannot be shown: ${wrong}.`)
+    const { events, damage } = await readSome(store, event.stream, event.revision, 1)
+    const wrong = damage ? damage.message : events[0] ? await inspect(events[0]) : 'gone'
+    if (wrong !== null) unsound.set(event, wrong)
   }
+  return unsound
 }
 
 const toWindow = ({ stream, revision, data }: Used): UseWindow => ({ stream, revision, data })
@@ -88,15 +131,19 @@ export type Verdict =
    * Decided on a revision that had been changed already, up to `ms` milliseconds before, by the clocks of the events.
    */
   | { kind: 'behind'; change: { revision: number; type: string; at: string }; ms: number }
+  /** What was written at that revision, before it or next is missing or damaged. */
+  | { kind: 'unknown' }
   /** No clock explains it. */
   | { kind: 'impossible'; why: 'revoked' | 'no such revision' }
 
-/** Compares uses with the history of their token. @param events its whole stream, as `readTokenEvents` gives it */
-export function assessUses(events: readonly TokenEvent[], { data }: UseWindow): Verdict {
+/** Compares uses with the history of their token. */
+export function assessUses({ events, flaws }: SoundEvents, { data }: UseWindow): Verdict {
   const { tokenRevision, lastAt } = data
+  if (flaws.some(({ from }) => from <= tokenRevision)) return { kind: 'unknown' }
   const then = asOf(events, { revision: tokenRevision })
   if (!then.found) return { kind: 'impossible', why: 'no such revision' }
   if (then.token.status === 'revoked') return { kind: 'impossible', why: 'revoked' }
+  if (flaws.some(({ from }) => from === tokenRevision + 1)) return { kind: 'unknown' }
   const next = events[tokenRevision + 1]?.stored
   if (!next) return { kind: 'current' }
   const { at } = next.metadata as { at: string }

@@ -6,8 +6,15 @@ import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct } from '../eventLog/productEvents.ts'
 
+/**
+ * `unreadable`: the store cannot tell what was written, or its own checksum says that this is not it. `altered`: it can be
+ * read, and does not follow from the event before it. `index`: the store's own tables do not agree with its events.
+ */
+export type DamageKind = 'altered' | 'unreadable' | 'missing' | 'misplaced' | 'index'
+
 /** The first damaged event of a stream; or one of the log, if nothing says to which stream it belongs. */
 export interface Damage {
+  kind?: DamageKind
   stream: string | null
   /** The revision of the event that is missing or wrong; null if it has none. */
   revision: number | null
@@ -32,7 +39,13 @@ export interface Walked {
   /** Usage streams whose first events retention has taken. */
   shortened: number
   damages: number
+  /** Events that stand behind a damaged one of their stream: nothing is said of them. */
+  notCompared: number
+  /** Was the log read to its end? */
+  isWhole: boolean
 }
+
+const UNREADABLE = "cannot be read: the store's own checksum, or its form, is not that of what was written"
 
 /**
  * A stream's record: the revision of its last event (4 bytes), whether it is damaged (1), the link of that event (32).
@@ -44,14 +57,14 @@ const CHAIN = /^[0-9a-f]{64}$/
 /**
  * Reads the log up to its end as it is now and checks every link. Takes about 70 bytes of memory for each stream, and
  * none for an event.
- * @throws StoreUnavailableError; DamagedError if the log cannot be read any further
+ * @throws StoreUnavailableError; DamagedError if nothing shows where the log ends
  */
 export async function walkLog(
   store: EventStore,
   { onEvent, onDamage, onProgress }: LogWalk,
 ): Promise<Walked> {
   const streams = createCompactMap(BYTES)
-  const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0 }
+  const walked: Walked = { events: 0, streams: 0, shortened: 0, damages: 0, notCompared: 0, isWhole: true }
 
   function report(damage: Damage): Promise<void> | void {
     walked.damages++
@@ -65,13 +78,16 @@ export async function walkLog(
     const { stream, revision } = event
     const known = streams.get(stream)
     if (known?.[4] === 1) {
+      walked.notCompared++
       onEvent?.(event, false)
       return null
     }
     const state = known ?? streams.add(stream)
     const previous = known ? known.toString('hex', 5) : genesis(stream)
     const next = known ? known.readUInt32LE(0) + 1 : 0
-    const wrong = isReadable(event) ? fault(event, next, previous) : { revision, what: 'cannot be read' }
+    const wrong = isReadable(event)
+      ? fault(event, next, previous)
+      : { kind: 'unreadable' as const, revision, what: UNREADABLE }
     if (wrong) {
       state[4] = 1
       onEvent?.(event, false)
@@ -85,7 +101,8 @@ export async function walkLog(
   }
 
   const end = await store.head()
-  for await (const batch of batches(store, end, report)) {
+  const stop = (): void => void (walked.isWhole = false)
+  for await (const batch of batches(store, end, report, stop)) {
     for (const event of batch) {
       if (isOfProduct(event)) {
         walked.events++
@@ -93,6 +110,7 @@ export async function walkLog(
         if (damage) await report(damage)
       } else if (await isStray(store, event)) {
         await report({
+          kind: 'misplaced',
           stream: null,
           revision: null,
           position: event.position,
@@ -110,6 +128,7 @@ async function* batches(
   store: EventStore,
   end: string | null,
   report: (damage: Damage) => Promise<void> | void,
+  stop: () => void,
 ): AsyncGenerator<StoredEvent[], void, undefined> {
   if (end === null) return
   for (let after: string | null = null; after === null || after < end; ) {
@@ -121,23 +140,33 @@ async function* batches(
       }
       return
     } catch (error) {
-      if (!(error instanceof DamagedError) || error.after === undefined) throw error
-      await report({ stream: null, revision: null, position: null, what: error.message })
+      if (!(error instanceof DamagedError)) throw error
+      const isEnd = error.after === undefined
+      const what = isEnd ? `the log cannot be read on from here: ${error.message}` : error.message
+      const kind = isEnd ? 'unreadable' : 'missing'
+      await report({ kind, stream: null, revision: null, position: isEnd ? after : null, what })
+      if (error.after === undefined) return stop()
       after = error.after
     }
   }
 }
 
-type Fault = Pick<Damage, 'revision' | 'what'>
+type Fault = Pick<Damage, 'kind' | 'revision' | 'what'>
 
 function fault(event: StoredEvent, next: number, previous: string): Fault | null {
   const { stream, revision } = event
-  if (revision > MAX_REVISION) return { revision, what: 'has a revision that no stream comes to' }
+  if (revision > MAX_REVISION)
+    return { kind: 'altered', revision, what: 'has a revision that no stream comes to' }
   if (revision > next && next === 0 && stream.startsWith(USAGE_STREAM)) return faultOfFirstLeft(event)
-  if (revision > next) return { revision: next, what: `is missing: revision ${revision} comes in its place` }
-  if (revision < next) return { revision, what: 'comes again, or out of its place' }
+  if (revision > next)
+    return { kind: 'missing', revision: next, what: `is missing: revision ${revision} comes in its place` }
+  if (revision < next) return { kind: 'misplaced', revision, what: 'comes again, or out of its place' }
   if (isLinked(previous, event)) return null
-  return { revision, what: 'does not follow from the one before it: altered, inserted, or moved here' }
+  return {
+    kind: 'altered',
+    revision,
+    what: 'does not follow from the one before it: altered, inserted, or moved here',
+  }
 }
 
 /**
@@ -147,12 +176,12 @@ function fault(event: StoredEvent, next: number, previous: string): Fault | null
 function faultOfFirstLeft(event: StoredEvent): Fault | null {
   const { stream, revision, metadata } = event
   if (isLinked(genesis(stream), event))
-    return { revision, what: 'is the first of its stream, and not at revision 0' }
+    return { kind: 'altered', revision, what: 'is the first of its stream, and not at revision 0' }
   const { actor, at } = metadata as { actor?: { kind?: unknown; id?: unknown }; at?: unknown }
   const isOwn = usageStream(String(actor?.id), String(at)) === stream
   if (actor?.kind === 'system' && !isOwn)
-    return { revision, what: "stands in another writer's stream, or another day's" }
-  return CHAIN.test(storedChain(event)) ? null : { revision, what: 'has no link' }
+    return { kind: 'misplaced', revision, what: "stands in another writer's stream, or another day's" }
+  return CHAIN.test(storedChain(event)) ? null : { kind: 'altered', revision, what: 'has no link' }
 }
 
 const isReadable = ({ metadata }: StoredEvent): boolean => typeof metadata === 'object' && metadata !== null

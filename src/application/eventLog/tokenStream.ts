@@ -107,7 +107,7 @@ export async function firstEvent(store: EventStore, tokenId: string): Promise<Li
   const stream = tokenStream(tokenId)
   const [first] = await store.readStream(stream, 0, 1)
   if (!first) return null
-  const flaw = brokenLink(first, 0, genesis(stream)) ?? notSound(first)
+  const flaw = brokenLink(first, 0, genesis(stream)) ?? unsound(first)
   if (flaw !== null) throw new DamagedError(flaw)
   return toTokenEvent(first).known
 }
@@ -134,7 +134,7 @@ async function* checkedPages(
   function flawOfNext(stored: StoredEvent): string | null {
     const broken = brokenLink(stored, next, chain)
     if (broken !== null) return broken
-    if (stored.revision > from.revision) return notSound(stored)
+    if (stored.revision > from.revision) return unsound(stored)
     return stored.revision === from.revision && storedChain(stored) !== from.chain
       ? `${at(stored)} is not the one that the read model was filled from`
       : null
@@ -197,15 +197,19 @@ function brokenLink(event: StoredEvent, revision: number, previous: string | nul
 }
 
 /** Says if this code cannot understand the event, or if it holds what no schema allows; else null. */
-function notSound(stored: StoredEvent): string | null {
+export function notSound(stored: StoredEvent): string | null {
   const read = upcast(stored)
   const reason = notUnderstood(stored, read)
-  if (reason !== null) return `${at(stored)} is of an ${reason}`
-  const flaw = read.kind === 'event' ? flawOf(read.event) : null
+  if (reason !== null) return `of an ${reason}`
+  return read.kind === 'event' ? flawOf(read.event) : null
+}
+
+function unsound(stored: StoredEvent): string | null {
+  const flaw = notSound(stored)
   return flaw && `${at(stored)}: ${flaw}`
 }
 
-function toTokenEvent(stored: StoredEvent): TokenEvent {
+export function toTokenEvent(stored: StoredEvent): TokenEvent {
   const read = upcast(stored)
   return { stored, known: read.kind === 'event' ? (read.event as LifecycleEvent) : null }
 }

@@ -27,16 +27,35 @@ export class BadRowsError extends Error {
 /** What is remembered of a file whose rows are all good: some 100 bytes for each row. */
 export interface CheckedRows {
   count: number
+  /** The number of the last row's line. */
+  lines: number
   /** The present, by which the rows were checked: RFC 3339 UTC. */
   now: string
   /** Line numbers by token id and by hash. */
   byToken: KeyTable
   byHash: KeyTable
-  /** The ids of the events that the rows become; a row's index is its line number minus one. */
+  /** The ids of the events that the rows become, by line number minus one; zeros for a blank line. */
   eventIds: Column
 }
 
 export type Told = (done: number) => void
+
+const BOM = '\uFEFF'
+const NO_EVENT = new Uint8Array(16)
+
+/**
+ * The lines that are not blank, as editors and databases write them: with a mark of byte order before them, and an end
+ * behind the last one, or without.
+ * @throws BadFileError naming a line
+ */
+export async function* rowLinesOf(
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<{ line: number; text: string }, void, undefined> {
+  for await (const { number: line, text } of linesOf(chunks, true)) {
+    const row = text.startsWith(BOM) ? text.slice(BOM.length) : text
+    if (row.trim() !== '') yield { line, text: row }
+  }
+}
 
 /**
  * Checks all rows, and writes nothing.
@@ -49,8 +68,10 @@ export async function checkRows(
 ): Promise<CheckedRows> {
   const problems = createProblems()
   const [byToken, byHash, eventIds] = [createKeyTable(16), createKeyTable(32), createColumn(16)]
-  let count = 0
-  for await (const { number: line, text } of linesOf(chunks)) {
+  let [count, lines] = [0, 0]
+  for await (const { line, text } of rowLinesOf(chunks)) {
+    count++
+    while (++lines < line) eventIds.push(NO_EVENT)
     const row = readRow(text, now)
     if (typeof row === 'string') {
       problems.add(line, row)
@@ -61,10 +82,10 @@ export async function checkRows(
       if (sameHash !== null) problems.add(line, `its token is that of line ${sameHash}`)
       eventIds.push(bytesOf(importedEventId(row)))
     }
-    told((count = line))
+    told(count)
   }
   problems.assertNone()
-  return { count, now, byToken, byHash, eventIds }
+  return { count, lines, now, byToken, byHash, eventIds }
 }
 
 /** The bytes of a UUID or a hash. Any other text gives bytes that match no row. */

@@ -6,7 +6,7 @@ import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { initialState } from '../../domain/token.ts'
 import { notUnderstood, upcast, versions } from '../../domain/upcast.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
-import { bytesOf, type CheckedRows, createProblems, type Told } from './checkRows.ts'
+import { bytesOf, type CheckedRows, createProblems, rowLinesOf, type Told } from './checkRows.ts'
 import { ids } from '../eventLog/ids.ts'
 import { importedEventId } from './ids.ts'
 import type { ImportLease } from './importLease.ts'
@@ -15,7 +15,7 @@ import { type Clock, iso } from '../ports/clock.ts'
 import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { placeOf, productEvents } from '../eventLog/productEvents.ts'
-import { type BadFileError, badLine, linesOf } from '../transfer/file.ts'
+import { type BadFileError, badLine } from '../transfer/file.ts'
 
 /**
  * Imports the tokens of an older system, from a file with a row of its table in each line. There are three steps: all
@@ -41,7 +41,7 @@ export async function compareRows(
   rows: CheckedRows,
   store: EventStore,
   told: Told,
-  earlier: Compared = { there: new Uint8Array(rows.count), end: null },
+  earlier: Compared = { there: new Uint8Array(rows.lines), end: null },
 ): Promise<Uint8Array> {
   const problems = createProblems()
   const { there, end } = earlier
@@ -118,7 +118,7 @@ export async function importRows(
     missing = []
   }
 
-  for await (const { number: line, text } of linesOf(chunks)) {
+  for await (const { line, text } of rowLinesOf(chunks)) {
     const row = readRow(text, rows.now)
     if (typeof row === 'string') throw changed(line)
     const id = importedEventId(row)
@@ -131,7 +131,7 @@ export async function importRows(
   }
   await write()
   told(read)
-  if (read < rows.count) throw changed(read + 1)
+  if (read < rows.lines) throw changed(read + 1)
   return written
 
   async function append({ line, row, id }: Missing): Promise<void> {

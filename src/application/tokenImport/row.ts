@@ -1,5 +1,6 @@
 import { hashLegacyToken, holdsCredential, PLAIN_KEY_ID, UNKNOWN_HINT } from '../../domain/credential.ts'
 import type { EventData } from '../../domain/events.ts'
+import { repeatedMember } from '../../domain/json.ts'
 import { isAccountId, isForeignId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
 import { importedTokenId } from './ids.ts'
 
@@ -19,6 +20,8 @@ type Row = Record<(typeof MEMBERS)[number], unknown>
 
 const SHA256_HEX = /^[0-9a-f]{64}$/i
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+/** As PostgreSQL writes a time that never comes. */
+const INFINITY = 'infinity'
 const TIME = 'an RFC 3339 time with its zone, like 2024-05-01T10:00:00Z'
 
 /**
@@ -29,6 +32,7 @@ const TIME = 'an RFC 3339 time with its zone, like 2024-05-01T10:00:00Z'
  */
 export function readRow(text: string, now: string): ImportedToken | string {
   const row = parse(text)
+  if (row === 'repeats') return 'it has a member twice: which of them is meant nobody can tell'
   if (!row) return `it is not a JSON object with the members ${MEMBERS.join(', ')} and no other`
   const wrong: string[] = []
   const need = <T>(value: T | null, member: keyof Row, what: string): T => {
@@ -55,7 +59,9 @@ export function readRow(text: string, now: string): ImportedToken | string {
   const updatedAt = past('updated_at')
   const lastAccessed = row.last_accessed === null ? null : past('last_accessed')
   const expiresAt =
-    row.expires_at === null ? null : need(timeOf(row.expires_at), 'expires_at', `null, or ${TIME}`)
+    row.expires_at === null || row.expires_at === INFINITY
+      ? null
+      : need(timeOf(row.expires_at), 'expires_at', `null, or ${TIME}`)
   if (wrong.length > 0) return wrong.join('; ')
 
   const shown = { id: oldId, account_id: accountId, name }
@@ -79,9 +85,10 @@ export function readRow(text: string, now: string): ImportedToken | string {
 }
 
 /** All members have to be there: one that is missing might be a misspelt expiry, and the token would never expire. */
-function parse(text: string): Row | null {
+function parse(text: string): Row | 'repeats' | null {
   try {
     const row: unknown = JSON.parse(text)
+    if (repeatedMember(text) !== null) return 'repeats'
     if (row === null || typeof row !== 'object' || Array.isArray(row)) return null
     const isWhole = MEMBERS.every((member) => Object.hasOwn(row, member))
     return isWhole && Object.keys(row).length === MEMBERS.length ? (row as Row) : null

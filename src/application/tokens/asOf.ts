@@ -11,6 +11,7 @@ import {
   type TokenStatus,
 } from '../../domain/token.ts'
 import { fold, loadOn, projected, timeOf, type TokenEvent, tokenEvents } from '../eventLog/tokenStream.ts'
+import type { SoundEvents } from '../eventLog/soundEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Logger } from '../ports/telemetry.ts'
 import { turn } from '../scheduling/turns.ts'
@@ -107,6 +108,19 @@ export function asOf(events: readonly TokenEvent[], moment: Moment): AsOf {
   const beyond = events.findIndex((event) => !upTo.take(event))
   const then = upTo.result()
   return then.found ? { ...then, events: beyond < 0 ? events : events.slice(0, beyond) } : then
+}
+
+/**
+ * The token as it was, of a history that may be damaged.
+ * @returns null where only what is damaged would say
+ */
+export function asOfSound({ events, flaws }: SoundEvents, moment: Moment): AsOf | null {
+  const [flaw] = flaws
+  if (!flaw) return asOf(events, moment)
+  const upTo = foldUpTo(moment)
+  const before = events.filter(({ stored }) => stored.revision < flaw.from)
+  for (const event of before) if (!upTo.take(event)) break
+  return upTo.isComplete() ? asOf(before, moment) : null
 }
 
 /** Takes events in their order. A stream's times never go back, so the events up to a time are its beginning. */

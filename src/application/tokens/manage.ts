@@ -70,11 +70,23 @@ interface Dependencies extends ExecuteDependencies {
 
 /** A token that expires so soon may have expired when it is extended, for all that creations count. */
 const SOON_MS = 10_000
+const UNCHANGEABLE = 'it cannot be changed. Revoke it, and make another one'
 
 export function createManage(deps: Dependencies): Manage {
   const { store, clock, ids, catalogue = null } = deps
   const { execute, envelope } = createExecutor(deps)
   const assertGood = (change: decide.Change): void => assertValid(change, iso(clock()), deps.maxLifetimeDays)
+
+  /** Where only now it is found that the events are not what was written. */
+  async function refuseDamaged<T>(tokenId: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error
+      deps.telemetry.log.error({ err: error, tokenId }, 'the history of a token is damaged')
+      throw damagedToken(UNCHANGEABLE)
+    }
+  }
 
   return {
     async create(context, accountId, input, idempotencyKey, ceiling = null) {
@@ -95,7 +107,7 @@ export function createManage(deps: Dependencies): Manage {
         return { token, secret: null }
       }
 
-      const earlier = idempotencyKey === null ? null : await replay()
+      const earlier = idempotencyKey === null ? null : await refuseDamaged(tokenId, replay)
       if (earlier) return earlier
       assertGood({ name, scopes, expiresAt })
       assertGrantable(scopes, [], { catalogue, ceiling })
@@ -118,7 +130,8 @@ export function createManage(deps: Dependencies): Manage {
         return { token, secret }
       } catch (error) {
         // The same key at the same time: whoever was second repeats, whichever check told it so.
-        const second = idempotencyKey !== null && error instanceof Refusal ? await replay() : null
+        const isSecond = idempotencyKey !== null && error instanceof Refusal
+        const second = isSecond ? await refuseDamaged(tokenId, replay) : null
         if (second) return second
         throw error
       }
@@ -126,25 +139,38 @@ export function createManage(deps: Dependencies): Manage {
 
     async update(context, { tokenId, seen, ifMatch, damaged = false }, input, ceiling = null) {
       const change = normalise(input)
-      assertGood(change)
-      const assertMayHave = (had: readonly string[]): void =>
-        assertGrantable(change.scopes ?? [], had, { catalogue, ceiling })
-      // Nobody knows which scopes it has.
-      if (damaged) assertMayHave([])
-      if (damaged) throw damagedToken('it cannot be changed. Revoke it, and make another one')
-      const by = context.actor.kind
       const from = knownOf(tokenId, seen)
-      return execute({
-        context,
-        tokenId,
-        from,
-        decide: (state) => {
-          if (state.status !== 'none') assertMayHave(state.scopes)
-          return decide.update(state, change, ifMatch, by)
-        },
-        admit: (state, work) =>
-          isRevived(state, change, clock()) ? deps.limit.within(state.accountId, tokenId, work) : work(),
-      })
+      /** What the token has already is not judged: the rules, or the time, may not allow it any more. */
+      const changeTo = (state: TokenState): decide.Change => {
+        const isOldName = state.status !== 'none' && input.name === state.name
+        return decide.changed(state, isOldName ? { ...change, name: state.name } : change)
+      }
+      const assertMayChange = (state: TokenState, had: readonly string[] | null): void => {
+        const changes = changeTo(state)
+        assertGood(changes)
+        if (had) assertGrantable(changes.scopes ?? [], had, { catalogue, ceiling })
+      }
+      if (damaged) {
+        // Nobody knows which scopes it has.
+        assertMayChange(from.state, [])
+        throw damagedToken(UNCHANGEABLE)
+      }
+      const by = context.actor.kind
+      return refuseDamaged(tokenId, () =>
+        execute({
+          context,
+          tokenId,
+          from,
+          decide(state) {
+            assertMayChange(state, state.status === 'none' ? null : state.scopes)
+            return decide.update(state, changeTo(state), ifMatch, by)
+          },
+          admit: (state, work) =>
+            isRevived(state, changeTo(state), clock())
+              ? deps.limit.within(state.accountId, tokenId, work)
+              : work(),
+        }),
+      )
     },
 
     async revoke(context, { tokenId, seen, ifMatch }, reason) {

@@ -71,8 +71,14 @@ export interface Line {
 
 const LINE_END = 10
 
-/** @throws BadFileError a line is too long, is not UTF-8, or has no end */
-export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Line, void, undefined> {
+/**
+ * @param endIsOptional of the last line; otherwise a file without it was cut short
+ * @throws BadFileError a line is too long, is not UTF-8, or has no end
+ */
+export async function* linesOf(
+  chunks: AsyncIterable<Uint8Array>,
+  endIsOptional = false,
+): AsyncGenerator<Line, void, undefined> {
   let rest: Uint8Array = new Uint8Array()
   let number = 0
   for await (const chunk of chunks) {
@@ -87,7 +93,9 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
     rest = piece.subarray(start)
     if (rest.length > MAX_LINE_BYTES) throw badLine(number + 1, 'it is too long')
   }
-  if (rest.length > 0) throw new BadFileError(`The file is cut short in line ${number + 1}.`)
+  if (rest.length === 0) return
+  if (!endIsOptional) throw new BadFileError(`The file is cut short in line ${number + 1}.`)
+  yield { number: number + 1, text: decode(rest, number + 1), bytes: rest }
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -224,18 +224,26 @@ async function refusedAmong(
   return new Set(found.map(({ id }) => id))
 }
 
+/** What ids of tokens begin with, and lie between. What is none of them is compared in its turn, and bounds nothing. */
+const LEADING_DIGITS = /^([0-9a-f]{8})-([0-9a-f]{4})-/
+const OF_TOKENS = [
+  { field: 'id', op: 'gte' as const, value: '00000000-' },
+  { field: 'id', op: 'lte' as const, value: 'ffffffff-~' },
+]
+
 /** A random id between the first and the last id. Ids that this service makes begin with a time. */
-async function somewhere(readModel: ReadModel, random: () => number): Promise<string | null> {
+async function somewhere(readModel: ReadModel, random: () => number): Promise<string> {
   const ends = await Promise.all(
     [false, true].map((descending) =>
-      readModel.find('tokens', { where: [], order: { field: 'id', descending }, limit: 1 }),
+      readModel.find('tokens', { where: OF_TOKENS, order: { field: 'id', descending }, limit: 1 }),
     ),
   )
-  const [low, high] = ends.map(([end]) =>
-    Number.parseInt(String(end?.id).replaceAll('-', '').slice(0, 12), 16),
-  )
-  if (low === undefined || high === undefined || Number.isNaN(low)) return null
-  const digits = Math.floor(low + random() * (high - low))
+  const [low, high] = ends.map(([end]) => {
+    const [, eight, four] = LEADING_DIGITS.exec(end?.id ?? '') ?? []
+    return eight === undefined ? null : Number.parseInt(`${eight}${four}`, 16)
+  })
+  const [from, to] = [low ?? 0, high ?? 2 ** 48]
+  const digits = Math.floor(from + random() * (to - from))
     .toString(16)
     .padStart(12, '0')
   return `${digits.slice(0, 8)}-${digits.slice(8)}`

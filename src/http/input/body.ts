@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { koaBody } from 'koa-body'
 import type { Context } from 'koa'
 import { HostError } from '../../application/ports/errors.ts'
+import { repeatedMember } from '../../domain/json.ts'
 import { Problem } from '../problem.ts'
 
 const JSON_TYPES = ['application/json', 'application/merge-patch+json']
@@ -84,6 +85,8 @@ function assertText(text: string): void {
   if (Buffer.byteLength(text) > LIMIT) throw tooLarge()
   if (text === '') throw malformed('The body is empty.')
   if (text.includes('\uFFFD')) throw malformed('The body is not UTF-8.')
+  // Nobody can tell which of the two is meant, and whoever logs or checks the body may take the other one.
+  if (repeatedMember(text) !== null) throw malformed('An object in the body has a member twice.')
 }
 
 function parseJson(text: string): unknown {

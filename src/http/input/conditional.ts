@@ -18,9 +18,13 @@ export function readIdempotencyKey(key: unknown): string {
 /** Room for some 500 tags. */
 const MAX_IF_MATCH = 4096
 
+const WEAK =
+  'If-Match compares strong ETags, and one that begins with W/ is weak: it matches nothing. A proxy that compresses answers makes them weak. Send the ETag without W/.'
+
 /**
  * `If-Match` (RFC 9110 §13.1.1) over strong ETags: `*`, or a list that holds the revision. Without the header any
  * revision will do; what is not an ETag, or longer than any list that makes sense, matches none.
+ * @throws Problem 412 from the returned function, where none matches and a weak one is why it may be
  */
 export function ifMatchOf(ctx: Context): (revision: number) => boolean {
   const header = ctx.req.headers['if-match']
@@ -31,5 +35,9 @@ export function readIfMatch(header: string): (revision: number) => boolean {
   if (header.length > MAX_IF_MATCH) return () => false
   if (header.trim() === '*') return () => true
   const tags = header.split(',').map((tag) => tag.trim())
-  return (revision) => tags.includes(`"${revision}"`)
+  return (revision) => {
+    if (tags.includes(`"${revision}"`)) return true
+    if (tags.some((tag) => tag.startsWith('W/'))) throw new Problem('precondition_failed', WEAK)
+    return false
+  }
 }

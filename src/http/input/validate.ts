@@ -10,6 +10,8 @@ const ajv = withFormats(new Ajv2020(options))
 function withFormats(bare: Ajv2020): Ajv2020 {
   bare.addFormat('date-time', (text: string) => parseTime(text) !== null)
   bare.addKeyword('example')
+  // Patterns are for those who read the description: the domain has the whole rule, and says what is wrong.
+  bare.removeKeyword('pattern').addKeyword('pattern')
   return bare
 }
 

@@ -99,8 +99,10 @@ const headerParameters = (headers: Record<string, string> = {}): object[] =>
     name,
     in: 'header',
     description,
-    schema: { type: 'string' },
+    schema: { type: 'string', ...HEADER_RULES[name] },
   }))
+
+const HEADER_RULES: Record<string, object> = { 'Idempotency-Key': { pattern: '^[!-~]{1,255}$' } }
 
 const described = (headers: Record<string, string>) =>
   Object.fromEntries(
@@ -110,12 +112,13 @@ const described = (headers: Record<string, string>) =>
 const answers = (route: Route): Record<string, object> =>
   Object.fromEntries(
     Object.entries(route.answers).map(
-      ([status, { description, schema, type = 'application/json', headers }]) => [
+      ([status, { description, schema, type = 'application/json', headers, links }]) => [
         status,
         {
           description,
           ...(headers ? { headers: described(headers) } : {}),
           ...(schema ? { content: contentOf([type].flat(), schema) } : {}),
+          ...(links ? { links } : {}),
         },
       ],
     ),

@@ -17,10 +17,12 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
     schema: { anyOf: [schemas.refTo('Token'), schemas.refTo('TokenAt')] },
     headers: { ETag: 'The revision in quotes; not with `at`.' },
   }
-  const page = (schema: 'TokenPage' | 'HistoryPage') => ({
+  const page = (schema: 'TokenPage' | 'HistoryPage', operationId: string, of: object = {}) => ({
     description: 'One page.',
     schema: schemas.refTo(schema),
     headers: { Link: 'The next page, `rel="next"`, where there is one.' },
+    // A cursor is taken from an answer, never made up.
+    links: { next: { operationId, parameters: { ...of, cursor: '$response.body#/next_cursor' } } },
   })
   const ifMatch = { 'If-Match': 'The ETag that the change is based on.' }
   const id = `${TOKENS}/:id`
@@ -34,7 +36,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
       summary: "The account's tokens",
       who: 'any',
       query: schemas.listQuery,
-      answers: { 200: page('TokenPage') },
+      answers: { 200: page('TokenPage', 'listTokens') },
       problems: ['validation_failed'],
       handle: list,
     },
@@ -65,6 +67,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
         'idempotency_key_reused',
         'scope_not_grantable',
         'token_limit_reached',
+        'token_damaged',
         'conflict',
       ],
       handle: create,
@@ -144,7 +147,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
       summary: 'History of one token, oldest first',
       who: 'any',
       query: schemas.pageQuery,
-      answers: { 200: page('HistoryPage') },
+      answers: { 200: page('HistoryPage', 'tokenEvents', { id: '$request.path.id' }) },
       problems: ['not_found'],
       handle: events,
     },

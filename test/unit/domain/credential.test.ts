@@ -34,6 +34,13 @@ const BODY = TOKEN.slice(4)
 /** Another one's. */
 const OTHER = [...BODY].toReversed().join('')
 const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'
+const HEAD = JWT.slice(0, JWT.indexOf('.'))
+
+const jwtPart = (json: string): string => Buffer.from(json).toString('base64url')
+const encoded = (text: string): string =>
+  Buffer.from(text)
+    .toString('hex')
+    .replace(/../g, (hex) => `%${hex}`)
 
 const key = (fill: number, bytes = 32): string => Buffer.alloc(bytes, fill).toString('base64')
 
@@ -214,6 +221,21 @@ describe('masking', () => {
     ['a JWT', `Bearer ${JWT}`, 'Bearer [credential]'],
     ['an unsigned JWT', JWT.slice(0, JWT.lastIndexOf('.') + 1), '[credential]'],
     ['a token and a JWT', `${TOKEN} ${JWT}`, '[credential] [credential]'],
+    ['a token and a JWT in one word', `${TOKEN}${JWT}`, '[credential][credential]'],
+    ['a JWT and a token in one word', `${JWT}${TOKEN}`, '[credential]'],
+    ['two JWTs in one word', `/${JWT}${JWT}/`, '/[credential]/'],
+    ['two JWTs with a dot between them', `/${JWT}.${JWT}/`, '/[credential]/'],
+    ['a JWT without claims', `${HEAD}.e30.c2lnbmF0dXJl`, '[credential]'],
+    [
+      'a JWT whose parts are spaced',
+      `${jwtPart('{ "alg": "HS256" }')}.${jwtPart('{\n"sub": "a"}')}.c2ln`,
+      '[credential]',
+    ],
+    ['a JWT in a path', `/v1/${JWT}/x`, '/v1/[credential]/x'],
+    ['a JWT with percent-encoded dots', `/v1/${JWT.replaceAll('.', '%2e')}/x`, '/v1/[credential]/x'],
+    ['a JWT in percent-encoding', `/v1/${encoded(JWT)}/x`, '/v1/[credential]/x'],
+    ['a token with a percent-encoded underscore', `/v1/${TOKEN.replace('_', '%5F')}/x`, '/v1/[credential]/x'],
+    ['a token in percent-encoding', `/v1/${encoded(TOKEN)}/x`, '/v1/[credential]/x'],
   ]
   for (const [what, text, left] of masked) {
     it(`replaces ${what}`, () => {
@@ -258,6 +280,16 @@ describe('masking', () => {
       'eyJ is how a JWT begins',
       'a.b.c',
       '日本',
+      'KeyJanitor-production',
+      'KeyJanitor.production.eu',
+      'surveyJsonSchemas',
+      '/api/surveyJsonSchemas',
+      '/api/survey.eyJournal.eyJsonSchemas',
+      'monkeyJunglebook_2',
+      'eyJwhatever-this-is-no-json.eyJneither-is-this.c2ln',
+      '/pages/eyJpZCI6MTcsImF0IjoiMjAyNiJ9',
+      '100%41 sure',
+      'a%2Fb%20c',
     ]) {
       expect(maskCredentials(text)).to.equal(text)
       expect(holdsCredential(text)).to.equal(false)
@@ -287,6 +319,50 @@ describe('masking', () => {
         }
       }
     }
+  })
+
+  it('leaves nothing of a JWT that the cut has taken the end of, whatever stands before it', () => {
+    const jwt = `${jwtPart('{"alg":"RS256","kid":"a key with a name"}')}.${jwtPart('{"sub":"jos\u00e9","scope":"a b c d e f g h i"}')}.${jwtPart('x'.repeat(64))}`
+    const piece = 12
+    for (let before = 0; before <= 3; before++) {
+      for (let gap = 0; gap <= LOOKED_AT; gap++) {
+        const text = `/${TOKEN.repeat(before)}/${'x'.repeat(gap)}/${'y'.repeat(30)}${jwt}/${'z'.repeat(400)}`
+        const kept = keptText(text)
+        const tail = kept.slice(-jwt.length)
+        for (let at = 0; at + piece <= jwt.length; at++)
+          if (tail.includes(jwt.slice(at, at + piece))) expect.fail(`${before} before, gap ${gap}: ${kept}`)
+      }
+    }
+  })
+
+  it('leaves nothing of a percent-encoded token that the cut has taken the end of', () => {
+    for (let gap = 0; gap <= LOOKED_AT; gap++) {
+      const kept = keptText(
+        `/${TOKEN.repeat(3)}/${'x'.repeat(gap)}/${encoded(TOKEN.replace(BODY, OTHER))}/more`,
+      )
+      for (const text of [kept, decodeURIComponent(kept.replace(/%.?$/, ''))])
+        for (let at = 0; at + 12 <= OTHER.length; at++)
+          if (text.includes(OTHER.slice(at, at + 12))) expect.fail(`gap ${gap}: ${text}`)
+    }
+  })
+
+  it('keeps forty routes apart whose names begin like a JWT', () => {
+    const routes = Array.from(
+      { length: 40 },
+      (_, n) => `/api/surveyJsonSchemas/v${n}/${'keyJanitor/'.repeat(40)}`,
+    )
+    expect(new Set(routes.map(keptText)).size).to.equal(40)
+    expect(keptText(routes[3] ?? '')).to.equal(routes[3]?.slice(0, 256))
+  })
+
+  it('takes no long time for a text that is made to take long', () => {
+    const started = performance.now()
+    const texts = ['eyJ', 'e30', 'ewo', 'eyJ.eyJ', `${HEAD}.e30`, 'tkl_', '%65', '.e30.', 'eyJ9'].flatMap(
+      (some) => [some.repeat(384).slice(0, 384), `${some.repeat(384).slice(0, 370)}.e30.`],
+    )
+    for (let round = 0; round < 100; round++) for (const text of texts) keptText(text)
+    // A fiftieth of a second for each round would be noticed by nobody but a flood.
+    expect(performance.now() - started).to.be.lessThan(2_000)
   })
 
   it('keeps other text that is cut, up to its bound and without half a character', () => {

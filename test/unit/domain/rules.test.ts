@@ -12,6 +12,10 @@ import {
 const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 const NOW = '2026-03-01T10:00:00.000Z'
 
+/** As a failure shows what cannot be seen. */
+const escape = (text: string): string =>
+  [...text].map((character) => character.codePointAt(0)?.toString(16)).join(' ')
+
 describe('a time', () => {
   const accepted: [what: string, text: string, utc: string][] = [
     ['in UTC', '2026-03-01T10:00:00Z', '2026-03-01T10:00:00.000Z'],
@@ -88,6 +92,7 @@ describe('a name', () => {
   it('is trimmed and in normal form C', () => {
     expect(normaliseName('  Cafe\u0301 \n')).to.equal('Caf\u00e9')
     expect(normaliseName('\u00a0\ufeff\u3000x')).to.equal('x')
+    expect(normaliseName('\u0085\u2028 x \u1680\u0085')).to.equal('x')
   })
 
   it('has 1 to 100 characters, each counted once whatever its encoding', () => {
@@ -120,6 +125,48 @@ describe('a name', () => {
     // Normal form C of these takes minutes.
     expect(performance.now() - started).to.be.below(1000)
     expect(nameProblem(normaliseName(`${' '.repeat(30_000)}a`)), 'after trimming').to.equal(null)
+  })
+
+  it('is trimmed of all white space that Unicode knows', () => {
+    for (let code = 0; code < 0x1_0000; code++) {
+      const space = String.fromCharCode(code)
+      if (/\p{White_Space}/u.test(space))
+        expect(normaliseName(`${space}x${space}`), code.toString(16)).to.equal('x')
+    }
+  })
+
+  it('has at least one character that can be seen', () => {
+    const blank = [
+      ...['\u00ad', '\u034f', '\u061c', '\u115f', '\u1160', '\u17b4', '\u180b', '\u180e', '\u200b', '\u200c'],
+      ...[
+        '\u200d',
+        '\u200e',
+        '\u2060',
+        '\u2064',
+        '\u2800',
+        '\u3164',
+        '\ufe0f',
+        '\uffa0',
+        '\ufff9',
+        '\u{1bca0}',
+      ],
+      ...[
+        '\u{1d159}',
+        '\u{13441}',
+        '\u{e0001}',
+        '\u{e0041}',
+        '\u{e0100}',
+        '\u{e000}',
+        '\u{f8ff}',
+        '\u{10fffd}',
+      ],
+      ...['\ufdd0', '\uffff', '\u0378', '\u{e0fff}', '\u0301', '\u20dd'],
+    ]
+    for (const name of [...blank, blank.join(''), '\u200b \u3164', '\u3164\u2800\u00ad'])
+      expect(nameProblem(normaliseName(name)), escape(name)).to.match(/can be seen/)
+    for (const character of blank) expect(nameProblem(`a${character}`), escape(character)).to.equal(null)
+    for (const name of ['a', '1', '-', '$', '️1️⃣', '🔑', '☃️', 'ー', 'ا', 'क्', '\u200bx', '.', '€'])
+      expect(nameProblem(normaliseName(name)), escape(name)).to.equal(null)
   })
 
   it('may be in any script, with marks and joiners', () => {

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { openPlain } from './database.ts'
 import { StoreInUseError } from '../../../application/ports/errors.ts'
 import { BusyError } from './errors.ts'
+import { assertWritable } from './writable.ts'
 
 export interface Lock {
   release(): void
@@ -12,11 +13,15 @@ export interface Lock {
  * Makes the caller the only writer of a file until the lock is released. The lock is an exclusive transaction on
  * `<file>.lock`, so the operating system releases it when the process ends, in whatever way. The lock file stays there,
  * and means nothing by itself.
- * @throws StoreInUseError at once if there is another writer, also in the same process
+ * @throws StoreInUseError at once if there is another writer, also in the same process; StoreUnavailableError if this
+ *   process may not write it
  */
 export async function lockFile(path: string): Promise<Lock> {
   // Links are followed, so that two names of one file lead to the same lock.
-  const database = await openPlain(`${targetOf(path)}.lock`)
+  const target = targetOf(path)
+  assertWritable(target)
+  assertWritable(`${target}.lock`)
+  const database = await openPlain(`${target}.lock`)
   try {
     // With the journal in memory, locking writes nothing, so it works on a full disk as well.
     database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY')

@@ -59,7 +59,7 @@ export async function removeGeneration(
   { keepLock = generation === 1 } = {},
 ): Promise<void> {
   const file = fileOf(path, generation)
-  const endings = ['', '-wal', '-shm', '-journal', '.seal', ...(keepLock ? [] : ['.lock'])]
+  const endings = ['', '-wal', '-shm', '-journal', '.seal', ...(keepLock ? [] : ['.lock', '.lock-journal'])]
   await Promise.all(endings.map((ending) => rm(file + ending, { force: true })))
 }
 

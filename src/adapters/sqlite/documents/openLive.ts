@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import type { Logger } from '../../../application/ports/telemetry.ts'
 import { assertNotElsewhere, type Claim, claimDatabase } from '../database/claim.ts'
 import { type Database, openDatabase } from '../database/database.ts'
+import { assertWritable } from '../database/writable.ts'
 import { isIntact } from '../database/inspect.ts'
 import type { Lock } from '../database/lock.ts'
 import { liveFile, liveGeneration, removeGeneration } from './generations.ts'
@@ -19,6 +20,7 @@ export async function openLive(
   try {
     const wasLeft = existsSync(file)
     const isSealed = checkSeal(file)
+    if (lock) assertWritable(file)
     if (lock) await assertNotElsewhere(file)
     const database = await openDatabase(file, { readOnly: !lock, ...SETTINGS })
     if (!lock) return modelFile(database, undefined)

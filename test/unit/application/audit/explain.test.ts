@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { assessUses, usesAround, type UseWindow } from '../../../../src/application/audit/explain.ts'
-import { readTokenEvents } from '../../../../src/application/eventLog/tokenStream.ts'
+import { type Flaw, readSoundEvents } from '../../../../src/application/eventLog/soundEvents.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { EventData } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
-import { rejection } from '../../../contract/fixtures.ts'
 import { created, lost, renamed, revoked, time, USAGE, used, writerTo } from '../../../support/audited.ts'
 import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
 
@@ -43,7 +42,7 @@ describe('Uses around a time', () => {
   })
 
   it('are none where none are recorded', async () => {
-    expect(await at(0)).to.deep.equal({ during: [], before: null, after: null, lost: [] })
+    expect(await at(0)).to.deep.equal({ during: [], before: null, after: null, lost: [], damages: [] })
   })
 
   it('may be among those that could not be kept', async () => {
@@ -57,22 +56,55 @@ describe('Uses around a time', () => {
     await write(USAGE, [window(0, 50), window(100, 200)])
     const [, second] = memory.log
     Object.assign(second ?? {}, { data: { ...(second?.data as object), count: 99 } })
-    const error = await rejection(at(150))
-    expect(error).to.be.instanceOf(DamagedError)
-    expect((error as Error).message).to.contain(`revision 1 of ${USAGE}`)
+    const { before, during, damages } = await at(150)
+    expect(starts([before, ...during])).to.deep.equal([time(0)])
+    expect(damages).to.have.lengthOf(1)
+    expect(damages[0]).to.contain(`revision 1 of ${USAGE}`)
+  })
+})
+
+describe('Uses around a time, in a log with gaps', () => {
+  it('are those that are left, and what is missing is said', async () => {
+    const id = randomUUID()
+    const memory = memoryStore()
+    const write = writerTo(memory.store)
+    await write(USAGE, [used(id, { firstAt: time(0), lastAt: time(50) })])
+    await write(USAGE, [used(id, { firstAt: time(100), lastAt: time(200) })])
+    const { readAll } = memory.store
+    const [first] = memory.log
+    memory.store.readAll = async function* (after) {
+      if (after === null) {
+        yield memory.log.slice(0, 1)
+        throw new DamagedError('no event at position 2 to 3', { after: first?.position ?? '' })
+      }
+      yield* readAll(after)
+    }
+    const { before, during, damages } = await usesAround(memory.store, id, time(150))
+    expect([before, ...during].map((found) => found?.data.firstAt)).to.deep.equal([0, 100].map(time))
+    expect(damages).to.deep.equal(['no event at position 2 to 3'])
+  })
+
+  it('are fewer where one cannot be read', async () => {
+    const id = randomUUID()
+    const memory = memoryStore()
+    await writerTo(memory.store)(USAGE, [used(id, { firstAt: time(0), lastAt: time(50) })])
+    Object.assign(memory.log[0] ?? {}, { data: null, metadata: null })
+    const { before, damages } = await usesAround(memory.store, id, time(150))
+    expect(before).to.equal(null)
+    expect(damages[0]).to.contain(`revision 0 of ${USAGE}`).and.contain('cannot be read')
   })
 })
 
 describe('What the history says of a use', () => {
   const id = randomUUID()
 
-  async function verdict(what: Partial<EventData<'TokenUsed'>>) {
+  async function verdict(what: Partial<EventData<'TokenUsed'>>, flaws: Flaw[] = []) {
     const { store } = memoryStore()
     const write = writerTo(store)
     await write(tokenStream(id), [created(id), renamed('b', time(1000)), revoked(time(2000))])
-    const events = await readTokenEvents(store, id)
+    const sound = await readSoundEvents(store, id)
     const { data } = used(id, what) as { data: EventData<'TokenUsed'> }
-    return assessUses(events, { stream: USAGE, revision: 0, data })
+    return assessUses({ ...sound, flaws }, { stream: USAGE, revision: 0, data })
   }
 
   it('is that the revision was the newest, until the next one', async () => {
@@ -88,6 +120,15 @@ describe('What the history says of a use', () => {
       change: { revision: 2, type: 'TokenRevoked', at: time(2000) },
       ms: 300,
     })
+  })
+
+  it('is nothing where the history is damaged up to that revision, or behind it', async () => {
+    const at = (revision: number) => [{ from: revision, to: revision, what: 'missing' }]
+    for (const damaged of [0, 1, 2])
+      expect(await verdict({ tokenRevision: 1 }, at(damaged)), String(damaged)).to.deep.equal({
+        kind: 'unknown',
+      })
+    expect(await verdict({ tokenRevision: 0, lastAt: time(1000) }, at(2))).to.deep.equal({ kind: 'current' })
   })
 
   it('is that it cannot be, on a revision that is revoked or that there is not', async () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import type { Damage } from '../../../../src/application/audit/verifyLog.ts'
+import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { tokenStream, usageStream } from '../../../../src/domain/streams.ts'
 import { created, INSTANCE, renamed, time, USAGE, used, walkOf, writerTo } from '../../../support/audited.ts'
@@ -37,6 +38,8 @@ describe('A walk over the log', () => {
       streams: 4,
       shortened: 0,
       damages: 0,
+      notCompared: 0,
+      isWhole: true,
       found: [],
     })
   })
@@ -72,6 +75,34 @@ describe('A walk over the log', () => {
       })
     }
   }
+
+  it('tells altered from unreadable and missing, and counts what stands behind them', async () => {
+    at(SECOND, 0).data = { ...(at(SECOND, 0).data as object), name: 'forged' }
+    Object.assign(at(FIRST, 1), { data: null, metadata: null })
+    remove(at(LAST, 2))
+    const { found, notCompared, isWhole } = await walkOf(memory.store)
+    expect(Object.fromEntries(found.map(({ stream, kind }) => [stream, kind]))).to.deep.equal({
+      [SECOND]: 'altered',
+      [FIRST]: 'unreadable',
+      [LAST]: 'missing',
+    })
+    expect([notCompared, isWhole]).to.deep.equal([3, true])
+  })
+
+  it('says where it had to end', async () => {
+    const { readAll } = memory.store
+    memory.store.readAll = async function* (after) {
+      for await (const batch of readAll(after)) {
+        yield batch.slice(0, 3)
+        throw new DamagedError('the disk has lost it')
+      }
+    }
+    const { found, events, isWhole } = await walkOf(memory.store)
+    expect([events, isWhole]).to.deep.equal([3, false])
+    expect(found).to.have.lengthOf(1)
+    expect(found[0]).to.include({ kind: 'unreadable', position: memory.log[2]?.position })
+    expect(found[0]?.what).to.contain('cannot be read on').and.contain('the disk has lost it')
+  })
 
   it('names the place of an event that was removed', async () => {
     remove(at(SECOND, 1))

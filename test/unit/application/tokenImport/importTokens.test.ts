@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
 import { BadRowsError, checkRows } from '../../../../src/application/tokenImport/checkRows.ts'
+import { readRow } from '../../../../src/application/tokenImport/row.ts'
 import { compareRows, importRows } from '../../../../src/application/tokenImport/importTokens.ts'
 import { loadOn, readTokenEvents, unborn } from '../../../../src/application/eventLog/tokenStream.ts'
 import { ConflictError, StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
@@ -127,7 +128,7 @@ describe('An import of an old table', () => {
     it('with a bad row, and names every one by its line', async () => {
       const bad = fileOfRows([oldRow(1), oldRow(2, { token: 'x' }), oldRow(3), oldRow(4, { name: '' })])
       expect((await refused(bad)).map(({ line }) => line)).to.deep.equal([2, 4])
-      expect((await refused(`${file}\n`))[0]).to.deep.include({ line: ROWS + 1 })
+      expect((await refused(`${file}\n\n{}`))[0]).to.deep.include({ line: ROWS + 3 })
     })
 
     it('with many bad rows, and says how many it does not name', async () => {
@@ -190,10 +191,9 @@ describe('An import of an old table', () => {
     })
 
     it('that ends in the middle of a row', async () => {
-      const memory = memoryStore()
-      const error = await rejection(takeOver(memory.store, file.slice(0, -10)))
-      expect(error).to.be.instanceOf(BadFileError)
-      expect(memory.log).to.deep.equal([])
+      expect(await refused(file.slice(0, -10))).to.deep.equal([
+        { line: ROWS, message: String(readRow('', NOW)) },
+      ])
     })
 
     it('into a store that is damaged', async () => {
@@ -205,6 +205,32 @@ describe('An import of an old table', () => {
         expect(await rejection(takeOver(store.store, file))).to.be.instanceOf(DamagedError)
         expect(store.log).to.have.lengthOf(1)
       }
+    })
+  })
+
+  describe('of a file as editors and databases write it', () => {
+    const marked = `\uFEFF${file}`
+    for (const [what, text] of [
+      ['without an end of its last line', file.slice(0, -1)],
+      ['with a mark of byte order', marked],
+      ['of two such files', `\uFEFF\n${marked}`],
+      ['with blank lines', `\n\n  \n${file.replaceAll('\n', '\n\t\n')}\n\n `],
+      ['with the line ends of Windows', file.replaceAll('\n', '\r\n')],
+      ['with all of them', `${marked.replaceAll('\n', '\r\n\r\n').trimEnd()}`],
+    ] as const) {
+      it(`takes all of its rows, and none of them twice: ${what}`, async () => {
+        const memory = memoryStore()
+        expect(await takeOver(memory.store, text)).to.deep.equal({ written: ROWS, there: 0 })
+        expect(await takeOver(memory.store, file)).to.deep.equal({ written: 0, there: ROWS })
+        expect(await takeOver(memory.store, text)).to.deep.equal({ written: 0, there: ROWS })
+        expect((await checkRows(chunked(text), NOW, () => {})).count).to.equal(ROWS)
+      })
+    }
+
+    it('names rows by the lines of the file', async () => {
+      const text = `\uFEFF\n\n${JSON.stringify(oldRow(1))}\n\n${JSON.stringify(oldRow(1))}`
+      const problems = await problemsOf(takeOver(memoryStore().store, text))
+      expect(problems[0]).to.deep.equal({ line: 5, message: 'its id is that of line 3' })
     })
   })
 
@@ -223,6 +249,7 @@ describe('An import of an old table', () => {
       ['a row is altered', 3, fileOfRows(rows.with(2, oldRow(3, { name: 'altered' })))],
       ['a row is gone', ROWS, fileOfRows(rows.slice(0, -1))],
       ['a row has come', ROWS + 1, fileOfRows([...rows, oldRow(ROWS + 1)])],
+      ['a row has come behind a blank line', ROWS + 2, `${file}\n${JSON.stringify(oldRow(ROWS + 1))}`],
       ['a row is none any more', 2, fileOfRows(rows.with(1, {}))],
     ] as const) {
       it(`stops at the line: ${what}`, async () => {

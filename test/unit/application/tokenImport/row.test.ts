@@ -76,6 +76,27 @@ describe('a row of an old table', () => {
     expect(read(row)).to.include({ expiresAt: '2020-01-01T00:00:00.000Z', hash: sha256(oldToken(1)) })
   })
 
+  it('never expires where PostgreSQL says infinity', () => {
+    expect(tokenOf(oldRow(1, { expires_at: 'infinity' }))).to.deep.equal(
+      tokenOf(oldRow(1, { expires_at: null })),
+    )
+    for (const text of ['-infinity', 'Infinity', ' infinity', 'infinity '])
+      expect(reasonOf(oldRow(1, { expires_at: text })), text).to.match(/^expires_at must be/)
+    for (const member of ['created_at', 'updated_at', 'last_accessed'])
+      expect(reasonOf(oldRow(1, { [member]: 'infinity' }))).to.match(new RegExp(`^${member} must be`))
+  })
+
+  it('is refused with a member twice, however it is spelt: nobody can tell when it expires', () => {
+    const row = JSON.stringify(oldRow(1, { expires_at: '2027-01-01T00:00:00Z' }))
+    for (const again of [
+      '"expires_at":null',
+      '"expires\\u005fat":null',
+      '"name":"other"',
+      '"name":{"a":1,"a":2}',
+    ])
+      expect(readRow(row.replace('}', `,${again}}`), NOW), again).to.match(/^it has a member twice/)
+  })
+
   const bad: [member: string, values: unknown[]][] = [
     ['id', ['', 'x'.repeat(256), 'a\nb', '\ud800', 1.5, 2 ** 53, null, true, {}, [1]]],
     ['token', ['', oldToken(1), 'a'.repeat(63), 'g'.repeat(64), ` ${'a'.repeat(64)}`, null, 5]],

@@ -17,7 +17,7 @@ describe('the sampler', () => {
   let stop: () => Promise<void>
   const seen = { checked: 0, differed: 0, errors: [] as object[], warnings: 0 }
 
-  function start(random = () => 0.5): void {
+  function start(random = () => 0.5, againMs?: number): void {
     Object.assign(seen, { checked: 0, differed: 0, errors: [], warnings: 0 })
     const sampler = startSampler({
       store: pieces.events.store,
@@ -29,6 +29,7 @@ describe('the sampler', () => {
         differed: (documents) => void (seen.differed += documents),
       },
       everyMs: 5,
+      ...(againMs !== undefined && { againMs }),
       random,
     })
     stop = sampler.stop
@@ -77,6 +78,20 @@ describe('the sampler', () => {
       expect(new Set(seen.errors.map((one) => (one as { id: string }).id)).size).to.be.above(1),
     )
   }).timeout(30_000)
+
+  it('comes to tokens that the log does not tell of, whatever the ids beside them are', async () => {
+    await pieces.create('one')
+    const tooMany = '01890000-0000-7000-8000-000000000000'
+    for (const id of ['!', 'zzzz', 'abc', 'ffffffff-', tooMany])
+      await pieces.model.readModel.apply([wrong(id, { hash: `hash of ${id}` })])
+    for (const place of [0, 0.5, 0.999]) {
+      start(() => place, 5)
+      await eventually(() =>
+        expect(seen.errors.map((one) => (one as { id?: string }).id)).to.include(tooMany),
+      )
+      await stop()
+    }
+  }).timeout(60_000)
 
   it('reports a document that differs, by its id alone', async () => {
     const { id } = await pieces.create('one')
