@@ -13,14 +13,19 @@ import { kinshipOf, whatToDo } from './sameLog.ts'
 import type { Checkpoint } from '../ports/checkpoints.ts'
 import { isKept, standingOf } from '../readModel/standing.ts'
 
-const EVERY_MS = 1_000
-/** A store that has just been opened again may answer oddly once. */
-const AGAIN_MS = 250
-/**
- * A leader that was cut off from its cluster answers from what it had for some five seconds, while other processes
- * append to the next one: what they have projected then seems to be ahead of the log.
- */
-const CUT_OFF_MS = 6_000
+export interface GuardTimes {
+  /** How often the log is looked at. */
+  everyMs: number
+  /** A store that has just been opened again may answer oddly once. */
+  againMs: number
+  /**
+   * A leader that was cut off from its cluster answers from what it had for some five seconds, while other processes
+   * append to the next one: what they have projected then seems to be ahead of the log.
+   */
+  cutOffMs: number
+}
+
+const TIMES: GuardTimes = { everyMs: 1_000, againMs: 250, cutOffMs: 6_000 }
 
 /**
  * Notices that the event store is not the one it was: an older log was put in its place, or another one, which may lack
@@ -42,13 +47,20 @@ interface Dependencies {
   readModel: ReadModel
   projections: readonly Projection[]
   log: Telemetry['log']
+  times?: GuardTimes
 }
 
 const SHORTER = 'the event store ends before an event that was in it'
 const ANOTHER = 'the event store has another event, or none, where one is known to have been'
 const NOT_ITS_OWN = 'the read model was filled from another event store, or from another branch of this one'
 
-export function createLogGuard({ store, readModel, projections, log }: Dependencies): LogGuard {
+export function createLogGuard({
+  store,
+  readModel,
+  projections,
+  log,
+  times = TIMES,
+}: Dependencies): LogGuard {
   const stopping = new AbortController()
   const { signal } = stopping
   let running: Promise<void> = Promise.resolve()
@@ -75,7 +87,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
       return null
     }
     aheadSince ??= now()
-    return ageOf(aheadSince) > CUT_OFF_MS ? SHORTER : null
+    return ageOf(aheadSince) > times.cutOffMs ? SHORTER : null
   }
 
   const found = (): Promise<string | null> =>
@@ -87,7 +99,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
   async function look(): Promise<void> {
     let wrong = await found()
     if (wrong !== null && flaw === null) {
-      await sleep(AGAIN_MS, undefined, { signal })
+      await sleep(times.againMs, undefined, { signal })
       wrong = await found()
     }
     if (wrong === null && flaw !== null) log.info({}, 'the event store is again the one that it was')
@@ -109,7 +121,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
   }
 
   async function run(): Promise<void> {
-    while (await sleep(EVERY_MS, true, { signal, ref: false }).catch(() => false)) {
+    while (await sleep(times.everyMs, true, { signal, ref: false }).catch(() => false)) {
       tellLoss()
       // Nobody can tell while it is away.
       await look().catch(() => {})

@@ -42,25 +42,30 @@ type Advanced = EventData<'ImportAdvanced'>
 interface Context {
   store: EventStore
   clock: Clock
+  times?: LeaseTimes
 }
 
-/** How often the holder writes that it is there. */
-const RENEW_MS = 800
-/** After this much time without it the holder writes nothing before it has done so: then nobody else had the lease. */
-const HELD_MS = 2_500
-/**
- * One that was not heard of for so long is gone, and so is what it had begun to append, which is given up after 3.4 s.
- * No clock of another machine is looked at, only what comes.
- */
-const GONE_MS = 6_000
-const LOOK_MS = 250
+export interface LeaseTimes {
+  /** How often the holder writes that it is there. */
+  renewMs: number
+  /** After this much time without it the holder writes nothing before it has done so: then nobody else had the lease. */
+  heldMs: number
+  /**
+   * One that was not heard of for so long is gone, and so is what it had begun to append, which is given up after 3.4 s.
+   * No clock of another machine is looked at, only what comes.
+   */
+  goneMs: number
+  lookMs: number
+}
+
+const TIMES: LeaseTimes = { renewMs: 800, heldMs: 2_500, goneMs: 6_000, lookMs: 250 }
 
 /**
  * Waits, where an import has not ended in good order, until it is certain whether it still runs.
  * @throws ImportUnderWayError
  */
-export async function assertNoImport(store: EventStore): Promise<void> {
-  await freeTail(store)
+export async function assertNoImport(store: EventStore, times = TIMES): Promise<void> {
+  await freeTail(store, times)
 }
 
 /**
@@ -74,6 +79,7 @@ export async function withImportLease<T>(
   work: (lease: ImportLease) => Promise<T>,
   onTaken: () => Promise<void>,
 ): Promise<T> {
+  const { times = TIMES } = context
   const state: Advanced = { importId: ids.random(), rows, read: 0, ended: false }
   const over = new AbortController()
   let tail: Tail | null = null
@@ -101,7 +107,7 @@ export async function withImportLease<T>(
   }
 
   async function keep(end: Tail): Promise<void> {
-    while (await sleep(RENEW_MS, true, { signal: over.signal }).catch(() => false)) await renew(end)
+    while (await sleep(times.renewMs, true, { signal: over.signal }).catch(() => false)) await renew(end)
   }
 
   try {
@@ -112,8 +118,8 @@ export async function withImportLease<T>(
           keeping = keep(tail)
           await onTaken()
         }
-        if (ageOf(heldAt) > HELD_MS) await renew(tail)
-        if (lost || ageOf(heldAt) > HELD_MS) throw new ImportLostError()
+        if (ageOf(heldAt) > times.heldMs) await renew(tail)
+        if (lost || ageOf(heldAt) > times.heldMs) throw new ImportLostError()
       },
       advance(read) {
         state.read = read
@@ -130,7 +136,7 @@ export async function withImportLease<T>(
 /** @returns the stream's end, which is the first event of this import, and when it was begun to be written */
 async function take(context: Context, state: Advanced): Promise<{ tail: Tail; heldAt: Instant }> {
   for (;;) {
-    const tail = await freeTail(context.store)
+    const tail = await freeTail(context.store, context.times)
     const heldAt = now()
     try {
       await append(context, tail, state)
@@ -143,12 +149,12 @@ async function take(context: Context, state: Advanced): Promise<{ tail: Tail; he
 }
 
 /** @throws ImportUnderWayError */
-async function freeTail(store: EventStore): Promise<Tail> {
+async function freeTail(store: EventStore, times = TIMES): Promise<Tail> {
   const tail: Tail = { revision: -1, chain: genesis(IMPORT_STREAM) }
   let last = await readOn(store, tail)
   const since = now()
-  while (last && !last.ended && ageOf(since) < GONE_MS) {
-    await sleep(LOOK_MS)
+  while (last && !last.ended && ageOf(since) < times.goneMs) {
+    await sleep(times.lookMs)
     const next = await readOn(store, tail)
     if (next && !next.ended) throw new ImportUnderWayError(next)
     last = next ?? last
