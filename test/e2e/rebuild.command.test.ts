@@ -21,6 +21,7 @@ import {
   type ServiceProcess,
   startService,
 } from '../support/service.ts'
+import { sweep } from '../support/sweep.ts'
 import { startTraffic, type Traffic } from '../support/traffic.ts'
 
 const { log } = countingTelemetry()
@@ -44,8 +45,7 @@ async function expectNoDifference(env: Environment): Promise<void> {
   expect({ differing, differences }).to.deep.equal({ differing: 0, differences: [] })
 }
 
-describe('the command rebuild, on SQLite', function () {
-  this.timeout(60_000)
+describe('the command rebuild, on SQLite', () => {
   let service: ServiceProcess
   afterEach(endServices)
 
@@ -99,11 +99,12 @@ describe('the command rebuild, on SQLite', function () {
     expect(traffic.wrong).to.not.be.empty
   })
 
-  it('that was killed, wherever, is gone on with', async () => {
+  const kills = sweep('kills', 6, 2)
+  it(`that was killed, wherever, is gone on with${kills.note}`, async () => {
     service = await startService(QUICK)
     const traffic = await startTraffic([service.url])
     await sleep(300)
-    for (const ms of [0, 5, 10, 20, 40, 80]) {
+    for (const ms of kills.of([0, 5, 10, 20, 40, 80])) {
       const next = (await readdir(join(service.folder, 'data'))).length
       const kill = cliToKill(['rebuild'], service.folder)
       await eventually(async () =>
@@ -153,8 +154,7 @@ describe('the command rebuild, on SQLite', function () {
   })
 })
 
-describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', function () {
-  this.timeout(120_000)
+describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', () => {
   let fleet: Fleet
   afterEach(() => fleet.close())
 
@@ -170,7 +170,7 @@ describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', function 
     await kill()
     // Until the lease of the killed one has run out.
     await sleep(5_500)
-    const { code, stderr } = await cli(['rebuild'], one.service.folder, env, 60_000)
+    const { code, stderr } = await cli(['rebuild'], one.service.folder, env)
     expect(code, stderr).to.equal(0)
     await sleep(1_000)
     await traffic.stop()
