@@ -181,8 +181,7 @@ describe('tokenledger import-tokens, on SQLite', () => {
   }).timeout(60_000)
 })
 
-describeWithMongod('tokenledger import-tokens, on EventStoreDB and MongoDB', function () {
-  this.timeout(60_000)
+describeWithMongod('tokenledger import-tokens, on EventStoreDB and MongoDB', () => {
   let fleet: Fleet
   let folder: string
   let env: Environment
@@ -201,7 +200,7 @@ describeWithMongod('tokenledger import-tokens, on EventStoreDB and MongoDB', fun
     const left = await killed(folder, env, open)
     expect(left).to.be.within(1, count - 1)
     const { imported, already_there } = reportOf(
-      await cli(['import-tokens', 'rows.ndjson', '--json'], folder, env, 40_000),
+      await cli(['import-tokens', 'rows.ndjson', '--json'], folder, env),
     )
     expect([imported, already_there]).to.deep.equal([count - left, left])
     expect(await importedIn(open)).to.equal(count)

@@ -137,9 +137,7 @@ describe('a process that does not know every event of a token', () => {
   }
 })
 
-describeWithMongod('an older process beside a newer one on the same stores', function () {
-  this.timeout(120_000)
-
+describeWithMongod('an older process beside a newer one on the same stores', () => {
   it('closes what it does not understand for itself alone, whichever of them came first', async () => {
     const fleet = await startFleet(1)
     try {

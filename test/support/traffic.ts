@@ -13,6 +13,7 @@ export interface Traffic {
 
 /** How long a revocation may take to be known to the other processes. */
 const ELSEWHERE_MS = 2_000
+const PAUSE_MS = 15
 
 /** @param urls of the services; each round goes to one, and looks at the others */
 export async function startTraffic(urls: readonly string[]): Promise<Traffic> {
@@ -65,6 +66,8 @@ export async function startTraffic(urls: readonly string[]): Promise<Traffic> {
     while (going) {
       await round(rounds)
       rounds++
+      // Leaves something of the machine to what it is there for.
+      await sleep(PAUSE_MS)
     }
   }
 
