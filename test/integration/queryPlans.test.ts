@@ -22,7 +22,7 @@ import { eventually } from '../support/eventually.ts'
 import { askEverything, type Values } from '../support/everyRequest.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../support/ledger.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { again, openPatiently } from '../support/patient.ts'
+import { again, openPatiently, patient } from '../support/patient.ts'
 import { countingTelemetry } from '../support/pieces.ts'
 import { sweep } from '../support/sweep.ts'
 import { plansIn, recordStatements } from '../support/statements.ts'
@@ -97,20 +97,19 @@ async function askInside(folder: string, readModelUrl: string, now: number): Pro
   const urls = { EVENT_STORE_URL: `sqlite:${folder}/events.db`, READ_MODEL_URL: readModelUrl }
   const settings = readSettings({ JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS, ...urls })
   const telemetry = countingTelemetry()
-  await withReadModel(
-    settings,
-    () => now,
-    async ({ queries }) => {
+  const clock = () => now
+  const askQueries = (): Promise<void> =>
+    withReadModel(settings, clock, async ({ queries }) => {
       const range = { from: '2026-11-20T00:00:00.000Z', to: '2026-11-23T00:00:00.000Z' }
       await queries.report(null, { ...range, idleDays: 1, expiringDays: 30, limit: 10 })
       for (const granularity of ['hour', 'day'] as const)
         await queries.usageOfAccount('acct_1', { ...range, granularity })
-    },
-  )
-  await checkPeppers(settings)
-  await compareReadModel(settings, { log: telemetry.log })
+    })
+  await again(askQueries)
+  await again(() => checkPeppers(settings))
+  await again(() => compareReadModel(settings, { log: telemetry.log }))
   const store = await openEventStore(settings)
-  const readModel = await openReadModel(settings)
+  const readModel = patient(await again(() => openReadModel(settings)))
   await readModel.open(projections)
   await workInside(store, readModel, now)
   await Promise.all([store.close(), readModel.close()])
