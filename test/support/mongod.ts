@@ -162,7 +162,7 @@ function primaryAt(ports: readonly number[]): Promise<number> {
 
 async function onServer<T>(port: number, work: (client: MongoClient) => Promise<T>): Promise<T> {
   const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
-    serverSelectionTimeoutMS: 500,
+    serverSelectionTimeoutMS: 5_000,
   })
   try {
     return await work(client)
