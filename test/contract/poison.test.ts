@@ -87,7 +87,7 @@ describeWithMongod('With a mongod', () => {
       await Promise.all([store.close(), readModel.close()])
       rmSync(events, { recursive: true })
     }
-  }).timeout(60_000)
+  })
 
   before(async () => {
     server = await startMongod({ set: 'rs0' })

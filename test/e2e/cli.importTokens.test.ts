@@ -126,7 +126,7 @@ describe('tokenledger import-tokens, on SQLite', () => {
     expect((await cli(['history', UUID_OF_ROW], folder)).stdout).to.match(
       /TokenImported +system import-tokens/,
     )
-  }).timeout(30_000)
+  })
 
   it('takes nothing of a file with bad rows, and names them', async () => {
     await write(fileOfRows([oldRow(1), oldRow(2, { name: '' }), oldRow(3, { token: oldRow(1).token })]))
@@ -178,7 +178,7 @@ describe('tokenledger import-tokens, on SQLite', () => {
     expect([imported, already_there]).to.deep.equal([count - more, more])
     const streams = (await cli(['export'], folder)).stdout.match(/"stream":"[^"]+"/g) ?? []
     expect([streams.length, new Set(streams).size]).to.deep.equal([count, count])
-  }).timeout(60_000)
+  })
 })
 
 describeWithMongod('tokenledger import-tokens, on EventStoreDB and MongoDB', () => {

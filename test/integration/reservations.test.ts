@@ -207,6 +207,6 @@ describeOnMongo('reservations on MongoDB', () => {
         },
       ])
       expect(await two?.within('acct_1', 'next', async () => 'made')).to.equal('made')
-    }).timeout(20_000)
+    })
   })
 })

@@ -76,7 +76,7 @@ describe('the sampler', () => {
     await eventually(() =>
       expect(new Set(seen.errors.map((one) => (one as { id: string }).id)).size).to.be.above(1),
     )
-  }).timeout(30_000)
+  })
 
   it('reports a document that differs, by its id alone', async () => {
     const { id } = await pieces.create('one')
