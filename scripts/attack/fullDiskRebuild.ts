@@ -64,7 +64,7 @@ await attack(
       bound('the service goes on writing', (await statusOfCreation(api)) === 201)
 
       await disk.empty()
-      const cutOff = await cli(['rebuild'], disk.folder, {}, 15_000, ['prlimit', `--fsize=${MIB}`])
+      const cutOff = await cli(['rebuild'], disk.folder, {}, ['prlimit', `--fsize=${MIB}`])
       saw(`cut off while it fills: ${lastLine(cutOff.stderr)}`)
       bound('one that finds no room on its way leaves nothing', cutOff.code === 1 && left().length === 0)
 

@@ -12,7 +12,6 @@ import { attack } from './lab.ts'
 
 const ROWS = 200
 const LONG = 400
-const PATIENCE_MS = 50_000
 
 /** Rows with the same secrets but other ids for each prefix, as two exports of one old table may have them. */
 const rows = (prefix: string, count = ROWS, after = 0): string =>
@@ -27,8 +26,7 @@ await attack('Two imports of the same tokens under different ids at the same tim
   const env = { EVENT_STORE_URL: fleet.stores.EVENT_STORE_URL }
   const folder = await ownFolder()
   const store = await openEventStoreDb(env.EVENT_STORE_URL)
-  const run = (file: string): Promise<CliResult> =>
-    cli(['import-tokens', file, '--json'], folder, env, PATIENCE_MS)
+  const run = (file: string): Promise<CliResult> => cli(['import-tokens', file, '--json'], folder, env)
 
   async function imported(): Promise<string[]> {
     const hashes: string[] = []

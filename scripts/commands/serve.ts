@@ -1,4 +1,3 @@
-import { serve } from '../../src/serve.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { defineCommand } from '../cli/command.ts'
 
@@ -16,6 +15,8 @@ export const serveCommand = defineCommand({
   async run(_, io) {
     // Wrong settings are wrong use, as in every command, and told before the service owns the process.
     readSettings(io.env)
+    // The other commands start without what only a service needs.
+    const { serve } = await import('../../src/serve.ts')
     return serve()
   },
 })

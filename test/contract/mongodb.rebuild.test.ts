@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { eventually } from '../support/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { openPatiently } from '../support/patient.ts'
 import { people, put } from './readModel.fixtures.ts'
 import { rebuildContract } from './rebuild.contract.ts'
 
@@ -35,8 +35,8 @@ describeWithMongod('MongoDB', () => {
     const database = `rebuild-${randomUUID()}`
     return {
       store,
-      serve: () => openMongoReadModel(server.url(database), { spreadMs: SPREAD_MS }),
-      read: () => openMongoReadModel(server.url(database), { readOnly: true, spreadMs: SPREAD_MS }),
+      serve: () => openPatiently(server.url(database), { spreadMs: SPREAD_MS }),
+      read: () => openPatiently(server.url(database), { readOnly: true, spreadMs: SPREAD_MS }),
       async names() {
         const collections = await client.db(database).listCollections().toArray()
         return collections
@@ -51,13 +51,12 @@ describeWithMongod('MongoDB', () => {
     }
   })
 
-  describe('commands of several processes while a generation changes', function () {
-    this.timeout(30_000)
+  describe('commands of several processes while a generation changes', () => {
     let models: ReadModel[]
     let database: string
 
     const open = async (readOnly = false): Promise<ReadModel> => {
-      const model = await openMongoReadModel(server.url(database), { readOnly, spreadMs: SPREAD_MS })
+      const model = await openPatiently(server.url(database), { readOnly, spreadMs: SPREAD_MS })
       await model.open([people])
       models.push(model)
       return model

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
+import { openPatiently } from '../support/patient.ts'
 import { readModelContract } from './readModel.contract.ts'
 
 describeOnMongo('MongoDB', () => {
@@ -19,12 +19,12 @@ describeOnMongo('MongoDB', () => {
 
       readModelContract(`MongoDB, ${name},`, async () => {
         const url = server.url(`contract-${randomUUID()}`)
-        let model = await openMongoReadModel(url)
+        let model = await openPatiently(url)
         return {
           model,
           async reopen() {
             await model.close()
-            model = await openMongoReadModel(url)
+            model = await openPatiently(url)
             return model
           },
           dispose: () => model.close(),

@@ -71,8 +71,7 @@ const created = (tokenId: string, hash: string, requestId?: string): NewEvent =>
 
 /** What an event that will never be applied does, and what it does not. */
 export function poisonContract(name: string, makeHarness: () => Promise<PoisonHarness>): void {
-  describe(`An event that ${name} will never take`, function () {
-    this.timeout(60_000)
+  describe(`An event that ${name} will never take`, () => {
     let harness: PoisonHarness
     let model: ReadModel
     /** What the projector gets for the read model's `apply`. */

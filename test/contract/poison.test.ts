@@ -5,12 +5,12 @@ import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
 import type { Projection } from '../../projections/projection.ts'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
 import { unseal } from '../../src/adapters/sqlite/documents/seal.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { openPatiently } from '../support/patient.ts'
 import { createProjector } from '../../src/application/projection/projector.ts'
 import { historyOn } from '../support/history.ts'
 import { countingTelemetry } from '../support/pieces.ts'
@@ -62,7 +62,7 @@ describeWithMongod('With a mongod', () => {
   it('a document of more than 16 MB is refused, and its token is closed', async () => {
     const events = mkdtempSync(join(tmpdir(), 'tokenledger-poison-'))
     const store = await openSqliteEventStore(join(events, 'events.db'))
-    const readModel = await openMongoReadModel(server.url(`poison-${++count}`))
+    const readModel = await openPatiently(server.url(`poison-${++count}`))
     const telemetry = countingTelemetry()
     const projector = createProjector({ store, readModel, projections, telemetry, id: 'p', onChanged() {} })
     const history = await historyOn(store)
@@ -87,7 +87,7 @@ describeWithMongod('With a mongod', () => {
       await Promise.all([store.close(), readModel.close()])
       rmSync(events, { recursive: true })
     }
-  }).timeout(60_000)
+  })
 
   before(async () => {
     server = await startMongod({ set: 'rs0' })
@@ -98,7 +98,7 @@ describeWithMongod('With a mongod', () => {
     const folder = mkdtempSync(join(tmpdir(), 'tokenledger-poison-'))
     const store = await openSqliteEventStore(join(folder, 'events.db'))
     const url = server.url(`poison-${++count}`)
-    const model = await openMongoReadModel(url, { spreadMs: 50 })
+    const model = await openPatiently(url, { spreadMs: 50 })
     const client = new MongoClient(url)
     const database = client.db()
     return {
@@ -114,8 +114,8 @@ describeWithMongod('With a mongod', () => {
         const bypass = { bypassDocumentValidation: true }
         await database.collection(versionOf('tokens')).updateOne({ _id: tokenId as never }, wrong, bypass)
       },
-      reopen: () => openMongoReadModel(url, { spreadMs: 50 }),
-      rebuilder: () => openMongoReadModel(url, { spreadMs: 50 }),
+      reopen: () => openPatiently(url, { spreadMs: 50 }),
+      rebuilder: () => openPatiently(url, { spreadMs: 50 }),
       async dispose() {
         await Promise.all([store.close(), model.close(), client.close()])
         rmSync(folder, { recursive: true })

@@ -33,8 +33,7 @@ async function documentsOf(model: ReadModel): Promise<unknown> {
 
 /** What a rebuild must do on every read model. */
 export function rebuildContract(name: string, makeHarness: () => Promise<RebuildHarness>): void {
-  describe(`a rebuild on ${name}`, function () {
-    this.timeout(60_000)
+  describe(`a rebuild on ${name}`, () => {
     let harness: RebuildHarness
     let history: History
     let live: ReadModel

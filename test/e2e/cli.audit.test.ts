@@ -32,8 +32,7 @@ interface Verified {
 type Row = HistoryRow & { at: string }
 
 for (const kind of ['SQLite', 'EventStoreDB']) {
-  describe(`tokenledger, for an auditor of a log in ${kind}`, function () {
-    this.timeout(60_000)
+  describe(`tokenledger, for an auditor of a log in ${kind}`, () => {
     let standIn: StandInProcess | undefined
     let folder: string
     let url: string

@@ -21,8 +21,7 @@ interface Verified {
   damaged: { stream: string | null; revision: number | null }[]
 }
 
-describe('tokenledger, for an auditor of a log that was tampered with', function () {
-  this.timeout(60_000)
+describe('tokenledger, for an auditor of a log that was tampered with', () => {
   let original: string
   let folder: string
   let tokenId: string

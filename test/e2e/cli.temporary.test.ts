@@ -12,8 +12,7 @@ import { fill } from '../support/movable.ts'
 import { endServices, ownFolder, startService } from '../support/service.ts'
 
 /** Hashes and addresses are in what commands put down for a moment: nothing of it may stay. */
-describe('what a command puts down for a moment', function () {
-  this.timeout(60_000)
+describe('what a command puts down for a moment', () => {
   let folder: string
   let temporary: string
   const env = () => ({ TMPDIR: temporary })

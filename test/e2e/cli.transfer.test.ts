@@ -236,7 +236,7 @@ describe('tokenledger export and import, of many events', () => {
     expect(await readFile(join(other, 'again.ndjson'), 'utf8')).to.equal(await readFile(file, 'utf8'))
     const again = reportOf(await cli(['import', file, '--json'], other))
     expect(again.already_there).to.equal(EVENTS)
-  }).timeout(60_000)
+  })
 
   it('an export that is stopped leaves nothing behind', async () => {
     const { child, ended } = start(['export', '--out', 'stopped.ndjson'], folder)

@@ -13,8 +13,8 @@ function verifies(env: Environment, urlIn: (folder: string) => string): void {
   let token: CreatedToken
 
   const run = async (...args: string[]) => {
-    const { code, stdout, stderr } = await cli([...args, '--json'], folder, env, 50_000)
-    if (code !== 0 && code !== 1) throw new Error(stderr)
+    const { code, stdout, stderr } = await cli([...args, '--json'], folder, env)
+    if (stdout === '') throw new Error(`ended with ${code}: ${stderr}`)
     return { code, said: JSON.parse(stdout) }
   }
 
@@ -71,13 +71,11 @@ function verifies(env: Environment, urlIn: (folder: string) => string): void {
   })
 }
 
-describe('tokenledger verify on SQLite', function () {
-  this.timeout(90_000)
+describe('tokenledger verify on SQLite', () => {
   verifies({}, (folder) => `sqlite:${folder}/data/read-model.db`)
 })
 
-describeWithMongod('tokenledger verify on MongoDB', function () {
-  this.timeout(90_000)
+describeWithMongod('tokenledger verify on MongoDB', () => {
   let mongod: Mongod
   const env: Environment = {}
   before(async () => {

@@ -14,6 +14,7 @@ import {
 } from '../support/damage.ts'
 import { startLedger, type TestService } from '../support/ledger.ts'
 import { endServices, failingService, ownFolder, startService } from '../support/service.ts'
+import { sweep } from '../support/sweep.ts'
 
 const NEVER = 3_600_000
 
@@ -81,8 +82,7 @@ function assertNoLie(told: Account, truth: Account, mayMiss: boolean): void {
   }
 }
 
-describe('a flipped bit', function () {
-  this.timeout(60_000)
+describe('a flipped bit', () => {
   let original: Original
   let truth: Account
 
@@ -119,12 +119,14 @@ describe('a flipped bit', function () {
     return 'served'
   }
 
-  for (const [file, count, rebuild] of [
-    ['events.db', 40, false],
-    ['events.db', 40, true],
-    ['read-model.db', 8, false],
+  for (const [file, flips, rebuild] of [
+    ['events.db', sweep('flips', 40, 8), false],
+    ['events.db', sweep('flips', 40, 8), true],
+    ['read-model.db', sweep('flips', 8, 3), false],
   ] as const) {
-    it(`in ${file} makes errors, never another truth${rebuild ? ', also of a rebuild' : ''}`, async () => {
+    const title = `in ${file} makes errors, never another truth${rebuild ? ', also of a rebuild' : ''}`
+    it(title + flips.note, async () => {
+      const count = flips.amount
       const outcomes = { refused: 0, served: 0 }
       for (const flip of await placesIn(original, file, count)) {
         try {
@@ -139,10 +141,11 @@ describe('a flipped bit', function () {
     })
   }
 
-  it('in the read model stops the real service with a message that says what to do', async () => {
+  const stops = sweep('flips', 3, 1)
+  it(`in the read model stops the real service with a message that says what to do${stops.note}`, async () => {
     const env = { EVENT_STORE_URL: 'sqlite:events.db', READ_MODEL_URL: 'sqlite:read-model.db' }
     // An entry of the index by hash among them: without the check of the whole file a good token would be unknown.
-    for (const flip of await placesIn(original, 'read-model.db', 3)) {
+    for (const flip of await placesIn(original, 'read-model.db', stops.amount)) {
       const folder = await copyOf(original, flip)
       const { code, stderr } = await failingService(env, folder)
       expect(code).to.equal(1)

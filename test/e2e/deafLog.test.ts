@@ -6,8 +6,8 @@ import { sendMany } from '../support/requests.ts'
 import { endServices, MAIN, ownFolder } from '../support/service.ts'
 import { type Behind, type Heard, isThere, startBehind } from '../support/stdout.ts'
 
-/** Some 2 MB of log, more than pipes and the service hold. */
-const REQUESTS = 8_000
+/** Some 1.4 MB of log, more than pipes and the service hold. */
+const REQUESTS = 5_500
 const MOST_WAITING = 1024 * 1024 + 64 * 1024
 /** The contract says 3 s; the machine that runs the tests may be busy. */
 const IDLE_STOP_MS = 6_000
@@ -24,8 +24,7 @@ async function use(service: Heard, amount: number): Promise<void> {
   expect([...statuses]).to.deep.equal([[200, amount]])
 }
 
-describe('standard output that takes no lines', function () {
-  this.timeout(60_000)
+describe('standard output that takes no lines', () => {
   let service: Heard | undefined
   afterEach(async () => {
     await service?.end()
@@ -33,15 +32,14 @@ describe('standard output that takes no lines', function () {
     await endServices()
   })
 
-  const optional = (behind: Behind): Behind[] => (isThere(behind) ? [behind] : [])
   const all: Behind[] = [
     'a full disk',
     'a pipe nobody reads',
     'a pipe whose reader is gone',
     'a socket nobody reads',
     'nothing',
-    ...optional('a disk that fills?'),
-    ...optional('a terminal that is stopped?'),
+    'a disk that fills?',
+    'a terminal that is stopped?',
   ]
   /** Those that can be read after all, later. */
   const heard = new Set<Behind>([
@@ -51,6 +49,10 @@ describe('standard output that takes no lines', function () {
     'a disk that fills?',
   ])
   for (const behind of all) {
+    if (!isThere(behind)) {
+      it(`left out: ${behind} is not to be had on this machine`)
+      continue
+    }
     it(`stops nothing but the log: ${behind}`, async () => {
       service = await startBehind(behind)
       const { url } = service
@@ -128,8 +130,7 @@ describe('a log line', () => {
   })
 })
 
-describe('requests without a good credential', function () {
-  this.timeout(30_000)
+describe('requests without a good credential', () => {
   let service: Heard | undefined
   afterEach(async () => {
     await service?.end()

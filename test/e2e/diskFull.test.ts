@@ -3,7 +3,6 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Suite } from 'mocha'
 import { type Answer, type Api, apiOf, type CreatedToken } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { describeWith, PATH } from '../support/needs.ts'
@@ -56,8 +55,7 @@ async function fillUp(api: Api): Promise<Map<string, CreatedToken | null>> {
 
 const required = process.env.CI === 'true' && process.platform === 'linux'
 
-describeWith('prlimit', { argument: '--version', required }, 'a full disk', function (this: Suite) {
-  this.timeout(60_000)
+describeWith('prlimit', { argument: '--version', required }, 'a full disk', () => {
   afterEach(endServices)
 
   for (const room of [0, 150_000, 400_000]) {

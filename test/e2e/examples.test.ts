@@ -12,8 +12,7 @@ import { jwtFor } from '../support/ledger.ts'
 const PACKAGES = ['@koa/router', 'koa']
 
 /** Copied and installed as its README says, with this package as it is built in place of the published one. */
-describe('the example of a Koa app', function () {
-  this.timeout(60_000)
+describe('the example of a Koa app', () => {
   let folder: string
   let app: Running
 

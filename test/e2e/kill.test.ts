@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Api, apiOf } from '../support/api.ts'
 import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
+import { sweep } from '../support/sweep.ts'
 
 const FLUSH_MS = 100
 /** A flush takes a moment itself, and a timer of a busy process comes late. */
@@ -32,14 +33,15 @@ function chooser(seed: number): (below: number) => number {
   }
 }
 
-describe('a kill -9', function () {
-  this.timeout(120_000)
+describe('a kill -9', () => {
   afterEach(endServices)
 
   for (const mode of ['buffered', 'strict'] as const) {
-    it(`takes back nothing that was acknowledged, and of uses ${mode === 'strict' ? 'none' : 'one flush window'}`, async () => {
+    const kills = mode === 'strict' ? sweep('kills', 4, 2) : sweep('kills', 8, 2)
+    const title = `takes back nothing that was acknowledged, and of uses ${mode === 'strict' ? 'none' : 'one flush window'}`
+    it(title + kills.note, async () => {
       const choose = chooser(mode === 'strict' ? 7 : 3)
-      const rounds = mode === 'strict' ? 4 : 8
+      const rounds = kills.amount
       const env = { AUDIT_MODE: mode, USAGE_FLUSH_MS: String(FLUSH_MS), MAX_TOKENS_PER_ACCOUNT: '100000' }
       const folder = await ownFolder()
       const known: Known[] = []

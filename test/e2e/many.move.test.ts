@@ -15,8 +15,7 @@ import {
 } from '../support/service.ts'
 import { type StandInProcess, startStandInProcess } from '../support/standIn/process.ts'
 
-describeWithMongod('a service that moves from SQLite to servers and back', function () {
-  this.timeout(60_000)
+describeWithMongod('a service that moves from SQLite to servers and back', () => {
   let servers: { eventStore: StandInProcess; mongod: Mongod }
   let onServers: Environment
   let folder: string

@@ -12,8 +12,7 @@ interface Readiness {
 
 const readiness = async ({ api }: Member) => (await api.call<Readiness>('GET', '/health/ready')).body
 
-describeWithMongod('processes on stores that are not what they were', function () {
-  this.timeout(60_000)
+describeWithMongod('processes on stores that are not what they were', () => {
   let fleet: Fleet
   let members: [Member, Member]
 

@@ -11,8 +11,7 @@ import { createTokens, FIRST_DAY, usageLife } from '../support/usageLife.ts'
 const DAYS = 6
 const PATH = `/settings/api-tokens/usage?from=${new Date(FIRST_DAY).toISOString()}&granularity=hour`
 
-describeWithMongod('Many processes with USAGE_RETENTION_DAYS', function () {
-  this.timeout(60_000)
+describeWithMongod('Many processes with USAGE_RETENTION_DAYS', () => {
   let fleet: Fleet
   let store: EventStore
 

@@ -1,13 +1,13 @@
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { untilServed } from '../support/api.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Fleet, type Member, ready, startFleet } from '../support/fleet.ts'
 import { hammer, statusOf } from '../support/hammer.ts'
 import { describeWithMongod } from '../support/mongod.ts'
 
-describeWithMongod('three processes on one pair of stores', function () {
-  this.timeout(120_000)
+describeWithMongod('three processes on one pair of stores', () => {
   let fleet: Fleet
   beforeEach(async () => {
     fleet = await startFleet(3)
@@ -19,7 +19,7 @@ describeWithMongod('three processes on one pair of stores', function () {
       const [creator, ...others] = fleet.members.map(
         (_, i) => fleet.members[(i + n) % fleet.members.length] as Member,
       )
-      const { status, body } = await creator!.api.create({ name: `token ${n}` })
+      const { status, body } = await untilServed(() => creator!.api.create({ name: `token ${n}` }))
       expect(status).to.equal(201)
       const statuses = await Promise.all(others.map(({ api }) => api.use(body.token)))
       expect(statuses).to.deep.equal([200, 200])
@@ -34,7 +34,9 @@ describeWithMongod('three processes on one pair of stores', function () {
     const { body } = await fleet.members[0]!.api.create({ name: 'contested' })
     const answers = await Promise.all(
       fleet.members.flatMap(({ api }, m) =>
-        Array.from({ length: 5 }, (_, i) => api.patch(body.id, { name: `from ${m}, ${i}` })),
+        Array.from({ length: 5 }, (_, i) =>
+          untilServed(() => api.patch(body.id, { name: `from ${m}, ${i}` })),
+        ),
       ),
     )
     expect(answers.map(({ status }) => status)).to.deep.equal(answers.map(() => 200))
@@ -48,7 +50,9 @@ describeWithMongod('three processes on one pair of stores', function () {
 
   it('make one token of one idempotency key', async () => {
     const answers = await Promise.all(
-      fleet.members.map(({ api }) => api.create({ name: 'once' }, { 'idempotency-key': 'k1' })),
+      fleet.members.map(({ api }) =>
+        untilServed(() => api.create({ name: 'once' }, { 'idempotency-key': 'k1' })),
+      ),
     )
     expect(answers.map(({ status }) => status)).to.have.members([200, 200, 201])
     expect(new Set(answers.map(({ body }) => body.id)).size).to.equal(1)

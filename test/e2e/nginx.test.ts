@@ -9,6 +9,7 @@ import { eventually } from '../support/eventually.ts'
 import { jwtFor } from '../support/ledger.ts'
 import { describeWith, PATH } from '../support/needs.ts'
 import { projectRoot } from '../support/package.ts'
+import { freePort } from '../support/ports.ts'
 import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port
@@ -16,13 +17,6 @@ const portOf = (server: Server): number => (server.address() as AddressInfo).por
 async function listening(server: Server): Promise<Server> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return server
-}
-
-async function freePort(): Promise<number> {
-  const server = await listening(createServer())
-  const port = portOf(server)
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 /** The file that the README shows, with the addresses of this test. */

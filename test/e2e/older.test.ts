@@ -81,7 +81,7 @@ describe('a process that does not know every event of a token', () => {
     expect((await api.patch(changed.id, { name: 'and on' })).body).to.include({ revision: 2 })
     await again.stop()
     expect((await cli(['verify'], folder, ENV)).code).to.equal(0)
-  }).timeout(60_000)
+  })
 
   for (const [what, type, how, isOpen, byCommands] of [
     ['of a type it does not know', 'TokenRotationStarted', { data: { hash: 'f'.repeat(64) } }, false, true],
@@ -133,13 +133,11 @@ describe('a process that does not know every event of a token', () => {
       await service.stop()
 
       if (byCommands) await assertCommands(folder, id, other.id, isOpen)
-    }).timeout(60_000)
+    })
   }
 })
 
-describeWithMongod('an older process beside a newer one on the same stores', function () {
-  this.timeout(120_000)
-
+describeWithMongod('an older process beside a newer one on the same stores', () => {
   it('closes what it does not understand for itself alone, whichever of them came first', async () => {
     const fleet = await startFleet(1)
     try {

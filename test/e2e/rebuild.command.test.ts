@@ -13,6 +13,7 @@ import { type Fleet, startFleet } from '../support/fleet.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'
 import { describeWithMongod } from '../support/mongod.ts'
 import { countingTelemetry } from '../support/pieces.ts'
+import { again } from '../support/patient.ts'
 import { patchedService } from '../support/patched.ts'
 import {
   endServices,
@@ -21,6 +22,7 @@ import {
   type ServiceProcess,
   startService,
 } from '../support/service.ts'
+import { sweep } from '../support/sweep.ts'
 import { startTraffic, type Traffic } from '../support/traffic.ts'
 
 const { log } = countingTelemetry()
@@ -39,13 +41,12 @@ async function expectExactCounts(url: string, { uses }: Traffic): Promise<void> 
 
 async function expectNoDifference(env: Environment): Promise<void> {
   const settings = readSettings({ JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS, ...env })
-  const { documents, differing, differences } = await compareReadModel(settings, { log })
+  const { documents, differing, differences } = await again(() => compareReadModel(settings, { log }))
   expect(documents).to.be.above(10)
   expect({ differing, differences }).to.deep.equal({ differing: 0, differences: [] })
 }
 
-describe('the command rebuild, on SQLite', function () {
-  this.timeout(60_000)
+describe('the command rebuild, on SQLite', () => {
   let service: ServiceProcess
   afterEach(endServices)
 
@@ -109,11 +110,12 @@ describe('the command rebuild, on SQLite', function () {
     expect(traffic.wrong).to.not.be.empty
   })
 
-  it('that was killed, wherever, is gone on with', async () => {
+  const kills = sweep('kills', 6, 2)
+  it(`that was killed, wherever, is gone on with${kills.note}`, async () => {
     service = await startService(QUICK)
     const traffic = await startTraffic([service.url])
     await sleep(300)
-    for (const ms of [0, 5, 10, 20, 40, 80]) {
+    for (const ms of kills.of([0, 5, 10, 20, 40, 80])) {
       const next = (await readdir(join(service.folder, 'data'))).length
       const kill = cliToKill(['rebuild'], service.folder)
       await eventually(async () =>
@@ -163,8 +165,7 @@ describe('the command rebuild, on SQLite', function () {
   })
 })
 
-describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', function () {
-  this.timeout(120_000)
+describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', () => {
   let fleet: Fleet
   afterEach(() => fleet.close())
 
@@ -173,14 +174,19 @@ describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', function 
     const [one, two] = fleet.members
     if (!one || !two) throw new Error('two members')
     const env = fleet.stores
-    const traffic = await startTraffic([one.api.url, two.api.url])
+    const traffic = await startTraffic([one.api.url, two.api.url], { isPatient: true })
     await sleep(500)
     const kill = cliToKill(['rebuild'], one.service.folder, env)
     await sleep(3_000)
     await kill()
     // Until the lease of the killed one has run out.
     await sleep(5_500)
-    const { code, stderr } = await cli(['rebuild'], one.service.folder, env, 60_000)
+    const { code, stderr } = await eventually(async () => {
+      const ended = await cli(['rebuild'], one.service.folder, env)
+      // On a busy machine MongoDB may not answer in time: it is run again then, and goes on.
+      if (/^MongoDB (cannot be reached|did not answer)/.test(ended.stderr)) throw new Error(ended.stderr)
+      return ended
+    })
     expect(code, stderr).to.equal(0)
     await sleep(1_000)
     await traffic.stop()

@@ -14,8 +14,7 @@ const RETENTION = { USAGE_RETENTION_DAYS: '7' }
 const DAYS = 5
 const RANGE = `from=${new Date(FIRST_DAY).toISOString()}&to=2100-01-01T00:00:00Z`
 
-describe('A service with USAGE_RETENTION_DAYS', function () {
-  this.timeout(60_000)
+describe('A service with USAGE_RETENTION_DAYS', () => {
   let folder: string
 
   beforeEach(async () => {

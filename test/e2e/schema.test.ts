@@ -170,8 +170,7 @@ describe('The schema that docs/schema.md describes', () => {
 
   describeWithMongod('on MongoDB', () => {
     let server: Mongod
-    before(async function () {
-      this.timeout(60_000)
+    before(async () => {
       server = await startMongod()
     })
     after(() => server.stop())

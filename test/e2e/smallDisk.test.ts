@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { Suite } from 'mocha'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { type Api, apiOf } from '../support/api.ts'
 import { cli } from '../support/cli.ts'
@@ -23,8 +22,7 @@ async function createUntilFull(api: Api): Promise<void> {
   throw new Error('the disk is not full')
 }
 
-describeWithMounts('a small disk', function (this: Suite) {
-  this.timeout(60_000)
+describeWithMounts('a small disk', () => {
   let disk: SmallDisk
   let service: ServiceProcess
   let api: Api
@@ -64,7 +62,7 @@ describeWithMounts('a small disk', function (this: Suite) {
 
   it('takes no more of a rebuild on its way: nothing is left of it', async () => {
     const limit = ['prlimit', `--fsize=${MIB / 2}`]
-    const { code, stderr } = await cli(['rebuild'], disk.folder, {}, 15_000, limit)
+    const { code, stderr } = await cli(['rebuild'], disk.folder, {}, limit)
     expect(code, stderr).to.equal(1)
     expect(await generations()).to.deep.equal([])
     expect((await cli(['rebuild'], disk.folder)).code).to.equal(0)

@@ -135,6 +135,8 @@ describe('A connection', () => {
       most = Math.max(most, load.waiting())
       ctx.body = ctx.path
     }
+    // None of them is closed for being idle until the last one is there.
+    server.keepAliveTimeout = 0
     const many = Array.from({ length: 40 }, () => open(get('/')))
     await eventually(() => expect(many.every(({ received }) => received() !== '')).to.equal(true))
     for (const { socket } of many) socket.write(get('/').repeat(1000))

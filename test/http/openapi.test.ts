@@ -1,10 +1,6 @@
-import { readdirSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
-import { neverSeen } from '../support/described.ts'
 import { startLedger, type TestService } from '../support/ledger.ts'
 
 describe('The description at /openapi.json', () => {
@@ -97,17 +93,3 @@ interface Described {
 interface Paths {
   paths: Record<string, Record<string, Described>>
 }
-
-/** At the very end, and only if every test of the HTTP contract has run: what is described must have been seen. */
-after(function everythingDescribedWasSeen() {
-  const folder = dirname(fileURLToPath(import.meta.url))
-  const files = new Set(readdirSync(folder).filter((name) => name.endsWith('.test.js')))
-  const root = this.test?.parent
-  let allRan = true
-  root?.eachTest((test) => {
-    if (!test.file?.startsWith(folder)) return
-    files.delete(test.file.slice(folder.length + 1))
-    if (test.state !== 'passed') allRan = false
-  })
-  if (allRan && files.size === 0) expect(neverSeen(), 'described, and never seen in a test').to.deep.equal([])
-})

@@ -151,16 +151,14 @@ function comparesOn(modelUrl: (folder: string) => string, open: (url: string) =>
   })
 }
 
-describe('A comparison of the read model with its events, on SQLite', function () {
-  this.timeout(30_000)
+describe('A comparison of the read model with its events, on SQLite', () => {
   comparesOn(
     (folder) => `sqlite:${folder}/read-model.db`,
     (url) => openSqliteReadModel(url.slice('sqlite:'.length)),
   )
 })
 
-describeWithMongod('A comparison of the read model with its events, on MongoDB', function () {
-  this.timeout(30_000)
+describeWithMongod('A comparison of the read model with its events, on MongoDB', () => {
   let server: Mongod
   let count = 0
   before(async () => {

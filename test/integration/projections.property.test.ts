@@ -5,12 +5,13 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { projections } from '../../projections/index.ts'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import type { Step as LogStep } from '../../src/application/ports/checkpoints.ts'
 import type { RecordedEvent } from '../../src/domain/events.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
+import { openPatiently } from '../support/patient.ts'
+import { sweep } from '../support/sweep.ts'
 import { type Expected, expectedAfter, type Happened } from './projections.reference.ts'
 
 const START = Date.parse('2026-11-02T22:30:00.000Z')
@@ -400,8 +401,9 @@ function holdsForAnyHistory({ open, runs }: Place): void {
     }))
 }
 
-describe('projections on SQLite, for any history', function () {
-  this.timeout(120_000)
+const onSqlite = sweep('histories', 60, 10)
+
+describe(`projections on SQLite, for any history${onSqlite.note}`, () => {
   let directory: string
   let count = 0
 
@@ -411,11 +413,15 @@ describe('projections on SQLite, for any history', function () {
 
   after(() => rmSync(directory, { recursive: true, force: true }))
 
-  holdsForAnyHistory({ open: () => openSqliteReadModel(join(directory, `${count++}.db`)), runs: 60 })
+  holdsForAnyHistory({
+    open: () => openSqliteReadModel(join(directory, `${count++}.db`)),
+    runs: onSqlite.amount,
+  })
 })
 
-describeOnMongo('projections on MongoDB, for any history', function () {
-  this.timeout(120_000)
+const onMongo = sweep('histories', 15, 3)
+
+describeOnMongo(`projections on MongoDB, for any history${onMongo.note}`, () => {
   let server: MongoServer
   let count = 0
 
@@ -425,5 +431,5 @@ describeOnMongo('projections on MongoDB, for any history', function () {
 
   after(() => server.stop())
 
-  holdsForAnyHistory({ open: () => openMongoReadModel(server.url(`property-${count++}`)), runs: 15 })
+  holdsForAnyHistory({ open: () => openPatiently(server.url(`property-${count++}`)), runs: onMongo.amount })
 })

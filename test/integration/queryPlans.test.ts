@@ -9,7 +9,6 @@ import { projections } from '../../projections/index.ts'
 import { tokens } from '../../projections/tokens.ts'
 import type { Change } from '../../projections/projection.ts'
 import { checkPeppers } from '../../scripts/doctor/storeChecks.ts'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { createRetention } from '../../src/application/retention/retention.ts'
@@ -23,7 +22,9 @@ import { eventually } from '../support/eventually.ts'
 import { askEverything, type Values } from '../support/everyRequest.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../support/ledger.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { again, openPatiently, patient } from '../support/patient.ts'
 import { countingTelemetry } from '../support/pieces.ts'
+import { sweep } from '../support/sweep.ts'
 import { plansIn, recordStatements } from '../support/statements.ts'
 
 const START = Date.parse('2026-11-20T12:00:00.000Z')
@@ -43,18 +44,24 @@ const VALUES: Values = {
 }
 
 /** A life with tokens of every kind, then every question that can be asked: over HTTP, by commands, in the background. */
-async function askAll(folder: string, readModelUrl: string, before: () => Promise<void>): Promise<number> {
+async function askAll(
+  folder: string,
+  readModelUrl: string,
+  before: () => Promise<void>,
+  step = 1,
+): Promise<number> {
   let now = START
-  const service = await startLedger({ clock: () => now, readModelUrl }, folder)
-  const owner = callerOf(service.url, bearer(jwtFor('acct_1')))
+  const service = await again(() => startLedger({ clock: () => now, readModelUrl }, folder))
+  const owner = callerOf(service.url, bearer(jwtFor('acct_1')), true)
   const used = await live(service, (time) => (now = time))
   await before()
   const places = { id: used.id, rest: 'orders', file: 'start.js' }
-  let asked = await askEverything(owner, places, VALUES)
-  asked += await askEverything(callerOf(service.url, tokenHeader(used.token)), places, {
-    ...VALUES,
-    ...Object.fromEntries(['q', 'at', 'from', 'to', 'route', 'since'].map((name) => [name, [undefined]])),
-  })
+  let asked = await askEverything(owner, places, VALUES, step)
+  const fewer = Object.fromEntries(
+    ['q', 'at', 'from', 'to', 'route', 'since'].map((name) => [name, [undefined]]),
+  )
+  const itself = callerOf(service.url, tokenHeader(used.token), true)
+  asked += await askEverything(itself, places, { ...VALUES, ...fewer }, step)
   await createToken(owner, { name: 'counted' })
   await service.close()
   await askInside(folder, readModelUrl, now)
@@ -62,7 +69,7 @@ async function askAll(folder: string, readModelUrl: string, before: () => Promis
 }
 
 async function live(service: TestService, setTime: (time: number) => void) {
-  const owner = callerOf(service.url, bearer(jwtFor('acct_1')))
+  const owner = callerOf(service.url, bearer(jwtFor('acct_1')), true)
   const expiring = { expires_at: new Date(START + DAY).toISOString() }
   const late = { expires_at: new Date(START + 9 * DAY).toISOString() }
   const inputs = [{}, {}, expiring, expiring, late, late, {}, {}, {}]
@@ -73,9 +80,9 @@ async function live(service: TestService, setTime: (time: number) => void) {
   }
   const [used, other, , , soon, , first, second, self] = made as [(typeof made)[0], ...typeof made]
   for (const one of [used, other, soon, first])
-    await callerOf(service.url, tokenHeader(String(one?.token))).get('/auth/verify')
+    await callerOf(service.url, tokenHeader(String(one?.token)), true).get('/auth/verify')
   for (const one of [first, second]) await owner.delete(`${TOKENS}/${one?.id}`)
-  await callerOf(service.url, tokenHeader(String(self?.token))).delete(`${TOKENS}/self`)
+  await callerOf(service.url, tokenHeader(String(self?.token)), true).delete(`${TOKENS}/self`)
   await owner.patch(`${TOKENS}/${used.id}`, { name: 'token renamed' })
   await eventually(async () => {
     for (const one of [used, other, soon])
@@ -90,20 +97,19 @@ async function askInside(folder: string, readModelUrl: string, now: number): Pro
   const urls = { EVENT_STORE_URL: `sqlite:${folder}/events.db`, READ_MODEL_URL: readModelUrl }
   const settings = readSettings({ JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS, ...urls })
   const telemetry = countingTelemetry()
-  await withReadModel(
-    settings,
-    () => now,
-    async ({ queries }) => {
+  const clock = () => now
+  const askQueries = (): Promise<void> =>
+    withReadModel(settings, clock, async ({ queries }) => {
       const range = { from: '2026-11-20T00:00:00.000Z', to: '2026-11-23T00:00:00.000Z' }
       await queries.report(null, { ...range, idleDays: 1, expiringDays: 30, limit: 10 })
       for (const granularity of ['hour', 'day'] as const)
         await queries.usageOfAccount('acct_1', { ...range, granularity })
-    },
-  )
-  await checkPeppers(settings)
-  await compareReadModel(settings, { log: telemetry.log })
+    })
+  await again(askQueries)
+  await again(() => checkPeppers(settings))
+  await again(() => compareReadModel(settings, { log: telemetry.log }))
   const store = await openEventStore(settings)
-  const readModel = await openReadModel(settings)
+  const readModel = patient(await again(() => openReadModel(settings)))
   await readModel.open(projections)
   await workInside(store, readModel, now)
   await Promise.all([store.close(), readModel.close()])
@@ -133,7 +139,6 @@ describe('Every query', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
   it('is served by an index on SQLite, in both files', async function () {
-    this.timeout(120_000)
     const recorder = await recordStatements()
     const asked = await askAll(folder, `sqlite:${folder}/read-model.db`, async () => {}).finally(
       recorder.stop,
@@ -172,21 +177,24 @@ describe('Every query', () => {
     })
     after(() => server.stop())
 
-    it('is served by an index, and looks at no more of it than it takes', async function () {
+    const parts = sweep('parts of the questions', 5, 1)
+    const step = 5 / parts.amount
+    it(`is served by an index, and looks at no more of it than it takes${parts.note}`, async function () {
       this.timeout(180_000)
       const url = server.url(`plans-${randomUUID()}`)
       const client = new MongoClient(url)
       const database = client.db()
-      await askAll(folder, url, async () => {
+      const profiled = async (): Promise<void> => {
         await bury(url)
         await database.createCollection('system.profile', { capped: true, size: 128 * 1024 * 1024 })
         await database.command({ profile: 2 })
-      })
+      }
+      await askAll(folder, url, profiled, step)
       await database.command({ profile: 0 })
       const operations = await database.collection('system.profile').find().toArray()
       await client.close()
       const judged = operations.filter(isQuery)
-      expect(judged.length).to.be.greaterThan(1_000)
+      expect(judged.length).to.be.greaterThan(1_000 / step)
       expect([...new Set(judged.flatMap(problemsOf))]).to.deep.equal([])
     })
   })
@@ -196,7 +204,7 @@ const DEAD = 3_000
 
 /** Dead tokens of the account, as many revoked as expired, in the way of every list. */
 async function bury(url: string): Promise<void> {
-  const model = await openMongoReadModel(url)
+  const model = await openPatiently(url)
   await model.open(projections)
   const time = new Date(START - DAY).toISOString()
   const changes = Array.from({ length: DEAD }, (_, i): Change => {

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { createReservations } from '../../src/adapters/sqlite/documents/reservations.ts'
 import { createAccountLimit } from '../../src/application/tokens/accountLimit.ts'
 import { active } from '../../src/application/readModel/statuses.ts'
@@ -12,6 +11,7 @@ import { UnknownOutcomeError } from '../../src/application/ports/errors.ts'
 import { Refusal } from '../../src/domain/errors.ts'
 import { gate } from '../support/eventually.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
+import { openPatiently } from '../support/patient.ts'
 
 const TTL_MS = 60_000
 
@@ -99,7 +99,7 @@ describeOnMongo('reservations on MongoDB', () => {
 
   async function twoOnOne(): Promise<[ReadModel, ReadModel]> {
     const url = server.url(`reservations-${randomUUID()}`)
-    const models = await Promise.all([openMongoReadModel(url), openMongoReadModel(url)])
+    const models = await Promise.all([openPatiently(url), openPatiently(url)])
     opened.push(...models)
     await Promise.all(models.map((model) => model.open(projections)))
     return models
@@ -207,6 +207,6 @@ describeOnMongo('reservations on MongoDB', () => {
         },
       ])
       expect(await two?.within('acct_1', 'next', async () => 'made')).to.equal('made')
-    }).timeout(20_000)
+    })
   })
 })

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
@@ -16,8 +15,10 @@ import { ROLLUP_STREAM, USAGE_STREAM } from '../../src/domain/streams.ts'
 import type { StoredEvent } from '../../src/domain/events.ts'
 import { openEventStore } from '../../src/stores/open.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { openPatiently } from '../support/patient.ts'
 import { countingTelemetry } from '../support/pieces.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
+import { sweep } from '../support/sweep.ts'
 import { chunked, fileOf } from '../support/transfer.ts'
 import {
   createTokens,
@@ -30,7 +31,8 @@ import {
   usageLife,
 } from '../support/usageLife.ts'
 
-const DAYS = 40
+const days = sweep('days', 40, 18)
+const DAYS = days.amount
 const RETENTION = 7
 
 interface Place {
@@ -112,8 +114,8 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
     return everything(model, life.now)
   }
 
-  /** Forty days as they go by: used, flushed late at times, rolled up, dropped. The read model is filled as it goes. */
-  async function fortyDays(): Promise<Record<string, unknown>> {
+  /** Days as they go by: used, flushed late at times, rolled up, dropped. The read model is filled as it goes. */
+  async function allDays(): Promise<Record<string, unknown>> {
     const { store } = place
     const model = await newModel()
     const retention = retentionOn(store, life)
@@ -155,7 +157,7 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
   })
 
   it('a read model that is filled again equals the one before, and the one of a store that drops nothing', async () => {
-    const before = await fortyDays()
+    const before = await allDays()
     const log = await logOf(place.store)
     const oldest = ofStreams(log, USAGE_STREAM).map(({ metadata }) => (metadata as { at: string }).at)
     const streams = new Set(ofStreams(log, USAGE_STREAM).map(({ stream }) => stream))
@@ -171,7 +173,7 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
   })
 
   it('the same after an export and an import, and the file is the same on every way', async () => {
-    const before = await fortyDays()
+    const before = await allDays()
     const file = await fileOf(place.store)
     await checkFile(chunked(file))
     let from = file
@@ -196,18 +198,16 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
 const openSqlite = (folder: string) => openSqliteReadModel(join(folder, `model-${randomUUID()}.db`))
 
 for (const [name, makePlace] of Object.entries(places)) {
-  describe(`Retention on ${name} and SQLite`, function () {
-    this.timeout(60_000)
+  describe(`Retention on ${name} and SQLite${days.note}`, () => {
     keepsTotals(makePlace, openSqlite)
   })
 
-  describeWithMongod(`Retention on ${name} and MongoDB`, function () {
-    this.timeout(60_000)
+  describeWithMongod(`Retention on ${name} and MongoDB${days.note}`, () => {
     let server: Mongod
     before(async () => {
       server = await startMongod()
     })
     after(() => server.stop())
-    keepsTotals(makePlace, () => openMongoReadModel(server.url(`retention-${randomUUID()}`)))
+    keepsTotals(makePlace, () => openPatiently(server.url(`retention-${randomUUID()}`)))
   })
 }

@@ -5,7 +5,6 @@ import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
 import type { Change, Value } from '../../projections/projection.ts'
-import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { unseal } from '../../src/adapters/sqlite/documents/seal.ts'
@@ -18,6 +17,7 @@ import { type Sampler, startSampler } from '../../src/application/verification/s
 import { eventually } from '../support/eventually.ts'
 import { type History, historyOn } from '../support/history.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { openPatiently } from '../support/patient.ts'
 import { countingTelemetry } from '../support/pieces.ts'
 
 const versionOf = (name: string): string =>
@@ -31,8 +31,7 @@ interface Harness {
 }
 
 function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harness>): void {
-  describe(`The sampler on ${name}`, function () {
-    this.timeout(60_000)
+  describe(`The sampler on ${name}`, () => {
     let folder: string
     let harness: Harness
     let store: EventStore
@@ -201,7 +200,7 @@ describeWithMongod('With a mongod', () => {
 
   samplerOn('MongoDB', async () => {
     const url = server.url(`sampler-${++count}`)
-    const model = await openMongoReadModel(url)
+    const model = await openPatiently(url)
     const client = new MongoClient(url)
     return {
       model,

@@ -1,3 +1,4 @@
+import { eventually } from './eventually.ts'
 import { jwtFor } from './ledger.ts'
 
 /** The HTTP surface as a caller sees it, for one account. */
@@ -39,6 +40,14 @@ export interface HistoryRow {
 }
 
 export type Api = ReturnType<typeof apiOf>
+
+/** Asks again while the answer is 503, as callers do: on a busy machine a store may not answer in time. */
+export const untilServed = <T extends { status: number }>(ask: () => Promise<T>): Promise<T> =>
+  eventually(async () => {
+    const answer = await ask()
+    if (answer.status === 503) throw new Error('the service answers 503')
+    return answer
+  })
 
 const TOKENS = '/settings/api-tokens'
 

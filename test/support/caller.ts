@@ -1,3 +1,4 @@
+import { untilServed } from './api.ts'
 import { assertDescribed } from './described.ts'
 
 export const TOKENS = '/settings/api-tokens'
@@ -69,9 +70,13 @@ export const tokenHeader = (token: string): Fields => ({ 'X-API-Token': token })
 /**
  * A caller of the service. Each answer it gets is held against `/openapi.json`. Text and bytes are sent as they are,
  * anything else as JSON.
+ * @param isPatient whether it asks again while the answer is 503
  */
-export function callerOf(url: string, always: Fields = {}): Api {
-  async function send(
+export function callerOf(url: string, always: Fields = {}, isPatient = false): Api {
+  const send: Api['send'] = (...args) =>
+    isPatient ? untilServed(() => sendOnce(...args)) : sendOnce(...args)
+
+  async function sendOnce(
     method: string,
     path: string,
     { headers = {}, body }: { headers?: Fields; body?: unknown } = {},
@@ -94,7 +99,7 @@ export function callerOf(url: string, always: Fields = {}): Api {
     post: (path, body, headers = {}) => send('POST', path, { headers, body }),
     patch: (path, body, headers = {}) => send('PATCH', path, { headers, body }),
     send,
-    with: (headers) => callerOf(url, { ...always, ...headers }),
+    with: (headers) => callerOf(url, { ...always, ...headers }, isPatient),
   }
 }
 

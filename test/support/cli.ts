@@ -5,6 +5,9 @@ import type { Environment } from './service.ts'
 
 export const CLI = fileURLToPath(new URL('../../scripts/tokenledger.js', import.meta.url))
 
+/** Ends what hangs. */
+const HANGS_MS = 90_000
+
 export interface CliResult {
   code: number | null
   stdout: string
@@ -19,11 +22,10 @@ export function cli(
   args: readonly string[],
   folder: string,
   env: Environment = {},
-  timeout = 15_000,
   prefix: readonly string[] = [],
 ): Promise<CliResult> {
   const [program, ...rest] = [...prefix, process.execPath, CLI, ...args] as [string, ...string[]]
-  const child = spawn(program, rest, { ...processOf(folder, env), timeout })
+  const child = spawn(program, rest, { ...processOf(folder, env), timeout: HANGS_MS })
   const result = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk: Buffer) => (result.stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (result.stderr += chunk.toString()))
@@ -62,7 +64,7 @@ export function cliCutOff(args: readonly string[], folder: string): Promise<CliR
     cwd: folder,
     env: { PATH: process.env.PATH, JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 15_000,
+    timeout: HANGS_MS,
   })
   child.stdout.destroy()
   let stderr = ''

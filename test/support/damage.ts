@@ -79,7 +79,7 @@ export async function copyOf({ folder }: Original, flip: Flip | null): Promise<s
 
 export async function removeReadModel(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (name.startsWith('read-model.db')) await rm(join(folder, name))
+    if (name.startsWith('read-model.db')) await rm(join(folder, name), { force: true })
   }
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const PATIENCE_MS = 8000
+/** Ends only tests that fail, so it is long enough for a machine with much else to do. */
+const PATIENCE_MS = 30_000
 
 /** Waits for what comes about by itself, like a flush: tries until nothing is thrown, or throws the last error. */
 export async function eventually<T>(check: () => T | Promise<T>, patienceMs = PATIENCE_MS): Promise<T> {

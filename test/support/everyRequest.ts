@@ -23,6 +23,7 @@ const PAGES = 4
 /**
  * Asks every route that is only read, with every combination of values, page by page.
  * @param places values of the parameters in paths
+ * @param step of how many combinations one is asked
  * @returns how many requests that were
  * @throws AssertionError a parameter that nobody has said values for
  */
@@ -30,6 +31,7 @@ export async function askEverything(
   api: Api,
   places: Record<string, string>,
   values: Values,
+  step = 1,
 ): Promise<number> {
   const { paths } = (await api.get('/openapi.json')).body as unknown as Described
   let asked = 0
@@ -37,7 +39,8 @@ export async function askEverything(
     if (!get) continue
     const path = template.replace(/\{(\w+)\}/g, (_, name: string) => valueOf(places, name, template))
     const parameters = (get.parameters ?? []).filter((parameter) => parameter.in === 'query')
-    for (const query of combinations(parameters, values, template)) asked += await follow(api, path, query)
+    for (const [n, query] of combinations(parameters, values, template).entries())
+      if (n % step === 0) asked += await follow(api, path, query)
   }
   return asked
 }

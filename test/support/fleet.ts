@@ -53,19 +53,17 @@ export async function startFleet(size: number, options: FleetOptions = {}): Prom
     const toEvents = await startProxy(eventStore.port)
     const toModel = await startProxy(mongod.port)
     proxies.push(toEvents, toModel)
-    const service = await startService(
-      {
-        EVENT_STORE_URL: `esdb://127.0.0.1:${toEvents.port}?tls=false`,
-        // Direct, so that no member of the set is looked for past the proxy.
-        READ_MODEL_URL: `mongodb://127.0.0.1:${toModel.port}/${database}?directConnection=true`,
-        USAGE_FLUSH_MS: '200',
-        MAX_TOKENS_PER_ACCOUNT: '100000',
-        LOG_LEVEL: 'info',
-        ...env,
-      },
-      undefined,
-      command,
-    )
+    const environment = {
+      EVENT_STORE_URL: `esdb://127.0.0.1:${toEvents.port}?tls=false`,
+      // Direct, so that no member of the set is looked for past the proxy.
+      READ_MODEL_URL: `mongodb://127.0.0.1:${toModel.port}/${database}?directConnection=true`,
+      USAGE_FLUSH_MS: '200',
+      MAX_TOKENS_PER_ACCOUNT: '100000',
+      LOG_LEVEL: 'info',
+      ...env,
+    }
+    // On a busy machine MongoDB may not answer a start in time, which then fails.
+    const service = await eventually(() => startService(environment, undefined, command))
     return { service, api: apiOf(service.url), toEvents, toModel }
   }
 

@@ -1,6 +1,7 @@
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { statusOf } from './hammer.ts'
+import { stopwatch } from './stopwatch.ts'
 
 export interface Latencies {
   /** Of the slowest answer, in milliseconds. */
@@ -21,9 +22,9 @@ export async function whileUsing<T>(
   let [slowest, going] = [0, true]
   const use = async (): Promise<void> => {
     while (going) {
-      const started = performance.now()
+      const took = stopwatch()
       const status = await statusOf(url, token, agent)
-      slowest = Math.max(slowest, performance.now() - started)
+      slowest = Math.max(slowest, took())
       statuses[status] = (statuses[status] ?? 0) + 1
       await sleep(PAUSE_MS)
     }

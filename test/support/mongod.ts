@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +9,7 @@ import { MongoClient } from 'mongodb'
 import { eventually } from './eventually.ts'
 import { describeWith, PATH } from './needs.ts'
 import { projectRoot } from './package.ts'
+import { freePort } from './ports.ts'
 
 const cached = join(projectRoot, '.cache/mongod/6.0.5/mongod')
 const running = process.env.TEST_MONGODB_URL
@@ -89,13 +89,17 @@ export async function startMongod({
       env: { PATH },
       stdio: 'ignore',
     })
-    await eventually(async () => {
-      if (started.exitCode !== null) throw new Error(readFileSync(join(folder, 'log'), 'utf8').slice(-2_000))
-      await onServer(port, (client) => client.db('admin').command({ ping: 1 }))
-    }).catch((error: unknown) => {
+    const ended = once(started, 'exit').then(() => {
+      throw new Error(`mongod has ended: ${readFileSync(join(folder, 'log'), 'utf8').slice(-2_000)}`)
+    })
+    const answered = eventually(() => onServer(port, (client) => client.db('admin').command({ ping: 1 })))
+    try {
+      await Promise.race([answered, ended])
+    } catch (error) {
       started.kill('SIGKILL')
       throw error
-    })
+    }
+    ended.catch(() => {})
     return started
   }
 
@@ -158,7 +162,7 @@ function primaryAt(ports: readonly number[]): Promise<number> {
 
 async function onServer<T>(port: number, work: (client: MongoClient) => Promise<T>): Promise<T> {
   const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
-    serverSelectionTimeoutMS: 500,
+    serverSelectionTimeoutMS: 5_000,
   })
   try {
     return await work(client)
@@ -177,12 +181,3 @@ const flags = (folder: string, port: number): string[] =>
     ['--wiredTigerCacheSizeGB', '0.25'],
     ['--setParameter', 'diagnosticDataCollectionEnabled=false'],
   ].flat()
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}

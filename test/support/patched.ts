@@ -1,4 +1,5 @@
-import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { copyFile, cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { projectRoot } from './package.ts'
 
@@ -31,4 +32,4 @@ export async function patchedService(
   return [process.execPath, join(folder, 'dist/src/main.js')]
 }
 
-after(() => Promise.all(made.map((folder) => rm(folder, { recursive: true, force: true }))))
+process.once('exit', () => made.forEach((folder) => rmSync(folder, { recursive: true, force: true })))

@@ -25,6 +25,9 @@ export interface ServiceProcess {
   exited: Promise<number | null>
 }
 
+/** Ends a start that hangs. */
+const HANGS_MS = 90_000
+
 const started = new Set<ChildProcess>()
 const folders = new Set<string>()
 
@@ -110,7 +113,7 @@ export async function failingService(
   const text = { stdout: '', stderr: '' }
   child.stdout?.on('data', (chunk: Buffer) => (text.stdout += chunk.toString()))
   child.stderr?.on('data', (chunk: Buffer) => (text.stderr += chunk.toString()))
-  const late = setTimeout(() => child.kill('SIGKILL'), 20_000)
+  const late = setTimeout(() => child.kill('SIGKILL'), HANGS_MS)
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
   clearTimeout(late)
   return { code, ...text }

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, openSync, readFileSync, readSync, truncateSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PEPPERS, SECRET } from './ledger.ts'
+import { freePort } from './ports.ts'
 import { type Environment, MAIN, ownFolder } from './service.ts'
 
 /** What may stand behind a service's standard output. Those that end in `?` are not to be had everywhere. */
@@ -28,7 +28,7 @@ export interface Heard {
   end(): Promise<void>
 }
 
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 30_000
 /** Longer than a stop may ever take. */
 const STOP_PATIENCE_MS = 8_000
 const DISK = 'size=256k'
@@ -38,7 +38,7 @@ interface Wired {
   stdout: number | 'pipe'
   /** Called once it runs. */
   after?(): void
-  hear(child: ChildProcess): Promise<string>
+  hear(child: ChildProcess, url: string): Promise<string>
 }
 
 const NODE = [process.execPath, MAIN]
@@ -80,7 +80,7 @@ export async function startBehind(behind: Behind, env: Environment = {}): Promis
   return {
     child,
     url,
-    hear: () => hear(child),
+    hear: () => hear(child, url),
     async stop() {
       const asked = performance.now()
       const pid = serviceOf(child)
@@ -142,8 +142,14 @@ function smallDisk(folder: string): Pick<Wired, 'command' | 'hear'> {
   const script = `mkdir '${folder}/small' && ${mounted}`
   return {
     command: ['unshare', '-rm', 'sh', '-c', script, 'sh', ...NODE],
-    async hear(child) {
+    async hear(child, url) {
       const log = `/proc/${child.pid}/fd/1`
+      // What still waits when there is room again may be more than the room.
+      for (let metrics = ''; !/^tokenledger_log_waiting_bytes 0$/m.test(metrics); ) {
+        // Longer than until what is refused is tried again: this question is logged as well.
+        await sleep(500)
+        metrics = await (await fetch(`${url}/metrics`)).text()
+      }
       const before = readFileSync(log, 'utf8')
       truncateSync(log)
       await sleep(2_000)
@@ -214,13 +220,4 @@ async function untilLive(url: string): Promise<void> {
     if (performance.now() > giveUpAt) throw new Error('the service never answered')
     await sleep(20)
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

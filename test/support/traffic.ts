@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Api, apiOf, type CreatedToken } from './api.ts'
+import { type Api, apiOf, type CreatedToken, untilServed } from './api.ts'
 
 /** What goes on at services that share their stores: creations, uses, revocations, and what was wrong with an answer. */
 export interface Traffic {
@@ -13,10 +13,14 @@ export interface Traffic {
 
 /** How long a revocation may take to be known to the other processes. */
 const ELSEWHERE_MS = 2_000
+const PAUSE_MS = 15
 
-/** @param urls of the services; each round goes to one, and looks at the others */
-export async function startTraffic(urls: readonly string[]): Promise<Traffic> {
-  const apis = urls.map((url) => apiOf(url))
+/**
+ * @param urls of the services; each round goes to one, and looks at the others
+ * @param isPatient whether it asks again where the answer is 503, and does not take that for wrong
+ */
+export async function startTraffic(urls: readonly string[], { isPatient = false } = {}): Promise<Traffic> {
+  const apis = urls.map((url) => (isPatient ? patientApi(url) : apiOf(url)))
   const wrong: string[] = []
   const uses = new Map<string, number>()
   const revoked: { token: string; at: number; on: Api }[] = []
@@ -65,6 +69,8 @@ export async function startTraffic(urls: readonly string[]): Promise<Traffic> {
     while (going) {
       await round(rounds)
       rounds++
+      // Leaves something of the machine to what it is there for.
+      await sleep(PAUSE_MS)
     }
   }
 
@@ -77,5 +83,17 @@ export async function startTraffic(urls: readonly string[]): Promise<Traffic> {
       going = false
       await running
     },
+  }
+}
+
+function patientApi(url: string): Api {
+  const api = apiOf(url)
+  return {
+    ...api,
+    create: (...args) => untilServed(() => api.create(...args)),
+    patch: (...args) => untilServed(() => api.patch(...args)),
+    read: (...args) => untilServed(() => api.read(...args)),
+    revoke: (...args) => untilServed(() => api.revoke(...args)),
+    use: async (token) => (await untilServed(async () => ({ status: await api.use(token) }))).status,
   }
 }

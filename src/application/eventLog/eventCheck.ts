@@ -11,10 +11,17 @@ const OF_TEXT: ReadonlySet<string> = new Set(['pattern', 'minLength', 'maxLength
 const withoutText = (schema: object): object =>
   JSON.parse(JSON.stringify(schema, (key, value: unknown) => (OF_TEXT.has(key) ? undefined : value)))
 
-const ajv = new Ajv2020({ allowUnionTypes: true, formats: { 'date-time': TIME } })
-const validators = Object.fromEntries(
-  Object.entries(eventSchemas).map(([type, schema]) => [type, ajv.compile(withoutText(schema))]),
-) as Record<EventType, ValidateFunction>
+// The schemas are our own: to look at them at every start would take longer than all else of it.
+const ajv = new Ajv2020({ allowUnionTypes: true, formats: { 'date-time': TIME }, validateSchema: false })
+const validators = new Map<EventType, ValidateFunction>()
+
+function validatorOf(type: EventType): ValidateFunction {
+  const known = validators.get(type)
+  if (known) return known
+  const made = ajv.compile(withoutText(eventSchemas[type]))
+  validators.set(type, made)
+  return made
+}
 
 /**
  * Does an event, in its newest version, have the members that projections rely on, each of the right type? An event
@@ -22,7 +29,7 @@ const validators = Object.fromEntries(
  * @returns what is wrong with it, without its values; null for a good one
  */
 export function flawOf({ type, data, metadata }: RecordedEvent): string | null {
-  const validate = validators[type]
+  const validate = validatorOf(type)
   if (!validate(data)) return `its data are not what a ${type} has${placeOf(validate)}`
   return hasMetadata(metadata) ? null : 'its metadata do not say who did it, or when'
 }

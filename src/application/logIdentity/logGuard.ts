@@ -13,14 +13,20 @@ import { kinshipOf, whatToDo } from './sameLog.ts'
 import type { Checkpoint } from '../ports/checkpoints.ts'
 import { isKept, checkpointsOf } from '../readModel/standing.ts'
 
-const EVERY_MS = 1_000
-/** The pause before a first bad answer is checked again: a store that has just been opened may give one odd answer. */
-const AGAIN_MS = 250
-/**
- * For so long the read model may seem to be ahead of the log. An EventStoreDB leader that was cut off from its cluster
- * answers from what it has for some five seconds, while other processes already append to the next leader, and project.
- */
-const CUT_OFF_MS = 6_000
+/** All in milliseconds. */
+export interface GuardTimes {
+  /** How often the log is looked at. */
+  everyMs: number
+  /** The pause before a first bad answer is checked again: a store that has just been opened may give one odd answer. */
+  againMs: number
+  /**
+   * For so long the read model may seem to be ahead of the log. An EventStoreDB leader that was cut off from its cluster
+   * answers from what it has for some five seconds, while other processes already append to the next leader, and project.
+   */
+  cutOffMs: number
+}
+
+const TIMES: GuardTimes = { everyMs: 1_000, againMs: 250, cutOffMs: 6_000 }
 
 /**
  * Notices that the event store was replaced by an older log or by another one, which may lack a revocation that was
@@ -44,13 +50,20 @@ interface Dependencies {
   readModel: ReadModel
   projections: readonly Projection[]
   log: Telemetry['log']
+  times?: GuardTimes
 }
 
 const SHORTER = 'the event store ends before an event that was in it'
 const ANOTHER = 'the event store has another event, or none, where one is known to have been'
 const NOT_ITS_OWN = 'the read model was filled from another event store, or from another branch of this one'
 
-export function createLogGuard({ store, readModel, projections, log }: Dependencies): LogGuard {
+export function createLogGuard({
+  store,
+  readModel,
+  projections,
+  log,
+  times = TIMES,
+}: Dependencies): LogGuard {
   const stopping = new AbortController()
   const { signal } = stopping
   let running: Promise<void> = Promise.resolve()
@@ -78,7 +91,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
       return null
     }
     aheadSince ??= now()
-    return ageOf(aheadSince) > CUT_OFF_MS ? SHORTER : null
+    return ageOf(aheadSince) > times.cutOffMs ? SHORTER : null
   }
 
   const found = (): Promise<string | null> =>
@@ -90,7 +103,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
   async function look(): Promise<void> {
     let wrong = await found()
     if (wrong !== null && flaw === null) {
-      await sleep(AGAIN_MS, undefined, { signal })
+      await sleep(times.againMs, undefined, { signal })
       wrong = await found()
     }
     if (wrong === null && flaw !== null) log.info({}, 'the event store is again the one that it was')
@@ -112,7 +125,7 @@ export function createLogGuard({ store, readModel, projections, log }: Dependenc
   }
 
   async function run(): Promise<void> {
-    while (await sleep(EVERY_MS, true, { signal, ref: false }).catch(() => false)) {
+    while (await sleep(times.everyMs, true, { signal, ref: false }).catch(() => false)) {
       reportLoss()
       // While the store cannot be reached nothing can be found out, and `flaw` stays as it is.
       await look().catch(() => {})

@@ -45,25 +45,31 @@ type Advanced = EventData<'ImportAdvanced'>
 interface Context {
   store: EventStore
   clock: Clock
+  times?: LeaseTimes
 }
 
-/** How often the holder renews the lease, by writing an event. */
-const RENEW_MS = 800
-/** If the last renewal is older, the holder renews before it writes on, which shows that nobody else had the lease. */
-const HELD_MS = 2_500
-/**
- * An import that wrote nothing for so long has ended, and so have its appends, which are given up after 3.4 s. The
- * clocks of other machines do not matter: what counts is whether new events come while this process waits.
- */
-const GONE_MS = 6_000
-const LOOK_MS = 250
+/** All in milliseconds. */
+export interface LeaseTimes {
+  /** How often the holder renews the lease, by writing an event. */
+  renewMs: number
+  /** If the last renewal is older, the holder renews before it writes on, which shows that nobody else had the lease. */
+  heldMs: number
+  /**
+   * An import that wrote nothing for so long has ended, and so have its appends, which are given up after 3.4 s. The
+   * clocks of other machines do not matter: what counts is whether new events come while this process waits.
+   */
+  goneMs: number
+  lookMs: number
+}
+
+const TIMES: LeaseTimes = { renewMs: 800, heldMs: 2_500, goneMs: 6_000, lookMs: 250 }
 
 /**
  * Makes sure that no import is running. If the last one has not ended in good order, this waits until that is certain.
  * @throws ImportUnderWayError
  */
-export async function assertNoImport(store: EventStore): Promise<void> {
-  await freeTail(store)
+export async function assertNoImport(store: EventStore, times = TIMES): Promise<void> {
+  await freeTail(store, times)
 }
 
 /**
@@ -78,6 +84,7 @@ export async function withImportLease<T>(
   work: (lease: ImportLease) => Promise<T>,
   onTaken: () => Promise<void>,
 ): Promise<T> {
+  const { times = TIMES } = context
   const state: Advanced = { importId: ids.random(), rows, read: 0, ended: false }
   const over = new AbortController()
   let tail: StreamTail | null = null
@@ -105,7 +112,7 @@ export async function withImportLease<T>(
   }
 
   async function keep(end: StreamTail): Promise<void> {
-    while (await sleep(RENEW_MS, true, { signal: over.signal }).catch(() => false)) await renew(end)
+    while (await sleep(times.renewMs, true, { signal: over.signal }).catch(() => false)) await renew(end)
   }
 
   try {
@@ -116,8 +123,8 @@ export async function withImportLease<T>(
           keeping = keep(tail)
           await onTaken()
         }
-        if (ageOf(heldAt) > HELD_MS) await renew(tail)
-        if (lost || ageOf(heldAt) > HELD_MS) throw new ImportLostError()
+        if (ageOf(heldAt) > times.heldMs) await renew(tail)
+        if (lost || ageOf(heldAt) > times.heldMs) throw new ImportLostError()
       },
       advance(read) {
         state.read = read
@@ -134,7 +141,7 @@ export async function withImportLease<T>(
 /** @returns the end of the stream, which is the first event of this import, and the time at which its append began */
 async function take(context: Context, state: Advanced): Promise<{ tail: StreamTail; heldAt: Instant }> {
   for (;;) {
-    const tail = await freeTail(context.store)
+    const tail = await freeTail(context.store, context.times)
     const heldAt = now()
     try {
       await append(context, tail, state)
@@ -147,12 +154,12 @@ async function take(context: Context, state: Advanced): Promise<{ tail: StreamTa
 }
 
 /** The end of the stream, once it is certain that no import is running. @throws ImportUnderWayError */
-async function freeTail(store: EventStore): Promise<StreamTail> {
+async function freeTail(store: EventStore, times = TIMES): Promise<StreamTail> {
   const tail: StreamTail = { revision: -1, chain: genesis(IMPORT_STREAM) }
   let last = await readOn(store, tail)
   const since = now()
-  while (last && !last.ended && ageOf(since) < GONE_MS) {
-    await sleep(LOOK_MS)
+  while (last && !last.ended && ageOf(since) < times.goneMs) {
+    await sleep(times.lookMs)
     const next = await readOn(store, tail)
     if (next && !next.ended) throw new ImportUnderWayError(next)
     last = next ?? last

@@ -23,9 +23,15 @@ const MAX_MEMBERS = 64
 const SHOWN = 64
 const WHOLE = /^\d{1,15}$/
 
+/** Made when it is needed first: all of them together would be much of a start. */
+function compiled(schema: object): () => ValidateFunction {
+  let made: ValidateFunction | null = null
+  return () => (made ??= ajv.compile(schema))
+}
+
 /** Query strings are text: numbers are read from it, and only there. @throws Problem 422 from the returned function: what is wrong, place by place */
 export function queryValidator<T>(schema: object): (params: URLSearchParams) => T {
-  const validate = ajv.compile(schema)
+  const validate = compiled(schema)
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
   return (params) => {
     if (params.size > MAX_MEMBERS) assertKnown([...params.keys()], properties, '?')
@@ -35,16 +41,16 @@ export function queryValidator<T>(schema: object): (params: URLSearchParams) => 
         throw invalid([{ pointer: `?${escapePointer(name)}`, message: 'must be given once' }])
       query[name] = properties[name]?.type === 'integer' && WHOLE.test(value) ? Number(value) : value
     }
-    return judged<T>(validate, query, (path) => `?${path.slice(1)}`)
+    return judged<T>(validate(), query, (path) => `?${path.slice(1)}`)
   }
 }
 
 export function bodyValidator<T>(schema: object): (body: unknown) => T {
-  const validate = ajv.compile(schema)
+  const validate = compiled(schema)
   const { properties = {} } = schema as { properties?: Record<string, { maxItems?: number }> }
   return (body) => {
     if (body !== null && typeof body === 'object' && !Array.isArray(body)) assertFew(body, properties)
-    return judged<T>(validate, body, (path) => path)
+    return judged<T>(validate(), body, (path) => path)
   }
 }
 

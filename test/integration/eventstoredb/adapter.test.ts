@@ -19,8 +19,7 @@ import { makeEvent, rejection } from '../../contract/fixtures.ts'
 const many = (count: number, data?: Record<string, unknown>) =>
   Array.from({ length: count }, () => makeEvent(data))
 
-describe(`The adapter of ${TITLE}`, function () {
-  this.timeout(30_000)
+describe(`The adapter of ${TITLE}`, () => {
   let server: TestServer
   let store: EventStore
   let prefix: string

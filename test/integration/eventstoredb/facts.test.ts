@@ -23,8 +23,7 @@ import { rejection } from '../../contract/fixtures.ts'
 /**
  * What the adapter relies on, asked of the server itself: a run against a real one shows where the stand-in lies.
  */
-describe(`${TITLE}, as it behaves`, function () {
-  this.timeout(30_000)
+describe(`${TITLE}, as it behaves`, () => {
   let server: TestServer
   let stream: string
 

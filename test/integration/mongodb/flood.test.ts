@@ -12,8 +12,7 @@ const median = (values: number[]): number => values.sort((a, b) => a - b)[values
 const AT_ONCE = 200
 const FLOOD_MS = 3_000
 
-describeWithMongod('Reads that take every connection there is for reads', function () {
-  this.timeout(30_000)
+describeWithMongod('Reads that take every connection there is for reads', () => {
   let server: Mongod
   let model: ReadModel
   let other: ReadModel

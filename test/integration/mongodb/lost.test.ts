@@ -14,8 +14,7 @@ import { add, others, people, piece, place, put } from '../../contract/readModel
 /** For so long what was seen may be believed. */
 const TRUSTED_MS = 1_000
 
-describeWithMongod('A MongoDB that somebody changes beside its services', function () {
-  this.timeout(30_000)
+describeWithMongod('A MongoDB that somebody changes beside its services', () => {
   let server: Mongod
   let client: MongoClient
   let url: string

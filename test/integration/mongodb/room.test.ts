@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
 import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { describeWithMongod, startMongod } from '../../support/mongod.ts'
+import { openPatiently } from '../../support/patient.ts'
 import { describeWithMounts } from '../../support/needs.ts'
 import { endServices } from '../../support/service.ts'
 import { endSmallDisks, smallDisk } from '../../support/smallDisk.ts'
@@ -10,8 +10,7 @@ import { people, put } from '../../contract/readModel.fixtures.ts'
 
 const MIB = 1024 * 1024
 
-describeWithMounts('A disk of MongoDB that is nearly full', function () {
-  this.timeout(60_000)
+describeWithMounts('A disk of MongoDB that is nearly full', () => {
   afterEach(async () => {
     endSmallDisks()
     await endServices()
@@ -21,7 +20,7 @@ describeWithMounts('A disk of MongoDB that is nearly full', function () {
     it('which is refused before it has made anything, and goes when there is room', async () => {
       const disk = await smallDisk(800 * MIB)
       const server = await startMongod({ set: 'rs0', disk: disk.folder })
-      const model = await openMongoReadModel(server.url('room'), { spreadMs: 1_200 })
+      const model = await openPatiently(server.url('room'), { spreadMs: 1_200 })
       await model.open([people])
       await model.apply([put('a', 0, { email: 'a' })])
       disk.fill(30 * MIB)

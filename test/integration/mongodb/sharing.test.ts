@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Change } from '../../../projections/projection.ts'
-import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
 import { LeadershipLostError } from '../../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../../support/mongod.ts'
+import { openPatiently } from '../../support/patient.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { add, others, people, piece, place, put } from '../../contract/readModel.fixtures.ts'
 
@@ -23,8 +23,8 @@ describeOnMongo('Several processes on one MongoDB', () => {
 
   beforeEach(async () => {
     const url = server.url(`sharing-${randomUUID()}`)
-    one = await openMongoReadModel(url)
-    two = await openMongoReadModel(url)
+    one = await openPatiently(url)
+    two = await openPatiently(url)
     await one.open([people, others])
     await two.open([people, others])
   })
@@ -112,8 +112,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
       wait: fc.boolean(),
     })
 
-    it('do no harm, whoever is ahead, deposed or behind', async function () {
-      this.timeout(60_000)
+    it('do no harm, whoever is ahead, deposed or behind', async () => {
       let runs = 0
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 16 }), async (steps) => {

@@ -21,8 +21,7 @@ import { startChild } from '../../contract/fixtures.child.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 import { people, put } from '../../contract/readModel.fixtures.ts'
 
-describe('Who writes a SQLite file', function () {
-  this.timeout(20_000)
+describe('Who writes a SQLite file', () => {
   let folder: string
   let path: string
   let opened: EventStore[]

@@ -29,8 +29,7 @@ function numbers(seed: number): (limit: number) => number {
   }
 }
 
-describe('SQLite, damaged', function () {
-  this.timeout(60_000)
+describe('SQLite, damaged', () => {
   let directory: string
   let original: string
   let copy: string

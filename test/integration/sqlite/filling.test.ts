@@ -16,8 +16,7 @@ const DOCUMENTS = 50_000
 const ROUNDS = 4
 const AT_ONCE = 1_000
 
-describe('filling a SQLite read model with more than memory holds', function () {
-  this.timeout(120_000)
+describe('filling a SQLite read model with more than memory holds', () => {
   let folder: string
   let model: ReadModel
   let reached: number

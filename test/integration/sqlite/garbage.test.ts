@@ -19,8 +19,7 @@ import { endServices, ownFolder } from '../../support/service.ts'
 const CHILD = fileURLToPath(new URL('./garbage.child.js', import.meta.url))
 const sound = async (): Promise<void> => {}
 
-describe('SQLite files with garbage in them', function () {
-  this.timeout(120_000)
+describe('SQLite files with garbage in them', () => {
   let made: RebuiltFile
 
   before(async () => {

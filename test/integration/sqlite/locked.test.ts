@@ -20,8 +20,7 @@ interface Line {
   fields: Record<string, unknown>
 }
 
-describe('A SQLite file that another program has locked', function () {
-  this.timeout(20_000)
+describe('A SQLite file that another program has locked', () => {
   let path: string
   let store: EventStore
   let lines: Line[]

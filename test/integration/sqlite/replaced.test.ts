@@ -72,8 +72,7 @@ describe('SQLite files that somebody moves, deletes or writes while they are in 
       expect((await store.append('s-1', 1, [makeEvent()])).revision).to.equal(2)
     })
 
-    it('is disturbed neither by its own checkpoints nor by readers', async function () {
-      this.timeout(20_000)
+    it('is disturbed neither by its own checkpoints nor by readers', async () => {
       for (let n = 2; n < 60; n++) {
         const events = Array.from({ length: 100 }, () => makeEvent({ text: 'x'.repeat(500) }))
         await store.append(`s-${n}`, 'no_stream', events)

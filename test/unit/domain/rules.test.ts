@@ -102,8 +102,7 @@ describe('a name', () => {
     }
   })
 
-  it('is good in any spelling that has 100 characters in normal form C', function () {
-    this.timeout(20_000)
+  it('is good in any spelling that has 100 characters in normal form C', () => {
     for (let code = 0x21; code < 0x11_0000; code++) {
       if (code >= 0xd800 && code < 0xe000) continue
       const character = String.fromCodePoint(code)

@@ -13,8 +13,7 @@ import { withReadAhead } from '../../../src/stores/readAhead.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { historyOn } from '../../support/history.ts'
 
-describe('reading the log on a thread of its own', function () {
-  this.timeout(20_000)
+describe('reading the log on a thread of its own', () => {
   let folder: string
   const settings = (name: string) => ({
     eventStoreUrl: `sqlite:${join(folder, name)}`,

@@ -377,7 +377,7 @@ describe('the token index', () => {
       expect(index.find('token 19999')).to.not.be.instanceOf(Promise)
       index.evict(null)
       expect([index.size(), index.bytes()]).to.deep.equal([0, 0])
-    }).timeout(20_000)
+    })
 
     const documents = ['a', 'b', 'c', 'd'].map((token) => documentOf(token))
 

@@ -13,8 +13,10 @@ import { memoryStore } from '../../../support/memoryStore.ts'
 import { movableEvent } from '../../../support/movable.ts'
 import { countingTelemetry } from '../../../support/pieces.ts'
 
-describe('the guard of the log', function () {
-  this.timeout(10_000)
+/** A quarter of what the product takes. */
+const TIMES = { everyMs: 250, againMs: 60, cutOffMs: 1_500 }
+
+describe('the guard of the log', () => {
   let memory: ReturnType<typeof memoryStore>
   let guard: LogGuard
   let down: boolean
@@ -48,7 +50,7 @@ describe('the guard of the log', function () {
     }
     said = []
     const error = (fields: { reason?: string }): void => void said.push(String(fields.reason))
-    guard = createLogGuard({ store, readModel, projections, log: { ...telemetry.log, error } })
+    guard = createLogGuard({ store, readModel, projections, log: { ...telemetry.log, error }, times: TIMES })
     guard.start()
   })
   afterEach(() => guard.stop())
@@ -56,7 +58,7 @@ describe('the guard of the log', function () {
   const placeOfLast = (): Checkpoint => ({ ...placeOf(memory.log.at(-1) as StoredEvent), kept: null })
   const closed = () => eventually(() => expect(guard.flaw()).to.not.equal(null))
   const open = () => eventually(() => expect(guard.flaw()).to.equal(null))
-  const looks = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 2_600))
+  const looks = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 2.6 * TIMES.everyMs))
   const fails = (work: Promise<unknown>): Promise<unknown> => work.catch((error: unknown) => error)
 
   function appendTo(stream: string): Promise<unknown> {

@@ -202,7 +202,7 @@ describe('the limit of an account', () => {
       await limit.within('a', async () => Promise.reject(error)).catch(() => {})
       expect(await refusalOf(limit.within('a', create)), error.message).to.equal(expected)
     }
-  }).timeout(20_000)
+  })
 
   it('has room again once a token is gone', async () => {
     const { state, limit, create } = accounts(MAX)

@@ -156,7 +156,7 @@ describe('a command', () => {
     expect(await pieces.manage.revoke(context(), shown(await seen(id)), null)).to.include({
       revision: 10_000,
     })
-  }).timeout(60_000)
+  })
 
   it('repeated under its key costs as much whatever has become of the token', async () => {
     const create = () => pieces.manage.create(context(), 'acct_1', { name: 'once' }, 'key')
@@ -230,5 +230,5 @@ describe('a command', () => {
       ),
       { numRuns: 25 },
     )
-  }).timeout(120_000)
+  })
 })

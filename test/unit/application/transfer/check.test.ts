@@ -58,7 +58,7 @@ describe('The check of a file to be imported', () => {
       if (file[at] === 10) line++
       else if (line <= 16 && changed[at] !== 10) expect(message).to.contain(`Line ${line}:`)
     }
-  }).timeout(60_000)
+  })
 
   it('finds a file that was cut short, wherever that was', async () => {
     for (let length = 0; length < file.length; length += 13) {

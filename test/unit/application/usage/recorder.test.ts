@@ -303,9 +303,7 @@ const usesIn = (streams: Map<string, StoredEvent[]>, which: (event: StoredEvent)
     .filter(which)
     .reduce((sum, { data }) => sum + (data as { count: number }).count, 0)
 
-describe('the recorder', function () {
-  this.timeout(60_000)
-
+describe('the recorder', () => {
   it('stores every use once, whatever the store does and however late it gets', async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (sequence) => {

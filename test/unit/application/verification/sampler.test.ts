@@ -77,7 +77,7 @@ describe('the sampler', () => {
     await eventually(() =>
       expect(new Set(seen.errors.map((one) => (one as { id: string }).id)).size).to.be.above(1),
     )
-  }).timeout(30_000)
+  })
 
   it('comes to tokens that the log does not tell of, whatever the ids beside them are', async () => {
     await pieces.create('one')

@@ -14,7 +14,6 @@ describe('leaving a core to others', () => {
   })
 
   it('takes one from each thread of the process, also from those that it begins later', function () {
-    this.timeout(10_000)
     if (process.platform !== 'linux' || spawnSync('taskset', ['-V']).error) this.skip()
     const mine = coresOf(readFileSync('/proc/self/status', 'utf8'))
     if (mine.length < 2) this.skip()
