@@ -1,5 +1,3 @@
-import { MAX_CURSOR } from '../../application/readModel/cursor.ts'
-
 /** What callers write as text, as far as a schema can say what it may be. */
 
 /** The rules of the domain in as much of a regular expression as every language has. */
@@ -36,7 +34,6 @@ export const momentInput = {
 export const cursor = {
   type: 'string',
   minLength: 1,
-  maxLength: MAX_CURSOR,
   pattern: '^[A-Za-z0-9_-]+$',
   description:
     'The next_cursor of the page before, with the same query otherwise. Opaque: a made up one is 422.',
