@@ -118,9 +118,14 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
     it('answers 1 for a token that was not, and 2 to what is no time', async () => {
       expect((await run(['explain', randomUUID(), revokedAt()])).code).to.equal(1)
       expect((await run(['explain', gone.id, '2020-01-01T00:00:00Z'])).code).to.equal(1)
-      for (const time of ['0', 'noon', '2026-01-01']) {
-        expect((await run(['explain', gone.id, time])).code, time).to.equal(2)
+      for (const time of ['0', 'noon', '2026-02-30']) {
+        const { code, stderr } = await run(['explain', gone.id, time])
+        expect(code, time).to.equal(2)
+        expect(stderr).to.contain('RFC 3339').and.contain('or a date')
       }
+      const today = revokedAt().slice(0, 10)
+      const atItsEnd = await runJson<Explained & { at: string }>(['explain', gone.id, today])
+      expect([atItsEnd.at, atItsEnd.decision.status]).to.deep.equal([`${today}T23:59:59.999Z`, 'revoked'])
     })
 
     it('finds no decision that the history does not allow', async () => {

@@ -160,7 +160,7 @@ describe('the command rebuild, on SQLite', () => {
 
   it('says so where nothing was written yet', async () => {
     const { code, stderr } = await cli(['rebuild'], await ownFolder())
-    expect(code).to.equal(1)
+    expect(code).to.equal(3)
     expect(stderr).to.include('no event store yet')
   })
 })

@@ -25,7 +25,7 @@ export function decodeCursor(of: string, text: string): { value: Scalar; id: str
 }
 
 /** In characters. The longest value in a cursor is a name: 100 characters of four bytes each, all of them escaped. */
-export const MAX_CURSOR = 2048
+const MAX_CURSOR = 2048
 
 function parse(text: string): unknown[] {
   if (text.length > MAX_CURSOR) return []

@@ -191,9 +191,7 @@ describe('An import of an old table', () => {
     })
 
     it('that ends in the middle of a row', async () => {
-      expect(await refused(file.slice(0, -10))).to.deep.equal([
-        { line: ROWS, message: String(readRow('', NOW)) },
-      ])
+      expect(await refused(file.slice(0, -10))).to.deep.equal([{ line: ROWS, message: readRow('', NOW) }])
     })
 
     it('into a store that is damaged', async () => {
@@ -216,7 +214,7 @@ describe('An import of an old table', () => {
       ['of two such files', `\uFEFF\n${marked}`],
       ['with blank lines', `\n\n  \n${file.replaceAll('\n', '\n\t\n')}\n\n `],
       ['with the line ends of Windows', file.replaceAll('\n', '\r\n')],
-      ['with all of them', `${marked.replaceAll('\n', '\r\n\r\n').trimEnd()}`],
+      ['with all of them', marked.replaceAll('\n', '\r\n\r\n').trimEnd()],
     ] as const) {
       it(`takes all of its rows, and none of them twice: ${what}`, async () => {
         const memory = memoryStore()
