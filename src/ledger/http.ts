@@ -9,6 +9,7 @@ import {
 } from '../http/authentication/authenticate.ts'
 import { credentialReader } from '../http/authentication/credential.ts'
 import { callerAddress } from '../http/callerAddress.ts'
+import { createCors } from '../http/cors.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
 import { createObserver } from '../http/observe.ts'
 import { describe } from '../http/openapi/describe.ts'
@@ -44,6 +45,7 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
     log,
   })
 
+  const withCors = createCors(settings.corsOrigins, apiTokenHeader)
   const shownTo = { judge, reads: parts.gates.reads, queries: useCases.queries, clock }
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
@@ -54,7 +56,7 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
       writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
     }),
   ]
-  const verify = verifyRoutes(judge)
+  const verify = verifyRoutes(judge, settings.verifyRequestHeaders)
   const operations = operationRoutes({
     health,
     metrics: {
@@ -70,9 +72,9 @@ export function httpOf(parts: Parts, useCases: UseCases, health: () => Promise<H
 
   return {
     middleware: {
-      authenticate: (how: AuthenticateOptions = {}) => authenticateMiddleware(judge, log, how),
+      authenticate: (how: AuthenticateOptions = {}) => withCors(authenticateMiddleware(judge, log, how)),
       requireScope: (scope: string) => requireScopeMiddleware(judge, log, scope),
-      routes: () => routerOf(tokens, log),
+      routes: () => withCors(routerOf(tokens, log)),
       verifyRoutes: () => routerOf(verify, log),
       operationRoutes: () => routerOf(operations, log),
       observe: (write = toLog) => observer.middleware(write),

@@ -4,7 +4,8 @@ import type { Clock } from '../application/ports/clock.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
-import { readSettings, type Settings, SettingsError } from './settings.ts'
+import { parseOrigins } from './origins.ts'
+import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
 export interface TokenLedgerOptions {
@@ -39,6 +40,13 @@ export interface TokenLedgerOptions {
   trustProxyHops?: number
   /** Addresses and CIDR blocks, separated by commas: only such peers are believed to be proxies. Default: all. */
   trustProxyFrom?: string
+  /**
+   * Which headers name the request that a proxy asks `/auth/verify` about: `x-original` (nginx) or `x-forwarded`
+   * (Traefik, Caddy). Default: none is believed, and the use is counted on the question's own method and path.
+   */
+  verifyRequestHeaders?: VerifyRequestHeaders
+  /** Origins whose pages may call `routes()`, separated by spaces: `https://app.example.com`. Default: none. */
+  corsOrigins?: string
   /** A pino logger, or anything with its four methods. Default: nothing is logged. */
   log?: Logger
   /** Milliseconds since 1970; for tests. */
@@ -46,7 +54,13 @@ export interface TokenLedgerOptions {
 }
 
 /** @throws SettingsError with every problem of the options, or of what the environment says in their place */
-export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLedgerOptions): Settings {
+export function settingsOf({
+  jwt,
+  peppers,
+  trustProxyFrom,
+  corsOrigins,
+  ...options
+}: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }
   const problems: string[] = []
   try {
@@ -69,6 +83,11 @@ export function settingsOf({ jwt, peppers, trustProxyFrom, ...options }: TokenLe
     if (trustProxyFrom !== undefined) given.trustProxyFrom = parseBlocks(trustProxyFrom)
   } catch (error) {
     problems.push(`trustProxyFrom ${(error as Error).message}`)
+  }
+  try {
+    if (corsOrigins !== undefined) given.corsOrigins = parseOrigins(corsOrigins)
+  } catch (error) {
+    problems.push(`corsOrigins ${(error as Error).message}`)
   }
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)

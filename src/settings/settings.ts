@@ -4,6 +4,7 @@ import { parseAddress } from '../adapters/eventstoredb/address.ts'
 import { createJwtVerifier, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
+import { parseOrigins } from './origins.ts'
 
 /** What the environment says, read once. */
 export interface Settings {
@@ -34,12 +35,24 @@ export interface Settings {
   trustProxyHops: number
   /** Proxies are believed only from there. Null: whoever connects. */
   trustProxyFrom: readonly Block[] | null
+  /** Whose names a proxy gives to the headers that say which request it asks about. Null: no such header is believed. */
+  verifyRequestHeaders: VerifyRequestHeaders | null
+  /** Origins whose pages may call the management routes. Null: none. */
+  corsOrigins: readonly string[] | null
+  /** How long the service keeps an idle connection open, in milliseconds. */
+  keepAliveMs: number
+  /** How long the service goes on serving after it was asked to stop, with readiness red, in milliseconds. */
+  shutdownDelayMs: number
   logLevel: LogLevel
   production: boolean
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 type LogLevel = (typeof LOG_LEVELS)[number]
+
+const VERIFY_REQUEST_HEADERS = ['x-original', 'x-forwarded'] as const
+/** `X-Original-Method` and `X-Original-URI` (nginx), or `X-Forwarded-Method` and `X-Forwarded-Uri` (Traefik, Caddy). */
+export type VerifyRequestHeaders = (typeof VERIFY_REQUEST_HEADERS)[number]
 
 /** Everything that is wrong with the settings, by name and never by value. */
 export class SettingsError extends Error {
@@ -121,6 +134,15 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     ),
     trustProxyHops: read('trustProxyHops', 'TRUST_PROXY_HOPS', 0, integer(0, 10)),
     trustProxyFrom: read('trustProxyFrom', 'TRUST_PROXY_FROM', null, parseBlocks),
+    verifyRequestHeaders: read(
+      'verifyRequestHeaders',
+      'VERIFY_REQUEST_HEADERS',
+      null,
+      oneOf(VERIFY_REQUEST_HEADERS),
+    ),
+    corsOrigins: read('corsOrigins', 'CORS_ORIGINS', null, parseOrigins),
+    keepAliveMs: read('keepAliveMs', 'KEEP_ALIVE_MS', 72_000, integer(1, 3_600_000)),
+    shutdownDelayMs: read('shutdownDelayMs', 'SHUTDOWN_DELAY_MS', production ? 3000 : 0, integer(0, 600_000)),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     production,
   }

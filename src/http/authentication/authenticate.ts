@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { countedRoute } from '../../../projections/tokenActivity.ts'
 import type {
@@ -99,10 +100,7 @@ export function createJudge(deps: Dependencies): Judge {
   function recordAtEnd(ctx: Context, scope: Scope, record: TokenRecord): void {
     const { res } = ctx
     atEnd(ctx, scope, () => {
-      const outcome = res.writableFinished
-        ? (CLASSES[Math.floor(res.statusCode / 100)] ?? 'aborted')
-        : 'aborted'
-      recorder.record(useOf(ctx, record, outcome, now()))
+      recorder.record(useOf(ctx, record, outcomeOf(res, scope), now()))
     })
   }
 }
@@ -111,6 +109,12 @@ export function createJudge(deps: Dependencies): Judge {
 const limitedBy = (address: string | null): string => (address === null ? 'no address' : limitedAs(address))
 
 const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
+
+/** What became of a request that was let through for a proxy, the proxy's upstream decides: it is not known here. */
+function outcomeOf({ writableFinished, statusCode }: ServerResponse, { usedRoute }: Scope): string {
+  const outcome = writableFinished ? (CLASSES[Math.floor(statusCode / 100)] ?? 'aborted') : 'aborted'
+  return usedRoute !== null && outcome === '2xx' ? 'accepted' : outcome
+}
 
 function useOf(ctx: Context, record: TokenRecord, outcome: string, at: number): Use {
   const scope = scopeOf(ctx)
