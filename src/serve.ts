@@ -78,7 +78,7 @@ async function start(): Promise<void> {
     // Load balancers see that it is not ready, and send new requests elsewhere, before it takes no more of them.
     void ledger.drain()
     sleep(settings.shutdownDelayMs)
-      .then(() => stopServing(server, ledger.drain(), GRACE_MS))
+      .then(() => stopServing(server, ledger.drain, GRACE_MS))
       .then(() => ledger.close())
       .then(() => end(0))
       .catch((err: unknown) => {

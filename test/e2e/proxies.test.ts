@@ -13,12 +13,15 @@ interface Answer {
   text: string
 }
 
+/** Not the address that the proxies have. */
+const CALLER = process.platform === 'linux' ? '127.0.0.9' : '127.0.0.1'
+
 /** One request on a connection of its own, with its fields exactly as they are given. */
 function send(url: string, method: string, fields: readonly string[]): Promise<Answer> {
   const { host } = new URL(url)
   return new Promise((resolve, reject) => {
     const headers = ['Host', host, ...fields]
-    const sending = request(url, { method, headers, agent: false }, (answer) => {
+    const sending = request(url, { method, headers, agent: false, localAddress: CALLER }, (answer) => {
       let text = ''
       answer.on('data', (chunk: Buffer) => (text += chunk.toString()))
       answer.on('end', () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text }))
@@ -164,7 +167,7 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
         'GET',
         `/settings/api-tokens/${counted.id}/blast-radius`,
       )
-      expect(body.addresses.data.map(({ ip }) => ip)).to.deep.equal(['127.0.0.1'])
+      expect(body.addresses.data.map(({ ip }) => ip)).to.deep.equal([CALLER])
     })
 
     it('usage has the method and the path of the request, without its query, and no more than that it was accepted', async () => {
@@ -230,7 +233,10 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
         [...good, 'Authorization', 'Bearer bad'],
         ['Authorization', 'Bearer bad', ...good],
       ]) {
-        expect((await send(place.url, 'GET', fields)).status).to.equal(joinsFields ? 401 : 400)
+        const answer = await send(place.url, 'GET', fields)
+        expect(answer.status).to.equal(joinsFields ? 401 : 400)
+        expect(answer.headers['content-type']).to.match(/^application\/problem\+json/)
+        expect(JSON.parse(answer.text).status).to.equal(answer.status)
       }
       expect(place.reached).to.deep.equal([])
     })

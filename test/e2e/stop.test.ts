@@ -210,7 +210,7 @@ describe('a stop', () => {
     )
     for (const client of clients) client.send(get('/orders', `X-API-Token: ${token}\r\n`))
     await sleep(100)
-    await stopServing(server, ledger.drain(), 50)
+    await stopServing(server, ledger.drain, 50)
     await ledger.close()
     await Promise.all(clients.map(({ closed }) => closed))
 
@@ -250,6 +250,16 @@ describe('a stop', () => {
     expect(Date.now() - before).to.be.at.least(1_500)
     expect(await service.exited).to.equal(0)
     expect(Date.now() - before).to.be.below(1_500 + IDLE_STOP_MS)
+  })
+
+  it('serves whoever was connected before the listener closed and asks a moment later', async () => {
+    const service = await startService()
+    const early = await raw(service.url)
+    service.signal('SIGTERM')
+    await refusing(service)
+    early.send(get('/health/live'))
+    expect(await early.until(/"ok"/)).to.match(/^HTTP\/1\.1 200 [^]*^Connection: close\r$/m)
+    expect(await service.exited).to.equal(0)
   })
 
   it('ends the connection of the request under way with its answer', async () => {

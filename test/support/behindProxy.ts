@@ -20,19 +20,20 @@ export interface ShippedProxy {
   args(folder: string, port: number): string[]
 }
 
-const temporary = (folder: string): string =>
-  ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+/** @param http what stands in the `http` part */
+export function nginxConfiguration(folder: string, http: string): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((kind) => `${kind}_temp_path ${folder}/${kind};`)
     .join('\n')
+  return `daemon off;\nmaster_process off;\npid ${folder}/nginx.pid;\nevents {}\nhttp {\naccess_log off;\n${temporary}\n${http}\n}\n`
+}
 
 export const PROXIES = {
   nginx: {
     program: 'nginx',
     argument: '-v',
     file: 'nginx.conf',
-    configuration: (shipped, folder) => ({
-      'nginx.conf': `daemon off;\nmaster_process off;\npid ${folder}/nginx.pid;\nevents {}\nhttp {\naccess_log off;\n${temporary(folder)}\n${shipped}\n}\n`,
-    }),
+    configuration: (shipped, folder) => ({ 'nginx.conf': nginxConfiguration(folder, shipped) }),
     args: (folder) => ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr'],
   },
   caddy: {
@@ -87,7 +88,7 @@ async function listening(handle?: RequestListener): Promise<Server> {
   return server
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = await listening()
   const port = portOf(server)
   await new Promise((resolve) => server.close(resolve))

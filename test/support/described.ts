@@ -34,7 +34,7 @@ const seen = new Set<string>()
 const descriptions: Description[] = []
 
 /** Headers that are described and come only with some of the answers. */
-const CONDITIONAL = new Set(['link', 'x-token-id'])
+const CONDITIONAL = new Set(['link'])
 /** The past has no ETag. */
 const isOptional = (name: string, target: string): boolean =>
   CONDITIONAL.has(name) || (name === 'etag' && target.includes('?at='))

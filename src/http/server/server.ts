@@ -125,14 +125,23 @@ function rawAnswer(problem: Problem): string {
   return `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${fields.join('')}\r\n${body}`
 }
 
+/** How long a connection that was just taken has for its request to arrive once no other is taken, in milliseconds. */
+const LAST_CALL_MS = 500
+
 /**
  * Takes no new connection and waits for the requests under way; then closes what is left: idle keep-alive connections
  * and those that never sent a whole request.
- * @param drained resolves when no request is under way
+ * @param drain resolves when no request is under way
  * @param graceMs after which requests under way are cut off
  */
-export async function stopServing(server: Server, drained: Promise<void>, graceMs: number): Promise<void> {
+export async function stopServing(
+  server: Server,
+  drain: () => Promise<void>,
+  graceMs: number,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  await sleep(LAST_CALL_MS)
+  const drained = drain()
   await Promise.race([drained, sleep(graceMs, undefined, { ref: false })])
   server.closeAllConnections()
   // The server says that it is closed before the last requests have ended, and their uses count at their end.
