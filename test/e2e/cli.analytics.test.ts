@@ -38,7 +38,11 @@ describe('tokenledger, for analysts, beside a live service', () => {
     })
 
   before(async () => {
-    service = await startService({ USAGE_FLUSH_MS: '20', TRUST_PROXY_HOPS: '1', VERIFY_REQUEST_HEADERS: 'x-original' })
+    service = await startService({
+      USAGE_FLUSH_MS: '20',
+      TRUST_PROXY_HOPS: '1',
+      VERIFY_REQUEST_HEADERS: 'x-original',
+    })
     const api = apiOf(service.url)
     token = (await api.create({ name: 'used, by =me' })).body
     unused = (await apiOf(service.url, 'acct_2').create({ name: 'unused' })).body

@@ -128,7 +128,9 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
         .flatMap(spellings)
         .flatMap((field) => [field, /uri$/i.test(field) ? '/forged' : 'forged'])
       // Envoy takes 100 fields.
-      const parts = Array.from({ length: Math.ceil(forged.length / 96) }, (_, i) => forged.slice(96 * i, 96 * (i + 1)))
+      const parts = Array.from({ length: Math.ceil(forged.length / 96) }, (_, i) =>
+        forged.slice(96 * i, 96 * (i + 1)),
+      )
       expect(parts.flat()).to.deep.equal(forged)
       // What a field called Connection names, a proxy does not pass on: what Tokenledger says must not be among it.
       const connection = ['Connection', ['close', ...SAID, 'X-Forwarded-For', 'X-Original-URI'].join(', ')]
@@ -194,12 +196,19 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
     })
 
     it('what was decided reaches the caller: the status, the challenge and the problem document', async () => {
-      const direct = await fetch(`${place.service.url}/auth/verify`, { headers: { 'x-api-token': 'tkl_bad' } })
+      const direct = await fetch(`${place.service.url}/auth/verify`, {
+        headers: { 'x-api-token': 'tkl_bad' },
+      })
       const refused = (await direct.json()) as Record<string, unknown>
       const twice = [[...credential(), ...credential()], 400, 'duplicate_credential', undefined] as const
       for (const [fields, status, code, challenge] of [
         [[], 401, 'unauthorized', 'Bearer realm="tokenledger"'],
-        [['X-API-Token', 'tkl_bad'], 401, 'unauthorized', 'Bearer realm="tokenledger", error="invalid_token"'],
+        [
+          ['X-API-Token', 'tkl_bad'],
+          401,
+          'unauthorized',
+          'Bearer realm="tokenledger", error="invalid_token"',
+        ],
         [
           ['Authorization', 'Bearer e30.e30.e30'],
           401,

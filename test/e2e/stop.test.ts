@@ -239,7 +239,9 @@ describe('a stop', () => {
       fresh.send(get('/auth/verify', `X-API-Token: ${token}\r\n`))
       const answer = await fresh.until(/\r\n\r\n/)
       expect(answer).to.match(/^HTTP\/1\.1 200 /)
-      expect(answer, 'a pool has no connection left when the listener closes').to.match(/^Connection: close\r$/m)
+      expect(answer, 'a pool has no connection left when the listener closes').to.match(
+        /^Connection: close\r$/m,
+      )
       await fresh.closed
     }
     expect(served).to.be.above(1)

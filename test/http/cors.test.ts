@@ -37,15 +37,17 @@ describe('CORS', () => {
           'PATCH',
           'DELETE',
         ])
-        expect(answer.headers.get('access-control-allow-headers')?.toLowerCase().split(', ')).to.have.members([
-          'authorization',
-          'content-type',
-          'idempotency-key',
-          'if-match',
-          'x-api-token',
-          'x-correlation-id',
-          'x-request-id',
-        ])
+        expect(answer.headers.get('access-control-allow-headers')?.toLowerCase().split(', ')).to.have.members(
+          [
+            'authorization',
+            'content-type',
+            'idempotency-key',
+            'if-match',
+            'x-api-token',
+            'x-correlation-id',
+            'x-request-id',
+          ],
+        )
         expect(answer.headers.get('vary')).to.equal('Origin')
         expect(answer.headers.has('access-control-allow-credentials')).to.be.false
         expect(await answer.text()).to.equal('')
@@ -111,7 +113,15 @@ describe('CORS', () => {
   })
 
   it('is of the management routes alone', async () => {
-    for (const path of ['/auth/verify', '/auth/verify/x', '/health/live', '/metrics', '/docs', `${TOKENS}x`, '/']) {
+    for (const path of [
+      '/auth/verify',
+      '/auth/verify/x',
+      '/health/live',
+      '/metrics',
+      '/docs',
+      `${TOKENS}x`,
+      '/',
+    ]) {
       for (const method of ['OPTIONS', 'GET']) {
         const answer = await send(method, path, { ...jwt, ...from(APP), ...PREFLIGHT })
         expect(corsHeaders(answer), `${method} ${path}`).to.deep.equal([])

@@ -97,11 +97,7 @@ describe('/auth/verify', () => {
       expect(headers.has('x-account-id'), 'nothing is said of a principal that is refused').to.be.false
     }
     expect((await asToken.get(`${VERIFY}?scope=orders:read&scope=orders:write`)).status).to.equal(200)
-    for (const query of [
-      'scope=orders:read&scope=admin',
-      'scope=orders',
-      'scope=orders:read%20admin',
-    ]) {
+    for (const query of ['scope=orders:read&scope=admin', 'scope=orders', 'scope=orders:read%20admin']) {
       const { status, body } = await asToken.get(`${VERIFY}?${query}`)
       expect(status, query).to.equal(403)
       expect(body.code).to.equal('insufficient_scope')

@@ -4,7 +4,8 @@ import { connect, createServer, type Socket } from 'node:net'
 /** A load balancer for TCP that sends new connections to ready processes, in turn, and retries nothing. */
 export interface Balancer {
   url: string
-  add(url: string): void
+  /** Resolves when it has been asked for the first time. */
+  add(url: string): Promise<void>
   remove(url: string): void
   close(): Promise<void>
 }
@@ -49,7 +50,7 @@ export async function startBalancer(everyMs: number): Promise<Balancer> {
     url: `http://127.0.0.1:${(server.address() as { port: number }).port}`,
     add(url) {
       ready.set(url, false)
-      void check(url)
+      return check(url)
     },
     remove: (url) => void ready.delete(url),
     async close() {

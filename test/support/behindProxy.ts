@@ -132,7 +132,10 @@ export async function startBehind(
     answer.end(body)
   })
   const shipped = await readFile(join(projectRoot, 'docs/proxies', proxy.file), 'utf8')
-  const settings = [...shipped.matchAll(/\b([A-Z][A-Z_]+)=(\S+)/g)].map(([, name = '', value]) => [name, value])
+  const settings = [...shipped.matchAll(/\b([A-Z][A-Z_]+)=(\S+)/g)].map(([, name = '', value]) => [
+    name,
+    value,
+  ])
   const service = await startService({
     USAGE_FLUSH_MS: '20',
     ...(Object.fromEntries(settings.slice(0, 2)) as Environment),
