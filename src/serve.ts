@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { constants } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createLog } from './adapters/telemetry/log.ts'
 import { createOutput } from './adapters/telemetry/output.ts'
 import { developmentJwt } from './settings/developmentJwt.ts'
@@ -58,7 +59,10 @@ async function start(): Promise<void> {
     }),
     routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
   })
-  const server = createHttpServer(app, { observe: ledger.observeServer })
+  const server = createHttpServer(app, {
+    limits: { keepAliveMs: settings.keepAliveMs },
+    observe: ledger.observeServer,
+  })
   await listen(server, settings)
   const url = urlOf(server)
   const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
@@ -78,7 +82,10 @@ async function start(): Promise<void> {
     if (asked) process.exit(1)
     asked = true
     log.info({ signal }, 'stopping')
-    stopServing(server, ledger.drain(), GRACE_MS)
+    // Load balancers see that it is not ready, and send new requests elsewhere, before it takes no more of them.
+    void ledger.drain()
+    sleep(settings.shutdownDelayMs)
+      .then(() => stopServing(server, ledger.drain, GRACE_MS))
       .then(() => ledger.close())
       .then(() => end(0))
       .catch((err: unknown) => {

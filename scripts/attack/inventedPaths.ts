@@ -21,7 +21,7 @@ interface Blast {
 }
 
 await attack('Invented paths and names that crowd out what was done', async ({ saw, control, bound }) => {
-  const service = await startService()
+  const service = await startService({ VERIFY_REQUEST_HEADERS: 'x-original' })
   const owner = callerOf(service.url, bearer(jwtFor('acct_1')))
 
   /** What the report says about a token's requests to the routes that manage tokens. */

@@ -81,7 +81,7 @@ const INPUTS: Record<string, Sent> = {
 }
 
 await attack('Long texts', async ({ saw, control, bound }) => {
-  const service = await startService({ TRUST_PROXY_HOPS: '1' })
+  const service = await startService({ TRUST_PROXY_HOPS: '1', VERIFY_REQUEST_HEADERS: 'x-original' })
   const jwt = bearer(jwtFor('acct_1'))
   const { id, token } = await createToken(callerOf(service.url, jwt))
 

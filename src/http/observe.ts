@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { Middleware } from 'koa'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { CallerAddress } from './callerAddress.ts'
@@ -10,14 +11,14 @@ export interface Observer {
   /** One entry for the log and one observation for each request, at its end. Never a path, a query or a header. */
   middleware(log: (entry: RequestEntry) => void): Middleware
   inFlight(): number
-  /** From now on answers end their connections. Resolves when no request is under way. */
+  /** From now on answers end their connections, those to requests under way too. Resolves when there is none. */
   drain(): Promise<void>
 }
 
 export function createObserver(responded: Responded, addressOf: CallerAddress): Observer {
-  let inFlight = 0
+  const underWay = new Set<ServerResponse>()
+  const waiting: (() => void)[] = []
   let draining = false
-  let drained = () => {}
 
   const middleware: Observer['middleware'] = (log) =>
     function observe(ctx, next) {
@@ -25,12 +26,12 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
       const { res } = ctx
       const scope = scopeOf(ctx)
       scope.address = addressOf(ctx.req)
-      inFlight++
+      underWay.add(res)
       res.setHeader('X-Request-Id', scope.requestId)
       if (draining) res.setHeader('Connection', 'close')
       atEnd(ctx, scope, () => {
-        inFlight--
-        if (inFlight === 0) drained()
+        underWay.delete(res)
+        if (underWay.size === 0) for (const drained of waiting.splice(0)) drained()
         const ms = performance.now() - started
         const { route, requestId, accepted } = scope
         const status = res.writableFinished ? res.statusCode : 499
@@ -44,12 +45,13 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
 
   return {
     middleware,
-    inFlight: () => inFlight,
+    inFlight: () => underWay.size,
     drain() {
       draining = true
+      for (const res of underWay) if (!res.headersSent) res.setHeader('Connection', 'close')
       return new Promise((resolve) => {
-        drained = resolve
-        if (inFlight === 0) resolve()
+        if (underWay.size === 0) resolve()
+        else waiting.push(resolve)
       })
     },
   }

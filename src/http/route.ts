@@ -38,51 +38,64 @@ export interface Answer {
 export type Handler = (ctx: Context, accepted: Accepted, gone: AbortSignal) => Promise<void> | void
 
 /**
- * A router over a table, answering its own errors. A known path with another method is 405 with `Allow`; an unknown
- * path, and whatever goes wrong there, is the next middleware's.
+ * A router over a table, answering its own errors. A path is that of the first row whose pattern it matches: with a
+ * method that no row of this pattern has, it is 405 with `Allow`. An unknown path, and whatever goes wrong there, is the
+ * next middleware's.
  */
 export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Middleware {
   const router = new Router({ sensitive: true })
   /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
   const direct = new Map<string, Middleware>()
-  for (const { method, path, body, handle } of routes) {
-    // Use cases know nothing of bodies and queries: here is known where the input was.
-    const placed = (error: unknown) =>
-      error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error
-    const fail = (ctx: Context, error: unknown) => sendProblem(ctx, placed(error))
-    const serve: Middleware = (ctx) => {
+  const serving =
+    ({ path, body, handle }: Route): Middleware =>
+    (ctx) => {
+      // Use cases know nothing of bodies and queries: here is known where the input was.
+      const placed = (error: unknown) =>
+        error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error
+      const fail = (error: unknown) => sendProblem(ctx, placed(error))
       scopeOf(ctx).route = path
       try {
         const done = handle(ctx)
-        return done instanceof Promise ? done.catch((error: unknown) => fail(ctx, error)) : undefined
+        return done instanceof Promise ? done.catch(fail) : undefined
       } catch (error) {
-        return fail(ctx, error)
+        return fail(error)
       }
     }
-    if (method === 'all' && !/[:*]/.test(path)) direct.set(path, serve)
-    router[method](path, serve)
+
+  for (const [path, rows] of byPath(routes)) {
+    for (const row of rows) router[row.method](path, serving(row))
+    const [first] = rows
+    if (first?.method === 'all' && !/[:*]/.test(path)) direct.set(path, serving(first))
+    // Any other method ends here: `/:id`, further down, would take a path like `/self` for an id.
+    router.all(path, (ctx) => {
+      scopeOf(ctx).route = path
+      return sendProblem(ctx, methodNotAllowed(rows))
+    })
   }
   const dispatch = router.routes() as unknown as Middleware
 
   return (ctx, next) => {
     if (!isReadable(ctx)) return Promise.resolve(sendProblem(ctx, unreadable()))
     const serve = direct.get(ctx.path)
-    if (serve) return serve(ctx, next)
-    return dispatch(ctx, () => {
-      const matched = router.match(ctx.path, ctx.method).path
-      if (matched.length === 0) return next()
-      scopeOf(ctx).route = String(matched[0]?.path)
-      // A path of its own stands before those that it would be a parameter of.
-      const own = matched.filter(({ paramNames }) => paramNames.length === 0)
-      const allow = [...new Set((own.length > 0 ? own : matched).flatMap(({ methods }) => methods))].join(
-        ', ',
-      )
-      const problem = new Problem('method_not_allowed', `Allowed here: ${allow}.`, {
-        headers: { Allow: allow },
-      })
-      return Promise.resolve(sendProblem(ctx, problem))
-    })
+    return serve ? serve(ctx, next) : dispatch(ctx, next)
   }
+}
+
+/** Patterns in the order of their first rows, which is the order in which they are asked. */
+function byPath(routes: readonly Route[]): Map<string, Route[]> {
+  const groups = new Map<string, Route[]>()
+  for (const route of routes) {
+    const rows = groups.get(route.path)
+    if (rows) rows.push(route)
+    else groups.set(route.path, [route])
+  }
+  return groups
+}
+
+function methodNotAllowed(rows: readonly Route[]): Problem {
+  const methods = rows.flatMap(({ method }) => (method === 'get' ? ['HEAD', 'GET'] : [method.toUpperCase()]))
+  const allow = methods.join(', ')
+  return new Problem('method_not_allowed', `Allowed here: ${allow}.`, { headers: { Allow: allow } })
 }
 
 export const sendJson = (ctx: Context, body: object): void => sendJsonText(ctx, JSON.stringify(body))

@@ -13,6 +13,7 @@ import {
 import { credentialReader } from '../http/authentication/credential.ts'
 import { withUsers } from '../http/authentication/users.ts'
 import { callerAddress } from '../http/callerAddress.ts'
+import { createCors } from '../http/cors.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
 import { createObserver } from '../http/observe.ts'
 import { describe } from '../http/openapi/describe.ts'
@@ -59,6 +60,7 @@ export function httpOf(
     log,
   })
 
+  const withCors = createCors(settings.corsOrigins, apiTokenHeader)
   const managers = withUsers(judge, {
     authenticator: useCases.authenticator,
     resolveUser: parts.resolveUser,
@@ -77,7 +79,7 @@ export function httpOf(
       scopeCeiling: settings.scopeCeiling,
     }),
   ]
-  const verify = verifyRoutes(judge)
+  const verify = verifyRoutes(judge, settings.verifyRequestHeaders)
   const operations = operationRoutes({
     health,
     metrics: {
@@ -100,12 +102,13 @@ export function httpOf(
     const moved = movedTo(at, tokens)
     prefixes.add(at)
     description = null
-    return routerOf(moved, sendProblem)
+    return withCors(routerOf(moved, sendProblem))
   }
 
   return {
     middleware: {
-      authenticate: (how: AuthenticateOptions = {}) => authenticateMiddleware(judge, sendProblem, how),
+      authenticate: (how: AuthenticateOptions = {}) =>
+        withCors(authenticateMiddleware(judge, sendProblem, how)),
       requireScope: (scope: string) => requireScopeMiddleware(judge, sendProblem, scope),
       routes: mount,
       verifyRoutes: () => routerOf(verify, sendProblem),

@@ -10,7 +10,8 @@ import type { CatalogueEntry } from '../domain/scopes.ts'
 import { originOf } from '../domain/origin.ts'
 import { catalogueOf } from './catalogue.ts'
 import type { OnProblem } from '../http/problem.ts'
-import { readSettings, type Settings, SettingsError } from './settings.ts'
+import { parseOrigins } from './origins.ts'
+import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
 export interface TokenLedgerOptions<Account extends object = object> {
@@ -56,6 +57,13 @@ export interface TokenLedgerOptions<Account extends object = object> {
   trustProxyHops?: number
   /** Addresses and CIDR blocks, separated by commas: only such peers are believed to be proxies. Default: all. */
   trustProxyFrom?: string
+  /**
+   * Which headers name the request that a proxy asks `/auth/verify` about: `x-original` (nginx) or `x-forwarded`
+   * (Traefik, Caddy). Default: none is believed, and the use is counted on the question's own method and path.
+   */
+  verifyRequestHeaders?: VerifyRequestHeaders
+  /** Origins whose pages may call `routes()`, separated by spaces: `https://app.example.com`. Default: none. */
+  corsOrigins?: string
   /** Writes refusals in the host's own form. Default: problem documents (RFC 9457). */
   onProblem?: OnProblem
   /** A pino logger, or anything with its four methods. Default: warnings and errors go to standard error. */
@@ -71,6 +79,7 @@ export function settingsOf({
   trustProxyFrom,
   scopes,
   trustedOrigins,
+  corsOrigins,
   ...options
 }: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }
@@ -108,6 +117,11 @@ export function settingsOf({
     if (trustedOrigins !== undefined) given.trustedOrigins = originsOf(trustedOrigins)
   } catch (error) {
     problems.push(`trustedOrigins ${(error as Error).message}`)
+  }
+  try {
+    if (corsOrigins !== undefined) given.corsOrigins = parseOrigins(corsOrigins)
+  } catch (error) {
+    problems.push(`corsOrigins ${(error as Error).message}`)
   }
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)

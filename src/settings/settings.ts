@@ -1,11 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseAddress } from '../adapters/eventstoredb/address.ts'
-import { createJwtVerifier, LEEWAY_SECONDS, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
+import { LEEWAY_SECONDS, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
 import { catalogueOf } from './catalogue.ts'
+import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
+import { parseOrigins } from './origins.ts'
 
 /** What the environment says, read once. */
 export interface Settings {
@@ -44,12 +45,24 @@ export interface Settings {
   trustProxyHops: number
   /** Proxies are believed only from there. Null: whoever connects. */
   trustProxyFrom: readonly Block[] | null
+  /** Whose names a proxy gives to the headers that say which request it asks about. Null: no such header is believed. */
+  verifyRequestHeaders: VerifyRequestHeaders | null
+  /** Origins whose pages may call the management routes. Null: none. */
+  corsOrigins: readonly string[] | null
+  /** How long the service keeps an idle connection open, in milliseconds. */
+  keepAliveMs: number
+  /** How long the service goes on serving after it was asked to stop, with readiness red, in milliseconds. */
+  shutdownDelayMs: number
   logLevel: LogLevel
   production: boolean
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 type LogLevel = (typeof LOG_LEVELS)[number]
+
+const VERIFY_REQUEST_HEADERS = ['x-original', 'x-forwarded'] as const
+/** `X-Original-Method` and `X-Original-URI` (nginx), or `X-Forwarded-Method` and `X-Forwarded-Uri` (Traefik, Caddy). */
+export type VerifyRequestHeaders = (typeof VERIFY_REQUEST_HEADERS)[number]
 
 /** Everything that is wrong with the settings, by name and never by value. */
 export class SettingsError extends Error {
@@ -147,6 +160,15 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     trustedOrigins: given.trustedOrigins ?? [],
     trustProxyHops: read('trustProxyHops', 'TRUST_PROXY_HOPS', 0, integer(0, 10)),
     trustProxyFrom: read('trustProxyFrom', 'TRUST_PROXY_FROM', null, parseBlocks),
+    verifyRequestHeaders: read(
+      'verifyRequestHeaders',
+      'VERIFY_REQUEST_HEADERS',
+      null,
+      oneOf(VERIFY_REQUEST_HEADERS),
+    ),
+    corsOrigins: read('corsOrigins', 'CORS_ORIGINS', null, parseOrigins),
+    keepAliveMs: read('keepAliveMs', 'KEEP_ALIVE_MS', 72_000, integer(1, 3_600_000)),
+    shutdownDelayMs: read('shutdownDelayMs', 'SHUTDOWN_DELAY_MS', production ? 3000 : 0, integer(0, 600_000)),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     production,
   }
@@ -171,52 +193,6 @@ export const jwtOptionsOf = (settings: Settings, keys: JwtKeys): JwtOptions => (
   accountClaim: settings.jwtAccountClaim,
   leewaySeconds: settings.jwtLeewaySeconds,
 })
-
-const JWT_SOURCES = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE'] as const
-
-function readJwtKeys(env: Environment, problems: string[]): JwtKeys | null {
-  const given = JWT_SOURCES.filter((name) => env[name])
-  if (given.length > 1) problems.push(`${given.join(' and ')} exclude each other`)
-  const [name] = given
-  if (name === undefined) return null
-  const text = env[name] as string
-  try {
-    const keys = name === 'JWT_SECRET' ? { secret: text } : readKeyFile(name, text)
-    createJwtVerifier(keys)
-    return keys
-  } catch (error) {
-    problems.push(`${name} ${(error as Error).message}`)
-    return null
-  }
-}
-
-function readKeyFile(name: 'JWT_PUBLIC_KEY_FILE' | 'JWT_KEYS_FILE', path: string): JwtKeys {
-  const text = readText(path)
-  return name === 'JWT_PUBLIC_KEY_FILE' ? { publicKey: text } : { keys: parseKeys(text) }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new Error(`names a file that cannot be read (${code})`, { cause: error })
-  }
-}
-
-/** `{ "<kid>": "<PEM or secret>" }` */
-function parseKeys(text: string): Record<string, string> {
-  const message = 'must name a file with a JSON object of kid to key'
-  let keys: unknown
-  try {
-    keys = JSON.parse(text)
-  } catch {
-    throw new Error(message)
-  }
-  if (keys === null || typeof keys !== 'object' || Array.isArray(keys)) throw new Error(message)
-  if (Object.values(keys).some((key) => typeof key !== 'string')) throw new Error(message)
-  return keys as Record<string, string>
-}
 
 const integer =
   (min: number, max: number): Parse<number> =>

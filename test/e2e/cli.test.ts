@@ -158,10 +158,10 @@ describe('tokenledger, beside a live service', () => {
     it('tells of one token what the HTTP route tells', async () => {
       const found = await runJson<ShownUsage>(['usage', '--token', token.id])
       expect(found).to.include({ token_id: token.id, granularity: 'day' })
-      expect(found.total).to.deep.equal({ requests: 3, outcomes: { '2xx': 3 } })
+      expect(found.total).to.deep.equal({ requests: 3, outcomes: { accepted: 3 } })
       expect(found.routes).to.deep.equal([{ method: 'GET', route: '/auth/verify', requests: 3 }])
       expect(found.buckets).to.have.length(1)
-      expect((await run(['usage', '--token', token.id])).stdout).to.contain('3 requests: 3 2xx')
+      expect((await run(['usage', '--token', token.id])).stdout).to.contain('3 requests: 3 accepted')
     })
 
     it('has a row for each token of an account', async () => {

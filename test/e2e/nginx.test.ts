@@ -59,7 +59,11 @@ describeWith('nginx', { argument: '-v', required }, 'behind nginx with docs/prox
         response.end(`the application at ${request.url}`)
       }),
     )
-    service = await startService({ USAGE_FLUSH_MS: '20', TRUST_PROXY_HOPS: '1' })
+    service = await startService({
+      USAGE_FLUSH_MS: '20',
+      TRUST_PROXY_HOPS: '1',
+      VERIFY_REQUEST_HEADERS: 'x-original',
+    })
     const proxy = await freePort()
     const folder = await ownFolder()
     const ports = { service: new URL(service.url).port, proxy, app: portOf(app) }

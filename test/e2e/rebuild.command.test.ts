@@ -91,9 +91,9 @@ describe('the command rebuild, on SQLite', () => {
       expect((await stat(data(name))).mode & 0o777, name).to.equal(0o600)
     }
 
-    const again = await startService(QUICK, service.folder)
-    await expectExactCounts(again.url, traffic)
-    expect((await cli(['doctor'], again.folder)).stdout).to.include('read-model.db.g3')
+    const restarted = await startService(QUICK, service.folder)
+    await expectExactCounts(restarted.url, traffic)
+    expect((await cli(['doctor'], restarted.folder)).stdout).to.include('read-model.db.g3')
   })
 
   it('is seen to give wrong answers where the service does not write to both meanwhile', async () => {
@@ -144,8 +144,8 @@ describe('the command rebuild, on SQLite', () => {
     const { code, stderr } = await rebuilding
     expect(code, stderr).to.equal(0)
     expect((await cli(['rebuild'], service.folder)).code).to.equal(0)
-    const again = await startService(QUICK, service.folder)
-    await expectExactCounts(again.url, traffic)
+    const restarted = await startService(QUICK, service.folder)
+    await expectExactCounts(restarted.url, traffic)
     await expectNoDifference(urls())
   })
 

@@ -85,7 +85,12 @@ function examplesHold({ options, ask }: Store): void {
   let now = NOW
 
   before(async () => {
-    service = await startLedger({ clock: () => now, trustProxyHops: 1, ...(await options()) })
+    service = await startLedger({
+      clock: () => now,
+      trustProxyHops: 1,
+      verifyRequestHeaders: 'x-original',
+      ...(await options()),
+    })
     api = callerOf(service.url, bearer(jwtFor('acct_1')))
     const make = async (name: string) => {
       now += 1000

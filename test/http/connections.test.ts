@@ -195,6 +195,27 @@ describe('A connection', () => {
     expect(load.cutOff()).to.equal(1)
   })
 
+  it('is kept between requests for as long as it is set to, longer than a request may take to arrive', async () => {
+    await start({ ...QUICK, keepAliveMs: 1_500 })
+    const { socket, received, ended } = open(get('/one'))
+    await eventually(() => expect(texts(received())).to.deep.equal(['/one']))
+    await sleep(700)
+    socket.write(get('/two'))
+    await eventually(() => expect(texts(received())).to.deep.equal(['/one', '/two']))
+    const idle = performance.now()
+    await ended
+    expect(performance.now() - idle).to.be.within(1_000, 4_500)
+    expect(statuses(received()), 'closed without a word').to.deep.equal([200, 200])
+  })
+
+  it('is kept longer than load balancers keep it, if nothing else is set', async () => {
+    await start()
+    const { received } = open(get('/'))
+    await eventually(() => expect(texts(received())).to.deep.equal(['/']))
+    expect(server.keepAliveTimeout).to.equal(72_000)
+    expect(answersIn(received())[0]?.headers.get('keep-alive')).to.equal('timeout=72')
+  })
+
   for (const [what, bytes, answers] of [
     ['nothing', '', [408]],
     ['half a head', 'GET / HTTP/1.1\r\nHos', [408]],
@@ -211,6 +232,7 @@ describe('A connection', () => {
     ],
     ['a head that is too large', `GET / HTTP/1.1\r\nX: ${'x'.repeat(40_000)}`, [431]],
     ['a broken body', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n', [400]],
+    ['a request for two hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', [400]],
     ['a tunnel', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n', []],
     ['an unmet expectation and half a body', post(20, '{').replace('Host', 'Expect: x\r\nHost'), [408]],
     [

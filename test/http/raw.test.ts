@@ -54,22 +54,67 @@ describe('Whatever comes over the wire', () => {
   const post = (more: string, body: string) =>
     `POST ${TOKENS} HTTP/1.1\r\n${HOST}${JWT}${JSON_TYPE}${more}\r\n${body}`
 
-  it('may be for another host, or an odd one: hosts are the proxy’s business', async () => {
-    const withHost = (host: string) =>
-      `GET /health/live HTTP/1.1\r\nConnection: close\r\nHost: ${host}\r\n\r\n`
+  const withHosts = (...hosts: string[]) =>
+    `GET /health/live HTTP/1.1\r\nConnection: close\r\n${hosts.map((host) => `${host}\r\n`).join('')}\r\n`
+
+  it('may be for another host: hosts are the proxy’s business', async () => {
     await assertStatus(200, {
-      other: withHost('evil.example'),
-      empty: withHost(''),
-      broken: withHost('[::'),
-      odd: withHost('a b/\\?#@:99999'),
-      bytes: withHost('\xff\xfe'),
+      other: withHosts('Host: evil.example'),
+      port: withHosts('host: evil.example:99999'),
+      noPort: withHosts('Host: evil.example:'),
+      v4: withHosts('Host: 192.0.2.1:80'),
+      v6: withHosts('Host: [2001:db8::7]:80'),
+      escaped: withHosts('Host: a%20b'),
+      name: withHosts('HOST: a_b-c.~d.'),
       absolute: get('http://evil.example/health/live'),
       http10: 'GET /health/live HTTP/1.0\r\n\r\n',
+      http10named: 'GET /health/live HTTP/1.0\r\nHost: a\r\n\r\n',
     })
   })
 
-  it('that names no host is 400', async () => {
-    await assertStatus(400, { none: 'GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n' })
+  it('that names no host, more than one, or what is none, is 400', async () => {
+    const many = 'A: b\r\n'.repeat(2_500)
+    await assertStatus(400, {
+      none: withHosts(),
+      two: withHosts('Host: a', 'Host: b'),
+      same: withHosts('Host: a', 'host: a'),
+      first: withHosts('Host: a', 'HOST:'),
+      three: withHosts('Host: a', 'Host: a', 'Host: a'),
+      apart: withHosts('Host: a', 'X-Between: x', 'Host: a'),
+      behindMany: withHosts('Host: a', many.trimEnd(), 'Host: b'),
+      http10two: 'GET /health/live HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n',
+      http10empty: 'GET /health/live HTTP/1.0\r\nHost:\r\n\r\n',
+      empty: withHosts('Host:'),
+      onlyPort: withHosts('Host: :80'),
+      broken: withHosts('Host: [::'),
+      closed: withHosts('Host: ::]'),
+      bare: withHosts('Host: 2001:db8::7'),
+      port: withHosts('Host: a:b'),
+      ports: withHosts('Host: a:1:2'),
+      list: withHosts('Host: a, b'),
+      space: withHosts('Host: a b'),
+      path: withHosts('Host: a/b'),
+      query: withHosts('Host: a?b'),
+      fragment: withHosts('Host: a#b'),
+      user: withHosts('Host: u@a'),
+      backslash: withHosts('Host: a\\b'),
+      percent: withHosts('Host: a%zz'),
+      quotes: withHosts('Host: "a"'),
+      bytes: withHosts('Host: \xff\xfe'),
+    })
+  })
+
+  it('with a second credential is 400, however many fields are between the two', async () => {
+    for (const amount of [0, 100, 2_000, 10_000]) {
+      const many = 'A:\r\n'.repeat(amount)
+      await assertStatus(400, {
+        authorization: get('/auth/verify', JWT + many + JWT),
+        token: get('/auth/verify', `X-API-Token: a\r\n${many}X-API-Token: b\r\n`),
+      })
+    }
+    // Beyond what fits, it is refused, never read in part.
+    const most = 'A:\r\n'.repeat(20_000)
+    await assertStatus(431, { authorization: get('/auth/verify', JWT + most + JWT) })
   })
 
   it('as a target that is no URL is 400', async () => {
@@ -107,11 +152,11 @@ describe('Whatever comes over the wire', () => {
     await assertStatus(200, {
       query: get(`${TOKENS}?q=%E0%A4%A`, JWT),
       verify: get('/auth/verify/%E0%A4%A?%%%=1', JWT),
-      scope: get('/auth/verify?x=%ZZ', JWT),
     })
     await assertStatus(422, {
       name: get(`${TOKENS}?%E0%A4%A=1`, JWT),
       status: get(`${TOKENS}?status=%ff`, JWT),
+      scope: get('/auth/verify?x=%ZZ', JWT),
     })
   })
 

@@ -115,6 +115,33 @@ describe('Reading a token', () => {
     const post = await owner.send('POST', `${TOKENS}/${token.id}`)
     expect(post.headers.get('allow')?.split(', ')).to.have.members(['GET', 'HEAD', 'PATCH', 'DELETE'])
     expect((await owner.send('OPTIONS', TOKENS)).status).to.equal(405)
+  })
+
+  it('names in Allow the methods of the route that has the path, and takes no word for an id', async () => {
+    const id = '01890000-0000-7000-8000-000000000000'
+    for (const [path, allow] of [
+      [TOKENS, 'HEAD, GET, POST'],
+      [`${TOKENS}/usage`, 'HEAD, GET'],
+      [`${TOKENS}/report`, 'HEAD, GET'],
+      [`${TOKENS}/self`, 'HEAD, GET, DELETE'],
+      [`${TOKENS}/${id}`, 'HEAD, GET, PATCH, DELETE'],
+      [`${TOKENS}/${id}/usage`, 'HEAD, GET'],
+      [`${TOKENS}/${id}/events`, 'HEAD, GET'],
+      [`${TOKENS}/${id}/blast-radius`, 'HEAD, GET'],
+      ['/docs', 'HEAD, GET'],
+      ['/docs/start.js', 'HEAD, GET'],
+      ['/openapi.json', 'HEAD, GET'],
+      ['/metrics', 'HEAD, GET'],
+      ['/health/live', 'HEAD, GET'],
+      ['/health/ready', 'HEAD, GET'],
+    ] as const) {
+      for (const method of ['OPTIONS', 'HEAD', 'GET', 'POST', 'PUT', 'PATCH', 'DELETE']) {
+        const { status, headers } = await owner.send(method, path)
+        const isThere = allow.split(', ').includes(method)
+        expect(status === 405, `${method} ${path} is ${status}`).to.equal(!isThere)
+        expect(headers.get('allow'), `${method} ${path}`).to.equal(isThere ? null : allow)
+      }
+    }
     expect((await owner.send('POST', '/health/live')).status).to.equal(405)
     for (const path of [
       '/',

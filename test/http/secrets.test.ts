@@ -20,7 +20,7 @@ describe('A secret', () => {
   let service: TestService
   before(async () => {
     const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
-    service = await startLedger({ log })
+    service = await startLedger({ log, verifyRequestHeaders: 'x-original' })
   })
   after(() => service.close())
 
@@ -98,7 +98,10 @@ describe('A secret', () => {
     await store.close()
     const heard: string[] = []
     const log = pino({ level: 'trace' }, { write: (line: string) => void heard.push(line) })
-    const other = await startLedger({ log, acceptLegacyTokens: true }, folder)
+    const other = await startLedger(
+      { log, acceptLegacyTokens: true, verifyRequestHeaders: 'x-original' },
+      folder,
+    )
     try {
       const owner = callerOf(other.url, bearer(jwtFor('acct_1')))
       const unknown = 'this_token-is.known_to-nobody'

@@ -10,7 +10,11 @@ describe('A strict audit', () => {
   let service: TestService
   before(async () => {
     // No flush by the clock: what is stored was stored for the sake of a request.
-    service = await startLedger({ auditMode: 'strict', usageFlushMs: 3_600_000 })
+    service = await startLedger({
+      auditMode: 'strict',
+      usageFlushMs: 3_600_000,
+      verifyRequestHeaders: 'x-original',
+    })
   })
   after(() => service.close())
 

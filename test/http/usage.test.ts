@@ -12,7 +12,7 @@ describe('Usage', () => {
   let owner: Api
 
   before(async () => {
-    service = await startLedger({ clock: () => now })
+    service = await startLedger({ clock: () => now, verifyRequestHeaders: 'x-original' })
   })
   after(() => service.close())
   beforeEach(() => {
@@ -60,10 +60,10 @@ describe('Usage', () => {
     now += 60_000
     await use(token, '/orders/18', 2)
     const body = await settled(id, 7)
-    expect(body.total).to.deep.equal({ requests: 7, outcomes: { '2xx': 7 } })
+    expect(body.total).to.deep.equal({ requests: 7, outcomes: { accepted: 7 } })
     expect(body.last_accessed).to.equal('2026-11-23T12:01:00.000Z')
     expect(body.buckets).to.deep.equal([
-      { at: '2026-11-23T00:00:00.000Z', requests: 7, outcomes: { '2xx': 7 } },
+      { at: '2026-11-23T00:00:00.000Z', requests: 7, outcomes: { accepted: 7 } },
     ])
     expect(body.routes).to.deep.equal([
       { method: 'GET', route: '/orders/17', requests: 5 },
@@ -290,9 +290,9 @@ describe('Usage', () => {
       from: '2026-10-24T12:00:01.000Z',
       to: '2026-11-23T12:00:01.000Z',
       granularity: 'day',
-      total: { requests: 5, outcomes: { '2xx': 5 } },
+      total: { requests: 5, outcomes: { accepted: 5 } },
       last_accessed: '2026-11-23T12:00:01.000Z',
-      buckets: [{ at: '2026-11-23T00:00:00.000Z', requests: 5, outcomes: { '2xx': 5 } }],
+      buckets: [{ at: '2026-11-23T00:00:00.000Z', requests: 5, outcomes: { accepted: 5 } }],
       routes: [{ method: 'GET', route: '/x', requests: 5 }],
       tokens: [
         { token_id: b.id, name: 'b', requests: 3, last_accessed: '2026-11-23T12:00:01.000Z' },

@@ -9,15 +9,20 @@ const VERIFY = '/auth/verify'
 
 describe('/auth/verify', () => {
   let service: TestService
+  /** The same behind a proxy of the other family, and behind none. */
+  let forwarding: TestService
+  let alone: TestService
   let owner: Api
   let token: Body
   let asToken: Api
 
   before(async () => {
-    service = await startLedger({ maxTokensPerAccount: 1000 })
+    service = await startLedger({ maxTokensPerAccount: 1000, verifyRequestHeaders: 'x-original' })
+    forwarding = await startLedger({ verifyRequestHeaders: 'x-forwarded' })
+    alone = await startLedger()
     owner = callerOf(service.url, bearer(jwtFor('acct_1', { scope: 'orders:read admin NOT-A-SCOPE' })))
   })
-  after(() => service.close())
+  after(() => Promise.all([service, forwarding, alone].map((each) => each.close())))
   beforeEach(async () => {
     const admin = callerOf(service.url, bearer(jwtFor('acct_1')))
     token = await createToken(admin, { scopes: ['orders:read', 'orders:write'] })
@@ -25,17 +30,18 @@ describe('/auth/verify', () => {
   })
 
   /** The only route that the token was used on. */
-  const routeOf = (id: string) =>
+  const routeOf = (api: Api, id: string) =>
     eventually(async () => {
-      const { body } = await owner.get(`${TOKENS}/${id}/usage`)
+      const { body } = await api.get(`${TOKENS}/${id}/usage`)
       expect(body.routes).to.have.lengthOf(1)
       const [{ method, route } = { method: '', route: '' }] = body.routes
       return `${method} ${route}`
     })
-  const routeAfter = async (path: string, headers: Record<string, string> = {}) => {
-    const fresh = await createToken(owner)
-    expect((await callerOf(service.url, tokenHeader(fresh.token)).get(path, headers)).status).to.equal(200)
-    return routeOf(fresh.id)
+  const routeAfter = async (path: string, headers: Record<string, string> = {}, at = service) => {
+    const api = callerOf(at.url, bearer(jwtFor('acct_1')))
+    const fresh = await createToken(api)
+    expect((await callerOf(at.url, tokenHeader(fresh.token)).get(path, headers)).status).to.equal(200)
+    return routeOf(api, fresh.id)
   }
 
   it('answers any method, on the path and below it, with the principal in headers and body', async () => {
@@ -71,7 +77,7 @@ describe('/auth/verify', () => {
   it('says of a JWT its account and its scopes, and no token', async () => {
     const { headers, body } = await owner.get(VERIFY)
     expect(headers.get('x-auth-kind')).to.equal('jwt')
-    expect(headers.has('x-token-id')).to.be.false
+    expect(headers.get('x-token-id'), 'empty, so that a proxy copies it over its caller’s').to.equal('')
     expect(headers.get('x-token-scopes')).to.equal('orders:read admin')
     expect(body).to.deep.equal({
       kind: 'jwt',
@@ -92,12 +98,7 @@ describe('/auth/verify', () => {
       expect(headers.has('x-account-id'), 'nothing is said of a principal that is refused').to.be.false
     }
     expect((await asToken.get(`${VERIFY}?scope=orders:read&scope=orders:write`)).status).to.equal(200)
-    for (const query of [
-      'scope=orders:read&scope=admin',
-      'scope=',
-      'scope=orders',
-      'scope=orders:read%20admin',
-    ]) {
+    for (const query of ['scope=orders:read&scope=admin', 'scope=orders', 'scope=orders:read%20admin']) {
       const { status, body } = await asToken.get(`${VERIFY}?${query}`)
       expect(status, query).to.equal(403)
       expect(body.code).to.equal('insufficient_scope')
@@ -126,7 +127,48 @@ describe('/auth/verify', () => {
     }
   })
 
-  it('ignores bodies of any kind, and other parameters', async () => {
+  it('says of a credential without scopes that it has none', async () => {
+    const bare = await createToken(owner)
+    for (const headers of [tokenHeader(bare.token), bearer(jwtFor('acct_1'))]) {
+      for (const path of [VERIFY, `${VERIFY}/x`]) {
+        const answer = await callerOf(service.url, headers).get(path)
+        expect(answer.headers.get('x-token-scopes')).to.equal('')
+      }
+    }
+  })
+
+  it('refuses every other parameter, and a scope that is empty: a misspelt one must not open the door', async () => {
+    for (const [query, pointer] of [
+      ['scopes=admin', '?scopes'],
+      ['Scope=admin', '?Scope'],
+      ['SCOPE=admin', '?SCOPE'],
+      ['scope[]=admin', '?scope[]'],
+      ['scope%5B0%5D=admin', '?scope[0]'],
+      ['%20scope=admin', '? scope'],
+      ['scope.=admin', '?scope.'],
+      ['scope=orders:read&x=1', '?x'],
+      ['x', '?x'],
+      ['=admin', '?'],
+      ['orders:read', '?orders:read'],
+      ['__proto__=admin', '?__proto__'],
+      ['token=x', '?token'],
+      ['limit=0', '?limit'],
+      ['scope=', '?scope'],
+      ['scope', '?scope'],
+      ['scope=orders:read&scope=', '?scope'],
+    ] as const) {
+      for (const method of METHODS.filter((one) => one !== 'HEAD')) {
+        const { status, body, headers } = await asToken.send(method, `${VERIFY}?${query}`)
+        expect(status, `${method} ?${query}`).to.equal(422)
+        expect(body.errors.map((error) => error.pointer)).to.deep.equal([pointer])
+        expect(headers.has('x-account-id')).to.be.false
+      }
+    }
+    expect((await asToken.get(`${VERIFY}?`)).status).to.equal(200)
+    expect((await asToken.get(`${VERIFY}?&&`)).status).to.equal(200)
+  })
+
+  it('ignores bodies of any kind', async () => {
     for (const body of ['{"broken', 'x'.repeat(100_000), JSON.stringify({ scope: 'admin' })]) {
       const { status } = await asToken.send('POST', VERIFY, {
         body,
@@ -134,7 +176,6 @@ describe('/auth/verify', () => {
       })
       expect(status).to.equal(200)
     }
-    expect((await asToken.get(`${VERIFY}?limit=0&Scope=admin&scopes=admin&token=x`)).status).to.equal(200)
   })
 
   it('names in usage the route that nginx asks about, without its query string', async () => {
@@ -147,19 +188,63 @@ describe('/auth/verify', () => {
   })
 
   it('names the route that Traefik asks about', async () => {
-    expect(await routeAfter(VERIFY, { 'X-Forwarded-Method': 'PUT', 'X-Forwarded-Uri': '/a/b?c=d' })).to.equal(
-      'PUT /a/b',
-    )
+    const headers = { 'X-Forwarded-Method': 'PUT', 'X-Forwarded-Uri': '/a/b?c=d' }
+    expect(await routeAfter(VERIFY, headers, forwarding)).to.equal('PUT /a/b')
   })
 
-  it('prefers what nginx says where both speak', async () => {
-    const both = {
-      'X-Original-Method': 'DELETE',
-      'X-Original-URI': '/nginx',
-      'X-Forwarded-Method': 'PUT',
-      'X-Forwarded-Uri': '/traefik',
+  it('believes the one family that it is told to, never the other: that one comes from the caller', async () => {
+    const nginx = { 'X-Original-Method': 'DELETE', 'X-Original-URI': '/nginx' }
+    const traefik = { 'X-Forwarded-Method': 'PUT', 'X-Forwarded-Uri': '/traefik' }
+    const others = {
+      'X-Original-URL': '/others',
+      'X-Rewrite-URL': '/others',
+      'X-Forwarded-Path': '/others',
+      'X-HTTP-Method-Override': 'PATCH',
     }
-    expect(await routeAfter(VERIFY, both)).to.equal('DELETE /nginx')
+    for (const [at, headers, expected] of [
+      [service, { ...others, ...nginx, ...traefik }, 'DELETE /nginx'],
+      [service, { ...others, ...traefik }, 'GET /auth/verify'],
+      [service, { ...traefik, 'X-Original-URI': '/nginx' }, 'GET /nginx'],
+      [service, { ...traefik, 'X-Original-Method': 'DELETE' }, 'DELETE /auth/verify'],
+      [forwarding, { ...others, ...nginx, ...traefik }, 'PUT /traefik'],
+      [forwarding, { ...others, ...nginx }, 'GET /auth/verify'],
+      [forwarding, { ...nginx, 'X-Forwarded-Uri': '/traefik' }, 'GET /traefik'],
+      [forwarding, { ...nginx, 'X-Forwarded-Method': 'PUT' }, 'PUT /auth/verify'],
+      [alone, { ...others, ...nginx, ...traefik }, 'GET /auth/verify'],
+    ] as const) {
+      expect(await routeAfter(VERIFY, headers, at), JSON.stringify(headers)).to.equal(expected)
+    }
+    expect(await routeAfter(`${VERIFY}/own`, { ...nginx, ...traefik }, alone)).to.equal('GET /own')
+    expect(await routeAfter(`${VERIFY}/own`, nginx, forwarding)).to.equal('GET /own')
+  })
+
+  it('believes no header that comes twice: one of the two is the caller’s', async () => {
+    for (const fields of [
+      ['X-Original-URI: /said', 'X-Original-URI: /said'],
+      ['X-Original-URI: /forged', 'x-original-uri: /said'],
+      ['X-Original-Method: PUT', 'X-Original-Method: PUT'],
+    ]) {
+      const fresh = await createToken(owner)
+      const head = `GET ${VERIFY} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nX-API-Token: ${fresh.token}\r\n`
+      const [answer] = answersIn(await exchange(service.url, `${head}${fields.join('\r\n')}\r\n\r\n`))
+      expect(answer?.status).to.equal(200)
+      expect(await routeOf(owner, fresh.id), fields.join()).to.equal('GET /auth/verify')
+    }
+  })
+
+  it('counts a use that it lets through as accepted: what became of it is the upstream’s to know', async () => {
+    for (const path of [VERIFY, `${VERIFY}/orders`]) {
+      const fresh = await createToken(owner)
+      const asFresh = callerOf(service.url, tokenHeader(fresh.token))
+      for (const method of METHODS) await asFresh.send(method, path)
+      // Whoever was not let through is known not to have been.
+      await asFresh.get(`${VERIFY}?scope=admin`)
+      await asFresh.get(`${VERIFY}?scopes=admin`)
+      await eventually(async () => {
+        const { body } = await owner.get(`${TOKENS}/${fresh.id}/usage`)
+        expect(body.total).to.deep.equal({ requests: 9, outcomes: { accepted: 7, '4xx': 2 } })
+      })
+    }
   })
 
   it('names its own method and path where nobody says another', async () => {

@@ -12,7 +12,7 @@ export interface Use {
   record: TokenRecord
   /** Milliseconds since 1970. */
   at: number
-  /** `2xx` and so on, `aborted` for a request whose caller went away, `accepted` where the end is not known yet. */
+  /** `2xx` and so on, `aborted` for a request whose caller went away, `accepted` where the end is not known. */
   outcome: string
   method: string
   /** The route's pattern where the host knows one, else its path; no query string. */

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import type { Accepted, Credential } from '../../application/authentication/authenticate.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
@@ -86,16 +87,16 @@ export function admit(ctx: Context, accepted: Accepted): Accepted {
 
 /** Counts the use when the response has ended: then its status is known. */
 function countAtEnd(ctx: Context, scope: Scope, count: (outcome: string) => void): void {
-  const { res } = ctx
-  atEnd(ctx, scope, () => {
-    const outcome = res.writableFinished
-      ? (CLASSES[Math.floor(res.statusCode / 100)] ?? 'aborted')
-      : 'aborted'
-    count(outcome)
-  })
+  atEnd(ctx, scope, () => count(outcomeOf(ctx.res, scope)))
 }
 
 const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
+
+/** What became of a request that was let through for a proxy, the proxy's upstream decides: it is not known here. */
+function outcomeOf({ writableFinished, statusCode }: ServerResponse, { usedRoute }: Scope): string {
+  const outcome = writableFinished ? (CLASSES[Math.floor(statusCode / 100)] ?? 'aborted') : 'aborted'
+  return usedRoute !== null && outcome === '2xx' ? 'accepted' : outcome
+}
 
 function purposeOf(ctx: Context, scope: Scope): Purpose {
   const asked = scope.usedRoute ?? { method: ctx.method, route: callerRoute(ctx) }

@@ -65,7 +65,8 @@ function assertFew(body: object, properties: Record<string, { maxItems?: number 
   }
 }
 
-function assertKnown(names: readonly string[], properties: object, before: '/' | '?'): void {
+/** @throws Problem 422 that names those which are no properties */
+export function assertKnown(names: readonly string[], properties: object, before: '/' | '?'): void {
   const unknown = names.filter((name) => !Object.hasOwn(properties, name)).slice(0, MAX_ERRORS)
   if (unknown.length === 0) return
   throw invalid(

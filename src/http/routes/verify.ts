@@ -6,6 +6,7 @@ import { assertScopes, type Judge } from '../authentication/authenticate.ts'
 import { callerPath } from '../callerPath.ts'
 import { presentPrincipal } from '../../presentation/tokens.ts'
 import { queryOf } from '../authentication/authenticated.ts'
+import { assertKnown, invalid } from '../input/validate.ts'
 import { setJsonHeaders } from '../jsonHeaders.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
@@ -16,9 +17,29 @@ const METHOD = /^[A-Z]{1,20}$/
 const NOT_VISIBLE = /[^\x21-\x7e]/g
 const NOT_VISIBLE_ONCE = /[^\x21-\x7e]/
 
+/** The families of headers by which proxies name the request that they ask about. */
+type RequestHeaders = 'x-original' | 'x-forwarded'
+
+const scopeQuery = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    scope: { type: 'string', description: 'A scope that is required. Given twice, both are.' },
+  },
+}
+
 type ScopesOf = (ctx: Context) => readonly string[]
 const NONE: readonly string[] = []
-const askedScopes: ScopesOf = (ctx) => (ctx.querystring === '' ? NONE : queryOf(ctx).getAll('scope'))
+
+/** @throws Problem 422 for any other parameter: a misspelt `scope` in a proxy's file must not open the door */
+const askedScopes: ScopesOf = (ctx) => {
+  if (ctx.querystring === '') return NONE
+  const query = queryOf(ctx)
+  assertKnown([...query.keys()], scopeQuery.properties, '?')
+  const scopes = query.getAll('scope')
+  if (scopes.includes('')) throw invalid([{ pointer: '?scope', message: 'must not be empty' }])
+  return scopes
+}
 
 interface Rendered {
   accountId: string
@@ -41,8 +62,12 @@ function rendered(principal: Principal): Rendered {
   return made
 }
 
-/** `/auth/verify`: the decision as headers, for a reverse proxy that asks before it lets a request through. */
-export function verifyRoutes(judge: Judge): Route[] {
+/**
+ * `/auth/verify`: the decision as headers, for a reverse proxy that asks before it lets a request through.
+ * @param requestHeaders whose names the proxy gives to what it says of that request; null: none is believed
+ */
+export function verifyRoutes(judge: Judge, requestHeaders: RequestHeaders | null): Route[] {
+  const originalRoute = originalRouteFrom(requestHeaders)
   const answer = (ctx: Context, scopesOf: ScopesOf): Promise<void> | void => {
     const judged = judge(ctx)
     return judged instanceof Promise
@@ -58,7 +83,8 @@ export function verifyRoutes(judge: Judge): Route[] {
     res.setHeader('Cache-Control', 'no-store')
     res.setHeader('X-Account-Id', accountId)
     res.setHeader('X-Auth-Kind', principal.kind)
-    if (principal.tokenId !== undefined) res.setHeader('X-Token-Id', principal.tokenId)
+    // Empty rather than absent: a proxy that copies them must not leave those of its caller in place.
+    res.setHeader('X-Token-Id', principal.tokenId ?? '')
     res.setHeader('X-Token-Scopes', scopeList)
     res.setHeader('Content-Type', 'application/json; charset=utf-8')
     setJsonHeaders(res)
@@ -88,8 +114,8 @@ export function verifyRoutes(judge: Judge): Route[] {
         headers: {
           'X-Account-Id': 'The account.',
           'X-Auth-Kind': '`token` or `jwt`.',
-          'X-Token-Id': 'Only for a token.',
-          'X-Token-Scopes': 'Separated by spaces.',
+          'X-Token-Id': 'Empty for a JWT.',
+          'X-Token-Scopes': 'Separated by spaces; empty where there are none.',
         },
       },
     },
@@ -100,17 +126,13 @@ export function verifyRoutes(judge: Judge): Route[] {
       path: VERIFY,
       operationId: 'verify',
       summary: 'Is this credential good? For reverse proxies; any method',
-      query: {
-        type: 'object',
-        additionalProperties: true,
-        properties: { scope: { type: 'string', description: 'A scope that is required.' } },
-      },
+      query: scopeQuery,
       headers: {
         'X-Original-Method':
-          'Method of the request that is asked about (nginx); `X-Forwarded-Method` (Traefik).',
-        'X-Original-URI': 'Its path (nginx); `X-Forwarded-Uri` (Traefik). The query string is not kept.',
+          'Method of the request that is asked about, with `VERIFY_REQUEST_HEADERS=x-original` (nginx); `X-Forwarded-Method` with `x-forwarded` (Traefik, Caddy).',
+        'X-Original-URI': 'Its path; or `X-Forwarded-Uri`, likewise. The query string is not kept.',
       },
-      problems: ['insufficient_scope', 'validation_failed'],
+      problems: ['insufficient_scope'],
       handle: verify,
     },
     {
@@ -124,16 +146,23 @@ export function verifyRoutes(judge: Judge): Route[] {
   ]
 }
 
-/** The request that a proxy asks about: nginx' headers, else Traefik's, else this request's own. */
-function originalRoute(ctx: Context, ownPath: string): { method: string; route: string } {
-  const { headers } = ctx.req
-  const method = headers['x-original-method'] ?? headers['x-forwarded-method']
-  const uri = headers['x-original-uri'] ?? headers['x-forwarded-uri']
-  return {
-    method: typeof method === 'string' && METHOD.test(method) ? method : ctx.method,
-    route: typeof uri === 'string' && uri.startsWith('/') ? pathOf(uri) : ownPath,
+/**
+ * Finds the request that a proxy asks about: what the believed headers say, else the question's own. A proxy passes the
+ * other family on as its caller has sent it.
+ */
+function originalRouteFrom(family: RequestHeaders | null) {
+  return ({ req, method: ownMethod }: Context, ownPath: string): { method: string; route: string } => {
+    const method = family ? req.headers[`${family}-method`] : undefined
+    const uri = family ? req.headers[`${family}-uri`] : undefined
+    return {
+      method: typeof method === 'string' && METHOD.test(method) ? method : ownMethod,
+      route: typeof uri === 'string' && isOnePath(uri) ? pathOf(uri) : ownPath,
+    }
   }
 }
+
+/** Node joins a header that comes twice with `, `, which no path holds: then one of them may be the caller's. */
+const isOnePath = (uri: string): boolean => uri.startsWith('/') && !uri.includes(', ')
 
 const pathOf = (uri: string): string =>
   (uri.slice(0, LOOKED_AT).split(/[?#]/, 1)[0] as string).replace(NOT_VISIBLE, '?')

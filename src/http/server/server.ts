@@ -19,6 +19,8 @@ export interface ServerLimits extends ConnectionLimits {
   headMs: number
   /** The same for the whole request. */
   requestMs: number
+  /** How long a connection is kept open between requests, in milliseconds. */
+  keepAliveMs: number
 }
 
 export const SERVER_LIMITS: ServerLimits = {
@@ -26,10 +28,11 @@ export const SERVER_LIMITS: ServerLimits = {
   connections: 10_000,
   headMs: 10_000,
   requestMs: 30_000,
+  keepAliveMs: 72_000,
 }
 
 interface Options {
-  limits?: ServerLimits
+  limits?: Partial<ServerLimits>
   /** Is given what the connections hold, to show it. */
   observe?: (load: ConnectionLoad) => void
 }
@@ -38,10 +41,11 @@ interface Options {
  * A server with bounds on what its callers can make it hold, and one that answers with a problem document also where
  * Node would refuse by itself, in other words or none.
  */
-export function createHttpServer(app: Koa, { limits = SERVER_LIMITS, observe }: Options = {}): Server {
+export function createHttpServer(app: Koa, { observe, ...options }: Options = {}): Server {
+  const limits = { ...SERVER_LIMITS, ...options.limits }
   const handle = app.callback()
   const connections = createConnections(
-    (request, response) => (hasHost(request) ? handle(request, response) : refuseHostless(response)),
+    (request, response) => (namesOneHost(request) ? handle(request, response) : refuseHost(response)),
     limits,
   )
   const server = createServer(
@@ -49,6 +53,7 @@ export function createHttpServer(app: Koa, { limits = SERVER_LIMITS, observe }: 
       requireHostHeader: false,
       headersTimeout: limits.headMs,
       requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: limits.checkMs,
     },
     connections.request,
@@ -69,8 +74,20 @@ export function createHttpServer(app: Koa, { limits = SERVER_LIMITS, observe }: 
   return server
 }
 
-const hasHost = ({ headers, httpVersion }: IncomingMessage): boolean =>
-  headers.host !== undefined || httpVersion === '1.0'
+/** RFC 3986 §3.2.2 and §3.2.3: a name or an address, and a port. An `http` URI has a host that is not empty. */
+const HOST = /^(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})+(?::\d*)?$|^\[[\w.:~!$&'()*+,;=-]+\](?::\d*)?$/i
+
+/** RFC 9112 §3.2: anything else is to be refused. Node keeps the first of two, where a proxy may go by the second. */
+function namesOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
+  let host: string | undefined
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string
+    if (name.length !== 4 || name.toLowerCase() !== 'host') continue
+    if (host !== undefined) return false
+    host = rawHeaders[i + 1] as string
+  }
+  return host === undefined ? httpVersion === '1.0' : HOST.test(host)
+}
 
 function problemOf({ code }: NodeJS.ErrnoException): Problem {
   switch (code) {
@@ -97,8 +114,8 @@ function lastAnswer(problem: Problem): { headers: Record<string, string>; body: 
   return { headers, body }
 }
 
-async function refuseHostless(response: ServerResponse): Promise<void> {
-  const problem = new Problem('malformed_request', 'Send a Host header.')
+async function refuseHost(response: ServerResponse): Promise<void> {
+  const problem = new Problem('malformed_request', 'Send one Host header with a host in it.')
   const { headers, body } = lastAnswer(problem)
   response.writeHead(problem.status, headers).end(body)
 }
@@ -110,14 +127,23 @@ function rawAnswer(problem: Problem): string {
   return `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${fields.join('')}\r\n${body}`
 }
 
+/** How long a connection that was just taken has for its request to arrive once no other is taken, in milliseconds. */
+const LAST_CALL_MS = 500
+
 /**
  * Takes no new connection and waits for the requests under way; then closes what is left: idle keep-alive connections
  * and those that never sent a whole request.
- * @param drained resolves when no request is under way
+ * @param drain resolves when no request is under way
  * @param graceMs after which requests under way are cut off
  */
-export async function stopServing(server: Server, drained: Promise<void>, graceMs: number): Promise<void> {
+export async function stopServing(
+  server: Server,
+  drain: () => Promise<void>,
+  graceMs: number,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  await sleep(LAST_CALL_MS)
+  const drained = drain()
   await Promise.race([drained, sleep(graceMs, undefined, { ref: false })])
   server.closeAllConnections()
   // The server says that it is closed before the last requests have ended, and their uses count at their end.

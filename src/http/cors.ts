@@ -1,0 +1,57 @@
+import type { Context, Middleware } from 'koa'
+import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
+import { isReadable } from './requestTarget.ts'
+
+const METHODS = 'GET, HEAD, POST, PATCH, DELETE'
+/** What a page may read beyond what every page may. */
+const EXPOSED = 'ETag, Location, Token-Expires-At'
+/** How long a browser may keep the answer to a preflight, in seconds. */
+const MAX_AGE = '600'
+
+/**
+ * CORS by the Fetch standard, for the management routes: pages of listed origins may call them and read their answers.
+ * Never with what a browser adds by itself, like cookies: a page sends its credential in a header.
+ * @param origins in the form in which browsers send them; null: no page of another origin may call
+ * @param tokenHeader that of API tokens
+ * @returns what goes around a middleware that asks for a credential, which a preflight has not
+ */
+export function createCors(
+  origins: readonly string[] | null,
+  tokenHeader: string,
+): (inner: Middleware) => Middleware {
+  if (origins === null) return (inner) => inner
+  const listed = new Set(origins)
+  const sent = [
+    'Authorization',
+    tokenHeader,
+    'Content-Type',
+    'Idempotency-Key',
+    'If-Match',
+    'X-Request-Id',
+    'X-Correlation-Id',
+  ].join(', ')
+
+  /** @returns whether it was a preflight that is answered now */
+  function allow(ctx: Context): boolean {
+    if (!isReadable(ctx) || !isManagement(ctx.path)) return false
+    ctx.vary('Origin')
+    const { origin } = ctx.req.headers
+    if (origin === undefined || !listed.has(origin)) return false
+    ctx.set('Access-Control-Allow-Origin', origin)
+    if (ctx.method !== 'OPTIONS' || ctx.req.headers['access-control-request-method'] === undefined) {
+      ctx.set('Access-Control-Expose-Headers', EXPOSED)
+      return false
+    }
+    ctx.set('Access-Control-Allow-Methods', METHODS)
+    ctx.set('Access-Control-Allow-Headers', sent)
+    ctx.set('Access-Control-Max-Age', MAX_AGE)
+    ctx.set('Cache-Control', 'no-store')
+    ctx.status = 204
+    return true
+  }
+
+  return (inner) => (ctx, next) => (allow(ctx) ? undefined : inner(ctx, next))
+}
+
+const isManagement = (path: string): boolean =>
+  path === MANAGEMENT_PATH || path.startsWith(`${MANAGEMENT_PATH}/`)
