@@ -130,7 +130,7 @@ const { last_accessed: _, ...rest } = resource
 const resourceThen = { ...rest, status: { enum: ['active', 'expired', 'revoked'] } }
 const tally = {
   requests: count,
-  outcomes: { type: 'object', additionalProperties: count, description: 'Requests by class of status.' },
+  outcomes: { type: 'object', additionalProperties: count, description: 'Requests by outcome.' },
 }
 const tallyOfRoute = {
   requests: count,
