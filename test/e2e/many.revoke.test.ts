@@ -87,7 +87,9 @@ describeWithMongod('a token revoked on one of three processes', function () {
         const waiting = Array.from({ length: 20 }, () => statusOf(other.api.url, token))
         await sleep(pause - BOUND_MS)
         other.service.signal('SIGCONT')
-        expect(new Set(await Promise.all(waiting))).to.deep.equal(new Set([401]))
+        // On a busy machine it may not have heard from its stores yet, and accepts nothing then.
+        for (const status of await Promise.all(waiting)) expect(status).to.be.oneOf([401, 503])
+        await eventually(async () => expect(await other.api.use(token)).to.equal(401))
       } finally {
         other.service.signal('SIGCONT')
       }

@@ -13,7 +13,7 @@ import { type Fleet, startFleet } from '../support/fleet.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'
 import { describeWithMongod } from '../support/mongod.ts'
 import { countingTelemetry } from '../support/pieces.ts'
-import { again } from '../support/patient.ts'
+import { whenAvailable } from '../support/patient.ts'
 import { patchedService } from '../support/patched.ts'
 import {
   endServices,
@@ -41,7 +41,7 @@ async function expectExactCounts(url: string, { uses }: Traffic): Promise<void> 
 
 async function expectNoDifference(env: Environment): Promise<void> {
   const settings = readSettings({ JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS, ...env })
-  const { documents, differing, differences } = await again(() => compareReadModel(settings, { log }))
+  const { documents, differing, differences } = await whenAvailable(() => compareReadModel(settings, { log }))
   expect(documents).to.be.above(10)
   expect({ differing, differences }).to.deep.equal({ differing: 0, differences: [] })
 }

@@ -22,7 +22,7 @@ import { eventually } from '../support/eventually.ts'
 import { askEverything, type Values } from '../support/everyRequest.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../support/ledger.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { again, openPatiently, patient } from '../support/patient.ts'
+import { whenAvailable, openPatiently, patient } from '../support/patient.ts'
 import { countingTelemetry } from '../support/pieces.ts'
 import { sweep } from '../support/sweep.ts'
 import { plansIn, recordStatements } from '../support/statements.ts'
@@ -51,7 +51,7 @@ async function askAll(
   step = 1,
 ): Promise<number> {
   let now = START
-  const service = await again(() => startLedger({ clock: () => now, readModelUrl }, folder))
+  const service = await whenAvailable(() => startLedger({ clock: () => now, readModelUrl }, folder))
   const owner = callerOf(service.url, bearer(jwtFor('acct_1')), true)
   const used = await live(service, (time) => (now = time))
   await before()
@@ -105,11 +105,11 @@ async function askInside(folder: string, readModelUrl: string, now: number): Pro
       for (const granularity of ['hour', 'day'] as const)
         await queries.usageOfAccount('acct_1', { ...range, granularity })
     })
-  await again(askQueries)
-  await again(() => checkPeppers(settings))
-  await again(() => compareReadModel(settings, { log: telemetry.log }))
+  await whenAvailable(askQueries)
+  await whenAvailable(() => checkPeppers(settings))
+  await whenAvailable(() => compareReadModel(settings, { log: telemetry.log }))
   const store = await openEventStore(settings)
-  const readModel = patient(await again(() => openReadModel(settings)))
+  const readModel = patient(await whenAvailable(() => openReadModel(settings)))
   await readModel.open(projections)
   await workInside(store, readModel, now)
   await Promise.all([store.close(), readModel.close()])

@@ -18,7 +18,7 @@ export function patient<T extends object>(store: T): T {
         const answer = (member as Call).apply(target, args)
         if (!(answer instanceof Promise)) return answer
         let first: Promise<unknown> | null = answer
-        return again(() => {
+        return whenAvailable(() => {
           const call = first ?? (member as Call).apply(target, args)
           first = null
           return call as Promise<unknown>
@@ -35,7 +35,7 @@ const hasCalls = (made: unknown): made is object =>
   Object.values(made).some((member) => typeof member === 'function')
 
 /** Makes a call again until the store is available. */
-export async function again<T>(call: () => Promise<T>): Promise<T> {
+export async function whenAvailable<T>(call: () => Promise<T>): Promise<T> {
   const outcome = await eventually(async () => {
     try {
       return { answer: await call() }
@@ -50,4 +50,4 @@ export async function again<T>(call: () => Promise<T>): Promise<T> {
 
 /** A read model on MongoDB, where the test is about what it does and not about outages. */
 export const openPatiently = async (...args: Parameters<typeof openMongoReadModel>): Promise<ReadModel> =>
-  patient(await again(() => openMongoReadModel(...args)))
+  patient(await whenAvailable(() => openMongoReadModel(...args)))

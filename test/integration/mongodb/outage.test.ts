@@ -7,7 +7,7 @@ import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { describeWithMongod, initiateSet, type Mongod, startMongod } from '../../support/mongod.ts'
-import { again, patient } from '../../support/patient.ts'
+import { whenAvailable, patient } from '../../support/patient.ts'
 import { stopwatch } from '../../support/stopwatch.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { add, people, piece, put } from '../../contract/readModel.fixtures.ts'
@@ -68,7 +68,7 @@ for (const [name, set] of [
 
     beforeEach(async () => {
       const url = server.url(`outage-${randomUUID()}`)
-      model = await again(() => openMongoReadModel(url))
+      model = await whenAvailable(() => openMongoReadModel(url))
       await patient(model).open([people])
       await patient(model).apply([put('a', 0, { name: 'Ada' })])
     })
@@ -167,8 +167,8 @@ describeWithMongod('A MongoDB primary that is cut off from the others', () => {
     const primary = await initiateSet('rs3', ports)
     const hosts = ports.map((port) => `127.0.0.1:${port}`).join()
     const url = `mongodb://${hosts}/cut?replicaSet=rs3`
-    const model = await again(() => openMongoReadModel(url))
-    const unwatched = await again(() => openMongoReadModel(url))
+    const model = await whenAvailable(() => openMongoReadModel(url))
+    const unwatched = await whenAvailable(() => openMongoReadModel(url))
     const others = servers.filter(({ port }) => port !== primary)
     try {
       await patient(model).open([people])

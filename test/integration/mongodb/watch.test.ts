@@ -15,7 +15,7 @@ import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import type { Watch } from '../../../src/application/ports/sharing.ts'
 import { eventually } from '../../support/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../../support/mongod.ts'
-import { again, patient } from '../../support/patient.ts'
+import { whenAvailable, patient } from '../../support/patient.ts'
 import { stopwatch } from '../../support/stopwatch.ts'
 import { people, put } from '../../contract/readModel.fixtures.ts'
 
@@ -38,8 +38,8 @@ describeWithMongod('A watch on MongoDB', () => {
 
   beforeEach(async () => {
     url = server.url(`watch-${randomUUID()}`)
-    here = await again(() => openMongoReadModel(url))
-    there = patient(await again(() => openMongoReadModel(url)))
+    here = await whenAvailable(() => openMongoReadModel(url))
+    there = patient(await whenAvailable(() => openMongoReadModel(url)))
     await patient(here).open([...projections, people])
     await there.open([...projections, people])
     told = []
