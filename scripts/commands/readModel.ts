@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { readSettings } from '../../src/settings/settings.ts'
 import { readModelFile } from '../../src/stores/open.ts'
 import { defineCommand, JSON_OPTION, WrongUse } from '../cli/command.ts'
 import { json } from '../cli/output.ts'
+import { storedSettings } from '../cli/storedSettings.ts'
 import { NoDataError } from '../cli/stores.ts'
 
 export const readModel = defineCommand({
@@ -19,7 +19,7 @@ export const readModel = defineCommand({
     json: JSON_OPTION,
   },
   async run({ values }, io) {
-    const settings = readSettings(io.env)
+    const settings = storedSettings(io)
     if (!values.path) throw new WrongUse('What can be shown: --path.')
     const path = readModelFile(settings.readModelUrl)
     if (path === null) throw new WrongUse('READ_MODEL_URL names a server: there is no file.')

@@ -41,7 +41,7 @@ function verifies(env: Environment, urlIn: (folder: string) => string): void {
     const eventStoreUrl = `sqlite:${folder}/reset.db`
     await (await openEventStore({ eventStoreUrl, usageRetentionDays: null })).close()
     const { code, stderr } = await cli(['rebuild'], folder, { ...env, EVENT_STORE_URL: eventStoreUrl })
-    expect(code).to.equal(1)
+    expect(code).to.equal(3)
     expect(stderr).to.contain('ahead of the event store')
   })
 

@@ -285,7 +285,7 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
         const answer = await send(place.url, 'GET', ['X-API-Token', body.token])
         expect(answer.status).to.equal(403)
         expect(answer.headers['www-authenticate']).to.equal(
-          'Bearer realm="tokenledger", error="insufficient_scope"',
+          'Bearer realm="tokenledger", error="insufficient_scope", scope="orders:read"',
         )
         expect(JSON.parse(answer.text)).to.include({ status: 403, code: 'insufficient_scope' })
         expect(place.reached).to.deep.equal([])

@@ -51,7 +51,7 @@ describeWithMounts('a small disk', () => {
   it('has no room for a rebuild: that is refused and leaves nothing, and the service goes on', async () => {
     disk.fill(4 * MIB)
     const { code, stderr } = await cli(['rebuild'], disk.folder)
-    expect(code).to.equal(1)
+    expect(code).to.equal(3)
     expect(stderr).to.match(/read-model\.db\.g2 needs about \d+ MiB more, and the disk has \d+ MiB to spare/)
     expect(await generations()).to.deep.equal([])
     expect((await api.create({ name: 'goes on' })).status).to.equal(201)
@@ -63,7 +63,7 @@ describeWithMounts('a small disk', () => {
   it('takes no more of a rebuild on its way: nothing is left of it', async () => {
     const limit = ['prlimit', `--fsize=${MIB / 2}`]
     const { code, stderr } = await cli(['rebuild'], disk.folder, {}, limit)
-    expect(code, stderr).to.equal(1)
+    expect(code, stderr).to.equal(3)
     expect(await generations()).to.deep.equal([])
     expect((await cli(['rebuild'], disk.folder)).code).to.equal(0)
   })
