@@ -144,7 +144,7 @@ describeWithMongod('a token revoked on one process, without the lease on the oth
       // Nor whether the documents have moved.
       ['watched.isTrusted()', 'true'],
       // Nor is it noticed when the stream ends.
-      ['told = null;\n            // A server', '// A server'],
+      ['announcedUpTo = null;\n            // A server', '// A server'],
     ])
     const trusting = await fleet.add({ command })
     const members = [...fleet.members, trusting]

@@ -98,7 +98,7 @@ describe('the command rebuild, on SQLite', () => {
 
   it('is seen to give wrong answers where the service does not write to both meanwhile', async () => {
     const command = await patchedService('src/adapters/sqlite/readModel.js', [
-      ['if (!step && joined)', 'if (false)'],
+      ['if (!step && dualWritten)', 'if (false)'],
       // As slow as a service with much to catch up with.
       ['await switchTo(next);', 'await new Promise((r) => setTimeout(r, 200)); await switchTo(next);'],
     ])
