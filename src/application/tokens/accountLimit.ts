@@ -37,14 +37,15 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
   const live = (accountId: string): Promise<number> =>
     readModel.count('tokens', tokensThat.active(accountId, iso(clock())), max)
 
-  /** How many of these tokens are there, neither revoked nor expired. */
-  async function liveAmong(tokenIds: readonly string[]): Promise<number> {
+  /** How many of these tokens are there, neither revoked nor expired; and how many are revoked. */
+  async function statesOf(tokenIds: readonly string[]): Promise<{ live: number; revoked: number }> {
     const where: Condition[] = [{ field: 'id', op: 'in', value: tokenIds }]
     const found = await readModel.find('tokens', { where, order: 'any', limit: tokenIds.length })
     const at = iso(clock())
-    const isLive = ({ revoked, expiresAt = null }: Document): boolean =>
-      revoked !== true && (expiresAt === null || (expiresAt as string) > at)
-    return found.filter(isLive).length
+    const remaining = found.filter(({ revoked }) => revoked !== true)
+    const isLive = ({ expiresAt = null }: Document): boolean =>
+      expiresAt === null || (expiresAt as string) > at
+    return { live: remaining.filter(isLive).length, revoked: found.length - remaining.length }
   }
 
   async function roomBehind(
@@ -57,10 +58,12 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
     const judged = judge(await live(accountId), ahead.length)
     if (judged === 'room') return judged
     // Some may be live by now, and were counted as such. Looked for before the count, none is missed by both.
-    const coming = ahead.length - (await liveAmong(ahead))
+    // Nor does one come that is revoked by now; one that has expired may be about to get a new expiry.
+    const those = await statesOf(ahead)
+    const coming = ahead.length - those.live - those.revoked
     const there = await live(accountId)
     // One that has not expired yet is among them, and needs no other place. Looked for after the count, for the same reason.
-    return judge(there - (await liveAmong([tokenId])), coming)
+    return judge(there - (await statesOf([tokenId])).live, coming)
   }
 
   async function admitted(accountId: string, reservation: Queued): Promise<void> {
