@@ -137,7 +137,7 @@ describe('Revoking', () => {
       expect((await itself.delete(`${TOKENS}/${id}`, { 'If-Match': '"9"' })).status).to.equal(412)
       expect((await itself.delete(`${TOKENS}/self?reason=${'r'.repeat(201)}`)).status).to.equal(422)
       expect((await itself.post(TOKENS, { name: 'x' })).status).to.equal(403)
-      expect((await itself.patch(`${TOKENS}/self`, { name: 'x' })).status).to.equal(403)
+      expect((await itself.patch(`${TOKENS}/${id}`, { name: 'x' })).status).to.equal(403)
       expect((await owner.delete(`${TOKENS}/${id}`, { 'If-Match': '"9"' })).status).to.equal(412)
       expect((await owner.delete(`${TOKENS}/unknown`)).status).to.equal(404)
       expect((await owner.delete(`${TOKENS}/${id}?reasn=x`)).status).to.equal(422)

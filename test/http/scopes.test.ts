@@ -146,7 +146,7 @@ describe('The ceiling of scopes', () => {
   })
 
   it('is told without a text that is no scope', async () => {
-    for (const odd of ['a"b', 'a%0D%0Ab', '%C3%A9', 'a%20b', '', 'A']) {
+    for (const odd of ['a"b', 'a%0D%0Ab', '%C3%A9', 'a%20b', 'A']) {
       const { status, headers } = await reader().get(`/auth/verify?scope=${odd}`)
       expect(status).to.equal(403)
       expect(headers.get('www-authenticate')).to.equal(
