@@ -6,18 +6,20 @@ import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import { projectRoot } from '../../support/package.ts'
 
-/** Whom permissions do not hold for is somebody else in the child. */
-const NOBODY = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+/** Permissions do not hold for root, who is somebody else in the child. */
+const NOBODY = process.getuid?.() === 0 ? 65_534 : null
 
 /** Opens a store for writing, as another process, and says how that ended. */
 function open(what: 'openSqliteEventStore' | 'openSqliteReadModel', path: string): string {
   const file = what === 'openSqliteEventStore' ? 'eventStore.js' : 'readModel.js'
   const module = pathToFileURL(join(projectRoot, 'dist/src/adapters/sqlite', file)).href
+  // All code is loaded before: it may be where only root can read it.
   const code = `import { ${what} as open } from '${module}'
+    await (await open(':memory:')).close()
+    if (${NOBODY} !== null) { process.setgid(${NOBODY}); process.setuid(${NOBODY}) }
     await open('${path}').then((store) => store.close()).then(() => console.log('open'), (error) => console.log(error.name, error.message))`
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
     encoding: 'utf8',
-    ...NOBODY,
   })
   return `${stdout}${stderr}`.trim()
 }
@@ -29,7 +31,7 @@ for (const what of ['openSqliteEventStore', 'openSqliteReadModel'] as const) {
 
     beforeEach(() => {
       folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
-      if (NOBODY.uid !== undefined) chownSync(folder, NOBODY.uid, NOBODY.gid)
+      if (NOBODY !== null) chownSync(folder, NOBODY, NOBODY)
       path = join(folder, 'store.db')
       expect(open(what, path)).to.equal('open')
     })
