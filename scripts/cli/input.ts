@@ -1,9 +1,9 @@
 import { Refusal } from '../../src/domain/errors.ts'
 import { parseTime } from '../../src/domain/rules.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { WrongUse } from './command.ts'
 
 const DATE = /^\d{4}-\d\d-\d\d$/
-const DAY_MS = 86_400_000
 
 /** Which moment of a day, in UTC, a date alone stands for: its first one, its last one, or where the next day begins. */
 export type OfDay = 'start' | 'last' | 'end'

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import type { Checkpoint, CheckpointFindings } from '../../src/application/audit/checkpoint.ts'
 import type { Damage, Walked } from '../../src/application/audit/verifyLog.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
+import { DAY_MS } from '../../src/domain/time.ts'
 import { checkingKey } from '../../src/settings/auditKey.ts'
 import { createLogDigester } from '../../src/application/audit/logDigest.ts'
 import { digestOf, assessDifferences, readCheckpoint } from '../../src/application/audit/checkpoint.ts'
@@ -100,8 +101,6 @@ async function reportIndexes(reads: EventReads, report: Report): Promise<number>
     await report.damage({ kind: 'index', revision: null, position: null, ...problem })
   return problems.length
 }
-
-const DAY_MS = 86_400_000
 
 /** Usage of earlier days than this may have been taken by retention; null where it is kept for ever. */
 const firstDayKept = ({ usageRetentionDays: days }: Settings, now: number): string | null =>

@@ -3,6 +3,7 @@ import type { EventData } from '../../domain/events.ts'
 import { repeatedMember } from '../../domain/json.ts'
 import { isAccountId, isForeignId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
 import { importedTokenId } from './ids.ts'
+import { isUuid } from '../../domain/uuid.ts'
 
 export type ImportedToken = EventData<'TokenImported'>
 
@@ -19,7 +20,6 @@ const MEMBERS = [
 type Row = Record<(typeof MEMBERS)[number], unknown>
 
 const SHA256_HEX = /^[0-9a-f]{64}$/i
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 /** As PostgreSQL writes a time that never comes. */
 const INFINITY = 'infinity'
 const TIME = 'an RFC 3339 time with its zone, like 2024-05-01T10:00:00Z'
@@ -69,7 +69,7 @@ export function readRow(text: string, now: string): ImportedToken | string {
     if (holdsCredential(value) || hashLegacyToken(value) === hash) return `${member} must not be a token`
   }
   return {
-    tokenId: UUID.test(oldId) ? oldId.toLowerCase() : importedTokenId(accountId, oldId),
+    tokenId: isUuid(oldId.toLowerCase()) ? oldId.toLowerCase() : importedTokenId(accountId, oldId),
     accountId,
     name,
     hash,

@@ -6,6 +6,7 @@ import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition, Document, Scalar } from '../ports/documents.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import { listTokens, type StatusFilter } from './tokenList.ts'
+import { isUuid } from '../../domain/uuid.ts'
 
 type SortField = 'createdAt' | 'name' | 'lastAccessed' | 'expiresAt'
 /** With `-` in front the greatest comes first. */
@@ -40,12 +41,10 @@ export interface TokenQueries {
   ): Promise<Page<HistoryDocument>>
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-
 export function createTokenQueries(readModel: ReadModel, clock: Clock): TokenQueries {
   return {
     async token(accountId, id) {
-      const found = UUID.test(id) ? await readModel.get('tokens', id) : null
+      const found = isUuid(id) ? await readModel.get('tokens', id) : null
       if (found?.accountId !== accountId) throw new Refusal('not_found', 'There is no such token.')
       return asToken(found)
     },
