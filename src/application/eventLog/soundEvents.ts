@@ -3,8 +3,8 @@ import { MissingEventError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-import { turn } from '../scheduling/turns.ts'
-import { notSound, readSome, type TokenEvent, toTokenEvent } from './tokenStream.ts'
+import { readPastDamage } from './pastDamage.ts'
+import { notSound, type TokenEvent, toTokenEvent } from './tokenStream.ts'
 
 /** A part of a stream that is missing, or is not what was written. */
 export interface Flaw {
@@ -21,16 +21,12 @@ export interface SoundEvents {
   flaws: Flaw[]
 }
 
-const PAGE = 50
-/** As many in a row are passed over: where a store cannot say any more where a stream ends, it has no end. */
-const MOST_DAMAGED = 100
-
 /** As much of a token's stream as can be trusted, and what is wrong with the rest. */
 export async function readSoundEvents(store: EventStore, tokenId: string): Promise<SoundEvents> {
   const stream = tokenStream(tokenId)
   const events: TokenEvent[] = []
   const flaws: Flaw[] = []
-  let [next, damaged] = [0, 0]
+  let next = 0
   /** The link of the event before, null where that cannot be told. */
   let chain: string | null = genesis(stream)
 
@@ -53,19 +49,14 @@ export async function readSoundEvents(store: EventStore, tokenId: string): Promi
     next = revision + 1
   }
 
-  while (damaged < MOST_DAMAGED) {
-    const size = damaged === 0 ? PAGE : 1
-    const page = await readSome(store, stream, next, size)
-    for (const stored of page.events) take(stored)
-    if (page.damage) {
-      note(next, next, page.damage instanceof MissingEventError ? 'missing' : 'cannot be read')
-      chain = null
-      next++
-    } else if (page.events.length < size) return { events, flaws }
-    damaged = page.damage ? damaged + 1 : 0
-    await turn()
+  for await (const { events: page, damage, revision, isGivenUp } of readPastDamage(store, stream, 0)) {
+    for (const stored of page) take(stored)
+    if (isGivenUp) note(revision, revision, 'not looked for: too much before it is damaged')
+    if (!damage) continue
+    note(revision, revision, damage instanceof MissingEventError ? 'missing' : 'cannot be read')
+    chain = null
+    next = revision + 1
   }
-  note(next, next, 'not looked for: too much before it is damaged')
   return { events, flaws }
 }
 

@@ -4,11 +4,10 @@ import { type DamagedError, Refusal } from '../../domain/errors.ts'
 import type { LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
-import { readSome } from '../eventLog/tokenStream.ts'
+import { readPastDamage } from '../eventLog/pastDamage.ts'
 import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
-import { turn } from '../scheduling/turns.ts'
 
 interface Deps {
   store: EventStore
@@ -19,10 +18,6 @@ interface Deps {
 }
 
 const MAX_ATTEMPTS = 20
-/** Events that are read at once. */
-const PAGE = 50
-/** As many in a row are passed over. Behind more nothing is looked for: each of any stream may seem damaged. */
-const MOST_DAMAGED = 100
 
 /**
  * Revokes a token whose history does not say any more what it is. The event is linked to the last one that stands
@@ -67,16 +62,8 @@ async function lastEvent(
   from: number,
 ): Promise<StoredEvent | 'damaged' | null> {
   let last: StoredEvent | 'damaged' | null = null
-  let [next, damaged] = [Math.max(0, from), 0]
-  while (damaged < MOST_DAMAGED) {
-    const size = damaged === 0 ? PAGE : 1
-    const { events, damage } = await readSome(store, stream, next, size)
+  for await (const { events, damage } of readPastDamage(store, stream, Math.max(0, from)))
     last = (damage ? 'damaged' : events.at(-1)) ?? last
-    if (!damage && events.length < size) break
-    damaged = damage ? damaged + 1 : 0
-    next += events.length + (damage ? 1 : 0)
-    await turn()
-  }
   return last !== 'damaged' && last?.metadata === null ? 'damaged' : last
 }
 
