@@ -1,15 +1,14 @@
-import type { TokenDocument } from '../../projections/tokens.ts'
 import { routeFilter } from '../application/analytics/routeFilter.ts'
 import { type RangeInput, usageRange } from '../application/analytics/range.ts'
 import { ids } from '../application/eventLog/ids.ts'
 import { type Clock, iso } from '../application/ports/clock.ts'
 import type { CommandContext } from '../application/tokens/execute.ts'
 import type { TokenInput } from '../application/tokens/input.ts'
+import { targetOf } from '../application/tokens/manage.ts'
 import type { ListQuery, Page, Sort } from '../application/tokens/query.ts'
 import type { StatusFilter } from '../application/tokens/tokenList.ts'
 import { isAccountId } from '../domain/rules.ts'
 import type { Ceiling } from '../domain/scopes.ts'
-import { statusAt } from '../domain/token.ts'
 import { readIdempotencyKey, readIfMatch } from '../http/input/conditional.ts'
 import { bodyValidator, invalid } from '../http/input/validate.ts'
 import * as schemas from '../http/openapi/schemas.ts'
@@ -145,13 +144,6 @@ export function tokensOf(
     return { context, ceiling, key, reason: reason || null, ifMatch: ifMatchOf(ifMatch) }
   }
 
-  const targetOf = (seen: TokenDocument, ifMatch: (revision: number) => boolean) => ({
-    tokenId: seen.id,
-    seen,
-    ifMatch,
-    damaged: statusAt(seen, now()) === 'damaged',
-  })
-
   async function create(accountId: string, input: NewToken, options: CommandOptions) {
     const { context, ceiling, key } = commandOf(options)
     const { token, secret } = await manage.create(context, accountId, parseCreate(input), key, ceiling)
@@ -182,12 +174,17 @@ export function tokensOf(
     update: answering(async (accountId, id, change, options) => {
       const { context, ceiling, ifMatch } = commandOf(options)
       const seen = await queries.token(accountId, id)
-      const changed = await manage.update(context, targetOf(seen, ifMatch), parsePatch(change), ceiling)
+      const changed = await manage.update(
+        context,
+        targetOf(seen, ifMatch, now()),
+        parsePatch(change),
+        ceiling,
+      )
       return shownToken(id, { ...changed, lastAccessed: seen.lastAccessed ?? null }, now())
     }),
     revoke: answering(async (accountId, id, options) => {
       const { context, ifMatch, reason } = commandOf(options)
-      await manage.revoke(context, targetOf(await queries.token(accountId, id), ifMatch), reason)
+      await manage.revoke(context, targetOf(await queries.token(accountId, id), ifMatch, now()), reason)
     }),
     history: answering(async (accountId, id, query) => {
       const token = await queries.token(accountId, id)

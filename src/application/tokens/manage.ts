@@ -5,7 +5,7 @@ import * as decide from '../../domain/decide.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
 import { reasonProblem } from '../../domain/rules.ts'
 import { assertGrantable, type Catalogue, type Ceiling } from '../../domain/scopes.ts'
-import type { ExistingToken, TokenState } from '../../domain/token.ts'
+import { type ExistingToken, statusAt, type TokenState } from '../../domain/token.ts'
 import { type Folded, firstEvent, projected, unborn } from '../eventLog/tokenStream.ts'
 import { iso } from '../ports/clock.ts'
 import type { ReadModel } from '../ports/readModel.ts'
@@ -56,6 +56,14 @@ export interface Target {
   /** Is it closed because its history is damaged? */
   damaged?: boolean
 }
+
+/** A token as the read model shows it now. @param now RFC 3339 UTC */
+export const targetOf = (seen: TokenDocument, ifMatch: Target['ifMatch'], now: string): Target => ({
+  tokenId: seen.id,
+  seen,
+  ifMatch,
+  damaged: statusAt(seen, now) === 'damaged',
+})
 
 interface Dependencies extends ExecuteDependencies {
   close: (tokenId: string, reason: string) => Promise<void>

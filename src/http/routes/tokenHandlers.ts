@@ -3,14 +3,12 @@ import { askedMoment, type TokenAt } from '../../application/tokens/asOf.ts'
 import type { Accepted } from '../../application/authentication/authenticate.ts'
 import type { Gate } from '../../application/scheduling/gate.ts'
 import type { CommandContext } from '../../application/tokens/execute.ts'
-import type { Manage, Target } from '../../application/tokens/manage.ts'
+import { type Manage, targetOf } from '../../application/tokens/manage.ts'
 import type { TokenInput } from '../../application/tokens/input.ts'
 import { type Clock, iso } from '../../application/ports/clock.ts'
 import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import type { Queries } from '../../application/analytics/queries.ts'
-import type { TokenDocument } from '../../../projections/tokens.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
-import { statusAt } from '../../domain/token.ts'
 import type { Judge } from '../authentication/authenticate.ts'
 import { readJson } from '../input/body.ts'
 import { idempotencyKeyOf, ifMatchOf } from '../input/conditional.ts'
@@ -104,12 +102,6 @@ export function tokenHandlers(deps: TokenDependencies) {
   }
 
   const find = (ctx: Context, accountId: string) => queries.token(accountId, ctx.params.id)
-  const targetOf = (ctx: Context, token: TokenDocument): Target => ({
-    tokenId: token.id,
-    seen: token,
-    ifMatch: ifMatchOf(ctx),
-    damaged: statusAt(token, now()) === 'damaged',
-  })
 
   const list = reading(async (ctx, { principal }, gone) => {
     const { sort, ...query } = parseList(queryOf(ctx))
@@ -152,14 +144,23 @@ export function tokenHandlers(deps: TokenDependencies) {
     parseNoQuery(queryOf(ctx))
     const input = camelCased<TokenInput>(parsePatch(await readJson(ctx)))
     const { lastAccessed = null } = token
-    const changed = await manage.update(command, targetOf(ctx, token), input, ceilingOf(accepted))
+    const changed = await manage.update(
+      command,
+      targetOf(token, ifMatchOf(ctx), now()),
+      input,
+      ceilingOf(accepted),
+    )
     sendToken(ctx, token.id, { ...changed, lastAccessed })
   })
 
   const revoke = revoking(async (ctx, command, { principal }) => {
     const token = await find(ctx, principal.accountId)
     const { reason = '' } = parseRevoke(queryOf(ctx))
-    await manage.revoke(command, targetOf(ctx, token), concealed(scopeOf(ctx), reason) || null)
+    await manage.revoke(
+      command,
+      targetOf(token, ifMatchOf(ctx), now()),
+      concealed(scopeOf(ctx), reason) || null,
+    )
     ctx.status = 204
   })
 
