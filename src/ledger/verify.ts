@@ -4,6 +4,7 @@ import type { CountedAuthentication, Purpose } from '../application/usage/counte
 import { canonicalAddress } from '../domain/address.ts'
 import { LOOKED_AT } from '../domain/credential.ts'
 import type { Quota } from '../http/rateLimit.ts'
+import { isMethod, usedPath } from '../http/usedRequest.ts'
 
 /** What a credential is used for, as usage shows it. */
 export interface VerifyOptions {
@@ -16,9 +17,6 @@ export interface VerifyOptions {
   /** Default: unknown. */
   userAgent?: string | null
 }
-
-const METHOD = /^[A-Z]{1,20}$/
-const NOT_VISIBLE = /[^\x21-\x7e]/g
 
 /** The decision of the HTTP doors, for a credential that came by another one; null for one that is not good. */
 export async function verifyCredential(
@@ -45,10 +43,9 @@ export async function verifyCredential(
 
 function purposeOf({ method = '', route = '', ip, userAgent }: VerifyOptions): Purpose {
   const verb = method.toUpperCase()
-  const path = route.slice(0, LOOKED_AT).split(/[?#]/, 1)[0] as string
   return {
-    method: METHOD.test(verb) ? verb : 'CALL',
-    route: path.replace(NOT_VISIBLE, '?') || 'verify()',
+    method: isMethod(verb) ? verb : 'CALL',
+    route: usedPath(route) || 'verify()',
     ip: canonicalAddress(ip ?? ''),
     userAgent: (userAgent ?? '').slice(0, LOOKED_AT) || null,
   }

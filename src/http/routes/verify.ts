@@ -1,7 +1,6 @@
 import type { Context } from 'koa'
 import type { Accepted } from '../../application/authentication/authenticate.ts'
 import type { Principal } from '../../domain/principal.ts'
-import { LOOKED_AT } from '../../domain/credential.ts'
 import { assertScopes, type Judge } from '../authentication/authenticate.ts'
 import { callerPath } from '../callerPath.ts'
 import { presentPrincipal } from '../../presentation/tokens.ts'
@@ -11,11 +10,10 @@ import { setJsonHeaders } from '../jsonHeaders.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { scopeOf } from '../requestState.ts'
+import { isMethod, usedPath } from '../usedRequest.ts'
 
 const VERIFY = '/auth/verify'
-const METHOD = /^[A-Z]{1,20}$/
-const NOT_VISIBLE = /[^\x21-\x7e]/g
-const NOT_VISIBLE_ONCE = /[^\x21-\x7e]/
+const NOT_VISIBLE = /[^\x21-\x7e]/
 
 /** The families of headers by which proxies name the request that they ask about. */
 type RequestHeaders = 'x-original' | 'x-forwarded'
@@ -155,8 +153,8 @@ function originalRouteFrom(family: RequestHeaders | null) {
     const method = family ? req.headers[`${family}-method`] : undefined
     const uri = family ? req.headers[`${family}-uri`] : undefined
     return {
-      method: typeof method === 'string' && METHOD.test(method) ? method : ownMethod,
-      route: typeof uri === 'string' && isOnePath(uri) ? pathOf(uri) : ownPath,
+      method: typeof method === 'string' && isMethod(method) ? method : ownMethod,
+      route: typeof uri === 'string' && isOnePath(uri) ? usedPath(uri) : ownPath,
     }
   }
 }
@@ -164,9 +162,6 @@ function originalRouteFrom(family: RequestHeaders | null) {
 /** Node joins a header that comes twice with `, `, which no path holds: then one of them may be the caller's. */
 const isOnePath = (uri: string): boolean => uri.startsWith('/') && !uri.includes(', ')
 
-const pathOf = (uri: string): string =>
-  (uri.slice(0, LOOKED_AT).split(/[?#]/, 1)[0] as string).replace(NOT_VISIBLE, '?')
-
 /** Header values are bytes: UTF-8, as everywhere else. */
 const headerText = (text: string): string =>
-  NOT_VISIBLE_ONCE.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text
+  NOT_VISIBLE.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text
