@@ -46,21 +46,20 @@ export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Mi
   const router = new Router({ sensitive: true })
   /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
   const direct = new Map<string, Middleware>()
-  const serving =
-    ({ path, body, handle }: Route): Middleware =>
-    (ctx) => {
-      // Use cases know nothing of bodies and queries: here is known where the input was.
-      const placed = (error: unknown) =>
-        error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error
-      const fail = (error: unknown) => sendProblem(ctx, placed(error))
+  const serving = ({ path, body, handle }: Route): Middleware => {
+    // Use cases know nothing of bodies and queries: here is known where the input was.
+    const fail = (ctx: Context, error: unknown) =>
+      sendProblem(ctx, error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error)
+    return (ctx) => {
       scopeOf(ctx).route = path
       try {
         const done = handle(ctx)
-        return done instanceof Promise ? done.catch(fail) : undefined
+        return done instanceof Promise ? done.catch((error: unknown) => fail(ctx, error)) : undefined
       } catch (error) {
-        return fail(error)
+        return fail(ctx, error)
       }
     }
+  }
 
   for (const [path, rows] of byPath(routes)) {
     for (const row of rows) router[row.method](path, serving(row))
