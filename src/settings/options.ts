@@ -84,45 +84,39 @@ export function settingsOf({
 }: TokenLedgerOptions): Settings {
   const given: Partial<Settings> = { ...options }
   const problems: string[] = []
-  try {
-    if (jwt) {
-      createJwtVerifier(jwt)
-      given.jwtKeys = jwt
-      given.jwtIssuer = jwt.issuer
-      given.jwtAudience = jwt.audience
-      if (jwt.accountClaim !== undefined) given.jwtAccountClaim = jwt.accountClaim
-      if (jwt.leewaySeconds !== undefined) given.jwtLeewaySeconds = jwt.leewaySeconds
+  const attempt = (name: string, take: () => void): void => {
+    try {
+      take()
+    } catch (error) {
+      problems.push(`${name} ${(error as Error).message}`)
     }
-  } catch (error) {
-    problems.push(`the JWT key ${(error as Error).message}`)
   }
-  try {
+  attempt('the JWT key', () => {
+    if (!jwt) return
+    createJwtVerifier(jwt)
+    given.jwtKeys = jwt
+    given.jwtIssuer = jwt.issuer
+    given.jwtAudience = jwt.audience
+    if (jwt.accountClaim !== undefined) given.jwtAccountClaim = jwt.accountClaim
+    if (jwt.leewaySeconds !== undefined) given.jwtLeewaySeconds = jwt.leewaySeconds
+  })
+  attempt('peppers', () => {
     if (peppers !== undefined) given.peppers = parsePeppers(peppers)
-  } catch (error) {
-    problems.push(`peppers ${(error as Error).message}`)
-  }
-  try {
+  })
+  attempt('trustProxyFrom', () => {
     if (trustProxyFrom !== undefined) given.trustProxyFrom = parseBlocks(trustProxyFrom)
-  } catch (error) {
-    problems.push(`trustProxyFrom ${(error as Error).message}`)
-  }
+  })
   if (!['undefined', 'boolean', 'string'].includes(typeof options.scopeCeiling))
     problems.push('scopeCeiling must be true or false')
-  try {
+  attempt('scopes', () => {
     if (scopes !== undefined) given.scopes = catalogueOf(scopes)
-  } catch (error) {
-    problems.push(`scopes ${(error as Error).message}`)
-  }
-  try {
+  })
+  attempt('trustedOrigins', () => {
     if (trustedOrigins !== undefined) given.trustedOrigins = originsOf(trustedOrigins)
-  } catch (error) {
-    problems.push(`trustedOrigins ${(error as Error).message}`)
-  }
-  try {
+  })
+  attempt('corsOrigins', () => {
     if (corsOrigins !== undefined) given.corsOrigins = parseOrigins(corsOrigins)
-  } catch (error) {
-    problems.push(`corsOrigins ${(error as Error).message}`)
-  }
+  })
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)
 }
