@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { projections } from '../../projections/index.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
@@ -71,6 +72,8 @@ export async function seedTokens(folder: string, count: number): Promise<string[
     )
     for (const { secret } of await Promise.all(batch)) if (secret) tokens.push(secret)
   }
+  // The follower is behind the creations, and a start that has to catch up tells nothing of a start.
+  while (projector.lag() > 0) await sleep(50)
   await projector.stop()
   await Promise.all([store.close(), readModel.close()])
   return tokens
