@@ -90,35 +90,26 @@ describe('projectors that share a read model', () => {
     await b.stop()
   })
 
-  it('do not serve before the read model was filled once', async () => {
-    const { following, process } = shared()
-    const [a, b] = [process('a'), process('b')]
-    let ready = false
-    const first = a.start()
-    await eventually(() => expect(following.size).to.equal(1))
-    const second = b.start().then(() => (ready = true))
-    await new Promise((resolve) => setTimeout(resolve, 1200))
-    expect(ready).to.equal(false)
-    following.get('a')?.caughtUp()
-    await Promise.all([first, second])
-    await Promise.all([a.stop(), b.stop()])
-  })
-
-  it('do not serve what was filled earlier and has fallen behind since', async () => {
-    const { state, following, process } = shared()
+  for (const [what, published] of [
+    ['before the read model was filled once', false],
     // Published once, then restored from a backup, or left alone while another version ran.
-    state.published = true
-    const [a, b] = [process('a'), process('b')]
-    let ready = false
-    const first = a.start()
-    await eventually(() => expect(following.size).to.equal(1))
-    const second = b.start().then(() => (ready = true))
-    await new Promise((resolve) => setTimeout(resolve, 1200))
-    expect(ready).to.equal(false)
-    following.get('a')?.caughtUp()
-    await Promise.all([first, second])
-    await Promise.all([a.stop(), b.stop()])
-  })
+    ['what was filled earlier and has fallen behind since', true],
+  ] as const) {
+    it(`do not serve ${what}`, async () => {
+      const { state, following, process } = shared()
+      state.published = published
+      const [a, b] = [process('a'), process('b')]
+      let ready = false
+      const first = a.start()
+      await eventually(() => expect(following.size).to.equal(1))
+      const second = b.start().then(() => (ready = true))
+      await new Promise((resolve) => setTimeout(resolve, 1200))
+      expect(ready).to.equal(false)
+      following.get('a')?.caughtUp()
+      await Promise.all([first, second])
+      await Promise.all([a.stop(), b.stop()])
+    })
+  }
 
   it('leave the lead to whoever took it, and ask for it again', async () => {
     const { state, following, process } = shared()

@@ -553,30 +553,15 @@ describe('the recorder', () => {
 
   it('resolves `store` only when the use is stored', async () => {
     const { recorder, faulty, streams, use } = setUp()
+    const accepted = { at: 0, outcome: 'accepted', method: 'GET', route: '/', ip: null, userAgent: null }
     use(1)
     const flushing = recorder.flush()
-    const stored = recorder.store({
-      record: record(2, 0),
-      at: 0,
-      outcome: 'accepted',
-      method: 'GET',
-      route: '/',
-      ip: null,
-      userAgent: null,
-    })
+    const stored = recorder.store({ ...accepted, record: record(2, 0) })
     await stored
     expect(assertSound(streams)).to.equal(2)
     await flushing
     faulty.down = true
-    const failed = recorder.store({
-      record: record(3, 0),
-      at: 0,
-      outcome: 'accepted',
-      method: 'GET',
-      route: '/',
-      ip: null,
-      userAgent: null,
-    })
+    const failed = recorder.store({ ...accepted, record: record(3, 0) })
     expect(await failed.catch((error: Error) => error.name)).to.equal('StoreUnavailableError')
   })
 })
