@@ -1,7 +1,7 @@
 /**
  * Mocha's usual output, and behind it what was left out or done in part only, by name. Writes the two numbers that
- * `.ci/run` adds up to the file that MOCHA_COUNTS names. Files may have run in several processes, so what all of them
- * together have to show is looked at here.
+ * `.ci/run` adds up to the file that MOCHA_COUNTS names, and each failure beside it, to be told again at the end of a
+ * long output. Files may have run in several processes, so what all of them together have to show is looked at here.
  */
 const { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
@@ -44,7 +44,9 @@ module.exports = class extends reporters.Spec {
     runner.once('end', () => {
       if (partly.size > 0) console.log(['  not done, or not in full:', ...partly, ''].join('\n    '))
       const file = process.env.MOCHA_COUNTS
-      if (file) appendFileSync(file, `${this.stats.passes} ${this.stats.failures}\n`)
+      if (!file) return
+      appendFileSync(file, `${this.stats.passes} ${this.stats.failures}\n`)
+      for (const test of this.failures) appendFileSync(`${file}.failures`, `${test.fullTitle()}: ${reasonOf(test)}\n`)
     })
   }
 }
@@ -69,6 +71,11 @@ function neverSeen(folder) {
     }
   }
   return missing
+}
+
+/** @param {{ err?: Error }} test one that failed. In one line. */
+function reasonOf({ err }) {
+  return String(err?.message ?? err).replace(/\s+/g, ' ').slice(0, 500)
 }
 
 /** What the reporter itself has to find fault with, in the form of a test. */
