@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import {
   assertDependencies,
@@ -8,6 +9,7 @@ import {
   startExample,
 } from '../support/examples.ts'
 import { jwtFor } from '../support/ledger.ts'
+import { projectRoot, run } from '../support/package.ts'
 
 const PACKAGES = ['@koa/router', 'koa']
 
@@ -74,6 +76,8 @@ describe('the example of a Koa app', () => {
   })
 })
 
+const SESSION_PACKAGES = ['@koa/bodyparser', '@koa/router', 'koa', 'koa-mount', 'koa-session']
+
 /** A host whose customers are logged in by a cookie. */
 describe('the example of a login of one’s own', function () {
   this.timeout(60_000)
@@ -81,8 +85,8 @@ describe('the example of a login of one’s own', function () {
   let app: Running
 
   before(async () => {
-    folder = await installExample('session', ['koa', 'koa-session'])
-    app = await startExample(folder)
+    folder = await installExample('session', [...SESSION_PACKAGES, 'supertest'])
+    app = await startExample(folder, 'server.js')
   })
 
   after(async () => {
@@ -91,7 +95,7 @@ describe('the example of a login of one’s own', function () {
   })
 
   it('depends on versions that this package is tested with', () =>
-    assertDependencies('session', ['koa', 'koa-session']))
+    assertDependencies('session', SESSION_PACKAGES))
 
   it('has a README whose commands make, use and revoke a token by a cookie', async () => {
     const printed = await runReadme('session', folder, app.url)
@@ -101,9 +105,21 @@ describe('the example of a login of one’s own', function () {
     expect(printed).to.match(/now it is 401\n$/)
   })
 
-  async function cookieOf(person: string): Promise<Record<string, string>> {
-    const Authorization = `Basic ${Buffer.from(person).toString('base64')}`
-    const answer = await fetch(`${app.url}/login`, { method: 'POST', headers: { Authorization } })
+  it('has tests that pass, and that leave nothing on the disk', async () => {
+    const before = await readdir(folder, { recursive: true })
+    const mocha = join(projectRoot, 'node_modules/mocha/bin/mocha.js')
+    const { code, stdout, stderr } = await run(process.execPath, [mocha, 'app.test.js'], folder, 50)
+    expect(code, stdout + stderr).to.equal(0)
+    expect(stdout).to.match(/\b3 passing\b/)
+    expect(await readdir(folder, { recursive: true })).to.deep.equal(before)
+  })
+
+  async function cookieOf(name: string, password: string): Promise<Record<string, string>> {
+    const answer = await fetch(`${app.url}/login`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ name, password }),
+    })
     expect(answer.status).to.equal(204)
     return {
       Cookie: answer.headers
@@ -114,8 +130,8 @@ describe('the example of a login of one’s own', function () {
   }
 
   it('lets Bob look, and change nothing', async () => {
-    const headers = { ...(await cookieOf('bob:babbage')), 'Content-Type': 'application/json' }
-    const tokens = `${app.url}/settings/api-tokens`
+    const headers = { ...(await cookieOf('bob', 'babbage')), 'Content-Type': 'application/json' }
+    const tokens = `${app.url}/api/settings/api-tokens`
     expect((await fetch(tokens, { headers })).status).to.equal(200)
     const refused = await fetch(tokens, { method: 'POST', headers, body: '{"name":"x"}' })
     expect([refused.status, ((await refused.json()) as { code: string }).code]).to.deep.equal([
@@ -125,10 +141,10 @@ describe('the example of a login of one’s own', function () {
   })
 
   it('is not entered by a cookie where a token is asked for, and shows its own page elsewhere', async () => {
-    const headers = await cookieOf('ada:lovelace')
-    expect((await fetch(`${app.url}/orders`, { headers })).status).to.equal(401)
+    const headers = await cookieOf('ada', 'lovelace')
+    expect((await fetch(`${app.url}/api/orders`, { headers })).status).to.equal(401)
     const nowhere = await fetch(`${app.url}/nowhere`, { headers })
-    expect([nowhere.status, await nowhere.text()]).to.deep.equal([404, 'This app has no such page.\n'])
+    expect([nowhere.status, await nowhere.text()]).to.deep.equal([404, '404: this app could not do that.\n'])
   })
 
   it('ends by itself at SIGTERM', async () => {

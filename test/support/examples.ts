@@ -69,8 +69,8 @@ const environment = () => ({
 })
 
 /** Resolves when it listens. */
-export async function startExample(folder: string): Promise<Running> {
-  const child = spawn(process.execPath, ['app.js'], {
+export async function startExample(folder: string, program = 'app.js'): Promise<Running> {
+  const child = spawn(process.execPath, [program], {
     cwd: folder,
     env: { ...environment(), PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],

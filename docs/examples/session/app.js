@@ -1,5 +1,7 @@
-import { randomBytes } from 'node:crypto'
+import bodyParser from '@koa/bodyparser'
+import Router from '@koa/router'
 import Koa from 'koa'
+import mount from 'koa-mount'
 import session from 'koa-session'
 import { createTokenLedger } from 'tokenledger'
 
@@ -9,38 +11,48 @@ const people = new Map([
   ['bob:babbage', { accountId: 'acct_1', subject: 'bob', scopes: [], can: ['read'] }],
 ])
 
-const ledger = await createTokenLedger({
-  eventStoreUrl: 'sqlite:./data/events.db',
-  readModelUrl: 'sqlite:./data/read-model.db',
-  // Whoever is logged in here manages the tokens of the account, and gives out no scope that they lack.
-  resolveUser: (ctx) => ctx.session.user ?? null,
-})
+/** @param stores `{ eventStoreUrl, readModelUrl }` */
+export function openLedger(stores) {
+  return createTokenLedger({
+    ...stores,
+    // Whoever is logged in here manages the tokens of the account, and gives out no scope that they lack.
+    resolveUser: (ctx) => ctx.session.user ?? null,
+  })
+}
 
-const app = new Koa({ keys: [process.env.SESSION_KEY ?? randomBytes(32).toString('hex')] })
-app.use(async (ctx, next) => {
-  await next()
-  if (ctx.status !== 404 || ctx.body) return
-  ctx.status = 404
-  ctx.body = 'This app has no such page.\n'
-})
-app.use(session({ sameSite: 'lax' }, app))
-// Behind the session, which resolveUser looks at, and in front of body parsers.
-app.use(ledger.routes())
-app.use(async (ctx, next) => {
-  if (ctx.method !== 'POST' || !['/login', '/logout'].includes(ctx.path)) return next()
-  const [, basic = ''] = ctx.get('Authorization').split(' ')
-  const user = ctx.path === '/login' ? people.get(atob(basic)) : undefined
-  ctx.session.user = user
-  ctx.status = user || ctx.path === '/logout' ? 204 : 401
-})
-const mayRead = ledger.requireScope('orders:read')
-app.use(async (ctx, next) => (ctx.path === '/orders' ? mayRead(ctx, next) : next()))
-app.use((ctx) => {
-  if (ctx.path === '/orders') ctx.body = { account: ctx.state.account.id, orders: ['The Mythical Man-Month'] }
-})
+/** @param sessionKey signs the cookies */
+export function createApp(ledger, sessionKey) {
+  const router = new Router()
+  router.post('/login', (ctx) => {
+    const { name, password } = ctx.request.body ?? {}
+    ctx.session.user = people.get(`${name}:${password}`)
+    ctx.status = ctx.session.user ? 204 : 401
+  })
+  router.post('/logout', (ctx) => {
+    ctx.session = null
+    ctx.status = 204
+  })
+  router.get('/api/orders', ledger.authenticate(), ledger.requireScope('orders:read'), (ctx) => {
+    ctx.body = { account: ctx.state.account.id, orders: ['The Mythical Man-Month'] }
+  })
 
-const server = app.listen(Number(process.env.PORT ?? 4000), '127.0.0.1', () => {
-  console.log(`listening on http://127.0.0.1:${server.address().port}`)
-})
-process.once('SIGTERM', () => server.close(() => ledger.close()))
-process.once('SIGINT', () => server.close(() => ledger.close()))
+  const app = new Koa({ keys: [sessionKey] })
+  // Answers what nobody else has answered. What the ledger refuses is a problem document already.
+  app.use(async (ctx, next) => {
+    try {
+      await next()
+      if (ctx.body !== undefined || ctx.status !== 404) return
+      ctx.status = 404
+    } catch (error) {
+      ctx.status = error.expose ? error.status : 500
+      if (ctx.status === 500) app.emit('error', error, ctx)
+    }
+    ctx.body = `${ctx.status}: this app could not do that.\n`
+  })
+  app.use(session({ sameSite: 'lax' }, app))
+  app.use(bodyParser())
+  // Behind the session, which resolveUser looks at. The tokens are at /api/settings/api-tokens.
+  app.use(mount('/api', ledger.routes()))
+  app.use(router.routes())
+  return app
+}
