@@ -1,4 +1,4 @@
-import type { Change, Top, Value } from './projection.ts'
+import type { DocumentChange, Top, Value } from './projection.ts'
 
 /**
  * A document as it is stored, with what its guards need: `_revisions` holds the stream revision that set each field,
@@ -6,16 +6,16 @@ import type { Change, Top, Value } from './projection.ts'
  */
 export type StoredDocument = Record<string, unknown>
 
-type Put = Extract<Change, { kind: 'put' }>
-type Add = Extract<Change, { kind: 'add' }>
-type Total = Extract<Change, { kind: 'total' }>
+type Put = Extract<DocumentChange, { kind: 'put' }>
+type Add = Extract<DocumentChange, { kind: 'add' }>
+type Total = Extract<DocumentChange, { kind: 'total' }>
 
 /**
  * Applies one change to a document in place, under its guard.
  * @param isNew there is no such document yet
  * @returns whether anything changed
  */
-export function applyChange(document: StoredDocument, change: Change, isNew: boolean): boolean {
+export function applyChange(document: StoredDocument, change: DocumentChange, isNew: boolean): boolean {
   switch (change.kind) {
     case 'put':
       return put(document, change)

@@ -12,7 +12,7 @@ export interface Projection {
   /** The types of the events that it gets. */
   events: readonly RecordedEvent['type'][]
   collections: readonly Collection[]
-  project(event: RecordedEvent): Change[]
+  project(event: RecordedEvent): DocumentChange[]
 }
 
 export interface Collection {
@@ -71,7 +71,7 @@ export interface Top {
  * - `replace` puts a document in place of whatever is there, even if that cannot be read or violates the schema. It is
  *   for a document to which no other change can be applied any more.
  */
-export type Change =
+export type DocumentChange =
   | { kind: 'put'; collection: string; id: string; revision: number; fields: Record<string, Value> }
   | {
       kind: 'add'

@@ -1,6 +1,6 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { number, string } from './members.ts'
-import type { Change, Projection } from './projection.ts'
+import type { DocumentChange, Projection } from './projection.ts'
 import { versionOfLife } from './versionOfLife.ts'
 
 const schema = {
@@ -36,7 +36,7 @@ export const refusalOf = (
   { position, stream, revision, type }: { position: string; stream: string; revision: number; type: string },
   reason: string,
   uses: number,
-): Change => ({
+): DocumentChange => ({
   kind: 'insert',
   collection: 'refusedEvents',
   id: position,

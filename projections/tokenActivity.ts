@@ -3,7 +3,7 @@ import { MANAGEMENT_PATH } from '../src/domain/managementPath.ts'
 import { isLifecycle, type LifecycleEvent, type RecordedEvent } from '../src/domain/events.ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
 import { counts, nullable, number, string } from './members.ts'
-import type { Change, Projection, Top } from './projection.ts'
+import type { DocumentChange, Projection, Top } from './projection.ts'
 import { bucketStart, OTHER_ROUTES, requestCounts } from './tokenUsage.ts'
 
 const hourSchema = {
@@ -145,7 +145,7 @@ export const tokenActivity: Projection = {
   },
 }
 
-function hour({ data, position }: RecordedEvent<'TokenUsed'>): Change {
+function hour({ data, position }: RecordedEvent<'TokenUsed'>): DocumentChange {
   const { tokenId, accountId, count, firstAt, lastAt, lastIp, lastUserAgent } = data
   const at = bucketStart(firstAt, 'hour')
   const byRoute = routeCounts(data)
@@ -203,7 +203,7 @@ function routeCounts({ outcomes, routes }: RecordedEvent<'TokenUsed'>['data']) {
   return { management, others }
 }
 
-function action({ id, type, stream, revision, metadata }: LifecycleEvent): Change {
+function action({ id, type, stream, revision, metadata }: LifecycleEvent): DocumentChange {
   const { at, actor, requestId, ip = null, userAgent = null } = metadata
   const tokenId = tokenIdOf(stream)
   return {

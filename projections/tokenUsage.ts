@@ -1,7 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { EventData, RecordedEvent } from '../src/domain/events.ts'
 import { counts, number, string } from './members.ts'
-import type { Change, Projection } from './projection.ts'
+import type { DocumentChange, Projection } from './projection.ts'
 
 const schema = {
   type: 'object',
@@ -100,7 +100,7 @@ const byRoute = ({ method, route, count }: { method: string; route: string; coun
 /**
  * The buckets of a day that was rolled up. They change nothing in documents that have counted all its events already.
  */
-const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): Change[] =>
+const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): DocumentChange[] =>
   data.buckets.map(({ granularity, at, count, firstAt, lastAt, outcomes, routes }) => ({
     kind: 'total',
     collection: 'tokenUsage',

@@ -3,7 +3,7 @@ import { storedChain } from '../src/domain/chain.ts'
 import { isLifecycle, type StoredEvent } from '../src/domain/events.ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
 import { nullable, string } from './members.ts'
-import type { Change, Projection, Value } from './projection.ts'
+import type { DocumentChange, Projection, Value } from './projection.ts'
 import { versionOfLife } from './versionOfLife.ts'
 
 const schema = {
@@ -88,7 +88,7 @@ export const tokens: Projection = {
     },
   ],
   project(event) {
-    const used = (id: string, lastAccessed: string): Change => ({
+    const used = (id: string, lastAccessed: string): DocumentChange => ({
       kind: 'add',
       collection: 'tokens',
       id,
@@ -108,7 +108,7 @@ export const tokens: Projection = {
     if (!isLifecycle(event)) return []
     const { at } = event.metadata
     const id = tokenIdOf(event.stream)
-    const put = (fields: Record<string, Value>): Change[] => [
+    const put = (fields: Record<string, Value>): DocumentChange[] => [
       putOf(event, { updatedAt: at, ...fields, ...placeOf(event) }),
     ]
     switch (event.type) {
@@ -133,26 +133,27 @@ export const tokens: Projection = {
 }
 
 /** Closes a token whose history cannot be trusted, or understood, from this event on. */
-export const stopToken = (event: Place, reason: string): Change => putOf(event, { stopped: reason })
+export const stopToken = (event: Place, reason: string): DocumentChange => putOf(event, { stopped: reason })
 
 /** For an event that changes nothing of a token but the place that its stream has come to. */
-export const passOver = (event: StoredEvent): Change => putOf(event, placeOf(event))
+export const passOver = (event: StoredEvent): DocumentChange => putOf(event, placeOf(event))
 
 /** Behind any revision, so that what is set with it stays. */
 const final = ({ stream }: Place): Place => ({ stream, revision: Number.MAX_SAFE_INTEGER })
 
 /** Closes the token of an event that cannot be projected, for good. */
-export const closeToken = (event: Place, reason: string): Change => putOf(final(event), { stopped: reason })
+export const closeToken = (event: Place, reason: string): DocumentChange =>
+  putOf(final(event), { stopped: reason })
 
 /**
  * Closes a token whose hash belongs to another one. Its own `hash` becomes text that is no hash, since hashes are
  * unique.
  */
-export const closeWithoutHash = (event: Place, reason: string): Change =>
+export const closeWithoutHash = (event: Place, reason: string): DocumentChange =>
   putOf(final(event), { hash: `none ${tokenIdOf(event.stream)}`, stopped: reason })
 
 /** Replaces the document of a token by one that only says that it is closed. */
-export const replaceByClosed = (event: Place, reason: string): Change => ({
+export const replaceByClosed = (event: Place, reason: string): DocumentChange => ({
   kind: 'replace',
   collection: 'tokens',
   id: tokenIdOf(event.stream),
@@ -165,7 +166,7 @@ interface Place {
   revision: number
 }
 
-const putOf = ({ stream, revision }: Place, fields: Record<string, Value>): Change => ({
+const putOf = ({ stream, revision }: Place, fields: Record<string, Value>): DocumentChange => ({
   kind: 'put',
   collection: 'tokens',
   id: tokenIdOf(stream),

@@ -7,7 +7,7 @@ export type Fact<T extends EventType = EventType> = T extends EventType
   ? { type: T; data: EventData<T> }
   : never
 
-export type Change = EventData<'TokenUpdated'>
+export type TokenUpdate = EventData<'TokenUpdated'>
 
 export function create(state: TokenState, data: EventData<'TokenCreated'>): Fact<'TokenCreated'> {
   if (state.status !== 'none') throw new Refusal('conflict', 'The token exists already.')
@@ -25,8 +25,8 @@ const MOST_EVENTS = 10_000
 const NOT_FOR_TOKENS = 1_000
 
 /** What a change asks for that the token does not have already: forms send every member. */
-export function changed(state: TokenState, change: Change): Change {
-  const data: Change = { ...change }
+export function changed(state: TokenState, change: TokenUpdate): TokenUpdate {
+  const data: TokenUpdate = { ...change }
   if (state.status === 'none') return data
   if (change.name === state.name) delete data.name
   if (change.expiresAt === state.expiresAt) delete data.expiresAt
@@ -40,7 +40,7 @@ export function changed(state: TokenState, change: Change): Change {
  */
 export function update(
   state: TokenState,
-  change: Change,
+  change: TokenUpdate,
   ifMatch: (revision: number) => boolean,
   by: Actor['kind'],
 ): Fact<'TokenUpdated'> | null {

@@ -5,7 +5,7 @@ import { type Clock, iso } from '../application/ports/clock.ts'
 import type { CommandContext } from '../application/tokens/execute.ts'
 import type { TokenInput } from '../application/tokens/input.ts'
 import { targetOf } from '../application/tokens/manage.ts'
-import type { ListQuery, Page, Sort } from '../application/tokens/query.ts'
+import type { ListQuery, ResultPage, Sort } from '../application/tokens/query.ts'
 import type { StatusFilter } from '../application/tokens/tokenList.ts'
 import { isAccountId } from '../domain/rules.ts'
 import type { Ceiling } from '../domain/scopes.ts'
@@ -100,7 +100,7 @@ export interface Tokens {
   create(accountId: string, input: NewToken, options: CommandOptions): Promise<Token & { token?: string }>
   /** A revoked one, too. */
   get(accountId: string, id: string): Promise<Token>
-  list(accountId: string, query?: TokenListQuery): Promise<Page<Token>>
+  list(accountId: string, query?: TokenListQuery): Promise<ResultPage<Token>>
   update(accountId: string, id: string, change: TokenChange, options: CommandOptions): Promise<Token>
   /** When it resolves, no request with this token is accepted any more. Revoking again changes nothing. */
   revoke(accountId: string, id: string, options: RevokeOptions): Promise<void>
@@ -109,7 +109,7 @@ export interface Tokens {
   /** Of all tokens of the account, with a row for each. */
   usage(accountId: string, query?: UsageQuery): Promise<AccountUsage>
   /** Oldest first. */
-  history(accountId: string, id: string, query?: PageQuery): Promise<Page<TokenEvent>>
+  history(accountId: string, id: string, query?: PageQuery): Promise<ResultPage<TokenEvent>>
 }
 
 const parseCreate = bodyValidator<TokenInput>(inCode(schemas.createBody))

@@ -1,5 +1,5 @@
 import type { Principal } from '../domain/principal.ts'
-import type { Page } from '../application/tokens/query.ts'
+import type { ResultPage } from '../application/tokens/query.ts'
 import type { Tally, Usage } from '../application/analytics/usage.ts'
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
 import { statusAt, type TokenStatus } from '../domain/token.ts'
@@ -70,7 +70,7 @@ export function presentTokenAt(id: string, token: TokenLike, at: string) {
   return { ...shown, at }
 }
 
-export const presentPage = <T, P>(page: Page<T>, present: (item: T) => P) => ({
+export const presentPage = <T, P>(page: ResultPage<T>, present: (item: T) => P) => ({
   data: page.data.map(present),
   next_cursor: page.nextCursor,
 })

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import type { Change } from '../../projections/projection.ts'
+import type { DocumentChange } from '../../projections/projection.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { RefusedChangeError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
@@ -311,14 +311,14 @@ export function poisonContract(name: string, makeHarness: () => Promise<PoisonHa
 
     /** The store throws for changes of one id what nobody knows the meaning of. */
     const strangeFor =
-      (isPoison: (change: Change) => boolean): ReadModel['apply'] =>
+      (isPoison: (change: DocumentChange) => boolean): ReadModel['apply'] =>
       async (changes, step) => {
         if (changes.some(isPoison)) throw new Error('something strange')
         return model.apply(changes, step)
       }
 
     it('for a reason that nobody knows is refused after some tries, while the store works', async () => {
-      const isPoison = ({ collection, id: of }: Change) =>
+      const isPoison = ({ collection, id: of }: DocumentChange) =>
         collection === 'tokenUsage' && of.includes('_hour_')
       await start()
       await level()

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Change } from '../../projections/projection.ts'
+import type { DocumentChange } from '../../projections/projection.ts'
 import { LeadershipLostError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { rejection } from './fixtures.ts'
@@ -96,7 +96,7 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
         ]
         for (const [i, order] of orders.entries()) {
           const id = `order-${i}`
-          for (const n of order) await model.apply([{ ...(changes[n] as Change), id }])
+          for (const n of order) await model.apply([{ ...(changes[n] as DocumentChange), id }])
           expect(await get(id)).to.deep.equal({ id, x: 2, y: 1, z: 0, w: null })
         }
       })
@@ -257,7 +257,12 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
 
     describe('insert', () => {
       it('adds a row once', async () => {
-        const row = (n: number): Change => ({ kind: 'insert', collection: 'rows', id: 'r', fields: { n } })
+        const row = (n: number): DocumentChange => ({
+          kind: 'insert',
+          collection: 'rows',
+          id: 'r',
+          fields: { n },
+        })
         await model.apply([row(1), row(2)])
         await model.apply([row(3)])
         expect(await model.get('rows', 'r')).to.deep.equal({ id: 'r', n: 1 })
@@ -317,19 +322,21 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
     })
 
     describe('sharing', () => {
-      it('gives the lead to one who asks, who keeps it by asking again', async () => {
-        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
-        const { term } = await model.lead('group', candidate)
+      it('gives the lease to one process, which renews it by asking again', async () => {
+        const request = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
+        const { term } = await model.acquireLease('group', request)
         expect(term).to.be.greaterThan(0)
-        expect(await model.lead('group', candidate)).to.deep.equal({ term })
+        expect(await model.acquireLease('group', request)).to.deep.equal({ term })
       })
 
-      it('gives the lead again after it was left, in no earlier term', async () => {
-        const candidate = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
-        const { term } = await model.lead('group', candidate)
-        await model.resign('group', 'one')
-        expect((await model.lead('group', { ...candidate, id: 'two' })).term).to.be.at.least(Number(term))
-        await model.resign('group', 'nobody')
+      it('gives the lease again after it was released, in no earlier term', async () => {
+        const request = { id: 'one', ttlMs: 5_000, lag: 0, caughtUp: true }
+        const { term } = await model.acquireLease('group', request)
+        await model.releaseLease('group', 'one')
+        expect((await model.acquireLease('group', { ...request, id: 'two' })).term).to.be.at.least(
+          Number(term),
+        )
+        await model.releaseLease('group', 'nobody')
       })
 
       it('knows what was published', async () => {

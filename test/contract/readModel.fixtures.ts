@@ -1,4 +1,4 @@
-import type { Change, Projection } from '../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../projections/projection.ts'
 import type { Checkpoint, Step } from '../../src/application/ports/checkpoints.ts'
 
 const schema = {
@@ -40,7 +40,7 @@ export const put = (
   id: string,
   revision: number,
   fields: Record<string, string | number | boolean | null>,
-): Change => ({
+): DocumentChange => ({
   kind: 'put',
   collection: 'people',
   id,
@@ -60,8 +60,8 @@ export const piece = (of: readonly Projection[], from: number, to: number): Step
   to: new Map(of.map((one) => [one, place(to)])),
 })
 
-type Add = Extract<Change, { kind: 'add' }>
-export const add = (id: string, n: number, change: Partial<Add>): Change => ({
+type Add = Extract<DocumentChange, { kind: 'add' }>
+export const add = (id: string, n: number, change: Partial<Add>): DocumentChange => ({
   kind: 'add',
   collection: 'people',
   id,
@@ -70,11 +70,11 @@ export const add = (id: string, n: number, change: Partial<Add>): Change => ({
 })
 
 /** Counted by `n`. */
-export const total = (id: string, at: number, fields: Record<string, unknown>): Change => ({
+export const total = (id: string, at: number, fields: Record<string, unknown>): DocumentChange => ({
   kind: 'total',
   collection: 'people',
   id,
   position: position(at),
   by: 'n',
-  fields: fields as Extract<Change, { kind: 'total' }>['fields'],
+  fields: fields as Extract<DocumentChange, { kind: 'total' }>['fields'],
 })

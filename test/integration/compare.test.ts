@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Change } from '../../projections/projection.ts'
+import type { DocumentChange } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
 import { openMongoReadModel } from '../../src/adapters/mongodb/readModel.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
@@ -56,7 +56,7 @@ function comparesOn(modelUrl: (folder: string) => string, open: (url: string) =>
       for (const one of projections) expect((await live.checkpoint(one))?.position).to.equal(head)
     })
 
-  const put = (id: string, fields: Record<string, string>, collection = 'tokens'): Change => ({
+  const put = (id: string, fields: Record<string, string>, collection = 'tokens'): DocumentChange => ({
     kind: 'put',
     collection,
     id,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import type { Change } from '../../projections/projection.ts'
+import type { DocumentChange } from '../../projections/projection.ts'
 import { bucketStart, usageId } from '../../projections/tokenUsage.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
@@ -65,7 +65,7 @@ function inOrder(tokens: readonly Token[], sort: Sort): string[] {
     .map(({ id }) => id)
 }
 
-const toChanges = ({ id, lastAccessed, ...token }: Token): Change[] => {
+const toChanges = ({ id, lastAccessed, ...token }: Token): DocumentChange[] => {
   const rest = { hash: id, hashKeyId: 'k1', hint: '…', scopes: [], updatedAt: token.createdAt, revision: 0 }
   const fields = { accountId: ACCOUNT, nameFolded: token.name, revoked: token.revokedAt !== null }
   return [
@@ -76,7 +76,7 @@ const toChanges = ({ id, lastAccessed, ...token }: Token): Change[] => {
   ]
 }
 
-const usesOf = (tokenId: string, n: number): Change[] =>
+const usesOf = (tokenId: string, n: number): DocumentChange[] =>
   (['hour', 'day'] as const).map((granularity) => {
     const at = bucketStart(time(-(n % 48) * 3_600_000), granularity)
     const requests = 1 + (n % 7)

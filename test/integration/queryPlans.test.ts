@@ -7,7 +7,7 @@ import { expect } from 'chai'
 import { type Document, MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
 import { tokens } from '../../projections/tokens.ts'
-import type { Change } from '../../projections/projection.ts'
+import type { DocumentChange } from '../../projections/projection.ts'
 import { checkPeppers } from '../../scripts/doctor/storeChecks.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
@@ -207,7 +207,7 @@ async function bury(url: string): Promise<void> {
   const model = await openPatiently(url)
   await model.open(projections)
   const time = new Date(START - DAY).toISOString()
-  const changes = Array.from({ length: DEAD }, (_, i): Change => {
+  const changes = Array.from({ length: DEAD }, (_, i): DocumentChange => {
     const isRevoked = i % 2 === 0
     const fields = {
       accountId: 'acct_1',

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
-import type { Change, Value } from '../../projections/projection.ts'
+import type { DocumentChange, Value } from '../../projections/projection.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { unseal } from '../../src/adapters/sqlite/documents/seal.ts'
@@ -98,7 +98,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
     const anyOf = async (collection: string): Promise<string> =>
       String((await harness.model.find(collection, { where: [], limit: 8 })).at(-1)?.id)
 
-    const put = (collection: string, id: string, fields: Record<string, Value>): Change => ({
+    const put = (collection: string, id: string, fields: Record<string, Value>): DocumentChange => ({
       kind: 'put',
       collection,
       id,

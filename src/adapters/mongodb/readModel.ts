@@ -1,4 +1,4 @@
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { LeadershipLostError, StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { ReadModel } from '../../application/ports/readModel.ts'
 import type { Step } from '../../application/ports/checkpoints.ts'
@@ -110,7 +110,7 @@ function readModel(
     }
   }
 
-  async function applyStep(changes: readonly Change[], step: Step): Promise<void> {
+  async function applyStep(changes: readonly DocumentChange[], step: Step): Promise<void> {
     await write(async () => {})
     await assertFollows(step)
     const seen = new Map(opened.flatMap((one) => [[one, known.seen(one)] as const].filter(hasSeen)))
@@ -131,7 +131,7 @@ function readModel(
   }
 
   /** Applies changes to every generation that some process reads, or is about to read. */
-  async function applyNow(changes: readonly Change[]): Promise<void> {
+  async function applyNow(changes: readonly DocumentChange[]): Promise<void> {
     assertSound()
     await write(async () => {})
     const everywhere = [applyChanges(write, targets, changes)]
@@ -219,8 +219,8 @@ function readModel(
       await readAny((database) => database.command({ ping: 1 }))
     },
 
-    lead: (group, request) => write((database) => acquireLease(database, group, request)),
-    resign: (group, id) => write((database) => releaseLease(database, group, id)),
+    acquireLease: (group, request) => write((database) => acquireLease(database, group, request)),
+    releaseLease: (group, id) => write((database) => releaseLease(database, group, id)),
     reserve: (key, reservation) => write((database) => reserve(database, key, reservation)),
     queue: (key) => readAny((database) => queue(database, key)),
     release: (key, id) => write((database) => release(database, key, id)),

@@ -1,4 +1,4 @@
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import type { Checkpoint } from '../../application/ports/checkpoints.ts'
 import type { Document } from '../../application/ports/documents.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
@@ -95,7 +95,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     return { database: live.database, table: live.collections.table(collection) }
   }
 
-  async function applyToNext(changes: readonly Change[]): Promise<void> {
+  async function applyToNext(changes: readonly DocumentChange[]): Promise<void> {
     const next = dualWritten
     await next?.file.apply(changes).catch(() => {
       // The next generation has missed a change now. So it must catch up from the log again before it can be promoted.
@@ -237,8 +237,8 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
     },
 
     // The lock on the file makes this the only process that writes it, so it always leads.
-    lead: async () => ({ term: 1 }),
-    async resign() {},
+    acquireLease: async () => ({ term: 1 }),
+    async releaseLease() {},
     async publish() {},
     isPublished: async () => true,
     ...createReservations(),

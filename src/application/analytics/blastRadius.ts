@@ -6,7 +6,7 @@ import { createFold } from './activityFold.ts'
 import { eachDocument } from '../readModel/pages.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 export interface BlastRadiusOptions {
   /** Gets the number of hours with a use that were read so far. */
@@ -27,7 +27,7 @@ const COUNTED_EVENTS = 1_000_000
 /** How many hours are read at a time: few, since the document of one hour may have 100 KB. */
 const PAGE = 25
 
-export function createBlastRadiusQuery(readModel: ReadModel, clock: Clock): BlastRadiusQueries {
+export function createBlastRadiusQuery(readModel: DocumentReader, clock: Clock): BlastRadiusQueries {
   return {
     async blastRadius(token, since, { onProgress = () => {}, signal } = {}) {
       const from = since ?? token.createdAt

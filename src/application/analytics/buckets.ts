@@ -8,7 +8,7 @@ import { Refusal } from '../../domain/errors.ts'
 import { DAY_MS } from '../../domain/time.ts'
 import { eachDocument, type DocumentWalk } from '../readModel/pages.ts'
 import { iso } from '../ports/clock.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 /**
  * `from` is inclusive, `to` exclusive, both RFC 3339 UTC. Uses are counted by the hour: an hour that overlaps counts as
@@ -36,7 +36,7 @@ export interface Effort {
  * @throws Refusal `validation_failed` if there are more than may be read
  */
 export async function* eachBucket(
-  readModel: Pick<ReadModel, 'find' | 'count'>,
+  readModel: DocumentReader,
   owner: Owner,
   { range, now }: { range: UsageRange; now: string },
   { signal, mostBuckets }: Effort,

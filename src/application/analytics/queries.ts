@@ -1,5 +1,5 @@
 import type { Clock } from '../ports/clock.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import { createTokenQueries, type TokenQueries } from '../tokens/query.ts'
 import { type BlastRadiusQueries, createBlastRadiusQuery } from './blastRadius.ts'
 import { createReportQuery, type ReportQueries } from './report.ts'
@@ -8,7 +8,7 @@ import { createUsageQuery, type UsageQueries } from './usage.ts'
 /** All queries of the reading side. Every answer comes from the read model. */
 export interface Queries extends TokenQueries, UsageQueries, ReportQueries, BlastRadiusQueries {}
 
-export const createQueries = (readModel: ReadModel, clock: Clock): Queries => ({
+export const createQueries = (readModel: DocumentReader, clock: Clock): Queries => ({
   ...createTokenQueries(readModel, clock),
   ...createUsageQuery(readModel, clock),
   ...createReportQuery(readModel, clock),

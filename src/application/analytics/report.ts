@@ -6,7 +6,7 @@ import { eachBucket, type Effort, type Owner } from './buckets.ts'
 import { addAll, createTop, eachDocument, findById, type Top } from '../readModel/pages.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 import { byRequests } from './usage.ts'
 
@@ -86,7 +86,7 @@ interface Lists {
 /** Tokens whose usage is looked up at a time. */
 const AT_ONCE = 100
 
-export function createReportQuery(readModel: ReadModel, clock: Clock): ReportQueries {
+export function createReportQuery(readModel: DocumentReader, clock: Clock): ReportQueries {
   async function addUses(owner: Owner, { query, at }: Asked, effort: Effort): Promise<Map<string, number>> {
     const sums = new Map<string, number>()
     const asked = { range: { ...query, granularity: 'day' as const }, now: at }

@@ -3,7 +3,7 @@ import { bucketStart, OTHER_ROUTES, routeOf, type UsageDocument } from '../../..
 import { eachBucket, type Effort, type Owner, type UsageRange } from './buckets.ts'
 import { addAll, createTop, eachDocument, findById } from '../readModel/pages.ts'
 import { type Clock, iso } from '../ports/clock.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import { isOnRoute, type RouteFilter } from './routeFilter.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 
@@ -48,7 +48,7 @@ const MOST_ROUTES = 1_000
 /** How many routes are kept by name while they are added up. */
 const NAMED = 5_000
 
-export function createUsageQuery(readModel: ReadModel, clock: Clock): UsageQueries {
+export function createUsageQuery(readModel: DocumentReader, clock: Clock): UsageQueries {
   async function collect(owner: Owner, range: UsageRange, options: UsageOptions): Promise<Collected> {
     const { route } = options
     const collected: Collected = {

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 /**
  * Which tokens there are, by a piece of their hash: how a good one that nobody has used here yet is told from what a
@@ -27,7 +27,7 @@ const PATIENCE_MS = 1_000
 
 /** @param now monotonic milliseconds */
 export function createRoster(
-  readModel: Pick<ReadModel, 'find'>,
+  readModel: Pick<DocumentReader, 'find'>,
   now: () => number = performance.now.bind(performance),
 ): Roster {
   let prints: Prints | null = null

@@ -7,7 +7,7 @@ import { createRoster } from './roster.ts'
 import { ageOf, type Instant, now as readClocks } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
 import { StoreUnavailableError } from '../ports/errors.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader, Watchable } from '../ports/readModel.ts'
 import type { Watch } from '../ports/sharing.ts'
 
 export interface TokenIndex {
@@ -63,7 +63,7 @@ interface LookUp {
  * @param strangers where look-ups of tokens wait that are not known to be good
  */
 export function createTokenIndex(
-  readModel: ReadModel,
+  readModel: DocumentReader & Watchable,
   peppers: readonly Pepper[],
   cap: number,
   now: () => Instant = readClocks,

@@ -1,4 +1,4 @@
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import type { Checkpoint, Step } from './checkpoints.ts'
 
 /** The generation of documents that a rebuild fills, beside the live one. */
@@ -10,8 +10,8 @@ export interface NextGeneration {
   checkpoint(projection: Projection): Promise<Checkpoint | null>
   /** Empties it, since what it was filled with so far comes from another log. */
   restart(): Promise<void>
-  /** As `ReadModel.apply`, but applied changes may stay in memory for a while, and the checkpoint moves after that. */
-  apply(changes: readonly Change[], step: Step): Promise<void>
+  /** As `ProjectionTarget.apply`, but applied changes may stay in memory for a while, and the checkpoint moves after that. */
+  apply(changes: readonly DocumentChange[], step: Step): Promise<void>
   /**
    * To be called once it is filled. After it resolves, every change that a command makes, in whatever process, is
    * written to this generation as well; changes that were made before are in the log.

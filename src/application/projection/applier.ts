@@ -1,9 +1,9 @@
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { refusalOf, refusedEvents } from '../../../projections/refusedEvents.ts'
 import { closeWithoutHash } from '../../../projections/tokens.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import type { Step } from '../ports/checkpoints.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { ProjectionTarget } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { createChanges, filledBy } from './changes.ts'
 import { createAlarm } from './refusals.ts'
@@ -21,7 +21,7 @@ export interface Applier {
    * Turns events into changes and applies them. If the store will never take some of them, their event is found and
    * left out: its token is closed, an alarm is raised, and all other events are applied. The same events always lead to
    * the same documents, whoever applies them.
-   * @throws StoreUnavailableError, LeadershipLostError, DamagedError as `ReadModel.apply`; without a step, also unknown
+   * @throws StoreUnavailableError, LeadershipLostError, DamagedError as `ProjectionTarget.apply`; without a step, also unknown
    *   errors, since a request waits for the answer and cannot wait for the tries that would show whether they last
    */
   apply(events: readonly StoredEvent[], damages: readonly (string | null)[], step?: Step): Promise<Applied>
@@ -30,7 +30,7 @@ export interface Applier {
 }
 
 interface Deps {
-  target: Pick<ReadModel, 'apply'>
+  target: Pick<ProjectionTarget, 'apply'>
   projections: readonly Projection[]
   telemetry: Pick<Telemetry, 'damaged' | 'log'>
   /** The first event of the token that has this hash, if it comes later in the log than `event`. Default: none does. */
@@ -42,9 +42,9 @@ export function createApplier({ target, projections, telemetry, laterOwner }: De
   const changesOf = createChanges(projections, telemetry, alarm)
   const fills = filledBy(projections)
   /** The last change that each collection took. Applying it again changes nothing, and proves that the store works. */
-  const proofs = new Map<string, Change>()
+  const proofs = new Map<string, DocumentChange>()
 
-  function prove(change: Change): void {
+  function prove(change: DocumentChange): void {
     if (change.kind !== 'replace') proofs.set(change.collection, change)
   }
 
@@ -53,7 +53,7 @@ export function createApplier({ target, projections, telemetry, laterOwner }: De
       const { changes, sources, changed } = changesOf(events, damages, step?.from)
       try {
         await target.apply(changes, step)
-        if (changes.length > 0) prove(changes.at(-1) as Change)
+        if (changes.length > 0) prove(changes.at(-1) as DocumentChange)
         return { changed, refused: [] }
       } catch (error) {
         if (changes.length === 0 || !mayLast(error, step)) throw error

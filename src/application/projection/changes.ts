@@ -1,4 +1,4 @@
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { refusalOf, refusedEvents } from '../../../projections/refusedEvents.ts'
 import { passOver, stopToken, tokens } from '../../../projections/tokens.ts'
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
@@ -10,7 +10,7 @@ import { type Alarm, createAlarm, type RefusalKind, usesIn } from './refusals.ts
 import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface Projected {
-  changes: Change[]
+  changes: DocumentChange[]
   /** For each change, the event that it comes from. */
   sources: StoredEvent[]
   /** Ids of the tokens with an event after their first one. */
@@ -40,10 +40,10 @@ export function createChanges(
 ) => Projected {
   const fills = filledBy(projections)
   const [fillsTokens, recordsRefusals] = [fills(tokens), fills(refusedEvents)]
-  const ofToken = (event: StoredEvent, change: () => Change): Change[] =>
+  const ofToken = (event: StoredEvent, change: () => DocumentChange): DocumentChange[] =>
     fillsTokens && isOfToken(event) ? [change()] : []
 
-  function refuse(event: StoredEvent, kind: RefusalKind, reason: string): Change[] {
+  function refuse(event: StoredEvent, kind: RefusalKind, reason: string): DocumentChange[] {
     // The data of an event that cannot be trusted must not be counted.
     const uses = kind === 'chain' ? 0 : usesIn(event)
     alarm(event, { kind, reason, uses })
@@ -53,7 +53,7 @@ export function createChanges(
     ]
   }
 
-  function changesOf(event: StoredEvent, damage: string | null, checkpoints?: Checkpoints): Change[] {
+  function changesOf(event: StoredEvent, damage: string | null, checkpoints?: Checkpoints): DocumentChange[] {
     if (damage !== null) return refuse(event, 'chain', damage)
     const read = upcast(event)
     const reason = notUnderstood(event, read)
@@ -72,8 +72,8 @@ export function createChanges(
     }
   }
 
-  function projected(event: RecordedEvent, checkpoints?: Checkpoints): Change[] {
-    const changes: Change[] = []
+  function projected(event: RecordedEvent, checkpoints?: Checkpoints): DocumentChange[] {
+    const changes: DocumentChange[] = []
     for (const projection of projections) {
       const isNew = event.position > (checkpoints?.get(projection)?.position ?? '')
       if (isNew && projection.events.includes(event.type)) changes.push(...projection.project(event))
@@ -82,7 +82,7 @@ export function createChanges(
   }
 
   return (events, damages, checkpoints) => {
-    const changes: Change[] = []
+    const changes: DocumentChange[] = []
     const sources: StoredEvent[] = []
     const changed = new Set<string>()
     events.forEach((event, n) => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { createApplier } from './applier.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { ProjectionTarget } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf } from '../../domain/streams.ts'
@@ -53,7 +53,7 @@ const isFirst = ({ stream, revision }: StoredEvent): boolean =>
 /** Fills documents from the log, which no other process may fill at the same time. */
 export async function createFiller(
   { read, telemetry }: FillDeps,
-  target: Pick<ReadModel, 'checkpoint' | 'apply'>,
+  target: Pick<ProjectionTarget, 'checkpoint' | 'apply'>,
   projections: readonly Projection[],
   { signal, pace, onProgress = () => {} }: FillOptions,
 ): Promise<Filler> {

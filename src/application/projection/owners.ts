@@ -2,13 +2,13 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 /**
  * If several tokens have the same hash, it belongs to the one that comes first in the log, in whatever order they are
  * applied.
  */
-export function createOwners(store: Pick<EventStore, 'readStream'>, readModel: Pick<ReadModel, 'find'>) {
+export function createOwners(store: Pick<EventStore, 'readStream'>, readModel: DocumentReader) {
   return {
     /** The first event of the token that the read model finds by a hash, if it came later in the log than `event`. */
     async laterOwner(hash: string, event: StoredEvent): Promise<StoredEvent | null> {

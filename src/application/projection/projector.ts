@@ -165,7 +165,7 @@ export function createProjector({
   /** @returns null if nobody knows who has the lease */
   async function requestLease(): Promise<Lease | null> {
     try {
-      return await readModel.lead(group, { id, ttlMs: TTL_MS, lag: lag(), caughtUp: hasCaughtUp })
+      return await readModel.acquireLease(group, { id, ttlMs: TTL_MS, lag: lag(), caughtUp: hasCaughtUp })
     } catch (err) {
       telemetry.log.warn({ err }, 'the lease of the projectors could not be requested')
       return null
@@ -258,7 +258,7 @@ export function createProjector({
       stopping.abort()
       await running
       await readModel
-        .resign(group, id)
+        .releaseLease(group, id)
         .catch((err: unknown) => telemetry.log.warn({ err }, 'the lease could not be released'))
     },
 

@@ -3,7 +3,7 @@ import type { Projection } from '../../../projections/projection.ts'
 import { tokens } from '../../../projections/tokens.ts'
 import { createFiller, type FillDeps, type Filler, type Pace } from './filler.ts'
 import type { NextGeneration } from '../ports/nextGeneration.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { Rebuildable } from '../ports/readModel.ts'
 import { SharedValueError, StoreUnavailableError } from '../ports/errors.ts'
 import { lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
 import type { Checkpoints } from '../ports/checkpoints.ts'
@@ -21,7 +21,7 @@ interface FromLog extends FillDeps {
   isOfLog: (checkpoints: Checkpoints) => Promise<boolean>
 }
 
-export type RebuildDeps = FromLog & { readModel: ReadModel }
+export type RebuildDeps = FromLog & { readModel: Rebuildable }
 type OnRebuildProgress = (progress: RebuildProgress) => void
 
 /** Slow enough that requests which are served meanwhile hardly notice. */

@@ -1,6 +1,6 @@
 import type { RefusedEventDocument } from '../../../projections/refusedEvents.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 
 /** Why an event is refused. `hash`: another token has the same hash. `store`: the read model does not take it. */
@@ -42,10 +42,7 @@ export interface Refused {
 /** Counting stops here. */
 const COUNTED = 1_000_000
 
-export async function refusedIn(
-  readModel: Pick<ReadModel, 'find' | 'count'>,
-  limit: number,
-): Promise<Refused> {
+export async function refusedIn(readModel: DocumentReader, limit: number): Promise<Refused> {
   const found = await readModel.find('refusedEvents', { where: [], limit })
   const events = await readModel.count('refusedEvents', [], COUNTED)
   const first = (found as unknown as RefusedEventDocument[]).map(({ id: position, ...event }) => ({

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { refusalOf, refusedEvents } from '../../../projections/refusedEvents.ts'
 import { closeToken, closeWithoutHash, replaceByClosed, tokens } from '../../../projections/tokens.ts'
 import { DamagedError } from '../../domain/errors.ts'
@@ -7,7 +7,7 @@ import type { StoredEvent } from '../../domain/events.ts'
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
 import type { Step } from '../ports/checkpoints.ts'
 import { LeadershipLostError, RefusedChangeError, StoreUnavailableError } from '../ports/errors.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { ProjectionTarget } from '../ports/readModel.ts'
 import type { Logger } from '../ports/telemetry.ts'
 import type { Projected } from './changes.ts'
 import { type Alarm, usesIn } from './refusals.ts'
@@ -18,11 +18,11 @@ const TRIES = 5
 const FIRST_PAUSE_MS = 100
 
 interface Deps {
-  target: Pick<ReadModel, 'apply'>
+  target: Pick<ProjectionTarget, 'apply'>
   fills: (projection: Projection) => boolean
   /** The last change that each collection took. Applying it again changes nothing, and proves that the store works. */
-  proofs: ReadonlyMap<string, Change>
-  prove: (change: Change) => void
+  proofs: ReadonlyMap<string, DocumentChange>
+  prove: (change: DocumentChange) => void
   alarm: Alarm
   log: Pick<Logger, 'error'>
   laterOwner: ((hash: string, event: StoredEvent) => Promise<StoredEvent | null>) | undefined
@@ -39,14 +39,14 @@ export function takeApart(
   const refused = new Map<string, string>()
   const closed = new Set<string>()
 
-  async function take(changes: readonly Change[]): Promise<void> {
+  async function take(changes: readonly DocumentChange[]): Promise<void> {
     await target.apply(changes, piece)
     changes.forEach(prove)
   }
 
   /** Halves the batch until the refused change is found. Order matters: a bucket ignores events before its position. */
   async function takeAll({ changes, sources }: Pick<Projected, 'changes' | 'sources'>): Promise<void> {
-    if (changes.length === 1) return takeOne(changes[0] as Change, sources[0] as StoredEvent)
+    if (changes.length === 1) return takeOne(changes[0] as DocumentChange, sources[0] as StoredEvent)
     const middle = changes.length >> 1
     for (const [from, to] of [
       [0, middle],
@@ -62,7 +62,7 @@ export function takeApart(
     }
   }
 
-  async function takeOne(change: Change, event: StoredEvent): Promise<void> {
+  async function takeOne(change: DocumentChange, event: StoredEvent): Promise<void> {
     const isKnown = refused.has(event.position)
     const refusal = await refusalIn([change], {
       presumed: fills(refusedEvents),
@@ -82,7 +82,7 @@ export function takeApart(
    * @throws an outage, also one that looks like a refusal
    */
   async function refusalIn(
-    changes: readonly Change[],
+    changes: readonly DocumentChange[],
     { presumed = false, tries = TRIES } = {},
   ): Promise<RefusedChangeError | null> {
     for (let attempt = 1; ; attempt++) {
@@ -101,7 +101,11 @@ export function takeApart(
     }
   }
 
-  async function refuse(event: StoredEvent, refusal: RefusedChangeError, change?: Change): Promise<void> {
+  async function refuse(
+    event: StoredEvent,
+    refusal: RefusedChangeError,
+    change?: DocumentChange,
+  ): Promise<void> {
     if (refused.has(event.position)) return
     const isTaken = refusal.kind === 'taken'
     const reason = isTaken ? HASH_TAKEN : `the read model does not take it: ${refusal.message}`
@@ -115,7 +119,12 @@ export function takeApart(
    * Closes a token in the first way that the store takes: with the rest of the change, by itself, or in place of the
    * whole document.
    */
-  async function close(event: StoredEvent, reason: string, isTaken: boolean, change?: Change): Promise<void> {
+  async function close(
+    event: StoredEvent,
+    reason: string,
+    isTaken: boolean,
+    change?: DocumentChange,
+  ): Promise<void> {
     closed.add(tokenIdOf(event.stream))
     if (!fills(tokens)) return
     const stop = (isTaken ? closeWithoutHash : closeToken)(event, reason)
@@ -147,14 +156,14 @@ export const mayLast = (error: unknown, step: Step | undefined): boolean =>
 /** Errors that pass by themselves or concern the store as a whole, and so not the changes. */
 const PASSING = [StoreUnavailableError, LeadershipLostError, DamagedError]
 
-type Put = Extract<Change, { kind: 'put' }>
+type Put = Extract<DocumentChange, { kind: 'put' }>
 
 function withoutHash(change: Put): Put {
   const { hash: _, ...fields } = change.fields
   return { ...change, fields }
 }
 
-function hashIn(change: Change): string {
+function hashIn(change: DocumentChange): string {
   const hash = change.kind === 'put' && change.collection === tokens.name ? change.fields.hash : null
   return typeof hash === 'string' ? hash : ''
 }

@@ -1,5 +1,5 @@
 import type { Condition, Query, Scalar } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import { giveWay } from '../scheduling/turns.ts'
 
 export interface DocumentWalk {
@@ -15,7 +15,7 @@ const PAGE = 500
 
 /** Goes through documents page by page, and gives the event loop to others in between. */
 export async function* eachDocument<T>(
-  readModel: Pick<ReadModel, 'find'>,
+  readModel: Pick<DocumentReader, 'find'>,
   collection: string,
   { where, order, page = PAGE, signal }: DocumentWalk,
 ): AsyncGenerator<T> {
@@ -74,7 +74,7 @@ const AT_ONCE = 100
 
 /** The documents with these ids, in no particular order. */
 export async function findById<T>(
-  readModel: Pick<ReadModel, 'find'>,
+  readModel: Pick<DocumentReader, 'find'>,
   collection: string,
   ids: readonly string[],
   signal?: AbortSignal,

@@ -5,7 +5,7 @@ import { ids } from '../eventLog/ids.ts'
 import { ageOf, type Clock, iso, now } from '../ports/clock.ts'
 import type { Condition, Document } from '../ports/documents.ts'
 import type { Queued } from '../ports/sharing.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader, Reservations } from '../ports/readModel.ts'
 import { UnknownOutcomeError } from '../ports/errors.ts'
 
 export interface AccountLimit {
@@ -22,7 +22,7 @@ const PATIENCE_MS = 5_000
 const RESERVED_MS = 20_000
 const PAUSE_MS = { first: 20, longest: 320 }
 
-type Model = Pick<ReadModel, 'reserve' | 'queue' | 'release' | 'count' | 'find'>
+type Model = Pick<DocumentReader, 'count' | 'find'> & Reservations
 
 /**
  * Exact over all processes that share the read model, and without making creations wait for each other until an account

@@ -1,4 +1,4 @@
-import type { Change } from '../../domain/decide.ts'
+import type { TokenUpdate } from '../../domain/decide.ts'
 import { type InputError, Refusal } from '../../domain/errors.ts'
 import { expiryProblem, nameProblem, normaliseName, parseTime, scopeErrors } from '../../domain/rules.ts'
 
@@ -11,9 +11,9 @@ export interface TokenInput {
 }
 
 /** Judges input against the rules and the time. */
-export function assertValid(change: Change, now: string, maxLifetimeDays: number | null): void {
+export function assertValid(change: TokenUpdate, now: string, maxLifetimeDays: number | null): void {
   const errors: InputError[] = []
-  const add = (name: keyof Change, message: string | null) =>
+  const add = (name: keyof TokenUpdate, message: string | null) =>
     message && errors.push({ path: [name], message })
   if (change.name !== undefined) add('name', nameProblem(change.name))
   if (change.expiresAt !== undefined) {
@@ -24,8 +24,8 @@ export function assertValid(change: Change, now: string, maxLifetimeDays: number
 }
 
 /** One spelling for equal input, before any clock: what a repeat is compared by. */
-export function normalise({ name, expiresAt, scopes }: TokenInput): Change {
-  const change: Change = {}
+export function normalise({ name, expiresAt, scopes }: TokenInput): TokenUpdate {
+  const change: TokenUpdate = {}
   if (name !== undefined) change.name = normaliseName(name)
   if (scopes !== undefined) change.scopes = [...new Set(scopes ?? [])]
   if (expiresAt !== undefined) {

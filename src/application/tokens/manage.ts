@@ -8,7 +8,7 @@ import { assertGrantable, type Catalogue, type Ceiling } from '../../domain/scop
 import { type ExistingToken, statusAt, type TokenState } from '../../domain/token.ts'
 import { type Folded, firstEvent, projected, unborn } from '../eventLog/tokenStream.ts'
 import { iso } from '../ports/clock.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import type { AccountLimit } from './accountLimit.ts'
 import { type CommandContext, createExecutor, type ExecuteDependencies } from './execute.ts'
 import { assertValid, invalid, normalise, type TokenInput } from './input.ts'
@@ -67,7 +67,7 @@ export const targetOf = (seen: TokenDocument, ifMatch: Target['ifMatch'], now: s
 
 interface Dependencies extends ExecuteDependencies {
   close: (tokenId: string, reason: string) => Promise<void>
-  readModel: Pick<ReadModel, 'get'>
+  readModel: DocumentReader
   limit: AccountLimit
   randomBytes: (size: number) => Uint8Array
   prefix: string
@@ -83,7 +83,8 @@ const UNCHANGEABLE = 'it cannot be changed. Revoke it, and make another one'
 export function createManage(deps: Dependencies): Manage {
   const { store, clock, ids, catalogue = null } = deps
   const { execute, envelope } = createExecutor(deps)
-  const assertGood = (change: decide.Change): void => assertValid(change, iso(clock()), deps.maxLifetimeDays)
+  const assertGood = (change: decide.TokenUpdate): void =>
+    assertValid(change, iso(clock()), deps.maxLifetimeDays)
 
   /** Where only now it is found that the events are not what was written. */
   async function refuseDamaged<T>(tokenId: string, work: () => Promise<T>): Promise<T> {
@@ -149,7 +150,7 @@ export function createManage(deps: Dependencies): Manage {
       const change = normalise(input)
       const from = knownOf(tokenId, seen)
       /** What the token has already is not judged: the rules, or the time, may not allow it any more. */
-      const changeTo = (state: TokenState): decide.Change => {
+      const changeTo = (state: TokenState): decide.TokenUpdate => {
         const isOldName = state.status !== 'none' && input.name === state.name
         return decide.changed(state, isOldName ? { ...change, name: state.name } : change)
       }
@@ -208,7 +209,11 @@ export function createManage(deps: Dependencies): Manage {
 }
 
 /** Does a change of its expiry make a token count again that no longer counts, or soon will not? */
-const isRevived = (state: TokenState, { expiresAt }: decide.Change, at: number): state is ExistingToken =>
+const isRevived = (
+  state: TokenState,
+  { expiresAt }: decide.TokenUpdate,
+  at: number,
+): state is ExistingToken =>
   expiresAt !== undefined &&
   state.status === 'active' &&
   state.expiresAt !== null &&

@@ -4,7 +4,7 @@ import { Refusal } from '../../domain/errors.ts'
 import { decodeCursor, encodeCursor } from '../readModel/cursor.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition, Document, Scalar } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import { listTokens, type StatusFilter } from './tokenList.ts'
 import { isUuid } from '../../domain/uuid.ts'
 
@@ -21,7 +21,7 @@ export interface ListQuery {
   cursor?: string
 }
 
-export interface Page<T> {
+export interface ResultPage<T> {
   data: T[]
   nextCursor: string | null
 }
@@ -33,15 +33,15 @@ export interface TokenQueries {
    */
   token(accountId: string, id: string): Promise<TokenDocument>
   /** Damaged tokens are among those not revoked, and neither active nor expired. */
-  list(accountId: string, query: ListQuery, signal?: AbortSignal): Promise<Page<TokenDocument>>
+  list(accountId: string, query: ListQuery, signal?: AbortSignal): Promise<ResultPage<TokenDocument>>
   history(
     tokenId: string,
     query: { limit: number; cursor?: string },
     signal?: AbortSignal,
-  ): Promise<Page<HistoryDocument>>
+  ): Promise<ResultPage<HistoryDocument>>
 }
 
-export function createTokenQueries(readModel: ReadModel, clock: Clock): TokenQueries {
+export function createTokenQueries(readModel: DocumentReader, clock: Clock): TokenQueries {
   return {
     async token(accountId, id) {
       const found = isUuid(id) ? await readModel.get('tokens', id) : null
@@ -75,7 +75,7 @@ export function createTokenQueries(readModel: ReadModel, clock: Clock): TokenQue
 const asToken = (document: Document): TokenDocument => document as unknown as TokenDocument
 
 /** One more than asked for is read, to know whether there is a next page. */
-function pageOf<T>(found: readonly Document[], limit: number, of: string, field: string): Page<T> {
+function pageOf<T>(found: readonly Document[], limit: number, of: string, field: string): ResultPage<T> {
   const data = found.slice(0, limit)
   const last = found.length > limit ? data.at(-1) : undefined
   const nextCursor = last

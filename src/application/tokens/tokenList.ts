@@ -1,6 +1,6 @@
 import { foldCase } from '../../../projections/tokens.ts'
 import type { Condition, Document, Query } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 import { compareBy, type Key } from '../readModel/order.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 
@@ -27,7 +27,7 @@ const MOST_SORTED = 500
  * @param now RFC 3339 UTC
  */
 export async function listTokens(
-  readModel: Pick<ReadModel, 'find'>,
+  readModel: DocumentReader,
   accountId: string,
   { status, q, order, after, limit }: TokenList,
   now: string,

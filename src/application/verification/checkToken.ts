@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { LifecycleEvent } from '../../domain/events.ts'
 import { createChanges } from '../projection/changes.ts'
@@ -7,11 +7,11 @@ import { type DocumentDifference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from '../eventLog/tokenStream.ts'
 import type { Document } from '../ports/documents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 interface Deps {
   store: EventStore
-  readModel: ReadModel
+  readModel: DocumentReader
   projections: readonly Projection[]
   /** Applies events again, to mend documents. Default: nothing is mended. */
   apply?: (events: readonly LifecycleEvent[]) => Promise<void>
@@ -122,7 +122,7 @@ interface Expected {
 
 /** Documents that no event has made: rows of the history, and the token itself unless it has nothing but a last use. */
 async function surplusOf(
-  readModel: ReadModel,
+  readModel: DocumentReader,
   tokenId: string,
   { isKnown, rows }: { isKnown: boolean; rows: ReadonlySet<string> },
 ): Promise<DocumentDifference[]> {
@@ -150,7 +150,7 @@ const tooMany = (collection: string, id: string): DocumentDifference => ({
  * @param growing gets the documents that later events may still add to
  * @returns the documents that are complete
  */
-function expectedOf(changes: readonly Change[], growing: Map<string, Expected>): Expected[] {
+function expectedOf(changes: readonly DocumentChange[], growing: Map<string, Expected>): Expected[] {
   const complete: Expected[] = []
   for (const change of changes) {
     if (change.kind !== 'insert' && change.kind !== 'put') continue

@@ -4,7 +4,7 @@ import { DamagedError } from '../../domain/errors.ts'
 import { type DocumentDifference, differencesOf, type FoundDocument, look } from './differences.ts'
 import { createFiller, type FillDeps, type Filler } from '../projection/filler.ts'
 import type { Document } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader, ProjectionTarget } from '../ports/readModel.ts'
 import { type Refused, refusedIn } from '../projection/refusals.ts'
 import { lowestCheckpoint } from '../readModel/standing.ts'
 
@@ -20,9 +20,9 @@ export interface Comparison {
 }
 
 export interface CompareDeps extends FillDeps {
-  readModel: ReadModel
+  readModel: DocumentReader & Pick<ProjectionTarget, 'checkpoint'>
   /** A read model filled from the same log for this comparison only. It is filled on as the live one moves on. */
-  scratch: ReadModel
+  scratch: DocumentReader & ProjectionTarget
   projections: readonly Projection[]
   /** Retention may have taken events from before this time, so older documents that outlive events are not compared. */
   keptFrom: string | null
@@ -94,7 +94,10 @@ function timeOf({ expected, found }: Pair, member: string | undefined): string {
   return typeof at === 'string' ? at : NEVER
 }
 
-async function byCheckpoint(readModel: ReadModel, projections: readonly Projection[]) {
+async function byCheckpoint(
+  readModel: Pick<ProjectionTarget, 'checkpoint'>,
+  projections: readonly Projection[],
+) {
   const found = await Promise.all(
     projections.map(async (projection) => ({
       projection,
@@ -148,7 +151,11 @@ interface Pair {
 }
 
 /** All documents of a collection of both, in the order of their ids; a page of each is in memory. */
-async function* pairs(scratch: ReadModel, readModel: ReadModel, collection: string): AsyncGenerator<Pair> {
+async function* pairs(
+  scratch: DocumentReader,
+  readModel: DocumentReader,
+  collection: string,
+): AsyncGenerator<Pair> {
   const expected = createReader(scratch, collection)
   const found = createReader(readModel, collection)
   for (;;) {
@@ -177,7 +184,7 @@ async function* pairs(scratch: ReadModel, readModel: ReadModel, collection: stri
 /** Compares ids as the stores order them: by their bytes. */
 const compareIds = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
-function createReader(readModel: ReadModel, collection: string) {
+function createReader(readModel: DocumentReader, collection: string) {
   let page: Document[] = []
   let [last, ended]: [string | null, boolean] = [null, false]
 

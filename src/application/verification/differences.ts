@@ -1,7 +1,7 @@
 import { canonical } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { Document } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 /** Where a document is not what the events say. */
 export interface DocumentDifference {
@@ -47,7 +47,11 @@ export function differencesOf(
     })
 }
 
-export async function look(readModel: ReadModel, collection: string, id: string): Promise<FoundDocument> {
+export async function look(
+  readModel: DocumentReader,
+  collection: string,
+  id: string,
+): Promise<FoundDocument> {
   try {
     return await readModel.get(collection, id)
   } catch (error) {

@@ -11,7 +11,7 @@ import { isOfProduct } from '../eventLog/productEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { iso } from '../ports/clock.ts'
 import type { Logger } from '../ports/telemetry.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader, ProjectionTarget } from '../ports/readModel.ts'
 import { StoreUnavailableError } from '../ports/errors.ts'
 import { createUsageSamples } from './usageSamples.ts'
 
@@ -27,7 +27,7 @@ export interface SampleTelemetry {
 
 interface Deps {
   store: EventStore
-  readModel: ReadModel
+  readModel: DocumentReader & Pick<ProjectionTarget, 'checkpoint'>
   projections: readonly Projection[]
   telemetry: SampleTelemetry
   /** Applies events again, which restores what is missing or old in the documents of a token. */
@@ -211,7 +211,7 @@ function tokenOf({ stream, data }: StoredEvent): string | null {
  * Positions of those events that the read model is without. One range query is cheaper than a look-up for each event.
  */
 async function refusedAmong(
-  readModel: ReadModel,
+  readModel: DocumentReader,
   events: readonly StoredEvent[],
 ): Promise<ReadonlySet<string>> {
   const [from, to] = [events[0], events.at(-1)]
@@ -232,7 +232,7 @@ const OF_TOKENS = [
 ]
 
 /** A random id between the first and the last id. Ids that this service makes begin with a time. */
-async function somewhere(readModel: ReadModel, random: () => number): Promise<string> {
+async function somewhere(readModel: DocumentReader, random: () => number): Promise<string> {
   const ends = await Promise.all(
     [false, true].map((descending) =>
       readModel.find('tokens', { where: OF_TOKENS, order: { field: 'id', descending }, limit: 1 }),

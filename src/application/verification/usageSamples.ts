@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { applyChange, present, type StoredDocument } from '../../../projections/change.ts'
-import type { Change, Projection } from '../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { activityId } from '../../../projections/tokenActivity.ts'
 import { usageId } from '../../../projections/tokenUsage.ts'
 import type { StoredEvent } from '../../domain/events.ts'
@@ -8,7 +8,7 @@ import { upcast } from '../../domain/upcast.ts'
 import { type DocumentDifference, differencesOf } from './differences.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import type { Condition, Document } from '../ports/documents.ts'
-import type { ReadModel } from '../ports/readModel.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 /** The uses of one token on one UTC day, which make about fifty documents. */
 interface TokenDay {
@@ -46,7 +46,7 @@ export interface ComparedDay {
 }
 
 interface Deps {
-  readModel: Pick<ReadModel, 'find'>
+  readModel: DocumentReader
   projections: readonly Projection[]
   /** A random number from 0 to 1. */
   random: () => number
@@ -73,7 +73,7 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
   }
 
   /** The changes that an event makes in documents of uses. */
-  function changesOf(event: StoredEvent): Change[] {
+  function changesOf(event: StoredEvent): DocumentChange[] {
     const read = event.metadata === null ? null : upcast(event)
     if (read?.kind !== 'event' || flawOf(read.event) !== null) return []
     const { event: recorded } = read
@@ -88,7 +88,7 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
     for (const change of changesOf(event)) add(sample, change)
   }
 
-  function add(sample: Sample, change: Change): void {
+  function add(sample: Sample, change: DocumentChange): void {
     const key = `${change.collection}/${change.id}`
     const known = sample.documents.get(key)
     const { collection, id } = change

@@ -155,7 +155,7 @@ describeWithMongod('Documents in MongoDB', () => {
     for (const attempt of [
       () => reader.apply([]),
       () => reader.publish(projections),
-      () => reader.lead('group', { id: 'a', ttlMs: 1_000, lag: 0, caughtUp: true }),
+      () => reader.acquireLease('group', { id: 'a', ttlMs: 1_000, lag: 0, caughtUp: true }),
     ]) {
       expect(await rejection(attempt())).to.be.instanceOf(StoreUnavailableError)
     }

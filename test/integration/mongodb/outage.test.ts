@@ -27,8 +27,8 @@ const reads: Record<string, (model: ReadModel) => Promise<unknown>> = {
 
 const writes: Record<string, (model: ReadModel) => Promise<unknown>> = {
   apply: (model) => model.apply([put('a', 9, { name: 'x' })], piece([people], 0, 1)),
-  lead: (model) => model.lead('group', { id: 'a', ttlMs: 1_000, lag: 0, caughtUp: true }),
-  resign: (model) => model.resign('group', 'a'),
+  acquireLease: (model) => model.acquireLease('group', { id: 'a', ttlMs: 1_000, lag: 0, caughtUp: true }),
+  releaseLease: (model) => model.releaseLease('group', 'a'),
   publish: (model) => model.publish([people]),
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { Change } from '../../../projections/projection.ts'
+import type { DocumentChange } from '../../../projections/projection.ts'
 import { LeadershipLostError } from '../../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../../support/mongod.ts'
@@ -31,53 +31,73 @@ describeOnMongo('Several processes on one MongoDB', () => {
 
   afterEach(() => Promise.all([one.close(), two.close()]))
 
-  describe('the lead', () => {
-    const candidate = (id: string, lag = 0, ttlMs = 60_000) => ({ id, ttlMs, lag, caughtUp: lag === 0 })
+  describe('the lease', () => {
+    const request = (id: string, lag = 0, ttlMs = 60_000) => ({ id, ttlMs, lag, caughtUp: lag === 0 })
 
     it('is one process’s, and the others hear of its lag', async () => {
-      expect(await one.lead('group', candidate('a', 1.5))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 1.5, caughtUp: false })
-      expect(await one.lead('group', candidate('a', 2.5))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 2.5, caughtUp: false })
+      expect(await one.acquireLease('group', request('a', 1.5))).to.deep.equal({ term: 1 })
+      expect(await two.acquireLease('group', request('b'))).to.deep.equal({
+        term: null,
+        lag: 1.5,
+        caughtUp: false,
+      })
+      expect(await one.acquireLease('group', request('a', 2.5))).to.deep.equal({ term: 1 })
+      expect(await two.acquireLease('group', request('b'))).to.deep.equal({
+        term: null,
+        lag: 2.5,
+        caughtUp: false,
+      })
     })
 
     it('is given to one of those who ask at once', async () => {
       const asked = await Promise.all(
-        Array.from({ length: 20 }, (_, i) => (i % 2 ? one : two).lead('group', candidate(`c${i}`))),
+        Array.from({ length: 20 }, (_, i) => (i % 2 ? one : two).acquireLease('group', request(`c${i}`))),
       )
       expect(asked.filter(({ term }) => term !== null)).to.deep.equal([{ term: 1 }])
     })
 
     it('is of each group by itself', async () => {
-      await one.lead('group', candidate('a'))
-      expect(await two.lead('another', candidate('b'))).to.deep.equal({ term: 1 })
+      await one.acquireLease('group', request('a'))
+      expect(await two.acquireLease('another', request('b'))).to.deep.equal({ term: 1 })
     })
 
-    it('ends when it is not asked for again, and comes back in another term', async () => {
-      await one.lead('group', candidate('a', 0, 150))
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
+    it('ends when it is not renewed, and comes back in another term', async () => {
+      await one.acquireLease('group', request('a', 0, 150))
+      expect(await two.acquireLease('group', request('b'))).to.deep.equal({
+        term: null,
+        lag: 0,
+        caughtUp: true,
+      })
       await sleep(160)
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
-      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
+      expect(await two.acquireLease('group', request('b'))).to.deep.equal({ term: 2 })
+      expect(await one.acquireLease('group', request('a'))).to.deep.equal({
+        term: null,
+        lag: 0,
+        caughtUp: true,
+      })
     })
 
     it('keeps its term when nobody else took it meanwhile', async () => {
-      await one.lead('group', candidate('a', 0, 1))
+      await one.acquireLease('group', request('a', 0, 1))
       await sleep(20)
-      expect(await one.lead('group', candidate('a'))).to.deep.equal({ term: 1 })
+      expect(await one.acquireLease('group', request('a'))).to.deep.equal({ term: 1 })
     })
 
-    it('is left at once by who has it, and by nobody else', async () => {
-      await one.lead('group', candidate('a'))
-      await two.resign('group', 'b')
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: null, lag: 0, caughtUp: true })
-      await one.resign('group', 'a')
-      expect(await two.lead('group', candidate('b'))).to.deep.equal({ term: 2 })
+    it('is released at once by who has it, and by nobody else', async () => {
+      await one.acquireLease('group', request('a'))
+      await two.releaseLease('group', 'b')
+      expect(await two.acquireLease('group', request('b'))).to.deep.equal({
+        term: null,
+        lag: 0,
+        caughtUp: true,
+      })
+      await one.releaseLease('group', 'a')
+      expect(await two.acquireLease('group', request('b'))).to.deep.equal({ term: 2 })
     })
 
     it('takes any text for an id', async () => {
-      expect(await one.lead('group', candidate('$holder'))).to.deep.equal({ term: 1 })
-      expect(await two.lead('group', candidate('$$NOW'))).to.deep.equal({
+      expect(await one.acquireLease('group', request('$holder'))).to.deep.equal({ term: 1 })
+      expect(await two.acquireLease('group', request('$$NOW'))).to.deep.equal({
         term: null,
         lag: 0,
         caughtUp: true,
@@ -95,7 +115,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
       expect(await two.checkpoint(people)).to.deep.equal(place(12))
     })
 
-    it('leaves no gap, and is told so', async () => {
+    it('leaves no gap, and gets an error', async () => {
       await one.apply([], piece([people, others], 0, 5))
       const gap = two.apply([put('a', 0, { n: 1 })], piece([people], 6, 9))
       expect(await rejection(gap)).to.be.instanceOf(LeadershipLostError)
@@ -112,7 +132,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
       wait: fc.boolean(),
     })
 
-    it('do no harm, whoever is ahead, deposed or behind', async () => {
+    it('do no harm, whoever is ahead, behind, or has lost the lease', async () => {
       let runs = 0
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 16 }), async (steps) => {
@@ -144,7 +164,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
       )
     })
 
-    const logOf = (id: string, length: number): Change[][] =>
+    const logOf = (id: string, length: number): DocumentChange[][] =>
       Array.from({ length }, (_, i) => [
         put(id, i, { name: `n${i}` }),
         add(id, i + 1, {

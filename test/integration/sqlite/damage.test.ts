@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../../projections/index.ts'
 import { tokens } from '../../../projections/tokens.ts'
-import type { Change } from '../../../projections/projection.ts'
+import type { DocumentChange } from '../../../projections/projection.ts'
 import { openDatabase } from '../../../src/adapters/sqlite/database/database.ts'
 import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
@@ -167,7 +167,7 @@ describe('SQLite, damaged', () => {
   })
 
   describe('read model', () => {
-    const put = (id: string, i: number): Change => ({
+    const put = (id: string, i: number): DocumentChange => ({
       kind: 'put',
       collection: 'tokens',
       id,

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { Change } from '../../../projections/projection.ts'
+import type { DocumentChange } from '../../../projections/projection.ts'
 import { openDatabase } from '../../../src/adapters/sqlite/database/database.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
 import type { NextGeneration } from '../../../src/application/ports/nextGeneration.ts'
@@ -45,7 +45,7 @@ describe('filling a SQLite read model with more than memory holds', () => {
 
   const named = (n: number): string => `p${n}`
 
-  async function apply(changes: readonly Change[], to = reached + changes.length): Promise<void> {
+  async function apply(changes: readonly DocumentChange[], to = reached + changes.length): Promise<void> {
     await next.apply(changes, piece([people], reached, to))
     reached = to
   }
@@ -53,7 +53,7 @@ describe('filling a SQLite read model with more than memory holds', () => {
   /** Every document in turn; one in ten has a `put` as well, and an address. */
   async function round(revision: number): Promise<void> {
     for (let from = 0; from < DOCUMENTS; from += AT_ONCE) {
-      const changes: Change[] = []
+      const changes: DocumentChange[] = []
       for (let n = from; n < from + AT_ONCE; n++) {
         changes.push(
           add(named(n), reached + n - from + 1, {

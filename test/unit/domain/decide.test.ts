@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Change, create, importToken, revoke, update } from '../../../src/domain/decide.ts'
+import { type TokenUpdate, create, importToken, revoke, update } from '../../../src/domain/decide.ts'
 import { Refusal } from '../../../src/domain/errors.ts'
 import type { EventData } from '../../../src/domain/events.ts'
 import type { TokenState } from '../../../src/domain/token.ts'
@@ -18,7 +18,7 @@ const data: EventData<'TokenCreated'> = {
   expiresAt: null,
 }
 const created: LifecycleFact = { type: 'TokenCreated', data }
-const updated = (change: Change): LifecycleFact => ({ type: 'TokenUpdated', data: change })
+const updated = (change: TokenUpdate): LifecycleFact => ({ type: 'TokenUpdated', data: change })
 const revoked = (reason: string | null = null): LifecycleFact => ({ type: 'TokenRevoked', data: { reason } })
 
 const always = () => true
@@ -79,7 +79,7 @@ describe('importing a token', () => {
 })
 
 describe('updating a token', () => {
-  const changes: [what: string, change: Change][] = [
+  const changes: [what: string, change: TokenUpdate][] = [
     ['the name', { name: 'second' }],
     ['the scopes', { scopes: ['c'] }],
     ['the scopes to none', { scopes: [] }],
@@ -171,7 +171,7 @@ describe('updating a token', () => {
   }
 
   it('is refused for want of room after all else, and only where an event would come of it', () => {
-    const codeOf = (state: TokenState, to: Change, ifMatch: typeof always) => {
+    const codeOf = (state: TokenState, to: TokenUpdate, ifMatch: typeof always) => {
       try {
         return update(state, to, ifMatch, 'jwt')
       } catch (error) {

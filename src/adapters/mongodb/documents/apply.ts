@@ -1,4 +1,4 @@
-import type { Change, Projection } from '../../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../../projections/projection.ts'
 import type { Checkpoint } from '../../../application/ports/checkpoints.ts'
 import type { Mark } from './checkpoints.ts'
 import type { Target, Targets } from './collections.ts'
@@ -20,7 +20,7 @@ interface Work {
   first: string
 }
 
-function workOf(targets: Targets, changes: readonly Change[]): Work[] {
+function workOf(targets: Targets, changes: readonly DocumentChange[]): Work[] {
   const work = new Map<string, Work>()
   for (const change of changes) {
     const target = work.get(change.collection)?.target ?? targets.of(change.collection)
@@ -37,8 +37,11 @@ function workOf(targets: Targets, changes: readonly Change[]): Work[] {
  * Writes changes in order, collection by collection. The first failure stops all that follows in its collection. A
  * later `add` to the same document would raise its position, and then the one that failed would be ignored for ever.
  */
-export const applyChanges = (write: Write, targets: Targets, changes: readonly Change[]): Promise<void> =>
-  writeWork(write, workOf(targets, changes))
+export const applyChanges = (
+  write: Write,
+  targets: Targets,
+  changes: readonly DocumentChange[],
+): Promise<void> => writeWork(write, workOf(targets, changes))
 
 /** The marks of a projection, and its checkpoint once the changes are applied. */
 export interface Marking {
@@ -56,7 +59,7 @@ export interface Marking {
 export async function applyPiece(
   write: Write,
   targets: Targets,
-  changes: readonly Change[],
+  changes: readonly DocumentChange[],
   markingOf: (projection: Projection) => Marking | null,
 ): Promise<Map<Projection, Record<string, Mark>>> {
   const moved = new Map<Projection, Record<string, Mark>>()

@@ -1,12 +1,12 @@
 import type { AnyBulkWriteOperation, Document } from 'mongodb'
-import type { Change, Top, Value } from '../../../../projections/projection.ts'
+import type { DocumentChange, Top, Value } from '../../../../projections/projection.ts'
 import type { StoredDocument, Target } from './collections.ts'
 import { pathOf } from './names.ts'
 
-type Put = Extract<Change, { kind: 'put' }>
-type Add = Extract<Change, { kind: 'add' }>
-type Total = Extract<Change, { kind: 'total' }>
-type Replace = Extract<Change, { kind: 'replace' }>
+type Put = Extract<DocumentChange, { kind: 'put' }>
+type Add = Extract<DocumentChange, { kind: 'add' }>
+type Total = Extract<DocumentChange, { kind: 'total' }>
+type Replace = Extract<DocumentChange, { kind: 'replace' }>
 export type Operation = AnyBulkWriteOperation<StoredDocument>
 
 /**
@@ -14,7 +14,7 @@ export type Operation = AnyBulkWriteOperation<StoredDocument>
  * newer would not match, and the upsert would try to insert it again.
  * @returns no operation for a change without effect
  */
-export function toOperations(target: Target, change: Change): Operation[] {
+export function toOperations(target: Target, change: DocumentChange): Operation[] {
   if (change.kind === 'replace') return [replace(change)]
   const update = updateOf(target, change)
   return update ? [{ updateOne: { filter: { _id: change.id }, update, upsert: true } }] : []
@@ -27,7 +27,7 @@ function replace({ id, fields }: Replace): Operation {
   return { updateOne: { filter: { _id: id }, update, upsert: true } }
 }
 
-function updateOf(target: Target, change: Exclude<Change, Replace>): Document | Document[] | null {
+function updateOf(target: Target, change: Exclude<DocumentChange, Replace>): Document | Document[] | null {
   switch (change.kind) {
     case 'put':
       return put(change)

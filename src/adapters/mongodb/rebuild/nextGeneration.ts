@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
-import type { Change, Projection } from '../../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../../projections/projection.ts'
 import {
   LeadershipLostError,
   RebuildUnderWayError,
@@ -97,7 +97,7 @@ function nextGeneration(
   const look = (one: Projection): Promise<SeenCheckpoint | undefined> =>
     read((database) => lookAtOne(database, nameOf(one)))
 
-  async function apply(changes: readonly Change[], { from, to }: Step): Promise<void> {
+  async function apply(changes: readonly DocumentChange[], { from, to }: Step): Promise<void> {
     const seen = new Map<Projection, SeenCheckpoint>()
     for (const one of to.keys()) {
       const found = reached.get(one) ?? (await look(one))

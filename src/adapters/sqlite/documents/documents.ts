@@ -1,4 +1,4 @@
-import type { Change } from '../../../../projections/projection.ts'
+import type { DocumentChange } from '../../../../projections/projection.ts'
 import { applyChange, type StoredDocument } from '../../../../projections/change.ts'
 import { cellAt, load, ROWS_AT_ONCE, type Table } from './collections.ts'
 import { type Cell, checksum, type Database } from '../database/database.ts'
@@ -8,7 +8,7 @@ import { type Cell, checksum, type Database } from '../database/database.ts'
  * last ones stay in memory for the next transaction, which is safe since this process is the only writer of the file.
  */
 export interface Documents {
-  apply(table: Table, change: Change): void
+  apply(table: Table, change: DocumentChange): void
   /** Writes what changed. */
   write(): void
   committed(): void
@@ -31,7 +31,7 @@ export function createDocuments(database: Database): Documents {
   const entries = new Map<string, Entry>()
   const changed: Entry[] = []
 
-  function entryOf(table: Table, { kind, id }: Change): Entry {
+  function entryOf(table: Table, { kind, id }: DocumentChange): Entry {
     const key = `${table.name}/${id}`
     const known = entries.get(key)
     // Deleted and set again, it moves to the end of the map, whose first entries were not used for the longest time.
@@ -90,7 +90,7 @@ function unreadEntry(database: Database, table: Table, id: string): Entry {
 }
 
 /** @returns whether anything changed */
-export function applyTo(entry: Entry, change: Change): boolean {
+export function applyTo(entry: Entry, change: DocumentChange): boolean {
   const isNew = !entry.cells && !entry.changed
   const isChange = applyChange(entry.document, change, isNew)
   if (isChange) entry.changed = true

@@ -1,7 +1,7 @@
 import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
 import type { Logger } from '../../../application/ports/telemetry.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
-import type { Change, Projection } from '../../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../../projections/projection.ts'
 import { createCheckpointTable, gapBefore, moved } from './checkpoints.ts'
 import type { Claim } from '../database/claim.ts'
 import { type Collections, createCollections } from './collections.ts'
@@ -21,7 +21,7 @@ export interface ModelFile {
   readonly files: OpenedFiles
   open(projections: readonly Projection[]): Promise<void>
   checkpoint(projection: Projection): Checkpoint | null
-  apply(changes: readonly Change[], step?: Step): Promise<void>
+  apply(changes: readonly DocumentChange[], step?: Step): Promise<void>
   /** Has another process begun to write it? Then this process must not believe anything that it remembers of it. */
   isLost(): boolean
   /** What kept the last change from being written, or null. */

@@ -1,10 +1,10 @@
 import type { Queued } from '../../../application/ports/sharing.ts'
-import type { ReadModel } from '../../../application/ports/readModel.ts'
+import type { Reservations } from '../../../application/ports/readModel.ts'
 
 type Entry = Queued & { until: number }
 
 /** The reservations of a read model that belongs to one process. They are in memory, and end with the process. */
-export function createReservations(): Pick<ReadModel, 'reserve' | 'queue' | 'release'> {
+export function createReservations(): Reservations {
   const queues = new Map<string, Entry[]>()
 
   function entriesOf(key: string): Entry[] {

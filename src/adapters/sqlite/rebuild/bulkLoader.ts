@@ -1,5 +1,5 @@
 import { applyChange, type StoredDocument } from '../../../../projections/change.ts'
-import type { Change } from '../../../../projections/projection.ts'
+import type { DocumentChange } from '../../../../projections/projection.ts'
 import { createDeferredChanges } from './deferredChanges.ts'
 import { idsOf, type Table } from '../documents/collections.ts'
 import type { Database } from '../database/database.ts'
@@ -14,7 +14,7 @@ import { createSeenIds } from './bloomFilter.ts'
  * and later changes of a written document are deferred until then.
  */
 export interface BulkLoader {
-  apply(table: Table, change: Change): void
+  apply(table: Table, change: DocumentChange): void
   /** Is it time to write? */
   isFull(): boolean
   /** Writes the documents that were not used for a while, and removes them from memory. */

@@ -1,4 +1,4 @@
-import type { Change } from '../../../../projections/projection.ts'
+import type { DocumentChange } from '../../../../projections/projection.ts'
 import type { Table } from '../documents/collections.ts'
 import {
   bytes,
@@ -15,7 +15,7 @@ import { beyondUse } from '../documents/seal.ts'
 
 /** Changes that are deferred until their documents can be found by an index. */
 export interface DeferredChanges {
-  add(table: Table, change: Change): void
+  add(table: Table, change: DocumentChange): void
   isFull(): boolean
   /** Writes the changes that were added. */
   write(): void
@@ -38,7 +38,7 @@ const PAGE = 2_000
 const CHANGE = `${bytes('id')}, ${bytes('change')}, ${integer('crc')}`
 
 export function createDeferredChanges(database: Database): DeferredChanges {
-  let added: (readonly [Table, Change])[] = []
+  let added: (readonly [Table, DocumentChange])[] = []
   database.exec(
     `CREATE TABLE IF NOT EXISTS ${DEFERRED}
        (collection TEXT NOT NULL, id TEXT NOT NULL, change TEXT NOT NULL, crc INTEGER NOT NULL) STRICT`,
@@ -53,7 +53,7 @@ export function createDeferredChanges(database: Database): DeferredChanges {
     let entry: Entry | null = null
     for (const row of rows) {
       check(table.name, row)
-      const change: Change = JSON.parse(toText(row.changeBytes))
+      const change: DocumentChange = JSON.parse(toText(row.changeBytes))
       if (entry?.id !== change.id) {
         if (entry?.changed) writeEntry(database, entry)
         entry = readEntry(database, table, change.id)

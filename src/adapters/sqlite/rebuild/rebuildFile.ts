@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
 import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts'
 import { SharedValueError, StoreUnavailableError } from '../../../application/ports/errors.ts'
-import type { Change, Projection } from '../../../../projections/projection.ts'
+import type { DocumentChange, Projection } from '../../../../projections/projection.ts'
 import { createCheckpointTable, gapBefore, moved } from '../documents/checkpoints.ts'
 import { createCollections, DOCUMENT } from '../documents/collections.ts'
 import { insertDocuments } from '../documents/documents.ts'
@@ -22,7 +22,7 @@ import { assertRoom } from '../database/space.ts'
  */
 export interface Filling {
   checkpoint(projection: Projection): Checkpoint | null
-  apply(changes: readonly Change[], step: Step): void
+  apply(changes: readonly DocumentChange[], step: Step): void
   /** Writes everything and makes the indexes. @throws SharedValueError; it can be called again once more was applied */
   complete(): void
   /** Removes the tables that only a rebuild needs, before the file becomes the live one. */

@@ -22,10 +22,10 @@ describe('a checkpoint and a log', () => {
 
   /** Where projections stand behind the n-th event, filled in pieces. */
   function at(n: number): Checkpoint {
-    let standing: Checkpoints = new Map(projections.map((one) => [one, null]))
+    let checkpoints: Checkpoints = new Map(projections.map((one) => [one, null]))
     for (let from = 0; from <= n; from += 7)
-      standing = advance(standing, log.slice(from, Math.min(from + 7, n + 1)))
-    return lowestCheckpoint(standing) as Checkpoint
+      checkpoints = advance(checkpoints, log.slice(from, Math.min(from + 7, n + 1)))
+    return lowestCheckpoint(checkpoints) as Checkpoint
   }
 
   /** The last event that is one, and has one that is none somewhere before it. */

@@ -28,8 +28,8 @@ describe('what events change', () => {
 
   const damagesOf = (events: StoredEvent[]) => inspectAll(createInspector(store), events)
 
-  const collectionsOf = async (of: typeof projections, standing?: Checkpoints) => {
-    const { changes } = createChanges(of, countingTelemetry())(log, await damagesOf(log), standing)
+  const collectionsOf = async (of: typeof projections, checkpoints?: Checkpoints) => {
+    const { changes } = createChanges(of, countingTelemetry())(log, await damagesOf(log), checkpoints)
     return changes.map(({ collection }) => collection)
   }
 

@@ -8,7 +8,7 @@ import { createProjector } from '../../../../src/application/projection/projecto
 import { eventually } from '../../../support/eventually.ts'
 import { countingTelemetry } from '../../../support/pieces.ts'
 
-/** A read model that several processes share, as far as the lead goes, and a log that tells who follows it. */
+/** A read model that several processes share, as far as the lease goes, and a log that shows who follows it. */
 function shared() {
   const state = {
     holder: null as string | null,
@@ -32,14 +32,14 @@ function shared() {
     async trust() {
       state.loss = null
     },
-    async lead(_: string, { id, lag, caughtUp }: LeaseRequest) {
+    async acquireLease(_: string, { id, lag, caughtUp }: LeaseRequest) {
       if (state.down) throw new Error('down')
       state.holder ??= id
       if (state.holder !== id) return { term: null, lag: state.lag, caughtUp: state.caughtUp }
       Object.assign(state, { lag, caughtUp })
       return { term: state.term }
     },
-    async resign(_: string, id: string) {
+    async releaseLease(_: string, id: string) {
       if (state.holder === id) state.holder = null
       state.term++
     },
@@ -61,9 +61,9 @@ function shared() {
       at: () => log.at(),
       readAll: () => log.readAll(),
       async *subscribe(_: unknown, __: unknown, signal: AbortSignal): AsyncGenerator<Batch> {
-        const level = new Promise<void>((resolve) => following.set(id, { caughtUp: resolve }))
+        const caughtUp = new Promise<void>((resolve) => following.set(id, { caughtUp: resolve }))
         const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-        await Promise.race([level, aborted])
+        await Promise.race([caughtUp, aborted])
         if (!signal.aborted) yield { events: [], caughtUp: true }
         await aborted
         following.delete(id)
@@ -111,7 +111,7 @@ describe('projectors that share a read model', () => {
     })
   }
 
-  it('leave the lead to whoever took it, and ask for it again', async () => {
+  it('leave the lease to whoever took it, and ask for it again', async () => {
     const { state, following, process } = shared()
     const a = process('a')
     const started = a.start()

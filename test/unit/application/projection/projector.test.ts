@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Change } from '../../../../projections/projection.ts'
+import type { DocumentChange } from '../../../../projections/projection.ts'
 import { projections } from '../../../../projections/index.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
@@ -97,20 +97,20 @@ function storeOf(log: StoredEvent[], indexed = log, afterwards?: () => Promise<n
   } as unknown as EventStore
 }
 
-async function project(store: EventStore, apply: (changes: readonly Change[]) => void = () => {}) {
-  const changes: Change[] = []
+async function project(store: EventStore, apply: (changes: readonly DocumentChange[]) => void = () => {}) {
+  const changes: DocumentChange[] = []
   const damaged: string[] = []
   const telemetry = { ...countingTelemetry(), damaged: (kind: string) => void damaged.push(kind) }
   const readModel = {
     open: async () => {},
     checkpoint: async () => null,
-    lead: async () => ({ term: 1 }),
+    acquireLease: async () => ({ term: 1 }),
     loss: () => null,
     losses: () => 0,
     trust: async () => {},
     publish: async () => {},
-    resign: async () => {},
-    async apply(some: readonly Change[]) {
+    releaseLease: async () => {},
+    async apply(some: readonly DocumentChange[]) {
       apply(some)
       changes.push(...some)
     },

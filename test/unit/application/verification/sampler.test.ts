@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import { openDatabase } from '../../../../src/adapters/sqlite/database/database.ts'
 import { startSampler } from '../../../../src/application/verification/sampler.ts'
-import type { Change } from '../../../../projections/projection.ts'
+import type { DocumentChange } from '../../../../projections/projection.ts'
 import { assemblePieces, context, type Pieces, target } from '../../../support/pieces.ts'
 import { eventually } from '../../../support/eventually.ts'
 import { appendTo, growHistory } from '../../../support/longLife.ts'
@@ -35,7 +35,7 @@ describe('the sampler', () => {
     stop = sampler.stop
   }
 
-  const wrong = (id: string, fields: Record<string, string>): Change => ({
+  const wrong = (id: string, fields: Record<string, string>): DocumentChange => ({
     kind: 'put',
     collection: 'tokens',
     id,
