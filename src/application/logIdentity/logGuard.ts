@@ -11,7 +11,7 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { Watch } from '../ports/sharing.ts'
 import { kinshipOf, whatToDo } from './sameLog.ts'
 import type { Checkpoint } from '../ports/checkpoints.ts'
-import { isKept, checkpointsOf } from '../readModel/standing.ts'
+import { isKept, checkpointsOf } from '../readModel/checkpoints.ts'
 
 /** All in milliseconds. */
 export interface GuardTimes {

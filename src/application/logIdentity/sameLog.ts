@@ -1,5 +1,5 @@
 import type { Checkpoint, Place, Checkpoints } from '../ports/checkpoints.ts'
-import { isKept, placeOf } from '../readModel/standing.ts'
+import { isKept, placeOf } from '../readModel/checkpoints.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { StoreUnavailableError } from '../ports/errors.ts'
 import { isOfProduct } from '../eventLog/productEvents.ts'

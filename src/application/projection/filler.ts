@@ -6,7 +6,7 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf } from '../../domain/streams.ts'
 import type { Inspected, LogReader } from '../eventLog/logReader.ts'
-import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/checkpoints.ts'
 import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface FillDeps {

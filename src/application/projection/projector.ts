@@ -14,7 +14,7 @@ import type { Lease } from '../ports/sharing.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameLog.ts'
-import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/checkpoints.ts'
 import type { Checkpoints, Step } from '../ports/checkpoints.ts'
 
 /** The pause between tries doubles from the first value to the longest. */

@@ -5,7 +5,7 @@ import { createFiller, type FillDeps, type Filler, type Pace } from './filler.ts
 import type { NextGeneration } from '../ports/nextGeneration.ts'
 import type { Rebuildable } from '../ports/readModel.ts'
 import { SharedValueError, StoreUnavailableError } from '../ports/errors.ts'
-import { lowestCheckpoint, checkpointsOf } from '../readModel/standing.ts'
+import { lowestCheckpoint, checkpointsOf } from '../readModel/checkpoints.ts'
 import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface RebuildProgress {

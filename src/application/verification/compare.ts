@@ -6,7 +6,7 @@ import { createFiller, type FillDeps, type Filler } from '../projection/filler.t
 import type { Document } from '../ports/documents.ts'
 import type { DocumentReader, ProjectionTarget } from '../ports/readModel.ts'
 import { type Refused, refusedIn } from '../projection/refusals.ts'
-import { lowestCheckpoint } from '../readModel/standing.ts'
+import { lowestCheckpoint } from '../readModel/checkpoints.ts'
 
 export interface Comparison {
   /** How many documents were compared, including surplus ones that should not exist. */

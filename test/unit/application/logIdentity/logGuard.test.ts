@@ -4,7 +4,7 @@ import { createLogGuard, type LogGuard } from '../../../../src/application/logId
 import type { Checkpoint } from '../../../../src/application/ports/checkpoints.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { StoreReplacedError, StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
-import { placeOf } from '../../../../src/application/readModel/standing.ts'
+import { placeOf } from '../../../../src/application/readModel/checkpoints.ts'
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { eventually } from '../../../support/eventually.ts'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import { compareWithLog, hasReached } from '../../../../src/application/logIdentity/sameLog.ts'
-import { advance, lowestCheckpoint } from '../../../../src/application/readModel/standing.ts'
+import { advance, lowestCheckpoint } from '../../../../src/application/readModel/checkpoints.ts'
 import type { Checkpoint, Checkpoints } from '../../../../src/application/ports/checkpoints.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { historyOn } from '../../../support/history.ts'
