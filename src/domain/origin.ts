@@ -2,6 +2,7 @@
 
 const ORIGIN = /^([a-z][a-z\d+.-]*):\/\/(.+)$/i
 const AUTHORITY = /^(\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i
+const LARGEST_PORT = 65_535
 const DEFAULT_PORTS: Record<string, number> = { http: 80, https: 443 }
 
 interface Origin {
@@ -18,7 +19,7 @@ function parse(text: string): Origin | null {
 
 function authorityOf(text: string, scheme: string): string | null {
   const [, host, port] = AUTHORITY.exec(text.toLowerCase()) ?? []
-  if (host === undefined) return null
+  if (host === undefined || Number(port ?? 0) > LARGEST_PORT) return null
   return port === undefined || Number(port) === DEFAULT_PORTS[scheme] ? host : `${host}:${Number(port)}`
 }
 

@@ -7,10 +7,9 @@ import type { Logger } from '../application/ports/telemetry.ts'
 import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
-import { originOf } from '../domain/origin.ts'
 import { catalogueOf } from './catalogue.ts'
 import type { OnProblem } from '../http/problem.ts'
-import { parseOrigins } from './origins.ts'
+import { originsOf, parseOrigins } from './origins.ts'
 import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
 
 /** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
@@ -119,13 +118,4 @@ export function settingsOf({
   })
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, given)
-}
-
-/** @throws Error for what browsers never send as an origin */
-function originsOf(given: unknown): string[] {
-  const texts: unknown[] = Array.isArray(given) ? given : [null]
-  const origins = texts.map((text) => (typeof text === 'string' ? originOf(text) : null))
-  const good = origins.filter((origin) => origin !== null)
-  if (good.length === origins.length) return good
-  throw new Error('must be a list of origins like https://app.example.com, without a path')
 }

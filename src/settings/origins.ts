@@ -1,16 +1,30 @@
+import { originOf } from '../domain/origin.ts'
+
 /**
- * Origins as a browser sends them (RFC 6454 §6.1): scheme, host and the port that is not the scheme's own.
- * @param text separated by spaces
+ * Origins that may call the management routes, compared with the header `Origin` as it comes.
+ * @param text origins of the web in the spelling that browsers send, separated by white space
  * @throws Error that says what is wrong, without the value
  */
 export function parseOrigins(text: string): readonly string[] {
   const origins = text.split(/\s+/).filter((origin) => origin !== '')
-  if (origins.length === 0 || !origins.every(isOrigin)) {
+  if (origins.length === 0 || !origins.every(isAsSent)) {
     throw new Error('must be origins with spaces between them, each like https://app.example.com')
   }
   return origins
 }
 
-/** In the one form in which a browser writes it: in lower case, a name of other letters in its ASCII form. */
-const isOrigin = (text: string): boolean =>
-  /^https?:\/\/[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text
+const isAsSent = (text: string): boolean => /^https?:/.test(text) && originOf(text) === text
+
+/**
+ * Origins in any spelling, and of any scheme.
+ * @param given what the host's code hands in
+ * @returns each in the one spelling of `originOf`
+ * @throws Error for what browsers never send as an origin
+ */
+export function originsOf(given: unknown): readonly string[] {
+  const texts: unknown[] = Array.isArray(given) ? given : [null]
+  const origins = texts.map((text) => (typeof text === 'string' ? originOf(text) : null))
+  const good = origins.filter((origin) => origin !== null)
+  if (good.length === origins.length) return good
+  throw new Error('must be a list of origins like https://app.example.com, without a path')
+}

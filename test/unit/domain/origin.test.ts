@@ -35,6 +35,7 @@ describe('an origin', () => {
     'https://*.example.com',
     'https://app.example.com:',
     'https://app.example.com:x',
+    'https://app.example.com:65536',
     'https://app.example.com:123456',
     'https://a.example, https://b.example',
     'https://a.example https://b.example',
