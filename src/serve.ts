@@ -5,12 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createLog } from './adapters/telemetry/log.ts'
 import { createOutput } from './adapters/telemetry/output.ts'
 import { developmentJwt } from './settings/developmentJwt.ts'
-import { assertPeppersMayBeMade, DEV_SECRETS_FILE, keysOf, warnOfMadePeppers } from './settings/devSecrets.ts'
+import { configurationOf } from './settings/configuration.ts'
+import { DEV_SECRETS_FILE } from './settings/devSecrets.ts'
 import { createApp } from './http/app.ts'
 import { createLineQuota, withQuota } from './http/lineQuota.ts'
 import { createHttpServer, stopServing } from './http/server/server.ts'
-import { createTokenLedger } from './ledger/ledger.ts'
-import { isOnThisMachine, jwtOptionsOf, readSettings, type Settings } from './settings/settings.ts'
+import { startLedger } from './ledger/ledger.ts'
+import { isOnThisMachine, readSettings, type Settings } from './settings/settings.ts'
 import { shownUrl } from './stores/open.ts'
 
 /** How long requests under way may take once a stop was asked for. */
@@ -33,9 +34,8 @@ export async function serve(): Promise<never> {
 
 /** Resolves when the service listens. */
 async function start(): Promise<void> {
-  const settings = readSettings(process.env)
-  assertPeppersMayBeMade(settings, isOnThisMachine)
-  const keys = keysOf(settings)
+  const configuration = configurationOf(readSettings(process.env), isOnThisMachine)
+  const { settings, keys } = configuration
   const { log, request, print, drained } = createLog(settings.logLevel)
   // A container's first process has no default action for a signal: it would sit one out while its stores open.
   const giveUp = (signal: NodeJS.Signals) => {
@@ -44,13 +44,7 @@ async function start(): Promise<void> {
   }
   process.on('SIGTERM', giveUp)
   process.on('SIGINT', giveUp)
-  warnOfMadePeppers(settings, log)
-  const ledger = await createTokenLedger({
-    log,
-    jwt: jwtOptionsOf(settings, keys.jwt),
-    // The library makes none for a server, also not for one on this machine.
-    ...(keys.developmentPeppers === null ? {} : { peppers: keys.developmentPeppers }),
-  })
+  const ledger = await startLedger(configuration, { log })
   const strangers = createLineQuota(log, 'requests without a credential from one address in summary')
   const app = createApp({
     log: withQuota(log, strangers),

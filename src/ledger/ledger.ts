@@ -5,11 +5,13 @@ import type { AuthenticateOptions } from '../http/authentication/authenticate.ts
 import type { RoutesOptions } from '../http/prefix.ts'
 import type { Health } from '../http/routes/operations.ts'
 import type { ConnectionLoad } from '../http/server/connections.ts'
-import type { TokenLedgerOptions } from '../settings/options.ts'
+import { type Configuration, configurationOf } from '../settings/configuration.ts'
+import { settingsOf, type TokenLedgerOptions } from '../settings/options.ts'
+import { isFile } from '../settings/settings.ts'
 import { gaugeConnections } from './gauges.ts'
 import { healthOf } from './health.ts'
 import { httpOf } from './http.ts'
-import { startParts, useCasesOf } from './parts.ts'
+import { type Host, startParts, useCasesOf } from './parts.ts'
 import { type Tokens, tokensOf } from './tokens.ts'
 import { type VerifyOptions, verifyCredential } from './verify.ts'
 
@@ -71,11 +73,19 @@ export interface TokenLedger<Account extends object = object> {
 export async function createTokenLedger<Account extends object = { id: string }>(
   options: TokenLedgerOptions<Account> = {},
 ): Promise<TokenLedger<Account>> {
-  const parts = await startParts(options)
+  return startLedger(configurationOf(settingsOf(options), isFile), options)
+}
+
+/** As `createTokenLedger`, for a service that has read its settings. */
+export async function startLedger<Account extends object>(
+  configuration: Configuration,
+  host: Host,
+): Promise<TokenLedger<Account>> {
+  const parts = await startParts(configuration, host)
   const useCases = useCasesOf(parts)
   let stopping = false
   const health = healthOf(parts, () => stopping)
-  const http = httpOf(parts, useCases, health, options.onProblem)
+  const http = httpOf(parts, useCases, health, host.onProblem)
   const { settings, clock, metrics } = parts
 
   return {

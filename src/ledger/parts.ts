@@ -16,9 +16,10 @@ import { createAccountLimit } from '../application/tokens/accountLimit.ts'
 import { createManage } from '../application/tokens/manage.ts'
 import { createRecorder } from '../application/usage/recorder.ts'
 import type { Pepper } from '../domain/credential.ts'
-import { assertPeppersMayBeMade, keysOf, warnOfMadePeppers } from '../settings/devSecrets.ts'
-import { settingsOf, type TokenLedgerOptions } from '../settings/options.ts'
-import { isFile, jwtOptionsOf } from '../settings/settings.ts'
+import type { Configuration } from '../settings/configuration.ts'
+import { warnOfMadePeppers } from '../settings/devSecrets.ts'
+import type { TokenLedgerOptions } from '../settings/options.ts'
+import { jwtOptionsOf } from '../settings/settings.ts'
 import { openStores } from '../stores/open.ts'
 import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
@@ -29,15 +30,12 @@ const INDEX_CAP = 131_072
 
 export type Parts = Awaited<ReturnType<typeof startParts>>
 
-/**
- * Opens the stores, brings the read model up to date, and starts counting.
- * @throws SettingsError, StoreInUseError, StoreUnavailableError, DamagedError
- */
-export async function startParts(options: TokenLedgerOptions) {
-  const settings = settingsOf(options)
-  assertPeppersMayBeMade(settings, isFile)
-  const keys = keysOf(settings)
-  const { log = createErrorLog(), clock = Date.now } = options
+/** What the host hands in as code, and no setting can say. */
+export type Host = Pick<TokenLedgerOptions, 'resolveAccount' | 'resolveUser' | 'onProblem' | 'log' | 'clock'>
+
+/** @throws StoreInUseError, StoreUnavailableError, DamagedError */
+export async function startParts({ settings, keys }: Configuration, host: Host) {
+  const { log = createErrorLog(), clock = Date.now } = host
   warnOfMadePeppers(settings, log)
   const metrics = createMetrics(log)
   const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
@@ -103,8 +101,8 @@ export async function startParts(options: TokenLedgerOptions) {
     return {
       settings,
       keys,
-      resolveAccount: options.resolveAccount,
-      resolveUser: options.resolveUser,
+      resolveAccount: host.resolveAccount,
+      resolveUser: host.resolveUser,
       clock,
       jwt,
       metrics,

@@ -20,29 +20,21 @@ export interface Keys {
   peppers: readonly Pepper[]
   /** The secret that development JWTs are signed with, where the keys are our own. */
   developmentSecret: string | null
-  /** The same of the peppers, as TOKEN_PEPPERS has them. */
-  developmentPeppers: string | null
 }
 
 /**
  * The keys of the settings, with development ones in place of those that are missing. Those of a store in memory are
- * kept there as well.
+ * kept in memory as well.
  */
 export function keysOf(settings: Settings, file = DEV_SECRETS_FILE): Keys {
   if (settings.jwtKeys && settings.peppers) {
-    return {
-      jwt: settings.jwtKeys,
-      peppers: settings.peppers,
-      developmentSecret: null,
-      developmentPeppers: null,
-    }
+    return { jwt: settings.jwtKeys, peppers: settings.peppers, developmentSecret: null }
   }
   const dev = isInMemory(settings.eventStoreUrl) ? make() : loadOrMake(file)
   return {
     jwt: settings.jwtKeys ?? { secret: dev.jwtSecret },
     peppers: settings.peppers ?? parsePeppers(dev.peppers),
     developmentSecret: settings.jwtKeys ? null : dev.jwtSecret,
-    developmentPeppers: settings.peppers ? null : dev.peppers,
   }
 }
 

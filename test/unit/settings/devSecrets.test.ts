@@ -70,6 +70,6 @@ describe('a pepper of one’s own making', () => {
 
   it('is another one for each ledger in memory', () => {
     const [one, other] = [keysOf(readSettings(inMemory)), keysOf(readSettings(inMemory))]
-    expect(one.developmentPeppers).not.to.equal(other.developmentPeppers)
+    expect(one.peppers).not.to.deep.equal(other.peppers)
   })
 })
