@@ -106,9 +106,9 @@ const decisionOf = ({ status, token }: FoundThen) => ({
 const decisionText = ({ outcome, status, revision }: ReturnType<typeof decisionOf>): string =>
   `By its history a request at that time is ${outcome}: at revision ${revision} the token is ${status}.`
 
-type JudgedUse = ListedUse & { verdict: Verdict }
+type AssessedUse = ListedUse & { verdict: Verdict }
 
-const shownUse = ({ place, window: { stream, revision, data }, verdict }: JudgedUse): object => ({
+const shownUse = ({ place, window: { stream, revision, data }, verdict }: AssessedUse): object => ({
   place,
   first_at: data.firstAt,
   last_at: data.lastAt,
@@ -123,7 +123,7 @@ const shownUse = ({ place, window: { stream, revision, data }, verdict }: Judged
   revision,
 })
 
-const usesTable = (uses: readonly JudgedUse[]): string =>
+const usesTable = (uses: readonly AssessedUse[]): string =>
   table(
     ['uses', 'first', 'last', 'accepted', 'on revision', 'address', 'which'],
     uses.map(({ place, window: { data }, verdict }) => [

@@ -41,7 +41,7 @@ export const exportCommand = defineCommand({
       (out === undefined ? io.err : io.out)(
         `${plural(exported.events, 'event')}, SHA-256 ${exported.sha256}\n`,
       )
-    return judge(exported, io)
+    return exitCodeOf(exported, io)
   },
 })
 
@@ -61,7 +61,7 @@ async function exportTo(
   }
 }
 
-function judge({ leftOut, shortened: [first, ...others] }: Exported, io: Io): 0 | 1 {
+function exitCodeOf({ leftOut, shortened: [first, ...others] }: Exported, io: Io): 0 | 1 {
   if (leftOut > 0) {
     io.err(`${plural(leftOut, 'event')} left out: retention is taking them, and their uses are rolled up.\n`)
   }

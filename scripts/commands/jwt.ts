@@ -34,7 +34,7 @@ export const jwt = defineCommand({
     const scopes = (values.scope ?? '').split(' ').filter((scope) => scope !== '')
     const secret = secretOf(settings)
     const token = developmentJwt(settings, secret, accountId, ttl, scopes)
-    const expiresAt = judge(settings, secret, token, scopes)
+    const expiresAt = assertAccepted(settings, secret, token, scopes)
     io.out(values.json ? json({ jwt: token, account_id: accountId, expires_at: expiresAt }) : `${token}\n`)
     return 0
   },
@@ -57,7 +57,12 @@ function secretOf(settings: Settings): string {
 }
 
 /** The service's own judgment, so that what is printed is good there. @returns when it expires, RFC 3339 */
-function judge(settings: Settings, secret: string, token: string, scopes: readonly string[]): string {
+function assertAccepted(
+  settings: Settings,
+  secret: string,
+  token: string,
+  scopes: readonly string[],
+): string {
   const claims = createJwtVerifier(jwtOptionsOf(settings, { secret })).verify(token)
   if ('refused' in claims)
     throw new WrongUse(

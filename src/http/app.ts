@@ -2,21 +2,21 @@ import Koa, { type Context, type Middleware } from 'koa'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { strangerOf } from './lineQuota.ts'
 import { Problem, problemSender } from './problem.ts'
-import { scopeOf } from './requestState.ts'
+import { requestStateOf } from './requestState.ts'
 
 interface Parts {
   log: Logger
   observe: Middleware
-  /** In the order in which they are asked. */
+  /** They are asked in this order. */
   routers: readonly Middleware[]
 }
 
-/** The service's own app: what a host app would be for the library. */
+/** The service's own app. With the library, the host's app takes its place. */
 export function createApp({ log, observe, routers }: Parts): Koa {
   const app = new Koa()
   const sendProblem = problemSender(log)
   app.on('error', (err, ctx?: Context) => {
-    const who = ctx && !scopeOf(ctx).accepted ? strangerOf(ctx, 'response failed') : {}
+    const who = ctx && !requestStateOf(ctx).accepted ? strangerOf(ctx, 'response failed') : {}
     log.error({ err, ...who }, 'response failed')
   })
   app.use(observe)

@@ -4,17 +4,19 @@ import { type Block, canonicalAddress, isInside } from '../domain/address.ts'
 
 /** Which part of `X-Forwarded-For` is believed. */
 export interface TrustedProxies {
-  /** How many proxies stand in front, each of which adds the address it was asked from. 0: the header is not read. */
+  /**
+   * The number of proxies in front. Each of them adds the address that it was asked from. 0: the header is not read.
+   */
   hops: number
-  /** Null: whoever connects is such a proxy. Otherwise only who connects from one of these is. */
+  /** Only peers with one of these addresses are believed to be proxies. Null: every peer is. */
   from: readonly Block[] | null
 }
 
 export type CallerAddress = (request: IncomingMessage) => string | null
 
 /**
- * The address that a request came from, in its one form; null where there is none. Never Koa's `ctx.ip`, which a caller
- * can write in an app whose `proxy` is on.
+ * The address that a request came from, in its canonical form; null if there is none. Koa's `ctx.ip` is never asked: in
+ * an app whose `proxy` is on, a caller can write it.
  */
 export function callerAddress({ hops, from }: TrustedProxies): CallerAddress {
   return (request) => {
@@ -25,25 +27,25 @@ export function callerAddress({ hops, from }: TrustedProxies): CallerAddress {
   }
 }
 
-/** Where each connection comes from: a connection that has ended does not know any more. */
+/** The address of each connection. It is kept here, since a connection that has ended does not know it any more. */
 const peers = new WeakMap<Socket, string | null>()
 
 function peerOf(socket: Socket): string | null {
   const known = peers.get(socket)
   if (known !== undefined) return known
-  // Node adds the network interface to an address that is good on one link only.
+  // If an address is valid on one link only, Node adds the network interface to it.
   const peer = canonicalAddress((socket.remoteAddress ?? '').replace(/%.*/, ''))
   peers.set(socket, peer)
   return peer
 }
 
-/** Fields that come several times are one list, in their order. */
+/** Fields that come several times form one list, in their order. */
 function forwardedFor({ headers }: IncomingMessage): string {
   const value = headers['x-forwarded-for'] ?? ''
   return Array.isArray(value) ? value.join(',') : value
 }
 
-/** The nth entry of a list counted from its end, without looking at more of it; null where there are not as many. */
+/** The nth entry of a list, counted from its end; null if there are fewer. It does not look at more of the list. */
 function fromTheRight(list: string, n: number): string | null {
   let end = list.length
   for (let i = 1; i < n; i++) {

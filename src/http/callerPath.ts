@@ -3,8 +3,8 @@ import type { Context } from 'koa'
 const SLASH = 47
 
 /**
- * The path that the caller asked for, without what koa-mount, or Express in front of Koa, has taken off: in links and in
- * usage it is the one that means something outside.
+ * The path that the caller asked for, including what koa-mount, or Express in front of Koa, has removed from it. Links
+ * and usage need this one, since it is what callers know.
  */
 export function callerPath(ctx: Context): string {
   const url = (ctx.req as { originalUrl?: string }).originalUrl ?? ctx.originalUrl
@@ -19,7 +19,7 @@ interface Layer {
   captures(path: string): string[]
 }
 
-/** What @koa/router leaves of the route that it has found. */
+/** What @koa/router leaves in the context about the route that it has found. */
 interface Routed {
   _matchedRoute?: unknown
   matched?: Layer[]
@@ -27,7 +27,7 @@ interface Routed {
 }
 
 /**
- * The pattern of the host's route, behind what koa-mount has taken off in front of it; the path for hosts without
+ * The pattern of the host's route, after whatever koa-mount has removed in front of it; the path, for hosts without
  * @koa/router.
  */
 export function callerRoute(ctx: Context): string {
@@ -36,12 +36,12 @@ export function callerRoute(ctx: Context): string {
   if (typeof pattern !== 'string' || pattern === '') return path
   const layer = matched.find((one) => one.path === pattern)
   if (!layer) return pattern
-  // The router has seen an end of the path, and found its parameters there.
+  // The router has seen only the end of the path, and found its parameters there.
   const hasSeen = (end: string) =>
     layer.match(end) && (captures === undefined || String(layer.captures(end)) === String(captures))
   for (let at = 0; at !== -1; at = path.indexOf('/', at + 1)) {
     if (hasSeen(path.slice(at))) return path.slice(0, at) + pattern
   }
-  // For the path of a mount itself it has seen a slash.
+  // For the path of a mount itself, the router has seen a slash.
   return hasSeen('/') ? path + pattern : pattern
 }

@@ -3,17 +3,17 @@ import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import { isReadable } from './requestTarget.ts'
 
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE'
-/** What a page may read beyond what every page may. */
+/** Headers that a page may read, in addition to those that every page may read. */
 const EXPOSED = 'ETag, Location, Token-Expires-At'
 /** How long a browser may keep the answer to a preflight, in seconds. */
 const MAX_AGE = '600'
 
 /**
  * CORS by the Fetch standard, for the management routes: pages of listed origins may call them and read their answers.
- * Never with what a browser adds by itself, like cookies: a page sends its credential in a header.
+ * Credentials that a browser adds by itself, like cookies, are never allowed: a page sends its credential in a header.
  * @param origins in the form in which browsers send them; null: no page of another origin may call
- * @param tokenHeader that of API tokens
- * @returns what goes around a middleware that asks for a credential, which a preflight has not
+ * @param tokenHeader the name of the API token header
+ * @returns a function that wraps a middleware which asks for a credential, since a preflight has none
  */
 export function createCors(
   origins: readonly string[] | null,
@@ -31,7 +31,7 @@ export function createCors(
     'X-Correlation-Id',
   ].join(', ')
 
-  /** @returns whether it was a preflight that is answered now */
+  /** @returns whether it was a preflight, which is answered now */
   function allow(ctx: Context): boolean {
     if (!isReadable(ctx) || !isManagement(ctx.path)) return false
     ctx.vary('Origin')

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 
-/** What all JSON is sent with: it is taken for nothing else, and not loaded into pages of other origins. */
+/** Sent with all JSON, so that browsers take it for nothing else, and load it into no page of another origin. */
 export const JSON_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
   'Cross-Origin-Resource-Policy': 'same-origin',

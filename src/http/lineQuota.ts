@@ -1,25 +1,25 @@
 import type { Context } from 'koa'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { limitedAs } from '../domain/address.ts'
-import { scopeOf } from './requestState.ts'
+import { requestStateOf } from './requestState.ts'
 
 /**
- * Log lines that anybody can cause, without a good credential and at whatever rate. An address has so many of its own a
- * minute; those beyond are counted, and said in one line when the minute is over.
+ * Limits log lines that anybody can cause, without a good credential and as often as they like. Each address may cause
+ * a number of lines a minute. Further ones are counted, and one line reports them when the minute is over.
  */
 export interface LineQuota {
   /**
-   * Has the address a line of its own left? If not, what the line would say is counted.
-   * @param reason one of a fixed set: it is a name in the summary
+   * May the address cause another line now? If not, the line is counted.
+   * @param reason one of a fixed set, since it becomes a name in the summary
    */
   allows(address: string, reason: string): boolean
-  /** Says what is counted so far, and counts no longer than this. */
+  /** Reports what has been counted so far, and stops counting. */
   close(): void
 }
 
 const LINES_PER_ADDRESS = 60
 const WINDOW_MS = 60_000
-/** Told apart in one minute. New ones past it share one quota. */
+/** The number of addresses that are counted separately in one minute. Any more of them share one quota. */
 const MAX_ADDRESSES = 1_000
 const ALL_OTHERS = 'others'
 
@@ -28,7 +28,7 @@ interface Caller {
   more: Map<string, number>
 }
 
-/** @param summary what the line says that has the numbers of a minute */
+/** @param summary the message of the line that has the counts of a minute */
 export function createLineQuota(log: Logger, summary: string): LineQuota {
   let callers = new Map<string, Caller>()
 
@@ -72,20 +72,20 @@ export function createLineQuota(log: Logger, summary: string): LineQuota {
   }
 }
 
-/** What a line says of a request that has shown no good credential. */
+/** What a line says about a request that has shown no good credential. */
 export interface Stranger {
   address: string
   reason: string
 }
 
 export const strangerOf = (ctx: Context, reason: string): Stranger => ({
-  address: scopeOf(ctx).address ?? NO_ADDRESS,
+  address: requestStateOf(ctx).address ?? NO_ADDRESS,
   reason,
 })
 
 export const NO_ADDRESS = 'unknown'
 
-/** The same log, in which lines about a `Stranger` keep to a quota. */
+/** The same log, but with a quota for lines about a `Stranger`. */
 export function withQuota(log: Logger, quota: LineQuota): Logger {
   const own = (fields: Partial<Stranger>): boolean =>
     fields.address === undefined || quota.allows(fields.address, fields.reason ?? ALL_OTHERS)

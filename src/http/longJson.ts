@@ -2,10 +2,12 @@ import type { Context } from 'koa'
 import { giveWay } from '../application/scheduling/turns.ts'
 import { sendJsonText } from './route.ts'
 
-/** Rows of an answer that are written at a time: well under a millisecond. */
+/** How many rows of an answer are written at a time. That takes well under a millisecond. */
 const ROWS = 200
 
-/** As `sendJson`, for an answer that may be long: written in pieces, with the event loop left to others in between. */
+/**
+ * As `sendJson`, for an answer that may be long: it is written in pieces, and the event loop serves others in between.
+ */
 export async function sendLongJson(ctx: Context, body: object, signal: AbortSignal): Promise<void> {
   const pieces: string[] = []
   for await (const piece of piecesOf(body, signal)) pieces.push(piece)

@@ -3,15 +3,18 @@ import type { Middleware } from 'koa'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { CallerAddress } from './callerAddress.ts'
 import { NO_ADDRESS } from './lineQuota.ts'
-import { atEnd, scopeOf } from './requestState.ts'
+import { atEnd, requestStateOf } from './requestState.ts'
 
 type Responded = (method: string, route: string, status: number, seconds: number) => void
 
 export interface Observer {
-  /** One entry for the log and one observation for each request, at its end. Never a path, a query or a header. */
+  /** Reports each request once, at its end, to the log and the metrics. Neither gets a path, a query or a header. */
   middleware(log: (entry: RequestEntry) => void): Middleware
   inFlight(): number
-  /** From now on answers end their connections, those to requests under way too. Resolves when there is none. */
+  /**
+   * From now on every answer closes its connection, also answers to requests under way. Resolves when no request is
+   * under way.
+   */
   drain(): Promise<void>
 }
 
@@ -24,20 +27,20 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
     function observe(ctx, next) {
       const started = performance.now()
       const { res } = ctx
-      const scope = scopeOf(ctx)
-      scope.address = addressOf(ctx.req)
+      const state = requestStateOf(ctx)
+      state.address = addressOf(ctx.req)
       underWay.add(res)
-      res.setHeader('X-Request-Id', scope.requestId)
+      res.setHeader('X-Request-Id', state.requestId)
       if (draining) res.setHeader('Connection', 'close')
-      atEnd(ctx, scope, () => {
+      atEnd(ctx, state, () => {
         underWay.delete(res)
         if (underWay.size === 0) for (const drained of waiting.splice(0)) drained()
         const ms = performance.now() - started
-        const { route, requestId, accepted } = scope
+        const { route, requestId, accepted } = state
         const status = res.writableFinished ? res.statusCode : 499
         responded(ctx.method, route, status, ms / 1000)
         const principal = accepted?.principal ?? null
-        const address = accepted ? null : (scope.address ?? NO_ADDRESS)
+        const address = accepted ? null : (state.address ?? NO_ADDRESS)
         log({ method: ctx.method, route, status, ms, requestId, principal, address })
       })
       return next()

@@ -2,18 +2,21 @@ import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import type { Route } from './route.ts'
 
 export interface RoutesOptions {
-  /** Where tokens are managed, inside of what koa-mount may have taken off. Default: `/settings/api-tokens`. */
+  /**
+   * The path at which tokens are managed, inside the path that koa-mount may have removed. Default:
+   * `/settings/api-tokens`.
+   */
   prefix?: string
 }
 
-/** Characters that no client writes in another way (RFC 3986 §2.3), and that mean nothing to a router. */
+/** Segments of characters that no client escapes (RFC 3986 §2.3), and that have no meaning to a router. */
 const PREFIX = /^(\/[\w.~-]+)+$/
 const DOTS = /\/\.{1,2}(\/|$)/
 
 /**
- * The routes where tokens are managed, at another path.
- * @param mount counts places where they are: an operation of a description has a name of its own
- * @throws TypeError for what is no path
+ * The routes that manage tokens, at another path.
+ * @param mount the number of the mount, since each operation in a description needs a name of its own
+ * @throws TypeError for a prefix that is no path
  */
 export function movedTo(prefix: string, routes: readonly Route[], mount = 0): Route[] {
   if (typeof prefix !== 'string' || !PREFIX.test(prefix) || DOTS.test(prefix)) {

@@ -11,7 +11,7 @@ import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { snakeCase } from '../presentation/names.ts'
 import { setJsonHeaders } from './jsonHeaders.ts'
 import { strangerOf } from './lineQuota.ts'
-import { scopeOf } from './requestState.ts'
+import { requestStateOf } from './requestState.ts'
 
 /** Every error there is, by its stable code: RFC 9457 `type` is `urn:tokenledger:problem:<code>`. */
 export const problems = {
@@ -57,7 +57,7 @@ interface Extras {
   errors?: readonly InputProblem[]
 }
 
-/** An error with an answer. */
+/** An error that has an answer of its own. */
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly status: number
@@ -75,7 +75,7 @@ export class Problem extends Error {
 
 const RETRY_SECONDS = '1'
 
-/** Where the input of a request stands. */
+/** The part of a request that holds the input. */
 export type InputPlace = 'body' | 'query'
 
 const inputProblem = ({ path, message }: InputError, place: InputPlace): InputProblem => ({
@@ -84,8 +84,8 @@ const inputProblem = ({ path, message }: InputError, place: InputPlace): InputPr
 })
 
 /**
- * What a caller is told of an error. A 5xx says nothing of its cause.
- * @param place where the input is that the use cases refuse: they know nothing of bodies and queries
+ * What a caller learns about an error. A 5xx says nothing about its cause.
+ * @param place where the input stands that use cases refuse, since they know nothing of bodies and queries
  */
 export function toProblem(error: unknown, place: InputPlace = 'query'): Problem {
   if (error instanceof Problem) return error
@@ -105,7 +105,7 @@ export function toProblem(error: unknown, place: InputPlace = 'query'): Problem 
   return new Problem('internal_error', 'The request was not served. It is logged under its request id.')
 }
 
-/** An error as it is answered: RFC 9457, with a stable code and the id under which the log has it. */
+/** An error as it is answered: RFC 9457, with a stable code, and the id that the log has, too. */
 export interface ProblemDocument {
   /** `urn:tokenledger:problem:<code>` */
   type: string
@@ -132,8 +132,8 @@ export function problemDocument(problem: Problem, requestId: string): ProblemDoc
 }
 
 /**
- * Writes a refusal in the host's own form: sets `ctx.body`, and whatever else it wants to have otherwise. Status and
- * headers (`WWW-Authenticate`, `Retry-After`, `Allow`) are set already. Where it sets no body, `problem` is sent.
+ * Writes a refusal in the host's own form: it sets `ctx.body`, and may change anything else. Status and headers
+ * (`WWW-Authenticate`, `Retry-After`, `Allow`) are set already. If it sets no body, `problem` is sent.
  */
 export type OnProblem = (ctx: Context, problem: ProblemDocument) => void | Promise<void>
 
@@ -141,9 +141,9 @@ export type SendProblem = (ctx: Context, error: unknown) => void | Promise<void>
 
 /** The only place that answers with an error. */
 export function problemSender(log: Logger, onProblem?: OnProblem): SendProblem {
-  /** As Koa does with what its middleware throws, and in the log. */
+  /** Emits the error as Koa does for what its middleware throws, and logs it. */
   function report(ctx: Context, error: unknown, message: string): void {
-    const { requestId, accepted } = scopeOf(ctx)
+    const { requestId, accepted } = requestStateOf(ctx)
     const isHosts = error instanceof HostError
     const who = accepted ? {} : strangerOf(ctx, toProblem(error).code)
     log.error({ err: isHosts ? error.cause : error, requestId, ...who }, message)
@@ -151,8 +151,8 @@ export function problemSender(log: Logger, onProblem?: OnProblem): SendProblem {
   }
 
   async function sendAsHostDoes(ctx: Context, problem: Problem, write: OnProblem): Promise<void> {
-    const document = problemDocument(problem, scopeOf(ctx).requestId)
-    // What somebody has put there before is no answer to this.
+    const document = problemDocument(problem, requestStateOf(ctx).requestId)
+    // A body and headers that somebody set before do not belong to this answer.
     ctx.remove('Content-Type')
     ctx.body = undefined
     setHead(ctx, problem)
@@ -163,16 +163,16 @@ export function problemSender(log: Logger, onProblem?: OnProblem): SendProblem {
       return sendDocument(ctx, problem, document)
     }
     if (ctx.body === undefined && ctx.respond !== false) return sendDocument(ctx, problem, document)
-    // Koa makes a 204 of an empty body, and a refusal must not look like a success.
+    // Koa turns an empty body into a 204, but a refusal must not look like a success.
     if (ctx.body === null && ctx.status === 204) ctx.status = problem.status
   }
 
   return (ctx, error) => {
     const problem = toProblem(error)
-    // A flood makes thousands of them, which are told of together.
+    // A flood causes thousands of these, which the log sums up elsewhere.
     if (problem.status >= 500 && !(error instanceof BusyError)) report(ctx, error, problem.message)
     if (onProblem) return sendAsHostDoes(ctx, problem, onProblem)
-    return sendDocument(ctx, problem, problemDocument(problem, scopeOf(ctx).requestId))
+    return sendDocument(ctx, problem, problemDocument(problem, requestStateOf(ctx).requestId))
   }
 }
 
@@ -180,8 +180,8 @@ function setHead(ctx: Context, { status, headers }: Problem): void {
   ctx.status = status
   ctx.set(headers)
   ctx.set('Cache-Control', 'no-store')
-  ctx.set('X-Request-Id', scopeOf(ctx).requestId)
-  // What is left of a body that nobody read must not be taken for the next request.
+  ctx.set('X-Request-Id', requestStateOf(ctx).requestId)
+  // The rest of a body that nobody read must not be taken for the next request.
   if (status === 413) ctx.set('Connection', 'close')
 }
 

@@ -9,23 +9,26 @@ export interface Quota {
 export interface RateLimit {
   /**
    * Counts one event of a caller in the current minute.
-   * @param once counts at most one event with this mark a minute
+   * @param once if given, at most one event with this mark is counted in a minute
    */
   count(caller: string, once?: string): Quota
-  /** How many more there may be in this minute, without counting one. */
+  /** How many more events there may be in this minute. It counts none itself. */
   left(caller: string): number
 }
 
 const WINDOW_MS = 60_000
-/** Callers told apart in one minute. Past it, new ones share one count, so that memory stays bounded. */
+/**
+ * The number of callers that are counted separately in one minute. Any more of them share one count, so that memory
+ * stays bounded.
+ */
 const MAX_CALLERS = 50_000
 const EVERYBODY_ELSE = ''
 const UNLIMITED: Quota = { exceeded: false, headers: {} }
 
 /**
- * A fixed window of a minute in this process's memory. By hand, because what the libraries keep per caller has no
- * bound.
- * @param quota events a minute and caller; 0 for no limit
+ * A fixed window of one minute, in this process's memory. It is written by hand, since no library bounds what it keeps
+ * for each caller.
+ * @param quota events a minute for each caller; 0 for no limit
  * @param now monotonic milliseconds
  */
 export function createRateLimit(

@@ -4,37 +4,39 @@ import type { Accepted } from '../application/authentication/authenticate.ts'
 import type { CommandContext } from '../application/tokens/execute.ts'
 import { holdsCredential, keptText, LOOKED_AT } from '../domain/credential.ts'
 
-/** What this package keeps about one request, out of the host's way. */
-export interface Scope {
+/** What this package keeps about one request. The host does not see it. */
+export interface RequestState {
   requestId: string
   correlationId: string
-  /** Where the request came from, once that was asked for; null where there is no address. */
+  /** The address that the request came from, once somebody has asked for it; null if there is none. */
   address: string | null
-  /** What the credential said, once it was judged good. */
+  /** The principal and the account, once the credential was found good. */
   accepted: Accepted | null
   /** Pattern of the route that serves the request, for log and metrics. */
   route: string
-  /** The request that the use belongs to, where it is not this one: `/auth/verify` stands in for another. */
+  /**
+   * The request that the use belongs to, if it is another one: `/auth/verify` is asked about requests to other servers.
+   */
   usedRoute: { method: string; route: string } | null
-  /** The credential of this request where no pattern would find it in a text; null for any other. */
+  /** The credential, if no pattern would find it in a text; null for any other. */
   secret: string | null
-  /** What is to be done when the response has ended, null before anybody asked. */
+  /** Functions to call when the response has ended; null if nobody has added one. */
   endings: (() => void)[] | null
 }
 
-const SCOPE = Symbol('tokenledger')
-interface Scoped extends Context {
-  [SCOPE]?: Scope
+const STATE = Symbol('tokenledger')
+interface Marked extends Context {
+  [STATE]?: RequestState
 }
 
 const SAFE_ID = /^[\w.-]{1,128}$/
 
-/** The scope of this request, made at first sight. */
-export function scopeOf(ctx: Scoped): Scope {
-  const known = ctx[SCOPE]
+/** The state of this request. It is made at the first call. */
+export function requestStateOf(ctx: Marked): RequestState {
+  const known = ctx[STATE]
   if (known) return known
   const requestId = ownId(ctx, 'x-request-id') ?? randomUUID()
-  const scope: Scope = {
+  const state: RequestState = {
     requestId,
     correlationId: ownId(ctx, 'x-correlation-id') ?? requestId,
     address: null,
@@ -44,49 +46,49 @@ export function scopeOf(ctx: Scoped): Scope {
     secret: null,
     endings: null,
   }
-  ctx[SCOPE] = scope
-  return scope
+  ctx[STATE] = state
+  return state
 }
 
-/** Calls `done` when the response has ended, or its connection. One listener serves everybody. */
-export function atEnd({ res }: Context, scope: Scope, done: () => void): void {
+/** Calls `done` when the response or its connection has ended. All callers share one listener. */
+export function atEnd({ res }: Context, state: RequestState, done: () => void): void {
   if (res.destroyed) return done()
-  if (scope.endings) {
-    scope.endings.push(done)
+  if (state.endings) {
+    state.endings.push(done)
     return
   }
   const endings = [done]
-  scope.endings = endings
+  state.endings = endings
   res.on('close', () => {
     for (const ending of endings) ending()
   })
 }
 
-/** From here on the credential stays out of what is kept of its request, wherever else the caller has put it. */
-export function conceal(ctx: Context, scope: Scope, secret: string): void {
-  scope.secret = secret
-  if (scope.correlationId.includes(secret)) scope.correlationId = randomUUID()
-  if (!scope.requestId.includes(secret)) return
-  scope.requestId = randomUUID()
-  ctx.set('X-Request-Id', scope.requestId)
+/** From here on the credential is masked in all that is kept of its request, wherever else the caller has put it. */
+export function conceal(ctx: Context, state: RequestState, secret: string): void {
+  state.secret = secret
+  if (state.correlationId.includes(secret)) state.correlationId = randomUUID()
+  if (!state.requestId.includes(secret)) return
+  state.requestId = randomUUID()
+  ctx.set('X-Request-Id', state.requestId)
 }
 
-export const concealed = ({ secret }: Scope, text: string): string =>
+export const concealed = ({ secret }: RequestState, text: string): string =>
   secret === null ? text : text.replaceAll(secret, '[credential]')
 
-/** A caller's own id, if it is one: not long, not for injecting lines, and not a credential in the wrong header. */
+/** The id that a caller gave, if it is valid: short, without line ends, and not a credential in the wrong header. */
 function ownId(ctx: Context, header: string): string | null {
   const value = ctx.req.headers[header]
   return typeof value === 'string' && SAFE_ID.test(value) && !holdsCredential(value) ? value : null
 }
 
-/** As the caller sent it, cut short: not to be kept before it is masked. */
+/** As the caller sent it, but cut. Mask it before keeping it. */
 export const userAgentOf = (ctx: Context): string | null =>
-  concealed(scopeOf(ctx), ctx.req.headers['user-agent'] ?? '').slice(0, LOOKED_AT) || null
+  concealed(requestStateOf(ctx), ctx.req.headers['user-agent'] ?? '').slice(0, LOOKED_AT) || null
 
-/** Who asks, for the metadata of the events that come of it. */
+/** Who asks, for the metadata of the events that the request causes. */
 export function commandContext(ctx: Context, accepted: Accepted): CommandContext {
-  const { requestId, correlationId, address } = scopeOf(ctx)
+  const { requestId, correlationId, address } = requestStateOf(ctx)
   const { kind, accountId, tokenId } = accepted.principal
   const userAgent = userAgentOf(ctx)
   return {

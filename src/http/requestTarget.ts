@@ -4,7 +4,7 @@ import { Problem } from './problem.ts'
 const SLASH = 47
 
 /**
- * Can the path be asked for? Node hands on what is no URL, like `GET http://[`, and there Koa's getters throw, in
+ * Can the path be read? Node accepts targets that are no URL, like `GET http://[`, and then Koa's getters throw, in
  * whatever handler asks first. A target that begins with a slash can always be read.
  */
 export function isReadable(ctx: Context): boolean {

@@ -4,23 +4,26 @@ import type { Accepted } from '../application/authentication/authenticate.ts'
 import { Refusal } from '../domain/errors.ts'
 import { setJsonHeaders } from './jsonHeaders.ts'
 import { Problem, type ProblemCode, type SendProblem, toProblem } from './problem.ts'
-import { scopeOf } from './requestState.ts'
+import { requestStateOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'
 
-/** One row of the route table: it serves the requests and it is what `/openapi.json` is made of. */
+/** One row of the route table. It serves the requests, and `/openapi.json` is made from it. */
 export interface Route {
   method: 'get' | 'post' | 'patch' | 'delete' | 'all'
   path: string
   operationId: string
   summary: string
-  /** Which credentials may come here: `open` needs none. Where a JWT manages tokens, a user of the host may as well. */
+  /**
+   * Which credentials may come here: `open` needs none. Where a JWT manages tokens, a user of the host's app may do so,
+   * too.
+   */
   who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself'
   query?: object
   body?: { schema: object; types: readonly string[] }
-  /** Request headers that mean something here. */
+  /** Request headers that this route reads. */
   headers?: Record<string, string>
   answers: Record<number, Answer>
-  /** Codes of the errors that this route answers with, besides those that follow from the rest of the row. */
+  /** Codes of errors that this route answers with, in addition to those that follow from the rest of the row. */
   problems: readonly ProblemCode[]
   handle: (ctx: Context) => Promise<void> | void
 }
@@ -30,28 +33,31 @@ export interface Answer {
   schema?: object
   type?: string | readonly string[]
   headers?: Record<string, string>
-  /** OpenAPI's: which requests can be made from the answer. */
+  /** Links of OpenAPI: which requests can be made from the answer. */
   links?: Record<string, object>
 }
 
-/** @param gone aborted when the caller has gone: nobody waits for the answer any more */
+/** @param gone aborted when the caller has gone, since then nobody waits for the answer any more */
 export type Handler = (ctx: Context, accepted: Accepted, gone: AbortSignal) => Promise<void> | void
 
 /**
- * A router over a table, answering its own errors. A path is that of the first row whose pattern it matches: with a
- * method that no row of this pattern has, it is 405 with `Allow`. An unknown path, and whatever goes wrong there, is the
- * next middleware's.
+ * A router for a table, which answers its own errors. The first row whose pattern matches decides about a path: if no
+ * row of this pattern has the method, the answer is 405 with `Allow`. Unknown paths, and errors on them, are left to
+ * the next middleware.
  */
 export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Middleware {
   const router = new Router({ sensitive: true })
-  /** Paths that take any method and hold no parameter: found here, since the router's walk costs more than they do. */
+  /**
+   * Paths without a parameter that take any method. They are found here, since the router's search costs more than
+   * their work.
+   */
   const direct = new Map<string, Middleware>()
   const serving = ({ path, body, handle }: Route): Middleware => {
-    // Use cases know nothing of bodies and queries: here is known where the input was.
+    // Use cases know nothing of bodies and queries. Here it is known where the input was.
     const fail = (ctx: Context, error: unknown) =>
       sendProblem(ctx, error instanceof Refusal ? toProblem(error, body ? 'body' : 'query') : error)
     return (ctx) => {
-      scopeOf(ctx).route = path
+      requestStateOf(ctx).route = path
       try {
         const done = handle(ctx)
         return done instanceof Promise ? done.catch((error: unknown) => fail(ctx, error)) : undefined
@@ -65,9 +71,9 @@ export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Mi
     for (const row of rows) router[row.method](path, serving(row))
     const [first] = rows
     if (first?.method === 'all' && !/[:*]/.test(path)) direct.set(path, serving(first))
-    // Any other method ends here: `/:id`, further down, would take a path like `/self` for an id.
+    // Any other method ends here. Otherwise `/:id`, further down, would take a path like `/self` for an id.
     router.all(path, (ctx) => {
-      scopeOf(ctx).route = path
+      requestStateOf(ctx).route = path
       return sendProblem(ctx, methodNotAllowed(rows))
     })
   }
@@ -80,7 +86,7 @@ export function routerOf(routes: readonly Route[], sendProblem: SendProblem): Mi
   }
 }
 
-/** Patterns in the order of their first rows, which is the order in which they are asked. */
+/** The rows by pattern. Patterns are tried in the order of their first rows. */
 function byPath(routes: readonly Route[]): Map<string, Route[]> {
   const groups = new Map<string, Route[]>()
   for (const route of routes) {
@@ -100,7 +106,7 @@ function methodNotAllowed(rows: readonly Route[]): Problem {
 export const sendJson = (ctx: Context, body: object): void => sendJsonText(ctx, JSON.stringify(body))
 
 export const sendJsonText = (ctx: Context, text: string): void => {
-  // The type first: Koa would guess one for a text body.
+  // The type is set first, since Koa would guess one for a text body.
   ctx.res.setHeader('Content-Type', 'application/json; charset=utf-8')
   setJsonHeaders(ctx.res)
   ctx.body = text

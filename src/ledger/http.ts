@@ -7,7 +7,7 @@ import { createTokenAt } from '../application/tokens/asOf.ts'
 import {
   type AuthenticateOptions,
   authenticateMiddleware,
-  createJudge,
+  createRequestAuthentication,
   requireScopeMiddleware,
 } from '../http/authentication/authenticate.ts'
 import { credentialReader } from '../http/authentication/credential.ts'
@@ -53,7 +53,7 @@ export function httpOf(
     strict: settings.auditMode === 'strict',
     now: clock,
   })
-  const judge = createJudge({
+  const authenticateRequest = createRequestAuthentication({
     authenticate,
     readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
     addressOf,
@@ -61,14 +61,19 @@ export function httpOf(
   })
 
   const withCors = createCors(settings.corsOrigins, apiTokenHeader)
-  const managers = withUsers(judge, {
+  const managers = withUsers(authenticateRequest, {
     authenticator: useCases.authenticator,
     resolveUser: parts.resolveUser,
     trustedOrigins: settings.trustedOrigins,
     addressOf,
     log,
   })
-  const shownTo = { judge: managers, reads: parts.gates.reads, queries: useCases.queries, clock }
+  const shownTo = {
+    authenticateRequest: managers,
+    reads: parts.gates.reads,
+    queries: useCases.queries,
+    clock,
+  }
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
     ...tokenRoutes({
@@ -79,7 +84,7 @@ export function httpOf(
       scopeCeiling: settings.scopeCeiling,
     }),
   ]
-  const verify = verifyRoutes(judge, settings.verifyRequestHeaders)
+  const verify = verifyRoutes(authenticateRequest, settings.verifyRequestHeaders)
   const operations = operationRoutes({
     health,
     metrics: {
@@ -108,8 +113,8 @@ export function httpOf(
   return {
     middleware: {
       authenticate: (how: AuthenticateOptions = {}) =>
-        withCors(authenticateMiddleware(judge, sendProblem, how)),
-      requireScope: (scope: string) => requireScopeMiddleware(judge, sendProblem, scope),
+        withCors(authenticateMiddleware(authenticateRequest, sendProblem, how)),
+      requireScope: (scope: string) => requireScopeMiddleware(authenticateRequest, sendProblem, scope),
       routes: mount,
       verifyRoutes: () => routerOf(verify, sendProblem),
       operationRoutes: () => routerOf(operations, sendProblem),

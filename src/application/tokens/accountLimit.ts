@@ -53,17 +53,17 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
     ahead: readonly string[],
     tokenId: string,
   ): Promise<'room' | 'full' | 'unsure'> {
-    const judge = (there: number, coming: number) =>
+    const assess = (there: number, coming: number) =>
       there >= max ? 'full' : there + coming < max ? 'room' : 'unsure'
-    const judged = judge(await live(accountId), ahead.length)
-    if (judged === 'room') return judged
+    const assessed = assess(await live(accountId), ahead.length)
+    if (assessed === 'room') return assessed
     // Some may be live by now, and were counted as such. Looked for before the count, none is missed by both.
     // Nor does one come that is revoked by now; one that has expired may be about to get a new expiry.
     const those = await statesOf(ahead)
     const coming = ahead.length - those.live - those.revoked
     const there = await live(accountId)
     // One that has not expired yet is among them, and needs no other place. Looked for after the count, for the same reason.
-    return judge(there - (await statesOf([tokenId])).live, coming)
+    return assess(there - (await statesOf([tokenId])).live, coming)
   }
 
   async function admitted(accountId: string, reservation: Queued): Promise<void> {

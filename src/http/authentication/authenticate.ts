@@ -16,11 +16,11 @@ import type { credentialReader } from './credential.ts'
 import { strangerOf } from '../lineQuota.ts'
 import { Problem, type SendProblem } from '../problem.ts'
 import { type Quota, tooMany } from '../rateLimit.ts'
-import { atEnd, conceal, concealed, type Scope, scopeOf, userAgentOf } from '../requestState.ts'
+import { atEnd, conceal, concealed, type RequestState, requestStateOf, userAgentOf } from '../requestState.ts'
 import { isReadable, unreadable } from '../requestTarget.ts'
 
 export interface AuthenticateOptions {
-  /** Lets a request without a credential through as anonymous. A bad credential is refused even then. */
+  /** Lets a request without a credential pass, as anonymous. A bad credential is refused even then. */
   optional?: boolean
 }
 
@@ -32,39 +32,39 @@ interface Dependencies {
 }
 
 const REALM = 'Bearer realm="tokenledger"'
-/** Scopes named in an answer: as many as a credential may have. */
+/** An answer names at most this many scopes, which is as many as a credential may have. */
 const MOST_NAMED = 32
 
-/** Judges the credential of a request once, however many middlewares ask. Null: none was sent. */
-export type Judge = (ctx: Context) => Accepted | null | Promise<Accepted | null>
+/** Authenticates a request once, however many middlewares ask. Null: it brought no credential. */
+export type AuthenticateRequest = (ctx: Context) => Accepted | null | Promise<Accepted | null>
 
-/** @returns a function that throws Problem for a bad credential, or an outage */
-export function createJudge(deps: Dependencies): Judge {
+/** @returns a function that throws a Problem for a bad credential, and for an outage */
+export function createRequestAuthentication(deps: Dependencies): AuthenticateRequest {
   const { authenticate, readCredential, addressOf, log } = deps
 
   function refuse(ctx: Context, { kind }: Credential, refusal: CountedRefusal<Quota>): Problem {
     const { refused, expired: _, over, ...known } = refusal
-    // One that was not judged has its line with the request, as any other that is turned away.
+    // A credential that nobody has looked at gets no line of its own: the line of its request says enough.
     if (refused !== 'limited') {
-      const { requestId } = scopeOf(ctx)
+      const { requestId } = requestStateOf(ctx)
       log.info({ requestId, kind, ...strangerOf(ctx, refused), ...known }, 'credential refused')
     }
     return over ? tooMany(over) : unauthorized(true)
   }
 
   return (ctx) => {
-    const scope = scopeOf(ctx)
-    if (scope.accepted) return scope.accepted
+    const state = requestStateOf(ctx)
+    if (state.accepted) return state.accepted
     if (!isReadable(ctx)) throw unreadable()
     const credential = readCredential(ctx.req)
     if (!credential) return null
-    scope.address ??= addressOf(ctx.req)
-    if (credential.kind === 'legacy') conceal(ctx, scope, credential.value)
+    state.address ??= addressOf(ctx.req)
+    if (credential.kind === 'legacy') conceal(ctx, state, credential.value)
     const decision = authenticate({
       credential,
-      purpose: () => purposeOf(ctx, scope),
-      onAccepted: (count) => countAtEnd(ctx, scope, count),
-      limited: scope,
+      purpose: () => purposeOf(ctx, state),
+      onAccepted: (count) => countAtEnd(ctx, state, count),
+      limited: state,
     })
     return decision instanceof Promise
       ? decision.then((decided) => letIn(ctx, credential, decided))
@@ -77,46 +77,49 @@ export function createJudge(deps: Dependencies): Judge {
   }
 }
 
-/** From here on the request is whose it says it is. */
+/** From here on the request belongs to this principal. */
 export function admit(ctx: Context, accepted: Accepted): Accepted {
-  scopeOf(ctx).accepted = accepted
+  requestStateOf(ctx).accepted = accepted
   ctx.state.principal = accepted.principal
   ctx.state.account = accepted.account
   return accepted
 }
 
-/** Counts the use when the response has ended: then its status is known. */
-function countAtEnd(ctx: Context, scope: Scope, count: (outcome: string) => void): void {
-  atEnd(ctx, scope, () => count(outcomeOf(ctx.res, scope)))
+/** Counts the use when the response has ended, since its status is known only then. */
+function countAtEnd(ctx: Context, state: RequestState, count: (outcome: string) => void): void {
+  atEnd(ctx, state, () => count(outcomeOf(ctx.res, state)))
 }
 
 const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx']
 
-/** What became of a request that was let through for a proxy, the proxy's upstream decides: it is not known here. */
-function outcomeOf({ writableFinished, statusCode }: ServerResponse, { usedRoute }: Scope): string {
+/**
+ * A request that `/auth/verify` lets through is answered by the server behind the proxy, so its status is not known
+ * here.
+ */
+function outcomeOf({ writableFinished, statusCode }: ServerResponse, { usedRoute }: RequestState): string {
   const outcome = writableFinished ? (CLASSES[Math.floor(statusCode / 100)] ?? 'aborted') : 'aborted'
   return usedRoute !== null && outcome === '2xx' ? 'accepted' : outcome
 }
 
-function purposeOf(ctx: Context, scope: Scope): Purpose {
-  const asked = scope.usedRoute ?? { method: ctx.method, route: callerRoute(ctx) }
+function purposeOf(ctx: Context, state: RequestState): Purpose {
+  const asked = state.usedRoute ?? { method: ctx.method, route: callerRoute(ctx) }
   return {
     method: asked.method,
-    route: concealed(scope, asked.route),
-    ip: scope.address,
+    route: concealed(state, asked.route),
+    ip: state.address,
     userAgent: userAgentOf(ctx),
   }
 }
 
-/** Middleware for a host's app: `ctx.state.principal` and `ctx.state.account`, or 401. */
+/** Middleware for a host's app: sets `ctx.state.principal` and `ctx.state.account`, or answers 401. */
 export function authenticateMiddleware(
-  judge: Judge,
+  authenticateRequest: AuthenticateRequest,
   sendProblem: SendProblem,
   { optional = false }: AuthenticateOptions,
 ): Middleware {
   return async function authenticate(ctx, next) {
     try {
-      if (!(await judge(ctx)) && !optional) throw unauthorized(false)
+      if (!(await authenticateRequest(ctx)) && !optional) throw unauthorized(false)
     } catch (error) {
       return sendProblem(ctx, error)
     }
@@ -124,11 +127,15 @@ export function authenticateMiddleware(
   }
 }
 
-/** Middleware for a host's route: the principal has the scope, or 403. */
-export function requireScopeMiddleware(judge: Judge, sendProblem: SendProblem, scope: string): Middleware {
+/** Middleware for a host's route: lets a principal with this scope pass, or answers 403. */
+export function requireScopeMiddleware(
+  authenticateRequest: AuthenticateRequest,
+  sendProblem: SendProblem,
+  scope: string,
+): Middleware {
   return async function requireScope(ctx, next) {
     try {
-      assertScopes(await judge(ctx), [scope])
+      assertScopes(await authenticateRequest(ctx), [scope])
     } catch (error) {
       return sendProblem(ctx, error)
     }
@@ -136,7 +143,7 @@ export function requireScopeMiddleware(judge: Judge, sendProblem: SendProblem, s
   }
 }
 
-/** @throws Problem 401 without a credential, 403 where a scope is missing */
+/** @throws Problem 401 without a credential, 403 if a scope is missing */
 export function assertScopes(accepted: Accepted | null, required: readonly string[]): Accepted {
   if (!accepted) throw unauthorized(false)
   const missing = required.filter((scope) => !accepted.principal.scopes.includes(scope))
@@ -144,7 +151,10 @@ export function assertScopes(accepted: Accepted | null, required: readonly strin
   throw lacking(missing)
 }
 
-/** RFC 6750 §3. What no scope can be called is a caller's text, and no credential has it: it is not repeated. */
+/**
+ * The answer follows RFC 6750 §3. A required scope that no credential can have is text of a caller, and is not
+ * repeated.
+ */
 function lacking(missing: readonly string[]): Problem {
   const named = [...new Set(missing)].filter((scope) => isScope(scope) && !holdsCredential(scope))
   const shown = named.slice(0, MOST_NAMED).join(' ')
@@ -156,7 +166,7 @@ function lacking(missing: readonly string[]): Problem {
   })
 }
 
-/** One answer for unknown, revoked, expired and malformed: which one it was is in the log. */
+/** Unknown, revoked, expired and malformed credentials get the same answer. Which one it was is in the log. */
 export function unauthorized(wasSent: boolean): Problem {
   const detail = wasSent ? 'The credential was not accepted.' : 'Send an API token or a JWT.'
   const challenge = wasSent ? `${REALM}, error="invalid_token"` : REALM

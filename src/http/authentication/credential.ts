@@ -4,10 +4,11 @@ import { isLegacyToken } from '../../domain/credential.ts'
 import { Problem } from '../problem.ts'
 
 /**
- * The one credential of a request (RFC 6750 for `Bearer`). The API token header decides alone when it is there, even
- * empty; then `Authorization: Bearer`, a token by its prefix, else a JWT. Another scheme is no credential.
- * @param acceptLegacy takes what stands in the API token header and may be an older system's token for one
- * @throws Problem `duplicate_credential` for a header that comes twice
+ * Finds the one credential of a request (RFC 6750 for `Bearer`). If the API token header is there, it alone decides,
+ * even if it is empty. Otherwise `Authorization: Bearer` decides: it holds a token if it begins with the prefix, else a
+ * JWT. Any other scheme counts as no credential.
+ * @param acceptLegacy treats a value of the API token header as an older system's token if it may be one
+ * @throws Problem `duplicate_credential` if a header comes twice
  */
 export function credentialReader(
   headerName: string,
@@ -20,7 +21,8 @@ export function credentialReader(
   return ({ rawHeaders }) => {
     let token: string | undefined
     let authorization: string | undefined
-    // One walk over the raw headers: Node's own view keeps the first Authorization and joins doubles of the others.
+    // The raw headers show doubles. Node's own view keeps the first Authorization, and joins other headers that come
+    // twice.
     for (let i = 0; i < rawHeaders.length; i += 2) {
       const name = rawHeaders[i] as string
       if (name.length === tokenHeader.length && name.toLowerCase() === tokenHeader) {
@@ -40,7 +42,7 @@ export function credentialReader(
   }
 }
 
-/** What stands after `Bearer`, empty if nothing does; null for another scheme. */
+/** The text after `Bearer`, empty if there is none; null for another scheme. */
 function bearerValue(authorization: string): string | null {
   const scheme = authorization.slice(0, 6)
   if (scheme !== 'Bearer' && scheme.toLowerCase() !== 'bearer') return null

@@ -5,8 +5,8 @@ import { Problem } from '../problem.ts'
 const SAFE = ['GET', 'HEAD', 'OPTIONS']
 
 /**
- * Keeps pages of other origins from using the cookie of whoever looks at them (CSRF), as `http.CrossOriginProtection` of
- * Go 1.25 does: browsers say themselves where a request comes from. A request that says nothing is not a browser's.
+ * Keeps pages of other origins from using a visitor's cookie (CSRF), as `http.CrossOriginProtection` of Go 1.25 does:
+ * browsers say where a request comes from. A request that does not say so is not a browser's.
  * @param trusted origins as `originOf` spells them
  * @throws Problem 403 `cross_origin`
  */
@@ -18,7 +18,7 @@ export function assertSameOrigin(
   const { origin } = headers
   if (origin !== undefined && trusted.has(originOf(origin) ?? '')) return
   const site = headers['sec-fetch-site']
-  // Header fields that come twice are joined by commas, and so are no value that passes.
+  // Node joins header fields that come twice with commas, and such a value does not pass.
   if (site === 'same-origin' || site === 'none') return
   if (site === undefined && (origin === undefined || isOriginOf(origin, hostOf(headers)))) return
   throw new Problem('cross_origin', 'A page of another origin may not do this with your login.')

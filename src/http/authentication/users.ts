@@ -5,13 +5,13 @@ import { HostError } from '../../application/ports/errors.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type { CallerAddress } from '../callerAddress.ts'
 import { strangerOf } from '../lineQuota.ts'
-import { scopeOf } from '../requestState.ts'
-import { admit, type Judge } from './authenticate.ts'
+import { requestStateOf } from '../requestState.ts'
+import { admit, type AuthenticateRequest } from './authenticate.ts'
 import { assertSameOrigin } from './crossOrigin.ts'
 
 interface Dependencies {
   authenticator: Authenticator
-  /** The host's own login. */
+  /** Asks the host's own login. */
   resolveUser: ((ctx: Context) => unknown) | undefined
   trustedOrigins: readonly string[]
   addressOf: CallerAddress
@@ -19,15 +19,15 @@ interface Dependencies {
 }
 
 /**
- * As `judge`, and for a request without any credential whoever is logged in to the host's app: for the routes where
- * tokens are managed, and no others.
+ * As `authenticateRequest`. Also accepts a request without any credential if a user is logged in to the host's app.
+ * This is for the routes that manage tokens, and for no others.
  */
-export function withUsers(judge: Judge, deps: Dependencies): Judge {
+export function withUsers(authenticateRequest: AuthenticateRequest, deps: Dependencies): AuthenticateRequest {
   const { authenticator, resolveUser, addressOf, log } = deps
-  if (!resolveUser) return judge
+  if (!resolveUser) return authenticateRequest
   const trusted = new Set(deps.trustedOrigins)
 
-  /** @throws HostError for whatever goes wrong there */
+  /** @throws HostError for whatever fails there */
   async function askHost(ctx: Context): Promise<User | null> {
     try {
       return userOf(await resolveUser?.(ctx))
@@ -40,14 +40,14 @@ export function withUsers(judge: Judge, deps: Dependencies): Judge {
     const user = await askHost(ctx)
     if (!user) return null
     assertSameOrigin(ctx.req, trusted)
-    const scope = scopeOf(ctx)
-    scope.address ??= addressOf(ctx.req)
+    const state = requestStateOf(ctx)
+    state.address ??= addressOf(ctx.req)
     const decision = await authenticator.authenticateUser(user)
     if (!('refused' in decision)) return admit(ctx, decision)
-    const { requestId } = scope
+    const { requestId } = state
     log.info({ requestId, kind: 'user', ...strangerOf(ctx, decision.refused) }, 'credential refused')
     return null
   }
 
-  return async (ctx) => (await judge(ctx)) ?? byUser(ctx)
+  return async (ctx) => (await authenticateRequest(ctx)) ?? byUser(ctx)
 }

@@ -7,13 +7,13 @@ import { Problem } from '../problem.ts'
 
 const JSON_TYPES = ['application/json', 'application/merge-patch+json']
 const LIMIT = 32 * 1024
-/** Characters of a `Content-Type`. */
+/** The largest length of a `Content-Type`, in characters. */
 const MAX_TYPE = 255
 
 const parse = koaBody({
   jsonTypes: JSON_TYPES,
   jsonLimit: LIMIT,
-  // Whether it is an object is the schema's question.
+  // The schema decides whether the body must be an object.
   jsonStrict: false,
   text: false,
   urlencoded: false,
@@ -26,9 +26,9 @@ const parse = koaBody({
 })
 
 /**
- * The body, read here, or as a body parser of the host has left it in `ctx.request.body`.
- * @throws Problem 400, 413 or 415 for a body that is not JSON in UTF-8 of at most 32 KiB; HostError for one that
- * somebody has read and not left there
+ * Reads the body. If a body parser of the host has read it, it is in `ctx.request.body`.
+ * @throws Problem 400, 413 or 415 for a body that is not JSON in UTF-8 of at most 32 KiB; HostError if somebody has
+ *   read the body and left nothing there
  */
 export async function readJson(ctx: Context): Promise<unknown> {
   const { headers } = ctx.req
@@ -38,9 +38,9 @@ export async function readJson(ctx: Context): Promise<unknown> {
     throw unsupported('Send application/json.')
   const charset = ctx.request.charset.toLowerCase()
   if (charset !== '' && charset !== 'utf-8' && charset !== 'utf8') throw unsupported('Send UTF-8.')
-  // The header says so early; a body that says nothing of its length is counted as it comes.
+  // The header may say early that the body is too large. If it gives no length, the bytes are counted as they come.
   if (Number(headers['content-length'] ?? 0) > LIMIT) throw tooLarge()
-  // A parser that does not know the type has left a body of its own making, and not touched the real one.
+  // A parser that does not know the type leaves a body of its own making, and does not touch the real one.
   if (ctx.req.readableDidRead) return leftByParser(ctx)
   if (ctx.req.readableEnded) throw malformed('The body is empty.')
   await parse(ctx, async () => {})
@@ -63,8 +63,8 @@ function leftByParser({ req, request }: Context): unknown {
 }
 
 /**
- * Is a text all that was sent, from a parser that takes JSON for text? JSON that is a text is longer than that, by its
- * quotes. Where nothing says the length it is taken for all.
+ * Is a text the whole body, from a parser that leaves text as it is? Then it is as long as the body. A text that was
+ * parsed from JSON is shorter, by its quotes. If nothing says how long the body was, the text counts as whole.
  */
 function isWhole(text: string, { headers }: IncomingMessage): boolean {
   const length = headers['content-encoding'] === undefined ? headers['content-length'] : undefined
@@ -80,12 +80,12 @@ function textOf(value: unknown): string | null {
   return typeof value === 'string' ? value : null
 }
 
-/** What only the text shows. */
+/** Checks what only the text can show. */
 function assertText(text: string): void {
   if (Buffer.byteLength(text) > LIMIT) throw tooLarge()
   if (text === '') throw malformed('The body is empty.')
   if (text.includes('\uFFFD')) throw malformed('The body is not UTF-8.')
-  // Nobody can tell which of the two is meant, and whoever logs or checks the body may take the other one.
+  // Nobody can know which of the two is meant, and a program that logs or checks the body may use the other one.
   if (repeatedMember(text) !== null) throw malformed('An object in the body has a member twice.')
 }
 
@@ -97,7 +97,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The parser stops at `__proto__`, which is JSON: a member like any other that the schema does not know. */
+/** The parser refuses `__proto__`, but that is valid JSON: a member that the schema does not know, like any other. */
 function readAnyway({ request }: Context, { body: text }: Error & { body?: unknown }): boolean {
   if (typeof text !== 'string') return false
   try {
@@ -109,7 +109,7 @@ function readAnyway({ request }: Context, { body: text }: Error & { body?: unkno
   }
 }
 
-/** The parser's errors carry the body: only their kind is kept. */
+/** The parser's errors contain the body, so only their kind is kept. */
 function readProblem(error: Error & { type?: string; status?: number; code?: string }): Problem {
   if (error.status === 413 || error.type === 'entity.too.large') return tooLarge()
   if (error.status === 415) return unsupported('This Content-Encoding is not read.')

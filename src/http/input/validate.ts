@@ -10,26 +10,30 @@ const ajv = withFormats(new Ajv2020(options))
 function withFormats(bare: Ajv2020): Ajv2020 {
   bare.addFormat('date-time', (text: string) => parseTime(text) !== null)
   bare.addKeyword('example')
-  // Patterns are for those who read the description: the domain has the whole rule, and says what is wrong.
+  // Patterns are in the schemas for people who read the description. The domain has the complete rules, and says what
+  // is wrong.
   bare.removeKeyword('pattern').addKeyword('pattern')
   return bare
 }
 
-/** How much of what is wrong is told: an answer is not to be many times its request. */
+/** How many errors an answer names at most, so that it is not many times as long as its request. */
 const MAX_ERRORS = 50
-/** More than any request has. */
+/** The largest number of members, which is more than any good request has. */
 const MAX_MEMBERS = 64
-/** How much is shown of the name of an unknown member. */
+/** How many characters of an unknown member's name are shown. */
 const SHOWN = 64
 const WHOLE = /^\d{1,15}$/
 
-/** Made when it is needed first: all of them together would be much of a start. */
+/** Compiled at the first use, since compiling all schemas would take a large part of a start. */
 function compiled(schema: object): () => ValidateFunction {
   let made: ValidateFunction | null = null
   return () => (made ??= ajv.compile(schema))
 }
 
-/** Query strings are text: numbers are read from it, and only there. @throws Problem 422 from the returned function: what is wrong, place by place */
+/**
+ * A query string is text, so here, and only here, numbers are parsed from text.
+ * @throws Problem 422 from the returned function, with each place that is wrong
+ */
 export function queryValidator<T>(schema: object): (params: URLSearchParams) => T {
   const validate = compiled(schema)
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
@@ -41,7 +45,7 @@ export function queryValidator<T>(schema: object): (params: URLSearchParams) => 
         throw invalid([{ pointer: `?${escapePointer(name)}`, message: 'must be given once' }])
       query[name] = properties[name]?.type === 'integer' && WHOLE.test(value) ? Number(value) : value
     }
-    return judged<T>(validate(), query, (path) => `?${path.slice(1)}`)
+    return validated<T>(validate(), query, (path) => `?${path.slice(1)}`)
   }
 }
 
@@ -50,11 +54,14 @@ export function bodyValidator<T>(schema: object): (body: unknown) => T {
   const { properties = {} } = schema as { properties?: Record<string, { maxItems?: number }> }
   return (body) => {
     if (body !== null && typeof body === 'object' && !Array.isArray(body)) assertFew(body, properties)
-    return judged<T>(validate(), body, (path) => path)
+    return validated<T>(validate(), body, (path) => path)
   }
 }
 
-/** The validator looks at every member and every item, and reports each that is wrong: their number is judged first. */
+/**
+ * The validator looks at every member and every item, and reports each that is wrong. So their number is checked
+ * before.
+ */
 function assertFew(body: object, properties: Record<string, { maxItems?: number }>): void {
   const names = Object.keys(body)
   if (names.length > MAX_MEMBERS) assertKnown(names, properties, '/')
@@ -65,7 +72,7 @@ function assertFew(body: object, properties: Record<string, { maxItems?: number 
   }
 }
 
-/** @throws Problem 422 that names those which are no properties */
+/** @throws Problem 422 that names all members which are not among the properties */
 export function assertKnown(names: readonly string[], properties: object, before: '/' | '?'): void {
   const unknown = names.filter((name) => !Object.hasOwn(properties, name)).slice(0, MAX_ERRORS)
   if (unknown.length === 0) return
@@ -74,7 +81,7 @@ export function assertKnown(names: readonly string[], properties: object, before
   )
 }
 
-function judged<T>(validate: ValidateFunction, value: unknown, pointerOf: (path: string) => string): T {
+function validated<T>(validate: ValidateFunction, value: unknown, pointerOf: (path: string) => string): T {
   if (validate(value)) return value as T
   throw invalid((validate.errors ?? []).slice(0, MAX_ERRORS).map((error) => toInputProblem(error, pointerOf)))
 }
@@ -99,7 +106,7 @@ function toInputProblem(error: ErrorObject, pointerOf: (path: string) => string)
   return { pointer: pointerOf(path), message }
 }
 
-/** RFC 6901. An unknown member's name is the caller's: it may be long, or a credential in the wrong place. */
+/** RFC 6901. The name of an unknown member is the caller's text: it may be long, or a credential in the wrong place. */
 const escapePointer = (member: string): string =>
   keptText(member).slice(0, SHOWN).replaceAll('~', '~0').replaceAll('/', '~1')
 

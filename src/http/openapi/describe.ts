@@ -9,7 +9,7 @@ interface Info {
 
 const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch'] as const
 
-/** OpenAPI 3.1 from the route table: what is served is what is described. */
+/** Makes OpenAPI 3.1 from the route table, so that the description is always of what is served. */
 export function describe(routes: readonly Route[], { version, tokenHeader }: Info): object {
   const paths: Record<string, Record<string, object>> = {}
   for (const route of routes) {
@@ -26,7 +26,7 @@ export function describe(routes: readonly Route[], { version, tokenHeader }: Inf
       description: 'API tokens with a memory. Errors are problem documents (RFC 9457).',
       license: { name: 'MIT', identifier: 'MIT' },
     },
-    // From where this is served: behind a prefix, `/` would be somebody else's.
+    // Relative to the place where this is served: behind a prefix, `/` would belong to somebody else.
     servers: [{ url: './' }],
     paths,
     components: {
@@ -124,7 +124,7 @@ const answers = (route: Route): Record<string, object> =>
     ),
   )
 
-/** The problems of a route, those that its row implies included, by status. */
+/** The problems of a route by status, including those that follow from the rest of its row. */
 function errors(route: Route): Record<string, object> {
   const codes = new Set<ProblemCode>([...route.problems, ...impliedProblems(route)])
   const byStatus: Record<string, ProblemCode[]> = {}
@@ -150,7 +150,7 @@ function impliedProblems({ method, who, query, body }: Route): ProblemCode[] {
   if (who !== 'open')
     implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')
   if (who === 'jwt' || who === 'jwt or the token itself') implied.push('token_may_not_manage')
-  // Of users of the host's app: they manage tokens, and never ask whether a credential is good.
+  // Only users of the host's app can get this. They manage tokens, but never ask whether a credential is good.
   if (who !== 'open' && ['post', 'patch', 'delete'].includes(method)) implied.push('cross_origin')
   if (who.startsWith('jwt') && method !== 'get') implied.push('read_only')
   if (query && (query as { additionalProperties?: boolean }).additionalProperties === false) {

@@ -1,6 +1,6 @@
-/** What callers write as text, as far as a schema can say what it may be. */
+/** Schemas of text that callers write, as far as a schema can say what it may be. */
 
-/** The rules of the domain in as much of a regular expression as every language has. */
+/** The domain's rules, as far as they can be written in the regular expressions that every language has. */
 const SPACE = '\\s\\u0085'
 const UNPRINTABLE = '\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069'
 const INVISIBLE =

@@ -1,6 +1,6 @@
 import { cursor, expiresAtInput, momentInput, nameInput, reasonInput, scopeItems } from './inputs.ts'
 
-/** JSON Schemas of what goes in and out. They judge requests, and they are what `/openapi.json` shows. */
+/** JSON Schemas of requests and answers. They validate requests, and `/openapi.json` shows them. */
 
 const time = { type: 'string', format: 'date-time', example: '2026-11-22T08:00:00.000Z' } as const
 const nullableTime = { ...time, type: ['string', 'null'] } as const
@@ -58,7 +58,7 @@ export const listQuery = object(
   },
   ['status', 'q', 'sort', 'limit', 'cursor'],
 )
-/** Hours and days, of each token for itself, that one answer reads at the most: about ten seconds of work. */
+/** How many buckets (hours and days, of each token by itself) one answer reads at most: about ten seconds of work. */
 export const MOST_BUCKETS = 1_000_000
 
 export const usageQuery = object(
@@ -169,7 +169,7 @@ const reportRow = {
   last_accessed: nullableTime,
   expires_at: nullableTime,
 }
-/** `total` counts what there is, `data` shows the first of it. */
+/** `total` counts all rows that there are, `data` shows the first of them. */
 const reportList = { total: count, data: arrayOf(object(reportRow, ['requests'])) }
 
 const seen = { requests: count, first_hour: time, last_hour: time }

@@ -7,7 +7,7 @@ import { routeFilter } from '../../application/analytics/routeFilter.ts'
 import type { UsageOptions } from '../../application/analytics/usage.ts'
 import { type RangeInput, sinceTime, usageRange } from '../../application/analytics/range.ts'
 import { MANAGEMENT_PATH as TOKENS } from '../../domain/managementPath.ts'
-import type { Judge } from '../authentication/authenticate.ts'
+import type { AuthenticateRequest } from '../authentication/authenticate.ts'
 import { sendLongJson } from '../longJson.ts'
 import { presentUsage, presentUsageTokens } from '../../presentation/tokens.ts'
 import { presentBlastRadius, presentReport } from '../../presentation/analytics.ts'
@@ -18,7 +18,7 @@ import * as schemas from '../openapi/schemas.ts'
 import { queryValidator } from '../input/validate.ts'
 
 interface Dependencies {
-  judge: Judge
+  authenticateRequest: AuthenticateRequest
   reads: Gate
   queries: Queries
   clock: Clock
@@ -34,10 +34,12 @@ const parseUsage = queryValidator<RangeInput & { route?: string }>(schemas.usage
 const parseReport = queryValidator<ReportInput>(schemas.reportQuery)
 const parseSince = queryValidator<{ since?: string }>(schemas.sinceQuery)
 
-/** What counts and sums say. To be put before the routes with `/:id`, which would take the paths here for ids. */
-export function analyticsRoutes({ judge, reads, queries, clock }: Dependencies): Route[] {
+/**
+ * Routes with counts and sums. They have to come before the routes with `/:id`, which would take these paths for ids.
+ */
+export function analyticsRoutes({ authenticateRequest, reads, queries, clock }: Dependencies): Route[] {
   const now = () => iso(clock())
-  const reading = readingWith(judge, reads)
+  const reading = readingWith(authenticateRequest, reads)
 
   function asked(ctx: Context, signal: AbortSignal): [UsageRange, UsageOptions] {
     const { route, ...range } = parseUsage(queryOf(ctx))
@@ -65,7 +67,7 @@ export function analyticsRoutes({ judge, reads, queries, clock }: Dependencies):
   })
 
   const blastRadius = reading(async (ctx, { principal }, gone) => {
-    // Whoever holds a stolen token must not learn what is known of him, or the addresses of the others.
+    // Whoever holds a stolen token must not learn what is known about them, nor the addresses of other callers.
     if (principal.kind === 'token') {
       throw new Problem('token_may_not_manage', 'Use a JWT to see where tokens were used from.')
     }

@@ -3,10 +3,12 @@ import type { Context } from 'koa'
 import { Problem } from '../problem.ts'
 import type { Route } from '../route.ts'
 
-/** Where the build has put Swagger UI: `dist/viewer`, seen from the compiled file. */
+/** The build puts Swagger UI into `dist/viewer`. This is its place relative to the compiled file. */
 const FOLDER = new URL('../../../viewer/', import.meta.url)
 
-/** People type credentials into this page: only this service may run in it, frame it or hear from it. */
+/**
+ * People type credentials into this page. So only this service may run code in it, frame it, or get requests from it.
+ */
 const HEADERS = {
   'Cache-Control': 'no-store',
   'Content-Security-Policy': [
@@ -27,7 +29,7 @@ const HEADERS = {
   'X-Frame-Options': 'DENY',
 }
 
-/** @param base what leads from the page to its files */
+/** @param base the path from the page to its files */
 const pageFrom = (base: string): string => `<!doctype html>
 <html lang="en">
 <head>
@@ -46,7 +48,7 @@ const pageFrom = (base: string): string => `<!doctype html>
 </html>
 `
 
-/** A credential is kept for as long as the page is open; the page's own URL configures nothing; nobody else is asked. */
+/** Credentials are kept only while the page is open. Neither the page's URL nor another server can configure it. */
 const START = `SwaggerUIBundle({
   url: new URL('../openapi.json', document.currentScript.src).href,
   dom_id: '#viewer',
@@ -58,7 +60,7 @@ const START = `SwaggerUIBundle({
 
 const JAVASCRIPT = 'text/javascript; charset=utf-8'
 
-/** `/docs`: a page that shows `/openapi.json`, and the files that the page asks for. There are no others. */
+/** `/docs`: a page that shows `/openapi.json`, and the files that it needs. No other file is served. */
 export function docsRoutes(): Route[] {
   const files = new Map([
     ['start.js', { type: JAVASCRIPT, read: async () => Buffer.from(START) }],
@@ -68,7 +70,7 @@ export function docsRoutes(): Route[] {
 
   const page = (ctx: Context) => {
     ctx.set(HEADERS)
-    // Relative, since a proxy may have taken a prefix off; `/docs/` is the page too, and one step further down.
+    // The link is relative, since a proxy may have removed a prefix. `/docs/` is the same page, one level further down.
     ctx.body = pageFrom(ctx.path.endsWith('/') ? '' : 'docs/')
     ctx.set('Content-Type', 'text/html; charset=utf-8')
   }
@@ -112,7 +114,7 @@ export function docsRoutes(): Route[] {
   ]
 }
 
-/** A reader that reads at first need, and again only where that went wrong. */
+/** Reads at the first need, and again only if that failed. */
 function readOnce(name: string): () => Promise<Buffer> {
   let reading: Promise<Buffer> | null = null
   return () => {

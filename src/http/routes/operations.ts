@@ -6,16 +6,16 @@ import { docsRoutes } from './docs.ts'
 
 /** What the service says about itself. */
 export interface Health {
-  /** Does the store answer? */
+  /** Does the event store answer? */
   eventStore: boolean
-  /** It is another event store than the one that was opened, or an older one. */
+  /** Is it another event store than the one that was opened, or an older state of it? */
   isReplaced: boolean
   readModel: boolean
-  /** It is not what it was: dropped, emptied, or an older one. */
+  /** Is the read model lost, that is, was it dropped, emptied, or replaced by an older one? */
   isLost: boolean
-  /** Does it take what is written, as far as is known? */
+  /** Do the stores accept writes, as far as is known? */
   writable: { eventStore: boolean; readModel: boolean }
-  /** Seconds that the read model is behind the event store. */
+  /** By how many seconds the read model is behind the event store. */
   lag: number
   stopping: boolean
 }
@@ -23,11 +23,11 @@ export interface Health {
 interface Dependencies {
   health: () => Promise<Health>
   metrics: { contentType: string; text: () => Promise<string> }
-  /** The description as it is sent. */
+  /** The description, as it is sent. */
   openapi: () => Buffer
 }
 
-/** A read model further behind than this serves the past. */
+/** A read model that is further behind than this would answer from the past. */
 const MAX_LAG_SECONDS = 5
 
 const stateOf = (answers: boolean, isWritable: boolean): string => {
@@ -44,8 +44,8 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
   const ready = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
     const { eventStore, isReplaced, readModel, isLost, writable, lag, stopping } = await health()
-    // An event store that is down, or a store that takes no writes, is no reason to take the process away:
-    // authentication goes on without. A read model that has fallen behind for it is.
+    // The process stays ready if the event store is down, or if a store accepts no writes, since authentication still
+    // works. It does not stay ready once the read model has fallen behind because of that.
     const isReady = readModel && !isReplaced && !isLost && lag <= MAX_LAG_SECONDS && !stopping
     ctx.status = isReady ? 200 : 503
     sendJson(ctx, {

@@ -9,7 +9,7 @@ import { type Clock, iso } from '../../application/ports/clock.ts'
 import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import type { Queries } from '../../application/analytics/queries.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
-import type { Judge } from '../authentication/authenticate.ts'
+import type { AuthenticateRequest } from '../authentication/authenticate.ts'
 import { readJson } from '../input/body.ts'
 import { idempotencyKeyOf, ifMatchOf } from '../input/conditional.ts'
 import {
@@ -25,18 +25,18 @@ import { type RateLimit, tooMany } from '../rateLimit.ts'
 import { queryOf, readingWith } from '../authentication/authenticated.ts'
 import { sendJson } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
-import { commandContext, concealed, scopeOf } from '../requestState.ts'
+import { commandContext, concealed, requestStateOf } from '../requestState.ts'
 import { camelCase, camelCased } from '../../presentation/names.ts'
 import { bodyValidator, queryValidator } from '../input/validate.ts'
 
 export interface TokenDependencies {
-  judge: Judge
+  authenticateRequest: AuthenticateRequest
   reads: Gate
   manage: Manage
   queries: Queries
   tokenAt: TokenAt
   writes: RateLimit
-  /** Nobody gives out scopes that they are known to lack. */
+  /** If set, nobody can give out scopes that they are known to lack. */
   scopeCeiling: boolean
   clock: Clock
 }
@@ -49,17 +49,17 @@ const parseNoQuery = queryValidator<object>(schemas.noQuery)
 const parseCreate = bodyValidator<object>(schemas.createBody)
 const parsePatch = bodyValidator<object>(schemas.patchBody)
 
-/** Each goes credential, permission, look-up, input, use case, answer. */
+/** Each handler has the same steps: credential, permission, look-up, input, use case, answer. */
 export function tokenHandlers(deps: TokenDependencies) {
-  const { judge, reads, manage, queries, tokenAt, writes, scopeCeiling, clock } = deps
+  const { authenticateRequest, reads, manage, queries, tokenAt, writes, scopeCeiling, clock } = deps
   const now = () => iso(clock())
 
-  const authenticated = readingWith(judge)
-  const reading = readingWith(judge, reads)
+  const authenticated = readingWith(authenticateRequest)
+  const reading = readingWith(authenticateRequest, reads)
 
   type Writing = (ctx: Context, command: CommandContext, accepted: Accepted) => Promise<void>
 
-  /** Only a JWT or a user may write; `own` is what a token may do it to, itself. */
+  /** Only a JWT or a user may write. `own` is the one token that a token may change: itself. */
   const assertMayWrite = ({ principal: { kind, tokenId }, isReadOnly }: Accepted, own?: string): void => {
     if (kind === 'token' && tokenId !== own) {
       throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
@@ -67,7 +67,7 @@ export function tokenHandlers(deps: TokenDependencies) {
     if (isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
   }
 
-  /** Limited by account. */
+  /** The rate is limited for each account. */
   const changing = (handle: Writing) =>
     authenticated(async (ctx, accepted) => {
       assertMayWrite(accepted)
@@ -79,8 +79,8 @@ export function tokenHandlers(deps: TokenDependencies) {
     })
 
   /**
-   * A token may revoke itself. Not limited: a limit that somebody else can use up would keep a stolen token alive. What
-   * it can do is bounded by the tokens there are.
+   * A token may revoke itself. The rate is not limited: somebody else could use a limit up, and so keep a stolen token
+   * alive. The number of tokens bounds what revoking can cost.
    */
   const revoking = (handle: Writing) =>
     authenticated(async (ctx, accepted) => {
@@ -88,7 +88,7 @@ export function tokenHandlers(deps: TokenDependencies) {
       await handle(ctx, commandContext(ctx, accepted), accepted)
     })
 
-  /** `/self`: the token's own id; nobody else has a self. */
+  /** `/self` stands for the token's own id. Other credentials have none. */
   const asSelf = (handle: (ctx: Context) => Promise<void>) =>
     authenticated(async (ctx, { principal }) => {
       if (principal.tokenId === undefined) throw new Problem('not_found', 'No API token was sent.')
@@ -159,7 +159,7 @@ export function tokenHandlers(deps: TokenDependencies) {
     await manage.revoke(
       command,
       targetOf(token, ifMatchOf(ctx), now()),
-      concealed(scopeOf(ctx), reason) || null,
+      concealed(requestStateOf(ctx), reason) || null,
     )
     ctx.status = 204
   })
@@ -174,7 +174,7 @@ export function tokenHandlers(deps: TokenDependencies) {
   return { list, create, read, patch, revoke, events, asSelf }
 }
 
-/** RFC 8288: the same query with the next cursor. */
+/** RFC 8288: the same query, with the next cursor. */
 function nextLink(ctx: Context, cursor: string): string {
   const params = queryOf(ctx)
   params.set('cursor', cursor)

@@ -3,7 +3,7 @@ import * as schemas from '../openapi/schemas.ts'
 import type { Route } from '../route.ts'
 import { type TokenDependencies, tokenHandlers } from './tokenHandlers.ts'
 
-/** The `/settings/api-tokens` table. */
+/** The table of `/settings/api-tokens`. */
 export function tokenRoutes(deps: TokenDependencies): Route[] {
   const { list, create, read, patch, revoke, events, asSelf } = tokenHandlers(deps)
 
@@ -21,7 +21,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
     description: 'One page.',
     schema: schemas.refTo(schema),
     headers: { Link: 'The next page, `rel="next"`, where there is one.' },
-    // A cursor is taken from an answer, never made up.
+    // Callers take a cursor from an answer, and never make one up.
     links: { next: { operationId, parameters: { ...of, cursor: '$response.body#/next_cursor' } } },
   })
   const ifMatch = { 'If-Match': 'The ETag that the change is based on.' }

@@ -1,7 +1,7 @@
 import type { Context } from 'koa'
 import type { Accepted } from '../../application/authentication/authenticate.ts'
 import type { Principal } from '../../domain/principal.ts'
-import { assertScopes, type Judge } from '../authentication/authenticate.ts'
+import { assertScopes, type AuthenticateRequest } from '../authentication/authenticate.ts'
 import { callerPath } from '../callerPath.ts'
 import { presentPrincipal } from '../../presentation/tokens.ts'
 import { queryOf } from '../authentication/authenticated.ts'
@@ -9,13 +9,13 @@ import { assertKnown, invalid } from '../input/validate.ts'
 import { setJsonHeaders } from '../jsonHeaders.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
-import { scopeOf } from '../requestState.ts'
+import { requestStateOf } from '../requestState.ts'
 import { isMethod, usedPath } from '../usedRequest.ts'
 
 const VERIFY = '/auth/verify'
 const NOT_VISIBLE = /[^\x21-\x7e]/
 
-/** The families of headers by which proxies name the request that they ask about. */
+/** The families of headers in which proxies name the request that they ask about. */
 type RequestHeaders = 'x-original' | 'x-forwarded'
 
 const scopeQuery = {
@@ -29,7 +29,9 @@ const scopeQuery = {
 type ScopesOf = (ctx: Context) => readonly string[]
 const NONE: readonly string[] = []
 
-/** @throws Problem 422 for any other parameter: a misspelt `scope` in a proxy's file must not open the door */
+/**
+ * @throws Problem 422 for any other parameter: a misspelt `scope` in a proxy's configuration must not let everybody in
+ */
 const askedScopes: ScopesOf = (ctx) => {
   if (ctx.querystring === '') return NONE
   const query = queryOf(ctx)
@@ -45,7 +47,7 @@ interface Rendered {
   body: string | Buffer
 }
 
-/** What a principal looks like, made once: a token's principal lives as long as its record in the index. */
+/** Headers and body for a principal, made once: a token's principal lives as long as its record in the index. */
 const known = new WeakMap<Principal, Rendered>()
 
 function rendered(principal: Principal): Rendered {
@@ -53,7 +55,7 @@ function rendered(principal: Principal): Rendered {
   if (found) return found
   const json = JSON.stringify(presentPrincipal(principal))
   const accountId = headerText(principal.accountId)
-  // Node writes headers in the encoding of a text body; beside bytes they stay bytes.
+  // Node writes headers in the encoding of a text body. Beside a body of bytes, their bytes stay as they are.
   const body = accountId === principal.accountId ? json : Buffer.from(json)
   const made = { accountId, scopeList: principal.scopes.join(' '), body }
   known.set(principal, made)
@@ -62,26 +64,29 @@ function rendered(principal: Principal): Rendered {
 
 /**
  * `/auth/verify`: the decision as headers, for a reverse proxy that asks before it lets a request through.
- * @param requestHeaders whose names the proxy gives to what it says of that request; null: none is believed
+ * @param requestHeaders the family of headers that name the request it asks about; null: none is believed
  */
-export function verifyRoutes(judge: Judge, requestHeaders: RequestHeaders | null): Route[] {
+export function verifyRoutes(
+  authenticateRequest: AuthenticateRequest,
+  requestHeaders: RequestHeaders | null,
+): Route[] {
   const originalRoute = originalRouteFrom(requestHeaders)
   const answer = (ctx: Context, scopesOf: ScopesOf): Promise<void> | void => {
-    const judged = judge(ctx)
-    return judged instanceof Promise
-      ? judged.then((accepted) => send(ctx, accepted, scopesOf))
-      : send(ctx, judged, scopesOf)
+    const authenticated = authenticateRequest(ctx)
+    return authenticated instanceof Promise
+      ? authenticated.then((accepted) => send(ctx, accepted, scopesOf))
+      : send(ctx, authenticated, scopesOf)
   }
 
   const send = (ctx: Context, accepted: Accepted | null, scopesOf: ScopesOf): void => {
-    // The query is read for whoever has a good credential only.
+    // The query is read only for callers with a good credential.
     const { principal } = assertScopes(accepted, accepted ? scopesOf(ctx) : NONE)
     const { res } = ctx
     const { accountId, scopeList, body } = rendered(principal)
     res.setHeader('Cache-Control', 'no-store')
     res.setHeader('X-Account-Id', accountId)
     res.setHeader('X-Auth-Kind', principal.kind)
-    // Empty rather than absent: a proxy that copies them must not leave those of its caller in place.
+    // They are empty rather than absent: a proxy that copies them must not keep those that its caller sent.
     res.setHeader('X-Token-Id', principal.tokenId ?? '')
     res.setHeader('X-Token-Scopes', scopeList)
     res.setHeader('Content-Type', 'application/json; charset=utf-8')
@@ -90,15 +95,17 @@ export function verifyRoutes(judge: Judge, requestHeaders: RequestHeaders | null
   }
 
   const verify = (ctx: Context) => {
-    // `/auth/verify/`: the proxy appended the path `/`.
+    // `/auth/verify/`: the proxy has appended the path `/`.
     if (ctx.path !== VERIFY) return verifyRest(ctx)
-    scopeOf(ctx).usedRoute = originalRoute(ctx, callerPath(ctx))
+    requestStateOf(ctx).usedRoute = originalRoute(ctx, callerPath(ctx))
     return answer(ctx, askedScopes)
   }
 
-  /** A proxy that appends the path it asks about: the rest is the route, and the query string belongs to it. */
+  /**
+   * For a proxy that appends the path it asks about: the rest of the path is the route, and the query belongs to it.
+   */
   const verifyRest = (ctx: Context) => {
-    scopeOf(ctx).usedRoute = originalRoute(ctx, ctx.path.slice(VERIFY.length))
+    requestStateOf(ctx).usedRoute = originalRoute(ctx, ctx.path.slice(VERIFY.length))
     return answer(ctx, () => NONE)
   }
 
@@ -145,8 +152,8 @@ export function verifyRoutes(judge: Judge, requestHeaders: RequestHeaders | null
 }
 
 /**
- * Finds the request that a proxy asks about: what the believed headers say, else the question's own. A proxy passes the
- * other family on as its caller has sent it.
+ * Finds the request that a proxy asks about: by the headers that are believed, or else it is this request itself.
+ * Headers of the other family are ignored, since a proxy passes them on as its caller has sent them.
  */
 function originalRouteFrom(family: RequestHeaders | null) {
   return ({ req, method: ownMethod }: Context, ownPath: string): { method: string; route: string } => {
@@ -159,9 +166,12 @@ function originalRouteFrom(family: RequestHeaders | null) {
   }
 }
 
-/** Node joins a header that comes twice with `, `, which no path holds: then one of them may be the caller's. */
+/**
+ * Node joins a header that comes twice with `, `, which no path contains. In that case one of the two may be the
+ * caller's.
+ */
 const isOnePath = (uri: string): boolean => uri.startsWith('/') && !uri.includes(', ')
 
-/** Header values are bytes: UTF-8, as everywhere else. */
+/** Header values are bytes, and here they hold UTF-8, as everywhere else. */
 const headerText = (text: string): string =>
   NOT_VISIBLE.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text

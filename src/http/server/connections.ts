@@ -3,17 +3,20 @@ import type { Socket } from 'node:net'
 
 export interface ConnectionLimits {
   /**
-   * Requests that may wait behind others, on all connections together: some 4 KB of memory each. The connection that
-   * brings one more is cut off.
+   * How many requests may wait behind others, on all connections together. Each takes some 4 KB of memory. A connection
+   * that brings one more is cut off.
    */
   waiting: number
-  /** The same with those of connections that were cut off in this turn. Past it nothing is read until they are gone. */
+  /**
+   * The same, including requests of connections that were cut off in this turn. Beyond it nothing is read until those
+   * are gone.
+   */
   parsed: number
-  /** Bytes of answers that callers have not taken yet, on all connections together. Past it the oldest are cut off. */
+  /** Bytes of answers that callers have not read yet, on all connections together. Beyond it the oldest are cut off. */
   unsentBytes: number
-  /** How long a caller may take to accept an answer, in milliseconds. */
+  /** How long a caller may take to read an answer, in milliseconds. */
   answerMs: number
-  /** How often that is looked at, in milliseconds. */
+  /** How often slow callers are looked for, in milliseconds. */
   checkMs: number
   /** How long a refused connection is still read from, in milliseconds. */
   lingerMs: number
@@ -33,20 +36,23 @@ export interface ConnectionLoad {
   connections(): number
   waiting(): number
   unsentBytes(): number
-  /** How many connections were cut off at one of the limits so far. */
+  /** How many connections have been cut off at one of the limits so far. */
   cutOff(): number
 }
 
 export interface Connections extends ConnectionLoad {
-  /** To be told of each new connection. */
+  /** Call it for each new connection. */
   open(socket: Socket): void
-  /** To be told of each connection that the server closed because it has too many. */
+  /** Call it for each connection that the server closed because it has too many. */
   turnedAway(): void
-  /** To be told of each request; serves it in its turn. */
+  /** Call it for each request. It serves the request when its turn comes. */
   request: RequestListener
-  /** Ends a connection that no further request can be read from: answers what was read whole, then this. */
+  /**
+   * Ends a connection from which no further request can be read. Requests that were read whole are answered first, then
+   * this answer is sent.
+   */
   refuse(socket: Socket, answer: string): void
-  /** Ends the watch over slow callers. */
+  /** Stops looking for slow callers. */
   stop(): void
 }
 
@@ -57,30 +63,33 @@ interface Exchange {
 
 interface Connection {
   socket: Socket
-  /** The one exchange that is under way. */
+  /** The exchange that is under way. */
   current: Exchange | null
-  /** Requests that were sent before the answer to an earlier one was taken. */
+  /** Requests that the caller sent before it had read the answer to an earlier one. */
   waiting: Exchange[]
-  /** The last answer, where the connection is refused. */
+  /** The last answer, if the connection is refused. */
   refusal: string | null
-  /** Of the current answer: how many bytes stood unsent when it was made, and when, by `performance.now()`. */
+  /**
+   * About the current answer: the number of bytes that were unsent when it was complete, and the time
+   * (`performance.now()`).
+   */
   unsent: { bytes: number; since: number } | null
 }
 
-/** Serves a request. Resolves when the answer is made, whether or not the caller has taken it. */
+/** Serves a request. Resolves when the answer is complete, whether or not the caller has read it. */
 type Serve = (request: IncomingMessage, response: ServerResponse) => Promise<unknown>
 
-/** Requests sent ahead, of all connections together, that are begun in one turn of the loop. */
+/** How many requests that were sent ahead are begun in one turn of the loop, on all connections together. */
 const PER_TURN = 16
 
 /**
- * Serves the requests of each connection one after the other, the next one only when the operating system has taken the
- * answer before it. Node would serve everything that a caller sends ahead (thousands of requests in a single read) and
- * keep the answers. While requests wait, nothing more is read from their connection.
+ * Serves the requests of each connection one after the other, and begins the next one only when the operating system
+ * has accepted the whole answer before it. Node would serve everything that a caller sends ahead (thousands of requests
+ * in a single read) and keep the answers in memory. While requests wait, nothing more is read from their connection.
  */
 export function createConnections(serve: Serve, limits: ConnectionLimits): Connections {
   const connections = new Map<Socket, Connection>()
-  /** Those whose next request has to wait for a later turn. */
+  /** Connections whose next request has to wait for a later turn. */
   const ready = new Set<Connection>()
   let [waiting, cutOff, begun, isHalted] = [0, 0, 0, false]
 
@@ -100,14 +109,14 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
     )
   }
 
-  /** What the operating system has not taken of an answer stays in memory until the caller reads on. */
+  /** The part of an answer that the operating system has not accepted stays in memory until the caller reads on. */
   function answered(connection: Connection, { response }: Exchange): void {
     const bytes = response.writableLength
     if (bytes === 0 || connection.current?.response !== response || connection.socket.destroyed) return
     unsent.add(connection, bytes)
   }
 
-  /** The exchange under way is over: its answer is taken, or its caller gone. */
+  /** The exchange is over: its answer was sent, or its caller has gone. */
   function next(connection: Connection): void {
     unsent.release(connection)
     connection.current = null
@@ -117,7 +126,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
     else ready.add(connection)
   }
 
-  /** Node takes one new connection a turn, so that long turns would keep new callers out. */
+  /** Node accepts one new connection in each turn, so long turns would keep new callers out. */
   function newTurn(): void {
     begun = 0
     for (const connection of ready) {
@@ -131,7 +140,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
 
   function goOn(connection: Connection): void {
     const { socket, waiting: own, refusal } = connection
-    // An answer may have announced the end of the connection: what was sent behind that request is not served.
+    // An answer may have announced the end of the connection. Requests behind that one are not served.
     if (socket.destroyed || socket.writableEnded) return
     const exchange = own.shift()
     if (exchange) {
@@ -143,7 +152,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
 
   function end(socket: Socket, answer: string): void {
     socket.end(answer)
-    // Closed at once, with something unread, the connection would be reset, and the answer might not arrive.
+    // If it were closed at once while data is unread, the connection would be reset, and the answer might not arrive.
     const late = setTimeout(() => socket.destroy(), limits.lingerMs)
     socket.once('close', () => clearTimeout(late))
     socket.resume()
@@ -160,7 +169,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
     for (const { socket, waiting: own } of connections.values()) if (own.length === 0) socket.resume()
   }
 
-  /** One turn of the loop reads from every connection that has something, and what is cut off is freed after it. */
+  /** One turn of the loop reads from every connection that has data, and frees what was cut off only afterwards. */
   function halt(): void {
     isHalted = true
     for (const socket of connections.keys()) socket.pause()
@@ -180,7 +189,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
       }
       connections.set(socket, connection)
       socket.once('close', () => closed(connection))
-      // Node reads on for the sake of a body, or when an answer has drained.
+      // Node resumes reading to get a body, or when an answer has drained.
       socket.on('resume', () => {
         if (isHalted || connection.waiting.length > 0) socket.pause()
       })
@@ -193,7 +202,8 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
       if (!connection) return
       const exchange = { request, response }
       if (!connection.current && connection.waiting.length === 0) return begin(connection, exchange)
-      // Also where the connection is cut off already: until it has closed, Node holds on to them.
+      // This includes connections that are cut off already: until such a connection has closed, Node keeps its
+      // requests.
       waiting++
       connection.waiting.push(exchange)
       connection.socket.pause()
@@ -208,7 +218,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
       const { current } = connection
       const last = connection.waiting.at(-1) ?? current
       if (last && !last.request.complete) {
-        // What cannot be read is the body of this request: the answer is the one to it.
+        // The part that cannot be read is the body of this request, so this is the answer to it.
         if (connection.waiting.pop()) waiting--
         else if (last.response.headersSent) return void socket.destroy()
         else return end(socket, answer)
@@ -224,7 +234,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
   }
 }
 
-/** Answers that the operating system has not taken, the longest-standing first. */
+/** Answers that the operating system has not accepted completely, the oldest first. */
 function createUnsent(limits: ConnectionLimits, cut: (connection: Connection) => void) {
   const connections = new Set<Connection>()
   let total = 0

@@ -13,7 +13,7 @@ import { JSON_HEADERS } from '../jsonHeaders.ts'
 import { Problem, problemDocument } from '../problem.ts'
 
 export interface ServerLimits extends ConnectionLimits {
-  /** Connections at a time; others are closed as they come. */
+  /** The number of connections at a time. Further ones are closed as they come. */
   connections: number
   /** How long the head of a request may take, in milliseconds, from the first byte or the start of the connection. */
   headMs: number
@@ -33,13 +33,13 @@ export const SERVER_LIMITS: ServerLimits = {
 
 interface Options {
   limits?: Partial<ServerLimits>
-  /** Is given what the connections hold, to show it. */
+  /** Gets an object that shows what the connections hold. */
   observe?: (load: ConnectionLoad) => void
 }
 
 /**
- * A server with bounds on what its callers can make it hold, and one that answers with a problem document also where
- * Node would refuse by itself, in other words or none.
+ * A server that limits what its callers can make it hold. Where Node would refuse a request by itself, in other words
+ * or in none, this one answers with a problem document.
  */
 export function createHttpServer(app: Koa, { observe, ...options }: Options = {}): Server {
   const limits = { ...SERVER_LIMITS, ...options.limits }
@@ -59,11 +59,12 @@ export function createHttpServer(app: Koa, { observe, ...options }: Options = {}
     connections.request,
   )
   server.maxConnections = limits.connections
-  // Node would leave out those beyond 2,000, which may be the proxy's, or a second credential. Their bytes are bounded.
+  // Node would ignore headers beyond 2,000, which may be those of the proxy, or a second credential. Their bytes are
+  // limited.
   server.maxHeadersCount = 0
   server.on('connection', connections.open)
   server.on('drop', connections.turnedAway)
-  // RFC 9110 §10.1.1: an expectation that is not known may be left unmet.
+  // RFC 9110 §10.1.1: a server may ignore an expectation that it does not know.
   server.on('checkExpectation', connections.request)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
@@ -74,10 +75,13 @@ export function createHttpServer(app: Koa, { observe, ...options }: Options = {}
   return server
 }
 
-/** RFC 3986 §3.2.2 and §3.2.3: a name or an address, and a port. An `http` URI has a host that is not empty. */
+/** RFC 3986 §3.2.2 and §3.2.3: a name or an address, then perhaps a port. The host of an `http` URI is not empty. */
 const HOST = /^(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})+(?::\d*)?$|^\[[\w.:~!$&'()*+,;=-]+\](?::\d*)?$/i
 
-/** RFC 9112 §3.2: anything else is to be refused. Node keeps the first of two, where a proxy may go by the second. */
+/**
+ * RFC 9112 §3.2: any other request has to be refused. Of two Host headers Node keeps the first, but a proxy may use the
+ * second.
+ */
 function namesOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
   let host: string | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -120,21 +124,21 @@ async function refuseHost(response: ServerResponse): Promise<void> {
   response.writeHead(problem.status, headers).end(body)
 }
 
-/** An answer without Koa, where there is no request to answer. */
+/** An answer without Koa, for a connection on which no request could be read. */
 function rawAnswer(problem: Problem): string {
   const { headers, body } = lastAnswer(problem)
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\n${fields.join('')}\r\n${body}`
 }
 
-/** How long a connection that was just taken has for its request to arrive once no other is taken, in milliseconds. */
+/** After the last connection was accepted, its request gets this long to arrive, in milliseconds. */
 const LAST_CALL_MS = 500
 
 /**
- * Takes no new connection and waits for the requests under way; then closes what is left: idle keep-alive connections
- * and those that never sent a whole request.
+ * Accepts no new connection, and waits for the requests under way. Then it closes all other connections: idle ones, and
+ * those that never sent a whole request.
  * @param drain resolves when no request is under way
- * @param graceMs after which requests under way are cut off
+ * @param graceMs after this time, requests under way are cut off
  */
 export async function stopServing(
   server: Server,
@@ -146,6 +150,7 @@ export async function stopServing(
   const drained = drain()
   await Promise.race([drained, sleep(graceMs, undefined, { ref: false })])
   server.closeAllConnections()
-  // The server says that it is closed before the last requests have ended, and their uses count at their end.
+  // The server reports that it is closed before the last requests have ended, and uses are counted at the end of their
+  // requests.
   await Promise.all([closed, drained])
 }

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import type { Context } from 'koa'
 import { createGate } from '../../../../src/application/scheduling/gate.ts'
-import type { Judge } from '../../../../src/http/authentication/authenticate.ts'
+import type { AuthenticateRequest } from '../../../../src/http/authentication/authenticate.ts'
 import { readingWith } from '../../../../src/http/authentication/authenticated.ts'
 import { gate as opening } from '../../../support/eventually.ts'
 
-const as = (kind: 'jwt' | 'token', accountId: string): Judge => {
+const as = (kind: 'jwt' | 'token', accountId: string): AuthenticateRequest => {
   const principal = { kind, accountId, scopes: [] }
   return () => ({ principal, account: {}, record: null, ceiling: null })
 }
@@ -17,7 +17,8 @@ describe('Reading', () => {
   it('by the tokens of an account takes no place from the account itself, or from another one', async () => {
     const gate = createGate({ atOnce: 32, waiting: 64, waitingEach: 4, waitMs: 10_000 })
     const { opened, open } = opening()
-    const ask = (judge: Judge, work: () => Promise<void>) => readingWith(judge, gate)(work)(request())
+    const ask = (authenticateRequest: AuthenticateRequest, work: () => Promise<void>) =>
+      readingWith(authenticateRequest, gate)(work)(request())
     const stolen = as('token', 'acct_1')
     const loop = Array.from({ length: 20 }, () => ask(stolen, () => opened).catch(({ name }) => name))
     const refused = await Promise.race(loop)

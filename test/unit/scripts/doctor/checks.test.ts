@@ -105,15 +105,15 @@ describe('What doctor makes of', () => {
 
   it('a projection: level, behind, never filled, past the end of the log', () => {
     const of = { name: 'tokens', version: 1 }
-    const judge = (checkpoint: string | null, head: string | null, lag: number) =>
+    const assess = (checkpoint: string | null, head: string | null, lag: number) =>
       assessLag(of, { checkpoint, head, lag })
-    expect(judge('0003', '0003', 0).status).to.equal('ok')
-    expect(judge(null, null, 0).status).to.equal('ok')
-    expect(judge('0001', '0003', 2)).to.include({ status: 'warn', detail: 'at 0001, 2 events behind' })
-    expect(judge(null, '0003', 3).status).to.equal('warn')
-    expect(judge('0001', '0003', MOST_LAG).detail).to.contain('or more')
-    expect(judge('0004', '0003', 0).status).to.equal('fail')
-    expect(judge('0004', null, 0).status).to.equal('fail')
+    expect(assess('0003', '0003', 0).status).to.equal('ok')
+    expect(assess(null, null, 0).status).to.equal('ok')
+    expect(assess('0001', '0003', 2)).to.include({ status: 'warn', detail: 'at 0001, 2 events behind' })
+    expect(assess(null, '0003', 3).status).to.equal('warn')
+    expect(assess('0001', '0003', MOST_LAG).detail).to.contain('or more')
+    expect(assess('0004', '0003', 0).status).to.equal('fail')
+    expect(assess('0004', null, 0).status).to.equal('fail')
   })
 
   it('refused events: which they are, and how many more', () => {
