@@ -14,12 +14,12 @@ import { startLedger } from './ledger/ledger.ts'
 import { isOnThisMachine, readSettings, type Settings } from './settings/settings.ts'
 import { shownUrl } from './stores/open.ts'
 
-/** How long requests under way may take once a stop was asked for. */
+/** How long requests under way may take after a stop was asked for, in milliseconds. */
 const GRACE_MS = 10_000
 
 /**
- * The service as a process: opens what the environment names, listens, and stops in order at SIGTERM or SIGINT. It owns
- * the process and ends it: with 0 after such a stop, with 1 where it could not start or stop, or was told to stop twice.
+ * The service as a process: opens the stores that the environment names, listens, and stops in order at SIGTERM or
+ * SIGINT. It ends the process: with 0 after such a stop, and with 1 if it could not start or stop, or got two signals.
  */
 export async function serve(): Promise<never> {
   const errors = createOutput(2, (lost) => `${lost} lines lost\n`)
@@ -37,7 +37,8 @@ async function start(): Promise<void> {
   const configuration = configurationOf(readSettings(process.env), isOnThisMachine)
   const { settings, keys } = configuration
   const { log, request, print, drained } = createLog(settings.logLevel)
-  // A container's first process has no default action for a signal: it would sit one out while its stores open.
+  // The first process of a container has no default action for signals. Without this it would ignore one while its
+  // stores open.
   const giveUp = (signal: NodeJS.Signals) => {
     log.info({ signal }, 'stopped before it listened')
     process.exit(128 + constants.signals[signal])
@@ -76,7 +77,7 @@ async function start(): Promise<void> {
     if (asked) process.exit(1)
     asked = true
     log.info({ signal }, 'stopping')
-    // Load balancers see that it is not ready, and send new requests elsewhere, before it takes no more of them.
+    // Load balancers see that it is not ready, and send new requests elsewhere, before it stops accepting them.
     void ledger.drain()
     sleep(settings.shutdownDelayMs)
       .then(() => stopServing(server, ledger.drain, GRACE_MS))

@@ -1,17 +1,17 @@
 /**
- * Internet addresses as callers, proxies and settings write them. Inside, each is the eight groups of an IPv6 address;
- * an IPv4 address is the one that stands for it, `::ffff:a.b.c.d`, so that both ways of writing it are one address.
+ * Internet addresses as callers, proxies and settings write them. Inside, each is the eight groups of an IPv6 address.
+ * An IPv4 address has the groups of `::ffff:a.b.c.d`, so that both ways of writing it are the same address.
  */
 type Groups = readonly number[]
 
 /** A CIDR block, or one address. */
 export interface Block {
   groups: Groups
-  /** How many bits of the groups count. */
+  /** How many bits of the groups count, from the first. */
   bits: number
 }
 
-/** An IPv6 address that ends as an IPv4 one does, in brackets, with a port. Anything longer is none. */
+/** The longest text that can be an address: an IPv6 address that ends as an IPv4 one does, in brackets, with a port. */
 const LONGEST = '[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535'.length
 const LARGEST_PORT = 65_535
 const IN_BRACKETS = /^\[([^\]]*:[^\]]*)\](?::(\d{1,5}))?$/
@@ -27,16 +27,16 @@ const ADDRESS_BITS = GROUPS * GROUP_BITS
 const IPV4_FROM_BIT = 96
 
 /**
- * The one form of an address (RFC 5952, and IPv4 where an IPv6 address stands for one), without its port. The text is
- * made anew: a piece of a caller's header would keep all of it in memory.
- * @returns null for what is no address
+ * The canonical form of an address (RFC 5952, and IPv4 if an IPv6 address stands for one), without its port. It is a
+ * new text, since a piece of a caller's header would keep all of the header in memory.
+ * @returns null for a text that is no address
  */
 export function canonicalAddress(text: string): string | null {
   const groups = text.length <= LONGEST ? withoutPort(text) : null
   return groups && format(groups)
 }
 
-/** What a limit counts by: an IPv4 address, or the /64 of an IPv6 one, which is what a single caller has. */
+/** The unit of a limit: an IPv4 address, or the /64 of an IPv6 address, since a single caller has all of that. */
 export function limitedAs(address: string): string {
   const groups = parse(address)
   if (!groups || isIpv4(groups)) return address
@@ -53,7 +53,7 @@ export function parseBlocks(text: string): Block[] {
   return entries.map(parseBlock)
 }
 
-/** @param address in its one form */
+/** @param address in canonical form */
 export function isInside(blocks: readonly Block[], address: string): boolean {
   const groups = parse(address)
   return groups !== null && blocks.some((block) => holds(block, groups))
@@ -63,7 +63,7 @@ function parseBlock(text: string): Block {
   const [, address = '', length] = /^([^/]*)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? []
   const groups = parse(address)
   if (!groups) throw new Error('must be addresses and CIDR blocks, like 10.0.0.0/8 or 2001:db8::1')
-  // The length belongs to the form in which the address is written.
+  // The length of a prefix counts in the form in which the address is written.
   const skipped = address.includes(':') ? 0 : IPV4_FROM_BIT
   const bits = length === undefined ? ADDRESS_BITS : skipped + Number(length)
   if (bits > ADDRESS_BITS) throw new Error('must have no prefix longer than the address')
@@ -72,12 +72,12 @@ function parseBlock(text: string): Block {
   return { groups, bits }
 }
 
-/** A block of IPv6 addresses says nothing about IPv4 ones, however wide it is. */
+/** A block of IPv6 addresses holds no IPv4 address, however large it is. */
 const holds = (block: Block, groups: Groups): boolean =>
   (isIpv4(block.groups) && block.bits >= IPV4_FROM_BIT) === isIpv4(groups) &&
   groups.every((group, i) => (group & maskOf(block.bits, i)) === block.groups[i])
 
-/** The bits of the i-th group that a prefix reaches. */
+/** The bits of the i-th group that belong to a prefix. */
 function maskOf(bits: number, i: number): number {
   const reached = Math.min(Math.max(bits - i * GROUP_BITS, 0), GROUP_BITS)
   return (0xffff << (GROUP_BITS - reached)) & 0xffff
@@ -104,7 +104,7 @@ function parse(text: string): Groups | null {
   return [...first, ...Array<number>(missing).fill(0), ...last]
 }
 
-/** @param isEnd the last groups of an address may be written as an IPv4 one */
+/** @param isEnd are these the last groups? Those may end with an IPv4 address */
 function parseGroups(text: string, isEnd: boolean): number[] | null {
   if (text === '') return []
   const parts = text.split(':')
@@ -118,7 +118,7 @@ function parseGroups(text: string, isEnd: boolean): number[] | null {
   return groups
 }
 
-/** As two groups. */
+/** The address as two groups. */
 function parseIpv4(text: string): [number, number] | null {
   const octets = IPV4.exec(text)?.slice(1).map(Number)
   if (!octets) return null
@@ -138,7 +138,7 @@ function format(groups: Groups): string {
   return `${hex(groups.slice(0, from))}::${hex(groups.slice(to))}`
 }
 
-/** The first of the longest. */
+/** The longest run of zeros; the first one if there are several. */
 function longestZeros(groups: Groups): { from: number; to: number } {
   let longest = { from: 0, to: 0 }
   for (let from = 0; from < groups.length; from++) {

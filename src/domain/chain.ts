@@ -11,10 +11,10 @@ export function canonical(value: unknown): string {
   return object(value as Record<string, unknown>)
 }
 
-/** Text that JSON leaves as it is. */
+/** Text that is the same in JSON, between quotes. */
 const PLAIN = /^[ !#-[\]-~]*$/
 
-/** A loop and no lists of pairs: it runs for each event that is read. */
+/** This is a loop without lists of pairs for the sake of speed: it runs for each event that is read. */
 function object(value: Record<string, unknown>, without?: string): string {
   let members = ''
   for (const key of sortedKeys(value)) {
@@ -25,7 +25,7 @@ function object(value: Record<string, unknown>, without?: string): string {
   return `{${members}}`
 }
 
-/** In the order of `sort`, which takes longer than this for as few as there are in nearly all objects. */
+/** In the order of `sort`. Nearly all objects have few keys, and for those this is faster than `sort`. */
 function sortedKeys(value: Record<string, unknown>): string[] {
   const keys = Object.keys(value)
   if (keys.length > FEW) return keys.sort()
@@ -40,7 +40,9 @@ function sortedKeys(value: Record<string, unknown>): string[] {
 
 const FEW = 20
 
-/** What stands before the first event of a stream: its name, so that an event cannot move to another one. */
+/**
+ * The chain before the first event of a stream: the stream's name, so that an event cannot be moved to another stream.
+ */
 export const genesis = (stream: string): string => stream
 
 /**

@@ -10,7 +10,7 @@ import { cutText } from './text.ts'
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const BODY = 43
 const CHECK = 6
-/** 2^256 - 1 in base 62: a body above it was not made from 32 bytes. Text order is number order in this alphabet. */
+/** 2^256 - 1 in base 62. A larger body was not made from 32 bytes. In this alphabet, texts sort as their numbers do. */
 const LARGEST_BODY = base62(2n ** 256n - 1n, BODY)
 
 export const PREFIX_PATTERN = /^[a-z][a-z0-9]{1,15}$/
@@ -51,26 +51,26 @@ export function isToken(prefix: string, text: string): boolean {
   return text.slice(end) === checkOf(text.slice(0, end))
 }
 
-/** What may be shown of a token: its prefix and the last four characters of its body. */
+/** The part of a token that may be shown: its prefix and the last four characters of its body. */
 export const hintOf = (prefix: string, token: string): string =>
   `${prefix}_…${token.slice(prefix.length + 1 + BODY - 4, prefix.length + 1 + BODY)}`
 
 /**
- * Key id of the plain SHA-256 hashes that come with tokens of an older system. No pepper may be called so: what an id
- * names is either a key or this.
+ * The key id of plain SHA-256 hashes, which come with tokens of an older system. No pepper may have this name, so that
+ * an id always says which of the two a hash is.
  */
 export const PLAIN_KEY_ID = 'sha256'
 
-/** What is shown of an imported token: nothing of it is known that would tell it from others. */
+/** Shown for an imported token, of which nothing is known that could be shown. */
 export const UNKNOWN_HINT = '…'
 
 const LEGACY_SHAPE = /^[!-~]{16,255}$/
 
-/** Could `text` be a token of an older system? What is of the own format never is. */
+/** Could `text` be a token of an older system? A token of our own format never is. */
 export const isLegacyToken = (prefix: string, text: string): boolean =>
   LEGACY_SHAPE.test(text) && !isToken(prefix, text)
 
-/** What an older system kept of its token: plain SHA-256, in lower-case hex. */
+/** The hash that an older system has stored of its token: plain SHA-256, in lower-case hex. */
 export const hashLegacyToken = (token: string): string => hash('sha256', token, 'hex')
 
 export interface Pepper {
@@ -81,7 +81,7 @@ export interface Pepper {
 const MIN_PEPPER_BYTES = 32
 
 /**
- * Reads `k2:<base64>,k1:<base64>`, the one that signs first.
+ * Parses `k2:<base64>,k1:<base64>`. The first one signs.
  * @throws Error saying what is wrong, without any of the text
  */
 export function parsePeppers(text: string): Pepper[] {
@@ -98,24 +98,24 @@ export function parsePeppers(text: string): Pepper[] {
   return peppers
 }
 
-/** What is kept of a token: HMAC-SHA-256 under the pepper, in lower-case hex. */
+/** The hash that is stored of a token: HMAC-SHA-256 under the pepper, in lower-case hex. */
 export const hashToken = (pepper: Pepper, token: string): string =>
   createHmac('sha256', pepper.key).update(token).digest('hex')
 
 const MASK = '[credential]'
-/** All of a token but its prefix. To look for the prefix first would take sixteen times as long. */
+/** A token without its prefix. Looking for the prefix first would take sixteen times as long. */
 const TOKEN_REST = new RegExp(`_[0-9A-Za-z]{${BODY + CHECK},}`, 'g')
-/** Wherever it begins: what stands before it may be any word. */
+/** The prefix of a token, wherever it begins: any word may stand before it. */
 const PREFIX_AT_END = /[a-z][a-z0-9]{1,15}$/
 const LONGEST_PREFIX = 16
-/** Between what may be parts of a JWT, and the dots between them. */
+/** What separates texts that may be parts of a JWT, with the dots between them. */
 const NO_BASE64URL = /([^\w-]+)/
-/** What a JSON object begins with in base64, if it has any member: `{"`, or white space behind the brace. */
+/** How a JSON object with at least one member begins in base64: `{"`, or white space after the brace. */
 const OBJECT_START = /e[wy]/g
 
 /**
- * Replaces whatever can be an API token or a JWT, for text that callers choose and we keep. Characters that need no
- * percent-encoding mean the same with it (RFC 3986 §6.2.2.2), so it hides nothing.
+ * Replaces everything that can be an API token or a JWT, in text that callers choose and we keep. A needless
+ * percent-encoding is undone first, so that it hides nothing: it does not change the meaning (RFC 3986 §6.2.2.2).
  */
 export function maskCredentials(text: string): string {
   const plain = withoutNeedlessEncoding(text)
@@ -131,8 +131,8 @@ const withoutNeedlessEncoding = (text: string): string =>
     : text
 
 /**
- * A JWT has three parts, of which the first two are JSON objects: no ordinary word is one. Before it there may be any
- * word; what is joined to it goes as well, since that may be the rest of another one.
+ * A JWT has three parts, of which the first two are JSON objects in base64url, which no ordinary word is. Any word may
+ * stand before it. What is joined to it is removed as well, since it may be the rest of another JWT.
  */
 function maskJwts(text: string): string {
   if (!text.includes('.e')) return text
@@ -150,7 +150,7 @@ function maskJwts(text: string): string {
   return words.join('')
 }
 
-/** Where in a word an object begins that ends with it, in base64url; -1 for nowhere. */
+/** Where in a word an object in base64url begins that ends with the word; -1 if nowhere. */
 function objectAtEnd(word: string): number {
   for (const { index } of word.matchAll(OBJECT_START)) if (isObject(word.slice(index))) return index
   return -1
@@ -169,16 +169,16 @@ function isObject(base64: string): boolean {
   }
 }
 
-/** What the first bytes of a JSON object may be, in UTF-8 of which the last character may be in part. */
+/** The first bytes of a JSON object, as UTF-8 whose last character may be incomplete. */
 const OBJECT_BEGINS = /^\{\s*(?:$|\}|"(?:[^\p{Cc}\ufffd]|\s)*\ufffd?$)/u
-/** As many show whether it is text at all. */
+/** How many base64url digits are decoded first: enough to see whether they hold text at all. */
 const FIRST_DIGITS = 16
 
-/** In base64url, which may have been cut off. */
+/** Does a JSON object begin here? The base64url may have been cut off. */
 const beginsObject = (base64: string): boolean =>
   base64.length < 2 || OBJECT_BEGINS.test(Buffer.from(base64.slice(0, FIRST_DIGITS), 'base64url').toString())
 
-/** One may begin within what may be the end of another. */
+/** A token may begin within the possible end of another one. */
 function maskTokens(text: string): string {
   let [masked, end] = ['', 0]
   for (const { 0: rest, index } of text.matchAll(TOKEN_REST)) {
@@ -190,36 +190,38 @@ function maskTokens(text: string): string {
   return masked + text.slice(end)
 }
 
-/** How much of a caller's text is looked at: the text that is kept, and the longest token that begins in it. */
+/**
+ * How many characters of a caller's text are read: as many as are kept, and the longest token that begins within them.
+ */
 export const LOOKED_AT = 384
 const KEPT = 256
 
-/** What may be the beginning of a token whose end was cut off, behind its prefix, which may be within a mask. */
+/** Perhaps the beginning of a token whose end was cut off. Its prefix may be hidden by a mask. */
 const CUT_OFF = /_(?<=(?:[a-z][a-z0-9]{1,15}|\])_)[0-9A-Za-z]*$/
 /** Words at the end that may be parts of a JWT. */
 const LAST_WORDS = /[\w-]*(?:\.[\w-]*){0,2}$/
-/** A cut within the encoding of a character. */
+/** The end of a text that was cut within a percent-encoding. */
 const CUT_ENCODING = /%[\da-f]?$/i
 
 /**
- * A caller's text as it may be kept: short, and without a credential or a piece of one that the cut left. Masking makes
- * a text shorter, so that what stood at its end may come within what is kept.
+ * A caller's text in the form in which it may be kept: short, and without a credential, or a piece of one that a cut
+ * has left. Masking makes a text shorter, so what stood behind the limit may come to stand before it.
  */
 export function keptText(text: string): string {
   const looked = cutText(text, LOOKED_AT)
-  // A text of this length may have been cut before, and a cut may have spared half a character.
+  // A text of this length may have been cut before, and the cut may have removed half a character more.
   const isCut = looked.length >= LOOKED_AT - 1
   return cutText(isCut ? withoutPieces(looked) : maskCredentials(looked), KEPT)
 }
 
-/** Masked, and without what may be the beginning of a credential at its end. */
+/** The masked text, without anything at its end that may be the beginning of a credential. */
 function withoutPieces(cut: string): string {
   const masked = maskCredentials(withoutNeedlessEncoding(cut.replace(CUT_ENCODING, ''))).replace(CUT_OFF, '')
   const words = LAST_WORDS.exec(masked)?.[0] ?? ''
   return masked.slice(0, masked.length - words.length + beginOfJwt(words))
 }
 
-/** Where in some words, with dots between them, a JWT may begin that has not ended. */
+/** Where in some words, with dots between them, a JWT may begin that was cut off. */
 function beginOfJwt(words: string): number {
   for (const { index } of words.matchAll(/e(?:[wy]|$)/g)) {
     const [head = '', claims] = words.slice(index).split('.')

@@ -2,7 +2,7 @@ import { Refusal } from './errors.ts'
 import type { Actor, EventData, EventType } from './events.ts'
 import type { TokenState } from './token.ts'
 
-/** What a command does to a token, as facts without their envelope: at most one a command. */
+/** What a command does to a token: a fact without its envelope. A command causes one at most. */
 export type Fact<T extends EventType = EventType> = T extends EventType
   ? { type: T; data: EventData<T> }
   : never
@@ -14,17 +14,17 @@ export function create(state: TokenState, data: EventData<'TokenCreated'>): Fact
   return { type: 'TokenCreated', data }
 }
 
-/** @param data a row of the table that the token comes from; its times are the old ones */
+/** @param data from a row of the table that the token comes from, with its times as they are there */
 export function importToken(state: TokenState, data: EventData<'TokenImported'>): Fact<'TokenImported'> {
   if (state.status !== 'none') throw new Refusal('conflict', 'The token exists already.')
   return { type: 'TokenImported', data }
 }
 
-/** How many events a token's stream may have, and how many of those are not for the token itself to cause. */
+/** How many events a token's stream may have, and how many of them the token itself may not cause. */
 const MOST_EVENTS = 10_000
 const NOT_FOR_TOKENS = 1_000
 
-/** What a change asks for that the token does not have already: forms send every member. */
+/** The members of a change that the token does not have already, since forms send every member. */
 export function changed(state: TokenState, change: TokenUpdate): TokenUpdate {
   const data: TokenUpdate = { ...change }
   if (state.status === 'none') return data
@@ -35,8 +35,8 @@ export function changed(state: TokenState, change: TokenUpdate): TokenUpdate {
 }
 
 /**
- * A change that changes nothing gives no event. `ifMatch` is judged after the state, whatever the change, and room in the
- * stream only for an event that would come of it.
+ * A change that changes nothing gives no event. `ifMatch` is checked after the state, whatever the change is. Room in
+ * the stream is checked only if there is an event.
  */
 export function update(
   state: TokenState,
@@ -53,7 +53,7 @@ export function update(
   return { type: 'TokenUpdated', data }
 }
 
-/** Not asked for a revocation, nor for what the system writes: these are never refused. */
+/** Not checked for a revocation, nor for what the system writes: those are never refused. */
 function assertRoom(events: number, by: Actor['kind']): void {
   if (events < MOST_EVENTS - (by === 'token' ? NOT_FOR_TOKENS : 0)) return
   throw new Refusal(
@@ -62,7 +62,7 @@ function assertRoom(events: number, by: Actor['kind']): void {
   )
 }
 
-/** Revoking twice is one revocation, whatever `ifMatch` says the second time. */
+/** Revoking twice is the same as revoking once, whatever `ifMatch` says the second time. */
 export function revoke(
   state: TokenState,
   reason: string | null,

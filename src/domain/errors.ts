@@ -1,4 +1,4 @@
-/** Stable codes of what the domain and the use cases refuse; the HTTP layer maps each to one status. */
+/** Stable codes of the refusals of the domain and of the use cases. The HTTP layer maps each to one status. */
 export type RefusalCode =
   | 'not_found'
   | 'validation_failed'
@@ -12,12 +12,15 @@ export type RefusalCode =
   | 'conflict'
 
 export interface InputError {
-  /** Where it is in the input, from the outside in: `['scopes', 0]`. Each door writes it in its own way. */
+  /**
+   * The path to it in the input, from the outside in: `['scopes', 0]`. HTTP and the command line write it in their own
+   * ways.
+   */
   path: readonly (string | number)[]
   message: string
 }
 
-/** A command or query that was understood and refused. Nothing was changed. */
+/** A command or query was understood and refused. Nothing was changed. */
 export class Refusal extends Error {
   readonly code: RefusalCode
   readonly errors: InputError[]
@@ -30,10 +33,10 @@ export class Refusal extends Error {
   }
 }
 
-/** Stored data that is not what was written. Named in the log, never served. */
+/** Stored data is not what was written. The error goes into the log, and never to a caller. */
 export class DamagedError extends Error {
   override name = 'DamagedError'
-  /** Where reading the log can go on, behind what is missing: a position. Undefined where it cannot. */
+  /** The position after which the log can be read on, behind what is missing. Undefined if it cannot be read on. */
   readonly after: string | undefined
 
   constructor(message: string, { after, ...options }: ErrorOptions & { after?: string } = {}) {
@@ -42,7 +45,7 @@ export class DamagedError extends Error {
   }
 }
 
-/** An event that was written is not there any more. */
+/** An event that was written is no longer there. */
 export class MissingEventError extends DamagedError {
   override name = 'MissingEventError'
 }

@@ -38,8 +38,8 @@ export const metadataSchema = {
 } as const
 
 /**
- * Who did it, when and on which request. `bodyHash` tells a repeated creation from a reused key. `informational` says
- * that the event decides nothing: whoever does not know its type may pass over it.
+ * Who did it, when, and on which request. `bodyHash` tells a repeated creation from one that reuses the key with other
+ * input. `informational` says that the event decides nothing, so that code which does not know its type may ignore it.
  */
 export type Metadata = FromSchema<typeof metadataSchema>
 export type Actor = Metadata['actor']

@@ -1,14 +1,15 @@
 import { id } from './schemaParts.ts'
 
 export const importEventSchemas = {
-  // One import of an old table's rows at a time: whoever writes these is at work, until the last one says that it is not.
+  // Only one import of an old table's rows may run at a time. Whoever writes these events is at work, until the last
+  // one says that the work has ended.
   ImportAdvanced: {
     type: 'object',
     additionalProperties: false,
     required: ['importId', 'rows', 'read', 'ended'],
     properties: {
       importId: id,
-      // Of the file, and how many of them are in the store for certain.
+      // How many rows the file has, and how many of them are certainly in the store.
       rows: { type: 'integer', minimum: 0 },
       read: { type: 'integer', minimum: 0 },
       ended: { type: 'boolean' },

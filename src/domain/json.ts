@@ -1,10 +1,10 @@
-/** A brace, or a string with the colon behind it if it is the name of a member. */
+/** A brace, or a string, with the colon behind it if it is the name of a member. */
 const BRACE_OR_STRING = /[{}]|("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?/g
 
 /**
- * The first member that an object has twice, however it is spelt, at any depth; null where none has. `JSON.parse` keeps
- * the last of them and says nothing, so that a reader who takes the first one would read something else.
- * @param json of what is no JSON any answer is as good as another
+ * The first member that an object has twice, however it is spelt, at any depth; null if there is none. `JSON.parse`
+ * silently keeps the last of them, while another reader may use the first one.
+ * @param json for text that is no JSON the result means nothing
  */
 export function repeatedMember(json: string): string | null {
   const objects: Set<string>[] = []

@@ -1,2 +1,2 @@
-/** Where tokens are managed. */
+/** The default path of the routes that manage tokens. */
 export const MANAGEMENT_PATH = '/settings/api-tokens'

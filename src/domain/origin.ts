@@ -23,16 +23,19 @@ function authorityOf(text: string, scheme: string): string | null {
   return port === undefined || Number(port) === DEFAULT_PORTS[scheme] ? host : `${host}:${Number(port)}`
 }
 
-/** An origin in the one spelling that equal ones have; null for what is none, as `null` is or what has a path. */
+/**
+ * An origin in canonical spelling, which is the same for equal origins. Null for anything else, like `null` or a text
+ * with a path.
+ */
 export function originOf(text: string): string | null {
   const origin = parse(text)
   return origin && `${origin.scheme}://${origin.authority}`
 }
 
 /**
- * Has the origin of a page the host and port of the server that is asked? Whether the scheme is the same cannot be known
- * behind a proxy that ends TLS: a port that `host` does not name is the one that the origin's scheme implies.
- * @param host as the header `Host` has it
+ * Does the origin of a page have the host and port of the server that was asked? Behind a proxy that ends TLS the
+ * scheme cannot be compared. If `host` names no port, the default port of the origin's scheme counts.
+ * @param host the value of the header `Host`
  */
 export function isOriginOf(text: string, host: string): boolean {
   const origin = parse(text)

@@ -2,33 +2,33 @@ import { holdsCredential } from './credential.ts'
 import type { InputError } from './errors.ts'
 import { DAY_MS } from './time.ts'
 
-/** The rules for what people write into a token. Pure: the present is an argument. */
+/** The rules for what people write into a token. They are pure: the present time is an argument. */
 
 const SCOPE = /^[a-z0-9][a-z0-9:._*-]{0,63}$/
 const MAX_SCOPES = 32
 const MAX_NAME = 100
 /**
- * UTF-16 units of a name before NFC. A character of NFC is made of at most six of them (three characters beyond the
- * basic plane in two scripts; four in Greek), so no valid name is longer, however it is written; and NFC, whose work
- * grows with the square of the marks on one letter, has little to do.
+ * The largest length of a name before NFC, in UTF-16 units. A character of NFC is made of at most six units (three
+ * characters beyond the basic plane in two scripts; four in Greek), so no valid name is longer, however it is written.
+ * The limit also keeps NFC fast: its work grows with the square of the marks on one letter.
  */
 const MAX_RAW_NAME = 6 * MAX_NAME
 const MAX_REASON = 200
-/** `2026-11-22T08:00:00.123456789+01:00` */
+/** The length in characters of `2026-11-22T08:00:00.123456789+01:00`. */
 const MAX_TIME = 35
 /** Control characters, line and paragraph separators, lone surrogates, bidirectional embeddings and overrides. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]/u
 /**
- * Something that is seen. Not what Unicode says to show nothing of, not the letters and symbols that are blanks; nor is a
- * mark without a letter, or what means something only to those who have agreed on it (private use, unassigned).
+ * A character that can be seen. It is not one that Unicode calls invisible, not a letter or symbol that is blank, not a
+ * mark without a letter, and not one whose meaning is only agreed in private (private use, unassigned).
  */
 const VISIBLE =
   /(?![\p{Default_Ignorable_Code_Point}\u2800\u{1D159}\u{13441}\u{13442}])[\p{L}\p{N}\p{P}\p{S}]/u
-/** Unicode's white space, and the mark of byte order, which is trimmed with it. */
+/** Unicode's white space, and the byte order mark, which is trimmed as well. */
 const SPACE = /[\p{White_Space}\uFEFF]/u
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d{1,9})?([Zz]|[+-](\d\d):(\d\d))$/
 
-/** RFC 3339 text to UTC with milliseconds, or null if it is not a time that exists. */
+/** Converts RFC 3339 text to UTC with milliseconds. Null if it is not a time that exists. */
 export function parseTime(text: string): string | null {
   if (text.length > MAX_TIME) return null
   const match = RFC3339.exec(text)
@@ -38,7 +38,7 @@ export function parseTime(text: string): string | null {
   if (Number(offsetHour) > 23 || Number(offsetMinute) > 59) return null
   const midnight = new Date(`${year}-${month}-${day}T00:00:00.000Z`)
   if (Number.isNaN(midnight.getTime()) || midnight.getUTCDate() !== Number(day)) return null
-  // Date.parse knows milliseconds only: finer fractions are cut off.
+  // Date.parse knows milliseconds only, so finer fractions are cut off.
   const zone = /[+-]\d\d:\d\d$/.exec(text)?.[0] ?? 'Z'
   const millis = (fraction ?? '.0').slice(0, 4)
   const at = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}${millis}${zone}`)
@@ -48,21 +48,21 @@ export function parseTime(text: string): string | null {
 
 const MAX_ID = 255
 
-/** Ids of other systems go into an index: bounded, and free of control characters. */
+/** Ids of other systems are written into an index, so they are short and have no control characters. */
 export const isForeignId = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= MAX_ID && !/[\p{Cc}\p{Cs}]/u.test(value)
 
-/** Those of accounts go into a response header as well, where white space at the ends is none of the value. */
+/** Ids of accounts are also written into a response header, where white space at the ends is lost. */
 export const isAccountId = (value: unknown): value is string =>
   isForeignId(value) && !/^\p{White_Space}|\p{White_Space}$|^\uFEFF|\uFEFF$/u.test(value)
 
-/** One spelling for equal names. What is too long to be one stays as it is: `nameProblem` says so. */
+/** Equal names get equal text. A text that is too long to be a name stays as it is, and `nameProblem` says so. */
 export function normaliseName(name: string): string {
   const trimmed = trim(name)
   return trimmed.length > MAX_RAW_NAME ? trimmed : trimmed.normalize('NFC')
 }
 
-/** `String.trim` leaves the line end that is U+0085. */
+/** `String.trim` does not remove the line end U+0085. */
 function trim(text: string): string {
   let [start, end] = [0, text.length]
   while (start < end && SPACE.test(text.charAt(start))) start++
@@ -70,7 +70,7 @@ function trim(text: string): string {
   return text.slice(start, end)
 }
 
-/** @param name as it comes out of `normaliseName`. */
+/** @param name the result of `normaliseName` */
 export function nameProblem(name: string): string | null {
   if (!isWithin(name, 1, MAX_NAME)) return `must be 1 to ${MAX_NAME} characters after trimming`
   if (UNPRINTABLE.test(name)) return 'must not contain control or bidirectional-override characters'
@@ -86,7 +86,7 @@ export function reasonProblem(reason: string): string | null {
   return null
 }
 
-/** Characters are code points, of at most two units each. */
+/** Counts characters as code points. Each has at most two UTF-16 units. */
 function isWithin(text: string, min: number, max: number): boolean {
   if (text.length > 2 * max) return false
   const { length } = [...text]
@@ -96,7 +96,7 @@ function isWithin(text: string, min: number, max: number): boolean {
 export const isScope = (text: string): boolean => SCOPE.test(text)
 
 export function scopeErrors(scopes: readonly string[]): InputError[] {
-  // One more than there may be: what is behind it is not looked at.
+  // Only one scope more than allowed is checked, and none behind it.
   const errors = scopes
     .slice(0, MAX_SCOPES + 1)
     .flatMap((scope, i) =>
@@ -108,7 +108,7 @@ export function scopeErrors(scopes: readonly string[]): InputError[] {
   return errors
 }
 
-/** @param maxLifetimeDays the longest life from now that is allowed, or null for any, or none. */
+/** @param maxLifetimeDays the longest life from now that is allowed. Null allows any, also one without an end */
 export function expiryProblem(
   expiresAt: string | null,
   now: string,

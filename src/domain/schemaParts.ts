@@ -1,4 +1,4 @@
-/** What schemas of events are made of. Times are RFC 3339 UTC with milliseconds, ids are UUIDs. */
+/** Parts of the schemas of events. Times are RFC 3339 UTC with milliseconds, ids are UUIDs. */
 
 export const id = { type: 'string', minLength: 36, maxLength: 36 } as const
 export const time = { type: 'string', format: 'date-time' } as const

@@ -1,22 +1,22 @@
 import { type InputError, Refusal } from './errors.ts'
 
-/** Which scopes there are, as the host says. The description is for people who choose one. */
+/** A scope that exists, as the host says. The description is for people who choose one. */
 export interface CatalogueEntry {
   name: string
   description?: string
 }
 
-/** Which scopes there are, by name. Null: any that is well formed. */
+/** The names of the scopes that exist. Null: any well-formed name is a scope. */
 export type Catalogue = ReadonlySet<string> | null
 
-/** The scopes that somebody may give out: those that are known to be their own. Null: any. */
+/** The scopes that somebody may give out: those that are known to be their own. Null: any scope. */
 export type Ceiling = readonly string[] | null
 
 /**
- * Assesses the scopes that a token is to have. Those that it has already stay as they are, whoever gave them.
- * @param had scopes that the token has
- * @throws Refusal `validation_failed` for one that is not in the catalogue, then `scope_not_grantable` for one above the
- *   ceiling: compared literally, so that `*` is a scope like any other
+ * Checks the scopes that a token is to have. Those that it has already may stay, whoever gave them.
+ * @param had scopes that the token has already
+ * @throws Refusal `validation_failed` for a scope that is not in the catalogue, then `scope_not_grantable` for one
+ *   above the ceiling. Scopes are compared literally, so `*` is a scope like any other
  */
 export function assertGrantable(
   scopes: readonly string[],

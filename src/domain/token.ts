@@ -1,6 +1,6 @@
 import type { LifecycleEvent } from './events.ts'
 
-/** What the events of one token's stream add up to. */
+/** What is known of a token from the events of its stream. */
 interface Facts {
   tokenId: string
   accountId: string
@@ -12,7 +12,7 @@ interface Facts {
   createdAt: string
   updatedAt: string
   expiresAt: string | null
-  /** Revision of the newest event folded in. */
+  /** The revision of the newest event that is included. */
   revision: number
 }
 
@@ -51,13 +51,13 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
   }
 }
 
-/** `damaged`: what happened to it cannot be trusted or applied, so that it authenticates nobody. */
+/** The history of a `damaged` token cannot be trusted or applied, so the token authenticates nobody. */
 export type TokenStatus = 'active' | 'expired' | 'revoked' | 'damaged'
 
 /**
- * The one place that derives a status from the clock. A token is expired from its `expiresAt` on. A revocation is final,
- * whatever is damaged beside it.
- * @param token `stopped` is why it is damaged
+ * The only place that derives a status from the time. A token is expired from its `expiresAt` on. A revocation is
+ * final, even if other events are damaged.
+ * @param token `stopped` says why it is damaged
  */
 export function statusAt(
   token: { revokedAt: string | null; expiresAt: string | null; stopped?: string },

@@ -1,7 +1,7 @@
 import { PLAIN_KEY_ID } from './credential.ts'
 import { id, time, nullableTime, text, hash, scopes } from './schemaParts.ts'
 
-/** What happens to a token from its creation to its end. */
+/** The events of a token's life, from its creation to its end. */
 export const tokenEventSchemas = {
   TokenCreated: {
     type: 'object',
@@ -48,7 +48,7 @@ export const tokenEventSchemas = {
       updatedAt: time,
       lastAccessed: nullableTime,
       expiresAt: nullableTime,
-      // The row's id in the old table: the token's too if it was a UUID.
+      // The row's id in the old table. If it was a UUID, the token has the same one.
       oldId: text,
     },
   },
@@ -68,5 +68,5 @@ export const tokenEventSchemas = {
 
 export type LifecycleType = keyof typeof tokenEventSchemas
 
-/** Of the types that the streams of tokens hold, and no other stream. */
+/** Is it one of the types that the streams of tokens hold, and no other stream does? */
 export const isLifecycleType = (type: string): boolean => Object.hasOwn(tokenEventSchemas, type)

@@ -9,8 +9,8 @@ import { isLifecycleType } from './tokenEvents.ts'
 import { isOfToken, STREAMS } from './streams.ts'
 
 /**
- * The version each type is written in today, and one function per step from an older version to the next.
- * To change an event: raise `current`, add the step, add a golden file. Golden files are never edited.
+ * The version in which each type is written today, and one function for each step from an older version to the next. To
+ * change an event: raise `current`, add the step, add a golden file. Golden files are never edited.
  */
 interface Versions {
   current: number
@@ -29,7 +29,7 @@ export const versions: Record<EventType, Versions> = {
   ImportAdvanced: { current: 1, steps: {} },
 }
 
-/** Before, only the last caller of a window was kept: of the other uses nobody knows where they came from. */
+/** Before version 2, only the last caller of a window was kept, so nobody knows where the other uses came from. */
 function withCallers(data: Record<string, unknown>): Record<string, unknown> {
   const { count, lastIp: ip, lastUserAgent: userAgent } = data as EventData<'TokenUsed'>
   if (count === 1) return data
@@ -44,11 +44,11 @@ function withCallers(data: Record<string, unknown>): Record<string, unknown> {
 
 export type Upcast =
   | { kind: 'event'; event: RecordedEvent }
-  /** Also for a type that has no business in this stream. */
+  /** Also given for a type that does not belong into this stream. */
   | { kind: 'unknown-type' }
   | { kind: 'unknown-version'; version: unknown }
 
-/** Brings a stored event to its newest version. `table` is the argument that tests vary. */
+/** Brings a stored event to its newest version. Tests vary `table`. */
 export function upcast(stored: StoredEvent, table: Record<string, Versions> = versions): Upcast {
   const known = Object.hasOwn(table, stored.type) ? table[stored.type] : undefined
   if (!known || isMisplaced(stored)) return { kind: 'unknown-type' }
@@ -57,7 +57,7 @@ export function upcast(stored: StoredEvent, table: Record<string, Versions> = ve
   if (typeof version !== 'number' || version < 1 || version > known.current) {
     return { kind: 'unknown-version', version }
   }
-  // As nearly all are: a copy of each would be what a replay does most.
+  // This is so for nearly all events, and copying them would be most of the work of a replay.
   if (version === known.current) return { kind: 'event', event: stored as RecordedEvent }
   let data = stored.data as Record<string, unknown>
   for (let from = version; from < known.current; from++) {
@@ -71,16 +71,19 @@ export function upcast(stored: StoredEvent, table: Record<string, Versions> = ve
   }
 }
 
-/** A type that is known elsewhere says nothing here: uses are no part of a token's life, and no life is told among them. */
+/**
+ * In another kind of stream, a known type means nothing: uses do not belong to a token's life, and no life is recorded
+ * among them.
+ */
 const isMisplaced = ({ type, stream }: StoredEvent): boolean =>
   Object.hasOwn(eventSchemas, type) &&
   isLifecycleType(type) !== isOfToken({ stream }) &&
   STREAMS.some((prefix) => stream.startsWith(prefix))
 
 /**
- * What this code cannot know the meaning of, or null. A newer process may have ended a token, or a secret of it, by an
- * event of a type that only that process knows, so an unknown one ends what can be told of a token unless it says itself
- * that it decides nothing. Elsewhere an unknown type is passed over.
+ * Why this code cannot know what the event means; null if it can. A newer process may have ended a token, or one of its
+ * secrets, by a type of event that only that process knows. So nothing can be said of a token from an unknown event on,
+ * unless the event itself says that it decides nothing. In other streams an unknown type is ignored.
  */
 export function notUnderstood(stored: StoredEvent, read: Upcast): string | null {
   switch (read.kind) {
@@ -97,8 +100,9 @@ const isInformational = ({ metadata }: StoredEvent): boolean =>
   (metadata as { informational?: unknown } | null)?.informational === true
 
 /**
- * How many kinds of events of a token's life this code knows, each version of a type being one. It only ever grows, and
- * documents filled by who knows fewer are not those of who knows more.
+ * How many kinds of events of a token's life this code knows. Each version of a type counts as one. The number only
+ * ever grows. Documents that were filled by code which knows fewer kinds may differ from documents of code that knows
+ * more.
  */
 export const lifecycleKinds = (): number =>
   Object.entries(versions).reduce(

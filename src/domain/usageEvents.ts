@@ -11,13 +11,13 @@ import {
   routes,
 } from './schemaParts.ts'
 
-/** What is counted of the uses of tokens, and what becomes of the counts. */
+/** The counts of the uses of tokens, and what is made of the counts later. */
 export const usageEventSchemas = {
   /**
-   * One token's uses in one window of one process. Members that only say again what others do are left out: without
-   * `addresses` all uses came from `lastIp`, without `userAgents` by `lastUserAgent`, and without `outcomes` of a route
-   * they are the window's, where that has a single one. `otherAddresses` and `otherUserAgents` count uses whose caller
-   * is not told apart.
+   * One token's uses in one window of one process. Members that would repeat others are left out: without `addresses`,
+   * all uses came from `lastIp`; without `userAgents`, all came from `lastUserAgent`; and without `outcomes`, a route
+   * has those of the window, if that has a single one. `otherAddresses` and `otherUserAgents` count uses by callers
+   * that are not listed.
    */
   TokenUsed: {
     type: 'object',
@@ -81,8 +81,9 @@ export const usageEventSchemas = {
     required: ['count', 'from', 'to', 'cause'],
     properties: { count, from: time, to: time, cause: { type: 'string' } },
   },
-  // What a token's uses of one UTC day add up to: not what was added, so that it holds whether or not the events it
-  // was made from are still there. The hours and the day, in several events where they are too large for one.
+  // The sums of a token's uses in one UTC day. They are totals, not increments, so they hold whether or not the events
+  // that they were made from are still there. They cover the hours and the day, in several events if they are too large
+  // for one.
   UsageRolledUp: {
     type: 'object',
     additionalProperties: false,
@@ -100,7 +101,7 @@ export const usageEventSchemas = {
           required: ['granularity', 'at', 'count', 'firstAt', 'lastAt', 'outcomes', 'routes'],
           properties: {
             granularity: { enum: ['hour', 'day'] },
-            // Start of the bucket.
+            // The start of the bucket.
             at: time,
             count,
             firstAt: time,
@@ -112,19 +113,19 @@ export const usageEventSchemas = {
       },
     },
   },
-  // Ends the roll-up of a day: only from here on its usage events may go.
+  // Completes the roll-up of a day. Only after it may the usage events of the day be removed.
   UsageDayRolledUp: {
     type: 'object',
     additionalProperties: false,
     required: ['day', 'upTo', 'lost', 'covers'],
     properties: {
       day,
-      // Revision of the day's stream that the roll-up ends with; -1: no token was used.
+      // The revision of the day's stream at which the roll-up ends; -1 if no token was used.
       upTo: { type: 'integer', minimum: -1 },
-      // Uses declared as lost among the events covered.
+      // Uses that were declared lost in the events that are covered.
       lost: { type: 'integer', minimum: 0 },
-      // Every event in these streams up to the revision that is of this day is in the roll-up. Adds to what earlier
-      // events of the day cover. Named by stream and revision, which hold in any store.
+      // In these streams, every event of this day up to the revision is included in the roll-up, in addition to those
+      // that earlier events of the day cover. Stream and revision name them, since those are the same in every store.
       covers: {
         type: 'array',
         minItems: 1,

@@ -5,7 +5,7 @@ interface ObjectSchema {
   required: readonly string[]
 }
 
-/** The schema of what comes over HTTP, with the names that members and values have in code. */
+/** The schema of HTTP input, with the names that members and values have in code. */
 export const inCode = ({ properties, required, ...schema }: ObjectSchema): object => ({
   ...schema,
   required: required.map(camelCase),
@@ -21,7 +21,7 @@ function valuesInCode(member: { enum?: readonly string[]; default?: unknown }): 
     : member
 }
 
-/** How a command is to be carried out: what stands in headers and in the query over HTTP. */
+/** How a command is to be carried out. Over HTTP, this is in headers and in the query. */
 export const commandOptions = {
   type: 'object',
   additionalProperties: false,

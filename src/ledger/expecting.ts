@@ -1,7 +1,10 @@
 import type { TokenIndex } from '../application/authentication/tokenIndex.ts'
 import type { Manage } from '../application/tokens/manage.ts'
 
-/** Commands whose new tokens the index knows of at once, so that they need not wait among those of strangers. */
+/**
+ * Commands that announce each new token to the index, so that its first use does not wait among those of unknown
+ * tokens.
+ */
 export const expecting = ({ expect }: TokenIndex, { create, ...others }: Manage): Manage => ({
   ...others,
   async create(...input) {

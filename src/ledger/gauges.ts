@@ -17,7 +17,7 @@ interface Parts {
   retention: Retention
 }
 
-/** What the parts know of themselves, for who watches over them. */
+/** Shows in the metrics what the parts know about themselves. */
 export function gaugeParts(
   metrics: Metrics,
   { log, index, projector, recorder, retention, ...stores }: Parts,

@@ -28,7 +28,7 @@ import { verifyRoutes } from '../http/routes/verify.ts'
 import { version } from '../version.ts'
 import type { Parts, UseCases } from './parts.ts'
 
-/** What is served over HTTP, with its limits and its description. */
+/** Everything that is served over HTTP, with its limits and its description. */
 export function httpOf(
   parts: Parts,
   useCases: UseCases,
@@ -93,7 +93,7 @@ export function httpOf(
     },
     openapi: () => (description ??= describeAll()),
   })
-  /** Where `routes()` are. */
+  /** The paths at which `routes()` are mounted. */
   const prefixes = new Set<string>()
   let description: Buffer | null = null
 
@@ -120,10 +120,10 @@ export function httpOf(
       operationRoutes: () => routerOf(operations, sendProblem),
       observe: (write = toLog) => observer.middleware(write),
     },
-    /** Counts as the routes do, and with their limit of failures. */
+    /** Counts uses as the routes do, and applies their limit of failures. */
     authenticate,
     drain: observer.drain,
-    /** Tells what the log was spared so far. */
+    /** Logs how many lines were left out of the log so far. */
     close: refusals.close,
   }
 }

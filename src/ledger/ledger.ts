@@ -31,10 +31,10 @@ export interface TokenLedgerState<Account extends object = { id: string }> {
 export interface TokenLedger<Account extends object = object> {
   /** Sets `ctx.state.principal` and `ctx.state.account`, or answers 401, 400, 429 or 503. */
   authenticate(options?: AuthenticateOptions): Middleware
-  /** Lets a principal with this scope through, or answers 403. */
+  /** Lets a principal with this scope pass, or answers 403. */
   requireScope(scope: string): Middleware
   /**
-   * The `/settings/api-tokens` routes. They authenticate by themselves where nobody has before.
+   * The `/settings/api-tokens` routes. They authenticate by themselves if no middleware before them has.
    * @throws TypeError for a prefix that is no path
    */
   routes(options?: RoutesOptions): Middleware
@@ -47,20 +47,23 @@ export interface TokenLedger<Account extends object = object> {
   /** Shows in the metrics what the connections of the server hold. */
   observeServer(load: ConnectionLoad): void
   /**
-   * The decision of `authenticate` without HTTP, for a token or a JWT, counted as a request is.
-   * @param credential as a header has it; one that was not sent is none
+   * Decides as `authenticate` does, but without HTTP, for a token or a JWT, and counts the use.
+   * @param credential as a header has it; null or undefined if none was sent
    * @param options the request that it came with, for other frameworks than Koa
    * @returns null for a credential that is not good
-   * @throws StoreUnavailableError where the store that decides cannot be reached; RateLimitedError where too many bad
-   * credentials have come from `ip`; what `resolveAccount` throws
+   * @throws StoreUnavailableError if the store that decides cannot be reached; RateLimitedError if too many bad
+   *   credentials have come from `ip`; what `resolveAccount` throws
    */
   verify(credential: string | null | undefined, options?: VerifyOptions): Promise<Verified<Account> | null>
-  /** The management of tokens from code. */
+  /** Manages tokens from code. */
   readonly tokens: Tokens
   health(): Promise<Health>
   /** Prometheus text of this ledger's metrics. */
   metrics(): Promise<string>
-  /** Readiness turns red and observed answers end their connections; resolves when none is under way any more. */
+  /**
+   * From now on readiness is red, and answers that `observe` sees close their connections. Resolves when no request is
+   * under way.
+   */
   drain(): Promise<void>
   /** Flushes usage, stops the projector, closes the stores. */
   close(): Promise<void>

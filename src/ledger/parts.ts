@@ -25,15 +25,18 @@ import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
 import { startUpkeep } from './upkeep.ts'
 
-/** Tokens kept ready for authentication, if they are not large: then fewer. */
+/** How many tokens are kept in memory for authentication. Of large ones there are fewer. */
 const INDEX_CAP = 131_072
 
 export type Parts = Awaited<ReturnType<typeof startParts>>
 
-/** What the host hands in as code, and no setting can say. */
+/** What the host hands in from code, and no setting can express. */
 export type Host = Pick<TokenLedgerOptions, 'resolveAccount' | 'resolveUser' | 'onProblem' | 'log' | 'clock'>
 
-/** @throws StoreInUseError, StoreUnavailableError, DamagedError */
+/**
+ * Opens the stores, brings the read model up to date, and starts counting.
+ * @throws StoreInUseError, StoreUnavailableError, DamagedError
+ */
 export async function startParts({ settings, keys }: Configuration, host: Host) {
   const { log = createErrorLog(), clock = Date.now } = host
   warnOfMadePeppers(settings, log)
@@ -123,7 +126,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
 
 export type UseCases = ReturnType<typeof useCasesOf>
 
-/** What callers ask of the parts, by whatever door they come. */
+/** The use cases that HTTP and the library's own functions call. */
 export function useCasesOf({ settings, keys, clock, metrics, guard, index, projector, ...parts }: Parts) {
   const { store, readModel } = guard
   const { tokenPrefix: prefix } = settings

@@ -1,7 +1,7 @@
 import { Refusal } from '../domain/errors.ts'
 import { type InputProblem, type ProblemCode, toProblem } from '../http/problem.ts'
 
-/** What was refused, by the same stable code as over HTTP. */
+/** A refusal, with the same stable code as over HTTP. */
 export class TokenLedgerError extends Error {
   override name = 'TokenLedgerError'
   readonly code: ProblemCode
@@ -19,7 +19,7 @@ export class TokenLedgerError extends Error {
   }
 }
 
-/** @returns a TokenLedgerError; or the same, where HTTP would not say what it is either */
+/** @returns a TokenLedgerError; or the error itself, if HTTP would not say either what it is */
 export function refusalOf(error: unknown): unknown {
   if (error instanceof Refusal) {
     const errors = error.errors.map(({ path, message }) => ({ pointer: `/${path.join('/')}`, message }))

@@ -26,7 +26,7 @@ import { refusalOf } from './tokenLedgerError.ts'
 
 export interface NewToken {
   name: string
-  /** RFC 3339, in the future; null, or left out: never. */
+  /** RFC 3339, in the future. Null or left out: the token never expires. */
   expiresAt?: string | null | undefined
   scopes?: readonly string[] | undefined
 }
@@ -39,13 +39,16 @@ export interface TokenChange {
 }
 
 export interface CommandOptions {
-  /** Which part of your program does it, or for whom: the history names it as `{ kind: 'code', id: actor }`. */
+  /**
+   * The part of your program that does it, or whom it does it for. The history names it as `{ kind: 'code', id: actor
+   * }`.
+   */
   actor: string
   /** For creations: the same key and input never make two tokens. 1 to 255 visible ASCII characters. */
   idempotencyKey?: string | undefined
   /** For changes and revocations: the revision that they are based on, or the text of an ETag. */
   ifMatch?: number | string | undefined
-  /** The ceiling: scopes that may be given out, for instance those of the person who asks. Left out: any. */
+  /** The ceiling: the scopes that may be given out, for instance those of the person who asks. Left out: any scope. */
   scopes?: readonly string[] | undefined
 }
 
@@ -57,7 +60,7 @@ export interface RevokeOptions extends CommandOptions {
 export interface TokenListQuery {
   /** Default: `live`. */
   status?: StatusFilter | undefined
-  /** Text in the name, whatever its case. */
+  /** Text that the name contains. Upper and lower case are the same. */
   q?: string | undefined
   /** Default: `-createdAt`. */
   sort?: Sort | undefined
@@ -78,7 +81,7 @@ export interface UsageQuery {
   route?: string | undefined
 }
 
-/** What a page is asked for with. */
+/** How to ask for a page. */
 export type PageQuery = Pick<TokenListQuery, 'limit' | 'cursor'>
 
 /** `token` is the credential: it is shown here, and never again. */
@@ -87,8 +90,8 @@ export type TokenUsage = { tokenId: string } & ReturnType<typeof shownUsage>
 export type AccountUsage = ReturnType<typeof shownUsage> & ReturnType<typeof shownUsageTokens>
 
 /**
- * The management of tokens without HTTP: the same rules, limits of number and codes, and no limit of rate. Times are
- * RFC 3339 text. Each method rejects with a TokenLedgerError.
+ * Manages tokens without HTTP. The rules, the codes and the limits of number are the same, and there is no limit of
+ * rate. Times are RFC 3339 text. Each method rejects with a TokenLedgerError.
  */
 export interface Tokens {
   create(
@@ -96,19 +99,19 @@ export interface Tokens {
     input: NewToken,
     options: CommandOptions & { idempotencyKey?: undefined },
   ): Promise<CreatedToken>
-  /** A repetition under the same key resolves with the token as it is now, and without its credential. */
+  /** Repeated with the same key, it resolves with the token as it is now, without its credential. */
   create(accountId: string, input: NewToken, options: CommandOptions): Promise<Token & { token?: string }>
-  /** A revoked one, too. */
+  /** Revoked tokens are found, too. */
   get(accountId: string, id: string): Promise<Token>
   list(accountId: string, query?: TokenListQuery): Promise<ResultPage<Token>>
   update(accountId: string, id: string, change: TokenChange, options: CommandOptions): Promise<Token>
-  /** When it resolves, no request with this token is accepted any more. Revoking again changes nothing. */
+  /** Once it resolves, no request with this token is accepted any more. Revoking again changes nothing. */
   revoke(accountId: string, id: string, options: RevokeOptions): Promise<void>
-  /** Of one token. */
+  /** The usage of one token. */
   usage(accountId: string, id: string, query?: UsageQuery): Promise<TokenUsage>
-  /** Of all tokens of the account, with a row for each. */
+  /** The usage of all tokens of the account, with a row for each. */
   usage(accountId: string, query?: UsageQuery): Promise<AccountUsage>
-  /** Oldest first. */
+  /** The history of a token, oldest event first. */
   history(accountId: string, id: string, query?: PageQuery): Promise<ResultPage<TokenEvent>>
 }
 
@@ -119,7 +122,7 @@ const parsePage = bodyValidator<{ limit: number; cursor?: string }>(inCode(schem
 const parseUsage = bodyValidator<RangeInput & { route?: string }>(inCode(schemas.usageQuery))
 const parseOptions = bodyValidator<RevokeOptions>(commandOptions)
 
-/** @param settings `scopeCeiling`: does the ceiling hold that a caller names? */
+/** @param settings `scopeCeiling` says whether a ceiling that a caller names has an effect */
 export function tokensOf(
   { manage, queries }: UseCases,
   { scopeCeiling }: { scopeCeiling: boolean },
@@ -127,7 +130,7 @@ export function tokensOf(
 ): Tokens {
   const now = (): string => iso(clock())
 
-  /** Who does it, under which conditions. */
+  /** Who does it, and under which conditions. */
   function commandOf(given: RevokeOptions) {
     const { actor, idempotencyKey, ifMatch, scopes = null, reason = '' } = parseOptions(given)
     if (!isAccountId(actor)) throw invalid([{ pointer: '/actor', message: 'must name who does it' }])
@@ -199,7 +202,7 @@ function ifMatchOf(given: number | string | undefined): (revision: number) => bo
   return typeof given === 'string' ? readIfMatch(given) : (revision) => revision === given
 }
 
-/** Whatever is refused is a TokenLedgerError. */
+/** Makes a TokenLedgerError of every refusal. */
 const answering =
   <A extends [accountId: string, ...unknown[]], T>(work: (...input: A) => Promise<T>) =>
   async (...input: A): Promise<T> => {

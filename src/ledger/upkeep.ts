@@ -8,7 +8,7 @@ import { startAdopting } from '../application/projection/rebuild.ts'
 import { isOf } from '../application/logIdentity/sameLog.ts'
 import { type SampleTelemetry, startSampler } from '../application/verification/sampler.ts'
 
-/** Between two samples of documents that are compared with their events. */
+/** The time between two samples of documents that are compared with their events, in milliseconds. */
 const SAMPLE_MS = 15_000
 
 interface Deps {
@@ -18,11 +18,11 @@ interface Deps {
   telemetry: Telemetry & SampleTelemetry
   /** Applies a token's events again. */
   apply: (events: readonly LifecycleEvent[]) => Promise<void>
-  /** Days that usage events are kept. Null: for ever. */
+  /** For how many days usage events are kept. Null: for ever. */
   retentionDays: number | null
 }
 
-/** What a service does for its read model beside the requests: it takes over a rebuilt one, and looks for differences. */
+/** What a service does for its read model besides requests: it takes over a rebuilt one, and looks for differences. */
 export function startUpkeep({ store, readModel, projections, telemetry, ...deps }: Deps): {
   stop(): Promise<void>
 } {

@@ -8,17 +8,17 @@ import { isMethod, usedPath } from '../http/usedRequest.ts'
 
 /** What a credential is used for, as usage shows it. */
 export interface VerifyOptions {
-  /** Of the request. Default: `CALL`. */
+  /** The method of the request. Default: `CALL`. */
   method?: string
-  /** Its pattern, like `/orders/:id`, or its path; a query string is not kept. Default: `verify()`. */
+  /** The route's pattern, like `/orders/:id`, or its path. A query string is not kept. Default: `verify()`. */
   route?: string
-  /** Address of the caller. With it, bad credentials count against that address. Default: unknown. */
+  /** The caller's address. If it is given, bad credentials count against it. Default: unknown. */
   ip?: string | null
   /** Default: unknown. */
   userAgent?: string | null
 }
 
-/** The decision of the HTTP doors, for a credential that came by another one; null for one that is not good. */
+/** Decides as the HTTP routes do, for a credential that came in another way. Null for one that is not good. */
 export async function verifyCredential(
   authenticate: CountedAuthentication<Quota>,
   credential: { kind: 'token' | 'jwt'; value: string },
@@ -29,7 +29,7 @@ export async function verifyCredential(
     const decision = await authenticate({
       credential,
       purpose: () => purpose,
-      // What becomes of it is not known here.
+      // How the request ends is not known here.
       onAccepted: (count) => count('accepted'),
       limited: (options.ip ?? null) === null ? 'not' : { address: purpose.ip },
     })

@@ -15,9 +15,9 @@ export const camelCase = (name: string): string =>
 const renamed = (shape: object, rename: (name: string) => string): object =>
   Object.fromEntries(Object.entries(shape).map(([name, value]) => [rename(name), value]))
 
-/** The same members under the names of the wire. What is within them stays as it is. */
+/** The same members with the names of the wire. Nested members keep their names. */
 export const snakeCased = <T extends object>(shape: T): SnakeCased<T> =>
   renamed(shape, snakeCase) as SnakeCased<T>
 
-/** The same members under the names of code. What is within them stays as it is. */
+/** The same members with the names of code. Nested members keep their names. */
 export const camelCased = <T extends object>(shape: object): T => renamed(shape, camelCase) as T

@@ -5,9 +5,9 @@ import type { HistoryDocument } from '../../projections/tokenHistory.ts'
 import { statusAt, type TokenStatus } from '../domain/token.ts'
 import { snakeCased } from './names.ts'
 
-/** The only shapes that leave: every member is named here, so that no other can slip out. */
+/** The only shapes of tokens that leave. Every member is named here, so that no other can leave by accident. */
 
-/** A token from the fold of its events or from the read model: both have these. */
+/** A token, folded from its events or read from the read model: both have these members. */
 export interface TokenLike {
   accountId: string
   name: string
@@ -37,11 +37,13 @@ export interface Token {
   /** Null: never. */
   expiresAt: string | null
   revokedAt: string | null
-  /** Of its event stream, counted from 0. */
+  /** The revision of its event stream, counted from 0. */
   revision: number
 }
 
-/** Of a damaged token nobody knows which scopes and which expiry it has: it may do nothing, and that is what is shown. */
+/**
+ * Nobody knows which scopes and which expiry a damaged token has. It may do nothing, and so nothing is shown of them.
+ */
 export function shownToken(id: string, token: TokenLike, now: string): Token {
   const status = statusAt(token, now)
   const isKnown = status !== 'damaged'
@@ -64,7 +66,7 @@ export function shownToken(id: string, token: TokenLike, now: string): Token {
 export const presentToken = (id: string, token: TokenLike, now: string) =>
   snakeCased(shownToken(id, token, now))
 
-/** A token of the past. When it was last used then is not in the events of its life, so nothing is said of it. */
+/** A token as it was. The events of its life do not say when it had last been used, so neither does this. */
 export function presentTokenAt(id: string, token: TokenLike, at: string) {
   const { last_accessed: _, ...shown } = presentToken(id, token, at)
   return { ...shown, at }

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { type Settings, SettingsError } from './settings.ts'
 import { makeWholeFile } from './wholeNewFile.ts'
 
-/** The Ed25519 key of checkpoints. Outside production one is made at the first of them and kept. */
+/** The Ed25519 key of checkpoints. Outside production, one is made for the first checkpoint, and kept. */
 
 export const DEV_AUDIT_KEY_FILE = 'data/audit-key.pem'
 
@@ -15,7 +15,10 @@ export function signingKey({ auditKeyFile, production }: KeySettings, file = DEV
   return keyIn(fileOf({ auditKeyFile, production }, file), 'private key', createPrivateKey)
 }
 
-/** For whoever only checks: a file with the public key will do. Makes nothing. @throws as `signingKey` */
+/**
+ * The key for commands that only check signatures. A file with the public key is enough. Makes no key.
+ * @throws as `signingKey`
+ */
 export const checkingKey = (settings: KeySettings, file = DEV_AUDIT_KEY_FILE): KeyObject =>
   keyIn(fileOf(settings, file), 'key, private or public', createPublicKey)
 
@@ -43,7 +46,7 @@ function keyIn(file: string, what: string, read: (pem: string) => KeyObject): Ke
     const key = read(pem)
     if (key.asymmetricKeyType === 'ed25519') return key
   } catch {
-    // Said below, without what is in the file.
+    // It is reported below, without the content of the file.
   }
   throw wrong(`must name a file with an Ed25519 ${what} (PEM)`)
 }

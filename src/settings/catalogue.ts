@@ -2,7 +2,7 @@ import { isScope } from '../domain/rules.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
 
 /**
- * The scopes that there are, as a host gives them: `[{ name, description? }]`.
+ * Checks the scopes that a host says exist: `[{ name, description? }]`.
  * @throws Error naming what is wrong
  */
 export function catalogueOf(given: unknown): CatalogueEntry[] {

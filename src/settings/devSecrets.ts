@@ -7,7 +7,10 @@ import { type Pepper, parsePeppers } from '../domain/credential.ts'
 import { isInMemory, isOnThisMachine, type Settings, SettingsError } from './settings.ts'
 import { makeWholeFile } from './wholeNewFile.ts'
 
-/** Keys for a newcomer's first minute, kept so that tokens survive a restart. Never made in production. */
+/**
+ * Keys for the first minutes with the product. They are kept, so that tokens survive a restart, and never made in
+ * production.
+ */
 interface DevSecrets {
   jwtSecret: string
   peppers: string
@@ -18,12 +21,12 @@ export const DEV_SECRETS_FILE = 'data/dev-secrets.json'
 export interface Keys {
   jwt: JwtKeys
   peppers: readonly Pepper[]
-  /** The secret that development JWTs are signed with, where the keys are our own. */
+  /** The secret that signs development JWTs; null if a JWT key is configured. */
   developmentSecret: string | null
 }
 
 /**
- * The keys of the settings, with development ones in place of those that are missing. Those of a store in memory are
+ * The keys of the settings, with development keys in place of those that are missing. For a store in memory, they are
  * kept in memory as well.
  */
 export function keysOf(settings: Settings, file = DEV_SECRETS_FILE): Keys {
@@ -39,8 +42,8 @@ export function keysOf(settings: Settings, file = DEV_SECRETS_FILE): Keys {
 }
 
 /**
- * Whoever shares a store needs the same peppers, and so does whoever opens it again: one is made only where the stores
- * are as near as the file that it is kept in.
+ * A pepper may be made only if the stores are as near as the file that keeps it: whoever shares a store needs the same
+ * peppers, and so does whoever opens it again.
  * @param isNear by the URL of a store
  * @throws SettingsError naming TOKEN_PEPPERS
  */

@@ -2,8 +2,8 @@ import jwt from 'jsonwebtoken'
 import type { Settings } from './settings.ts'
 
 /**
- * A JWT as the host's login would make one, for development only. `ttl` is in seconds.
- * @param scopes for the claim `scope`, which is left out where there are none
+ * A JWT as the host's login would make it, for development only. `ttl` is in seconds.
+ * @param scopes for the claim `scope`, which is left out if there are none
  */
 export function developmentJwt(
   settings: Settings,

@@ -3,7 +3,7 @@ import { createJwtVerifier, type JwtKeys } from '../adapters/jwt/verifier.ts'
 
 export const JWT_SOURCES = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE'] as const
 
-/** The keys that the environment names, at most one source of them; null without. */
+/** The keys that the environment names; null if it names none. More than one source of keys is a problem. */
 export function readJwtKeys(env: Record<string, string | undefined>, problems: string[]): JwtKeys | null {
   const given = JWT_SOURCES.filter((name) => env[name])
   if (given.length > 1) problems.push(`${given.join(' and ')} exclude each other`)

@@ -12,7 +12,7 @@ import type { OnProblem } from '../http/problem.ts'
 import { originsOf, parseOrigins } from './origins.ts'
 import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
 
-/** What is not given comes from the environment (see docs/settings.md), and from its defaults. */
+/** Options that are left out come from the environment (see docs/settings.md), or have their defaults. */
 export interface TokenLedgerOptions<Account extends object = object> {
   /** `sqlite:<path>`, `esdb://…` or `esdb+discover://…` */
   eventStoreUrl?: string
@@ -26,39 +26,48 @@ export interface TokenLedgerOptions<Account extends object = object> {
   resolveAccount?: ResolveAccount<Account>
   tokenPrefix?: string
   apiTokenHeader?: string
-  /** Looks for what stands in the API token header and is not of the own format among imported tokens. Default: no. */
+  /**
+   * If true, a value in the API token header that is not of our own format is looked for among imported tokens.
+   * Default: false.
+   */
   acceptLegacyTokens?: boolean
   tokenMaxLifetimeDays?: number
   maxTokensPerAccount?: number
-  /** The scopes that there are: a token can be given no other. Default: any that is well formed. */
+  /** The scopes that exist: a token can have no other. Default: any well-formed name is a scope. */
   scopes?: readonly CatalogueEntry[]
-  /** False: whoever may manage tokens may give out any scope, also one that they lack. Default: true. */
+  /** If false, whoever may manage tokens may give out any scope, even one that they lack. Default: true. */
   scopeCeiling?: boolean
   usageFlushMs?: number
-  /** Usage events older than that are dropped once their day is rolled up. Default: they are kept for ever. */
+  /** Usage events that are older are dropped once their day is rolled up. Default: they are kept for ever. */
   usageRetentionDays?: number
   auditMode?: 'buffered' | 'strict'
-  /** 0: off */
+  /** 0: no limit */
   rateLimitFailuresPerMinute?: number
-  /** 0: off */
+  /** 0: no limit */
   rateLimitWritesPerMinute?: number
   /**
-   * Who is logged in to the host's app: asked for requests to the management routes that bring no credential. Null for
-   * nobody.
+   * Says who is logged in to the host's app; null if nobody is. It is asked for requests to the management routes that
+   * bring no credential.
    */
   resolveUser?: (ctx: Context) => User | null | Promise<User | null>
-  /** Origins beside the app's own whose pages may act for its users, as `https://app.example.com`. Default: none. */
+  /**
+   * Origins, in addition to the app's own, whose pages may act for its users, like `https://app.example.com`. Default:
+   * none.
+   */
   trustedOrigins?: readonly string[]
   /**
-   * How many proxies stand in front of the app: callers' addresses are then read from `X-Forwarded-For`. `ctx.ip` is
-   * never asked. Default: 0, addresses are those of the connections.
+   * The number of proxies in front of the app. Addresses of callers are then read from `X-Forwarded-For`; `ctx.ip` is
+   * never used. Default: 0, the address of the connection is the caller's.
    */
   trustProxyHops?: number
-  /** Addresses and CIDR blocks, separated by commas: only such peers are believed to be proxies. Default: all. */
+  /**
+   * Addresses and CIDR blocks, separated by commas: only peers among them are believed to be proxies. Default: all are.
+   */
   trustProxyFrom?: string
   /**
    * Which headers name the request that a proxy asks `/auth/verify` about: `x-original` (nginx) or `x-forwarded`
-   * (Traefik, Caddy). Default: none is believed, and the use is counted on the question's own method and path.
+   * (Traefik, Caddy). Default: no header is believed, and the use is counted with the method and path of the proxy's
+   * own request.
    */
   verifyRequestHeaders?: VerifyRequestHeaders
   /** Origins whose pages may call `routes()`, separated by spaces: `https://app.example.com`. Default: none. */
@@ -71,7 +80,7 @@ export interface TokenLedgerOptions<Account extends object = object> {
   clock?: Clock
 }
 
-/** @throws SettingsError with every problem of the options, or of what the environment says in their place */
+/** @throws SettingsError with every problem of the options, or of the environment where no option is given */
 export function settingsOf({
   jwt,
   peppers,

@@ -8,7 +8,7 @@ import { catalogueOf } from './catalogue.ts'
 import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
 import { parseOrigins } from './origins.ts'
 
-/** What the environment says, read once. */
+/** The settings that the environment gives, read once. */
 export interface Settings {
   host: string
   port: number
@@ -19,39 +19,39 @@ export interface Settings {
   jwtIssuer: string | undefined
   jwtAudience: string | undefined
   jwtAccountClaim: string
-  /** For `exp` and `nbf`. */
+  /** For `exp` and `nbf`, in seconds. */
   jwtLeewaySeconds: number
   tokenPrefix: string
   apiTokenHeader: string
   acceptLegacyTokens: boolean
-  /** The first signs, all verify. Null where none is configured. */
+  /** The first one signs, all of them verify. Null if none is configured. */
   peppers: readonly Pepper[] | null
   tokenMaxLifetimeDays: number | null
   maxTokensPerAccount: number
-  /** Which scopes there are. Null: any that is well formed. */
+  /** Which scopes exist. Null: any well-formed name is a scope. */
   scopes: readonly CatalogueEntry[] | null
-  /** Nobody gives out scopes that they are known to lack. */
+  /** If set, nobody can give out scopes that they are known to lack. */
   scopeCeiling: boolean
   usageFlushMs: number
-  /** Null: usage events are kept for ever. */
+  /** For how many days usage events are kept. Null: for ever. */
   usageRetentionDays: number | null
   auditMode: 'buffered' | 'strict'
-  /** What checkpoints are signed with. Read by the commands that need it, never by the service. */
+  /** The file with the key that signs checkpoints. Commands that need it read it; the service never does. */
   auditKeyFile: string | null
   rateLimitFailuresPerMinute: number
   rateLimitWritesPerMinute: number
-  /** Origins whose pages may act for whoever is logged in to the host's app. Only the library has it. */
+  /** Origins whose pages may act for whoever is logged in to the host's app. Only the library has this setting. */
   trustedOrigins: readonly string[]
   trustProxyHops: number
-  /** Proxies are believed only from there. Null: whoever connects. */
+  /** Only peers with one of these addresses are believed to be proxies. Null: every peer is. */
   trustProxyFrom: readonly Block[] | null
-  /** Whose names a proxy gives to the headers that say which request it asks about. Null: no such header is believed. */
+  /** Which family of headers names the request that a proxy asks about. Null: no such header is believed. */
   verifyRequestHeaders: VerifyRequestHeaders | null
   /** Origins whose pages may call the management routes. Null: none. */
   corsOrigins: readonly string[] | null
   /** How long the service keeps an idle connection open, in milliseconds. */
   keepAliveMs: number
-  /** How long the service goes on serving after it was asked to stop, with readiness red, in milliseconds. */
+  /** How long the service continues to serve after it was asked to stop, with readiness red, in milliseconds. */
   shutdownDelayMs: number
   logLevel: LogLevel
   production: boolean
@@ -64,7 +64,7 @@ const VERIFY_REQUEST_HEADERS = ['x-original', 'x-forwarded'] as const
 /** `X-Original-Method` and `X-Original-URI` (nginx), or `X-Forwarded-Method` and `X-Forwarded-Uri` (Traefik, Caddy). */
 export type VerifyRequestHeaders = (typeof VERIFY_REQUEST_HEADERS)[number]
 
-/** Everything that is wrong with the settings, by name and never by value. */
+/** Everything that is wrong with the settings. It names settings, and never their values. */
 export class SettingsError extends Error {
   readonly problems: readonly string[]
 
@@ -79,7 +79,7 @@ type Environment = Record<string, string | undefined>
 type Parse<T> = (text: string) => T
 
 /**
- * Reads the environment, with `given` (options of the library) in place of what it says.
+ * Reads the environment. Members of `given` (options of the library) replace what it says.
  * @throws SettingsError with every problem at once
  */
 export function readSettings(env: Environment, given: Partial<Settings> = {}): Readonly<Settings> {
@@ -92,7 +92,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     parse: Parse<Settings[K]>,
   ) {
     const option = given[key]
-    // What comes as an object was judged where it was made.
+    // An object was checked where it was made.
     const isText = typeof option === 'string' || typeof option === 'number'
     if (option !== undefined && !isText) return option as Settings[K]
     const text = isText ? String(option) : env[name]
@@ -221,7 +221,7 @@ const matching =
     return text
   }
 
-/** Headers that mean something else already. */
+/** Names of headers that have another meaning already. */
 const TAKEN =
   /^(authorization|cookie|host|connection|content-.*|transfer-encoding|if-match|idempotency-key)$/i
 
@@ -231,24 +231,24 @@ function tokenHeader(text: string): string {
   return text
 }
 
-/** A store in a file, or nowhere but in this process. */
+/** Is the store in a file, or in the memory of this process? */
 export const isFile = (url: string): boolean => url.startsWith('sqlite:')
 
-/** A store that is nowhere but in its process, and goes with it: for tests. */
+/** Is the store only in the memory of its process, and lost when that ends? This is for tests. */
 export const isInMemory = (url: string): boolean => url === 'sqlite::memory:'
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
 
-/** A store in a file, or one whose servers are all on this machine. */
+/** Is the store in a file, or are all of its servers on this machine? */
 export function isOnThisMachine(url: string): boolean {
-  // The name of a `+srv` is one of the DNS, which names the hosts.
+  // The host in a `+srv` URL is a name in the DNS, which in turn names the servers.
   const [, scheme = '', hosts = ''] = /^([a-z+]+):\/\/(?:[^@/?]*@)?([^/?]+)/.exec(url) ?? []
   return isFile(url) || (!scheme.endsWith('+srv') && hosts.split(',').every((host) => LOOPBACK.test(host)))
 }
 
 const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
 
-// A URL may hold a password: what is wrong with it is said without it.
+// A URL may hold a password, so messages about a URL never contain it.
 
 function eventStoreUrl(text: string): string {
   if (/^sqlite:.+/.test(text)) return text

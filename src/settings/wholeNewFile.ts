@@ -12,13 +12,13 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** File systems without hard links say one of these. */
+/** The error codes of file systems without hard links. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']
 
 /**
- * Makes a file for its owner alone, which has its name only when all of it is on the disk: of one that a full disk or a
- * kill has cut off nothing is there. Of two processes that make it at once, one makes it and the other finds it.
- * @returns false: there is one already, and it stays
+ * Makes a file that only its owner can read. It gets its name only when all of it is on the disk, so a full disk or a
+ * kill leaves no incomplete file. If two processes make it at once, one makes it and the other finds it.
+ * @returns false if there is one already, which stays as it is
  */
 export function makeWholeFile(file: string, text: string): boolean {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })

@@ -9,26 +9,26 @@ import { USAGE_STREAM } from '../domain/streams.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /**
- * Opens the stores that the settings name. A technology is loaded when a URL names it, so that whoever stays with
- * SQLite does not carry the others along.
+ * Opens the stores that the settings name. A technology is loaded only if a URL names it, so that users of SQLite do
+ * not load the others.
  */
 
 interface Options {
-  /** For those who only look: takes no lock, makes nothing, writes nothing. */
+  /** For code that only reads: takes no lock, makes nothing, writes nothing. */
   readOnly?: boolean
-  /** Hears of files that cannot be written. */
+  /** Gets warnings about files that cannot be written. */
   log?: Logger
 }
 
 export type EventStoreSettings = Pick<Settings, 'eventStoreUrl' | 'usageRetentionDays'>
 
 const DAY_SECONDS = 86_400
-/** How long a start waits for a server, or for a file that another program has locked. */
+/** How long a start waits for a server, or for a file that another program has locked, in milliseconds. */
 const PATIENCE_MS = 10_000
 const PAUSE_MS = 500
 /**
- * A server drops events by their age alone. This much later than they may go, so that a process that was down or
- * behind has the time to roll them up.
+ * A server drops events by their age alone. So it keeps them this much longer, to give a process that was down or
+ * behind the time to roll them up.
  */
 const MARGIN_DAYS = 7
 
@@ -64,8 +64,9 @@ export async function openReadModel(
 }
 
 /**
- * Both stores, for a service.
- * @throws StoreInUseError, StoreUnavailableError, DamagedError; what cannot be reached with the setting that names it
+ * Opens both stores, for a service.
+ * @throws StoreInUseError, StoreUnavailableError, DamagedError. The message names the setting of a store that cannot be
+ *   reached
  */
 export async function openStores(
   settings: Settings,
@@ -101,8 +102,7 @@ async function answering<T extends { close(): Promise<void> }>(
 }
 
 /**
- * A server may be on its way up as well, and a file may be locked for a while: they are waited for. What is said in the
- * end is said with the setting.
+ * Waits, since a server may still be starting, and a file may be locked for a while. The final error names the setting.
  */
 async function patiently<T>(setting: string, url: string, log: Logger, open: () => Promise<T>): Promise<T> {
   const giveUpAt = performance.now() + PATIENCE_MS
@@ -122,11 +122,11 @@ async function patiently<T>(setting: string, url: string, log: Logger, open: () 
 
 const SQLITE = 'sqlite:'
 
-/** The file that a store's URL names, or null for a server's. */
+/** The file that a store's URL names; null for a server. */
 export const sqlitePath = (url: string): string | null =>
   url.startsWith(SQLITE) ? url.slice(SQLITE.length) : null
 
-/** The file that a read model is in now, or null for a server's: a rebuild leaves it in another one than its URL names. */
+/** The file that the read model is in now; null for a server. After a rebuild it is another file than the URL names. */
 export function readModelFile(url: string): string | null {
   const path = sqlitePath(url)
   return path === null ? null : liveFile(path)

@@ -20,15 +20,18 @@ interface Question {
   port: MessagePort
 }
 
-/** Pieces that are read before the first of them is taken, and their characters: at least one piece. */
+/**
+ * How many pieces, and how many characters in them, are read before the first piece is taken. At least one piece is
+ * read.
+ */
 const AHEAD = { pieces: 8, characters: 16 * 1024 * 1024 }
-/** In MiB. What is read is gone again at once; a page of large roll-ups may be some hundred MiB as objects. */
+/** In MiB. Events that were read are freed soon, but a page of large roll-ups may take some hundred MiB as objects. */
 const MEMORY = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 1024 }
 
 /**
- * Reads and inspects the log on a thread of its own, which is about as much work as to fold it. Pieces come as JSON:
- * to copy them as objects takes longer.
- * @param work has the reader until it ends
+ * Reads and inspects the log on a thread of its own, since that is about as much work as the fold. Pieces are sent as
+ * JSON, which is faster than copying them as objects.
+ * @param work can use the reader until it ends
  */
 export async function withReadAhead<T>(
   { eventStoreUrl, usageRetentionDays }: EventStoreSettings,
@@ -83,9 +86,9 @@ function pieceOf(message: Answer): Inspected {
 function serve(settings: EventStoreSettings): void {
   const opening = openEventStore(settings, { readOnly: true })
   const reading = opening.then(createLogReader)
-  // Told to whoever asks.
+  // Whoever asks a question gets this error.
   reading.catch(() => {})
-  // Ends the thread, not the process, whatever the store leaves behind.
+  // This ends the thread, not the process, whatever the store has left behind.
   const end = () => process.exit()
   parentPort?.on('message', (question: Question | null) => {
     void (question ? answer(reading, question) : opening.then((store) => store.close()).then(end, end))
@@ -94,7 +97,7 @@ function serve(settings: EventStoreSettings): void {
 
 async function answer(reading: Promise<LogReader>, { from, port }: Question): Promise<void> {
   const stopping = new AbortController()
-  /** Lengths of the pieces that are not taken. */
+  /** The lengths of the pieces that were sent and not taken yet, in characters. */
   const ahead: number[] = []
   const isFar = (): boolean =>
     ahead.length >= AHEAD.pieces || ahead.reduce((sum, length) => sum + length, 0) >= AHEAD.characters
