@@ -1,5 +1,5 @@
 import { startFlood } from '../../test/support/flood.ts'
-import { floods, flooded, goodTokens, type Seen, shown } from '../../test/support/flooded.ts'
+import { floods, flooded, goodTokens, type FloodResult, shown } from '../../test/support/flooded.ts'
 import { startMongod } from '../../test/support/mongod.ts'
 import { type Environment, startService } from '../../test/support/service.ts'
 import { attack, type Report } from './lab.ts'
@@ -22,7 +22,7 @@ async function attackOn(name: string, env: Environment, { saw, control, bound }:
   }
   const first = await startService(settings)
   const tokens = await goodTokens(first.url, 20)
-  const say = (what: string, { p99, perSecond, statuses, wrong, lookUps }: Seen) =>
+  const say = (what: string, { p99, perSecond, statuses, wrong, lookUps }: FloodResult) =>
     saw(
       `${name}, ${what}: ${perSecond.toFixed(0)} requests/s (${shown(statuses)}), ${lookUps} look-ups; ` +
         `good tokens p99 ${p99.toFixed(1)} ms, other answers: ${shown(wrong)}`,

@@ -50,20 +50,20 @@ await attack(
   },
 )
 
-interface Seen {
+interface Measured {
   times: number[]
   refused: number
   clock: number
   cpu: number
 }
 
-function timesText({ times, clock, cpu }: Seen): string {
+function timesText({ times, clock, cpu }: Measured): string {
   const [half, most, ...holds] = [at(times, 0.5), p99(times), clock, cpu].map((ms) => ms.toFixed(1))
   return `authentication p50 ${half} ms, p99 ${most} ms; longest turn of the loop ${holds[0]} ms, ${holds[1]} ms of CPU`
 }
 
 /** Authenticates at a steady pace for as long as `work` lasts. */
-async function authenticating(watched: Watched, token: string, work: () => Promise<void>): Promise<Seen> {
+async function authenticating(watched: Watched, token: string, work: () => Promise<void>): Promise<Measured> {
   await watched.longestHold()
   const over = new AbortController()
   const times: number[] = []

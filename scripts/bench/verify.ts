@@ -18,7 +18,7 @@ const WARM_UP = 15_000
  */
 const ACTIVE = 10
 
-export interface Row {
+export interface ContenderRow {
   name: string
   micros: number
   perSecond: number
@@ -27,7 +27,7 @@ export interface Row {
 }
 
 export interface Verified {
-  rows: Row[]
+  rows: ContenderRow[]
   /** The CPU time of the route behind `jsonwebtoken`, divided by that of the service with 1,000 tokens. */
   ofJwt: number
   /**

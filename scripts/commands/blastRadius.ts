@@ -63,13 +63,13 @@ function asText(shown: Shown): string {
   ].join('\n')
 }
 
-interface Seen {
+interface SeenCaller {
   requests: number
   first_hour: string
   last_hour: string
 }
 
-function callers<T extends Seen>(
+function callers<T extends SeenCaller>(
   what: string,
   { data, ...rest }: Others & { data: T[] },
   nameOf: (row: T) => string | null,

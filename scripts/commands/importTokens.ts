@@ -85,11 +85,11 @@ async function takeOver(
   if (dryRun) return outcome(await beside(settings, compare, rows.lines), 0)
   return writing(settings, async (store) => {
     const to = { store, clock: io.now }
-    const told = (done: number): void => bar.at(done / rows.lines, done)
+    const onProgress = (done: number): void => bar.at(done / rows.lines, done)
     const write = async (there: Uint8Array, lease?: ImportLease): Promise<Outcome> => {
       bar.step('importing', 'row')
       const context = { ...to, ...(lease && { lease }) }
-      return outcome(there, await importRows(createReadStream(path), rows, there, context, told))
+      return outcome(there, await importRows(createReadStream(path), rows, there, context, onProgress))
     }
     // The file of a SQLite store is this process's alone; into a server others may be importing too.
     if (sqlitePath(settings.eventStoreUrl) !== null) return write(await compare(store))

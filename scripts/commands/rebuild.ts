@@ -56,9 +56,9 @@ function stepBack(): void {
   setPriority(constants.priority.PRIORITY_LOW)
 }
 
-type Told = Parameters<typeof rebuildReadModel>[2]['onProgress']
+type OnProgress = Parameters<typeof rebuildReadModel>[2]['onProgress']
 
-function createFilling(bar: ReturnType<typeof progress>): Told {
+function createFilling(bar: ReturnType<typeof progress>): OnProgress {
   let phase = ''
   return (state, end) => {
     if (state.phase !== phase) bar.step(state.phase)

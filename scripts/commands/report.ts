@@ -8,7 +8,7 @@ import { checked, rangeFrom, wholeNumber } from '../cli/input.ts'
 import { csv, json, plural, progress, table } from '../cli/output.ts'
 
 type Shown = ReturnType<typeof presentReport>
-type Row = Shown['top']['data'][number]
+type TokenRow = Shown['top']['data'][number]
 
 const MAX_DAYS = 3650
 const MAX_ROWS = 100
@@ -86,7 +86,7 @@ const listsOf = (shown: Shown) => [
 
 const HEADER = ['token', 'account', 'status', 'created', 'last used', 'expires', 'name']
 
-const cells = (row: Row): (string | number)[] => [
+const cells = (row: TokenRow): (string | number)[] => [
   ...(row.requests === undefined ? [] : [row.requests]),
   row.token_id,
   row.account_id,

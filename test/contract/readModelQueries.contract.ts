@@ -193,9 +193,13 @@ export function queryContract(model: () => ReadModel): void {
         },
       ]),
     )
-    type Row = { city: string; age?: number; name: string }
+    type Person = { city: string; age?: number; name: string }
 
-    function expected(field: keyof Row | 'id', descending: boolean, only: (row: Row) => boolean): string[] {
+    function expected(
+      field: keyof Person | 'id',
+      descending: boolean,
+      only: (row: Person) => boolean,
+    ): string[] {
       const some = [...rows].filter(([, row]) => only(row)).sort(([a], [b]) => (a < b ? -1 : 1))
       if (field === 'id') return descending ? some.map(([id]) => id).toReversed() : some.map(([id]) => id)
       const bytesOf = (value: unknown) =>
@@ -217,7 +221,7 @@ export function queryContract(model: () => ReadModel): void {
       ['all', [], () => true],
       ['few', [{ field: 'name', op: 'contains', value: 'rar' }], ({ name }) => name === 'rare'],
       ['most', [{ field: 'name', op: 'contains', value: 'freq' }], ({ name }) => name !== 'rare'],
-    ] as [string, Condition[], (row: Row) => boolean][]) {
+    ] as [string, Condition[], (row: Person) => boolean][]) {
       it(`is in its order, without gap or repetition, where it has ${what} of them`, async () => {
         for (const field of ['age', 'city', 'id'] as const) {
           for (const descending of [false, true]) {

@@ -29,7 +29,7 @@ interface Verified {
   checkpoint: { found: string[] } | null
 }
 
-type Row = HistoryRow & { at: string }
+type TimedRow = HistoryRow & { at: string }
 
 for (const kind of ['SQLite', 'EventStoreDB']) {
   describe(`tokenledger, for an auditor of a log in ${kind}`, () => {
@@ -39,7 +39,7 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
     let stores: Environment
     let kept: CreatedToken
     let gone: CreatedToken
-    let history: Row[]
+    let history: TimedRow[]
     let checkpointFile: string
     const outputs: string[] = []
 
@@ -75,7 +75,7 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
       await api.patch(kept.id, { name: 'CI deploy' })
       await api.revoke(gone.id)
       expect(await api.use(gone.token)).to.equal(401)
-      history = (await api.events(gone.id)).body.data as Row[]
+      history = (await api.events(gone.id)).body.data as TimedRow[]
       checkpointFile = join(folder, 'checkpoint.json')
     })
 

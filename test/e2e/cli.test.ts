@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import jsonwebtoken from 'jsonwebtoken'
 import { tokens } from '../../projections/tokens.ts'
-import { apiOf, type CreatedToken, type HistoryRow, type Page, type Usage } from '../support/api.ts'
+import { apiOf, type CreatedToken, type HistoryRow, type ResultPage, type Usage } from '../support/api.ts'
 import { type CliResult, cli, cliCutOff } from '../support/cli.ts'
 import { eventually } from '../support/eventually.ts'
 import { PEPPERS, SECRET } from '../support/ledger.ts'
@@ -21,7 +21,7 @@ interface Check {
   facts: Record<string, unknown>
 }
 
-type Then = Page<HistoryRow> & { at: string; token: Record<string, unknown> }
+type Then = ResultPage<HistoryRow> & { at: string; token: Record<string, unknown> }
 type ShownUsage = Usage & { from: string; buckets: unknown[]; tokens: object[] }
 
 describe('tokenledger, beside a live service', () => {

@@ -16,7 +16,7 @@ const SOME_TOKEN = '00000000-0000-7000-8000-000000000000'
 const NOW = Date.parse('2026-11-23T12:00:00.000Z')
 const NOVEMBER = 'from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z'
 
-type Row = Record<string, unknown>
+type ResultRow = Record<string, unknown>
 interface Example {
   title: string
   sql: string
@@ -34,7 +34,7 @@ const examples: Example[] = DOCUMENT.split('\n### ')
   })
 
 /** What the API answers to the question of each example. */
-const answers: Record<string, (api: Api, token: string) => Promise<Row[]>> = {
+const answers: Record<string, (api: Api, token: string) => Promise<ResultRow[]>> = {
   'Requests of an account per day, by status': async (api) => {
     const { buckets } = (await api.get(`${TOKENS}/usage?${NOVEMBER}`)).body
     return buckets.flatMap(({ at, outcomes }) =>
@@ -75,7 +75,7 @@ const answers: Record<string, (api: Api, token: string) => Promise<Row[]>> = {
 interface Store {
   options(): Promise<{ readModelUrl?: string }>
   /** @returns rows as the example gives them */
-  ask(example: Example, service: TestService, token: string): Promise<Row[]>
+  ask(example: Example, service: TestService, token: string): Promise<ResultRow[]>
 }
 
 function examplesHold({ options, ask }: Store): void {

@@ -4,13 +4,13 @@ import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader
 import { eventually } from '../support/eventually.ts'
 import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
 
-interface Seen {
+interface SeenCaller {
   requests: number
   first_hour: string
   last_hour: string
 }
 interface Listed<T> {
-  data: (Seen & T)[]
+  data: (SeenCaller & T)[]
   other: number
   other_first_hour: string | null
   other_last_hour: string | null

@@ -38,7 +38,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
     let projector: Projector
     let sampler: Sampler | null
     let history: History
-    let told: { collection: string; id: string; mended?: boolean }[]
+    let logged: { collection: string; id: string; mended?: boolean }[]
     let checked: number
 
     beforeEach(async () => {
@@ -50,7 +50,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
       history = await historyOn(store)
       await history.grow(80)
       await projector.start()
-      ;[told, checked, sampler] = [[], 0, null]
+      ;[logged, checked, sampler] = [[], 0, null]
     })
 
     afterEach(async () => {
@@ -67,8 +67,8 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
         projections,
         telemetry: {
           log: {
-            error: (fields) => void told.push(fields as never),
-            warn: (fields) => void told.push(fields as never),
+            error: (fields) => void logged.push(fields as never),
+            warn: (fields) => void logged.push(fields as never),
           },
           checked: (documents) => void (checked += documents),
           differed() {},
@@ -82,7 +82,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
 
     async function noticed(collection: string, id: string): Promise<void> {
       await eventually(() =>
-        expect(told.map((one) => `${one.collection}/${one.id}`)).to.include(`${collection}/${id}`),
+        expect(logged.map((one) => `${one.collection}/${one.id}`)).to.include(`${collection}/${id}`),
       )
     }
 
@@ -114,7 +114,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
         await history.use()
       }
       await eventually(() => expect(checked).to.be.above(500))
-      expect(told).to.deep.equal([])
+      expect(logged).to.deep.equal([])
     })
 
     for (const collection of ['tokens', 'tokenHistory', 'tokenUsage', 'tokenActivity']) {
@@ -142,7 +142,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
       const before = await harness.model.get('tokens', id)
       await without('tokens', id)
       sample()
-      await eventually(() => expect(told).to.deep.include({ collection: 'tokens', id, mended: true }))
+      await eventually(() => expect(logged).to.deep.include({ collection: 'tokens', id, mended: true }))
       const { lastAccessed: _, ...token } = before as Document
       expect(await harness.model.get('tokens', id)).to.deep.equal(token)
     })

@@ -27,7 +27,7 @@ export interface Usage {
   last_accessed: string | null
 }
 
-export interface Page<T> {
+export interface ResultPage<T> {
   data: T[]
   next_cursor: string | null
 }
@@ -75,8 +75,8 @@ export function apiOf(url: string, account = 'acct_1') {
     patch: (id: string, body: object) => call<Token>('PATCH', `${TOKENS}/${id}`, json(body)),
     revoke: (id: string) => call('DELETE', `${TOKENS}/${id}`),
     read: (id: string) => call<Token>('GET', `${TOKENS}/${id}`),
-    list: (query = '?status=all&limit=100&sort=created_at') => call<Page<Token>>('GET', TOKENS + query),
-    events: (id: string) => call<Page<HistoryRow>>('GET', `${TOKENS}/${id}/events?limit=100`),
+    list: (query = '?status=all&limit=100&sort=created_at') => call<ResultPage<Token>>('GET', TOKENS + query),
+    events: (id: string) => call<ResultPage<HistoryRow>>('GET', `${TOKENS}/${id}/events?limit=100`),
     usage: (id: string) => call<Usage>('GET', `${TOKENS}/${id}/usage`),
     /** One use of a token. */
     async use(token: string): Promise<number> {

@@ -6,7 +6,7 @@ import {
   apiOf,
   type CreatedToken,
   type HistoryRow,
-  type Page,
+  type ResultPage,
   type Token,
   type Usage,
 } from './api.ts'
@@ -90,11 +90,11 @@ export interface Account {
   tokens: {
     use: number
     read: Answered<Token>
-    events: Answered<Page<HistoryRow>>
+    events: Answered<ResultPage<HistoryRow>>
     usage: Answered<Usage>
     patch: Answered<Token>
   }[]
-  lists: Answered<Page<Token>>[]
+  lists: Answered<ResultPage<Token>>[]
   total: Answered<Usage>
 }
 

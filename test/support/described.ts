@@ -21,7 +21,7 @@ export interface Description {
   components: { schemas: Record<string, object> }
 }
 
-interface Seen {
+interface SeenAnswer {
   status: number
   headers: Headers
   text: string
@@ -83,7 +83,7 @@ export async function assertDescribed(
   url: string,
   method: string,
   target: string,
-  answer: Seen,
+  answer: SeenAnswer,
 ): Promise<void> {
   const book = await bookOf(url)
   const [path = ''] = target.split('?', 1)
@@ -115,7 +115,7 @@ export async function assertDescribed(
 }
 
 /** What the contract says of every answer. */
-function assertOfAnyAnswer(what: string, { status, headers }: Seen): void {
+function assertOfAnyAnswer(what: string, { status, headers }: SeenAnswer): void {
   expect(headers.get('cache-control'), what).to.equal('no-store')
   if (headers.get('content-type')?.includes('json')) {
     expect(headers.get('x-content-type-options'), what).to.equal('nosniff')
@@ -131,7 +131,7 @@ function assertContent(
   book: Book,
   what: string,
   pointer: string,
-  { response, answer, method }: { response: Response; answer: Seen; method: string },
+  { response, answer, method }: { response: Response; answer: SeenAnswer; method: string },
 ): void {
   if (!response.content) {
     expect(answer.text, `${what}: a body that is not described`).to.equal('')
@@ -144,7 +144,12 @@ function assertContent(
   expect(book.judge(`${pointer}/content/${escaped(type)}/schema`, value), what).to.equal(null)
 }
 
-function assertProblem(book: Book, what: string, method: string, { status, headers, text }: Seen): void {
+function assertProblem(
+  book: Book,
+  what: string,
+  method: string,
+  { status, headers, text }: SeenAnswer,
+): void {
   expect(headers.get('content-type'), what).to.match(/^application\/problem\+json(; charset=utf-8)?$/)
   if (method === 'HEAD') return
   const problem = JSON.parse(text)
@@ -160,7 +165,7 @@ function operationOf({ paths }: Description, template: string, method: string): 
 }
 
 const key = (method: string): string => method.toLowerCase()
-const mediaType = ({ headers }: Seen): string =>
+const mediaType = ({ headers }: SeenAnswer): string =>
   (headers.get('content-type') ?? '').split(';', 1)[0] as string
 const escaped = (text: string): string => encodeURIComponent(text.replaceAll('~', '~0').replaceAll('/', '~1'))
 

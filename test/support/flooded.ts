@@ -21,7 +21,7 @@ export const floods = {
   ),
 }
 
-export interface Seen {
+export interface FloodResult {
   /** Milliseconds, of uses of good tokens. */
   p99: number
   /** Answers to the flood. */
@@ -39,7 +39,7 @@ export async function flooded(
   tokens: readonly string[],
   requests: readonly string[] | null,
   ms: number,
-): Promise<Seen> {
+): Promise<FloodResult> {
   const before = await lookUpsAt(url)
   // Before the flood, since their connections would wait behind all of its own.
   const probe = startProbe(url, tokens, HERE)

@@ -2,14 +2,14 @@ import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:
 import { canonical } from '../../domain/chain.ts'
 import type { LogDifference, LogDigest, LogPart } from './logDigest.ts'
 
-/** A signed sum of the whole log at one time. It is small, and yet no event up to there can be changed unnoticed. */
+/** A signed digest of the whole log at one time. It is small, yet no event up to that time can be changed unnoticed. */
 export interface Checkpoint extends Unsigned {
   /** Ed25519 over the canonical form of all other members, in base64. */
   signature: string
 }
 
 interface Unsigned extends LogPart {
-  /** Version of this form. */
+  /** The version of this form. */
   checkpoint: typeof VERSION
   /** When it was made, by the clock of the machine that made it. */
   at: string
@@ -21,7 +21,7 @@ interface Unsigned extends LogPart {
 
 const VERSION = 1
 
-/** The text is no checkpoint, or one that this key has not signed. */
+/** The text is no checkpoint, or this key has not signed it. */
 export class BadCheckpointError extends Error {
   override name = 'BadCheckpointError'
 }

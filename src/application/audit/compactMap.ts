@@ -16,7 +16,7 @@ const KEY_BYTES = 16
 const PER_CHUNK = 16_384
 const FIRST_SLOTS = 1024
 
-/** @param bytes the size of each record */
+/** @param bytes the size of a record */
 export function createCompactMap(bytes: number): CompactMap {
   const width = KEY_BYTES + bytes
   const chunks: Buffer[] = []

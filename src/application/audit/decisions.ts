@@ -50,12 +50,12 @@ export interface Audit {
 }
 
 /**
- * A token's record: its newest revision; the revision of its revocation plus one, or 0; the time of that
- * (milliseconds).
+ * A token's record holds: its newest revision; the revision of its revocation plus one, or 0; the time of the
+ * revocation (milliseconds).
  */
 const BYTES = 16
 const [NEWEST, REVOKED, REVOKED_AT] = [0, 4, 8]
-/** Stands for the newest revision where the history is damaged, so that nobody knows which revisions there were. */
+/** Stands for the newest revision if the history is damaged, since then nobody knows which revisions there were. */
 const UNKNOWABLE = 2 ** 32 - 1
 
 /**

@@ -16,25 +16,25 @@ export interface UseWindow {
   data: EventData<'TokenUsed'>
 }
 
-/** Uses that could not be kept; nobody knows of which tokens. */
-export type Lost = EventData<'UsageLost'>
+/** Uses that were lost. Nobody knows which tokens they belong to. */
+export type LostUses = EventData<'UsageLost'>
 
 export interface UsesAround {
   /** Windows whose first and last use are on either side of the time, oldest first. */
   during: UseWindow[]
-  /** The nearest windows that ended before the time, and began after it. */
+  /** The nearest windows: the last one that ended before the time, and the first one that began after it. */
   before: UseWindow | null
   after: UseWindow | null
-  lost: Lost[]
-  /** What of the log may hold more of them, and is missing or not what was written. */
+  lost: LostUses[]
+  /** Parts of the log that are missing or damaged, and may hold more uses. */
   damages: string[]
 }
 
 type Used = Extract<RecordedEvent, { type: 'TokenUsed' }>
 
 /**
- * Finds the uses of a token around a time. It reads the whole log, past what is damaged in it, since uses are stored by
- * process and day, not by token.
+ * Finds the uses of a token around a time. It reads the whole log, since uses are stored by process and day, not by
+ * token, and continues after damaged events.
  * @param at RFC 3339 UTC with milliseconds
  */
 export async function usesAround(
@@ -79,7 +79,7 @@ export async function usesAround(
   }
 }
 
-/** The product's events that can be read, up to a position; what cannot is noted. */
+/** The product's events up to a position. Events that cannot be read are noted as damage. */
 async function* readablePast(
   store: EventStore,
   end: string,
@@ -114,7 +114,7 @@ async function unsoundAmong(
   const inspect = createInspector(store)
   const unsound = new Map<RecordedEvent, string>()
   for (const event of shown) {
-    // Read once more, since the event here was upcast, and a link covers an event as it is stored.
+    // The event is read again, since it was upcast here, and its link covers the event as it is stored.
     const { events, damage } = await readSome(store, event.stream, event.revision, 1)
     const wrong = damage ? damage.message : events[0] ? await inspect(events[0]) : 'gone'
     if (wrong !== null) unsound.set(event, wrong)
@@ -128,12 +128,13 @@ const toWindow = ({ stream, revision, data }: Used): UseWindow => ({ stream, rev
 export type Verdict =
   | { kind: 'current' }
   /**
-   * Decided on a revision that had been changed already, up to `ms` milliseconds before, by the clocks of the events.
+   * The uses were decided on a revision that had been changed already, up to `ms` milliseconds before, by the clocks of
+   * the events.
    */
   | { kind: 'behind'; change: { revision: number; type: string; at: string }; ms: number }
-  /** What was written at that revision, before it or next is missing or damaged. */
+  /** The event at that revision, before it or next to it is missing or damaged. */
   | { kind: 'unknown' }
-  /** No clock explains it. */
+  /** No difference of clocks can explain the uses. */
   | { kind: 'impossible'; why: 'revoked' | 'no such revision' }
 
 /** Compares uses with the history of their token. */

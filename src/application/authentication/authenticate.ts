@@ -11,12 +11,14 @@ import type { TokenRecord } from './records.ts'
 import type { User } from './user.ts'
 
 export interface Credential {
-  /** `legacy`: by its shape it may be a token of an older system, and is looked for among the imported ones. */
+  /**
+   * By its shape, a `legacy` credential may be a token of an older system. It is looked for among the imported ones.
+   */
   kind: 'token' | 'legacy' | 'jwt'
   value: string
 }
 
-/** The host's own account: an object, or null for one that is unknown or disabled. */
+/** The host's own account: an object, or null if it is unknown or disabled. */
 export type ResolveAccount<Account extends object = object> = (
   accountId: string,
 ) => Account | null | Promise<Account | null>
@@ -24,22 +26,22 @@ export type ResolveAccount<Account extends object = object> = (
 export interface Accepted {
   principal: Principal
   account: object
-  /** Of a JWT or a user, who it is: the person, where the account is a company. */
+  /** Who uses a JWT or a user's login: the person, if the account is a company. */
   subject?: string
-  /** The record that decided, for a token. */
+  /** For a token, the record that was used for the decision. */
   record: TokenRecord | null
-  /** What it may give out. */
+  /** The scopes that it may give out. */
   ceiling: Ceiling
-  /** May it look at tokens, and change none? Left out: no. */
+  /** May it look at tokens, but change none? Default: no. */
   isReadOnly?: boolean
 }
 
-/** `refused` is for the log and the metrics, never for the caller. */
+/** `refused` is the reason. It is for the log and the metrics, never for the caller. */
 export interface Refused {
-  /** `limited`: nobody has judged the credential, since its caller may not make a store work for it now. */
+  /** `limited`: the credential was not checked, since its caller may not cause any work for a store now. */
   refused: string
   expired: boolean
-  /** Of the token that is known and not good any more. */
+  /** The id of a token that is known, but no longer good. */
   tokenId?: string
   accountId?: string
 }
@@ -50,10 +52,10 @@ export type BeforeServing = (record: TokenRecord) => Promise<void>
 
 export interface Authenticator {
   /**
-   * Answers at once when all it needs is in memory: a promise costs a good part of a request.
+   * Answers without a promise if everything it needs is in memory, since a promise is a large part of a request's cost.
    * @param beforeServing called once with the record of an accepted token; strict audit stores the use here
-   * @param asker the caller: with nothing left it is answered from memory, or `limited`
-   * @throws StoreUnavailableError, DamagedError, HostError where `resolveAccount` fails: never a refusal
+   * @param asker the caller: if it has no tries left, it is answered from memory, or with `limited`
+   * @throws StoreUnavailableError, DamagedError, HostError if `resolveAccount` fails: this is never a refusal
    */
   authenticate(
     credential: Credential,
@@ -61,7 +63,7 @@ export interface Authenticator {
     asker?: Asker,
   ): Decision | Promise<Decision>
   /**
-   * For somebody whom the host has let in: only the account is left to be asked for.
+   * For a user whom the host has authenticated. Only the account has to be resolved.
    * @throws what `resolveAccount` throws
    */
   authenticateUser(user: User): Promise<Decision>
@@ -70,7 +72,9 @@ export interface Authenticator {
 type Kind = Credential['kind'] | 'user'
 type Find = () => TokenRecord | Promise<TokenRecord | null>
 
-/** How many accounts are remembered that the host did not know when it was last asked. Beyond it all are forgotten. */
+/**
+ * How many accounts are remembered that the host did not know when it was last asked. Beyond this, all are forgotten.
+ */
 const CLOSED_CAP = 10_000
 
 interface Dependencies {
@@ -86,7 +90,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   const { index, jwt, resolveAccount, clock, prefix, telemetry } = deps
   const closed = new Set<string>()
 
-  /** Judges a record by itself. @returns a refusal, or null for a good one */
+  /** Checks a record by itself. @returns a refusal, or null for a good one */
   function flaw(record: TokenRecord | null): Refused | null {
     if (!record) return refuse('unknown')
     const { tokenId, principal } = record
@@ -96,7 +100,9 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return record.expiresAt <= clock() ? { ...refuse('expired', true), ...known } : null
   }
 
-  /** @throws OverLimitError for a caller who may not ask the host about an account that it did not know */
+  /**
+   * @throws OverLimitError if the host did not know the account before, and the caller may not cause another question
+   */
   async function accountOf(accountId: string, asker: Asker | undefined): Promise<object | null> {
     if (!resolveAccount) return { id: accountId }
     if (asker && asker.left() <= 0 && closed.has(accountId)) throw new OverLimitError()
@@ -119,7 +125,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return flaw(record) ?? accept(record, { id: record.principal.accountId })
   }
 
-  /** The same where something has to be asked: the record, the account, the event store. */
+  /** Continues the decision if something has to be waited for: the record, the account, or the event store. */
   async function withWaiting(
     find: Find,
     first: ReturnType<Find>,
@@ -139,7 +145,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
         await beforeServing(record)
         stored = true
       }
-      // The token may have been revoked while something was asked: then nobody has said yes yet.
+      // The token may have been revoked during the wait. Nobody has accepted it yet.
       if (index.isCurrent(record)) return accept(record, account)
     }
   }

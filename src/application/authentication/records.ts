@@ -6,27 +6,30 @@ import type { Instant } from '../ports/clock.ts'
 export interface TokenRecord {
   principal: Principal
   tokenId: string
-  /** Milliseconds since 1970; Infinity for never. */
+  /** Milliseconds since 1970; Infinity if it never expires. */
   expiresAt: number
   revoked: boolean
   /** Why the token's history is not trusted, or null. */
   stopped: string | null
-  /** Stream revision that decisions by this record are made on. */
+  /** The revision of the token's stream that this record shows. */
   revision: number
-  /** When the look-up began that this was last seen by. */
+  /** The time at which the last look-up began that gave this record. */
   readAt: Instant
-  /** Set once the token has changed: whoever still holds the record must look again before saying yes. */
+  /**
+   * True once the token has changed: code that still holds the record has to look it up again before it accepts the
+   * token.
+   */
   stale: boolean
 }
 
-/** Beyond it the records that came first go, as beyond their number. */
+/** Beyond this, in bytes, the records that came first are removed. So they are beyond their largest number. */
 const MAX_BYTES = 96 * 1024 * 1024
-/** What a record takes besides its texts, with what is made of it to answer quickly. */
+/** The bytes of a record besides its texts, including what is made from it to answer quickly. */
 const RECORD_BYTES = 440
 
 /**
- * Records by the key of their token. At the cap the one that came first goes. Whoever holds one that is no longer here
- * would not hear of a change: it is stale, and has to be looked up again.
+ * Records by the key of their token. At the cap, the one that came first is removed. A record that was removed would
+ * not be marked when its token changes, so it becomes stale at once.
  */
 export function createRecords(cap: number) {
   const records = new Map<string, TokenRecord>()
@@ -43,11 +46,11 @@ export function createRecords(cap: number) {
   return {
     get: (key: string): TokenRecord | undefined => records.get(key),
 
-    /** @returns the record that is here from now on */
+    /** @returns the record that is kept from now on */
     keep(key: string, record: TokenRecord): TokenRecord {
       const known = records.get(key)
       if (known && known.revision >= record.revision && known.stopped === record.stopped) {
-        // One record for all who hold it, so that each hears of a change.
+        // All holders share one record, so that each of them notices a change.
         if (known.readAt.monotonic < record.readAt.monotonic) known.readAt = record.readAt
         return known
       }
@@ -80,6 +83,6 @@ export function createRecords(cap: number) {
   }
 }
 
-/** Its texts are here twice: in the record and in the answer of `/auth/verify`. */
+/** Its texts are in memory twice: in the record and in the answer of `/auth/verify`. */
 const bytesOfRecord = ({ principal: { accountId, scopes } }: TokenRecord): number =>
   scopes.reduce((sum, scope) => sum + 2 * bytesOf(scope), RECORD_BYTES + 4 * accountId.length)

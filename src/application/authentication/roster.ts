@@ -2,27 +2,33 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import type { DocumentReader } from '../ports/readModel.ts'
 
 /**
- * Which tokens there are, by a piece of their hash: how a good one that nobody has used here yet is told from what a
- * flood brings, without asking for each. It is filled when it is first needed, and then told of what changes.
+ * Remembers which tokens exist, by a piece of their hash. So a good token that was not used here yet can be told from
+ * the bad ones of a flood without asking the store for each. It is filled at the first need, and then updated by
+ * changes.
  */
 export interface Roster {
   /** Is there a token with one of these hashes that is not revoked? */
   has(hashes: readonly string[]): boolean | Promise<boolean>
-  /** It was looked up and is not good. */
+  /** Forgets a token that was looked up and is not good. */
   remove(hashes: readonly string[]): void
-  /** These may be new, null: any may. */
+  /** These tokens may be new. Null: any token may be new. */
   changed(tokenIds: ReadonlySet<string> | null): void
   size(): number
 }
 
 const PAGE = 250
-/** As many ids of changed tokens are kept; beyond, all tokens are looked at again. */
+/** At most this many ids of changed tokens are kept. Beyond that, all tokens are read again. */
 const CHANGED_CAP = 10_000
-/** From the end of one look to the next, in milliseconds: at some, and at all tokens. */
+/** The pause between two reads of changed tokens (`some`), and of all tokens (`all`), in milliseconds. */
 const PAUSE_MS = { some: 100, all: 10_000 }
-/** Older changes are waited for. Under a flood, which asks all the time, none are. */
+/**
+ * Requests wait until changes that are older than this (milliseconds) have been read. During a flood, which asks all
+ * the time, there are no such changes.
+ */
 const OLD_MS = 250
-/** How long a request waits for a look. A long one goes on, and what it has found by then counts. */
+/**
+ * How long a request waits for a read, in milliseconds. A longer read continues, and what it has found by then is used.
+ */
 const PATIENCE_MS = 1_000
 
 /** @param now monotonic milliseconds */
@@ -31,17 +37,18 @@ export function createRoster(
   now: () => number = performance.now.bind(performance),
 ): Roster {
   let prints: Prints | null = null
-  /** All have been looked at, but for those that changed since. */
+  /** Have all tokens been read, except for those that changed since? */
   let isComplete = false
   const changed = new Set<string>()
   let changedSince = 0
   let looking: Promise<void> | null = null
-  /** When the last look of each kind ended that did not fail. */
+  /** When the last successful read of each kind ended. */
   const lookedAt = { some: Number.NEGATIVE_INFINITY, all: Number.NEGATIVE_INFINITY }
 
   async function lookAtAll(): Promise<void> {
     const found = createPrints()
-    // What changes meanwhile is looked at once more, in the new ones; until they are filled the old ones count.
+    // Tokens that change meanwhile are read once more, into the new prints. The old ones are used until the new ones
+    // are filled.
     isComplete = true
     changed.clear()
     prints ??= found
@@ -76,7 +83,7 @@ export function createRoster(
     }
   }
 
-  /** One at a time, and not all the time. */
+  /** One read at a time, with pauses. */
   function look(): Promise<void> {
     const kind = isComplete ? 'some' : 'all'
     if (!looking && now() < lookedAt[kind] + PAUSE_MS[kind]) return Promise.resolve()
@@ -116,15 +123,15 @@ interface Prints {
   size(): number
 }
 
-/** 8 MiB, for a million tokens: beyond that half of the places are taken, and no more are added. */
+/** 8 MiB, for a million tokens. Half of the places are used then, and no more are added. */
 const PLACES = 2 ** 21
 const MOST = PLACES / 2
 const EMPTY = 0
 const GONE = 1
 
 /**
- * 32 bits of each hash at a place that 24 others name. Nobody can choose a token that is taken for another: the hashes
- * are keyed, or those of tokens that one would have to know.
+ * Keeps 32 bits of each hash, at a place that is given by 24 other bits. Nobody can choose a token that is taken for
+ * another one: the hashes are keyed, or one would have to know the other token.
  */
 function createPrints(): Prints {
   const places = new Uint32Array(PLACES)
@@ -132,7 +139,7 @@ function createPrints(): Prints {
 
   const printOf = (hash: string): number => Math.max(Number.parseInt(hash.slice(6, 14), 16), GONE + 1)
 
-  /** Where it is, or the empty place where it would be. */
+  /** The place of the print, or the empty place where it belongs. */
   function placeOf(hash: string, print: number): number {
     let place = Number.parseInt(hash.slice(0, 6), 16) % PLACES
     while (places[place] !== EMPTY && places[place] !== print) place = (place + 1) % PLACES

@@ -12,43 +12,45 @@ import type { Watch } from '../ports/sharing.ts'
 
 export interface TokenIndex {
   /**
-   * A record that was current when it was returned, or null for an unknown token. A token that is known here to be good
-   * is looked up whenever that is needed; any other waits with others of its kind, and only so many of them.
-   * @param isLegacy looks among imported tokens only, without it among all others
-   * @param asker whose look-ups in vain have a limit
-   * @throws OverLimitError, BusyError it was not looked for; StoreUnavailableError it was good and is not there any
-   *   more; what the read model throws
+   * The current record of a token, or null for an unknown token. A token that is known to be good is looked up whenever
+   * it is needed. All others wait in a queue for their look-ups, which is limited.
+   * @param isLegacy looks among imported tokens only; without it, among all others
+   * @param asker the caller, whose look-ups in vain are limited
+   * @throws OverLimitError, BusyError if it was not looked up; StoreUnavailableError if it was good before and is
+   *   missing now; what the read model throws
    */
   find(token: string, isLegacy?: boolean, asker?: Asker): TokenRecord | Promise<TokenRecord | null>
-  /** Knows of a token that has just been made. */
+  /** Announces a token that has just been made. */
   expect(token: string): void
-  /** May the record still decide? To be asked again after every wait. */
+  /** May the record still be used for a decision? Ask again after every wait. */
   isCurrent(record: TokenRecord): boolean
-  /** Forgets tokens that have changed, null: all. Look-ups under way that began before this start again. */
+  /** Forgets tokens that have changed; null: all tokens. Look-ups that began before this are repeated. */
   evict(tokenIds: ReadonlySet<string> | null): void
-  /** Begins to hear of what other processes change. Until then, and after `onLost`, everything is looked up. */
+  /** Begins to watch for changes by other processes. Before this, and after `onLost`, every token is looked up. */
   start(onLost?: (error: unknown) => void): void
-  /** From now on everything is looked up again. */
+  /** From now on every token is looked up. */
   stop(): Promise<void>
   size(): number
-  /** Memory that they take, nearly. */
+  /** The memory of the records, nearly, in bytes. */
   bytes(): number
-  /** Of how many tokens it is remembered that they are good: those that were used here, and all that there are. */
+  /** The number of tokens that are remembered as good: `used` were used here, `all` are those that exist. */
   remembered(): { used: number; all: number }
-  /** Look-ups since the start, of tokens that were known to be good and of others. */
+  /** The number of look-ups since the start, of tokens that were known to be good, and of others. */
   lookUps(): { known: number; unknown: number }
-  /** Is memory trusted at the moment? */
+  /** Are records in memory trusted at the moment? */
   isLive(): boolean
 }
 
-/** What of a token document authentication decides on. Uses change others of its fields all the time. */
+/** The fields of a token document that authentication depends on. Uses change other fields all the time. */
 const WATCHED: readonly (keyof TokenDocument)[] = ['revision', 'stopped']
-/** How long a look-up's answer may decide without word of changes, in milliseconds: the same as a watch's word. */
+/**
+ * How long the answer of a look-up may be used while no watch is live, in milliseconds: as long as a watch is trusted.
+ */
 const TRUSTED_MS = 1000
-/** Beyond it tokens are unknown again that nobody has looked up for as many others. */
+/** How many tokens are remembered as good. One is forgotten when as many others have been looked up since. */
 const GOOD_CAP = 131_072
 
-/** A look-up under way and what has changed since it began. */
+/** A look-up that is under way, and what has changed since it began. */
 interface LookUp {
   changed: Set<string>
   anything: boolean
@@ -56,11 +58,11 @@ interface LookUp {
 
 /**
  * A bounded index in front of the read model, keyed by the SHA-256 of the token, never by the token. It answers only
- * while the read model tells of every change; at all other times the read model is asked. Only tokens that exist are
- * kept: a credential nobody knows costs a look-up each time, and a new token is never taken for unknown. At the cap
- * the record that came first goes.
- * @param now two clocks: a look-up may be under way while the machine is suspended
- * @param strangers where look-ups of tokens wait that are not known to be good
+ * while the read model announces every change; at all other times the read model is asked. Only tokens that exist are
+ * kept: an unknown credential costs a look-up each time, and a new token is never taken for unknown. At the cap, the
+ * record that came first is removed.
+ * @param now two clocks, since the machine may be suspended during a look-up
+ * @param strangers the queue for look-ups of tokens that are not known to be good
  */
 export function createTokenIndex(
   readModel: DocumentReader & Watchable,
@@ -83,7 +85,7 @@ export function createTokenIndex(
   const hashesOf = (token: string, isLegacy: boolean): string[] =>
     isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))
 
-  /** A look-up that waits its turn, unless there is such a token. */
+  /** A look-up that waits in the queue. If the queue refuses a token that exists by the roster, it waits no longer. */
   async function loadUnknown(
     token: string,
     key: string,
@@ -120,15 +122,16 @@ export function createTokenIndex(
       const [found] = await readModel
         .find('tokens', { where, order: 'any', limit: 1 })
         .finally(() => lookUps.delete(lookUp))
-      // It has changed while this was on its way: what was read may be from before, so it decides nothing.
+      // The token has changed during the look-up. What was read may be older than the change, so it is not used.
       const { anything, changed } = lookUp
       if (anything || (found && changed.has(found.id))) continue
-      // It may be the one that has just been made; others change all the time.
+      // The token may be one that has just been made. Other tokens change all the time, so this is tried only once.
       if (!found && changed.size > 0 && isFirst) continue
-      // Documents of tokens are never removed. This one was taken out of the read model behind everybody's back.
+      // Documents of tokens are never removed. Somebody has removed this one from the read model by other means.
       if (!found && good.has(key))
         throw new StoreUnavailableError('a token that was good is not there any more')
-      // A hash counts only as what it was made as: a keyed one is never matched by a plain one, nor the other way.
+      // A hash is valid only as the kind that it was made as: a keyed hash never matches a plain one, or the other way
+      // round.
       if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) {
         forgetGood()
         return null
@@ -201,7 +204,10 @@ function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
   }
 }
 
-/** Remembers the texts that came last, between `cap` and twice as many: two halves, of which the older goes whole. */
+/**
+ * Remembers the texts that were added last, between `cap` and twice as many. It has two halves, and the older half is
+ * dropped as a whole.
+ */
 function createMemory(cap: number) {
   let [recent, older] = [new Set<string>(), new Set<string>()]
   return {

@@ -5,11 +5,14 @@ export interface User {
   accountId: string
   /** The person, for the history. Default: the account. */
   subject?: string | undefined
-  /** What this person may do: no token gets more from them. Left out: nothing is known, and any scope may be given. */
+  /**
+   * The scopes of this person, which limit those of their tokens. Left out: they are not known, and any scope may be
+   * given.
+   */
   scopes?: readonly string[] | undefined
   /** `['read']`, or `['read', 'write']`, which is the default. */
   can?: readonly ('read' | 'write')[] | undefined
-  /** Taken, and without effect. */
+  /** Accepted, but without effect. */
   operator?: boolean | undefined
 }
 
@@ -28,7 +31,7 @@ const members: Record<keyof User, (value: unknown) => boolean> = {
 }
 
 /**
- * What the host's function has returned. A member that is not known is refused, since a misspelt `scopes` would be no
+ * Checks what the host's function has returned. An unknown member is refused, since a misspelt `scopes` would be no
  * ceiling at all.
  * @returns null for nobody
  * @throws TypeError that names what is wrong, without its value
@@ -39,7 +42,7 @@ export function userOf(returned: unknown): User | null {
     throw new TypeError('resolveUser must return an object, or null for nobody')
   for (const [name, value] of Object.entries(returned)) {
     if (!Object.hasOwn(members, name)) throw new TypeError(`resolveUser may not return a member ${name}`)
-    // What is undefined was left out.
+    // A member that is undefined counts as left out.
     if (value !== undefined && !members[name as keyof User](value))
       throw new TypeError(`resolveUser returned a member ${name} that is none`)
   }

@@ -8,7 +8,7 @@ export interface RowProblem {
   message: string
 }
 
-/** Some rows cannot be imported, so nothing of their file was. */
+/** Some rows cannot be imported, so no row of their file was. */
 export class BadRowsError extends Error {
   override name = 'BadRowsError'
   /** The first problems, ordered by line. */
@@ -38,14 +38,14 @@ export interface CheckedRows {
   eventIds: Column
 }
 
-export type Told = (done: number) => void
+export type OnProgress = (done: number) => void
 
 const BOM = '\uFEFF'
 const NO_EVENT = new Uint8Array(16)
 
 /**
- * The lines that are not blank, as editors and databases write them: with a mark of byte order before them, and an end
- * behind the last one, or without.
+ * The lines that are not blank. As editors and databases write them, there may be a byte order mark at the start, and
+ * the last line may lack its line end.
  * @throws BadFileError naming a line
  */
 export async function* rowLinesOf(
@@ -64,7 +64,7 @@ export async function* rowLinesOf(
 export async function checkRows(
   chunks: AsyncIterable<Uint8Array>,
   now: string,
-  told: Told,
+  onProgress: OnProgress,
 ): Promise<CheckedRows> {
   const problems = createProblems()
   const [byToken, byHash, eventIds] = [createKeyTable(16), createKeyTable(32), createColumn(16)]
@@ -82,7 +82,7 @@ export async function checkRows(
       if (sameHash !== null) problems.add(line, `its token is that of line ${sameHash}`)
       eventIds.push(bytesOf(importedEventId(row)))
     }
-    told(count)
+    onProgress(count)
   }
   problems.assertNone()
   return { count, lines, now, byToken, byHash, eventIds }
@@ -91,7 +91,7 @@ export async function checkRows(
 /** The bytes of a UUID or a hash. Any other text gives bytes that match no row. */
 export const bytesOf = (hex: string): Uint8Array => Buffer.from(hex.replaceAll('-', ''), 'hex')
 
-/** How many problems are named: as many as a person reads. */
+/** How many problems are named at most: as many as a person reads. */
 const NAMED = 20
 
 export function createProblems() {

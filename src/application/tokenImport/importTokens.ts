@@ -6,7 +6,7 @@ import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { initialState } from '../../domain/token.ts'
 import { notUnderstood, upcast, versions } from '../../domain/upcast.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
-import { bytesOf, type CheckedRows, createProblems, rowLinesOf, type Told } from './checkRows.ts'
+import { bytesOf, type CheckedRows, createProblems, rowLinesOf, type OnProgress } from './checkRows.ts'
 import { ids } from '../eventLog/ids.ts'
 import { importedEventId } from './ids.ts'
 import type { ImportLease } from './importLease.ts'
@@ -32,7 +32,7 @@ export interface Compared {
 
 /**
  * Finds the rows that the store has already, by reading the first event of every token in it.
- * @param told gets the number of events read so far
+ * @param onProgress gets the number of events read so far
  * @param earlier continues from this comparison
  * @returns at the index of line number minus one: 1 if the store has the row
  * @throws BadRowsError for rows whose id or token another token of the store has; DamagedError
@@ -40,7 +40,7 @@ export interface Compared {
 export async function compareRows(
   rows: CheckedRows,
   store: EventStore,
-  told: Told,
+  onProgress: OnProgress,
   earlier: Compared = { there: new Uint8Array(rows.lines), end: null },
 ): Promise<Uint8Array> {
   const problems = createProblems()
@@ -48,7 +48,7 @@ export async function compareRows(
   let events = 0
   for await (const batch of productEvents(store, undefined, end)) {
     for (const event of batch) if (isFirst(event)) compare(event)
-    told((events += batch.length))
+    onProgress((events += batch.length))
   }
   problems.assertNone()
   return there
@@ -94,7 +94,7 @@ const AT_ONCE = 50
  * Writes the rows that the store does not have. If it is ended, each row is in the store as a whole or not at all, and
  * the next import resumes.
  * @param there the result of `compareRows`
- * @param told gets the number of rows that are in the store
+ * @param onProgress gets the number of rows that are in the store
  * @returns how many rows were written
  * @throws BadFileError if the file has changed since it was checked; errors of `lease.hold` and of `append`
  */
@@ -103,7 +103,7 @@ export async function importRows(
   rows: CheckedRows,
   there: Uint8Array,
   { store, clock, lease = ALONE }: { store: EventStore; clock: Clock; lease?: ImportLease },
-  told: Told,
+  onProgress: OnProgress,
 ): Promise<number> {
   const requestId = ids.random()
   let [missing, written, read]: [Missing[], number, number] = [[], 0, 0]
@@ -127,10 +127,10 @@ export async function importRows(
     read = line
     if (missing.length === AT_ONCE) await write()
     lease.advance(read - missing.length)
-    told(read - missing.length)
+    onProgress(read - missing.length)
   }
   await write()
-  told(read)
+  onProgress(read)
   if (read < rows.lines) throw changed(read + 1)
   return written
 

@@ -17,7 +17,7 @@ const MEMBERS = [
   'last_accessed',
   'expires_at',
 ] as const
-type Row = Record<(typeof MEMBERS)[number], unknown>
+type OldRow = Record<(typeof MEMBERS)[number], unknown>
 
 const SHA256_HEX = /^[0-9a-f]{64}$/i
 /** As PostgreSQL writes a time that never comes. */
@@ -35,11 +35,11 @@ export function readRow(text: string, now: string): ImportedToken | string {
   if (row === 'repeats') return 'it has a member twice: which of them is meant nobody can tell'
   if (!row) return `it is not a JSON object with the members ${MEMBERS.join(', ')} and no other`
   const wrong: string[] = []
-  const need = <T>(value: T | null, member: keyof Row, what: string): T => {
+  const need = <T>(value: T | null, member: keyof OldRow, what: string): T => {
     if (value === null) wrong.push(`${member} must be ${what}`)
     return value as T
   }
-  const past = (member: keyof Row): string => {
+  const past = (member: keyof OldRow): string => {
     const time = need(timeOf(row[member]), member, TIME)
     if (time > now) wrong.push(`${member} must not be in the future`)
     return time
@@ -85,13 +85,13 @@ export function readRow(text: string, now: string): ImportedToken | string {
 }
 
 /** All members have to be there: one that is missing might be a misspelt expiry, and the token would never expire. */
-function parse(text: string): Row | 'repeats' | null {
+function parse(text: string): OldRow | 'repeats' | null {
   try {
     const row: unknown = JSON.parse(text)
     if (repeatedMember(text) !== null) return 'repeats'
     if (row === null || typeof row !== 'object' || Array.isArray(row)) return null
     const isWhole = MEMBERS.every((member) => Object.hasOwn(row, member))
-    return isWhole && Object.keys(row).length === MEMBERS.length ? (row as Row) : null
+    return isWhole && Object.keys(row).length === MEMBERS.length ? (row as OldRow) : null
   } catch {
     return null
   }

@@ -10,34 +10,38 @@ import { UnknownOutcomeError } from '../ports/errors.ts'
 
 export interface AccountLimit {
   /**
-   * Runs the creation of a token, or what makes an expired one live again, if the account has room for it.
-   * @throws Refusal; StoreUnavailableError; what the creation throws
+   * Creates a token, or makes an expired one live again, if the account has room for it.
+   * @throws Refusal; StoreUnavailableError; what `create` throws
    */
   within<T>(accountId: string, tokenId: string, create: () => Promise<T>): Promise<T>
 }
 
-/** How long the creations before one are waited for, near the limit. */
+/** How long a creation waits for those before it when the account is near its limit, in milliseconds. */
 const PATIENCE_MS = 5_000
-/** How long a creation whose process has died takes a place: longer than waiting and creating may last together. */
+/**
+ * How long the place of a creation lasts whose process has died, in milliseconds. That is longer than waiting and
+ * creating may take together.
+ */
 const RESERVED_MS = 20_000
 const PAUSE_MS = { first: 20, longest: 320 }
 
 type Model = Pick<DocumentReader, 'count' | 'find'> & Reservations
 
 /**
- * Exact over all processes that share the read model, and without making creations wait for each other until an account
- * is near its limit. Each takes a place in the account's queue before it counts, and keeps it until its token is among
- * those that are counted. It goes on if there is room even should all before it come to be tokens, and is refused if the
- * tokens that are there fill the account; between the two it waits for those before it. The first of a queue waits for
- * nobody, so that there is always one that goes on.
+ * The limit is exact for all processes that share the read model, and yet creations do not wait for each other until an
+ * account is near it. Each creation takes a place in the account's queue before it counts, and keeps the place until
+ * its token is among those that are counted. It continues if there is room even if all places before it become tokens.
+ * It is refused if the existing tokens fill the account. In between, it waits for the places before it. The first in
+ * the queue waits for nobody, so one of them always continues.
  *
- * A process that stands still for longer than a place is kept, in the middle of a creation, can pass the limit by one.
+ * A process that stands still in the middle of a creation, for longer than its place lasts, can exceed the limit by
+ * one.
  */
 export function createAccountLimit(readModel: Model, clock: Clock, max: number): AccountLimit {
   const live = (accountId: string): Promise<number> =>
     readModel.count('tokens', tokensThat.active(accountId, iso(clock())), max)
 
-  /** How many of these tokens are there, neither revoked nor expired; and how many are revoked. */
+  /** How many of these tokens are neither revoked nor expired, and how many are revoked. */
   async function statesOf(tokenIds: readonly string[]): Promise<{ live: number; revoked: number }> {
     const where: Condition[] = [{ field: 'id', op: 'in', value: tokenIds }]
     const found = await readModel.find('tokens', { where, order: 'any', limit: tokenIds.length })
@@ -57,12 +61,14 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
       there >= max ? 'full' : there + coming < max ? 'room' : 'unsure'
     const assessed = assess(await live(accountId), ahead.length)
     if (assessed === 'room') return assessed
-    // Some may be live by now, and were counted as such. Looked for before the count, none is missed by both.
-    // Nor does one come that is revoked by now; one that has expired may be about to get a new expiry.
+    // Some places may have become live tokens, which were counted as such. They are looked up before the count, so that
+    // no token is missed by both. Places whose tokens are revoked by now will not count either. An expired token may be
+    // about to get a new expiry.
     const those = await statesOf(ahead)
     const coming = ahead.length - those.live - those.revoked
     const there = await live(accountId)
-    // One that has not expired yet is among them, and needs no other place. Looked for after the count, for the same reason.
+    // The token itself may be among those counted, if it has not expired yet. Then it needs no other place. It is
+    // looked up after the count, for the same reason.
     return assess(there - (await statesOf([tokenId])).live, coming)
   }
 
@@ -79,7 +85,7 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
           `An account may have ${max} tokens that are neither revoked nor expired.`,
         )
       }
-      // Looked at last: who stood still meanwhile may have lost the place that there is room behind.
+      // This is checked last: if the process stood still meanwhile, it may have lost the place that has room.
       if (place < 0 || ageOf(begun) > PATIENCE_MS)
         throw new Refusal('conflict', 'Other tokens of this account are being made: try again.')
       if (room === 'room') return
@@ -91,7 +97,7 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
   return {
     async within(accountId, tokenId, create) {
       const reservation = { id: ids.random(), holds: tokenId }
-      // Nobody waits for it, and it ends by itself.
+      // Nobody waits for this, and a place ends by itself.
       const release = (): void => void readModel.release(accountId, reservation.id).catch(() => {})
       try {
         await admitted(accountId, reservation)
@@ -99,7 +105,7 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
         release()
         return made
       } catch (error) {
-        // Where nobody knows whether a token comes of it, its place is kept for as long as that may take.
+        // If nobody knows whether there will be a token, its place is kept for as long as that may take.
         if (!(error instanceof UnknownOutcomeError)) release()
         throw error
       }

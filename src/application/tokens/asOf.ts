@@ -22,30 +22,30 @@ export type Moment = { time: string } | { revision: number }
 interface Then {
   found: true
   token: ExistingToken
-  /** By the clock of `at`, not of now. */
+  /** At the time `at`, not now. */
   status: TokenStatus
-  /** The time asked for, or that of the event with the revision asked for. */
+  /** The time that was asked for, or the time of the event with the revision that was asked for. */
   at: string
 }
 
 type NotThen = { found: false; why: 'no such token' | 'not created yet' | 'no such revision' }
 
-/** `events`: those up to then. */
+/** `events` are those up to that moment. */
 export type FoundThen = Then & { events: readonly TokenEvent[] }
 export type AsOf = FoundThen | NotThen
 
 /**
- * A token of the past, from its events. The time it takes grows with them, but nobody else waits for it.
- * @param seen what the read model shows
- * @throws Refusal (not_found) where there was none then, (token_damaged) where only events from a damaged one on would
- *   say; DamagedError where the stream does not go as far as `seen`
+ * A token as it was, from its events. The time this takes grows with them, but others do not wait for it.
+ * @param seen the token as the read model shows it
+ * @throws Refusal (not_found) if there was no such token then, (token_damaged) if only a damaged event, or one behind
+ *   it, would say; DamagedError if the stream ends before `seen`
  */
 export type TokenAt = (seen: TokenDocument, moment: Moment) => Promise<Then>
 
 export const createTokenAt =
   (store: EventStore, log: Pick<Logger, 'error'>): TokenAt =>
   async (seen, moment) => {
-    // Of many who ask at once one begins after the other.
+    // Of many that ask at once, each begins after the one before.
     await turn()
     const unreachable = await loadOn(store, seen.id, projected(seen)).then(() => null, damageIn)
     const upTo = foldUpTo(moment)
@@ -53,7 +53,8 @@ export const createTokenAt =
       for await (const events of tokenEvents(store, seen.id)) {
         if (!events.every(upTo.take) && !unreachable) break
       }
-      // All that is there is sound: then it lacks something, or is not what the read model was filled from.
+      // All events that are there are sound. So the stream lacks some, or it is not the one that the read model was
+      // filled from.
       if (unreachable && seen.stopped === undefined) throw unreachable
     } catch (error) {
       const damage = damageIn(error)
@@ -67,7 +68,7 @@ export const createTokenAt =
     return then
   }
 
-/** @throws what is no damage */
+/** @throws the error itself if it is not about damage */
 function damageIn(error: unknown): DamagedError {
   if (error instanceof DamagedError) return error
   throw error
@@ -92,7 +93,7 @@ export function missingText(why: NotThen['why']): string {
   }
 }
 
-/** `17` is a revision, RFC 3339 text a time; null for anything else. */
+/** Parses `17` as a revision, and RFC 3339 text as a time; null for anything else. */
 export function parseMoment(text: string): Moment | null {
   if (/^\d{1,9}$/.test(text)) return { revision: Number(text) }
   const time = parseTime(text)
@@ -100,7 +101,7 @@ export function parseMoment(text: string): Moment | null {
 }
 
 /**
- * The token as it was: the fold of its events up to a moment, that moment's own events included.
+ * The token as it was: the fold of its events up to a moment, events of that moment included.
  * @param events the whole stream, oldest first, as `readTokenEvents` gives it
  */
 export function asOf(events: readonly TokenEvent[], moment: Moment): AsOf {
@@ -111,8 +112,8 @@ export function asOf(events: readonly TokenEvent[], moment: Moment): AsOf {
 }
 
 /**
- * The token as it was, of a history that may be damaged.
- * @returns null where only what is damaged would say
+ * The token as it was, from a history that may be damaged.
+ * @returns null if only a damaged part would say
  */
 export function asOfSound({ events, flaws }: SoundEvents, moment: Moment): AsOf | null {
   const [flaw] = flaws
@@ -123,7 +124,7 @@ export function asOfSound({ events, flaws }: SoundEvents, moment: Moment): AsOf 
   return upTo.isComplete() ? asOf(before, moment) : null
 }
 
-/** Takes events in their order. A stream's times never go back, so the events up to a time are its beginning. */
+/** Folds events in their order. The times in a stream never go back, so the events up to a time are the first ones. */
 function foldUpTo(moment: Moment) {
   let state: TokenState = initialState
   let [isEmpty, isPast] = [true, false]
@@ -133,7 +134,7 @@ function foldUpTo(moment: Moment) {
     'revision' in moment ? event.stored.revision <= moment.revision : timeOf(event.stored) <= moment.time
 
   return {
-    /** @returns false for one that lies behind the moment: it is not taken, nor need be those that follow */
+    /** @returns false for an event behind the moment. It is not folded, and no event after it has to be tried */
     take(event: TokenEvent): boolean {
       isEmpty = false
       isPast = !isWithin(event)
@@ -142,7 +143,7 @@ function foldUpTo(moment: Moment) {
       last = event
       return true
     },
-    /** Can no later event say more of the moment? */
+    /** Is it certain that no later event belongs to the moment? */
     isComplete: (): boolean => isPast || ('revision' in moment && last?.stored.revision === moment.revision),
     result(): Then | NotThen {
       if (isEmpty) return { found: false, why: 'no such token' }
@@ -155,7 +156,7 @@ function foldUpTo(moment: Moment) {
   }
 }
 
-/** The events as the history shows them. Of a type that this code does not know the data stay hidden. */
+/** The events as the history shows them. The data of a type that this code does not know are left out. */
 export function historyOf(events: readonly TokenEvent[]): HistoryDocument[] {
   return events.map((event) => {
     const { stored, known } = event

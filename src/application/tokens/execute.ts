@@ -14,7 +14,7 @@ import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../po
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 
-/** Who asks, for the metadata of what comes of it. */
+/** Who asks, for the metadata of the events that come of it. */
 export interface CommandContext {
   actor: Actor
   requestId: string
@@ -34,21 +34,22 @@ export interface ExecuteDependencies {
 interface Command {
   context: CommandContext
   tokenId: string
-  /** What is known of the token; null: it is to be made, and there should be none. */
+  /** What is known of the token. Null: it is to be made, and should not exist. */
   from: Folded | null
   decide: (state: TokenState) => decide.Fact<LifecycleType> | null
   bodyHash?: string | undefined
   attempts?: number
-  /** Does the work for a token in this state when it may be done. Default: always. */
+  /** Runs the work for a token in this state, once that is allowed. Default: always at once. */
   admit?: <T>(state: TokenState, work: () => Promise<T>) => Promise<T>
 }
 
-/** Events that are projected before there are more of them. */
+/** When more events than this are waiting to be projected, they are projected before more are read. */
 const MANY = 100
 
 /**
- * Conflicts are retried: each means that another command on the same token came through. Not so often that commands
- * could hold each other up without end, but a revocation goes on until it has its turn: the others do not.
+ * How often a conflict is retried. Each conflict means that another command on the same token was faster. The limit
+ * keeps commands from holding each other up without end. A revocation retries until it succeeds, which it does, since
+ * the other commands give up.
  */
 const MAX_ATTEMPTS = 20
 
@@ -56,21 +57,22 @@ interface Following {
   id: string
   context: CommandContext
   chain: string
-  /** Of the event before it: times in a stream never go back. */
+  /** The time of the event before it, since times in a stream never go back. */
   after: string | null
   bodyHash: string | undefined
 }
 
 export type Execute = (command: Command) => Promise<ExistingToken>
-/** A fact as an event that follows on from `chain`. */
+/** Makes an event of a fact, linked to `chain`. */
 export type Envelope = (fact: decide.Fact<LifecycleType>, on: Following) => NewEvent<LifecycleType>
 
 export function createExecutor(deps: ExecuteDependencies): { execute: Execute; envelope: Envelope } {
   const { store, clock, ids } = deps
 
   /**
-   * Reads on from what is known, folds, decides, appends at the revision that was read, projects, and only then answers.
-   * The event's id is made once: found in the stream, it says that an append with an unknown outcome had landed.
+   * Reads the events that are not known yet, folds them, decides, appends at the revision that was read, projects, and
+   * only then answers. The event's id is made once: if it is found in the stream, then an append with an unknown
+   * outcome has succeeded.
    */
   async function execute({
     context,
@@ -84,7 +86,7 @@ export function createExecutor(deps: ExecuteDependencies): { execute: Execute; e
     const id = ids.random()
     const stream = tokenStream(tokenId)
     let isDone = false
-    /** Was read, and may not be in the read model yet: other processes write to the stream, too. */
+    /** Events that were read, but may not be in the read model yet, since other processes write to the stream, too. */
     const unprojected: StoredEvent[] = []
     const loadFrom = (known: Folded) =>
       loadOn(store, tokenId, known, async (events) => {
@@ -119,7 +121,7 @@ export function createExecutor(deps: ExecuteDependencies): { execute: Execute; e
     throw new Refusal('conflict', 'Too many changes to this token at the same time.')
   }
 
-  /** Whether the event takes effect is not in doubt, but when it does is: no certain failure. */
+  /** The event is stored, but nobody knows when it takes effect. So this is not reported as a certain failure. */
   async function projectStored(events: readonly StoredEvent[]): Promise<void> {
     try {
       await deps.project(events)

@@ -2,7 +2,10 @@ import type { TokenUpdate } from '../../domain/decide.ts'
 import { type InputError, Refusal } from '../../domain/errors.ts'
 import { expiryProblem, nameProblem, normaliseName, parseTime, scopeErrors } from '../../domain/rules.ts'
 
-/** What people may say of a token, of the right types but not judged yet. Absent members stay as they are. */
+/**
+ * What people want a token to have. The types are right, but the values are not checked yet. Members that are left out
+ * stay as they are.
+ */
 export interface TokenInput {
   name?: string
   /** RFC 3339. */
@@ -10,7 +13,7 @@ export interface TokenInput {
   scopes?: string[] | null
 }
 
-/** Judges input against the rules and the time. */
+/** Checks input by the rules and the present time. */
 export function assertValid(change: TokenUpdate, now: string, maxLifetimeDays: number | null): void {
   const errors: InputError[] = []
   const add = (name: keyof TokenUpdate, message: string | null) =>
@@ -23,7 +26,7 @@ export function assertValid(change: TokenUpdate, now: string, maxLifetimeDays: n
   if (errors.length > 0) throw invalid(errors)
 }
 
-/** One spelling for equal input, before any clock: what a repeat is compared by. */
+/** Gives equal input one form, without looking at a clock. A repeated command is compared in this form. */
 export function normalise({ name, expiresAt, scopes }: TokenInput): TokenUpdate {
   const change: TokenUpdate = {}
   if (name !== undefined) change.name = normaliseName(name)

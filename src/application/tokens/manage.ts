@@ -16,14 +16,14 @@ import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
 
 export interface Created {
   token: ExistingToken
-  /** The credential itself: shown once. Null when a creation was repeated under its idempotency key. */
+  /** The credential itself, which is shown once. Null if a creation was repeated with its idempotency key. */
   secret: string | null
 }
 
 export interface Manage {
   /**
    * @param ceiling the scopes that may be given out. Default: any
-   * @throws Refusal, StoreUnavailableError, UnknownOutcomeError, DamagedError; so do the others
+   * @throws Refusal, StoreUnavailableError, UnknownOutcomeError, DamagedError; so do the other methods
    */
   create(
     context: CommandContext,
@@ -39,8 +39,8 @@ export interface Manage {
     ceiling?: Ceiling,
   ): Promise<ExistingToken>
   /**
-   * One whose history is damaged too, if it can be written on at all.
-   * @returns null for such a one, of which nobody can tell what it is
+   * Also revokes a token whose history is damaged, if anything can be written to its stream.
+   * @returns null for a damaged token, since nobody can say what it was
    */
   revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken | null>
 }
@@ -48,12 +48,13 @@ export interface Manage {
 export interface Target {
   tokenId: string
   /**
-   * What the read model shows of it, from which the stream is read on; null: from the first event. It may be behind the
-   * stream. An event store that is behind it, or has other events, has lost something or belongs to another read model.
+   * The token as the read model shows it, from which the stream is read on. Null: read from the first event. The read
+   * model may be behind the stream. If the stream is behind the read model, or has other events, then the event store
+   * has lost something, or belongs to another read model.
    */
   seen: TokenDocument | null
   ifMatch: (revision: number) => boolean
-  /** Is it closed because its history is damaged? */
+  /** Is the token closed because its history is damaged? */
   damaged?: boolean
 }
 
@@ -76,7 +77,10 @@ interface Dependencies extends ExecuteDependencies {
   catalogue?: Catalogue
 }
 
-/** A token that expires so soon may have expired when it is extended, for all that creations count. */
+/**
+ * A token that expires within this time (milliseconds) may have expired by the time it is extended, so extending it
+ * counts as a creation.
+ */
 const SOON_MS = 10_000
 const UNCHANGEABLE = 'it cannot be changed. Revoke it, and make another one'
 
@@ -86,7 +90,7 @@ export function createManage(deps: Dependencies): Manage {
   const assertGood = (change: decide.TokenUpdate): void =>
     assertValid(change, iso(clock()), deps.maxLifetimeDays)
 
-  /** Where only now it is found that the events are not what was written. */
+  /** For damage that is only found now. */
   async function refuseDamaged<T>(tokenId: string, work: () => Promise<T>): Promise<T> {
     try {
       return await work()
@@ -138,7 +142,8 @@ export function createManage(deps: Dependencies): Manage {
         )
         return { token, secret }
       } catch (error) {
-        // The same key at the same time: whoever was second repeats, whichever check told it so.
+        // Two requests had the same key at the same time. The second one repeats the first, whichever check has found
+        // that.
         const isSecond = idempotencyKey !== null && error instanceof Refusal
         const second = isSecond ? await refuseDamaged(tokenId, replay) : null
         if (second) return second
@@ -149,7 +154,7 @@ export function createManage(deps: Dependencies): Manage {
     async update(context, { tokenId, seen, ifMatch, damaged = false }, input, ceiling = null) {
       const change = normalise(input)
       const from = knownOf(tokenId, seen)
-      /** What the token has already is not judged: the rules, or the time, may not allow it any more. */
+      /** Members that the token has already are not checked, since the rules, or the time, may no longer allow them. */
       const changeTo = (state: TokenState): decide.TokenUpdate => {
         const isOldName = state.status !== 'none' && input.name === state.name
         return decide.changed(state, isOldName ? { ...change, name: state.name } : change)
@@ -160,7 +165,7 @@ export function createManage(deps: Dependencies): Manage {
         if (had) assertGrantable(changes.scopes ?? [], had, { catalogue, ceiling })
       }
       if (damaged) {
-        // Nobody knows which scopes it has.
+        // Nobody knows which scopes the token has.
         assertMayChange(from.state, [])
         throw damagedToken(UNCHANGEABLE)
       }
@@ -208,7 +213,7 @@ export function createManage(deps: Dependencies): Manage {
   }
 }
 
-/** Does a change of its expiry make a token count again that no longer counts, or soon will not? */
+/** Does a change of the expiry make a token count again that no longer counts, or soon will not? */
 const isRevived = (
   state: TokenState,
   { expiresAt }: decide.TokenUpdate,

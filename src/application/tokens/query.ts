@@ -9,12 +9,12 @@ import { listTokens, type StatusFilter } from './tokenList.ts'
 import { isUuid } from '../../domain/uuid.ts'
 
 type SortField = 'createdAt' | 'name' | 'lastAccessed' | 'expiresAt'
-/** With `-` in front the greatest comes first. */
+/** With `-` in front, the greatest value comes first. */
 export type Sort = SortField | `-${SortField}`
 
 export interface ListQuery {
   status: StatusFilter
-  /** Text in the name, ignoring case. */
+  /** Text that the name contains, ignoring case. */
   q?: string
   sort: Sort
   limit: number
@@ -28,11 +28,11 @@ export interface ResultPage<T> {
 
 export interface TokenQueries {
   /**
-   * One whose history is damaged too, with what was known of it before.
-   * @throws Refusal for an id that is not one of the account's tokens, whatever it is
+   * Also finds a token whose history is damaged, with what was known of it before the damage.
+   * @throws Refusal for any id that is not that of one of the account's tokens
    */
   token(accountId: string, id: string): Promise<TokenDocument>
-  /** Damaged tokens are among those not revoked, and neither active nor expired. */
+  /** A damaged token is listed among those that are not revoked. It is neither active nor expired. */
   list(accountId: string, query: ListQuery, signal?: AbortSignal): Promise<ResultPage<TokenDocument>>
   history(
     tokenId: string,
@@ -74,7 +74,7 @@ export function createTokenQueries(readModel: DocumentReader, clock: Clock): Tok
 
 const asToken = (document: Document): TokenDocument => document as unknown as TokenDocument
 
-/** One more than asked for is read, to know whether there is a next page. */
+/** One row more than asked for was read, which shows whether there is a next page. */
 function pageOf<T>(found: readonly Document[], limit: number, of: string, field: string): ResultPage<T> {
   const data = found.slice(0, limit)
   const last = found.length > limit ? data.at(-1) : undefined

@@ -12,7 +12,7 @@ import type { Telemetry } from '../ports/telemetry.ts'
 interface Deps {
   store: EventStore
   project: (events: readonly LifecycleEvent[]) => Promise<void>
-  /** Ends the use of a token, whatever its events say. */
+  /** Stops all use of a token, whatever its events say. */
   close: (tokenId: string, reason: string) => Promise<void>
   telemetry: Telemetry
 }
@@ -20,8 +20,8 @@ interface Deps {
 const MAX_ATTEMPTS = 20
 
 /**
- * Revokes a token whose history does not say any more what it is. The event is linked to the last one that stands
- * there, so that the revocation holds whatever becomes of the others. Where nothing can be written, the token is closed.
+ * Revokes a token whose history no longer shows what it is. The event is linked to the last event that is there, so
+ * that the revocation stays valid whatever happens to the others. If nothing can be written, the token is closed.
  * @param damage what was found
  * @param revocation the event, linked to a chain
  * @throws Refusal; errors of `append`
@@ -38,7 +38,7 @@ export async function revokeDamaged(
     if (last && last !== 'damaged' && last.type === 'TokenRevoked')
       return deps.project([last as LifecycleEvent])
     if (!ifMatch(seen)) throw staleRevision()
-    // Nothing is there, or nothing that an event could follow.
+    // There is no event, or none that another could follow.
     if (!last || last === 'damaged') {
       deps.telemetry.log.error({ stream, err: damage }, 'a damaged token cannot be revoked')
       await deps.close(tokenId, damage.message)
@@ -55,7 +55,7 @@ export async function revokeDamaged(
   throw new Refusal('conflict', 'Too many changes to this token at the same time.')
 }
 
-/** The last event from `from` on, past damaged ones. */
+/** The last event from `from` on, skipping damaged ones. */
 async function lastEvent(
   store: EventStore,
   stream: string,

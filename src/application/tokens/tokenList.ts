@@ -8,22 +8,25 @@ export type StatusFilter = 'live' | 'active' | 'expired' | 'revoked' | 'all'
 
 export interface TokenList {
   status: StatusFilter
-  /** Text in the name, ignoring case. */
+  /** Text that the name contains, ignoring case. */
   q?: string
   order: { field: string; descending: boolean }
   after: Key | null
   limit: number
 }
 
-/** Without damage. */
+/** The token is not damaged. */
 const sound: Condition = { field: 'stopped', op: 'eq', value: null }
 
-/** So many active tokens are put into an order here, rather than looked for among those that have expired. */
+/**
+ * Up to this many active tokens are sorted here. Beyond that, they are picked out of an index that also holds expired
+ * ones.
+ */
 const MOST_SORTED = 500
 
 /**
- * Tokens of an account in an order. An index knows the order among those that are revoked and among those that are not,
- * and which of those have expired; no index can know both, since expiry is a matter of when it is asked for.
+ * Tokens of an account in an order. One index has the order of revoked tokens, and one that of the others; another
+ * knows which of those have expired. No index can have both, since expiry depends on the time of the question.
  * @param now RFC 3339 UTC
  */
 export async function listTokens(

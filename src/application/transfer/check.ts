@@ -1,3 +1,4 @@
+import type { StreamTail } from '../eventLog/linkedEvents.ts'
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { isOfToken, STREAMS, USAGE_STREAM } from '../../domain/streams.ts'
 import { isUuid } from '../../domain/uuid.ts'
@@ -21,11 +22,6 @@ import {
 
 const STREAM = new RegExp(`^(${STREAMS.join('|')})[!-~]+$`)
 
-interface Tail {
-  revision: number
-  chain: string
-}
-
 /**
  * Checks events in log order: each has to follow from the one before it in its stream.
  * @param onShortened gets the name of a usage stream whose first events retention has taken. Default: that is an error
@@ -34,7 +30,7 @@ interface Tail {
 export function createCheck(
   onShortened?: (stream: string) => void,
 ): (event: MovedEvent, bytes: number) => string | null {
-  const tails = new Map<string, Tail>()
+  const tails = new Map<string, StreamTail>()
   // Rows of a token's history have the ids of its events, so these ids must be unique. Ids of usage events have no
   // meaning after their append, and there may be more of them than memory has room for.
   const idsOfTokens = new Set<string>()

@@ -12,14 +12,14 @@ import type { TokenRecord } from '../authentication/records.ts'
 import type { Asker } from '../scheduling/gate.ts'
 import type { Recorder } from './recorder.ts'
 
-/** How many credentials an address may get wrong, and what is told of it. */
+/** Limits how many bad credentials an address may send, and says what its caller is told. */
 export interface FailureLimit<Quota> {
-  /** @param once counts at most one failure with this mark a minute */
+  /** @param once if given, at most one failure with this mark is counted in a minute */
   count(caller: string, once?: string): Quota
   left(caller: string): number
 }
 
-/** What a credential is used for, as its use is counted. */
+/** What a credential was used for, as it is counted. */
 export interface Purpose {
   method: string
   route: string
@@ -29,15 +29,18 @@ export interface Purpose {
 
 export interface Attempt {
   credential: Credential
-  /** Asked for when the use is counted: of a request, most of it is known at its end only. */
+  /** Called when the use is counted. Most of a request's purpose is known only at its end. */
   purpose: () => Purpose
-  /** Gets what counts the use, to be called once with its outcome. Not called where the use is stored before. */
+  /**
+   * Gets a function that counts the use, to be called once with its outcome. Not called if the use is stored
+   * beforehand.
+   */
   onAccepted: (count: (outcome: string) => void) => void
-  /** Whose failures are limited: an address, null for those without one together, or nobody's. */
+  /** Whose failures are limited: those of an address, or together those without an address (null), or nobody's. */
   limited: { address: string | null } | 'not'
 }
 
-/** A credential that is not good. `over` is there where its caller is beyond the limit of failures. */
+/** A credential that is not good. `over` is present if its caller is beyond the limit of failures. */
 export interface CountedRefusal<Quota> extends Refused {
   over?: Quota
 }
@@ -48,7 +51,7 @@ interface Dependencies<Quota> {
   authenticator: Pick<Authenticator, 'authenticate'>
   recorder: Pick<Recorder, 'record' | 'store'>
   failures: FailureLimit<Quota>
-  /** A use is stored before it is served. */
+  /** If set, a use is stored before it is served. */
   strict: boolean
   now: () => number
 }
@@ -58,9 +61,11 @@ export type CountedAuthentication<Quota> = (
 ) => CountedDecision<Quota> | Promise<CountedDecision<Quota>>
 
 /**
- * Authenticates, and counts: the use of a good credential, by the audit mode before or after it is served, and the
- * failure of another one by the address that it came from. Every door for credentials comes here.
- * @returns a function that answers at once where all it needs is in memory, and throws as the authenticator does
+ * Authenticates, and counts. The use of a good credential is counted before or after it is served, by the audit mode. A
+ * bad credential is counted as a failure of the address that it came from. Every way in which credentials come leads
+ * here.
+ * @returns a function that answers without a promise if everything it needs is in memory, and throws as the
+ *   authenticator does
  */
 export function createCountedAuthentication<Quota extends { exceeded: boolean }>(
   deps: Dependencies<Quota>,
@@ -78,14 +83,17 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
   function countFailure(attempt: Attempt, refusal: Refused): CountedRefusal<Quota> {
     if (attempt.limited === 'not') return refusal
     const caller = limitedBy(attempt.limited.address)
-    // Nobody has judged it, since its caller has none left.
+    // Nobody has checked the credential, since its caller has no tries left.
     if (refusal.refused === 'limited') return { ...refusal, over: failures.count(caller) }
     const once = refusal.expired ? hash('sha256', attempt.credential.value, 'base64') : undefined
     const quota = failures.count(caller, once)
     return quota.exceeded ? { ...refusal, over: quota } : refusal
   }
 
-  /** Who a look-up in vain counts against. Most requests need none, and no name either. */
+  /**
+   * The caller whose look-ups in vain are counted. Most requests need no look-up, so the name is made only when it is
+   * needed.
+   */
   function askerOf(limited: Attempt['limited']): Asker | undefined {
     if (limited === 'not') return undefined
     let known: string | undefined
@@ -113,5 +121,5 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
   }
 }
 
-/** Those without an address share one count. */
+/** Callers without an address share one count. */
 const limitedBy = (address: string | null): string => (address === null ? 'no address' : limitedAs(address))

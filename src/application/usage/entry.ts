@@ -2,7 +2,7 @@ import { routeOf } from '../../../projections/tokenUsage.ts'
 import type { EventData } from '../../domain/events.ts'
 import { iso } from '../ports/clock.ts'
 
-/** The uses of a token in one window and hour, decided on one revision. */
+/** The uses of a token in one window and hour that were decided on one revision. */
 export interface Entry {
   tokenId: string
   accountId: string
@@ -11,25 +11,25 @@ export interface Entry {
   count: number
   firstAt: number
   lastAt: number
-  /** Outcomes by `<METHOD> <route>`. */
+  /** The number of uses by outcome, for each `<METHOD> <route>`. */
   routes: Map<string, Record<string, number>>
   addresses: Callers
   userAgents: Callers
-  /** What it takes of the window's room. */
+  /** How much of the window's room it takes. */
   size: number
   bytes: number
 }
 
 export interface Callers {
   last: string | null
-  /** Null while all uses came from the last: then nothing needs counting. */
+  /** Null while all uses came from `last`, since then nothing has to be counted. */
   named: { text: string | null; count: number }[] | null
   other: number
-  /** Is the last one of those that are not named? */
+  /** Is the last caller one of those that are not listed in `named`? */
   isOther: boolean
 }
 
-/** The entry as an event, without what its other members say already. */
+/** The entry as an event, without members that others already imply. */
 export function toData(entry: Entry): EventData<'TokenUsed'> {
   const { addresses, userAgents } = entry
   const outcomes = sumOf([...entry.routes.values()])

@@ -13,22 +13,22 @@ import { systemEvent } from '../eventLog/systemEvent.ts'
 import { createUsageWindow, type Room, type UsageFact, type Use } from './window.ts'
 
 export interface Recorder {
-  /** Counts a use in memory, to be stored with the next flush. Where there is no room for it, it is declared lost. */
+  /** Counts a use in memory, to be stored with the next flush. If there is no room for it, it is declared lost. */
   record(use: Use): void
   /**
    * Counts a use and resolves when it is stored.
-   * @throws StoreUnavailableError, UnknownOutcomeError: it must not be served. Where there is no room for it, it is not
-   * counted either.
+   * @throws StoreUnavailableError, UnknownOutcomeError: the request must not be served. If there was no room for the
+   *   use, it is not counted either.
    */
   store(use: Use): Promise<void>
-  /** Stores what is counted so far. One flush is under way at a time. */
+  /** Stores everything that is counted so far. Only one flush runs at a time. */
   flush(): Promise<void>
   start(): void
-  /** Flushes a last time; what the store does not take by then is logged as lost. */
+  /** Flushes for the last time. Uses that the store has not accepted by then are logged as lost. */
   stop(): Promise<void>
-  /** How much waits to be stored: token windows, their routes and callers. */
+  /** The number of entries that wait to be stored: token windows, their routes and callers. */
   pending(): number
-  /** The memory that takes, nearly. */
+  /** The memory that they take, nearly, in bytes. */
   bytes(): number
 }
 
@@ -38,27 +38,28 @@ interface Dependencies {
   ids: Ids
   flushMs: number
   telemetry: Telemetry
-  /** Every use comes by `store`: one that is not stored was not served, and so is not lost. */
+  /** If set, every use comes by `store`: a use that is not stored was not served, and so is not lost. */
   strict?: boolean
-  /** Default: what a process has memory for. */
+  /** Default: as much as a process has memory for. */
   room?: Room
 }
 
-/** How long a stop waits for an event store that is away. */
+/** How long a stop waits for an event store that cannot be reached, in milliseconds. */
 const STOP_MS = 3_000
 const STOP_PAUSE_MS = 200
 
 /**
- * Uses, in flush windows, into a stream that only this process start writes, a new one every UTC day. One append is in
- * flight at a time; it is kept as it is, ids and all, until the store has said that it took it. Events are made as one
- * append takes them, so that a long outage's uses are neither made at once nor held twice.
+ * Writes uses, in flush windows, to a stream that only this start of the process writes, and to a new stream on every
+ * UTC day. Only one append is under way at a time. It is repeated without any change, ids included, until the store has
+ * confirmed it. Events are made only as an append needs them, so that the uses of a long outage are neither all made at
+ * once nor kept twice.
  */
 export function createRecorder(deps: Dependencies): Recorder {
   const { store, clock, ids, flushMs, telemetry, strict = false, room } = deps
   let instance = ids.random()
   let tail = { stream: '', revision: -1, chain: '' }
   const window = createUsageWindow(room)
-  /** Events made of ended windows, not stored yet: some more than one append takes, at the most. */
+  /** Events of ended windows that are not stored yet. There are only a few more than one append takes. */
   let queue: NewEvent[] = []
   let flushing: Promise<void> | null = null
   let timer: NodeJS.Timeout | undefined
@@ -73,7 +74,7 @@ export function createRecorder(deps: Dependencies): Recorder {
     }
   }
 
-  /** While the store does not answer, the window stays open instead of becoming ever more events. */
+  /** While the store does not answer, the window stays open, so that there are not more and more events. */
   async function drain(): Promise<void> {
     await appendAll()
     window.close()
@@ -92,7 +93,7 @@ export function createRecorder(deps: Dependencies): Recorder {
     while (queue.length > 0) {
       const chunk = firstAppend(queue)
       const stream = usageStream(instance, chunk[0]?.metadata.at ?? '')
-      // A clock may be set back at midnight: only what stands together leaves the queue.
+      // A clock may be set back at midnight. So only events of the same day are appended together.
       const next = chunk.findIndex((event) => usageStream(instance, event.metadata.at) !== stream)
       const sameDay = next < 0 ? chunk : chunk.slice(0, next)
       if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
@@ -104,7 +105,7 @@ export function createRecorder(deps: Dependencies): Recorder {
         queue = queue.slice(events.length)
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error
-        // Somebody else wrote into this stream: leave it to them and go on in a new one.
+        // Another writer has written to this stream. Leave it to them, and continue in a new one.
         telemetry.log.error({ stream, err: error }, 'usage stream has another writer')
         instance = ids.random()
         queue = queue.map(ownedBy(instance))
@@ -119,7 +120,7 @@ export function createRecorder(deps: Dependencies): Recorder {
     return flushing
   }
 
-  /** Tries again as long as the time lasts: an outage may end before the process does. */
+  /** Tries again until the time is up, since an outage may end before the process does. */
   async function flushWithin(ms: number): Promise<void> {
     const giveUpAt = performance.now() + ms
     for (;;) {
@@ -154,7 +155,7 @@ export function createRecorder(deps: Dependencies): Recorder {
 
     async store(use) {
       if (!window.count(use)) throw new StoreUnavailableError('nothing counted: the usage buffer is full')
-      // A flush under way may have closed its window before this use: the next one has it.
+      // A flush that is under way may have ended its window before this use came. Then the next flush has it.
       await flushing?.catch(() => {})
       await flush()
     },
@@ -184,7 +185,7 @@ export function createRecorder(deps: Dependencies): Recorder {
   }
 }
 
-/** The writer that an event names is the one whose stream it stands in: an audit holds it to that. */
+/** An event names its writer, and an audit checks that it is the writer of its stream. */
 const ownedBy =
   (instance: string) =>
   <E extends NewEvent>(event: E): E => ({
@@ -192,7 +193,7 @@ const ownedBy =
     metadata: { ...event.metadata, actor: { kind: 'system', id: instance } },
   })
 
-/** Routes, addresses and agents are the callers' words: no credential in them is kept. */
+/** Routes, addresses and user agents are text of callers, so credentials in them are masked. */
 function masked(fact: UsageFact): UsageFact {
   if (fact.type === 'UsageLost') return fact
   const { addresses, userAgents, ...data } = fact.data

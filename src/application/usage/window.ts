@@ -12,10 +12,10 @@ export interface Use {
   record: TokenRecord
   /** Milliseconds since 1970. */
   at: number
-  /** `2xx` and so on, `aborted` for a request whose caller went away, `accepted` where the end is not known. */
+  /** `2xx` and so on; `aborted` if the caller went away; `accepted` if nobody knows how the request ended. */
   outcome: string
   method: string
-  /** The route's pattern where the host knows one, else its path; no query string. */
+  /** The route's pattern if the host knows it, otherwise its path without the query string. */
   route: string
   ip: string | null
   userAgent: string | null
@@ -24,46 +24,49 @@ export interface Use {
 export type UsageFact = Fact<'TokenUsed'> | Fact<'UsageLost'>
 
 export interface UsageWindow {
-  /** @returns false if there is no room: then it is not counted */
+  /** @returns false if there is no room, and so the use is not counted */
   count(use: Use): boolean
   /** Declares a use that was not counted. */
   lose(use: Use): void
-  /** Ends the window: what it has is to be taken, and uses from here on are counted in the next. */
+  /** Ends the window. Its uses can be taken now, and uses from here on are counted in the next window. */
   close(): void
-  /** One by one what ended windows have, the oldest first; null when all is taken. */
+  /** Takes the entries of ended windows one by one, the oldest first; null when all are taken. */
   take(): UsageFact | null
-  /** Entries that are not taken: tokens (by hour and revision), their routes, and the callers of those that have several. */
+  /**
+   * The number of entries that are not taken: tokens (by hour and revision), their routes, and callers if there are
+   * several.
+   */
   size(): number
-  /** Memory that they take, as far as it can be told beforehand. */
+  /** The memory that they take, in bytes, as far as it can be known in advance. */
   bytes(): number
-  /** Uses counted and not taken. */
+  /** The number of uses that are counted and not taken. */
   uses(): number
 }
 
-/** What an outage of the event store may hold in memory. Uses past it are declared lost. */
+/** How much an outage of the event store may hold in memory. Further uses are declared lost. */
 export interface Room {
   entries: number
   bytes: number
 }
 
 const ROOM: Room = { entries: 200_000, bytes: 128 * 1024 * 1024 }
-/** What an entry, a route and a caller take besides their texts, in bytes. */
+/** The bytes that an entry, a route and a caller take besides their texts. */
 const COST = { entry: 480, route: 160, caller: 64 }
 const ROUTES_PER_ENTRY = 50
-/** Addresses, and agents, that are told apart where there are several. */
+/** How many addresses, and how many user agents, an entry lists if there are several. */
 const CALLERS_PER_ENTRY = 20
 const HOUR_MS = 3_600_000
 
 /**
- * Counts uses by token, hour and the revision they were decided on, so that each entry falls into one bucket and names
- * one state of the token. Callers' texts are cut before they are kept, and copied: a slice would keep all of a request's
- * header.
+ * Counts uses by token, hour and the revision they were decided on, so that each entry belongs to one bucket and to one
+ * state of the token. Texts of callers are cut and copied before they are kept, since a slice would keep the whole
+ * header of a request in memory.
  */
 export function createUsageWindow(room: Room = ROOM): UsageWindow {
   let open = new Map<string, Entry>()
-  /** Of the open window, whose hour or revision has passed. */
+  /** Entries of the open window whose hour or revision has passed. */
   let passed: Entry[] = []
-  /** Of ended windows. */
+  /** Entries of ended windows. */
   let ended = inTurn([], [], new Map())
   let lost = nothing()
   let lostEnded = nothing()
@@ -103,7 +106,7 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
   }
 
   function newRoute(entry: Entry, key: string, route: string): Record<string, number> {
-    // Of management there are few, and no number of other routes may hide them.
+    // Routes of management are few, and other routes must not hide them, however many there are.
     const fits = entry.routes.size < ROUTES_PER_ENTRY || isManagement(route)
     const isNamed = fits && hasRoom()
     const known = isNamed ? undefined : entry.routes.get(OTHER_ROUTES)
@@ -127,7 +130,7 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
       callers.last = known.text
       return
     }
-    // Where there is no room for who it was, it is not known.
+    // If there is no room for the caller's text, the caller counts as unknown.
     callers.last = hasRoom() ? keep(text) : null
     if (callers.named.length < CALLERS_PER_ENTRY && hasRoom()) {
       callers.named.push({ text: callers.last, count: 1 })
@@ -210,7 +213,7 @@ const keep = (text: string | null): string | null => text && ownCopy(cutText(tex
 
 const costOf = (text: string | null): number => (text === null ? 0 : bytesOf(text))
 
-/** Each is let go of as it is taken, and nothing is copied: there may be a hundred thousand. */
+/** Each entry is released as it is taken, and none is copied, since there may be a hundred thousand. */
 function* inTurn(
   before: Iterable<Entry>,
   passed: readonly Entry[],
@@ -224,15 +227,15 @@ function* inTurn(
   }
 }
 
-interface Lost {
+interface LossSum {
   count: number
   from: number
   to: number
 }
 
-const nothing = (): Lost => ({ count: 0, from: Number.POSITIVE_INFINITY, to: 0 })
+const nothing = (): LossSum => ({ count: 0, from: Number.POSITIVE_INFINITY, to: 0 })
 
-const merged = (a: Lost, b: Lost): Lost => ({
+const merged = (a: LossSum, b: LossSum): LossSum => ({
   count: a.count + b.count,
   from: Math.min(a.from, b.from),
   to: Math.max(a.to, b.to),

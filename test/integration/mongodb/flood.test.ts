@@ -52,9 +52,9 @@ describeWithMongod('Reads that take every connection there is for reads', () => 
   }
 
   it('do not hold up word of changes, nor writes', async () => {
-    const told = new Map<string, number>()
+    const announced = new Map<string, number>()
     const watch = model.watch('people', ['name'], (ids) => {
-      for (const id of ids ?? []) told.set(id, performance.now())
+      for (const id of ids ?? []) announced.set(id, performance.now())
     })
     await eventually(() => expect(watch.isLive()).to.equal(true))
     const { delays, notLive } = await reading(async () => {
@@ -66,7 +66,7 @@ describeWithMongod('Reads that take every connection there is for reads', () => 
         const started = performance.now()
         await model.apply([put(`w${n}`, 0, { name: 'own' })])
         await other.apply([put(`o${n}`, 0, { name: 'by another process' })])
-        await eventually(() => expect(told.has(`o${n}`)).to.equal(true))
+        await eventually(() => expect(announced.has(`o${n}`)).to.equal(true))
         found.push(performance.now() - started)
       }
       return { delays: found, notLive: silent }

@@ -177,8 +177,8 @@ describeWithMongod('A MongoDB that somebody changes beside its services', () => 
   })
 
   it('nothing is lost by what belongs to it: many steps, commands, and a restore of what is there already', async () => {
-    const told: unknown[] = []
-    const watch = other.watch('people', ['name'], (ids) => told.push(ids))
+    const announced: unknown[] = []
+    const watch = other.watch('people', ['name'], (ids) => announced.push(ids))
     const until = performance.now() + 3_000
     let n = 2
     while (performance.now() < until) {

@@ -28,7 +28,7 @@ describeWithMongod('A watch on MongoDB', () => {
   let there: ReadModel
   let watch: Watch
   /** What was told, in order. */
-  let told: (string[] | null)[]
+  let announced: (string[] | null)[]
 
   before(async () => {
     server = await startMongod({ set: 'rs0' })
@@ -42,16 +42,16 @@ describeWithMongod('A watch on MongoDB', () => {
     there = patient(await whenAvailable(() => openMongoReadModel(url)))
     await patient(here).open([...projections, people])
     await there.open([...projections, people])
-    told = []
+    announced = []
   })
 
   afterEach(() => Promise.all([here.close(), there.close()]))
 
   async function watchTokens(fields: string[], onLost?: (error: unknown) => void): Promise<void> {
-    watch = here.watch('tokens', fields, (ids) => told.push(ids && [...ids].sort()), onLost)
+    watch = here.watch('tokens', fields, (ids) => announced.push(ids && [...ids].sort()), onLost)
     await live()
-    expect(told, 'any may have changed before it was live').to.deep.equal([null])
-    told.length = 0
+    expect(announced, 'any may have changed before it was live').to.deep.equal([null])
+    announced.length = 0
   }
 
   const live = () =>
@@ -94,10 +94,10 @@ describeWithMongod('A watch on MongoDB', () => {
     for (let n = 1; n <= 20; n++) {
       const took = stopwatch()
       await change('a', n, { name: `n${n}` })
-      await eventually(async () => expect(told).to.have.length(n + 1))
+      await eventually(async () => expect(announced).to.have.length(n + 1))
       waits.push(took())
     }
-    expect(told.every((ids) => ids?.join() === 'a')).to.equal(true)
+    expect(announced.every((ids) => ids?.join() === 'a')).to.equal(true)
     expect(Math.max(...waits)).to.be.below(1_000)
   })
 
@@ -106,16 +106,16 @@ describeWithMongod('A watch on MongoDB', () => {
     await watchTokens(['revision', 'stopped'])
     for (let n = 1; n <= 20; n++) await use('a', n)
     await change('b', 0, {})
-    await eventually(async () => expect(told).to.deep.equal([['b']]))
+    await eventually(async () => expect(announced).to.deep.equal([['b']]))
   })
 
   it('sees an element of a list change, and go', async () => {
     await change('a', 0, whole)
     await watchTokens(['scopes'])
     await change('a', 1, { scopes: ['a', 'x', 'c'] })
-    await eventually(async () => expect(told).to.deep.equal([['a']]))
+    await eventually(async () => expect(announced).to.deep.equal([['a']]))
     await change('a', 2, { scopes: ['a', 'x'] })
-    await eventually(async () => expect(told).to.deep.equal([['a'], ['a']]))
+    await eventually(async () => expect(announced).to.deep.equal([['a'], ['a']]))
   })
 
   it('tells of everything when much happens at once', async () => {
@@ -124,7 +124,7 @@ describeWithMongod('A watch on MongoDB', () => {
     await there.apply(
       ids.map((id) => ({ kind: 'put', collection: 'tokens', id, revision: 0, fields: { revision: 0 } })),
     )
-    await eventually(async () => expect(new Set(told.flat())).to.deep.equal(new Set(ids)))
+    await eventually(async () => expect(new Set(announced.flat())).to.deep.equal(new Set(ids)))
   })
 
   it('says that any may have changed when the collection is dropped, and goes on', async () => {
@@ -132,11 +132,11 @@ describeWithMongod('A watch on MongoDB', () => {
     const client = new MongoClient(url)
     await client.db().dropCollection(`tokens_v${tokens.version}`)
     await client.close()
-    await eventually(async () => expect(told.length).to.be.at.least(2))
-    expect(told.every((ids) => ids === null)).to.equal(true)
+    await eventually(async () => expect(announced.length).to.be.at.least(2))
+    expect(announced.every((ids) => ids === null)).to.equal(true)
     await live()
     await change('a', 0, whole)
-    await eventually(async () => expect(told.at(-1)).to.deep.equal(['a']))
+    await eventually(async () => expect(announced.at(-1)).to.deep.equal(['a']))
   })
 
   it('is not live any more once it is closed', async () => {
@@ -145,7 +145,7 @@ describeWithMongod('A watch on MongoDB', () => {
     expect(watch.isLive()).to.equal(false)
     await change('a', 0, whole)
     await sleep(300)
-    expect(told).to.deep.equal([])
+    expect(announced).to.deep.equal([])
   })
 
   it('says once that it hears of nothing any more, and again the next time', async () => {
@@ -172,7 +172,7 @@ describeWithMongod('A watch on MongoDB', () => {
     expect(wasLive).to.equal(false)
     await live()
     expect(took()).to.be.below(2_000)
-    expect(told).to.deep.equal([null])
+    expect(announced).to.deep.equal([null])
   })
 
   it('has always told what was acknowledged a second ago while it is live, also when the server is killed', async () => {
@@ -262,6 +262,6 @@ describeWithMongod('A watch on MongoDB', () => {
     await watchTokens(['revision'])
     await there.apply([put('a', 0, { name: 'x' })])
     await sleep(300)
-    expect(told).to.deep.equal([])
+    expect(announced).to.deep.equal([])
   })
 })

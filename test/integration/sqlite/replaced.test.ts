@@ -86,7 +86,7 @@ describe('SQLite files that somebody moves, deletes or writes while they are in 
 
   describe('a read model', () => {
     let model: ReadModel
-    let told: unknown[]
+    let announced: unknown[]
 
     const open = async (): Promise<ReadModel> => {
       const opened = await openSqliteReadModel(path)
@@ -102,8 +102,8 @@ describe('SQLite files that somebody moves, deletes or writes while they are in 
       copyFileSync(path, `${path}.older`)
       model = await open()
       await model.apply([put('a', 1, { name: 'revoked' })], piece([people], 1, 2))
-      told = []
-      model.watch('people', ['name'], (ids) => told.push(ids))
+      announced = []
+      model.watch('people', ['name'], (ids) => announced.push(ids))
     })
     afterEach(() => model.close())
 
@@ -113,7 +113,7 @@ describe('SQLite files that somebody moves, deletes or writes while they are in 
         harm()
         await sleep(600)
         expect(model.loss()).to.contain('Start the service anew')
-        expect(told).to.deep.equal([null])
+        expect(announced).to.deep.equal([null])
         expect(watch.isLive()).to.equal(false)
         expect(await rejection(model.get('people', 'a'))).to.be.instanceOf(StoreUnavailableError)
         expect(await rejection(model.ping())).to.be.instanceOf(StoreUnavailableError)

@@ -7,19 +7,19 @@ import { createRoster } from '../../../../src/application/authentication/roster.
 import { eventually, gate } from '../../../support/eventually.ts'
 import { sha256 } from '../../../support/oldTable.ts'
 
-interface Row extends Document {
+interface TokenRow extends Document {
   hash: string
   revokedAt: string | null
 }
 
-const row = (n: number, revokedAt: string | null = null): Row => ({
+const row = (n: number, revokedAt: string | null = null): TokenRow => ({
   id: `id-${String(n).padStart(6, '0')}`,
   hash: sha256(String(n)),
   revokedAt,
 })
 
 /** A roster over rows, which counts how often it asks. */
-function rosterOver(rows: Row[]) {
+function rosterOver(rows: TokenRow[]) {
   const seen = { asked: 0, down: false, held: Promise.resolve(), now: 1_000_000 }
   const find: ReadModel['find'] = async (_, { where, after, limit }) => {
     seen.asked++

@@ -23,7 +23,7 @@ const nothing = async (): Promise<void> => {}
 describe('The lease of an import', () => {
   let memory: ReturnType<typeof memoryStore>
   const on = (store: EventStore) => ({ store, clock: Date.now, times: TIMES })
-  const told = () => memory.log.map(({ data }) => data as { ended: boolean; read: number })
+  const written = () => memory.log.map(({ data }) => data as { ended: boolean; read: number })
 
   beforeEach(() => {
     memory = memoryStore()
@@ -52,7 +52,7 @@ describe('The lease of an import', () => {
     await one.taken
     one.end()
     await one.ended
-    expect(told().map(({ ended }) => ended)).to.deep.equal([false, true])
+    expect(written().map(({ ended }) => ended)).to.deep.equal([false, true])
     expect(new Set(memory.log.map(({ stream }) => stream))).to.deep.equal(new Set([IMPORT_STREAM]))
     expect((await walkLog(memory.store, { onDamage() {} })).damages).to.equal(0)
   })
@@ -122,6 +122,6 @@ describe('The lease of an import', () => {
     next.end()
     await next.ended
     expect(memory.log.length - before).to.be.within(1, 4)
-    expect(told().at(-1)).to.include({ ended: true })
+    expect(written().at(-1)).to.include({ ended: true })
   })
 })
