@@ -38,7 +38,7 @@ const commands: readonly Command[] = [
   doctor,
 ]
 
-// Whoever reads may stop reading (`| head`): that is no error, and there is nobody to tell.
+// A reader may stop reading (`| head`). That is no error, and nobody is there to see a message.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
@@ -46,7 +46,7 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-// No process.exit here: the end of a long output may still be on its way.
+// process.exit would cut off long output that is still being written.
 process.exitCode = await dispatch(process.argv.slice(2), commands, {
   env: process.env,
   out: (text) => process.stdout.write(text),

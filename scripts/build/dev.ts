@@ -6,15 +6,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 /**
- * `npm run dev`: runs the service, compiles when a source is saved, and starts it anew when that went well. The one that
- * runs stops in order first, since a SQLite file has one writer.
+ * `npm run dev`: runs the service, compiles when a source file is saved, and restarts the service if that succeeded.
+ * The running service stops in order first, since a SQLite file has one writer.
  *
- * By hand, since `tsc --watch` of TypeScript 7.0 noticed no change where this was tried, a virtual machine with Linux.
+ * It watches files by itself, since `tsc --watch` of TypeScript 7.0 noticed no change on the virtual machine with Linux
+ * on which it was tried.
  */
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 const SOURCES = ['src', 'projections']
-/** In milliseconds: an editor that saves all writes several files. */
+/** In milliseconds. An editor that saves everything writes several files. */
 const SETTLE_MS = 100
 
 let service = startService()
@@ -23,8 +24,8 @@ let isChanged = false
 let wake = (): void => {}
 
 /**
- * In a process group of its own: Ctrl-C goes to everything in the terminal's, and together with what is passed on here
- * the service would get two signals, at the second of which it ends at once.
+ * The service gets a process group of its own: Ctrl-C signals the whole group of the terminal, and this program passes
+ * the signal on. With two signals, the service would end at once.
  */
 function startService(): ChildProcess {
   return spawn(process.execPath, ['dist/src/main.js'], {
@@ -45,7 +46,7 @@ async function stopService(): Promise<void> {
   await ended
 }
 
-/** @returns whether there is no error; what there is, is printed */
+/** @returns whether there is no error. Errors are printed */
 async function compile(): Promise<boolean> {
   const compiler = spawn(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], {
     cwd: ROOT,

@@ -14,8 +14,8 @@ export type Options = Record<string, OptionSpec>
 export type Values<O extends Options> = { [K in keyof O]?: O[K]['type'] extends 'boolean' ? boolean : string }
 
 /**
- * 0: fine. 1: the command found something wrong, or found nothing. For wrong use, throw `WrongUse`, which gives 2. 3: it
- * could not look, since a store cannot be reached, which the store's own error says, or by `CouldNotLook`.
+ * 0: fine. 1: the command found something wrong, or found nothing. 3: it could not look, which an unreachable store
+ * says by its own error, and `CouldNotLook` says otherwise. For wrong use, throw `WrongUse`, which gives 2.
  */
 export type ExitCode = 0 | 1 | 3
 
@@ -65,12 +65,12 @@ export class WrongUse extends Error {
   override name = 'WrongUse'
 }
 
-/** What was asked for is not there. */
+/** What the command was asked about does not exist. */
 export class NotFound extends Error {
   override name = 'NotFound'
 }
 
-/** There was nothing to look at, or no way to: this says nothing of what would have been found. */
+/** There was nothing to look at, or no way to look. This does not say what would have been found. */
 export class CouldNotLook extends Error {
   override name = 'CouldNotLook'
 }

@@ -5,7 +5,9 @@ import { WrongUse } from './command.ts'
 
 const DATE = /^\d{4}-\d\d-\d\d$/
 
-/** Which moment of a day, in UTC, a date alone stands for: its first one, its last one, or where the next day begins. */
+/**
+ * The moment of a day (UTC) that a date alone stands for: its first moment, its last one, or the start of the next day.
+ */
 export type OfDay = 'start' | 'last' | 'end'
 
 export const TIME_OR_DATE = 'an RFC 3339 time (2026-11-23T09:00:00Z) or a date (2026-11-23, a day in UTC)'
@@ -19,7 +21,7 @@ export function momentOf(text: string, ofDay: OfDay): string | null {
   return parseTime(new Date(end).toISOString())
 }
 
-/** @throws WrongUse saying which forms there are */
+/** @throws WrongUse that names the forms which are accepted */
 export function timeOrDate<T extends string | undefined>(text: T, name: string, ofDay: OfDay): T | string {
   if (text === undefined) return text
   const time = momentOf(text, ofDay)
@@ -28,11 +30,11 @@ export function timeOrDate<T extends string | undefined>(text: T, name: string, 
 }
 
 /**
- * `--from` and `--to`: dates are whole days, both of them included.
+ * `--from` and `--to`. A date stands for the whole day, which is included.
  * @throws WrongUse
  */
 export function rangeFrom({ from, to }: { from?: string; to?: string }) {
-  // The end of the day before `from` is its start, and yet no range.
+  // The end of the day before `from` is the start of `from`, and yet this is no range.
   const isReversed = from !== undefined && to !== undefined && DATE.test(from) && DATE.test(to) && to < from
   return {
     from: timeOrDate(from, '--from', 'start'),

@@ -10,7 +10,7 @@ export function jsonList(write: (text: string) => Promise<void>, name: string) {
       isEmpty = false
       await write(`${before}\n    ${JSON.stringify(item)}`)
     },
-    /** @param rest the other members; there has to be one at least */
+    /** @param rest the other members. At least one is needed */
     async end(rest: object): Promise<void> {
       await write(`${isEmpty ? open() : '\n  '}],${json(rest).slice(1)}`)
     },

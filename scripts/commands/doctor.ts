@@ -8,12 +8,12 @@ import * as host from '../doctor/hostChecks.ts'
 import { json, printable, progress } from '../cli/output.ts'
 import * as stores from '../doctor/storeChecks.ts'
 
-/** Null: what it would look at is not there, and another check says so. */
+/** Null: the thing to examine does not exist, and another check reports that. */
 type Examine = (settings: Settings, io: Io) => Check | null | Promise<Check | Check[] | null>
 
 const examinations: Record<string, Examine> = {
   settings: (_, { env }) => host.checkSettings(env),
-  // Before anything reads it.
+  // This comes before anything that reads the file.
   'dev secrets': () => host.checkSecretsFile(),
   keys: host.checkKeys,
   'caller addresses': host.checkAddresses,
@@ -58,7 +58,7 @@ async function examineAll(settings: Settings, io: Io): Promise<Check[]> {
   return checks
 }
 
-/** What one examination cannot look at is its finding, and no reason to leave out the others. */
+/** If an examination could not look, that is its result, and the others still run. */
 async function resultsOf(name: string, examine: Examine, settings: Settings, io: Io): Promise<Check[]> {
   try {
     return [(await examine(settings, io)) ?? []].flat()

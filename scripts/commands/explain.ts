@@ -40,7 +40,7 @@ export const explain = defineCommand({
   },
 })
 
-/** @throws NotFound for a token that there was not */
+/** @throws NotFound if there was no such token */
 async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at: string, bar: Progress) {
   const sound = await tokenEvents(tokenId)
   const { events, flaws } = sound
@@ -96,7 +96,7 @@ function listOf({ before, during, after }: UsesAround): ListedUse[] {
   ]
 }
 
-/** What the history says should have become of a request at that time. */
+/** What should have happened to a request at that time, by the token's history. */
 const decisionOf = ({ status, token }: FoundThen) => ({
   outcome: status === 'active' ? 'accepted' : 'refused',
   status,

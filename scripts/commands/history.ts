@@ -56,7 +56,7 @@ export const history = defineCommand({
   },
 })
 
-/** `--at` alone may be a revision; a date is the whole of its day. */
+/** Only `--at` may also be a revision. A date stands for the end of its day. */
 function momentFrom(text: string): Moment {
   const time = momentOf(text, 'last')
   const moment = time === null ? parseMoment(text) : { time }
@@ -64,7 +64,7 @@ function momentFrom(text: string): Moment {
   return moment
 }
 
-/** @returns null where only what is damaged would say */
+/** @returns null if only a damaged part would say */
 function found(then: AsOf | null): FoundThen | null {
   if (then === null || then.found) return then
   throw new NotFound(missingText(then.why))

@@ -91,7 +91,7 @@ async function takeOver(
       const context = { ...to, ...(lease && { lease }) }
       return outcome(there, await importRows(createReadStream(path), rows, there, context, onProgress))
     }
-    // The file of a SQLite store is this process's alone; into a server others may be importing too.
+    // The file of a SQLite store belongs to this process alone. Into a server, others may import at the same time.
     if (sqlitePath(settings.eventStoreUrl) !== null) return write(await compare(store))
     await assertNoImport(store)
     const end = await store.head()
@@ -102,7 +102,7 @@ async function takeOver(
   })
 }
 
-/** A store that nobody has made yet holds none of the rows. */
+/** A store that nobody has made yet has none of the rows. */
 function beside(
   settings: Settings,
   compare: (store: EventStore) => Promise<Uint8Array>,

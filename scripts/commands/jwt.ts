@@ -40,7 +40,7 @@ export const jwt = defineCommand({
   },
 })
 
-/** @throws WrongUse where this process must not, or cannot, sign as a login does */
+/** @throws WrongUse if this process must not sign as a login does, or cannot */
 function secretOf(settings: Settings): string {
   if (settings.production) throw new WrongUse('Not in production: there your login makes the JWTs.')
   const { jwtKeys } = settings
@@ -49,14 +49,14 @@ function secretOf(settings: Settings): string {
       'JWTs are verified with configured keys that this command does not sign with. Set JWT_SECRET instead.',
     )
   }
-  // A service in memory has a secret of its own, which is nowhere else.
+  // A service in memory has a secret of its own, which nobody else knows.
   if (!jwtKeys) assertStored(settings)
   const secret = jwtKeys?.secret ?? keysOf(settings).developmentSecret
   if (secret === null) throw new WrongUse('There is no secret to sign with: set JWT_SECRET.')
   return secret
 }
 
-/** The service's own judgment, so that what is printed is good there. @returns when it expires, RFC 3339 */
+/** Verifies the JWT as the service does, so that only a good one is printed. @returns when it expires, RFC 3339 */
 function assertAccepted(
   settings: Settings,
   secret: string,

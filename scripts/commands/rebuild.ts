@@ -49,7 +49,10 @@ export const rebuildCommand = defineCommand({
   },
 })
 
-/** Requests to the service come first, and memory stays small whatever Node would take for an allocation this fast. */
+/**
+ * Lets requests to the service go first, and keeps memory small: Node would let it grow for a program that allocates
+ * fast.
+ */
 function stepBack(): void {
   setFlagsFromString('--semi-space-growth-factor=1')
   setFlagsFromString('--heap-growing-percent=50')
@@ -67,7 +70,10 @@ function createFilling(bar: ReturnType<typeof progress>): OnProgress {
   }
 }
 
-/** How far a position is on the way to another: they sort as text, and are numbers in both event stores. */
+/**
+ * How much of the way to a position is done, from 0 to 1. Positions sort as text, and begin with a number in both
+ * stores.
+ */
 function shareOf(position: string | null, end: string): number | null {
   const [at, of] = [position, end].map((text) => Number(/^\d+/.exec(text ?? '')?.[0]))
   if (at === undefined || !of) return null

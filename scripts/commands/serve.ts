@@ -13,9 +13,10 @@ export const serveCommand = defineCommand({
   args: [],
   options: {},
   async run(_, io) {
-    // Wrong settings are wrong use, as in every command, and told before the service owns the process.
+    // Wrong settings count as wrong use, as in every command. They are reported before the service takes over the
+    // process.
     readSettings(io.env)
-    // The other commands start without what only a service needs.
+    // It is loaded only here, so that other commands start without the parts that only a service needs.
     const { serve } = await import('../../src/serve.ts')
     return serve()
   },

@@ -72,7 +72,7 @@ const usageRangeFrom = (
   now: string,
 ): UsageRange => checked(() => usageRange({ ...rangeFrom(range), granularity }, now))
 
-/** @throws NotFound for a token or an account that there is nothing of */
+/** @throws NotFound for an unknown token, or for an account without one */
 async function usageOf(
   { queries, readModel }: ModelReads,
   owner: Owner,
@@ -100,7 +100,7 @@ async function usageOf(
   return queries.usageOfAccount(owner.account, range, { route })
 }
 
-/** As the HTTP routes show it. */
+/** The same as in the answers over HTTP. */
 const shownUsage = (owner: Owner, found: Usage): object =>
   'token' in owner
     ? { token_id: owner.token, ...presentUsage(found) }
@@ -140,7 +140,7 @@ function report(found: Usage, isAccount: boolean): string {
   return parts.join('\n')
 }
 
-/** What the counts leave out, where they are of one route. */
+/** What the counts of a single route leave out. */
 function filtered({ filter }: Usage): string {
   if (!filter) return ''
   const { method, route, other } = filter

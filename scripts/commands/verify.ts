@@ -80,7 +80,7 @@ async function verifyLog(
       bar.step('checking indexes')
       walked.damages += await reportIndexes(reads, report)
       const isFound = walked.damages > (walked.isWhole ? 0 : 1)
-      // What was not read is no difference.
+      // If the log was not read to its end, the missing part must not be reported as a difference.
       const differences = walked.isWhole ? digester?.differences() : undefined
       const held = differences ? assessDifferences(differences, firstDayKept(settings, io.now())) : null
       await report.end({ walked, held, checkpoint, seconds })
@@ -102,7 +102,7 @@ async function reportIndexes(reads: EventReads, report: Report): Promise<number>
   return problems.length
 }
 
-/** Usage of earlier days than this may have been taken by retention; null where it is kept for ever. */
+/** Retention may have taken the usage of days before this one; null if usage is kept for ever. */
 const firstDayKept = ({ usageRetentionDays: days }: Settings, now: number): string | null =>
   days === null ? null : new Date(now - (days - 1) * DAY_MS).toISOString().slice(0, 10)
 
@@ -110,11 +110,11 @@ interface End {
   walked: Walked
   held: CheckpointFindings | null
   checkpoint: Checkpoint | null
-  /** Spent on the links. */
+  /** The time that checking the links took. */
   seconds: number
 }
 
-/** Damages are written as they are found: there may be as many as streams. */
+/** Damages are written as they are found, since there may be as many as streams. */
 interface Report {
   damage(damage: Damage): Promise<void>
   end(end: End): Promise<void>
