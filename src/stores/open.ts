@@ -4,7 +4,7 @@ import type { Logger } from '../application/ports/telemetry.ts'
 import type { ReadModel } from '../application/ports/readModel.ts'
 import { StoreUnavailableError } from '../application/ports/errors.ts'
 import { BusyError } from '../adapters/sqlite/database/errors.ts'
-import { liveFile } from '../adapters/sqlite/documents/generations.ts'
+import { generationsOf } from '../adapters/sqlite/documents/generations.ts'
 import { USAGE_STREAM } from '../domain/streams.ts'
 import type { Settings } from '../settings/settings.ts'
 
@@ -129,7 +129,7 @@ export const sqlitePath = (url: string): string | null =>
 /** The file that the read model is in now; null for a server. After a rebuild it is another file than the URL names. */
 export function readModelFile(url: string): string | null {
   const path = sqlitePath(url)
-  return path === null ? null : liveFile(path)
+  return path === null ? null : generationsOf(path).liveFile()
 }
 
 /** A store's URL without user, password and options: what may be shown and logged. */

@@ -13,7 +13,7 @@ import { present } from '../../../projections/change.ts'
 import { load } from './documents/collections.ts'
 import type { SqliteOptions } from './eventStore.ts'
 import { forgetPurpose } from './rebuild/rebuildFile.ts'
-import { pointLive, removeOlder, withdrawOffer } from './documents/generations.ts'
+import { type Generations, generationsOf } from './documents/generations.ts'
 import { type Lock, lockFile } from './database/lock.ts'
 import { openDatabase } from './database/database.ts'
 import { isInMemory, NO_CLAIM, NO_LOCK } from './database/memory.ts'
@@ -36,8 +36,9 @@ import { walBytes } from './database/walWatch.ts'
  */
 export async function openSqliteReadModel(path: string, options: SqliteOptions = {}): Promise<ReadModel> {
   const { readOnly = false, log } = options
+  const generations = generationsOf(path)
   if (isInMemory(path)) {
-    return readModel(path, modelFile(await openDatabase(path, SETTINGS), NO_CLAIM, log), {
+    return readModel(generations, modelFile(await openDatabase(path, SETTINGS), NO_CLAIM, log), {
       lock: NO_LOCK,
       log,
     })
@@ -45,11 +46,11 @@ export async function openSqliteReadModel(path: string, options: SqliteOptions =
   const lock = readOnly ? undefined : await lockFile(path)
   try {
     if (lock) {
-      await removeOlder(path)
-      await clearLeft(path, log)
-      await checkHandedOver(path, log)
+      await generations.removeOlder()
+      await clearLeft(generations, log)
+      await checkHandedOver(generations, log)
     }
-    return readModel(path, await openLive(path, lock, log), { lock, log })
+    return readModel(generations, await openLive(generations, lock, log), { lock, log })
   } catch (error) {
     lock?.release()
     throw error
@@ -63,7 +64,8 @@ interface Opening {
   log: Logger | undefined
 }
 
-function readModel(path: string, opened: ModelFile, { lock, log }: Opening): ReadModel {
+function readModel(generations: Generations, opened: ModelFile, { lock, log }: Opening): ReadModel {
+  const { path } = generations
   let live = opened
   /** The generation handed over that this process has opened, and so has taken the seal from. */
   let known: number | null = null
@@ -106,18 +108,18 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
   /** The switch is one assignment: every later statement reads the new documents. */
   async function switchTo(next: HandedOver): Promise<void> {
     const old = live
-    pointLive(path, next.generation)
+    generations.pointLive(next.generation)
     live = next.file
     dualWritten = null
     release.push(next.releaseLock)
     forgetAll()
-    withdrawOffer(path)
+    generations.withdrawOffer()
     guard?.restart()
     // Should this fail, the tables are left there, which does no harm.
     await live.submit(() => forgetPurpose(next.file.database)).catch(() => {})
     await old.settle()
     old.database.close()
-    await removeOlder(path)
+    await generations.removeOlder()
   }
 
   function handle(next: HandedOver): NextGeneration {
@@ -136,7 +138,7 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       checkpoint: (projection) => noting(() => next.file.checkpoint(projection)),
       apply: (changes, step) => noting(() => next.file.apply(changes, step)),
       async restart() {
-        withdrawOffer(path)
+        generations.withdrawOffer()
         throw new StoreUnavailableError(`${next.file.database.path} was filled from another event store`)
       },
       async startDualWrites() {
@@ -189,12 +191,12 @@ function readModel(path: string, opened: ModelFile, { lock, log }: Opening): Rea
       return applied
     },
 
-    next: (wanted) => beginNext(path, live, { projections: wanted, all: projections }, log),
+    next: (wanted) => beginNext(generations, live, { projections: wanted, all: projections }, log),
 
     async handedOver() {
       if (!lock || dualWritten || closed || isInMemory(path)) return null
-      await clearLeft(path, log)
-      const next = await openHandedOver(path, projections, known, log)
+      await clearLeft(generations, log)
+      const next = await openHandedOver(generations, projections, known, log)
       known = next?.generation ?? known
       return next && handle(next)
     },

@@ -2,17 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import {
-  fileOf,
-  liveFile,
-  liveGeneration,
-  nextGeneration,
-  offeredGeneration,
-  pointLive,
-  pointOffer,
-  removeOlder,
-  withdrawOffer,
-} from '../../../src/adapters/sqlite/documents/generations.ts'
+import { type Generations, generationsOf } from '../../../src/adapters/sqlite/documents/generations.ts'
 import { createSeenIds } from '../../../src/adapters/sqlite/rebuild/bloomFilter.ts'
 
 describe('the filter of ids', () => {
@@ -28,53 +18,55 @@ describe('the filter of ids', () => {
 describe('the generations of a SQLite read model', () => {
   let folder: string
   let path: string
+  let generations: Generations
 
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'tokenledger-generations-'))
     path = join(folder, 'model.db')
+    generations = generationsOf(path)
   })
 
   afterEach(() => rmSync(folder, { recursive: true }))
 
-  const make = (generation: number): void => writeFileSync(fileOf(path, generation), 'x')
+  const make = (generation: number): void => writeFileSync(generations.fileOf(generation), 'x')
 
   it('begin with the file that the setting names', () => {
-    expect([liveGeneration(path), liveFile(path), nextGeneration(path)]).to.deep.equal([1, path, 2])
+    expect([generations.live(), generations.liveFile(), generations.next()]).to.deep.equal([1, path, 2])
   })
 
   it('move to another file by a pointer', () => {
     make(1)
     make(2)
-    expect(liveGeneration(path)).to.equal(1)
-    pointLive(path, 2)
-    expect([liveFile(path), nextGeneration(path)]).to.deep.equal([`${path}.g2`, 3])
+    expect(generations.live()).to.equal(1)
+    generations.pointLive(2)
+    expect([generations.liveFile(), generations.next()]).to.deep.equal([`${path}.g2`, 3])
   })
 
   it('begin again where the pointer is damaged or its file has gone, and fill none that somebody points to', () => {
     make(1)
-    pointLive(path, 7)
-    expect([liveGeneration(path), nextGeneration(path)]).to.deep.equal([1, 8])
+    generations.pointLive(7)
+    expect([generations.live(), generations.next()]).to.deep.equal([1, 8])
     make(7)
     writeFileSync(`${path}.live`, readFileSync(`${path}.live`, 'utf8').replace('7', '6'))
     make(6)
-    expect(liveGeneration(path)).to.equal(1)
+    expect(generations.live()).to.equal(1)
   })
 
   it('are removed when they are older than the live one, and what is being filled stays', async () => {
     for (const generation of [1, 2, 3, 4]) make(generation)
     writeFileSync(`${path}.lock`, '')
-    pointLive(path, 3)
-    await removeOlder(path)
-    expect([1, 2, 3, 4].map((n) => exists(fileOf(path, n)))).to.deep.equal([false, false, true, true])
+    generations.pointLive(3)
+    await generations.removeOlder()
+    expect([1, 2, 3, 4].map((n) => exists(generations.fileOf(n)))).to.deep.equal([false, false, true, true])
     expect(exists(`${path}.lock`)).to.equal(true)
   })
 
   it('are offered and withdrawn', () => {
-    expect(offeredGeneration(path)).to.equal(null)
-    pointOffer(path, 2)
-    expect(offeredGeneration(path)).to.equal(2)
-    withdrawOffer(path)
-    expect(offeredGeneration(path)).to.equal(null)
+    expect(generations.offered()).to.equal(null)
+    generations.pointOffer(2)
+    expect(generations.offered()).to.equal(2)
+    generations.withdrawOffer()
+    expect(generations.offered()).to.equal(null)
   })
 
   const exists = (file: string): boolean => {

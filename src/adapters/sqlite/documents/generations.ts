@@ -9,7 +9,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { readdir, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 
 /**
@@ -23,85 +23,84 @@ import { crc32 } from 'node:zlib'
 const POINTERS = { live: '.live', offer: '.offer' } as const
 type Pointer = keyof typeof POINTERS
 
-/** The file of a generation, from 1 on. */
-export const fileOf = (path: string, generation: number): string =>
-  generation === 1 ? path : `${path}.g${generation}`
+export type Generations = ReturnType<typeof generationsOf>
 
-/** The live file of the read model that the setting names. It may not exist yet. */
-export const liveFile = (path: string): string => fileOf(path, liveGeneration(path))
+/** @param path the file that the setting names. It may not exist yet */
+export function generationsOf(path: string) {
+  /** The file of a generation, from 1 on. */
+  const fileOf = (generation: number): string => (generation === 1 ? path : `${path}.g${generation}`)
+  const asideOf = (generation: number): string => `${fileOf(generation)}.aside`
 
-/**
- * A pointer that is damaged, or names a missing file, is ignored: then the first generation is filled from the log
- * again.
- */
-export function liveGeneration(path: string): number {
-  const generation = readPointer(path, 'live') ?? 1
-  return existsSync(fileOf(path, generation)) ? generation : 1
-}
+  /**
+   * A pointer that is damaged, or names a missing file, is ignored: then the first generation is filled from the log
+   * again.
+   */
+  function live(): number {
+    const generation = readPointer(path, 'live') ?? 1
+    return existsSync(fileOf(generation)) ? generation : 1
+  }
 
-/** The number of the next generation. No pointer names it yet, so that nobody uses it while it is filled. */
-export const nextGeneration = (path: string): number =>
-  Math.max(readPointer(path, 'live') ?? 1, liveGeneration(path)) + 1
+  /** Removes the files of one generation. The lock of the first one stays, since it is that of the whole read model. */
+  async function remove(generation: number, { keepLock = generation === 1 } = {}): Promise<void> {
+    const file = fileOf(generation)
+    const endings = ['', '-wal', '-shm', '-journal', '.seal', ...(keepLock ? [] : ['.lock', '.lock-journal'])]
+    await Promise.all(endings.map((ending) => rm(file + ending, { force: true })))
+  }
 
-export const offeredGeneration = (path: string): number | null => readPointer(path, 'offer')
+  const removeAside = (generation: number): Promise<void> => rm(asideOf(generation), { force: true })
 
-export const pointLive = (path: string, generation: number): void => writePointer(path, 'live', generation)
-export const pointOffer = (path: string, generation: number): void => writePointer(path, 'offer', generation)
+  /** All generations of which some file exists. */
+  async function all(): Promise<Set<number>> {
+    const names = await readdir(dirname(path)).catch(() => [])
+    const found = names.map((name) => generationIn(name, path))
+    return new Set(found.filter((generation) => generation !== null))
+  }
 
-export function withdrawOffer(path: string): void {
-  rmSync(path + POINTERS.offer, { force: true })
-}
+  return {
+    path,
+    fileOf,
+    live,
+    liveFile: (): string => fileOf(live()),
+    all,
+    remove,
+    removeAside,
 
-/** Removes the files of one generation. The lock of the first one stays, since it is that of the whole read model. */
-export async function removeGeneration(
-  path: string,
-  generation: number,
-  { keepLock = generation === 1 } = {},
-): Promise<void> {
-  const file = fileOf(path, generation)
-  const endings = ['', '-wal', '-shm', '-journal', '.seal', ...(keepLock ? [] : ['.lock', '.lock-journal'])]
-  await Promise.all(endings.map((ending) => rm(file + ending, { force: true })))
-}
+    /** The number of the next generation. No pointer names it yet, so that nobody uses it while it is filled. */
+    next: (): number => Math.max(readPointer(path, 'live') ?? 1, live()) + 1,
 
-/** Removes all generations before the live one. Only the holder of the lock may call it. */
-export async function removeOlder(path: string): Promise<void> {
-  const live = liveGeneration(path)
-  for (const generation of await generationsOf(path)) {
-    if (generation >= live) continue
-    await removeGeneration(path, generation)
-    await removeAside(path, generation)
+    /** The complete generation that was handed over; null if there is none. */
+    offered: (): number | null => readPointer(path, 'offer'),
+    pointLive: (generation: number): void => writePointer(path, 'live', generation),
+    pointOffer: (generation: number): void => writePointer(path, 'offer', generation),
+    withdrawOffer: (): void => rmSync(path + POINTERS.offer, { force: true }),
+
+    /** Removes all generations before the live one. Only the holder of the lock may call it. */
+    async removeOlder(): Promise<void> {
+      const latest = live()
+      for (const generation of await all()) {
+        if (generation >= latest) continue
+        await remove(generation)
+        await removeAside(generation)
+      }
+    },
+
+    /**
+     * Renames a damaged file, so that nobody uses it again. A file that was set aside earlier is overwritten.
+     * @returns the new name
+     */
+    async setAside(generation: number): Promise<string> {
+      const name = asideOf(generation)
+      await rename(fileOf(generation), name)
+      await remove(generation, { keepLock: true })
+      return name
+    },
   }
 }
 
-/** All generations of which some file exists. */
-export async function generationsOf(path: string): Promise<Set<number>> {
-  const names = await readdir(dirname(path)).catch(() => [])
-  const found = names.map((name) => generationOf(join(dirname(path), name), path))
-  return new Set(found.filter((generation) => generation !== null))
-}
-
-/**
- * Renames a damaged file, so that nobody uses it again. A file that was set aside earlier is overwritten.
- * @returns the new name
- */
-export async function setAside(path: string, generation: number): Promise<string> {
-  const name = asideOf(path, generation)
-  await rename(fileOf(path, generation), name)
-  await removeGeneration(path, generation, { keepLock: true })
-  return name
-}
-
-export const removeAside = (path: string, generation: number): Promise<void> =>
-  rm(asideOf(path, generation), { force: true })
-
-const asideOf = (path: string, generation: number): string => `${fileOf(path, generation)}.aside`
-
-function generationOf(file: string, path: string): number | null {
-  if (basename(file) === basename(path)) return 1
+function generationIn(name: string, path: string): number | null {
+  if (name === basename(path)) return 1
   const prefix = `${basename(path)}.g`
-  const [, number] = basename(file).startsWith(prefix)
-    ? (/^(\d+)/.exec(basename(file).slice(prefix.length)) ?? [])
-    : []
+  const [, number] = name.startsWith(prefix) ? (/^(\d+)/.exec(name.slice(prefix.length)) ?? []) : []
   return number === undefined ? null : Number(number)
 }
 

@@ -5,18 +5,18 @@ import { type Database, openDatabase } from '../database/database.ts'
 import { assertWritable } from '../database/writable.ts'
 import { isIntact } from '../database/inspect.ts'
 import type { Lock } from '../database/lock.ts'
-import { liveFile, liveGeneration, removeGeneration } from './generations.ts'
+import type { Generations } from './generations.ts'
 import { type ModelFile, modelFile, SETTINGS } from './modelFile.ts'
 import { wasTouched } from './modelGuard.ts'
 import { beyondUse, checkSeal, unseal } from './seal.ts'
 
 /** Opens the live file. */
 export async function openLive(
-  path: string,
+  generations: Generations,
   lock: Lock | undefined,
   log: Logger | undefined,
 ): Promise<ModelFile> {
-  const file = liveFile(path)
+  const file = generations.liveFile()
   try {
     const wasLeft = existsSync(file)
     const isSealed = checkSeal(file)
@@ -26,8 +26,8 @@ export async function openLive(
     if (!lock) return modelFile(database, undefined)
     if (wasTouched(database)) {
       database.close()
-      await removeGeneration(path, liveGeneration(path))
-      return await openLive(path, lock, log)
+      await generations.remove(generations.live())
+      return await openLive(generations, lock, log)
     }
     // After a crash there is no seal to prove that the file is intact, so SQLite compares every index with its table.
     if (wasLeft && !isSealed) assertIntact(database)
@@ -35,7 +35,7 @@ export async function openLive(
     return modelFile(database, await claimed(database, log), log)
   } catch (error) {
     // The service has switched to another file meanwhile, and has removed this one.
-    if (!lock && liveFile(path) !== file) return openLive(path, lock, log)
+    if (!lock && generations.liveFile() !== file) return openLive(generations, lock, log)
     throw error
   }
 }

@@ -5,16 +5,7 @@ import type { Projection } from '../../../../projections/projection.ts'
 import { type Claim, claimDatabase } from '../database/claim.ts'
 import { type Database, openDatabase } from '../database/database.ts'
 import { isFor } from './rebuildFile.ts'
-import {
-  fileOf,
-  generationsOf,
-  liveGeneration,
-  offeredGeneration,
-  removeAside,
-  removeGeneration,
-  setAside,
-  withdrawOffer,
-} from '../documents/generations.ts'
+import type { Generations } from '../documents/generations.ts'
 import { isIntact } from '../database/inspect.ts'
 import type { Lock } from '../database/lock.ts'
 import { type ModelFile, modelFile, SETTINGS } from '../documents/modelFile.ts'
@@ -22,7 +13,7 @@ import { tryLock } from './nextGeneration.ts'
 import { beyondUse, isAsSealed, isSealed, seal, unseal } from '../documents/seal.ts'
 import { roomBeside } from '../database/space.ts'
 
-/** How a service takes over the file that a rebuild has filled. All of this is for the holder of the lock on `path`. */
+/** How a service takes over the file that a rebuild has filled. Only the holder of the read model's lock may do this. */
 
 /** A complete file that was handed over to the service, opened for writing, with its generation. */
 export interface HandedOver {
@@ -39,14 +30,14 @@ export interface HandedOver {
  * @param known the generation that this process has opened before, and which therefore has no seal
  */
 export async function openHandedOver(
-  path: string,
+  generations: Generations,
   all: readonly Projection[],
   known: number | null,
   log?: Logger,
 ): Promise<HandedOver | null> {
-  const generation = usableOffer(path)
+  const generation = usableOffer(generations)
   if (generation === null) return null
-  const file = fileOf(path, generation)
+  const file = generations.fileOf(generation)
   const lock = await tryLock(file)
   // Without the lock: another process has resumed filling it.
   if (!lock) return null
@@ -55,13 +46,13 @@ export async function openHandedOver(
     const isWhole = isSealed(file) ? await isAsSealed(file) : generation === known
     if (!isWhole) throw beyondUse(file)
     model = await openFor(file, all, log)
-    if (model) return handedOver(path, generation, { model, lock, log })
+    if (model) return handedOver(generations, generation, { model, lock, log })
     // A command of another version than this service has filled it.
-    withdrawOffer(path)
+    generations.withdrawOffer()
     log?.warn({ file }, 'a rebuilt read model is for another version of the service, and is not taken over')
   } catch (error) {
     if (error instanceof StoreUnavailableError) throw error
-    await putAside(path, generation, error, log)
+    await putAside(generations, generation, error, log)
   } finally {
     if (!model) lock.release()
   }
@@ -69,7 +60,7 @@ export async function openHandedOver(
 }
 
 function handedOver(
-  path: string,
+  generations: Generations,
   generation: number,
   { model, lock, log }: { model: ModelFile; lock: Lock; log: Logger | undefined },
 ): HandedOver {
@@ -81,7 +72,7 @@ function handedOver(
       try {
         await model.settle()
         model.database.close()
-        if (damage) await putAside(path, generation, damage, log)
+        if (damage) await putAside(generations, generation, damage, log)
       } finally {
         lock.release()
       }
@@ -115,17 +106,22 @@ async function openFor(
 }
 
 /** The generation that was handed over, if it is later than the live one. */
-function usableOffer(path: string): number | null {
-  const generation = offeredGeneration(path)
+function usableOffer(generations: Generations): number | null {
+  const generation = generations.offered()
   if (generation === null) return null
-  if (generation > liveGeneration(path) && existsSync(fileOf(path, generation))) return generation
-  withdrawOffer(path)
+  if (generation > generations.live() && existsSync(generations.fileOf(generation))) return generation
+  generations.withdrawOffer()
   return null
 }
 
-async function putAside(path: string, generation: number, err: unknown, log?: Logger): Promise<void> {
-  const file = await setAside(path, generation)
-  withdrawOffer(path)
+async function putAside(
+  generations: Generations,
+  generation: number,
+  err: unknown,
+  log?: Logger,
+): Promise<void> {
+  const file = await generations.setAside(generation)
+  generations.withdrawOffer()
   log?.error({ file, err }, 'a rebuilt read model is damaged: set aside, and not taken over')
 }
 
@@ -133,10 +129,10 @@ async function putAside(path: string, generation: number, err: unknown, log?: Lo
  * If a process was killed while it took a file over, the file has no seal. Before the service answers requests there is
  * time to check the whole file, and to seal it again.
  */
-export async function checkHandedOver(path: string, log?: Logger): Promise<void> {
-  const generation = usableOffer(path)
+export async function checkHandedOver(generations: Generations, log?: Logger): Promise<void> {
+  const generation = usableOffer(generations)
   if (generation === null) return
-  const file = fileOf(path, generation)
+  const file = generations.fileOf(generation)
   if (isSealed(file)) return
   const lock = await tryLock(file)
   if (!lock) return
@@ -148,23 +144,23 @@ export async function checkHandedOver(path: string, log?: Logger): Promise<void>
     database.close()
   } catch (error) {
     database?.close()
-    if (!(error instanceof StoreUnavailableError)) await putAside(path, generation, error, log)
+    if (!(error instanceof StoreUnavailableError)) await putAside(generations, generation, error, log)
   } finally {
     lock.release()
   }
 }
 
 /** On a disk that is nearly full, removes files of generations that nobody fills, reads, or will take over. */
-export async function clearLeft(path: string, log?: Logger): Promise<void> {
-  if (roomBeside(path) > 0) return
-  const live = liveGeneration(path)
-  for (const generation of await generationsOf(path)) {
-    await removeAside(path, generation)
-    const file = fileOf(path, generation)
-    if (generation <= live || generation === offeredGeneration(path) || !existsSync(file)) continue
+export async function clearLeft(generations: Generations, log?: Logger): Promise<void> {
+  if (roomBeside(generations.path) > 0) return
+  const live = generations.live()
+  for (const generation of await generations.all()) {
+    await generations.removeAside(generation)
+    const file = generations.fileOf(generation)
+    if (generation <= live || generation === generations.offered() || !existsSync(file)) continue
     const lock = await tryLock(file)
     if (!lock) continue
-    await removeGeneration(path, generation, { keepLock: true })
+    await generations.remove(generation, { keepLock: true })
     lock.release()
     log?.warn({ file }, 'the disk is nearly full: what an ended rebuild has left is removed')
   }

@@ -4,17 +4,7 @@ import type { NextGeneration } from '../../../application/ports/nextGeneration.t
 import { RebuildUnderWayError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { NoRoomError } from '../database/errors.ts'
 import { type Filling, openFilling, type Purpose } from './rebuildFile.ts'
-import {
-  fileOf,
-  liveGeneration,
-  nextGeneration,
-  pointLive,
-  pointOffer,
-  removeGeneration,
-  removeOlder,
-  setAside,
-  withdrawOffer,
-} from '../documents/generations.ts'
+import type { Generations } from '../documents/generations.ts'
 import { type Lock, lockFile } from '../database/lock.ts'
 import { StoreInUseError } from '../../../application/ports/errors.ts'
 import { sizeOf } from '../database/inspect.ts'
@@ -41,28 +31,29 @@ const ROOM = 1.5
  * @param all all projections that the read model has
  */
 export async function beginNext(
-  path: string,
+  generations: Generations,
   live: ModelFile,
   { projections, all }: Purpose,
   log?: Logger,
 ): Promise<NextGeneration> {
-  const generation = nextGeneration(path)
-  const file = fileOf(path, generation)
+  const generation = generations.next()
+  const file = generations.fileOf(generation)
   const lock = await tryLock(file)
   if (!lock) throw new RebuildUnderWayError('Another process is rebuilding this read model.')
   let [own, switching]: (Lock | null)[] = [lock, null]
   let filling: Filling | null = null
 
-  const removeThis = (): Promise<void> => removeFile(path, generation)
+  /** Removes the file, except for its lock, which this process holds. */
+  const removeThis = (): Promise<void> => generations.remove(generation, { keepLock: true })
 
   async function open(): Promise<Filling> {
-    withdrawOffer(path)
+    generations.withdrawOffer()
     return openFilling(file, { projections, all }, live, anew)
   }
 
   async function anew(damage?: unknown): Promise<void> {
-    if (damage === undefined) return removeFile(path, generation)
-    const aside = await setAside(path, generation)
+    if (damage === undefined) return removeThis()
+    const aside = await generations.setAside(generation)
     log?.error({ file: aside, err: damage }, 'a half-filled read model is damaged: set aside, and begun anew')
   }
 
@@ -77,7 +68,7 @@ export async function beginNext(
       filling?.close()
     } finally {
       filling = null
-      if (hasNoRoom) await removeFile(path, generation)
+      if (hasNoRoom) await removeThis()
       own?.release()
       own = null
     }
@@ -85,20 +76,20 @@ export async function beginNext(
 
   /** Takes the lock of the read model, so that no service can start. @returns false if a service is running */
   async function takePlace(): Promise<boolean> {
-    switching = await tryLock(path)
+    switching = await tryLock(generations.path)
     return switching !== null
   }
 
   async function handOver(): Promise<'started' | 'promotedByService'> {
     await closeFile()
     seal(file)
-    pointOffer(path, generation)
+    generations.pointOffer(generation)
     const giveUpAt = performance.now() + PATIENCE_MS
     for (let look = 1; performance.now() < giveUpAt; look++) {
       await sleep(LOOK_MS)
-      if (liveGeneration(path) >= generation) return 'promotedByService'
+      if (generations.live() >= generation) return 'promotedByService'
       if (look % LOOKS_PER_LOCK !== 0 || !(await takePlace())) continue
-      if (liveGeneration(path) >= generation) return 'promotedByService'
+      if (generations.live() >= generation) return 'promotedByService'
       own = await tryLock(file)
       if (!own) throw new RebuildUnderWayError('Another process has resumed this rebuild.')
       filling = await open()
@@ -111,12 +102,12 @@ export async function beginNext(
 
   let isServed: boolean
   try {
-    isServed = await isLocked(path)
+    isServed = await isLocked(generations.path)
     const { bytes, walBytes } = sizeOf(live.database.path)
     assertRoom(file, ROOM * (bytes + walBytes) - sizeOf(file).bytes)
     filling = await open()
   } catch (error) {
-    if (error instanceof NoRoomError) await removeFile(path, generation)
+    if (error instanceof NoRoomError) await removeThis()
     lock.release()
     throw error
   }
@@ -144,8 +135,8 @@ export async function beginNext(
       current().forgetPurpose()
       await closeFile()
       seal(file)
-      pointLive(path, generation)
-      await removeOlder(path)
+      generations.pointLive(generation)
+      await generations.removeOlder()
       return true
     },
 
@@ -156,10 +147,6 @@ export async function beginNext(
     },
   }
 }
-
-/** Removes the files of a generation except for its lock, which this process holds. */
-const removeFile = (path: string, generation: number): Promise<void> =>
-  removeGeneration(path, generation, { keepLock: true })
 
 export async function tryLock(file: string): Promise<Lock | null> {
   try {
