@@ -11,8 +11,8 @@ export interface EventStoreHarness {
 }
 
 /**
- * What every event store must do. The log may hold events of others: the suite looks only at streams of its own, so
- * one server can serve all tests.
+ * What every event store must do. The log may hold events of other tests: this suite reads only streams of its own, so
+ * all suites can share one server.
  */
 export function eventStoreContract(name: string, makeHarness: () => Promise<EventStoreHarness>): void {
   describe(`${name} as an event store`, () => {
@@ -265,7 +265,7 @@ export function eventStoreContract(name: string, makeHarness: () => Promise<Even
       const subscribe = (after: string | null, prefixes = [prefix]): AsyncIterator<Batch> =>
         store.subscribe(after, prefixes, stop.signal)[Symbol.asyncIterator]()
 
-      /** Takes batches until `count` events are there, or, without a count, until the end was told. */
+      /** Takes batches until it has `count` events, or, without a count, until a batch says that the end is reached. */
       async function take(batches: AsyncIterator<Batch>, count?: number): Promise<StoredEvent[]> {
         const events: StoredEvent[] = []
         for (;;) {

@@ -7,12 +7,12 @@ import { startStandIn } from '../support/standIn/standIn.ts'
 /** A real server to run against instead of the stand-in. */
 export const REAL_URL = process.env.TEST_EVENTSTORE_URL
 
-/** Says which server it was: what the stand-in shows is proof of nothing but that. */
+/** Names the server in the titles, since a run against the stand-in proves nothing about a real server. */
 export const TITLE = REAL_URL ? `EventStoreDB at ${parseAddress(REAL_URL).hosts}` : 'EventStoreDB (stand-in)'
 
 export interface TestServer {
   url: string
-  /** A client of its own, and what its calls must say to append like the adapter. */
+  /** A client of its own, and the options with which it appends as the adapter does. */
   client: EventStoreDBClient
   call: { credentials: { username: string; password: string }; deadline: number }
   stop(): Promise<void>
@@ -34,7 +34,7 @@ export async function startServer(): Promise<TestServer> {
   }
 }
 
-/** Opens stores that are closed after the test. To be called where tests are described. */
+/** Opens stores that are closed after each test. To be called in the `describe` block. */
 export function openForOneTest(): typeof openEventStoreDb {
   const opened: EventStore[] = []
   afterEach(() => Promise.all(opened.splice(0).map((store) => store.close())))

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 export interface Child {
   /** Its first line: `open`, or why it could not open the store. */
   said: string
-  /** @returns `acknowledged`, or why not */
+  /** @returns `acknowledged`, or why the append failed */
   append(stream: string): Promise<string>
   /** Closes the store. */
   stop(): Promise<void>
@@ -15,7 +15,7 @@ export interface Child {
 
 const SCRIPT = fileURLToPath(new URL('./sqlite.child.js', import.meta.url))
 
-/** A process that opens an event store, appends one event to `child-1`, and stays. */
+/** Starts a process that opens an event store, appends one event to `child-1`, and keeps the store open. */
 export async function startChild(path: string): Promise<Child> {
   const child: ChildProcess = spawn(process.execPath, [SCRIPT, path], { stdio: ['pipe', 'pipe', 'inherit'] })
   if (!child.stdout) throw new Error('no output')

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { NewEvent } from '../../src/domain/events.ts'
 
-/** An event like those of the product; data is free, since a store does not interpret it. */
+/** An event like those of the product. Its data may be anything, since a store does not interpret them. */
 export function makeEvent(data: Record<string, unknown> = { reason: null }): NewEvent {
   const id = randomUUID()
   const metadata = {
@@ -15,7 +15,7 @@ export function makeEvent(data: Record<string, unknown> = { reason: null }): New
   return { id, type: 'TokenRevoked', data, metadata } as NewEvent
 }
 
-/** What a promise is rejected with; the test fails if it is not. */
+/** Returns what a promise is rejected with. If it is not rejected, the test fails. */
 export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   try {
     await promise

@@ -12,7 +12,10 @@ import { openPatiently } from '../support/patient.ts'
 import { people, put } from './readModel.fixtures.ts'
 import { rebuildContract } from './rebuild.contract.ts'
 
-/** Longer than what a process knows may be old, and nothing is slow here. */
+/**
+ * Longer than the time for which a process may use old knowledge of generations, as nothing is slow here. In
+ * milliseconds.
+ */
 const SPREAD_MS = 1_200
 
 describeWithMongod('MongoDB', () => {

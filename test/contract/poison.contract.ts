@@ -21,15 +21,15 @@ import { rejection } from './fixtures.ts'
 export interface PoisonHarness {
   store: EventStore
   model: ReadModel
-  /** May others write to the read model beside its service? */
+  /** May processes write to the read model beside its service? */
   isShared: boolean
   /** From now on the store refuses documents of `tokenHistory` with this request id, as a validator or a trigger does. */
   refuseRequest(requestId: string): Promise<void>
   /** Makes the document of a token one that cannot be read or written as it is. */
   spoil(tokenId: string): Promise<void>
-  /** The same documents, with nothing of them in memory. */
+  /** Opens the same documents again, with none of them in memory. */
   reopen(): Promise<ReadModel>
-  /** As a rebuild by the command line opens the read model. */
+  /** Opens the read model as the command `rebuild` does. */
   rebuilder(): Promise<ReadModel>
   dispose(): Promise<void>
 }
@@ -69,12 +69,12 @@ const created = (tokenId: string, hash: string, requestId?: string): NewEvent =>
     requestId,
   )
 
-/** What an event that will never be applied does, and what it does not. */
+/** The effects of an event that can never be applied, and the effects that it must not have. */
 export function poisonContract(name: string, makeHarness: () => Promise<PoisonHarness>): void {
   describe(`An event that ${name} will never take`, () => {
     let harness: PoisonHarness
     let model: ReadModel
-    /** What the projector gets for the read model's `apply`. */
+    /** The function that the projector calls as the read model's `apply`. */
     let apply: ReadModel['apply']
     let telemetry: Counted & { refused: [kind: string, uses: number][]; lines: string[] }
     let projector: Projector
@@ -140,7 +140,7 @@ export function poisonContract(name: string, makeHarness: () => Promise<PoisonHa
       await harness.dispose()
     })
 
-    /** All that came before and after it is as if it were not there. */
+    /** All events before and after it have the same effects as without it. */
     async function assertOthers(): Promise<void> {
       const all = await model.find('tokens', { where: [], limit: 1_000 })
       const tokens = all.filter(({ accountId }) => accountId === 'acct_1')
@@ -309,7 +309,7 @@ export function poisonContract(name: string, makeHarness: () => Promise<PoisonHa
       await assertOthers()
     })
 
-    /** The store throws for changes of one id what nobody knows the meaning of. */
+    /** The store throws an error of unknown meaning for changes of one id. */
     const strangeFor =
       (isPoison: (change: DocumentChange) => boolean): ReadModel['apply'] =>
       async (changes, step) => {

@@ -25,7 +25,7 @@ poisonContract('a read model on SQLite', async () => {
   const store = await openSqliteEventStore(events)
   const model = await openSqliteReadModel(file)
 
-  /** Nobody has it open: what is written beside a service closes it at once. */
+  /** Nobody has the file open during this, since a service closes a file that another program writes to. */
   async function beside(sql: string): Promise<void> {
     const live = existsSync(`${file}.live`)
       ? `${file}.g${readFileSync(`${file}.live`, 'utf8').split(' ')[0]}`

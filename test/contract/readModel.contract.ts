@@ -7,14 +7,14 @@ import { add, others, people, piece, place, put, total } from './readModel.fixtu
 import { queryContract } from './readModelQueries.contract.ts'
 
 export interface ReadModelHarness {
-  /** Without any document. */
+  /** A model without documents. */
   model: ReadModel
   /** Closes the model and opens it again on the same documents. */
   reopen(): Promise<ReadModel>
   dispose(): Promise<void>
 }
 
-/** What every read model must do, whatever it is made of. */
+/** What every read model must do, whatever store it is in. */
 export function readModelContract(name: string, makeHarness: () => Promise<ReadModelHarness>): void {
   describe(`${name} as a read model`, () => {
     let harness: ReadModelHarness

@@ -50,11 +50,11 @@ export const put = (
 
 export const position = (n: number): string => String(n).padStart(16, '0')
 
-/** A place in a log that nobody has; 0: its start. */
+/** A place in a log that does not exist; 0 is its start. */
 export const place = (n: number): Checkpoint | null =>
   n === 0 ? null : { position: position(n), id: `event-${n}`, link: `link-${n}`, kept: null }
 
-/** What brings some projections from one place to another. */
+/** A step that takes some projections from one place to another. */
 export const piece = (of: readonly Projection[], from: number, to: number): Step => ({
   from: new Map(of.map((one) => [one, place(from)])),
   to: new Map(of.map((one) => [one, place(to)])),
@@ -69,7 +69,7 @@ export const add = (id: string, n: number, change: Partial<Add>): DocumentChange
   ...change,
 })
 
-/** Counted by `n`. */
+/** A total whose position is `at`, and whose counter is `n`. */
 export const total = (id: string, at: number, fields: Record<string, unknown>): DocumentChange => ({
   kind: 'total',
   collection: 'people',

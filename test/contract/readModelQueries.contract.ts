@@ -179,7 +179,7 @@ export function queryContract(model: () => ReadModel): void {
   })
 
   describe('a page of many', () => {
-    /** Many alike, few of a kind, none at all: more than is read at a time of each. */
+    /** Many equal values, a few of a kind, and none: of each more than one read returns. */
     const MANY = 1_300
     const idOf = (i: number): string => `p${String((i * 7919) % MANY).padStart(5, '0')}`
     const rows = new Map(

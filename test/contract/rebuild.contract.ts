@@ -17,9 +17,9 @@ export interface RebuildHarness {
   store: EventStore
   /** Opens the read model as a service does. */
   serve(): Promise<ReadModel>
-  /** As the command does, from another process. */
+  /** Opens the read model as the command does, from another process. */
   read(): Promise<ReadModel>
-  /** What the names of files or collections of all generations are. */
+  /** The names of the files or collections of all generations. */
   names(): Promise<string[]>
   dispose(): Promise<void>
 }
@@ -40,7 +40,7 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
     let projector: Projector | null
     let closing: (() => Promise<unknown>)[]
 
-    /** A process that serves: it follows the log and takes over what was rebuilt for it. */
+    /** Acts as a process that serves: it follows the log, and takes over what was rebuilt for it. */
     async function serve(): Promise<void> {
       live = await harness.serve()
       const parts = { store: harness.store, readModel: live, telemetry }
@@ -129,7 +129,7 @@ export function rebuildContract(name: string, makeHarness: () => Promise<Rebuild
     })
 
     it('of one projection leaves the others as they are', async () => {
-      // More than is read at once, so that the others are further on for a while.
+      // This is more than one read returns, so that the other projections are further on for a while.
       await history.grow(400)
       await level()
       const id = history.tokens[0] as string

@@ -3,8 +3,8 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { makeEvent } from './fixtures.ts'
 
 /**
- * A second process for the tests: opens the event store named, says how that went, appends to each stream that it reads
- * the name of, and stays until its input ends or it is killed.
+ * A second process for the tests. It opens the event store that is named, and says how that went. Then it appends to
+ * each stream whose name it reads, until its input ends or it is killed.
  */
 const path = process.argv[2] ?? ''
 const textOf = (error: unknown): string => `${(error as Error).name}: ${(error as Error).message}`

@@ -92,7 +92,7 @@ describe('A SQLite read model that is offered its next generation', () => {
     await eventually(() => expect(readdirSync(folder)).to.include('read-model.db.offer'))
     expect(await service.handedOver()).to.equal(null)
     expect(readdirSync(folder)).to.not.include('read-model.db.offer')
-    // It does it itself when the service has gone.
+    // When the service has gone, the rebuild promotes the file itself.
     await service.close()
     models.shift()
     expect(await waiting).to.equal('started')

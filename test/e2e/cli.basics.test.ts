@@ -35,7 +35,7 @@ describe('tokenledger, without any data', () => {
     folder = await ownFolder()
   })
 
-  // Whatever was asked.
+  // This must hold whatever command was run.
   afterEach(async () => {
     expect(await readdir(folder)).to.deep.equal([])
     await endServices()

@@ -112,7 +112,7 @@ describe('tokenledger, on a history that was tampered with', () => {
   it('is seen by doctor where SQLite can see it', async () => {
     const file = join(copy, 'events.db')
     const bytes = await readFile(file)
-    // The second page and all that follow: whatever tree they belong to, its nodes are none any more.
+    // Overwrites the second page and all that follow. Whatever tree they belong to, none of them is a node any more.
     await writeFile(file, bytes.fill(0xff, PAGE_BYTES))
     const { code, stdout } = await run('doctor')
     expect(code).to.equal(1)

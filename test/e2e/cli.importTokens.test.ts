@@ -31,7 +31,7 @@ async function killed(folder: string, env: Environment, open: () => Promise<Even
     stdio: 'ignore',
   })
   const ended = new Promise((resolve) => child.once('exit', resolve))
-  // Before there is a store, there is none to ask.
+  // Before the store exists, nothing can be counted.
   const before = await importedIn(open).catch(() => 0)
   await eventually(async () => expect(await importedIn(open)).to.be.above(before))
   child.kill('SIGKILL')
@@ -202,7 +202,7 @@ describeWithMongod('tokenledger import-tokens, on EventStoreDB and MongoDB', () 
     const { imported, already_there } = reportOf(
       await cli(['import-tokens', 'rows.ndjson', '--json'], folder, env),
     )
-    // What was on its way to the server when the command was killed may have come in after the count.
+    // Events that were on their way to the server when the command was killed may have been stored after the count.
     expect(already_there).to.be.at.least(left)
     expect(Number(imported) + Number(already_there)).to.equal(count)
     expect(await importedIn(open)).to.equal(count)

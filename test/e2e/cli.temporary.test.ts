@@ -11,7 +11,7 @@ import { PEPPERS, SECRET } from '../support/ledger.ts'
 import { fill } from '../support/movable.ts'
 import { endServices, ownFolder, startService } from '../support/service.ts'
 
-/** Hashes and addresses are in what commands put down for a moment: nothing of it may stay. */
+/** Temporary files of commands hold hashes and addresses, so none of them may be left. */
 describe('what a command puts down for a moment', () => {
   let folder: string
   let temporary: string
@@ -25,7 +25,7 @@ describe('what a command puts down for a moment', () => {
     const api = apiOf(service.url)
     for (let n = 0; n < 20; n++) await api.use((await api.create({ name: `token ${n}` })).body.token)
     await service.stop()
-    // An export of these takes long enough to be ended.
+    // An export of this many events takes long enough to be interrupted.
     const store = await openSqliteEventStore(join(folder, 'large.db'))
     await fill(store, 600)
     await store.close()
@@ -48,7 +48,7 @@ describe('what a command puts down for a moment', () => {
 
   const filesIn = (path: string): string[] => readdirSync(path, { recursive: true }) as string[]
 
-  /** Runs until there is a file with content under a name like that. */
+  /** Runs until there is a file that is not empty and has such a name. */
   async function runUntil(name: RegExp, at: string, ...args: string[]): Promise<ChildProcess> {
     const child = start(...args)
     for (const giveUpAt = Date.now() + 15_000; Date.now() < giveUpAt; await sleep(1)) {
@@ -111,7 +111,7 @@ describe('what a command puts down for a moment', () => {
 
   it('goes when an export is ended, or with the next one', async () => {
     const out = ['export', '--out', 'events.ndjson']
-    // What SQLite has beside a log whose reader was killed is the log's.
+    // Files that SQLite has left beside a log whose reader was killed belong to the log.
     const left = (): string[] => readdirSync(folder).filter((name) => name.startsWith('events.ndjson'))
     for (const signal of ['SIGHUP', 'SIGTERM', 'SIGKILL'] as const) {
       const child = await runUntil(/\.tmp-.*content$/, folder, ...out)

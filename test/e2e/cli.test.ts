@@ -30,7 +30,7 @@ describe('tokenledger, beside a live service', () => {
   let events: (HistoryRow & { at?: string })[]
   const outputs: string[] = []
 
-  /** Every output is kept, to be searched for secrets at the end. */
+  /** All outputs are kept, and searched for secrets at the end. */
   async function run(args: readonly string[], env = {}, folder = service.folder): Promise<CliResult> {
     const result = await cli(args, folder, env)
     outputs.push(result.stdout, result.stderr)

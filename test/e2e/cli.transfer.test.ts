@@ -180,7 +180,7 @@ describe('tokenledger export and import, of a service that was used', () => {
 
 describe('tokenledger export and import, of many events', () => {
   const TOKENS = 500
-  /** Cheap to write, so that an export takes long enough to be stopped. */
+  /** These are fast to write, and an export of them takes long enough to be stopped. */
   const MORE_USES = 6000
   const EVENTS = TOKENS * 8 + MORE_USES
   let folder: string

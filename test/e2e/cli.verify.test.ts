@@ -7,7 +7,7 @@ import { eventually } from '../support/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
 import { endServices, type Environment, ownFolder, startService } from '../support/service.ts'
 
-/** The command line against a service that was used, and against a read model that somebody has put a hand to. */
+/** Runs the command on the data of a service that was used, and on a read model that somebody has changed by hand. */
 function verifies(env: Environment, urlIn: (folder: string) => string): void {
   let folder: string
   let token: CreatedToken

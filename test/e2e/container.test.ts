@@ -30,7 +30,7 @@ const app = compose.services['app'] as ComposeService
 const stages = stagesOf(read('Dockerfile'))
 const last = stages.at(-1) ?? []
 
-/** What the last stage says after this word. */
+/** The arguments of an instruction of the last stage. */
 const argumentsOf = (name: string): string => last.find(([word]) => word === name)?.[1] ?? ''
 
 describe('docker-compose.yml', () => {

@@ -18,7 +18,7 @@ import { sweep } from '../support/sweep.ts'
 
 const NEVER = 3_600_000
 
-/** Log lines of warnings and errors, by message and error. */
+/** Counts warnings and errors in the log, by message and error. */
 function collectingLog() {
   const lines: string[] = []
   const add = (fields: object, message: string) =>
@@ -35,20 +35,22 @@ async function refusedEvents({ ledger }: TestService): Promise<number> {
   return counts.reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-/** The service says itself that what it shows may be the past. */
+/** The answer says itself that the data are damaged or may be old. */
 const isDamaged = (body: unknown): boolean =>
   (body as Token).status === 'damaged' || (body as { code?: string }).code === 'token_damaged'
 
 const essence = ({ name, status, revision }: Token) => ({ name, status, revision })
 
-/** Every answer is the truth or an error. Where the log has named events that it refused, things may be missing. */
+/**
+ * Every answer must be the truth or an error. If the log has named events that it refused, something may be missing.
+ */
 function assertNoLie(told: Account, truth: Account, mayMiss: boolean): void {
   told.tokens.forEach((one, i) => {
     const real = truth.tokens[i] as Account['tokens'][number]
     if (!isError(one.use) && !(mayMiss && one.use === 401)) expect(one.use, `use of ${i}`).to.equal(real.use)
     for (const kind of ['read', 'patch', 'events', 'usage'] as const) {
       const { status, body } = one[kind]
-      // What is read for a change is read from the log, which says of itself that it is damaged.
+      // A change reads the token's stream, and the log itself says that it is damaged.
       if (
         isError(status) ||
         (kind === 'patch' && isDamaged(body)) ||
@@ -60,7 +62,7 @@ function assertNoLie(told: Account, truth: Account, mayMiss: boolean): void {
       if (kind === 'read' || kind === 'patch') {
         expect(essence(body as Token), `${kind} of ${i}`).to.deep.equal(essence(real[kind].body))
       } else if (kind === 'events') {
-        // Of a damaged token the sound ones.
+        // For a damaged token, only the sound events have to be there.
         if (mayMiss && isDamaged(one.read.body))
           expect(real.events.body.data).to.deep.include.members(one.events.body.data)
         else expect(one.events.body.data, `events of ${i}`).to.deep.equal(real.events.body.data)
@@ -101,7 +103,7 @@ describe('a flipped bit', () => {
   })
   after(endServices)
 
-  /** @returns what became of it: the start refused, or every answer the truth or an error */
+  /** @returns whether the start was refused, or every answer was the truth or an error */
   async function judge(flip: Flip, rebuild: boolean): Promise<'refused' | 'served'> {
     const folder = await copyOf(original, flip)
     if (rebuild) await removeReadModel(folder)
@@ -150,7 +152,7 @@ describe('a flipped bit', () => {
   const stops = sweep('flips', 3, 1)
   it(`in the read model stops the real service with a message that says what to do${stops.note}`, async () => {
     const env = { EVENT_STORE_URL: 'sqlite:events.db', READ_MODEL_URL: 'sqlite:read-model.db' }
-    // An entry of the index by hash among them: without the check of the whole file a good token would be unknown.
+    // One of these flips is in the index by hash. Without the check of the whole file, a good token would be unknown.
     for (const flip of await placesIn(original, 'read-model.db', stops.amount)) {
       const folder = await copyOf(original, flip)
       const { code, stderr } = await failingService(env, folder)
@@ -167,7 +169,7 @@ describe('a flipped bit', () => {
 describe('an event altered in the store', () => {
   afterEach(endServices)
 
-  /** Two tokens, one of which was renamed; then the renaming is altered behind the service's back. */
+  /** Makes two tokens and renames one. Then the event of the renaming is altered in the file. */
   async function altered(revision: number) {
     const folder = await ownFolder()
     const service = await startLedger({}, folder)
@@ -199,7 +201,7 @@ describe('an event altered in the store', () => {
       expect(JSON.stringify(body)).to.not.match(/revision|apiToken|Mallory/)
       expect(lines.join('\n')).to.include(tokenStream(victim.id)).and.include(`revision ${revision}`)
       expect((await api.read(victim.id)).body.name).to.equal('victim, renamed')
-      // A command reads the newest events only.
+      // A command reads only the newest events.
       expect((await api.patch(victim.id, { scopes: ['b'] })).status).to.equal(revision === 0 ? 200 : 409)
       expect((await api.patch(other.id, { name: 'other, renamed' })).status).to.equal(200)
       await service.close()
@@ -214,7 +216,7 @@ describe('an event altered in the store', () => {
       expect(await api.use(victim.token)).to.equal(401)
       expect(await api.use(other.token)).to.equal(200)
       expect((await api.patch(other.id, { name: 'other, renamed' })).status).to.equal(200)
-      // What its creation said is known where that is sound.
+      // The data of its creation are still known if that event is sound.
       const read = await api.read(victim.id)
       expect([read.status, read.body.status]).to.deep.equal(revision === 0 ? [404, 404] : [200, 'damaged'])
       expect((await api.patch(victim.id, { name: 'mine' })).status).to.equal(revision === 0 ? 404 : 409)

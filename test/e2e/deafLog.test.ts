@@ -6,10 +6,10 @@ import { sendMany } from '../support/requests.ts'
 import { endServices, MAIN, ownFolder } from '../support/service.ts'
 import { type Behind, type Heard, isThere, startBehind } from '../support/stdout.ts'
 
-/** Some 1.4 MB of log, more than pipes and the service hold. */
+/** These make some 1.4 MB of log, more than pipes and the service can hold. */
 const REQUESTS = 5_500
 const MOST_WAITING = 1024 * 1024 + 64 * 1024
-/** The contract says 3 s; the machine that runs the tests may be busy. */
+/** In milliseconds. The contract says 3 s, but the machine that runs the tests may be busy. */
 const IDLE_STOP_MS = 6_000
 
 const metricOf = async (url: string, name: string): Promise<number> => {
@@ -41,7 +41,7 @@ describe('standard output that takes no lines', () => {
     'a disk that fills?',
     'a terminal that is stopped?',
   ]
-  /** Those that can be read after all, later. */
+  /** The outputs that can be read after all, later. */
   const heard = new Set<Behind>([
     'a pipe nobody reads',
     'a pipe whose reader is gone',
@@ -68,7 +68,7 @@ describe('standard output that takes no lines', () => {
     })
   }
 
-  /** Each line is there or among those that the log says are lost. */
+  /** Each line is in the log, or the log counts it as lost. */
   async function assertAllTold(of: Heard, behind: Behind): Promise<void> {
     const log = await of.hear()
     const told = [...log.matchAll(/"lines":(\d+),"msg":"log lines lost/g)]
@@ -161,7 +161,7 @@ describe('requests without a good credential', () => {
     const strangers = of('request').filter(({ kind }) => kind === undefined)
     const [requests] = of('requests without a credential from one address in summary')
     expect(strangers.length).to.equal(60)
-    // Health checks of the start among them.
+    // Health checks at the start are among them.
     expect(requests.count + strangers.length).to.be.within(1_500, 1_560)
     expect(requests.reasons).to.include({ 404: 500 })
     expect(lines.indexOf(requests)).to.be.below(lines.length - 1)

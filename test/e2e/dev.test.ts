@@ -9,7 +9,7 @@ import { projectRoot } from '../support/package.ts'
 
 const COMPILES_MS = 60_000
 
-/** On a copy of the sources, since it compiles what is changed. */
+/** Works on a copy of the sources, since the program compiles what is changed. */
 describe('npm run dev', function () {
   this.timeout(200_000)
   let folder: string

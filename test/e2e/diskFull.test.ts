@@ -8,7 +8,7 @@ import { eventually } from '../support/eventually.ts'
 import { describeWith, PATH } from '../support/needs.ts'
 import { endServices, type ServiceProcess, startService } from '../support/service.ts'
 
-/** How large a file of the running service may become: beyond that every write fails, as on a full disk. */
+/** Limits the size of the running service's files. Beyond it every write fails, as on a full disk. */
 function limitFiles({ child }: ServiceProcess, bytes: number | 'unlimited'): void {
   const { status, stderr } = spawnSync(
     'prlimit',
@@ -24,7 +24,7 @@ async function largestFile({ folder }: ServiceProcess): Promise<number> {
   return Math.max(...sizes)
 }
 
-/** A 503 that can be acted on and says nothing of its cause. */
+/** The answer is a 503 that says what to do, and nothing about the cause. */
 function assertOutage({ status, headers, body }: Answer<unknown>): void {
   expect(status).to.equal(503)
   expect(headers.get('content-type')).to.include('application/problem+json')
@@ -33,7 +33,10 @@ function assertOutage({ status, headers, body }: Answer<unknown>): void {
   expect(JSON.stringify(body)).to.not.match(/disk|full|file|sqlite|\.db|I\/O|space|large/i)
 }
 
-/** Creates until nothing more can be written. @returns the key of every creation, with its token if there was a 201 */
+/**
+ * Creates tokens until nothing more can be written. @returns the key of every creation, with its token if the answer
+ * was 201
+ */
 async function fillUp(api: Api): Promise<Map<string, CreatedToken | null>> {
   const made = new Map<string, CreatedToken | null>()
   let refused = 0
@@ -73,7 +76,7 @@ describeWith('prlimit', { argument: '--version', required }, 'a full disk', () =
 
       limitFiles(service, room === 0 ? 1 : (await largestFile(service)) + room)
       const made = await fillUp(api)
-      // A small write may still have found room where larger ones did not: not any more.
+      // Small writes may still find room where larger ones did not. From here on they find none.
       limitFiles(service, 1)
 
       let uses = 1
@@ -107,7 +110,7 @@ describeWith('prlimit', { argument: '--version', required }, 'a full disk', () =
       for (const token of made.values()) {
         if (token) expect((await api.usage(token.id)).body.total.requests).to.equal(1)
       }
-      // Each key made one token at the most: those that were told of theirs get it again, the others get one now.
+      // Each key has made at most one token. Callers that got theirs get it again, and the others get one now.
       for (const [key, token] of made) {
         const { status, body } = await api.create(
           { name: key, scopes: ['orders:read'] },

@@ -13,7 +13,10 @@ import { projectRoot, run } from '../support/package.ts'
 
 const PACKAGES = ['@koa/router', 'koa']
 
-/** Copied and installed as its README says, with this package as it is built in place of the published one. */
+/**
+ * The example is copied and installed as its README says, with this package as it is built in place of the published
+ * one.
+ */
 describe('the example of a Koa app', () => {
   let folder: string
   let app: Running
@@ -78,7 +81,7 @@ describe('the example of a Koa app', () => {
 
 const SESSION_PACKAGES = ['@koa/bodyparser', '@koa/router', 'koa', 'koa-mount', 'koa-session']
 
-/** A host whose customers are logged in by a cookie. */
+/** A host whose customers log in and get a cookie. */
 describe('the example of a login of one’s own', function () {
   this.timeout(60_000)
   let folder: string

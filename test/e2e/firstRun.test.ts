@@ -14,7 +14,7 @@ import {
 
 const NO_KEYS: Environment = { JWT_SECRET: undefined, TOKEN_PEPPERS: undefined }
 
-/** The lines that a newcomer copies. */
+/** The commands that a newcomer copies. */
 const curlsOf = (output: string): string[] => output.split('\n').filter((line) => line.startsWith('curl '))
 
 const bash = async (command: string, env = ''): Promise<string> => {
@@ -27,7 +27,7 @@ describe('the first run', () => {
   afterEach(endServices)
 
   it('without keys makes its own, only for the owner, and prints them nowhere', async () => {
-    // Whatever the shell's umask lets through.
+    // The file must be private, whatever the shell's umask allows.
     const command = ['bash', '-c', 'umask 0; exec "$0" "$1"', process.execPath, MAIN]
     const service = await startService({ ...NO_KEYS, LOG_LEVEL: 'trace' }, undefined, command)
     const file = join(service.folder, 'data/dev-secrets.json')
@@ -131,7 +131,8 @@ describe('a start that cannot be', () => {
         lines.filter((line) => line.startsWith(`  - ${name} `)),
         name,
       ).to.have.lengthOf(1)
-      // `Authorization` and the like are words of the message as well: only values that stand out are looked for.
+      // `Authorization` and the like are also words of the message, so only values that are unmistakable are looked
+      // for.
       if (value !== 'Authorization') expect(stderr).to.not.include(value)
     }
     expect(stdout).to.equal('')

@@ -5,28 +5,31 @@ import { endServices, ownFolder, type ServiceProcess, startService } from '../su
 import { sweep } from '../support/sweep.ts'
 
 const FLUSH_MS = 100
-/** A flush takes a moment itself, and a timer of a busy process comes late. */
+/** In milliseconds. A flush takes some time itself, and a timer of a busy process fires late. */
 const STORED_AFTER_MS = FLUSH_MS + 400
 const WORKERS = 6
-/** Tokens in each round, however slow the machine. */
+/** At least this many tokens are made in each round, however slow the machine is. */
 const LEAST_MADE = 6
 
-/** What the service has said about one token, and what was asked of it and may or may not have happened. */
+/**
+ * What the service has answered about one token, and which requests had no answer, so that they may or may not have
+ * succeeded.
+ */
 interface Known {
   id: string
   token: string
-  /** The one that updates and revokes it, one after another; anybody uses it. */
+  /** The only worker that updates and revokes it, one command after the other. All workers use it. */
   worker: number
   name: string
   /** The name that an unanswered update may have set. */
   perhaps: string | null
   revoked: 'no' | 'asked' | 'yes'
-  /** Times of the accepted answers, and how many requests had no answer or met a revocation. */
+  /** The times of the accepted answers, and the number of requests that had no answer or met a revocation. */
   accepted: number[]
   unanswered: number
 }
 
-/** A linear congruential generator: the same choices in every run. */
+/** A linear congruential generator, which makes the same choices in every run. */
 function chooser(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
@@ -47,7 +50,7 @@ describe('a kill -9', () => {
       const env = { AUDIT_MODE: mode, USAGE_FLUSH_MS: String(FLUSH_MS), MAX_TOKENS_PER_ACCOUNT: '100000' }
       const folder = await ownFolder()
       const known: Known[] = []
-      /** By round: uses that were answered long enough before the kill. */
+      /** At most this many uses may be lost, since a kill came too soon after their answers. */
       let lostAtMost = 0
       for (let round = 0; round < rounds; round++) {
         const service = await startService(env, folder)
@@ -107,7 +110,7 @@ async function loadUntilKilled(
     const wasRevoked = one.revoked === 'yes'
     one.unanswered++
     const status = await api.use(one.token)
-    // Revoked while strict mode stored the use: refused, and counted all the same.
+    // If the token was revoked while strict mode stored the use, the request is refused, but its use is counted.
     if (status === 200 || wasRevoked) one.unanswered--
     if (status === 200) one.accepted.push(Date.now())
     else expect(status === 401 && one.revoked !== 'no', `a use answered ${status}`).to.equal(true)
@@ -125,7 +128,7 @@ async function loadUntilKilled(
         else if (kind === 2 && mine.length > 2) await revoke(one)
         else await use(anyone)
       } catch (error) {
-        // The connection went away with the process; anything else is a finding.
+        // The connection was lost with the process. Any other error is a fault.
         if (!(error instanceof TypeError)) throw error
         return
       }
@@ -147,7 +150,10 @@ async function loadUntilKilled(
   return killedAt
 }
 
-/** Everything that was acknowledged is there. What was not may be there or not, and from now on is what is shown. */
+/**
+ * Everything that was acknowledged is there. A request without an answer may have succeeded or not, and what is shown
+ * first stays.
+ */
 async function check(api: Api, known: readonly Known[]): Promise<void> {
   for (const one of known) {
     const { status, body } = await api.read(one.id)
@@ -166,10 +172,13 @@ async function check(api: Api, known: readonly Known[]): Promise<void> {
   }
 }
 
-/** Never more than were made; fewer only by what the last flush window before each kill may have held. */
+/**
+ * No more uses are counted than were made. Fewer are counted only by as many as the last flush window before each kill
+ * may have held.
+ */
 async function checkUses(api: Api, known: readonly Known[], lostAtMost: number): Promise<void> {
   const accepted = known.reduce((sum, one) => sum + one.accepted.length, 0)
-  // Uses of this very process are stored by its next flush.
+  // Uses of the current process are stored by its next flush.
   await sleep(STORED_AFTER_MS)
   let missing = 0
   for (const one of known) {

@@ -16,7 +16,7 @@ describe('docs/library.md', () => {
 
   it('has an example of calls from code that runs as it stands there, and twice', async () => {
     const example = blocksOf(textOf('docs/library.md')).find(({ text }) => text.includes('ledger.tokens'))
-    // It holds no types, so that any version of Node takes it.
+    // The code has no types in it, so every version of Node can run it.
     await writeFile(join(folder, 'example.mjs'), example?.text ?? '')
     for (let time = 0; time < 2; time++) {
       const { code, stdout, stderr } = await run(process.execPath, ['example.mjs'], folder)

@@ -66,7 +66,7 @@ describeWithMongod('processes on stores that go away', () => {
   const members = () => fleet.members as [Member, Member]
 
   it(`go on authenticating while the event store is frozen, or down, for 30 s, and count every use${away.note}`, async () => {
-    // Both at the same time, since most of it is waiting.
+    // Both run at the same time, since they mostly wait.
     const second = await startFleet(2)
     const down = (mode: 'refused' | 'open') => () =>
       second.members.forEach(({ toEvents }) => toEvents.set(mode))
@@ -91,7 +91,7 @@ describeWithMongod('processes on stores that go away', () => {
       await other.api.use(used)
       if (how === 'frozen') await fleet.mongod.freeze()
       else await fleet.mongod.kill()
-      // What was in memory may be believed for a second.
+      // Records in memory may be used for one second more.
       await sleep(1_000)
       const until = performance.now() + MODEL_AWAY_MS
       while (performance.now() < until) {

@@ -10,7 +10,7 @@ import { sweep } from '../support/sweep.ts'
 
 const revocations = sweep('revocations', 500, 60)
 const AT_ONCE = 5
-/** events.md §6: whatever fails, no process accepts a token longer than this after the 204 of its revocation. */
+/** In milliseconds. Whatever fails, no process accepts a token longer than this after the 204 of its revocation. */
 const BOUND_MS = 2000
 
 /** A token that every process has in memory. */
@@ -26,7 +26,7 @@ async function warmToken(members: readonly Member[], name: string): Promise<{ id
 }
 
 interface Outlived {
-  /** Milliseconds from the 204 to the sending of the last request that was accepted; negative: before it. */
+  /** Milliseconds from the 204 until the last accepted request was sent; negative if that was before the 204. */
   own: number
   others: number
 }
@@ -82,12 +82,12 @@ describeWithMongod('a token revoked on one of three processes', function () {
       other.service.signal('SIGSTOP')
       try {
         expect((await untilServed(() => one.api.revoke(id))).status).to.equal(204)
-        // Sent while it sleeps: they wait in its sockets, and are the first that it sees.
+        // They are sent while the process is stopped. So they wait in its sockets, and are the first that it reads.
         await sleep(BOUND_MS)
         const waiting = Array.from({ length: 20 }, () => statusOf(other.api.url, token))
         await sleep(pause - BOUND_MS)
         other.service.signal('SIGCONT')
-        // On a busy machine it may not have heard from its stores yet, and accepts nothing then.
+        // On a busy machine the process may not have heard from its stores yet, and then it accepts nothing.
         for (const status of await Promise.all(waiting)) expect(status).to.be.oneOf([401, 503])
         await eventually(async () => expect(await other.api.use(token)).to.equal(401))
       } finally {
@@ -141,9 +141,9 @@ describeWithMongod('a token revoked on one process, without the lease on the oth
   it('is accepted long after the 204: what the tests above would see', async () => {
     const command = await patchedService('src/adapters/mongodb/sharing/watch.js', [
       ['const TRUSTED_MS = 1_000', 'const TRUSTED_MS = Infinity'],
-      // Nor whether the documents have moved.
+      // The guard that notices whether the documents have been replaced is off, too.
       ['watched.isTrusted()', 'true'],
-      // Nor is it noticed when the stream ends.
+      // The end of the stream is not noticed, either.
       ['announcedUpTo = null;\n            // A server', '// A server'],
     ])
     const trusting = await fleet.add({ command })
@@ -159,9 +159,9 @@ describeWithMongod('a token revoked on one process, without the lease on the oth
   })
 })
 
-/** From now on no word of a change comes through; everything else does. */
+/** From now on no announcement of a change passes, while everything else does. */
 async function deafen({ toModel }: Member): Promise<void> {
   toModel.silence('$changeStream', 'getMore')
-  // The question that is under way is answered yet.
+  // The request that is under way still gets its answer.
   await sleep(400)
 }

@@ -9,7 +9,7 @@ import { describeWithMongod } from '../support/mongod.ts'
 import { patchedService } from '../support/patched.ts'
 import { endServices, ownFolder, startService } from '../support/service.ts'
 
-/** The service as it was before there was a `TokenUpdated`. */
+/** The service as it was before `TokenUpdated` existed. */
 const olderService = () =>
   patchedService('src/domain/upcast.js', [['TokenUpdated: { current: 1, steps: {} },', '']])
 
@@ -22,7 +22,7 @@ const refused = async (api: Api): Promise<string[]> => {
 
 const ENV = { EVENT_STORE_URL: 'sqlite:events.db', READ_MODEL_URL: 'sqlite:read-model.db' }
 
-/** The same in every command that reads the log. */
+/** Every command that reads the log says the same. */
 async function assertCommands(folder: string, id: string, otherId: string, isOpen: boolean): Promise<void> {
   const codeOf = async (...args: string[]) => (await cli(args, folder, ENV)).code
   expect(await codeOf('verify', '--chain'), 'the log is what was written').to.equal(0)
@@ -155,7 +155,7 @@ describeWithMongod('an older process beside a newer one on the same stores', () 
       await newer.revoke(made.id)
       await eventually(async () => expect(await older.use(made.token)).to.equal(401))
 
-      // Now the older one is the only one, and then it is updated.
+      // Now only the older process runs, and then it is updated.
       await fleet.members[0]?.service.stop()
       expect(await older.use(token)).to.equal(401)
       await member.service.stop()

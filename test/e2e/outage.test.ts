@@ -10,7 +10,7 @@ import { endServices, ownFolder } from '../support/service.ts'
 
 const ACCOUNT = 'acct_1'
 
-/** What a caller would be told. */
+/** The status that a caller would get. */
 const statusOf = (work: Promise<unknown>): Promise<number> =>
   work.then(
     () => 200,
@@ -77,7 +77,7 @@ describe('while the event store is down', () => {
     const { secret } = await pieces.create('used')
     pieces.events.down = true
     for (let n = 0; n < 7; n++) await pieces.use(secret)
-    // A flush has failed by now: some uses are events on their way, later ones are still being counted.
+    // A flush has failed by now. Some uses wait as events, and later ones are still being counted.
     await sleep(80)
     for (let n = 0; n < 5; n++) await pieces.use(secret)
     await pieces.recorder.stop()
@@ -176,7 +176,7 @@ describe('while the read model is down', () => {
     expect(await pieces.use(secret)).to.equal('accepted')
     pieces.model.down = true
     expect(await statusOf(pieces.manage.revoke(context(), target(id), null))).to.equal(503)
-    // A second time it is in the log already: that alone is no reason to say that it holds.
+    // The second time, the event is in the log already. That alone does not mean that it has taken effect.
     expect(await statusOf(pieces.manage.revoke(context(), target(id), null))).to.equal(503)
     pieces.model.down = false
     await pieces.manage.revoke(context(), target(id), null)
@@ -220,7 +220,7 @@ describe('another writer in the usage stream', () => {
     expect(new Set(own.map(({ stream }) => stream)).size).to.equal(2)
     expect(own.map(({ revision }) => revision)).to.deep.equal([0, 0, 1])
     expect(own.map(({ data }) => (data as { count: number }).count)).to.deep.equal([3, 4, 1])
-    // The foreign event does not follow from the one before it: it is refused, and nothing is counted twice.
+    // The foreign event does not follow from the one before it, so it is refused, and nothing is counted twice.
     await eventually(async () => expect(await pieces.uses(id)).to.equal(8))
     await pieces.close()
   })

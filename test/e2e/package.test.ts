@@ -25,7 +25,7 @@ const VIEWER = [
   'dist/viewer/swagger-ui.css',
 ]
 
-/** What a stranger gets: packed, installed in an empty folder, compiled against and run. */
+/** The package as a user gets it: packed, installed in an empty folder, compiled against, and run. */
 describe('the package', function () {
   this.timeout(180_000)
   let folder: string
@@ -36,7 +36,7 @@ describe('the package', function () {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'stranger-'))
     installed = join(folder, 'node_modules', 'tokenledger')
-    // The build is there already; `prepare` would write it anew under the tests that are running from it.
+    // The build exists already. `prepare` would overwrite it while other tests run from it.
     const pack = succeeded(
       await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], projectRoot),
     )
@@ -47,7 +47,7 @@ describe('the package', function () {
       await readFile(join(projectRoot, 'package.json'), 'utf8'),
     )
     const versioned = (name: string) => `${name}@${dependencies[name] ?? devDependencies[name]}`
-    // No install scripts: nothing the package needs may depend on one.
+    // Install scripts are switched off, since nothing that the package needs may depend on one.
     const install = ['install', '--ignore-scripts', '--no-audit', '--no-fund', `./${filename}`]
     const beside = ['koa', '@types/koa', '@types/node', 'typescript'].map(versioned)
     succeeded(await run('npm', [...install, ...beside], folder))
@@ -207,7 +207,7 @@ function succeeded(ended: Ended): Ended {
   return ended
 }
 
-/** npm 11 answers a list of packages, npm 12 an object by name. */
+/** npm 11 prints a list of packages, and npm 12 an object by name. */
 function packResult(json: string): { filename: string; files: string[] } {
   const [result] = Object.values(
     JSON.parse(json) as Record<string, { filename: string; files: { path: string }[] }>,
@@ -221,7 +221,7 @@ async function portOf(child: ChildProcess): Promise<number> {
   for await (const line of createInterface({ input: child.stdout })) {
     const port = /^port (\d+)$/.exec(line)?.[1]
     if (port === undefined) continue
-    // What it prints later is not read, and must not fill the pipe.
+    // Its later output is not read, and must not fill the pipe.
     child.stdout.resume()
     return Number(port)
   }

@@ -13,10 +13,10 @@ interface Answer {
   text: string
 }
 
-/** Not the address that the proxies have. */
+/** An address that no proxy has. */
 const CALLER = process.platform === 'linux' ? '127.0.0.9' : '127.0.0.1'
 
-/** One request on a connection of its own, with its fields exactly as they are given. */
+/** Sends one request on a connection of its own, with exactly these fields. */
 function send(url: string, method: string, fields: readonly string[]): Promise<Answer> {
   const { host } = new URL(url)
   return new Promise((resolve, reject) => {
@@ -31,9 +31,9 @@ function send(url: string, method: string, fields: readonly string[]): Promise<A
   })
 }
 
-/** What Tokenledger says of a caller. */
+/** Fields in which Tokenledger describes a caller. */
 const SAID = ['X-Account-Id', 'X-Auth-Kind', 'X-Token-Id', 'X-Token-Scopes']
-/** What proxies say of one. */
+/** Fields in which proxies describe one. */
 const FORWARDED = [
   'Forwarded',
   'X-Forwarded-For',
@@ -49,7 +49,7 @@ const FORWARDED = [
   'X-Real-IP',
 ]
 
-/** A name as it is, and in each other way that is the same to an application which is asked by CGI. */
+/** A name, and all spellings of it that are the same to an application behind CGI. */
 function spellings(name: string): string[] {
   const [first = '', ...others] = name.split('-')
   const all = others.reduce(
@@ -59,7 +59,7 @@ function spellings(name: string): string[] {
   return all.flatMap((each) => [each, each.toLowerCase(), each.toUpperCase()])
 }
 
-/** As such an application sees it. */
+/** The name as such an application sees it. */
 const cgi = (name: string): string => name.toUpperCase().replaceAll('-', '_')
 
 function valuesOf(names: readonly string[], { fields }: Sent): Record<string, string[]> {
@@ -73,7 +73,7 @@ function valuesOf(names: readonly string[], { fields }: Sent): Record<string, st
 
 function behind(name: string, proxy: ShippedProxy, required: boolean): void {
   const appendsPath = name === 'envoy'
-  /** Makes one field of two with the same name, which is then a bad credential. */
+  /** Does the proxy join two fields of one name? Then the credential is bad. */
   const joinsFields = name === 'envoy'
   const title = `behind ${name} with docs/proxies/${proxy.file}`
 
@@ -127,12 +127,13 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
       const forged = [...SAID, ...FORWARDED]
         .flatMap(spellings)
         .flatMap((field) => [field, /uri$/i.test(field) ? '/forged' : 'forged'])
-      // Envoy takes 100 fields.
+      // Envoy accepts at most 100 fields.
       const parts = Array.from({ length: Math.ceil(forged.length / 96) }, (_, i) =>
         forged.slice(96 * i, 96 * (i + 1)),
       )
       expect(parts.flat()).to.deep.equal(forged)
-      // What a field called Connection names, a proxy does not pass on: what Tokenledger says must not be among it.
+      // A proxy does not pass on fields that the field Connection names. Fields of Tokenledger must not be lost in this
+      // way.
       const connection = ['Connection', ['close', ...SAID, 'X-Forwarded-For', 'X-Original-URI'].join(', ')]
       let accepted = 0
       const sentAlong = parts.flatMap((part) => [part, [...part, ...connection]])
@@ -144,7 +145,7 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
           place.reached.splice(0)
           place.asked.splice(0)
           const { status, text } = await send(`${place.url}/orders/17?x=1`, 'PUT', [...part, ...own])
-          // Envoy refuses whoever names there what it sets itself.
+          // Envoy refuses requests that name fields there which it sets itself.
           if (name === 'envoy' && part.includes('Connection') && status === 400) continue
           expect(status, text).to.equal(200)
           accepted += kind === 'token' ? 1 : 0
@@ -153,7 +154,7 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
           const said = valuesOf(SAID, reached)
           expect(said['X-Account-Id']).to.deep.equal([kind === 'jwt' ? 'acct_2' : 'acct_1'])
           expect(said['X-Auth-Kind']).to.deep.equal([kind])
-          // A proxy may leave out what is empty, or hand it on as it is.
+          // A proxy may leave out an empty field, or pass it on.
           expect((said['X-Token-Id'] ?? []).filter((value) => value !== '')).to.deep.equal(id)
           expect((said['X-Token-Scopes'] ?? []).join('')).to.equal('')
           for (const sent of [reached, asked]) {
@@ -304,7 +305,7 @@ function behind(name: string, proxy: ShippedProxy, required: boolean): void {
   })
 }
 
-/** 20 KB, of which none is large. */
+/** 20 KB in total, with no large field. */
 const largeFields = (): string[] =>
   Array.from({ length: 20 }, (_, i) => [`X-Large-${i}`, 'x'.repeat(1_000)]).flat()
 

@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const README = textOf('README.md')
 const run = promisify(execFile)
 
-/** Blocks that no test runs. Each says so behind its fence: `sh not run: <why>`. */
+/** Blocks that no test runs. Each of them says so behind its fence: `sh not run: <why>`. */
 const LEFT_OUT = [
   'README.md: the service runs until you stop it, and the tests take minutes',
   'docs/moving.md: it needs your PostgreSQL',
@@ -30,10 +30,10 @@ const LEFT_OUT = [
   'docs/testing.md: measurements take minutes',
 ]
 
-/** What a reader runs twice without a thought. */
+/** Documents whose blocks a reader may well run twice. */
 const RUN_TWICE = ['README.md', 'docs/http-api.md']
 
-/** What must be found in what the blocks of a document print. */
+/** What the output of the blocks of a document must contain. */
 const PRINTED: Record<string, readonly RegExp[]> = {
   'README.md': [
     /X-Token-Scopes: orders:read/,

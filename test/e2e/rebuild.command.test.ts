@@ -29,7 +29,7 @@ const { log } = countingTelemetry()
 const projectionNames = projections.map(({ name }) => name)
 const QUICK = { USAGE_FLUSH_MS: '50', MAX_TOKENS_PER_ACCOUNT: '100000' }
 
-/** Every use that was accepted is counted once. */
+/** Every accepted use is counted exactly once. */
 async function expectExactCounts(url: string, { uses }: Traffic): Promise<void> {
   await eventually(async () => {
     for (const [id, expected] of uses) {
@@ -99,7 +99,7 @@ describe('the command rebuild, on SQLite', () => {
   it('is seen to give wrong answers where the service does not write to both meanwhile', async () => {
     const command = await patchedService('src/adapters/sqlite/readModel.js', [
       ['if (!step && dualWritten)', 'if (false)'],
-      // As slow as a service with much to catch up with.
+      // This service is as slow as one that has to catch up a lot.
       ['await switchTo(next);', 'await new Promise((r) => setTimeout(r, 200)); await switchTo(next);'],
     ])
     service = await startService(QUICK, undefined, command)
@@ -179,11 +179,11 @@ describeWithMongod('the command rebuild, on EventStoreDB and MongoDB', () => {
     const kill = cliToKill(['rebuild'], one.service.folder, env)
     await sleep(3_000)
     await kill()
-    // Until the lease of the killed one has run out.
+    // Wait until the lease of the killed process has ended.
     await sleep(5_500)
     const { code, stderr } = await eventually(async () => {
       const ended = await cli(['rebuild'], one.service.folder, env)
-      // On a busy machine MongoDB may not answer in time: it is run again then, and goes on.
+      // On a busy machine MongoDB may not answer in time. Then the command is run again, and resumes.
       if (/^MongoDB (cannot be reached|did not answer)/.test(ended.stderr)) throw new Error(ended.stderr)
       return ended
     })

@@ -14,7 +14,7 @@ import { sweep } from '../support/sweep.ts'
 const RANGE = 'from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z&granularity=hour'
 const TOKENS = '/settings/api-tokens'
 
-/** Everything there is to see of the accounts, in the words of the answers. */
+/** Everything that answers show about the accounts. */
 async function everything(url: string, accounts: readonly string[]): Promise<unknown> {
   const seen: unknown[] = []
   for (const account of accounts) {
@@ -42,7 +42,7 @@ async function everything(url: string, accounts: readonly string[]): Promise<unk
   return seen
 }
 
-/** Tokens in every state there is, used on several routes. @returns the live ones */
+/** Makes tokens in every possible state, used on several routes. @returns the live ones */
 async function fill(api: Api): Promise<CreatedToken[]> {
   const made: CreatedToken[] = []
   for (let i = 0; i < 12; i++) {
@@ -59,14 +59,14 @@ async function fill(api: Api): Promise<CreatedToken[]> {
     if (i % 3 === 1) await api.patch(body.id, { name: `renamed ${i}`, scopes: ['a', 'b'] })
     if (i % 4 === 2) await api.revoke(body.id)
   }
-  // Used and changed again, so that buckets and documents get more than one change.
+  // They are used and changed again, so that buckets and documents get more than one change.
   for (const { token } of made) await api.use(token)
   return made.filter((_, i) => i % 4 !== 2 && i !== 5)
 }
 
 /**
- * Stops a service, and leaves it a token whose revocation is at the end of a long log: some 1500 events, three pages of
- * the projector.
+ * Stops a service, and leaves it a token whose revocation is at the end of a long log: some 1500 events, which are
+ * three pages of the projector.
  */
 async function stopWithMuch(service: ServiceProcess): Promise<CreatedToken> {
   const api = apiOf(service.url)
@@ -86,7 +86,7 @@ async function removeReadModel({ folder }: ServiceProcess): Promise<void> {
   for (const file of files) await rm(join(folder, 'data', file), { force: true })
 }
 
-/** Resolves when a file is written next. */
+/** Resolves at the next write to a file. */
 async function written(file: string): Promise<void> {
   const stamp = () => statSync(file, { bigint: true, throwIfNoEntry: false })?.mtimeNs
   const before = stamp()

@@ -11,7 +11,7 @@ import { projectRoot } from '../support/package.ts'
 
 const NO_DEFAULT = '–'
 
-/** Tables of the documents say what the code says: no row is missing, and none is too many. */
+/** The tables in the documents agree with the code: no row is missing, and none is superfluous. */
 describe('the table of settings', () => {
   const rows = rowsUnder('setting', textOf('docs/settings.md'))
 
@@ -33,7 +33,7 @@ describe('the table of settings', () => {
     const none = rows
       .filter(([, fallback]) => fallback === NO_DEFAULT)
       .map(([name = '']) => namesIn(name).join())
-    // Three settings name the one source of JWT keys; without NODE_ENV it is not production.
+    // Three settings name the one source of JWT keys. Without NODE_ENV it is not production.
     const expected = Object.values(readSettings({})).filter((value) => value === null || value === undefined)
     expect(none.length).to.equal(expected.length + 2 + 1)
   })
@@ -99,7 +99,7 @@ describe('the metrics that the documents name', () => {
       const existing = [...(await service.ledger.metrics()).matchAll(/^# HELP (\w+)/gm)].map(
         ([, name]) => name,
       )
-      // The service's own, which the library has no part in.
+      // These are metrics of the service, which the library does not have.
       existing.push('tokenledger_log_lines_lost_total', 'tokenledger_connections')
       existing.push(
         'tokenledger_requests_waiting',
@@ -134,7 +134,7 @@ interface Described {
   responses: Record<string, { headers?: Record<string, unknown> }>
 }
 
-/** As the table has them: a path that takes any method is one row. */
+/** In the form of the table, where a path that takes any method has one row. */
 function operationsOf(description: unknown): Operation[] {
   return Object.entries((description as Description).paths).flatMap(([path, item]) => {
     const shown = path.replace('{rest}', '*rest').replaceAll(/\{(\w+)\}/g, ':$1')

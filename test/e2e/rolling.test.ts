@@ -11,20 +11,22 @@ import { jwtFor } from '../support/ledger.ts'
 import { describeWith, PATH } from '../support/needs.ts'
 import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
 
-/** Well above what the balancer takes to see that a process is not ready, on a busy machine too. */
+/**
+ * In milliseconds: clearly longer than the balancer needs to see that a process is not ready, even on a busy machine.
+ */
 const DELAY_MS = '1500'
 const TOKENS = '/settings/api-tokens'
 const CREATION = JSON.stringify({ name: 'made meanwhile' })
 
 interface Client {
-  /** How many answers there were, by what they answer. */
+  /** The number of answers, by what they say. */
   answers: Map<string, number>
   stop(): Promise<void>
 }
 
 type Method = 'GET' | 'POST'
 
-/** Callers on connections that are kept, who never send a request twice; those who POST create tokens. */
+/** Clients with persistent connections, which never send a request twice. Those that POST create tokens. */
 function startClients(url: string, methods: readonly Method[]): Client {
   const agent = new Agent({ keepAlive: true, maxSockets: 6 })
   const headers = { Authorization: `Bearer ${jwtFor('acct_1')}`, 'Content-Type': 'application/json' }
@@ -66,7 +68,7 @@ function startClients(url: string, methods: readonly Method[]): Client {
 describe('processes that are replaced one by one under load', function () {
   this.timeout(120_000)
   const processes: ServiceProcess[] = []
-  // What is lost between them is not the stores': each has its own, and answers at once.
+  // Requests that fail in between do not fail because of the stores: each process has its own, which answer at once.
   const start = (port = '0') =>
     startService({ SHUTDOWN_DELAY_MS: DELAY_MS, MAX_TOKENS_PER_ACCOUNT: '100000', PORT: port })
   beforeEach(async () => {

@@ -11,7 +11,7 @@ import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.
 import { projectRoot } from '../support/package.ts'
 
 const DOCUMENT = readFileSync(join(projectRoot, 'docs/schema.md'), 'utf8')
-/** Stands in the examples for a token of the reader's. */
+/** In the examples it stands for a token of the reader's. */
 const SOME_TOKEN = '00000000-0000-7000-8000-000000000000'
 const NOW = Date.parse('2026-11-23T12:00:00.000Z')
 const NOVEMBER = 'from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z'
@@ -33,7 +33,7 @@ const examples: Example[] = DOCUMENT.split('\n### ')
     return { title: section.split('\n')[0] ?? '', sql, collection, pipeline: JSON.parse(pipeline) }
   })
 
-/** What the API answers to the question of each example. */
+/** The answer of the API to the question of each example. */
 const answers: Record<string, (api: Api, token: string) => Promise<ResultRow[]>> = {
   'Requests of an account per day, by status': async (api) => {
     const { buckets } = (await api.get(`${TOKENS}/usage?${NOVEMBER}`)).body
@@ -74,7 +74,7 @@ const answers: Record<string, (api: Api, token: string) => Promise<ResultRow[]>>
 
 interface Store {
   options(): Promise<{ readModelUrl?: string }>
-  /** @returns rows as the example gives them */
+  /** @returns rows in the form of the example */
   ask(example: Example, service: TestService, token: string): Promise<ResultRow[]>
 }
 

@@ -13,7 +13,7 @@ import { endSmallDisks, type SmallDisk, smallDisk } from '../support/smallDisk.t
 
 const MIB = 1024 * 1024
 
-/** Writes until nothing more can be written: files have room in themselves. */
+/** Writes until nothing more can be written. Files have some room inside, so the first writes may succeed. */
 async function createUntilFull(api: Api): Promise<void> {
   for (let n = 0; n < 300; n++) {
     const answers = await Promise.all(Array.from({ length: 20 }, () => api.create({ name: 'one more' })))
@@ -42,7 +42,7 @@ describeWithMounts('a small disk', () => {
     api = apiOf(service.url)
   })
   afterEach(async () => {
-    // What is on it goes with it.
+    // The data on the disk are lost with it.
     await service.kill()
     endSmallDisks()
     await endServices()

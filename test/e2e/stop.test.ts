@@ -17,7 +17,7 @@ import {
   startService,
 } from '../support/service.ts'
 
-/** The contract says 3 s; the machine that runs the tests may be busy. */
+/** In milliseconds. The contract says 3 s, but the machine that runs the tests may be busy. */
 const IDLE_STOP_MS = 6_000
 const TOKENS = '/settings/api-tokens'
 
@@ -32,7 +32,7 @@ interface Raw {
 
 const sockets: Socket[] = []
 
-/** A connection whose every byte the test decides. */
+/** A connection on which the test decides about every byte. */
 async function raw(url: string): Promise<Raw> {
   const { hostname, port } = new URL(url)
   const socket = connect({ host: hostname, port: Number(port) })
@@ -62,12 +62,12 @@ async function raw(url: string): Promise<Raw> {
 const get = (path: string, headers = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n`
 
-/** A creation whose body is `length` bytes, of which nothing is sent yet. */
+/** A creation whose body is `length` bytes long. None of them is sent yet. */
 const creation = (length: number): string =>
   `POST ${TOKENS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${jwtFor('acct_1')}\r\n` +
   `Content-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
 
-/** Until the service knows of the signal: it takes no new connection any more. */
+/** Resolves when the service has noticed the signal, and so accepts no new connection. */
 async function refusing(service: ServiceProcess): Promise<void> {
   const end = Date.now() + 5_000
   while (Date.now() < end) {
@@ -128,7 +128,8 @@ describe('a stop', () => {
     const upload = await raw(service.url)
     upload.send(creation(body.length))
     upload.send(body.slice(0, 5))
-    // The header of this one is not whole: neither idle, so that the stop leaves it open, nor under way.
+    // The header of this request is incomplete. So the connection is not idle, and the stop leaves it open, but no
+    // request is under way.
     const probe = await raw(service.url)
     probe.send(get('/health/ready'))
     await probe.until(/"status":"ready"/)
@@ -157,7 +158,7 @@ describe('a stop', () => {
   })
 
   it('keeps every use up to the last request', async () => {
-    // A flush interval that never comes: only the stop itself can have stored them.
+    // The flush interval is longer than the test, so only the stop can have stored them.
     const service = await startService({ USAGE_FLUSH_MS: '3600000' })
     const api = apiOf(service.url)
     const { id, token } = (await api.create({ name: 'used to the end' })).body
@@ -177,7 +178,7 @@ describe('a stop', () => {
 
     const again = await startService({}, service.folder)
     const { total } = (await apiOf(again.url).call<Usage>('GET', `${TOKENS}/${id}/usage`)).body
-    // A use is an accepted credential, so one whose answer was cut off on its way counts too: at most one a worker.
+    // A use is an accepted credential. So a request whose answer was cut off also counts, at most one for each worker.
     expect(total.requests).to.be.within(accepted, accepted + workers.length)
     expect(total.outcomes['accepted']).to.be.at.least(accepted)
   })
@@ -315,7 +316,7 @@ describe('a stop', () => {
   })
 
   it('asked for while the stores open ends at once, by a handler: a first process has no other way', async () => {
-    // Its signal follows the first handler, before anything that is awaited can go on.
+    // The signal is sent right after the first handler is set, before any code that is awaited can continue.
     const preload = `process.on('newListener', (name) => {
       if (name === 'SIGTERM') process.nextTick(() => process.emit(name, name))
     })`

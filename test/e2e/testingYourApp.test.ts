@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { blocksOf, textOf } from '../support/documents.ts'
 import { projectRoot, run } from '../support/package.ts'
 
-/** The page's code, as a reader would have it, with this package as it is built. */
+/** The code of the page as a reader would copy it, with this package as it is built. */
 describe('the page about testing an app', function () {
   this.timeout(60_000)
   let folder: string
@@ -30,7 +30,7 @@ describe('the page about testing an app', function () {
   it('has tests that pass, that say nothing else, and that leave nothing on the disk', async () => {
     const before = await readdir(folder)
     const mocha = join(projectRoot, 'node_modules/mocha/bin/mocha.js')
-    // No `--exit`: what is closed lets the process end by itself.
+    // Without `--exit`: if everything is closed, the process ends by itself.
     const { code, stdout, stderr } = await run(process.execPath, [mocha, 'app.test.js'], folder, 50)
     expect(code, stdout + stderr).to.equal(0)
     expect(stdout).to.match(/\b5 passing\b/)

@@ -22,7 +22,7 @@ describe('a second service on the same event store, under another name', () => {
       expect(code, stderr).to.equal(1)
       expect(stderr).to.match(/events\.db is in use/)
       expect(stderr.trim().split('\n'), 'one line, no stack').to.have.lengthOf(1)
-      // What is written to a file without its name would be lost with the process.
+      // A write to a file that has lost its name would be lost when the process ends.
       const isMoved = name === 'a new name'
       expect((await api.create({ name: 'after' })).status).to.equal(isMoved ? 503 : 201)
       if (isMoved) return

@@ -20,7 +20,7 @@ describe("A caller's address", () => {
   }
   afterEach(() => service.close())
 
-  /** Of one more use with these `X-Forwarded-For` fields, as the blast radius shows it. */
+  /** The address of one more use with these `X-Forwarded-For` fields, as the blast radius shows it. */
   async function addressAfter(...fields: string[]): Promise<string | null> {
     const before = await addresses()
     const headers = fields.map((value) => ['X-Forwarded-For', value] as const)

@@ -60,7 +60,7 @@ describe('The blast radius of a token', () => {
   const use = (from: Record<string, string>, route = '/orders', path = '/auth/verify') =>
     callerOf(service.url, tokenHeader(token.token)).get(path, { ...from, 'X-Original-URI': route })
 
-  /** Once that many uses are stored. In every answer the parts add up to the whole. */
+  /** The answer once that many uses are stored. In every answer, the parts add up to the whole. */
   const settled = (requests: number, query = '') =>
     eventually(async () => {
       const found = (await ask(query)).body as unknown as Blast
@@ -182,7 +182,7 @@ describe('The blast radius of a token', () => {
   it('counts as others what is beyond the names of an hour, and never crowds out management', async () => {
     for (let i = 0; i < 110; i++) {
       await use({ 'X-Forwarded-For': `192.0.2.${i}`, 'User-Agent': `agent ${i}` }, `/r/${i}`)
-      // A window tells twenty callers apart: on a slow machine more would fall into one.
+      // A window lists twenty callers. On a slow machine, more than that would come into one window.
       if (i % 10 === 9) await settled(i + 1)
     }
     await callerOf(service.url, { ...tokenHeader(token.token), ...THIEF }).get(`${TOKENS}/self`)

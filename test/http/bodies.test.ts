@@ -20,7 +20,7 @@ describe('A body', () => {
   after(() => service.close())
 
   type Raw = string | Uint8Array
-  /** The same body to both routes that read one: they must answer alike. */
+  /** Sends the same body to both routes that read one. They must give the same answer. */
   async function send(body: Raw, headers: Record<string, string> = JSON_TYPE): Promise<Answer> {
     const posted = await owner.post(TOKENS, body, headers)
     const answer = await owner.patch(patched, body, headers)

@@ -31,7 +31,7 @@ describe('Tokens from code', () => {
   const expiresAt = '2027-01-01T00:00:00.000Z'
   const make = (input: object = {}) => tokens.create(ACCOUNT, { name: 'a token', expiresAt, ...input }, by)
 
-  /** Code and pointers. */
+  /** The code and the pointers of a refusal. */
   async function refused(work: Promise<unknown>): Promise<[code: string, ...pointers: string[]]> {
     try {
       await work

@@ -43,7 +43,7 @@ describe('A connection', () => {
     await closed
   })
 
-  /** A client that never closes its side, not even when the service has closed its own. `ended` resolves then. */
+  /** A client that never closes its side, even if the service has closed its own, which resolves `ended`. */
   function open(bytes = ''): { socket: Socket; received: () => string; ended: Promise<unknown> } {
     const { port } = server.address() as AddressInfo
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
@@ -58,7 +58,7 @@ describe('A connection', () => {
     return { socket, received: () => text, ended }
   }
 
-  /** The same, and it reads nothing. */
+  /** The same, but it reads nothing. */
   function deaf(bytes: string): ReturnType<typeof open> {
     const made = open(bytes)
     made.socket.pause()
@@ -96,7 +96,7 @@ describe('A connection', () => {
     }
     const { socket } = deaf(get('/').repeat(60))
     await sleep(300)
-    // What the operating system buffers for both sides.
+    // As many as fit into the buffers of the operating system on both sides.
     expect(begun).to.be.within(1, 20)
     expect(load.waiting()).to.equal(60 - begun)
     expect(load.unsentBytes()).to.be.within(1, 2 * BIG)
@@ -123,7 +123,7 @@ describe('A connection', () => {
       await sleep(10)
       most = Math.max(most, load.waiting())
     }
-    // As many as Node reads at once, and none of those behind them.
+    // As many as Node reads at once, and none of the later ones.
     expect(most).to.be.within(100, 1500)
     expect(load.cutOff()).to.equal(0)
   })
@@ -135,7 +135,7 @@ describe('A connection', () => {
       most = Math.max(most, load.waiting())
       ctx.body = ctx.path
     }
-    // None of them is closed for being idle until the last one is there.
+    // Nobody may be closed for being idle before the last one is connected.
     server.keepAliveTimeout = 0
     const many = Array.from({ length: 40 }, () => open(get('/')))
     await eventually(() => expect(many.every(({ received }) => received() !== '')).to.equal(true))

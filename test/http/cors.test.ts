@@ -22,7 +22,7 @@ describe('CORS', () => {
     fetch(url + path, { method, headers })
   const corsHeaders = ({ headers }: Response) =>
     [...headers.keys()].filter((name) => name.startsWith('access-control-'))
-  /** Fetch would not send it by itself. */
+  /** Fetch would not send this field by itself. */
   const from = (origin: string) => ({ Origin: origin })
 
   for (const path of ['', '/self', '/usage', '/01890000-0000-7000-8000-000000000000', '/x/events']) {

@@ -265,7 +265,7 @@ describe('A host app behind authenticate()', () => {
   })
 })
 
-/** Every described route that is not open, with something in place of its parameters. */
+/** All described routes that are not open, with a value in place of each parameter. */
 async function closedRoutes(url: string): Promise<{ method: string; path: string }[]> {
   const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as {
     paths: Record<string, Record<string, { security: object[] }>>

@@ -11,7 +11,7 @@ import { growHistory } from '../support/longLife.ts'
 import { longestTurn } from '../support/loop.ts'
 import { endServices, ownFolder } from '../support/service.ts'
 
-/** Changes the events of a token behind the back of whoever reads them. */
+/** Changes the events of a token directly in the file. */
 async function alter(folder: string, tokenId: string, set: string, revision: number): Promise<void> {
   const database = await openDatabase(`${folder}/events.db`, { synchronous: 'FULL' })
   database
@@ -34,7 +34,10 @@ describe('A token whose history is damaged', () => {
     owner = callerOf(service.url, bearer(jwtFor('acct_1')))
   }
 
-  /** Three revisions of it, and another token of the account. What is done meanwhile is found by the next start. */
+  /**
+   * Makes a token with three revisions, and another token of the account. The next start finds what was done in
+   * between.
+   */
   async function given(meanwhile: (id: string) => Promise<void>): Promise<void> {
     damaged = await createToken(owner, { name: 'first', scopes: ['a'], expires_at: '2099-01-01T00:00:00Z' })
     await owner.patch(path(), { name: 'second' })

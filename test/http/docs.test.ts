@@ -97,7 +97,7 @@ describe('The page at /docs', () => {
       const at = `${service.url}${prefix}/`
       const files = Object.keys(ASSETS).map((name) => `${at}docs/${name}`)
       expect(own).to.have.members([...files, `${at}openapi.json`])
-      // A proxy takes the prefix off.
+      // A proxy removes the prefix.
       for (const href of own) expect((await fetch(href.replace(at, `${service.url}/`))).status).to.equal(200)
     })
   }

@@ -211,7 +211,7 @@ describe('A JWT', () => {
         expect(body.account_id).to.equal(org)
         expect(Buffer.from(headers.get('x-account-id') ?? '', 'latin1').toString('utf8')).to.equal(org)
       }
-      // Of the person no header tells.
+      // No header names the person.
       expect(await statusOf(on, jwtFor(' alice', { org: 'acme' }))).to.equal(200)
     })
   })

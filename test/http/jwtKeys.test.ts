@@ -26,7 +26,7 @@ describe('The key of a JWT', () => {
         expect(await statusOf(on, jwt.sign(good(), keys.privateKey, { algorithm }))).to.equal(200)
         const token = signed(algorithm, keys.privateKey)
         for (const last of 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0189-_') {
-          // Decoders ignore the spare bits of the last character: a token must not have a second spelling for it.
+          // Decoders ignore the spare bits of the last character, but a token must not have a second spelling.
           if (token.endsWith(last)) continue
           expect(await on.ledger.verify(token.slice(0, -1) + last), `ending with ${last}`).to.equal(null)
         }
@@ -102,7 +102,7 @@ describe('The key of a JWT', () => {
 
 const signed = (algorithm: jwt.Algorithm, key: string): string => jwt.sign(good(), key, { algorithm })
 
-/** ES256 with the signature in DER: JWS wants the two numbers side by side. */
+/** An ES256 signature in DER. JWS requires the two numbers side by side. */
 function derSigned(): string {
   const input = `${encode({ alg: 'ES256' })}.${encode(good())}`
   return `${input}.${sign('sha256', Buffer.from(input), p256.privateKey).toString('base64url')}`

@@ -14,7 +14,7 @@ const OWN_SHAPE = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 
 const iso = (time: number): string => new Date(time).toISOString()
 
-/** A service on a store that rows were imported into, made by its tokens' names. */
+/** A service on a store into which rows were imported. The rows are named by their tokens. */
 async function importedInto(
   rows: readonly OldRow[],
   options: TokenLedgerOptions = { acceptLegacyTokens: true },

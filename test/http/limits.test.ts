@@ -109,7 +109,7 @@ describe('Revoking', () => {
   })
   afterEach(() => service.close())
 
-  /** A token of the account, and nothing left of its writes. */
+  /** An account with a token, whose writes are all used up. */
   async function usedUp(): Promise<{ id: string; token: string }> {
     const created = await createToken(owner)
     for (let i = 0; i < 5; i++) await owner.post(TOKENS, { name: '' })

@@ -36,7 +36,7 @@ describe('Listing tokens', () => {
         expect((await owner.get(`${TOKENS}/${id}`)).body.last_accessed).not.to.equal(null),
       )
     }
-    // Same time for both, so that only their ids tell them apart.
+    // Both have the same time, so only their ids differ.
     await Promise.all([createToken(owner, { name: 'twin' }), createToken(owner, { name: 'twin' })])
     now = START + 0.5 * 86_400_000
   })

@@ -56,7 +56,7 @@ describe('A token whose stream is full', () => {
       ['a change', () => owner.patch(path, { name: 'another' })],
     ]
     const asOfNow = () => owner.get(`${path}?at=${encodeURIComponent(new Date().toISOString())}`)
-    // What is asked first makes what it needs, the description of the answers among it.
+    // The first request makes what it needs, such as the description of the answers.
     for (const [, ask] of asked) await ask()
     for (const [what, ask] of asked) expect(await longestTurn(ask), what).to.be.below(LONGEST_MS)
   })

@@ -27,7 +27,7 @@ describe('Whatever comes over the wire', () => {
     expect(errors.splice(0), 'nothing went wrong inside').to.deep.equal([])
   })
 
-  /** Sends bytes. Answers, if any, are below 500; errors are problem documents. */
+  /** Sends bytes. If there are answers, their status is below 500, and errors are problem documents. */
   async function send(request: string): Promise<RawAnswer[]> {
     const answers = answersIn(await exchange(service.url, request))
     for (const { status, headers, text } of answers) {
@@ -112,7 +112,7 @@ describe('Whatever comes over the wire', () => {
         token: get('/auth/verify', `X-API-Token: a\r\n${many}X-API-Token: b\r\n`),
       })
     }
-    // Beyond what fits, it is refused, never read in part.
+    // A request with more than fits is refused, and never read in part.
     const most = 'A:\r\n'.repeat(20_000)
     await assertStatus(431, { authorization: get('/auth/verify', JWT + most + JWT) })
   })

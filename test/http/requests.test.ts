@@ -7,7 +7,7 @@ import { projectRoot } from '../support/package.ts'
 
 interface Request {
   title: string
-  /** What later requests call it. */
+  /** The name by which later requests refer to it. */
   name: string | undefined
   method: string
   target: string
@@ -80,7 +80,10 @@ function requestsIn(text: string): Request[] {
   })
 }
 
-/** A variable of the file, `$guid`, or a member of the body or a header of an answer before. */
+/**
+ * The value of a placeholder: a variable of the file, `$guid`, or a member of the body or a header of an earlier
+ * answer.
+ */
 function fill(template: string, variables: Map<string, string>, answers: Map<string, Answer>): string {
   return template.replace(/\{\{(.*?)\}\}/g, (_, expression: string) => {
     if (expression === '$guid') return randomUUID()
@@ -103,7 +106,7 @@ interface Operation {
   takes(method: string, path: string): boolean
 }
 
-/** A route that takes any method is described once for each: here it is one. */
+/** A route that takes any method is described once for each method. Here it counts once. */
 async function operationsOf(url: string): Promise<Operation[]> {
   const description = (await (await fetch(`${url}/openapi.json`)).json()) as {
     paths: Record<string, Record<string, { operationId: string }>>

@@ -8,7 +8,7 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 for (const auditMode of ['buffered', 'strict'] as const) {
   describe(`Once a token was revoked (audit: ${auditMode})`, () => {
     let service: TestService
-    /** Account look-ups that begin while this is set wait until it opens. */
+    /** While this is set, account look-ups that begin wait until it opens. */
     let held: ReturnType<typeof gate> | null = null
     let waiting = 0
 
@@ -30,7 +30,7 @@ for (const auditMode of ['buffered', 'strict'] as const) {
     const verify = (token: string, query = '') =>
       callerOf(service.url).get(`/auth/verify${query}`, tokenHeader(token))
 
-    /** Starts requests whose account look-ups wait, does something meanwhile, then lets them go on. */
+    /** Starts requests whose account look-ups wait, does something, and then lets the look-ups continue. */
     async function during<T>(
       count: number,
       start: () => Promise<T>,

@@ -164,7 +164,7 @@ describe('The catalogue of scopes', () => {
   const scopes = [{ name: 'orders:read', description: 'See orders.' }, { name: 'orders:write' }]
 
   before(async () => {
-    // Another service over the same files, which was there before there was a catalogue.
+    // Another service on the same files. It ran before there was a catalogue.
     folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
     const before = await startLedger({}, folder)
     const { id } = await createToken(callerOf(before.url, bearer(jwtFor('acct_1'))), { scopes: ['old'] })

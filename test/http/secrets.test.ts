@@ -11,10 +11,10 @@ import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../suppo
 import { fileOfRows, oldRow, oldToken, sha256, takeOver } from '../support/oldTable.ts'
 import { endServices, ownFolder } from '../support/service.ts'
 
-/** An old token that could be the id of a request, too. */
+/** A token of an older system that could also be the id of a request. */
 const WORD = 'an_old-token.of_letters'
 
-/** Callers put credentials where they do not belong: none of them may be kept or shown. */
+/** Callers put credentials into wrong places. No credential may be kept or shown. */
 describe('A secret', () => {
   const lines: string[] = []
   let service: TestService

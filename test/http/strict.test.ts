@@ -9,7 +9,7 @@ import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
 describe('A strict audit', () => {
   let service: TestService
   before(async () => {
-    // No flush by the clock: what is stored was stored for the sake of a request.
+    // There is no regular flush, so each stored use was stored because of its request.
     service = await startLedger({
       auditMode: 'strict',
       usageFlushMs: 3_600_000,

@@ -24,7 +24,7 @@ describe('Usage', () => {
     now = Date.parse(time)
   }
   const read = async (id: string, query = '') => (await owner.get(`${TOKENS}/${id}/usage${query}`)).body
-  /** Usage once that many uses are stored. */
+  /** The usage once that many uses are stored. */
   const settled = (id: string, requests: number, query = '') =>
     eventually(async () => {
       const body = await read(id, query)

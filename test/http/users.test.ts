@@ -8,7 +8,7 @@ import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
 
 type Options = TokenLedgerOptions
 
-/** The host's login: what the header says is who it is. */
+/** The host's login. The header says who is logged in. */
 const LOGIN = 'X-Login'
 let asked: string[] = []
 const resolveUser = (ctx: Context): User | null => {

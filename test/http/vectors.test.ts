@@ -21,7 +21,7 @@ describe('The golden tokens', () => {
   })
   after(() => service.close())
 
-  /** How often credentials were judged, by outcome. `unknown` is said only by the store. */
+  /** How many credentials were checked, by outcome. Only the store can say `unknown`. */
   const judged = async (outcome: string) => {
     const { text } = await callerOf(service.url).get('/metrics')
     const line = `tokenledger_authentications_total\\{kind="token",outcome="${outcome}"\\} (\\d+)`
@@ -53,7 +53,7 @@ describe('The golden tokens', () => {
       expect(await decisionWithoutStore(token)).to.deep.equal({ refused: 'malformed', expired: false })
     })
 
-    // What HTTP cannot carry at all, or trims on its way, never comes as it is.
+    // HTTP cannot carry these tokens, or trims them on their way.
     if (!/^[\x21-\x7e]*$/.test(token)) continue
     it(`${JSON.stringify(token)} is 401 in a request, with no look-up`, async () => {
       const before = await judged('malformed')
@@ -63,7 +63,7 @@ describe('The golden tokens', () => {
   }
 })
 
-/** A decision where the store is not to be asked. */
+/** The decision about a token for which the store must not be asked. */
 async function decisionWithoutStore(token: string): Promise<unknown> {
   const asked = () => {
     throw new Error('the store was asked')

@@ -9,7 +9,7 @@ const VERIFY = '/auth/verify'
 
 describe('/auth/verify', () => {
   let service: TestService
-  /** The same behind a proxy of the other family, and behind none. */
+  /** The same service behind a proxy of the other family, and behind none. */
   let forwarding: TestService
   let alone: TestService
   let owner: Api
@@ -237,7 +237,7 @@ describe('/auth/verify', () => {
       const fresh = await createToken(owner)
       const asFresh = callerOf(service.url, tokenHeader(fresh.token))
       for (const method of METHODS) await asFresh.send(method, path)
-      // Whoever was not let through is known not to have been.
+      // If a request is not let through, its use is counted with the status of the answer.
       await asFresh.get(`${VERIFY}?scope=admin`)
       await asFresh.get(`${VERIFY}?scopes=admin`)
       await eventually(async () => {

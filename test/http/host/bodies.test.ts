@@ -17,7 +17,7 @@ const TOKENS = '/settings/api-tokens'
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 const MERGE = { 'Content-Type': 'application/merge-patch+json' }
 
-/** Each leaves `rawBody`, or does not. */
+/** Whether each parser leaves `rawBody`. */
 const parsers: Record<string, { parser: Middleware; leavesText: boolean }> = {
   'koa-body': { parser: koaBody(), leavesText: false },
   'koa-body with its raw body': { parser: koaBody({ includeUnparsed: true }), leavesText: true },

@@ -12,7 +12,7 @@ import type { TokenLedgerOptions } from '../../../src/settings/options.ts'
 const TOKENS = '/settings/api-tokens'
 const foreign = runInContext('new Error("of another realm")', createContext({})) as Error
 
-/** Everything that can go wrong in a function that the host hands in. */
+/** All the ways in which a function that the host hands in can fail. */
 const failing: Record<string, { resolveAccount: () => unknown; message: string }> = {
   throws: {
     resolveAccount: () => {
@@ -111,7 +111,7 @@ describe('An account that the host cannot resolve', () => {
 })
 
 describe('A ledger without a log', () => {
-  /** What is written to standard error meanwhile. */
+  /** The text that is written to standard error meanwhile. */
   async function stderrOf(work: () => Promise<void>): Promise<string> {
     const { write } = process.stderr
     let text = ''

@@ -84,7 +84,7 @@ describe('A ledger in memory', () => {
     await cycle()
     const times: number[] = []
     for (let i = 0; i < 10; i++) times.push(await cycle())
-    // The fastest of them: other work of the machine is none of it.
+    // Only the fastest one counts, which is not slowed down by other work of the machine.
     expect(Math.min(...times)).to.be.below(100)
   })
 })

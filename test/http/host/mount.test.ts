@@ -37,7 +37,7 @@ const create = (host: HostApp, at: string, name = 'a token') =>
     headers: { 'Content-Type': 'application/json' },
   })
 
-/** An app inside of another one, with everything of the ledger. */
+/** An app inside another one, with all routes of the ledger. */
 function inner(ledger: HostApp['ledger'], prefix?: string): Koa {
   const app = new Koa()
   app.use(ledger.operationRoutes()).use(ledger.verifyRoutes())
@@ -45,7 +45,7 @@ function inner(ledger: HostApp['ledger'], prefix?: string): Koa {
   return app
 }
 
-/** Express takes off what it has found, and leaves the whole beside it. */
+/** Express removes the part of the path that it has matched, and keeps the whole path beside it. */
 const likeExpress =
   (prefix: string): Middleware =>
   (ctx, next) => {

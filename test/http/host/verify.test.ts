@@ -75,7 +75,7 @@ describe('verify(), for other frameworks', () => {
     expect(refused).to.be.instanceOf(RateLimitedError)
     expect(refused).to.include({ code: 'rate_limited' })
     expect((refused as RateLimitedError).retryAfter).to.be.within(1, 60)
-    // Others go on, and so do those who say no address, and good credentials.
+    // Other addresses are not affected, nor are callers without an address, nor good credentials.
     expect(await verify(BAD, '192.0.2.2')).to.equal(null)
     for (let i = 0; i < 10; i++) expect(await verify(BAD)).to.equal(null)
     expect(await verify(jwtFor('acct_1'), '192.0.2.1')).to.include({ kind: 'jwt' })
