@@ -32,7 +32,7 @@ interface Token {
   lastAccessed?: string
 }
 
-/** @param active how many of them are neither revoked nor expired, before all others in the order of names */
+/** @param active how many are neither revoked nor expired. They come before all others in the order of names */
 function makeTokens(active: number): Token[] {
   return Array.from({ length: MANY }, (_, n) => {
     const isActive = n % Math.floor(MANY / active) === 0

@@ -21,7 +21,7 @@ const ROUTES = 70
 const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
 const time = (seconds: number): string => new Date(START + seconds * 1_000).toISOString()
 
-// --- Random histories: a step is something that could happen next, and is skipped where it cannot -----------------
+// --- Random histories. A step is something that may happen next, and is skipped if it cannot happen ---------------
 
 const token = fc.nat(TOKENS - 1)
 const change = fc.record(
@@ -39,7 +39,7 @@ const callers: fc.Arbitrary<[caller: string | null, count: number][]> = fc.oneof
     minLength: 2,
     maxLength: 4,
   }),
-  // More than a bucket names, at times.
+  // Sometimes there are more than a bucket names.
   fc.array(fc.tuple(fc.nat(150).map(String), fc.integer({ min: 1, max: 9 })), {
     minLength: 30,
     maxLength: 60,
@@ -52,7 +52,7 @@ const step = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('import' as const),
       token,
-      // Before, among and after the uses.
+      // Times before, among and after the uses.
       lastAccessed: fc.option(fc.integer({ min: -10_000, max: 10_000 }).map(time)),
     }),
   },
@@ -64,13 +64,13 @@ const step = fc.oneof(
       kind: fc.constant('use' as const),
       token,
       writer: fc.nat(2),
-      // Clocks of several processes do not agree: the log order is not the order of times.
+      // Clocks of several processes differ, so the order of the log is not the order of times.
       from: fc.nat(3 * 3_600),
       length: fc.nat(60),
       outcomes: fc.dictionary(fc.constantFrom('2xx', '4xx', '5xx'), fc.integer({ min: 1, max: 9 }), {
         minKeys: 1,
       }),
-      // More routes than a bucket names, at times.
+      // Sometimes there are more routes than a bucket names.
       routes: fc.oneof(fc.array(call, { maxLength: 5 }), fc.array(call, { minLength: 25, maxLength: 40 })),
       callers: fc.option(fc.record({ addresses: callers, userAgents: callers }), { nil: undefined }),
       others: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
@@ -181,13 +181,16 @@ function historyOf(steps: readonly Step[]): Happened[] {
   return history
 }
 
-/** Requests where tokens are managed, of every kind that is counted differently. */
+/** Requests to the routes that manage tokens, of every kind that is counted in its own way. */
 function managing(n: number): { method: string; route: string } {
   const route = ['', `/r${n}`, `/r${n}/usage`, `/r${n}/r${n}`, '/self'][n % 5] ?? ''
   return { method: ['GET', 'BREW'][n % 2] ?? '', route: `/settings/api-tokens${route}` }
 }
 
-/** What retention makes of a history: totals of what happened up to each cut, of whose uses any may be gone. */
+/**
+ * The history after retention: there are totals of everything up to each cut, and any of the uses before it may be
+ * gone.
+ */
 function rolledUp(history: readonly Happened[], cuts: readonly number[], isKept: () => boolean): Happened[] {
   const log = [...history]
   const ends = cuts.map((cut) => cut % history.length).sort((a, b) => b - a)
@@ -197,7 +200,7 @@ function rolledUp(history: readonly Happened[], cuts: readonly number[], isKept:
   return log.filter((event) => !isCovered.has(event) || isKept())
 }
 
-/** By the plain fold, not by the product. */
+/** The totals are made by the plain fold, not by the product. */
 function totalsOf(past: readonly Happened[]): Happened[] {
   const byTokenAndDay = new Map<string, Record<string, unknown>[]>()
   for (const row of expectedAfter(past).tokenUsage) {
@@ -219,7 +222,7 @@ function totalsOf(past: readonly Happened[]): Happened[] {
       id: uuid(800_000 + i),
       type: 'UsageRolledUp',
       stream: `tokenUsageDaily-${day.replaceAll('-', '')}`,
-      // Between the last event before it and the next one.
+      // A position between the last event before it and the next one.
       position: `${past.at(-1)?.position}-${String(i).padStart(4, '0')}`,
       data: { tokenId, accountId: rows[0]?.accountId, day, buckets },
     }
@@ -231,7 +234,7 @@ const isLifecycle = ({ stream }: Happened): boolean => stream.startsWith('apiTok
 
 // --- The product -------------------------------------------------------------------------------------------------
 
-/** From wherever each projection is: what comes in any order is what is tested here. */
+/** The step begins wherever each projection is, since these tests apply changes in any order. */
 const stepTo = (position: string): LogStep => ({
   from: new Map(projections.map((one) => [one, null])),
   to: new Map(projections.map((one) => [one, { position, id: position, link: '', kept: null }])),
@@ -263,7 +266,7 @@ async function documentsOf(model: ReadModel): Promise<Expected> {
 const sorted = (rows: Record<string, unknown>[]): Record<string, unknown>[] =>
   [...rows].sort((a, b) => (String(a.id) < String(b.id) ? -1 : 1))
 
-/** @param gone whether some of the uses are in the log no more: of these, some documents know */
+/** @param gone are some of the uses no longer in the log? Then some documents still count them */
 function expectDocuments(actual: Expected, history: readonly Happened[], gone: boolean): void {
   const expected = expectedAfter(history)
   for (const collection of Object.keys(expected) as (keyof Expected)[]) {
@@ -293,7 +296,7 @@ function expectDeclaredForm(actual: Expected): void {
 }
 
 interface Place {
-  /** A read model without documents. */
+  /** An empty read model. */
   open(): Promise<ReadModel>
   runs: number
 }

@@ -1,11 +1,11 @@
 /**
- * What the read models must hold after a history, as plain folds. It shares no code with the product on purpose: only
- * then does agreement mean something.
+ * What the read models must hold after a history, as plain folds. This shares no code with the product on purpose: only
+ * then does it mean something that the two agree.
  */
 
 type Json = Record<string, unknown>
 
-/** An event as the store gives it, as far as read models look at it. */
+/** An event as the store gives it, with those parts that read models use. */
 export interface Happened {
   id: string
   type: string
@@ -82,7 +82,7 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
   return [...byId.values()]
 }
 
-/** Letter by letter, as each is where no other stands beside it. */
+/** Folds each letter by itself, as it is without its neighbours. */
 const folded = (name: string): string =>
   [...name.normalize('NFD')]
     .map((letter) => (letter === 'ı' ? letter : letter.toLowerCase().toUpperCase()))
@@ -148,7 +148,7 @@ const routesOf = (uses: readonly Use[]): Json =>
       .map(({ method, route, count }) => [`${method} ${route}`, count] as const),
   )
 
-/** Those that came first by name, the rest together. */
+/** The first ones by name, and all others together. */
 function firstByName(cap: number, counts: readonly (readonly [name: string, count: number])[]): Json {
   const names = new Set(counts.map(([name]) => name))
   names.delete('* other')
@@ -216,7 +216,7 @@ function callsOf({ outcomes, routes }: Use): [name: string, route: string, count
 
 const MANAGEMENT = /^\/settings\/api-tokens(\/|$)/
 
-/** What the histories of the tests ask for there. */
+/** The action that a request of these histories asks for. */
 function managed(method: string, route: string): string {
   if (!MANAGEMENT.test(route)) return `${method} ${route}`
   const pattern = route

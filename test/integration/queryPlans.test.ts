@@ -43,7 +43,7 @@ const VALUES: Values = {
   reason: [undefined],
 }
 
-/** A life with tokens of every kind, then every question that can be asked: over HTTP, by commands, in the background. */
+/** Makes tokens of every kind, then asks every question there is: over HTTP, by commands, and in the background. */
 async function askAll(
   folder: string,
   readModelUrl: string,
@@ -92,7 +92,7 @@ async function live(service: TestService, setTime: (time: number) => void) {
   return used
 }
 
-/** What is asked without HTTP: by commands of all accounts, and by the work in the background. */
+/** The questions that do not come by HTTP: commands about all accounts, and the work in the background. */
 async function askInside(folder: string, readModelUrl: string, now: number): Promise<void> {
   const urls = { EVENT_STORE_URL: `sqlite:${folder}/events.db`, READ_MODEL_URL: readModelUrl }
   const settings = readSettings({ JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS, ...urls })
@@ -202,7 +202,7 @@ describe('Every query', () => {
 
 const DEAD = 3_000
 
-/** Dead tokens of the account, as many revoked as expired, in the way of every list. */
+/** Adds dead tokens to the account, as many revoked as expired, which every list has to pass by. */
 async function bury(url: string): Promise<void> {
   const model = await openPatiently(url)
   await model.open(projections)
@@ -230,13 +230,13 @@ async function bury(url: string): Promise<void> {
   await model.close()
 }
 
-/** A change stream reads the server's own log, and this test the profile. */
+/** A change stream reads the server's own log, and this test reads the profile, so neither counts as a query. */
 const isQuery = ({ ns, planSummary, originatingCommand }: Document): boolean =>
   planSummary !== undefined &&
   !String(ns).endsWith('.system.profile') &&
   !JSON.stringify(originatingCommand ?? '').includes('$changeStream')
 
-/** Of those that are looked at and not taken, or counted. */
+/** How many rows may be read that are neither returned nor counted. */
 const LOOKED_AT = 1_001
 const COUNTED = 5_001
 

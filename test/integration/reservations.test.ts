@@ -17,7 +17,10 @@ const TTL_MS = 60_000
 
 type Queue = Pick<ReadModel, 'reserve' | 'queue' | 'release'>
 
-/** @param open gives the queues of two processes that share a read model, or one twice where it belongs to one process */
+/**
+ * @param open gives the queues of two processes that share a read model, or the same one twice for a read model that
+ *   belongs to one process
+ */
 function reservationsContract(name: string, open: () => Promise<[Queue, Queue]>): void {
   describe(`reservations ${name}`, () => {
     let one: Queue
@@ -26,7 +29,7 @@ function reservationsContract(name: string, open: () => Promise<[Queue, Queue]>)
       ;[one, two] = await open()
     })
 
-    /** @returns what those before it hold */
+    /** @returns what the places before it hold */
     async function take(queue: Queue, id: string, key = 'acct_1', ttlMs = TTL_MS): Promise<string[]> {
       const places = await queue.reserve(key, { id, holds: `token ${id}`, ttlMs })
       const at = places.findIndex((place) => place.id === id)
@@ -117,7 +120,7 @@ describeOnMongo('reservations on MongoDB', () => {
     const MAX = 10
     const NOW = Date.UTC(2026, 2, 1, 10)
 
-    /** Creates tokens in both processes at once, as far as they let it. */
+    /** Creates tokens in both processes at once, as many as they allow. */
     async function create(models: readonly ReadModel[], attempts: number) {
       const limits = models.map((model) => createAccountLimit(model, () => NOW, MAX))
       const outcomes = await Promise.all(
@@ -127,7 +130,7 @@ describeOnMongo('reservations on MongoDB', () => {
           const live = { revokedAt: null, revoked: false, expiresAt: null }
           const fields = { accountId: 'acct_1', ...live, hash: tokenId }
           const make = async () => {
-            // As an append and a projection: some time passes, and some fail.
+            // It is like an append and a projection: it takes some time, and sometimes fails.
             await sleep((i * 7) % 20)
             if (i % 5 === 4) throw new Error('failed')
             await model?.apply([{ kind: 'put', collection: 'tokens', id: tokenId, revision: 0, fields }])
@@ -147,7 +150,7 @@ describeOnMongo('reservations on MongoDB', () => {
       const { outcomes, live } = await create(models, 40)
       expect(live).to.equal(MAX)
       expect(outcomes.filter((one) => one === 'made')).to.have.length(MAX)
-      // A machine that is busy with other things may not get an answer in time: that is an outage, and no decision.
+      // On a busy machine the store may not answer in time. That is an outage, and no decision.
       const decided = new Set(outcomes.filter((one) => !one?.startsWith('MongoDB')))
       expect(['failed', 'made', 'token_limit_reached']).to.include.members([...decided])
       expect((await create(models, 2)).outcomes).to.deep.equal(Array(2).fill('token_limit_reached'))
@@ -190,7 +193,7 @@ describeOnMongo('reservations on MongoDB', () => {
         ?.within('acct_1', 'next', async () => 'made')
         .catch((error: Refusal) => error.code)
       expect(second).to.equal('conflict')
-      // It turns out to exist: then it counts, and not twice.
+      // The token turns out to exist. Then it counts, but only once.
       const fields = { accountId: 'acct_1', revokedAt: null, revoked: false, expiresAt: null, hash: 'h' }
       await models[0].apply([{ kind: 'put', collection: 'tokens', id: 'lost', revision: 0, fields }])
       const third = await two

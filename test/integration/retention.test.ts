@@ -37,9 +37,9 @@ const RETENTION = 7
 
 interface Place {
   store: EventStore
-  /** What a server does by itself from time to time. */
+  /** Does what a server does by itself from time to time. */
   clean(): void
-  /** How long it keeps usage at the most, in days. */
+  /** For how many days at most it keeps usage. */
   keeps: number
   close(): Promise<void>
 }
@@ -82,7 +82,7 @@ function retentionOn(store: EventStore, life: UsageLife): Retention & { errors: 
   return { ...retention, errors: telemetry.errors }
 }
 
-/** @param openReadModel gives an empty one each time */
+/** @param openReadModel gives an empty one at each call */
 function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Promise<ReadModel>): void {
   let folder: string
   let life: UsageLife
@@ -114,7 +114,10 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
     return everything(model, life.now)
   }
 
-  /** Days as they go by: used, flushed late at times, rolled up, dropped. The read model is filled as it goes. */
+  /**
+   * Days go by: tokens are used, some uses are flushed late, days are rolled up, and events are dropped. The read model
+   * is filled meanwhile.
+   */
   async function allDays(): Promise<Record<string, unknown>> {
     const { store } = place
     const model = await newModel()
@@ -122,7 +125,7 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
     for (let day = 0; day < DAYS; day++) {
       await life.live(store, day)
       if (day % 9 === 4) {
-        // What an outage kept back for days, of a day that is rolled up.
+        // An outage has held these uses back for days. Their day is rolled up already.
         await life.use(store, FIRST_DAY + (day - 3) * DAY + 11 * HOUR)
       }
       life.now = FIRST_DAY + (day + 1) * DAY + GRACE_MS
@@ -149,7 +152,7 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
     return answers
   }
 
-  /** Ids of a token's life are made by chance, and the links of its events of them. */
+  /** The ids of a token's events are random, and so are the links, which depend on them. */
   const withoutIds = (answers: Record<string, unknown>) => ({
     ...answers,
     tokenHistory: null,
@@ -183,7 +186,7 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
       from = await fileOf(other.store)
       expect(from).to.equal(file)
       expect(await rebuilt(other.store)).to.deep.equal(before)
-      // Where it goes on, nothing is rolled up a second time.
+      // When it continues, nothing is rolled up a second time.
       const retention = retentionOn(other.store, life)
       await retention.run()
       expect(ofStreams(await logOf(other.store), ROLLUP_STREAM)).to.have.length(

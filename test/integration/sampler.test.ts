@@ -25,7 +25,7 @@ const versionOf = (name: string): string =>
 
 interface Harness {
   model: ReadModel
-  /** Behind the back of the product. Afterwards nothing is in memory. */
+  /** Removes a document by other means than the product's. Afterwards no document is in memory. */
   remove(collection: string, id: string): Promise<void>
   dispose(): Promise<void>
 }
@@ -86,7 +86,7 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
       )
     }
 
-    /** Nobody has the read model open meanwhile: what is done beside its service closes a SQLite file at once. */
+    /** The read model is not open during this, since a service closes a SQLite file that another program writes to. */
     async function without(collection: string, id: string): Promise<void> {
       await projector.stop()
       await harness.remove(collection, id)

@@ -1,20 +1,20 @@
 import { posix } from 'node:path'
 
 export interface Arrow {
-  /** Path of the file it points at, or the name of a package as it stands there. */
+  /** The path of the imported file, or the name of a package as it is written. */
   to: string
   isType: boolean
   line: number
 }
 
-/** By which the package knows itself. */
+/** The package imports itself by this name. */
 const OWN_NAME = /^tokenledger$/
 
 const ARROW =
   /^\s*(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s*)?(['"])([^'"\n]+)\2|\bimport\s*\(\s*(?:(['"])([^'"\n]+)\4\s*\)|(`[^`]*`))|\brequire\s*\(\s*(['"])([^'"\n]+)\7|\bnew URL\(\s*(['"])(\.[^'"\n]*\.[jt]s)\9/gm
 
 /**
- * What a file imports, in whatever form: from the text alone, without comments.
+ * What a file imports, in whatever form. It is found in the text alone, without comments.
  * @param file its path from the project's root
  */
 export function arrowsOf(file: string, source: string): Arrow[] {
@@ -36,7 +36,7 @@ export function arrowsOf(file: string, source: string): Arrow[] {
   })
 }
 
-/** The room of a file: the longest of `rooms` that its path begins with. */
+/** The room of a file: the longest of `rooms` with which its path begins. */
 export function roomOf(path: string, rooms: readonly string[]): string | undefined {
   const [longest] = rooms
     .filter((room) => path === room || path.startsWith(`${room}/`))

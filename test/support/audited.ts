@@ -6,10 +6,10 @@ import type { EventData, NewEvent, StoredEvent } from '../../src/domain/events.t
 import { usageStream } from '../../src/domain/streams.ts'
 import { createWriter } from './movable.ts'
 
-/** Events as the service writes them, at chosen times, for tests of what an audit says about a log. */
+/** Events at chosen times, as the service writes them, for tests of audits. */
 
 export const INSTANCE = '01a20813-0000-7000-8000-00000000a0d1'
-/** 1 November 2026, 10:00 and so many milliseconds. */
+/** 1 November 2026, 10:00, plus this many milliseconds. */
 export const time = (millis: number): string => new Date(Date.UTC(2026, 10, 1, 10) + millis).toISOString()
 export const USAGE = usageStream(INSTANCE, time(0))
 
@@ -61,7 +61,7 @@ export async function walkOf(store: EventStore): Promise<Walked & { found: Damag
   return { ...walked, found }
 }
 
-/** Makes the links of a stream fit again, as whoever knows how they are made can. */
+/** Makes the links of a stream valid again, as somebody can who knows how they are made. */
 export function relink(log: StoredEvent[], stream: string): void {
   let chain = genesis(stream)
   for (const stored of log.filter((each) => each.stream === stream)) {

@@ -4,13 +4,13 @@ import { connect, createServer, type Socket } from 'node:net'
 /** A load balancer for TCP that sends new connections to ready processes, in turn, and retries nothing. */
 export interface Balancer {
   url: string
-  /** Resolves when it has been asked for the first time. */
+  /** Resolves when the process has been asked for the first time whether it is ready. */
   add(url: string): Promise<void>
   remove(url: string): void
   close(): Promise<void>
 }
 
-/** @param everyMs how often it asks whether a process is ready */
+/** @param everyMs how often it asks each process whether it is ready, in milliseconds */
 export async function startBalancer(everyMs: number): Promise<Balancer> {
   const ready = new Map<string, boolean>()
   const sockets = new Set<Socket>()

@@ -9,18 +9,18 @@ import { PATH } from './needs.ts'
 import { projectRoot } from './package.ts'
 import { type Environment, ownFolder, type ServiceProcess, startService } from './service.ts'
 
-/** A proxy that the documents have a file for, and how a test runs that very file. */
+/** A proxy that the documents have a configuration file for, and how a test runs that very file. */
 export interface ShippedProxy {
   program: string
-  /** Called with this it says its version. */
+  /** With this argument the program prints its version. */
   argument: string
   file: string
-  /** What the program reads, made of the file as it is shipped. */
+  /** The configuration that the program reads, made from the file as it is in the documents. */
   configuration(shipped: string, folder: string): Record<string, string>
   args(folder: string, port: number): string[]
 }
 
-/** @param http what stands in the `http` part */
+/** @param http the directives in the `http` block */
 export function nginxConfiguration(folder: string, http: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((kind) => `${kind}_temp_path ${folder}/${kind};`)
@@ -66,16 +66,16 @@ export const PROXIES = {
 export interface Sent {
   method: string
   url: string
-  /** Name, value, name, value, as they came. */
+  /** Names and values in turn, as they came. */
   fields: readonly string[]
 }
 
 export interface Behind {
   url: string
   service: ServiceProcess
-  /** Requests that reached the application. */
+  /** The requests that reached the application. */
   reached: Sent[]
-  /** Questions that reached Tokenledger. */
+  /** The requests that reached Tokenledger. */
   asked: Sent[]
   close(): Promise<void>
 }
@@ -101,7 +101,7 @@ const sent = ({ method = '', url = '', rawHeaders }: Parameters<RequestListener>
   fields: rawHeaders,
 })
 
-/** Notes each request and hands it on, with every field as it came. */
+/** Records each request and passes it on, with every field as it came. */
 const relayTo =
   (port: string, asked: Sent[]): RequestListener =>
   (question, answer) => {
@@ -116,8 +116,9 @@ const relayTo =
   }
 
 /**
- * An application and a service behind a real proxy with the file of the documents, whose settings the service gets.
- * @param change of the file, beyond its addresses
+ * An application and a service behind a real proxy, which uses the file of the documents. The service gets the settings
+ * that the file needs.
+ * @param change changes the file, in addition to its addresses
  */
 export async function startBehind(
   proxy: ShippedProxy,
@@ -177,11 +178,11 @@ export async function startBehind(
   }
 }
 
-/** The file with the addresses of a test. */
+/** The file with the addresses of the test. */
 function withPorts(shipped: string, ports: Record<number, number>): string {
   let text = shipped.replaceAll(/^\s*#.*$/gm, '')
   for (const [from, to] of Object.entries(ports)) {
-    // Traefik has the address of its own in another file.
+    // Traefik has its own address in another file.
     expect(text.split(new RegExp(`\\b${from}\\b`)).length, from).to.be.within(from === '8080' ? 1 : 2, 2)
     text = text.replace(new RegExp(`\\b${from}\\b`), String(to))
   }

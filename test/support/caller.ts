@@ -8,7 +8,7 @@ interface Tally {
   outcomes: Record<string, number>
 }
 
-/** Every member of every answer. Which of them must be there is judged by the service's own description. */
+/** All members of all answers. The service's own description says which of them have to be there. */
 export interface Body extends Tally {
   id: string
   account_id: string
@@ -60,7 +60,7 @@ export interface Api {
   post(path: string, body?: unknown, headers?: Fields): Promise<Answer>
   patch(path: string, body?: unknown, headers?: Fields): Promise<Answer>
   send(method: string, path: string, request?: { headers?: Fields; body?: unknown }): Promise<Answer>
-  /** The same service under other headers. */
+  /** A caller of the same service with other headers. */
   with(headers: Fields): Api
 }
 
@@ -68,7 +68,7 @@ export const bearer = (credential: string): Fields => ({ Authorization: `Bearer 
 export const tokenHeader = (token: string): Fields => ({ 'X-API-Token': token })
 
 /**
- * A caller of the service. Each answer it gets is held against `/openapi.json`. Text and bytes are sent as they are,
+ * A caller of the service. Each answer is checked against `/openapi.json`. Text and bytes are sent as they are,
  * anything else as JSON.
  * @param isPatient whether it asks again while the answer is 503
  */

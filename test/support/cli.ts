@@ -5,7 +5,7 @@ import type { Environment } from './service.ts'
 
 export const CLI = fileURLToPath(new URL('../../scripts/tokenledger.js', import.meta.url))
 
-/** Ends what hangs. */
+/** A command that takes longer than this is ended. */
 const HANGS_MS = 90_000
 
 export interface CliResult {
@@ -15,7 +15,7 @@ export interface CliResult {
 }
 
 /**
- * Runs `tokenledger <args>` in a folder, with the settings that `startService` uses unless told otherwise.
+ * Runs `tokenledger <args>` in a folder, with the settings of `startService` if no others are given.
  * @param prefix a program that starts it, with that program's own arguments
  */
 export function cli(
@@ -44,7 +44,7 @@ const processOf = (folder: string, env: Environment) => ({
   stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
 })
 
-/** Starts a command, to be killed. @returns a function that kills it and resolves when it is gone */
+/** Starts a command that is to be killed. @returns a function that kills it, and resolves when it has ended */
 export function cliToKill(
   args: readonly string[],
   folder: string,
@@ -58,7 +58,7 @@ export function cliToKill(
   }
 }
 
-/** Runs a command whose reader goes away after the first bytes, as `| head -c 1` does. */
+/** Runs a command whose reader goes away after the first bytes, as in `| head -c 1`. */
 export function cliCutOff(args: readonly string[], folder: string): Promise<CliResult> {
   const child = spawn(process.execPath, [CLI, ...args], {
     cwd: folder,

@@ -13,7 +13,7 @@ import {
 import { startLedger } from './ledger.ts'
 import { ownFolder } from './service.ts'
 
-/** A folder with tokens in every state, closed in good order, and what can be damaged in it. */
+/** A folder with tokens in every state, closed in good order, and the files in it that can be damaged. */
 export interface Original {
   folder: string
   tokens: CreatedToken[]
@@ -46,7 +46,7 @@ export async function makeOriginal(): Promise<Original> {
   return { folder, tokens }
 }
 
-/** Places of `file` that hold something, evenly spread, each with a bit: the same ones for the same file. */
+/** Evenly spread places of `file` that hold something, and a bit for each. They are the same ones for the same file. */
 export async function placesIn(original: Original, file: string, count: number): Promise<Flip[]> {
   const bytes = await readFile(join(original.folder, file))
   const filled = [...bytes.keys()].filter((at) => bytes[at] !== 0)
@@ -63,10 +63,10 @@ export interface Flip {
   bit: number
 }
 
-/** A copy of the original with one bit turned over, or none. */
+/** A copy of the original with one bit flipped, or with none. */
 export async function copyOf({ folder }: Original, flip: Flip | null): Promise<string> {
   const copy = await ownFolder()
-  // Not the WAL and its index: they are empty after a stop, and `libsql` removes them when it gets to it.
+  // The WAL and its index are left out: they are empty after a stop, and `libsql` may remove them at any time.
   const files = (await readdir(folder)).filter((name) => !/-(wal|shm)$/.test(name))
   await Promise.all(files.map((name) => copyFile(join(folder, name), join(copy, name))))
   if (!flip) return copy
@@ -85,7 +85,7 @@ export async function removeReadModel(folder: string): Promise<void> {
 
 type Answered<T> = { status: number; body: T }
 
-/** What the service says of one token, and of all. */
+/** What the service answers about each token, and about all of them. */
 export interface Account {
   tokens: {
     use: number

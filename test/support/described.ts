@@ -4,8 +4,8 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
 
 /**
- * Holds answers against the service's own `/openapi.json`, and notes which parts of it were seen, for the reporter to
- * look at when all files have run.
+ * Checks answers against the service's own `/openapi.json`, and records which parts of it were seen. The reporter reads
+ * that record when all files have run.
  */
 
 interface Response {
@@ -34,9 +34,9 @@ interface Book {
 }
 
 const books = new Map<string, Promise<Book>>()
-/** By the text of the description, which most services share. */
+/** Keyed by the text of the description, since most services have the same one. */
 const booksOf = new Map<string, Book>()
-/** What was seen, as `<METHOD> <template> <status>`. */
+/** The parts that were seen, as `<METHOD> <template> <status>`. */
 const seen = new Set<string>()
 
 function note(kind: 'description' | 'seen', text: string): void {
@@ -44,9 +44,9 @@ function note(kind: 'description' | 'seen', text: string): void {
   if (folder) appendFileSync(join(folder, `${kind}-${process.pid}`), `${text}\n`)
 }
 
-/** Headers that are described and come only with some of the answers. */
+/** Headers that are described, but come only with some of the answers. */
 const CONDITIONAL = new Set(['link'])
-/** The past has no ETag. */
+/** A token of the past has no ETag. */
 const isOptional = (name: string, target: string): boolean =>
   CONDITIONAL.has(name) || (name === 'etag' && target.includes('?at='))
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
@@ -78,7 +78,7 @@ const bookOf = (url: string): Promise<Book> => {
   return book
 }
 
-/** @throws AssertionError for an answer that is not what the description says */
+/** @throws AssertionError if an answer does not match the description */
 export async function assertDescribed(
   url: string,
   method: string,
@@ -114,7 +114,7 @@ export async function assertDescribed(
   if (mediaType(answer) === 'application/problem+json') assertProblem(book, what, method, answer)
 }
 
-/** What the contract says of every answer. */
+/** Checks what the contract says about every answer. */
 function assertOfAnyAnswer(what: string, { status, headers }: SeenAnswer): void {
   expect(headers.get('cache-control'), what).to.equal('no-store')
   if (headers.get('content-type')?.includes('json')) {
@@ -158,7 +158,7 @@ function assertProblem(
   expect(problem.request_id, what).to.equal(headers.get('x-request-id'))
 }
 
-/** The operation for a method; HEAD is GET without a body unless it is described by itself. */
+/** The operation for a method. HEAD is GET without a body, unless it is described separately. */
 function operationOf({ paths }: Description, template: string, method: string): Operation | undefined {
   const item = paths[template]
   return item?.[key(method)] ?? (method === 'HEAD' ? item?.get : undefined)
@@ -169,7 +169,7 @@ const mediaType = ({ headers }: SeenAnswer): string =>
   (headers.get('content-type') ?? '').split(';', 1)[0] as string
 const escaped = (text: string): string => encodeURIComponent(text.replaceAll('~', '~0').replaceAll('/', '~1'))
 
-/** `{rest}` is what a proxy appends: it may hold slashes. */
+/** `{rest}` is the path that a proxy appends, which may contain slashes. */
 function matches(template: string, path: string): boolean {
   const pattern = template.replace(/\{(\w+)\}/g, (_, name: string) => (name === 'rest' ? '.*' : '[^/]+'))
   return new RegExp(`^${pattern}$`).test(path)

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { projectRoot } from './package.ts'
 
-/** What tests read in the documents: blocks of code, tables, headings and links of Markdown. */
+/** Reads the parts of documents that tests need: code blocks, tables, headings and links of Markdown. */
 
 /** Paths of the README and of all pages of `docs/`, from the root of the project. */
 export const documents: readonly string[] = [
@@ -16,7 +16,7 @@ export const documents: readonly string[] = [
 export const textOf = (path: string): string => readFileSync(join(projectRoot, path), 'utf8')
 
 export interface Block {
-  /** What stands behind the opening fence: the language, and whatever else is said there. */
+  /** The text behind the opening fence: the language, and notes. */
   info: string
   text: string
 }
@@ -41,7 +41,7 @@ export function blocksOf(text: string): Block[] {
   return blocks
 }
 
-/** A text without what stands in fenced blocks. */
+/** A text without its fenced blocks. */
 export function proseOf(text: string): string {
   let isInside = false
   return text
@@ -54,7 +54,7 @@ export function proseOf(text: string): string {
     .join('\n')
 }
 
-/** The rows of all tables whose first column has this heading: their cells, the first one without its backticks. */
+/** The rows of all tables whose first column has this heading, as lists of cells. The first cell has no backticks. */
 export function rowsUnder(heading: string, text: string): string[][] {
   const rows: string[][] = []
   let isInside = false
@@ -64,7 +64,7 @@ export function rowsUnder(heading: string, text: string): string[][] {
     else if (isInside) rows.push(cells)
     else isInside = cells[0] === heading
   }
-  // The line of dashes below the heading is no row.
+  // The line of dashes below the heading is not a row.
   return rows.filter(([first = '']) => !/^-+$/.test(first))
 }
 
@@ -74,11 +74,11 @@ const cellsOf = (line: string): string[] =>
     .split(/(?<!\\)\|/)
     .map((cell) => cell.trim())
 
-/** Everything between backticks. */
+/** All texts between backticks. */
 export const namesIn = (cell: string): string[] =>
   [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name as string)
 
-/** The anchors of a text, as GitHub makes them from headings. */
+/** The anchors that GitHub makes from the headings of a text. */
 export function anchorsOf(text: string): string[] {
   const seen = new Map<string, number>()
   return [...proseOf(text).matchAll(/^#{1,6} +(.+)$/gm)].map(([, heading = '']) => {
@@ -93,13 +93,13 @@ export function anchorsOf(text: string): string[] {
   })
 }
 
-/** Where the links of a text lead to. */
+/** The targets of a text's links. */
 export const linksIn = (text: string): string[] =>
   [...proseOf(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target as string)
 
 /**
- * What is wrong with the links of a document to others and to itself; those to other hosts are not followed.
- * @param notYet paths that need not be there
+ * What is wrong with a document's links to other documents and to itself. Links to other hosts are not followed.
+ * @param notYet paths that need not exist
  */
 export function brokenLinks(path: string, text: string, notYet: readonly string[] = []): string[] {
   const broken: string[] = []

@@ -1,6 +1,6 @@
 import { type Document, MongoClient } from 'mongodb'
 
-/** What is in a MongoDB database, as `mongodump` would take it. */
+/** The content of a MongoDB database, as `mongodump` would write it. */
 export interface Dump {
   collections: { name: string; options: Document; indexes: Document[]; documents: Document[] }[]
 }
@@ -16,7 +16,7 @@ export function dump(url: string): Promise<Dump> {
     for await (const { name, options = {} } of database.listCollections<Document & { name: string }>()) {
       const collection = database.collection(name)
       const indexes = await collection.indexes().catch(gone)
-      // A service may drop what it has left behind.
+      // A service may drop a collection that is not needed any more.
       if (indexes === null) continue
       const documents = await collection.find().toArray()
       collections.push({ name, options: options as Document, indexes, documents })
@@ -26,15 +26,15 @@ export function dump(url: string): Promise<Dump> {
 }
 
 /**
- * Puts a dump back, as `mongorestore` does: each collection dropped first, or, without `drop`, only what is not there
- * any more.
+ * Restores a dump, as `mongorestore` does: each collection is dropped first. Without `drop`, only what is missing is
+ * added.
  */
 export function restore(url: string, { collections }: Dump, { drop = true, only = all } = {}): Promise<void> {
   return within(url, async (client) => {
     for (const { name, options, indexes, documents } of collections.filter((one) => only(one.name))) {
       const collection = client.db().collection(name)
       if (drop) await collection.drop()
-      // Services may be faster, in making a collection as well as a document.
+      // Services may have made the collection, or the document, already.
       await client.db().createCollection(name, options).catch(unlessThere)
       for (const { key, v: _, ...how } of indexes) await collection.createIndex(key, how)
       for (const document of documents) await collection.insertOne(document).catch(unlessThere)

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Ends only tests that fail, so it is long enough for a machine with much else to do. */
+/** In milliseconds. Only failing tests wait so long, so it leaves enough time for a busy machine. */
 const PATIENCE_MS = 30_000
 
-/** Waits for what comes about by itself, like a flush: tries until nothing is thrown, or throws the last error. */
+/**
+ * Waits for something that happens by itself, like a flush: tries until `check` throws nothing, or throws its last
+ * error.
+ */
 export async function eventually<T>(check: () => T | Promise<T>, patienceMs = PATIENCE_MS): Promise<T> {
   const giveUpAt = performance.now() + patienceMs
   for (;;) {
@@ -16,7 +19,7 @@ export async function eventually<T>(check: () => T | Promise<T>, patienceMs = PA
   }
 }
 
-/** A promise and what settles it, to hold something up until a test says so. */
+/** A promise and the function that resolves it, to hold something up until a test releases it. */
 export function gate(): { opened: Promise<void>; open: () => void } {
   let open = () => {}
   const opened = new Promise<void>((resolve) => {

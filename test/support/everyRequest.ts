@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { Api } from './caller.ts'
 
-/** Every way to ask a service for something, as its own description names them. */
+/** Every question that a service can be asked, as its own description names them. */
 
 interface Parameter {
   name: string
@@ -12,20 +12,20 @@ interface Described {
   paths: Record<string, Record<string, { parameters?: Parameter[] }>>
 }
 
-/** Values of parameters that are not listed in the description. The first one is the default, where there is one. */
+/** Values of parameters that the description does not list. If there is a default, it comes first. */
 export type Values = Record<string, (string | undefined)[]>
 
-/** A page so small that whoever follows it meets every kind of page. */
+/** The page is so small that following it meets every kind of page. */
 const PAGED: Record<string, string> = { limit: '2' }
-/** Of those, followed. */
+/** How many pages are followed. */
 const PAGES = 4
 
 /**
- * Asks every route that is only read, with every combination of values, page by page.
+ * Asks every route that only reads, with every combination of values, page by page.
  * @param places values of the parameters in paths
- * @param step of how many combinations one is asked
- * @returns how many requests that were
- * @throws AssertionError a parameter that nobody has said values for
+ * @param step only one of so many combinations is asked
+ * @returns the number of requests
+ * @throws AssertionError for a parameter without values
  */
 export async function askEverything(
   api: Api,

@@ -7,7 +7,7 @@ import { CLI } from './cli.ts'
 import { PEPPERS, SECRET } from './ledger.ts'
 import { projectRoot } from './package.ts'
 
-/** The examples of the docs, as a reader copies, installs and starts them. */
+/** Copies, installs and starts the examples of the docs, as a reader does. */
 
 export interface Running {
   url: string
@@ -18,7 +18,7 @@ export interface Running {
 
 const pathOf = (example: string): string => join(projectRoot, 'docs/examples', example)
 
-/** A copy that is installed, with this package as it is built in place of the published one. @returns its folder */
+/** Makes a copy and installs it, with this package as it is built in place of the published one. @returns its folder */
 export async function installExample(example: string, packages: readonly string[]): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'example-'))
   await cp(pathOf(example), folder, { recursive: true })
@@ -35,7 +35,9 @@ export async function installExample(example: string, packages: readonly string[
   return folder
 }
 
-/** It depends on these packages and this one, each in the version that this package is tested with. */
+/**
+ * Checks that the example depends on these packages and on this one, in the versions that this package is tested with.
+ */
 export async function assertDependencies(example: string, packages: readonly string[]): Promise<void> {
   const { dependencies } = JSON.parse(await readFile(join(pathOf(example), 'package.json'), 'utf8'))
   const own = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8'))
@@ -46,7 +48,7 @@ export async function assertDependencies(example: string, packages: readonly str
   })
 }
 
-/** Runs the commands of its README against it. @returns what they print */
+/** Runs the commands of the example's README against it. @returns what they print */
 export async function runReadme(example: string, folder: string, url: string): Promise<string> {
   const readme = await readFile(join(pathOf(example), 'README.md'), 'utf8')
   const script = /```sh\n([\s\S]*?)```/.exec(readme)?.[1]?.replace('http://127.0.0.1:4000', url) ?? ''
@@ -68,7 +70,7 @@ const environment = () => ({
   TOKEN_PEPPERS: PEPPERS,
 })
 
-/** Resolves when it listens. */
+/** Resolves when the example listens. */
 export async function startExample(folder: string, program = 'app.js'): Promise<Running> {
   const child = spawn(process.execPath, [program], {
     cwd: folder,

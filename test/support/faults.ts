@@ -3,19 +3,20 @@ import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { StoreUnavailableError, UnknownOutcomeError } from '../../src/application/ports/errors.ts'
 
 /**
- * What the next append meets. `landed`: it is stored and its answer is lost; `lost`: neither is stored nor answered.
+ * What happens to the next append. `landed`: it is stored, but its answer is lost; `lost`: it is neither stored nor
+ * answered.
  */
 export type AppendFault = 'ok' | 'unavailable' | 'landed' | 'lost'
 
 export interface FaultyStore {
   store: EventStore
-  /** Everything fails until it is up again. */
+  /** While this is true, everything fails. */
   down: boolean
-  /** What the next appends meet, in order; then they succeed. */
+  /** What happens to the next appends, in order. Later ones succeed. */
   next: AppendFault[]
 }
 
-/** An event store that fails when it is told to. */
+/** An event store that fails on demand. */
 export function faultyStore(inner: EventStore): FaultyStore {
   const faulty: FaultyStore = { store: inner, down: false, next: [] }
   const unlessDown = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => {
@@ -45,7 +46,7 @@ export interface FaultyReadModel {
   down: boolean
 }
 
-/** A read model that fails when it is told to. */
+/** A read model that fails on demand. */
 export function faultyReadModel(inner: ReadModel): FaultyReadModel {
   const faulty: FaultyReadModel = { readModel: inner, down: false }
   const unlessDown = <A extends unknown[], T>(method: (...args: A) => Promise<T>) => {

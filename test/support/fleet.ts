@@ -11,9 +11,9 @@ export interface Fleet {
   members: Member[]
   eventStore: StandInProcess
   mongod: Mongod
-  /** Settings of the same stores without anything in between. */
+  /** Settings that lead to the same stores directly. */
   stores: { EVENT_STORE_URL: string; READ_MODEL_URL: string }
-  /** One more, ready to serve. */
+  /** Starts one more member, ready to serve. */
   add(options?: MemberOptions): Promise<Member>
   close(): Promise<void>
 }
@@ -21,26 +21,26 @@ export interface Fleet {
 export interface Member {
   service: ServiceProcess
   api: Api
-  /** What stands between it and each store. */
+  /** The proxies between it and each store. */
   toEvents: TcpProxy
   toModel: TcpProxy
 }
 
 export interface MemberOptions {
   env?: Environment
-  /** Another program in place of the service. */
+  /** The command of another program that runs in place of the service. */
   command?: readonly string[]
 }
 
 interface FleetOptions extends MemberOptions {
-  /** Which version the stand-in behaves like. */
+  /** The version of EventStoreDB that the stand-in imitates. */
   eventStoreDb?: Version
 }
 
 const SET = 'rs0'
 let databases = 0
 
-/** Real processes on a stand-in for EventStoreDB and a MongoDB replica set of one. */
+/** Real processes on a stand-in for EventStoreDB, and on a MongoDB replica set of one. */
 export async function startFleet(size: number, options: FleetOptions = {}): Promise<Fleet> {
   const [eventStore, mongod] = await Promise.all([
     startStandInProcess(0, options.eventStoreDb),
@@ -55,14 +55,14 @@ export async function startFleet(size: number, options: FleetOptions = {}): Prom
     proxies.push(toEvents, toModel)
     const environment = {
       EVENT_STORE_URL: `esdb://127.0.0.1:${toEvents.port}?tls=false`,
-      // Direct, so that no member of the set is looked for past the proxy.
+      // A direct connection, so that the driver does not look for members of the set without the proxy.
       READ_MODEL_URL: `mongodb://127.0.0.1:${toModel.port}/${database}?directConnection=true`,
       USAGE_FLUSH_MS: '200',
       MAX_TOKENS_PER_ACCOUNT: '100000',
       LOG_LEVEL: 'info',
       ...env,
     }
-    // On a busy machine MongoDB may not answer a start in time, which then fails.
+    // On a busy machine MongoDB may not answer in time, and then a start fails.
     const service = await eventually(() => startService(environment, undefined, command))
     return { service, api: apiOf(service.url), toEvents, toModel }
   }

@@ -3,20 +3,22 @@ import { connect, type Socket } from 'node:net'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { formatToken } from '../../src/domain/credential.ts'
 
-/** Many connections that ask without a pause, on a thread of their own so that they hold up nobody who measures. */
+/**
+ * Many connections that ask without a pause. They are on a thread of their own, so that they delay nobody who measures.
+ */
 export interface Flood {
-  /** Ends it. @returns how many answers there were of each status; 0 counts connections that were lost */
+  /** Ends the flood. @returns the number of answers by status; 0 counts connections that were lost */
   stop(): Promise<Map<number, number>>
 }
 
 interface Orders {
   port: number
   connections: number
-  /** Whole requests as they go over the wire, asked in turn. */
+  /** Whole requests as they are sent, taken in turn. */
   requests: readonly string[]
 }
 
-/** Resolves when the first answer has come. The connections are all there half a second later. */
+/** Resolves at the first answer. Half a second later, all connections are there. */
 export async function startFlood(
   url: string,
   requests: readonly string[],
@@ -41,7 +43,7 @@ export async function startFlood(
   }
 }
 
-/** A request as it goes over the wire. */
+/** A request as it is sent. */
 export const rawRequest = (path: string, headers: Record<string, string> = {}): string =>
   [
     `GET ${path} HTTP/1.1`,
@@ -51,7 +53,7 @@ export const rawRequest = (path: string, headers: Record<string, string> = {}): 
     .join('\r\n')
     .concat('\r\n\r\n')
 
-/** Tokens of the right form that nobody has. */
+/** Tokens of the right form that do not exist. */
 export const randomTokens = (amount: number): string[] =>
   Array.from({ length: amount }, () => formatToken('tkl', randomBytes(32)))
 
@@ -101,7 +103,8 @@ function flood({ port, connections, requests }: Orders): void {
     })
   }
 
-  // No more at once than a listener keeps waiting: what is beyond is tried again by the system only after a second.
+  // No more connections at once than a listener can queue, since the system tries further ones again only after a
+  // second.
   let opened = 0
   const opening = setInterval(() => {
     for (let i = 0; i < 100 && opened < connections; i++, opened++) open()

@@ -4,7 +4,7 @@ import { randomAddress, randomTokens, rawRequest, startFlood } from './flood.ts'
 import { statusOf } from './hammer.ts'
 import { startProbe } from './probe.ts'
 
-/** A service behind one proxy, asked by good callers at one address while others flood it. */
+/** A service behind one proxy, which good callers ask from one address while others flood it. */
 
 export const CONNECTIONS = 1_500
 const HERE = { 'X-Forwarded-For': '203.0.113.9' }
@@ -12,7 +12,10 @@ const RAMP_MS = 600
 const TOKENS = randomTokens(4_000)
 
 export const floods = {
-  /** As many requests that need no store: what the others are held against, since all of this shares one machine. */
+  /**
+   * The same number of requests, which need no store. The other floods are compared with this one, since everything
+   * shares one machine.
+   */
   harmless: [rawRequest('/health/live')],
   /** Random tokens from the address of the good callers. */
   oneAddress: TOKENS.map((token) => rawRequest('/auth/verify', { ...HERE, 'X-API-Token': token })),
@@ -22,18 +25,18 @@ export const floods = {
 }
 
 export interface FloodResult {
-  /** Milliseconds, of uses of good tokens. */
+  /** Milliseconds within which 99 % of the uses of good tokens were answered. */
   p99: number
-  /** Answers to the flood. */
+  /** Answers to the flood per second. */
   perSecond: number
   statuses: Map<number, number>
-  /** Answers to good callers that should not have been, by their status. */
+  /** Wrong answers to good callers, by status. */
   wrong: Map<number, number>
-  /** Of credentials that the service did not know. */
+  /** Look-ups of credentials that the service did not know. */
   lookUps: number
 }
 
-/** What good callers meet for some time, beside a flood or without one. */
+/** The answers that good callers get for some time, beside a flood or without one. */
 export async function flooded(
   url: string,
   tokens: readonly string[],
@@ -41,7 +44,7 @@ export async function flooded(
   ms: number,
 ): Promise<FloodResult> {
   const before = await lookUpsAt(url)
-  // Before the flood, since their connections would wait behind all of its own.
+  // These connect before the flood does, since they would otherwise wait behind all of its connections.
   const probe = startProbe(url, tokens, HERE)
   const owner = startOwner(url)
   await sleep(200)
@@ -60,7 +63,7 @@ export async function flooded(
   return { p99, perSecond, statuses, wrong, lookUps: (await lookUpsAt(url)) - before }
 }
 
-/** Makes tokens, uses, changes, uses and revokes them: when it is used none of them is in memory. */
+/** Makes tokens, and uses, changes, uses and revokes each. None of them is in memory when it is first used. */
 function startOwner(url: string): { stop(): Promise<Map<number, number>> } {
   const api = apiOf(url)
   const wrong = new Map<number, number>()
@@ -94,7 +97,7 @@ function startOwner(url: string): { stop(): Promise<Map<number, number>> } {
   }
 }
 
-/** Some tokens of one account, each used once unless they are to be unknown to the service. */
+/** Makes some tokens of one account, and uses each once, unless the service must not know them. */
 export async function goodTokens(url: string, amount: number): Promise<string[]> {
   const api = apiOf(url)
   const made = await Promise.all(

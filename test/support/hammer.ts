@@ -2,9 +2,9 @@ import { Agent, get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Hammer {
-  /** When the last request was sent that was accepted, by `performance.now()`. */
+  /** When the last accepted request was sent, by `performance.now()`. */
   lastAccepted(): number
-  /** How many answers there were of each status; 0 stands for none at all. */
+  /** The number of answers by status; 0 counts requests without an answer. */
   statuses: Map<number, number>
   /** Resolves at the first answer of this status from now on. */
   until(status: number): Promise<void>
@@ -13,7 +13,7 @@ export interface Hammer {
 
 const PAUSE_MS = 3
 
-/** One client that uses a token again and again, each time after the answer. */
+/** One client that uses a token again and again, each time after the answer before. */
 export function hammer(url: string, token: string): Hammer {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const statuses = new Map<number, number>()
@@ -49,7 +49,7 @@ export function hammer(url: string, token: string): Hammer {
   }
 }
 
-/** Status of one use of a token; 0 where no answer came. */
+/** The status of one use of a token; 0 if there was no answer. */
 export function statusOf(
   url: string,
   token: string,

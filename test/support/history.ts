@@ -5,13 +5,15 @@ import type { LifecycleEvent, NewEvent, StoredEvent } from '../../src/domain/eve
 import { tokenStream, usageStream } from '../../src/domain/streams.ts'
 import { expectedAfter, type Happened } from '../integration/projections.reference.ts'
 
-/** A log that grows by commands and uses, with sound links, and what the read model has to hold after it. */
+/**
+ * A log that grows by commands and uses, with sound links, and the documents that the read model must hold after it.
+ */
 export interface History {
   tokens: string[]
-  /** One creation, change or revocation. */
+  /** A creation, a change or a revocation. */
   command(): Promise<{ tokenId: string; events: LifecycleEvent[] }>
   use(): Promise<void>
-  /** @returns its id */
+  /** @returns the id of the token */
   create(name?: string): Promise<string>
   grow(events: number): Promise<void>
   /** Tokens, their history and usage, each sorted by id. */

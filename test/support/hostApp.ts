@@ -11,14 +11,14 @@ export interface HostApp {
   url: string
   app: Koa
   ledger: TokenLedger
-  /** What the ledger has logged. */
+  /** The lines that the ledger has logged. */
   lines: { level: keyof Logger; fields: Record<string, unknown>; message: string }[]
-  /** What the app was told of by `error`. */
+  /** The errors that the app got by its event `error`. */
   errors: { error: unknown; ctx: Context }[]
   close(): Promise<void>
 }
 
-/** @param use puts its middleware into the app, in its order */
+/** @param use adds its middleware to the app, in its own order */
 export async function startHost(
   use: (app: Koa, ledger: TokenLedger) => void,
   options: TokenLedgerOptions = {},
@@ -61,7 +61,7 @@ export async function startHost(
   }
 }
 
-/** Answers what the ledger has let through. */
+/** Answers the requests that the ledger lets pass. */
 export const served: Middleware = (ctx) => {
   ctx.body = { served: ctx.path, accountId: ctx.state.principal?.accountId }
 }

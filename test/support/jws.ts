@@ -4,7 +4,7 @@ import type { JwtOptions } from '../../src/index.ts'
 import { bearer, callerOf } from './caller.ts'
 import { SECRET, startLedger, type TestService } from './ledger.ts'
 
-/** JWTs by hand, for what no library would make. */
+/** Makes JWTs by hand that no library would make. */
 
 export const HS256 = { alg: 'HS256', typ: 'JWT' }
 export const exp = () => Math.floor(Date.now() / 1000) + 3600
@@ -13,7 +13,7 @@ export const good = () => ({ sub: 'acct_1', exp: exp() })
 export const encode = (value: unknown): string =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
-/** Whatever is in it, the signature is right. */
+/** Whatever the payload is, the signature is right. */
 export function forge(header: object, payload: unknown, secret = SECRET): string {
   const input = `${encode(header)}.${encode(payload)}`
   return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
@@ -22,14 +22,14 @@ export function forge(header: object, payload: unknown, secret = SECRET): string
 export const statusOf = async ({ url }: TestService, token: string): Promise<number> =>
   (await callerOf(url).get('/auth/verify', bearer(token))).status
 
-/** @param tokens by what is wrong with them */
+/** @param tokens keyed by what is wrong with them */
 export async function assertRefused(service: TestService, tokens: Record<string, string>): Promise<void> {
   for (const [what, token] of Object.entries(tokens)) {
     expect(await statusOf(service, token), what).to.equal(401)
   }
 }
 
-/** A service with these keys, for as long as the test takes. */
+/** Runs a service with these keys while the test lasts. */
 export async function withLedger(
   options: JwtOptions,
   test: (service: TestService) => Promise<void>,

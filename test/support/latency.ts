@@ -4,14 +4,14 @@ import { statusOf } from './hammer.ts'
 import { stopwatch } from './stopwatch.ts'
 
 export interface Latencies {
-  /** Of the slowest answer, in milliseconds. */
+  /** The time of the slowest answer, in milliseconds. */
   slowest: number
   statuses: Record<number, number>
 }
 
 const PAUSE_MS = 5
 
-/** Uses a token one time after the other until `work` has ended, and says how that went. */
+/** Uses a token again and again until `work` has ended, and returns how that went. */
 export async function whileUsing<T>(
   url: string,
   token: string,

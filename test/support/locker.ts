@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 const CHILD = fileURLToPath(new URL('./locker.child.js', import.meta.url))
 
-/** What another program may be doing with a database, as the SQL that it stopped in. */
+/** What another program may be doing with a database, as the SQL that it has run last. */
 export const LOCKS = {
   'a shell in the middle of a transaction': 'BEGIN IMMEDIATE',
   'an exclusive transaction': 'BEGIN EXCLUSIVE',
@@ -21,7 +21,7 @@ export interface Locker {
 
 const running = new Set<ChildProcess>()
 
-/** A process of its own that keeps what the SQL has locked. */
+/** A process of its own, which keeps the locks that the SQL has taken. */
 export async function lockWith(path: string, sql: string): Promise<Locker> {
   const child = spawn(process.execPath, [CHILD, path, sql], { stdio: ['ignore', 'pipe', 'inherit'] })
   running.add(child)
@@ -38,7 +38,7 @@ export async function lockWith(path: string, sql: string): Promise<Locker> {
   }
 }
 
-/** For `afterEach`: whatever a test left behind. */
+/** For `afterEach`: ends whatever a test has left. */
 export async function endLockers(): Promise<void> {
   for (const child of running) child.kill('SIGKILL')
   running.clear()

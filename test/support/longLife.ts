@@ -7,8 +7,8 @@ import { tokenStream } from '../../src/domain/streams.ts'
 const AT_ONCE = 100
 
 /**
- * Changes a token that is there until its stream has so many events, past every command, a hundred in an append. What is
- * written is what commands would have written.
+ * Changes an existing token until its stream has so many events, a hundred in an append, without any command. The
+ * events are the same as those of commands.
  */
 export async function growHistory(
   store: EventStore,
@@ -31,7 +31,7 @@ export async function growHistory(
   }
 }
 
-/** Adds one event to a token's stream, of whatever type, as a newer version of this product may have written it. */
+/** Adds one event of any type to a token's stream, as a newer version of this product may write it. */
 export async function appendTo(
   store: EventStore,
   tokenId: string,
@@ -47,7 +47,7 @@ export async function appendTo(
   await store.append(stream, last ? last.revision : 'no_stream', [linked as NewEvent])
 }
 
-/** Not linked yet. */
+/** The event is not linked yet. */
 export function lifeEvent(type: string, data: object, after: StoredEvent | undefined): NewEvent {
   const id = ids.random()
   const at = (after?.metadata as { at?: string } | undefined)?.at ?? new Date().toISOString()

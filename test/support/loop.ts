@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * How long the event loop of this process was held at most by one turn of it while something was done, in milliseconds
- * of processor time: what other programs do on the machine is not in it. The least of some rounds, since a round may
- * meet the collection of garbage.
+ * The longest time for which one turn held the event loop of this process during `work`, in milliseconds of processor
+ * time, so that other programs do not count. It is the least of several rounds, since a round may include a garbage
+ * collection.
  */
 export async function longestTurn(work: () => Promise<unknown>, rounds = 3): Promise<number> {
   const found: number[] = []
@@ -27,7 +27,7 @@ async function longestTurnOf(work: () => Promise<unknown>): Promise<number> {
   return longest
 }
 
-/** Of this thread where the system tells, since others work beside it: on the files of SQLite, on garbage. */
+/** The time of this thread if the system shows it, since other threads work on SQLite's files and collect garbage. */
 function processorTime(): number {
   if (process.platform === 'linux') {
     const [nanoseconds] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')

@@ -6,13 +6,16 @@ export interface MemoryStore {
   store: EventStore
   /** The log itself, to be damaged. */
   log: StoredEvent[]
-  /** How the appends came: stream, expected revision, number of events. */
+  /** The appends that came: stream, expected revision, number of events. */
   appends: [stream: string, expected: number | 'no_stream', events: number][]
   /** An event of another application that shares the store. */
   addForeign(event?: Partial<StoredEvent>): void
 }
 
-/** An event store as a shared EventStoreDB is: positions with gaps, small batches, events of others in between. */
+/**
+ * An event store that is like a shared EventStoreDB: positions have gaps, batches are small, and events of others come
+ * in between.
+ */
 export function memoryStore(): MemoryStore {
   const log: StoredEvent[] = []
   const appends: MemoryStore['appends'] = []

@@ -15,7 +15,10 @@ const cached = join(projectRoot, '.cache/mongod/6.0.5/mongod')
 const running = process.env.TEST_MONGODB_URL
 const program = process.env.MONGOD ?? (existsSync(cached) ? cached : 'mongod')
 
-/** A suite on MongoDB servers of its own, found by `MONGOD`, in the cache that `scripts/mongod.sh` fills, or in PATH. */
+/**
+ * A suite with MongoDB servers of its own. The program is found by `MONGOD`, in the cache that `scripts/mongod.sh`
+ * fills, or in PATH.
+ */
 export const describeWithMongod = (title: string, suite: (this: Suite) => void): void =>
   describeWith(
     program,
@@ -28,14 +31,16 @@ export const describeWithMongod = (title: string, suite: (this: Suite) => void):
     suite,
   )
 
-/** A suite that any server will do for: also one that is running, which `TEST_MONGODB_URL` names. */
+/** A suite that any server will do for, even one that is running, which `TEST_MONGODB_URL` names. */
 export const describeOnMongo = (title: string, suite: (this: Suite) => void): void =>
   running ? void describe(title, suite) : describeWithMongod(title, suite)
 
 export interface MongoServer {
   /** Connection string of one database. */
   url(database: string): string
-  /** Ends it and removes its data; of a running one, the databases that were asked for. */
+  /**
+   * Ends the server and removes its data. On a server that was running before, removes the databases that were used.
+   */
   stop(): Promise<void>
 }
 
@@ -50,15 +55,15 @@ export interface Mongod extends MongoServer {
 }
 
 interface Options {
-  /** Name of the replica set it is a member of. Default: standalone. */
+  /** The name of the replica set that it is a member of. Default: it is standalone. */
   set?: string
-  /** Whether to make it the only member of its set and wait until it is the primary. Default: if there is a set. */
+  /** Make it the only member of its set, and wait until it is the primary? Default: yes, if there is a set. */
   initiate?: boolean
-  /** For a folder of its data. Default: that of the system. */
+  /** The folder that holds the folder of its data. Default: that of the system for temporary files. */
   disk?: string
 }
 
-/** The server of a suite that any will do for. */
+/** The server of a suite that any server will do for. */
 export async function someMongo(options: Options = {}): Promise<MongoServer> {
   if (!running) return startMongod(options)
   const used = new Set<string>()
@@ -133,7 +138,10 @@ export async function startMongod({
   }
 }
 
-/** Makes servers that were started with one set name a replica set, and waits for its primary. @returns whose port */
+/**
+ * Makes a replica set of servers that were started with one set name, and waits for its primary. @returns the port of
+ * the primary
+ */
 export async function initiateSet(set: string, ports: readonly number[]): Promise<number> {
   const members = ports.map((port, _id) => ({ _id, host: `127.0.0.1:${port}` }))
   const config = {
@@ -143,7 +151,7 @@ export async function initiateSet(set: string, ports: readonly number[]): Promis
   }
   const [first = 0] = ports
   await onServer(first, (client) => client.db('admin').command({ replSetInitiate: config }))
-  // Left to itself the first election waits for as long as one after a failure.
+  // By itself, the first election would wait as long as one after a failure.
   if (ports.length > 1) {
     await eventually(() => onServer(first, (client) => client.db('admin').command({ replSetStepUp: 1 })))
   }

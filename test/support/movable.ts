@@ -4,7 +4,7 @@ import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { tokenStream, USAGE_STREAM } from '../../src/domain/streams.ts'
 
-/** What a store must give back as it got it. */
+/** Values that a store must give back unchanged. */
 const ODD: Record<string, unknown> = JSON.parse(`{
   "text": "\\u0000 \\ud800 \\u2028 \\ufeff \\u202e é e\\u0301 😀 \\\\ \\" </script> \\r\\n",
   "z": 1, "a": 2, "10": 3, "9": 4, "": 5, "__proto__": { "constructor": null }, "ключ": [],

@@ -1,19 +1,21 @@
 import { spawnSync } from 'node:child_process'
 import type { Suite } from 'mocha'
 
-/** Where Debian keeps servers, which not every shell looks through. */
+/** Includes the folders in which Debian keeps servers, which not every shell searches. */
 export const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`
 
 interface Needs {
-  /** Called with this argument it must succeed. */
+  /** Called with this argument, the program must succeed. */
   argument: string
-  /** Whether a machine without it fails the suite. */
+  /** Does the suite fail on a machine without the program? */
   required: boolean
-  /** How to have it. */
+  /** How to get the program. */
   remedy?: string
 }
 
-/** A suite that needs to mount, which takes rights that not every machine gives: left out as below. */
+/**
+ * A suite that needs to mount file systems, which not every machine allows. It is left out in the same way as below.
+ */
 export function describeWithMounts(title: string, suite: (this: Suite) => void): void {
   describeWith('unshare', { argument: '--mount', required: isRoot, remedy: 'run as root' }, title, suite)
 }
@@ -21,8 +23,8 @@ export function describeWithMounts(title: string, suite: (this: Suite) => void):
 const isRoot = process.env.CI === 'true' && process.platform === 'linux' && process.getuid?.() === 0
 
 /**
- * A suite that needs a program which is no dependency of the project. Without the program it is left out, as one pending
- * test that says why. The reporter takes a test that is skipped for any other reason for a failure.
+ * A suite that needs a program which is not a dependency of the project. Without the program the suite is left out, as
+ * one pending test that says why. The reporter treats any other skipped test as a failure.
  */
 export function describeWith(
   program: string,

@@ -13,22 +13,22 @@ import { historyOn } from './history.ts'
 import { countingTelemetry } from './pieces.ts'
 import { ownFolder, startService } from './service.ts'
 
-/** What a rebuild leaves to the service: the complete file, and the word that it is there. */
+/** What a rebuild leaves for the service: the complete file, and the pointer that offers it. */
 const FILE = 'read-model.db.g2'
 const OFFER = 'read-model.db.offer'
 
-/** A file that a rebuild has made, and a folder of data that it fits. */
+/** A file that a rebuild has made, and a data folder that it belongs to. */
 export interface RebuiltFile {
-  /** Closed in good order, without that file. */
+  /** The folder was closed in good order, and does not contain the file. */
   folder: string
-  /** Puts the file where a rebuild that was ended in the middle would have left it, and breaks it. */
+  /** Puts the file where a rebuild that was interrupted would have left it, with damage. */
   leaveHalfFilled(folder: string, damage: Damage): Promise<void>
   /** The same, and offers it to the service. */
   offer(folder: string, damage: Damage, vouch: Vouch): Promise<void>
 }
 
 export type Damage = (file: string) => Promise<void>
-/** The checksum beside the file: of what it was, or of what it has become. */
+/** Is the checksum beside the file that of the sound file, or that of the damaged one? */
 type Vouch = 'as it was' | 'as it is'
 
 export async function rebuiltFile(events = 200): Promise<RebuiltFile> {
@@ -61,7 +61,10 @@ export async function rebuiltFile(events = 200): Promise<RebuiltFile> {
   }
 }
 
-/** Lets a rebuild offer its file to somebody who has the lock of the read model, as a service has, and never looks. */
+/**
+ * Lets a rebuild offer its file while somebody holds the lock of the read model, as a service does, but never takes the
+ * file.
+ */
 async function makeBeside(folder: string): Promise<string> {
   const copy = await ownFolder()
   const kept = await ownFolder()
@@ -92,7 +95,7 @@ const bySql =
     database.close()
   }
 
-/** Turns the bytes of a text over, wherever it stands. */
+/** Inverts the bytes of a text wherever it stands. */
 const inBytes =
   (text: string): Damage =>
   async (file) => {
@@ -128,7 +131,7 @@ export const namesIn = async (folder: string): Promise<string[]> =>
     (name) => /\.(g\d+|offer)/.test(name) && !name.endsWith('.lock'),
   )
 
-/** As it was before a rebuild. */
+/** The folder as it was before the rebuild. */
 export async function copyOfFolder(from: string): Promise<string> {
   const folder = await ownFolder()
   await cp(join(from, 'data'), join(folder, 'data'), { recursive: true })

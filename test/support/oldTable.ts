@@ -4,16 +4,16 @@ import { compareRows, importRows } from '../../src/application/tokenImport/impor
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { chunked } from './transfer.ts'
 
-/** A row as the old system's table has it. */
+/** A row in the form of the old system's table. */
 export type OldRow = Record<string, unknown>
 
-/** What the old system gave its users, and what it kept of it. */
+/** A token that the old system gave to a user, and the hash that it kept of it. */
 export const oldToken = (n: number): string => `old/${String(n).padStart(4, '0')}:secret=+~`
 export const sha256 = (token: string): string => createHash('sha256').update(token).digest('hex')
 
 export const UUID_OF_ROW = '0c1f9b7e-4d2a-4e0b-9a65-7b1d3c5e8f21'
 
-/** A good row, of an own id and an own token for each `n`. */
+/** A good row. Its id and its token are different for each `n`. */
 export const oldRow = (n: number, fields: OldRow = {}): OldRow => ({
   id: n,
   token: sha256(oldToken(n)),
@@ -31,7 +31,7 @@ export const fileOfRows = (rows: readonly OldRow[]): string =>
 
 export const NOW = '2026-11-20T00:00:00.000Z'
 
-/** The whole way of an import, as the command goes it. */
+/** Imports the rows in the same steps as the command. */
 export async function takeOver(
   store: EventStore,
   file: string,

@@ -3,7 +3,7 @@ import { link, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MAIN, ownFolder } from './service.ts'
 
-/** Where a second service runs, so that it meets the files of the first under another name. */
+/** A place in which a second service sees the files of the first one under another name. */
 export interface OtherName {
   folder: string
   command?: readonly string[]
@@ -17,7 +17,7 @@ async function folderWithData(): Promise<string> {
   return folder
 }
 
-/** Runs the service where one file is mounted over another, in a mount table of its own, as a container has it. */
+/** Runs the service in a mount namespace of its own in which one file is mounted over another, as in a container. */
 async function mounted(first: string): Promise<OtherName> {
   const folder = await folderWithData()
   const target = join(folder, 'data', 'events.db')
@@ -26,7 +26,7 @@ async function mounted(first: string): Promise<OtherName> {
   return { folder, command: ['unshare', '--mount', 'sh', '-c', script, 'sh', ...service] }
 }
 
-/** Processes of another container are not seen: that the first one lives cannot be told from its number. */
+/** Processes of another container are invisible, so the number of the first process does not show whether it lives. */
 async function inAnotherContainer(first: string): Promise<OtherName> {
   for (const name of ['events.db.lock', 'read-model.db.lock']) await rm(join(first, 'data', name))
   return {
@@ -35,7 +35,7 @@ async function inAnotherContainer(first: string): Promise<OtherName> {
   }
 }
 
-/** Other names of the event store of a service that runs in `first`, by how they come about. */
+/** Other names of the event store of a service that runs in `first`, keyed by how they come about. */
 export const OTHER_NAMES: Record<string, (first: string) => Promise<OtherName>> = {
   async 'a hard link'(first) {
     const folder = await folderWithData()
@@ -62,7 +62,7 @@ export const OTHER_NAMES: Record<string, (first: string) => Promise<OtherName>> 
   }),
 }
 
-/** Mounting takes rights that not every machine gives. */
+/** Not every machine allows mounting. */
 export function mayMount(): boolean {
   return spawnSync('unshare', ['--mount', 'true']).status === 0
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-/** The project's own folder, seen from the compiled test. */
+/** The project's own folder, relative to the compiled test. */
 export const projectRoot = fileURLToPath(new URL('../../../', import.meta.url))
 
 export interface Ended {
@@ -10,7 +10,7 @@ export interface Ended {
   stderr: string
 }
 
-/** Runs a command to its end, whatever its exit code. */
+/** Runs a command to its end, and returns even if its exit code is not 0. */
 export function run(command: string, args: readonly string[], cwd: string, seconds = 120): Promise<Ended> {
   return new Promise((resolve) => {
     const options = { cwd, env: outsideEnvironment(), timeout: seconds * 1000, maxBuffer: 2 ** 26 }
@@ -21,8 +21,8 @@ export function run(command: string, args: readonly string[], cwd: string, secon
 }
 
 /**
- * The environment as a stranger's shell has it: without what `npm test` adds about this package (it would draw an
- * `npm install` elsewhere back here), and without coverage, which is not about other people's code.
+ * The environment of a user's shell: without what `npm test` adds about this package, which would lead an `npm install`
+ * elsewhere back here, and without coverage, which is not about other people's code.
  */
 export function outsideEnvironment(): NodeJS.ProcessEnv {
   const ours =

@@ -6,7 +6,7 @@ import { projectRoot } from './package.ts'
 const made: string[] = []
 
 /**
- * The service with pieces of one compiled file replaced, to show that a test sees what it looks for when a guard is off.
+ * The service with parts of one compiled file replaced, to show that a test fails when a guard is off.
  * @param file below `dist`
  * @returns the command that runs it
  */
@@ -14,7 +14,7 @@ export async function patchedService(
   file: string,
   replacements: readonly (readonly [found: string, put: string])[],
 ): Promise<string[]> {
-  // In the project, so that it finds the dependencies.
+  // It is inside the project, so that it finds the dependencies.
   await mkdir(join(projectRoot, '.cache'), { recursive: true })
   const folder = await mkdtemp(join(projectRoot, '.cache', 'patched-'))
   made.push(folder)

@@ -6,8 +6,8 @@ import { eventually } from './eventually.ts'
 type Call = (...args: unknown[]) => unknown
 
 /**
- * A store whose calls are made again while it is unavailable, as the product does: on a busy machine a server may not
- * answer in time. For tests of what it answers, not of when.
+ * A store whose calls are repeated while it is unavailable, as the product does, since a server may not answer in time
+ * on a busy machine. It is for tests of what a store answers, not of when.
  */
 export function patient<T extends object>(store: T): T {
   return new Proxy(store, {
@@ -28,13 +28,13 @@ export function patient<T extends object>(store: T): T {
   })
 }
 
-/** What a call has made, like the next generation of documents. */
+/** Does a call return something with calls of its own, like the next generation of documents? */
 const hasCalls = (made: unknown): made is object =>
   typeof made === 'object' &&
   made !== null &&
   Object.values(made).some((member) => typeof member === 'function')
 
-/** Makes a call again until the store is available. */
+/** Repeats a call until the store is available. */
 export async function whenAvailable<T>(call: () => Promise<T>): Promise<T> {
   const outcome = await eventually(async () => {
     try {
@@ -48,6 +48,6 @@ export async function whenAvailable<T>(call: () => Promise<T>): Promise<T> {
   return outcome.answer
 }
 
-/** A read model on MongoDB, where the test is about what it does and not about outages. */
+/** Opens a read model on MongoDB, for tests of what it does, which are not about outages. */
 export const openPatiently = async (...args: Parameters<typeof openMongoReadModel>): Promise<ReadModel> =>
   patient(await whenAvailable(() => openMongoReadModel(...args)))

@@ -21,7 +21,7 @@ import { PEPPERS, SECRET } from './ledger.ts'
 const ACCOUNT = 'acct_1'
 
 export interface Counted extends Telemetry {
-  /** Sum of all that was reported as lost. */
+  /** The number of uses that were reported as lost. */
   lost: number
   errors: string[]
 }
@@ -50,7 +50,7 @@ export const context = (): CommandContext => ({
 
 export type Pieces = Awaited<ReturnType<typeof assemblePieces>>
 
-/** The use cases on real stores that fail when they are told to, put together as `createTokenLedger` does. */
+/** The use cases on real stores that fail on demand, connected as `createTokenLedger` does it. */
 export async function assemblePieces(folder: string, flushMs = 20) {
   const events = faultyStore(await openSqliteEventStore(join(folder, 'events.db')))
   const model = faultyReadModel(await openSqliteReadModel(join(folder, 'read-model.db')))
@@ -140,5 +140,5 @@ export async function assemblePieces(folder: string, flushMs = 20) {
   }
 }
 
-/** As of a token that the read model does not show: the whole stream is read. */
+/** A token that the read model does not show, so its whole stream is read. */
 export const target = (tokenId: string): Target => ({ tokenId, seen: null, ifMatch: () => true })

@@ -2,13 +2,13 @@ import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** Below those that systems give away themselves, to connections and to whoever listens on any port. */
+/** Lower ports than those that systems choose themselves, for connections and for servers that listen on any port. */
 const LOWEST = 10_000
 const HIGHEST = 32_000
 
 /**
- * A port for whoever cannot take any. Tests in other processes do the same at the same time: it is one of many at
- * random, and stays free through a restart of its server, since nobody gets it without asking for it.
+ * A port for programs that cannot choose one themselves. Tests in other processes do the same at the same time, so it
+ * is one of many at random. It stays free during a restart of its server, since nobody gets it without asking for it.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
@@ -18,7 +18,7 @@ export async function freePort(): Promise<number> {
       await once(server.listen(port, '127.0.0.1'), 'listening')
       return port
     } catch {
-      // Somebody has it: the next one.
+      // Another program has it, so try the next one.
     } finally {
       server.close()
     }

@@ -2,9 +2,9 @@ import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { statusOf } from './hammer.ts'
 
-/** A few clients that use good tokens, far from what the service can do. */
+/** A few clients that use good tokens, far below the limits of the service. */
 export interface Probe {
-  /** How many answers there were of each status since the last `reset`; 0 stands for none at all. */
+  /** The number of answers by status since the last `reset`; 0 counts requests without an answer. */
   statuses: Map<number, number>
   /** Milliseconds within which 99 of 100 answers came since then. */
   p99(): number

@@ -15,7 +15,7 @@ export function exchange(url: string, request: string | Buffer): Promise<string>
     const chunks: Buffer[] = []
     socket.on('data', (chunk) => chunks.push(chunk))
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      // The service may close while we still write: what it said before that counts.
+      // The service may close while we still write. What it has sent before counts.
       if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error)
     })
     socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')))
@@ -23,7 +23,7 @@ export function exchange(url: string, request: string | Buffer): Promise<string>
   })
 }
 
-/** The answers in what came back, by their lengths: none for a connection that was closed in silence. */
+/** The answers in the bytes that came back, separated by their lengths. None if the connection was closed silently. */
 export function answersIn(received: string): RawAnswer[] {
   const answers: RawAnswer[] = []
   for (let rest = received; rest !== ''; ) {
@@ -40,7 +40,7 @@ export function answersIn(received: string): RawAnswer[] {
   return answers
 }
 
-/** One request with headers that a proper client would not send: twice, empty or of odd bytes. */
+/** One request with headers that a proper client would not send: doubled, empty, or with odd bytes. */
 export async function sendRaw(
   url: string,
   method: string,

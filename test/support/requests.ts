@@ -1,25 +1,25 @@
 import { Agent, request } from 'node:http'
 
 export interface Answered {
-  /** How many answers there were of each status; 0 stands for none at all. */
+  /** The number of answers by status; 0 counts requests without an answer. */
   statuses: Map<number, number>
   /** The longest wait for an answer, in milliseconds. */
   slowest: number
 }
 
 export interface Requests {
-  /** Of the nth request, or of all. */
+  /** The path of the nth request, or of all requests. */
   path: string | ((n: number) => string)
   amount: number
   connections?: number
   method?: string
-  /** Of the nth request. */
+  /** The headers of the nth request. */
   headers?: (n: number) => Record<string, string>
-  /** In milliseconds: a request that waits longer has no answer. */
+  /** In milliseconds. A request that waits longer counts as one without an answer. */
   patience?: number
 }
 
-/** Sends so many requests, some at a time on connections that are kept, each after the answer to the one before. */
+/** Sends so many requests on some persistent connections, each after the answer to the one before. */
 export async function sendMany(url: string, how: Requests): Promise<Answered> {
   const { path, amount, connections = 10, method = 'GET', headers = () => ({}), patience = 10_000 } = how
   const agent = new Agent({ keepAlive: true, maxSockets: connections })

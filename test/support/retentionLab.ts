@@ -15,7 +15,7 @@ import { memoryStore } from './memoryStore.ts'
 import { countingTelemetry } from './pieces.ts'
 import { DAY, FIRST_DAY, usageLife } from './usageLife.ts'
 
-/** A log in memory, days of usage in it, and retention at work on it. */
+/** A log in memory with days of usage, and retention that works on it. */
 
 export const RETENTION = 7
 const byId = (a: { id?: unknown }, b: { id?: unknown }): number => (String(a.id) < String(b.id) ? -1 : 1)
@@ -23,7 +23,7 @@ export const isUsage = ({ stream }: StoredEvent): boolean => stream.startsWith(U
 export const ofType = (log: readonly StoredEvent[], type: string): StoredEvent[] =>
   log.filter((event) => event.type === type)
 
-/** The usage documents that a log makes. */
+/** The usage documents that a log leads to. */
 export function documentsOf(log: readonly StoredEvent[]): object[] {
   const documents = new Map<string, StoredDocument>()
   for (const stored of log) {
@@ -38,7 +38,7 @@ export function documentsOf(log: readonly StoredEvent[]): object[] {
   return [...documents].map(([id, document]) => present<{ id: string }>(id, document)).sort(byId)
 }
 
-/** By plain sums over the uses, which share no code with the product. */
+/** Plain sums over the uses, which share no code with the product. */
 export const expectedOf = (uses: readonly StoredEvent[]): object[] =>
   expectedAfter(uses as unknown as Happened[]).tokenUsage.sort(byId)
 
@@ -56,7 +56,7 @@ export function retentionLab() {
     return { ...createRetention(dependencies), errors: telemetry.errors }
   }
 
-  /** Two days of uses, the second not over yet. */
+  /** Two days of uses. The second day has not ended yet. */
   async function twoDays(): Promise<StoredEvent[]> {
     await life.live(memory.store, 1)
     await life.live(memory.store, 2)
@@ -66,7 +66,7 @@ export function retentionLab() {
 
   const day = (n: number): string => new Date(FIRST_DAY + n * DAY).toISOString().slice(0, 10)
 
-  /** As if every use that is rolled up were gone. */
+  /** The log as if every use that is rolled up had been removed. */
   async function withoutRolledUp(): Promise<StoredEvent[]> {
     const days = createRolledUpDays(memory.store)
     await days.refresh()
@@ -76,7 +76,7 @@ export function retentionLab() {
     })
   }
 
-  /** Nothing is counted twice or lost, whether the uses are there or gone. */
+  /** Checks that nothing is counted twice or lost, whether the uses are there or gone. */
   async function expectExact(uses = memory.log.filter(isUsage)): Promise<void> {
     expect(documentsOf(memory.log)).to.deep.equal(expectedOf(uses))
     const left = await withoutRolledUp()
@@ -84,7 +84,7 @@ export function retentionLab() {
     expect(documentsOf(left)).to.deep.equal(expectedOf(uses))
   }
 
-  /** A store that says what is swept. */
+  /** A store that records what is swept. */
   function sweeping(): { store: EventStore; swept: string[] } {
     const swept: string[] = []
     const sweep = async (stream: string): Promise<boolean> => swept.push(stream) < 0

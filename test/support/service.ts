@@ -7,7 +7,7 @@ import { PEPPERS, SECRET } from './ledger.ts'
 
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url))
 
-/** A member that is undefined takes the setting out of the environment. */
+/** A member that is undefined removes the setting from the environment. */
 export type Environment = Record<string, string | undefined>
 
 export interface ServiceProcess {
@@ -17,21 +17,21 @@ export interface ServiceProcess {
   /** Everything it has written so far. */
   output(): string
   signal(signal: NodeJS.Signals): void
-  /** SIGTERM, and the exit code. */
+  /** Sends SIGTERM, and resolves with the exit code. */
   stop(): Promise<number | null>
-  /** `kill -9`, and resolves when it is gone. */
+  /** Sends SIGKILL, and resolves when the process has ended. */
   kill(): Promise<void>
   /** Exit code, or null after a kill. */
   exited: Promise<number | null>
 }
 
-/** Ends a start that hangs. */
+/** A start that takes longer than this is ended. In milliseconds. */
 const HANGS_MS = 90_000
 
 const started = new Set<ChildProcess>()
 const folders = new Set<string>()
 
-/** `kill -9` for every service that is up or on its way. */
+/** Kills every service that is running or starting. */
 export async function killServices(): Promise<void> {
   const running = [...started].filter((child) => child.exitCode === null && child.signalCode === null)
   await Promise.all(
@@ -44,14 +44,14 @@ export async function killServices(): Promise<void> {
   started.clear()
 }
 
-/** Ends whatever a test left behind. For `afterEach`. */
+/** For `afterEach`: ends whatever a test has left. */
 export async function endServices(): Promise<void> {
   await killServices()
   await Promise.all([...folders].map((folder) => rm(folder, { recursive: true, force: true })))
   folders.clear()
 }
 
-/** An empty folder that goes with `endServices`. */
+/** An empty folder that `endServices` removes. */
 export async function ownFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
   folders.add(folder)
@@ -103,7 +103,7 @@ export interface EndedService {
   stderr: string
 }
 
-/** A start that is expected to fail: runs to its end. */
+/** Runs a start that is expected to fail, to its end. */
 export async function failingService(
   env: Environment,
   folder: string,

@@ -10,7 +10,7 @@ export interface SmallDisk {
   folder: string
   /** Leaves about this many bytes free. */
   fill(free: number): void
-  /** Takes back what `fill` has used. */
+  /** Frees what `fill` has used. */
   empty(): Promise<void>
 }
 
@@ -32,7 +32,7 @@ export async function smallDisk(bytes: number): Promise<SmallDisk> {
     fill(free) {
       writeFileSync(ballast, '')
       const { bavail, bsize } = statfsSync(folder)
-      // In pieces, and on to the end: others write meanwhile.
+      // It writes in pieces, until nothing is missing, since others write meanwhile.
       for (let missing = bavail * bsize - free; missing > 0; missing -= MIB) {
         try {
           appendFileSync(ballast, Buffer.alloc(Math.min(MIB, missing)))
@@ -45,7 +45,7 @@ export async function smallDisk(bytes: number): Promise<SmallDisk> {
   }
 }
 
-/** For `afterEach`, behind the end of the services. */
+/** For `afterEach`, after the services have ended. */
 export function endSmallDisks(): void {
   for (const folder of mounts) system('umount', '--lazy', folder)
   mounts.clear()

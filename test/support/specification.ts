@@ -6,13 +6,13 @@ import type { LifecycleType } from '../../src/domain/tokenEvents.ts'
 import { tokenStream } from '../../src/domain/streams.ts'
 import { evolve, initialState, type TokenState } from '../../src/domain/token.ts'
 
-/** Given what has happened to a token, when a command is decided, then this is what comes of it. */
+/** Given the events of a token, when a command is decided, then this is the result. */
 
 export type LifecycleFact = Fact<LifecycleType>
 
 export const TOKEN_ID = '00000000-0000-7000-8000-000000000001'
 
-/** When the fact of this revision was recorded. */
+/** The time at which the fact of this revision was recorded. */
 export const timeOf = (revision: number): string => new Date(Date.UTC(2026, 2, 1, 10, revision)).toISOString()
 
 export function recorded(fact: LifecycleFact, revision: number): LifecycleEvent {
@@ -33,7 +33,7 @@ export function given(...facts: LifecycleFact[]) {
   return {
     state,
     when: (command: (state: TokenState) => LifecycleFact | null) => ({
-      /** Null where nothing comes of it. */
+      /** Null if there is no event. */
       thenGives: (expected: LifecycleFact | null) => expect(command(state)).to.deep.equal(expected),
       thenRefuses: (code: RefusalCode) =>
         expect(() => command(state))

@@ -5,13 +5,13 @@ interface Driver {
   prototype: { prepare: Prepare }
 }
 
-/** Whichever driver runs here. */
+/** The driver that is used here. */
 async function driver(): Promise<Driver> {
   const builtin = process.getBuiltinModule?.('node:sqlite' as never) as { DatabaseSync: Driver } | undefined
   return builtin?.DatabaseSync ?? (await import('libsql')).default
 }
 
-/** Every statement that SQLite is asked from now on, in this process. */
+/** Records every statement that SQLite gets from now on, in this process. */
 export async function recordStatements(): Promise<{ statements: ReadonlySet<string>; stop(): void }> {
   const { prototype } = await driver()
   const { prepare } = prototype
@@ -23,11 +23,11 @@ export async function recordStatements(): Promise<{ statements: ReadonlySet<stri
   return { statements, stop: () => void (prototype.prepare = prepare) }
 }
 
-/** Tables of a few rows however long a service runs: one for each table, or for each projection. */
+/** Tables that always have only a few rows: one for each table, or for each projection. */
 const SMALL = ['sqlite_schema', 'sqlite_master', 'sqlite_sequence', 'checkpoints', 'writer']
 const SCANS = new RegExp(`^SCAN (?!CONSTANT ROW|\\(?subquery|json_each|${SMALL.join('|')})`, 'i')
 
-/** Statements that a file has the tables for, with what is wrong with their plans. */
+/** The statements whose tables a file has, and what is wrong with their plans. */
 export async function plansIn(
   file: string,
   statements: Iterable<string>,

@@ -7,7 +7,7 @@ import { PEPPERS, SECRET } from './ledger.ts'
 import { freePort } from './ports.ts'
 import { type Environment, MAIN, ownFolder } from './service.ts'
 
-/** What may stand behind a service's standard output. Those that end in `?` are not to be had everywhere. */
+/** What may receive a service's standard output. Kinds that end in `?` do not exist everywhere. */
 export type Behind =
   | 'a file'
   | 'a full disk'
@@ -21,29 +21,29 @@ export type Behind =
 export interface Heard {
   child: ChildProcess
   url: string
-  /** What came through up to now. From here on everything is read, or there is room again. */
+  /** The output that came through so far. From here on everything is read, or there is room again. */
   hear(): Promise<string>
-  /** SIGTERM. @returns the exit code, null if it had to be killed, and how long it took */
+  /** Sends SIGTERM. @returns the exit code, null if it had to be killed, and how long it took */
   stop(): Promise<{ code: number | null; ms: number }>
   end(): Promise<void>
 }
 
 const PATIENCE_MS = 30_000
-/** Longer than a stop may ever take. */
+/** Longer than a stop may ever take, in milliseconds. */
 const STOP_PATIENCE_MS = 8_000
 const DISK = 'size=256k'
 
 interface Wired {
   command: string[]
   stdout: number | 'pipe'
-  /** Called once it runs. */
+  /** Called once the service runs. */
   after?(): void
   hear(child: ChildProcess, url: string): Promise<string>
 }
 
 const NODE = [process.execPath, MAIN]
 
-/** Is it to be had on this machine? */
+/** Does this machine have it? */
 export function isThere(behind: Behind): boolean {
   const works = (program: string, ...args: string[]) => spawnSync(program, args).status === 0
   if (behind === 'a disk that fills?') {
@@ -52,7 +52,7 @@ export function isThere(behind: Behind): boolean {
   return behind !== 'a terminal that is stopped?' || works('script', '--version')
 }
 
-/** The real service with a standard output that is not as it should be. Resolves when it answers. */
+/** The real service with a standard output that does not work as it should. Resolves when the service answers. */
 export async function startBehind(behind: Behind, env: Environment = {}): Promise<Heard> {
   const folder = await ownFolder()
   const { command, stdout, after, hear } = wire(behind, folder)
@@ -90,7 +90,7 @@ export async function startBehind(behind: Behind, env: Environment = {}): Promis
         await sleep(5)
       }
       const ms = performance.now() - asked
-      // What still stands between may end only when it is read.
+      // A program in between may end only when its output is read.
       child.stdout?.resume()
       const [code] = (await ended) as [number | null]
       return { code, ms }
@@ -136,7 +136,7 @@ function wire(behind: Behind, folder: string): Wired {
   }
 }
 
-/** A disk of 256 KiB that only the service sees. */
+/** A disk of 256 KiB that only the service can see. */
 function smallDisk(folder: string): Pick<Wired, 'command' | 'hear'> {
   const mounted = `mount -t tmpfs -o ${DISK} none '${folder}/small' && exec "$@" >> '${folder}/small/log'`
   const script = `mkdir '${folder}/small' && ${mounted}`
@@ -144,9 +144,10 @@ function smallDisk(folder: string): Pick<Wired, 'command' | 'hear'> {
     command: ['unshare', '-rm', 'sh', '-c', script, 'sh', ...NODE],
     async hear(child, url) {
       const log = `/proc/${child.pid}/fd/1`
-      // What still waits when there is room again may be more than the room.
+      // When there is room again, there may be more output waiting than fits.
       for (let metrics = ''; !/^tokenledger_log_waiting_bytes 0$/m.test(metrics); ) {
-        // Longer than until what is refused is tried again: this question is logged as well.
+        // This is longer than the pause after which the service tries to write again. The request for the metrics is
+        // logged as well.
         await sleep(500)
         metrics = await (await fetch(`${url}/metrics`)).text()
       }
@@ -197,7 +198,7 @@ async function heardFrom({ stdout }: ChildProcess): Promise<string> {
   return text
 }
 
-/** One that has ended, and that nobody has asked about yet, does not run. */
+/** A process that has ended, but whose parent has not been told, does not run. */
 function isRunning(pid: number): boolean {
   try {
     return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
@@ -206,7 +207,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Under `script` the service is its child. */
+/** With `script`, the service is a child of it. */
 function serviceOf({ pid = 0, spawnfile }: ChildProcess): number {
   if (spawnfile !== 'script') return pid
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0])

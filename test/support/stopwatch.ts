@@ -1,5 +1,5 @@
 const LOOK_MS = 5
-/** How much of the time since the look before counts at most. */
+/** How much of the time since the last look counts at most, in milliseconds. */
 const MOST_MS = 10
 
 let [able, lookedAt] = [0, performance.now()]
@@ -12,9 +12,9 @@ function look(): void {
 }
 
 /**
- * For bounds on how long something takes that others do: a busy machine lets nobody run for a while, neither them nor
- * this process, and such pauses do not count. Not for what may hold the event loop of this process.
- * @returns how many milliseconds have passed since, as far as this process was able to run
+ * For limits on how long other processes take. A busy machine sometimes lets nobody run, neither them nor this process,
+ * and such pauses do not count. Do not use it for work that may hold the event loop of this process.
+ * @returns a function that gives the milliseconds since then, as far as this process was able to run
  */
 export function stopwatch(): () => number {
   looking ??= setInterval(look, LOOK_MS).unref()

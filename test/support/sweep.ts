@@ -1,18 +1,18 @@
-/** A long test, or a part of one that is as telling. */
+/** A long test, or a part of it that shows nearly as much. */
 export interface Sweep {
   /** How many times to do it. */
   amount: number
-  /** For the title, in front of which it stands: empty where all is done. */
+  /** For the front of the title; empty if everything is done. */
   note: string
-  /** As many of these, evenly spread, the first and the last among them. */
+  /** So many of the items, evenly spread, with the first and the last. */
   of<T>(items: readonly T[]): T[]
 }
 
 const isFull = process.env.TEST_SWEEPS === 'full'
 
 /**
- * What takes long because it does one thing many times: in full with `TEST_SWEEPS=full`, as in `.ci/run`, and only some
- * of it otherwise, which its title says.
+ * For a test that does one thing many times. With `TEST_SWEEPS=full`, as in `.ci/run`, it is done in full, and
+ * otherwise only in part, which the title says.
  * @param what is done so often, in the plural
  */
 export function sweep(what: string, all: number, short: number): Sweep {

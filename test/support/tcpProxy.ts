@@ -2,15 +2,15 @@ import { connect, createServer, type Socket } from 'node:net'
 import { once } from 'node:events'
 
 /**
- * What stands between a service and a store. `open`: everything passes; `silent`: connections stay and nothing passes,
- * as on a network that swallows packets; `refused`: connections are cut and none is taken.
+ * How a proxy treats its connections. `open`: everything passes. `silent`: connections stay, but nothing passes, as on
+ * a network that swallows packets. `refused`: connections are cut, and new ones are not accepted.
  */
 export type ProxyMode = 'open' | 'silent' | 'refused'
 
 export interface TcpProxy {
   port: number
   set(mode: ProxyMode): void
-  /** Nothing passes any more on connections that carry one of these texts from the client, later ones too. */
+  /** From now on, nothing passes on connections on which the client sends one of these texts. */
   silence(...texts: string[]): void
   close(): Promise<void>
 }
@@ -33,7 +33,7 @@ export async function startProxy(target: number): Promise<TcpProxy> {
     const pass = (from: Socket, to: Socket): void => {
       from.on('data', (chunk: Buffer) => {
         if (from === client && silenced.some((text) => chunk.includes(text))) link.silent = true
-        // Order within a direction is kept: what was held goes first, when the way is open again.
+        // The order within a direction is kept: bytes that were held go first when the proxy opens again.
         if (passes(link) && link.held.length === 0) to.write(chunk)
         else link.held.push({ to, chunk })
       })

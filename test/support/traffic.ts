@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Api, apiOf, type CreatedToken, untilServed } from './api.ts'
 
-/** What goes on at services that share their stores: creations, uses, revocations, and what was wrong with an answer. */
+/** Traffic at services that share their stores: creations, uses and revocations. It records wrong answers. */
 export interface Traffic {
-  /** Answers that must not be, in words. */
+  /** Wrong answers, in words. */
   wrong: string[]
   /** Accepted uses by token id. */
   uses: Map<string, number>
@@ -11,13 +11,13 @@ export interface Traffic {
   stop(): Promise<void>
 }
 
-/** How long a revocation may take to be known to the other processes. */
+/** How long the other processes may take to know of a revocation, in milliseconds. */
 const ELSEWHERE_MS = 2_000
 const PAUSE_MS = 15
 
 /**
- * @param urls of the services; each round goes to one, and looks at the others
- * @param isPatient whether it asks again where the answer is 503, and does not take that for wrong
+ * @param urls of the services; each round asks one, and checks the others
+ * @param isPatient whether it asks again if the answer is 503, and does not count that as wrong
  */
 export async function startTraffic(urls: readonly string[], { isPatient = false } = {}): Promise<Traffic> {
   const apis = urls.map((url) => (isPatient ? patientApi(url) : apiOf(url)))
@@ -28,7 +28,7 @@ export async function startTraffic(urls: readonly string[], { isPatient = false 
   const lasting = await Promise.all(
     Array.from({ length: 8 }, async (_, i) => (await first.create({ name: `lasting ${i}` })).body),
   )
-  // Whatever is created is known to the other processes when its creation is.
+  // A token is known to the other processes as soon as its creation was answered.
   await sleep(500)
   let [going, rounds] = [true, 0]
 
@@ -69,7 +69,7 @@ export async function startTraffic(urls: readonly string[], { isPatient = false 
     while (going) {
       await round(rounds)
       rounds++
-      // Leaves something of the machine to what it is there for.
+      // Leaves the machine some time for the services.
       await sleep(PAUSE_MS)
     }
   }

@@ -10,7 +10,7 @@ import type { NewEvent } from '../../src/domain/events.ts'
 import { tokenStream } from '../../src/domain/streams.ts'
 import { countingTelemetry } from './pieces.ts'
 
-/** Weeks of usage in a moment, on a clock that a test moves. */
+/** Makes weeks of usage in a moment, with a clock that the test sets. */
 
 export const FIRST_DAY = Date.parse('2026-03-01T00:00:00.000Z')
 export const HOUR = 3_600_000
@@ -22,12 +22,12 @@ const TOKENS = ACCOUNTS.map((accountId, i) => ({
 }))
 
 export interface UsageLife {
-  /** Milliseconds since 1970; what every clock shows. */
+  /** Milliseconds since 1970. Every clock shows this time. */
   now: number
   clock: () => number
-  /** Uses of all tokens over one day, stored as they come; the last ones after midnight. */
+  /** Uses all tokens during one day. The uses are stored as they come, the last ones after midnight. */
   live(store: EventStore, day: number): Promise<void>
-  /** Some more uses of one token, at a time. */
+  /** Uses one token some more times, at this time. */
   use(store: EventStore, at: number, uses?: number): Promise<void>
 }
 
@@ -66,7 +66,7 @@ export function usageLife(): UsageLife {
     const start = FIRST_DAY + day * DAY
     for (const hour of [0, 7, 13, 23]) {
       for (const token of TOKENS.keys()) {
-        // Days without a use, and days with more routes than are named.
+        // On some days a token is not used, and on some it is used on more routes than are named.
         if ((day + token) % 7 === 0) continue
         const uses = 1 + random(day % 5 === 0 ? 45 : 6)
         for (let i = 0; i < uses; i++) record(store, token, start + hour * HOUR + random(HOUR), 80)
@@ -84,7 +84,7 @@ export function usageLife(): UsageLife {
   return life
 }
 
-/** Tokens whose names are that of their account. */
+/** Makes tokens that are named after their accounts. */
 export async function createTokens(store: EventStore, at: string): Promise<void> {
   for (const { tokenId, accountId } of TOKENS) {
     const event = {
@@ -114,7 +114,7 @@ export async function createTokens(store: EventStore, at: string): Promise<void>
   }
 }
 
-/** Brings a read model up to date with the log, as a service does. @returns what was reported on the way */
+/** Brings a read model up to date with the log, as a service does. @returns what was reported meanwhile */
 export async function project(store: EventStore, readModel: ReadModel): Promise<string[]> {
   const telemetry = countingTelemetry()
   telemetry.damaged = (kind) => void telemetry.errors.push(`damaged: ${kind}`)
@@ -125,7 +125,7 @@ export async function project(store: EventStore, readModel: ReadModel): Promise<
   return telemetry.errors
 }
 
-/** Every document, and every answer about usage, by the day and by the hour. */
+/** All documents, and all answers about usage, by day and by hour. */
 export async function everything(readModel: ReadModel, now: number): Promise<Record<string, unknown>> {
   const queries = createQueries(readModel, () => now)
   const answers: Record<string, unknown> = {}

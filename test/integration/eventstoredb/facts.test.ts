@@ -21,7 +21,8 @@ import { startServer, type TestServer, TITLE } from '../../contract/eventstoredb
 import { rejection } from '../../contract/fixtures.ts'
 
 /**
- * What the adapter relies on, asked of the server itself: a run against a real one shows where the stand-in lies.
+ * Checks on the server itself what the adapter relies on. A run against a real server shows where the stand-in is
+ * wrong.
  */
 describe(`${TITLE}, as it behaves`, () => {
   let server: TestServer
@@ -55,7 +56,7 @@ describe(`${TITLE}, as it behaves`, () => {
     return found
   }
 
-  /** Reads on by itself; `error` is how it ended. */
+  /** A subscription that reads on by itself. `error` says how it ended. */
   function subscribe(fromPosition: Position | 'start' | 'end', prefix = stream) {
     const filter = streamNameFilter({ prefixes: [prefix] })
     const source = server.client.subscribeToAll({ ...server.call, fromPosition, filter })

@@ -18,7 +18,7 @@ import { stopwatch } from '../../support/stopwatch.ts'
 import { openForOneTest, REAL_URL } from '../../contract/eventstoredb.server.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 
-/** A second for a call and as much for a slow machine. */
+/** In milliseconds: a second for a call, and as much again for a slow machine. */
 const BOUND_MS = 2_500
 
 // A real server does not misbehave on command.

@@ -30,7 +30,7 @@ function subscriptions(this: Mocha.Suite): void {
   })
   afterEach(() => stop.abort())
 
-  /** Reads on by itself, up to an event, and keeps all that was said. */
+  /** Reads on by itself, up to an event, and keeps everything it was given. */
   function follow(after: string | null = null, count = Number.POSITIVE_INFINITY) {
     const events: StoredEvent[] = []
     const said: boolean[] = []

@@ -8,7 +8,7 @@ import { people, put } from '../../contract/readModel.fixtures.ts'
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
-/** More than connections for reads: each waits for the next. */
+/** More than there are connections for reads, so each read waits for another. */
 const AT_ONCE = 200
 const FLOOD_MS = 3_000
 
@@ -31,7 +31,7 @@ describeWithMongod('Reads that take every connection there is for reads', () => 
     await server.stop()
   })
 
-  /** Slow ones, each of them a look at every document. */
+  /** Slow reads, each of which looks at every document. */
   async function reading<T>(work: () => Promise<T>): Promise<T> {
     await model.apply(Array.from({ length: 300 }, (_, n) => put(`p${n}`, 0, { name: 'x'.repeat(200) })))
     const until = performance.now() + FLOOD_MS
@@ -72,7 +72,8 @@ describeWithMongod('Reads that take every connection there is for reads', () => 
       return { delays: found, notLive: silent }
     })
     await watch.close()
-    // All of this shares a few cores with the server. Where it shared connections, too, word never came.
+    // All of this shares a few cores with the server. If it shared connections as well, no announcement would ever
+    // come.
     expect(notLive, 'looks at which it was not live').to.be.at.most(5)
     expect(median(delays), 'a write of this and of another process, and word of it').to.be.below(1_000)
   })

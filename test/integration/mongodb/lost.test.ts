@@ -11,7 +11,7 @@ import { describeWithMongod, type Mongod, startMongod } from '../../support/mong
 import { rejection } from '../../contract/fixtures.ts'
 import { add, others, people, piece, place, put } from '../../contract/readModel.fixtures.ts'
 
-/** For so long what was seen may be believed. */
+/** How long documents that were read may be believed, in milliseconds. */
 const TRUSTED_MS = 1_000
 
 describeWithMongod('A MongoDB that somebody changes beside its services', () => {
@@ -85,7 +85,7 @@ describeWithMongod('A MongoDB that somebody changes beside its services', () => 
           expect(await rejection(model.count('others', [], 1))).to.be.instanceOf(StoreUnavailableError)
           expect(model.loss()).to.contain('dropped, emptied or replaced')
           expect(model.losses()).to.equal(1)
-          // The server is there.
+          // The server itself is there.
           await model.ping()
         }
       })
@@ -108,7 +108,7 @@ describeWithMongod('A MongoDB that somebody changes beside its services', () => 
       })
 
       it('is filled again from nothing, with every count right, before anything of it is read', async () => {
-        // The one that fills has not heard of it yet.
+        // The process that fills the read model has not noticed it yet.
         await leading
           .apply(
             [add('b', 3, { sum: { n: 1 } }), add('d', 3, { sum: { n: 1 } })],
@@ -149,7 +149,7 @@ describeWithMongod('A MongoDB that somebody changes beside its services', () => 
         leading = await open()
         other = await open()
         const at = await leading.checkpoint(people)
-        // Where all of it is older together, it is a sound model of the past.
+        // If all parts are equally old, it is a sound read model of the past.
         if (what === 'an older dump restored') expect(at).to.deep.equal(place(1))
         else if (what === 'the checkpoints of an older dump restored') expect(at).to.deep.equal(place(1))
         else expect(at).to.equal(null)

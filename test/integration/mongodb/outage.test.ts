@@ -15,7 +15,7 @@ import { add, people, piece, put } from '../../contract/readModel.fixtures.ts'
 const NOTHING = () => {}
 const where = [{ field: 'kind', op: 'eq', value: 'person' }] as const
 
-/** Every call that a request may wait for. */
+/** Every call that a request may have to wait for. */
 const reads: Record<string, (model: ReadModel) => Promise<unknown>> = {
   get: (model) => model.get('people', 'a'),
   find: (model) => model.find('people', { where, order: { field: 'age' }, limit: 5 }),
@@ -44,7 +44,7 @@ async function expectAll(model: ReadModel, calls: typeof reads, limit: number): 
   )
 }
 
-/** Again and again for some time: the first call meets a socket, later ones a server that is known to be gone. */
+/** Calls repeatedly for some time: the first call meets a socket, and later ones a server that is known to be gone. */
 async function expectUnavailable(model: ReadModel, ms: number): Promise<void> {
   const until = performance.now() + ms
   while (performance.now() < until) {
@@ -127,7 +127,7 @@ for (const [name, set] of [
       const counting = (async () => {
         while (!stopping) {
           const batch = [1, 2, 3].map((n) => add('sum', applied + n, { sum: { n: 1 } }))
-          // As a projector does: the same batch until it is taken.
+          // As a projector does, this applies the same batch until it succeeds.
           const isTaken = await model.apply(batch).then(
             () => true,
             () => false,

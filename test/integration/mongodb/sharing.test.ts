@@ -140,7 +140,7 @@ describeOnMongo('Several processes on one MongoDB', () => {
           const at = [0, 0]
           const underWay: Promise<unknown>[] = []
           for (const { who, size, back, wait } of steps) {
-            // Each applies what follows what it has applied, and some of that again.
+            // Each process applies what follows its own last step, and some of that step again.
             const from = Math.max(0, (at[who] ?? 0) - back)
             const batch = log.slice(from, (at[who] ?? 0) + size)
             const own = underWay[who] ?? Promise.resolve()

@@ -1,7 +1,7 @@
 import { people } from '../../contract/readModel.fixtures.ts'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
 
-/** A process that says over and over whether its watch is live, as long as it is let. */
+/** A process that reports all the time whether its watch is live, until it is killed. */
 const model = await openMongoReadModel(process.argv[2] ?? '')
 await model.open([people])
 const watch = model.watch('people', ['name'], () => {})

@@ -27,7 +27,7 @@ describeWithMongod('A watch on MongoDB', () => {
   let here: ReadModel
   let there: ReadModel
   let watch: Watch
-  /** What was told, in order. */
+  /** The announcements, in order. */
   let announced: (string[] | null)[]
 
   before(async () => {
@@ -181,8 +181,8 @@ describeWithMongod('A watch on MongoDB', () => {
     const written = new Map<string, number>()
     const known = new Set<string>()
     let lookingAgain = 0
-    // Any may have changed: what is told from now on follows on what is read from now on. A write may have been done
-    // before that and be acknowledged after it.
+    // Any document may have changed. Announcements from now on belong to reads from now on. A write may have been done
+    // before this read, and be acknowledged after it.
     async function lookAgain(): Promise<void> {
       lookingAgain++
       await eventually(async () => {

@@ -59,7 +59,7 @@ describe('Who writes a SQLite file', () => {
   ] as const) {
     const second = (): string => (how.includes('same folder') ? join(folder, 'other.db') : other())
 
-    // A writer whose file has another name now would write into a log that nobody looks for.
+    // If its file has got another name, a writer would append to a log that nobody reads.
     const isMoved = how.startsWith('a new name')
     const then = isMoved ? 'the writer stops, and goes on by the old name' : 'then any name will do'
 
@@ -86,7 +86,7 @@ describe('Who writes a SQLite file', () => {
         const store = await open()
         expect(await store.readStream('child-1')).to.have.length(1)
       } else {
-        // What is missing beside it would be thrown away with the log that is there.
+        // The write-ahead log beside it has nothing to do with the missing file, and would be thrown away.
         expect(await rejection(open())).to.be.instanceOf(StoreUnavailableError)
         renameSync(second(), path)
         expect(await (await open()).readStream('child-1')).to.have.length(1)
@@ -152,7 +152,7 @@ describe('Who writes a SQLite file', () => {
     expect(watch.isLive()).to.equal(false)
     expect(await rejection(first.get('people', 'a'))).to.be.instanceOf(StoreUnavailableError)
     expect(await second.get('people', 'a')).to.include({ email: 'a' })
-    // It leaves the other's file alone: a seal would say that nobody writes it.
+    // It must not touch the file of the other process: a seal would say that nobody writes to it.
     await first.close()
     expect(existsSync(`${file}.seal`)).to.equal(false)
     await second.close()

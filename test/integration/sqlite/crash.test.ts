@@ -9,7 +9,7 @@ import { DamagedError } from '../../../src/domain/errors.ts'
 
 const IDS = Array.from({ length: 300 }, (_, i) => `token-${String(i).padStart(4, '0')}`)
 
-/** A read model as a crash leaves it: complete, but without the seal of an orderly close. */
+/** A read model as a crash leaves it: complete, but without the seal of a file that was closed in good order. */
 async function crashed(folder: string): Promise<string> {
   const path = join(folder, 'read-model.db')
   const model = await openSqliteReadModel(path)

@@ -42,7 +42,10 @@ describe('SQLite, damaged', () => {
 
   afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-  /** The file with one bit flipped, at `FLIPS` places; the error of opening it counts as an error of every read. */
+  /**
+   * Flips one bit of the file, at each of `FLIPS` places. If opening fails, that error counts as the error of every
+   * read.
+   */
   async function forEachFlip(seed: number, check: () => Promise<boolean>): Promise<{ noticed: number }> {
     const bytes = readFileSync(original)
     const next = numbers(seed)
@@ -123,7 +126,7 @@ describe('SQLite, damaged', () => {
 
     it('is never served as something else after a sweep', () => neverServesAnythingElse(12))
 
-    /** Runs one statement on the file behind the store's back. */
+    /** Runs one statement on the file, without the store. */
     async function tamper(sql: string): Promise<void> {
       const database = await openDatabase(original, { synchronous: 'FULL' })
       database.exec(sql)

@@ -11,7 +11,7 @@ import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { add, people, piece, place, put } from '../../contract/readModel.fixtures.ts'
 
-/** Far more documents than stay in memory, and each comes back when it has long left that. */
+/** Far more documents than stay in memory. Each is used again long after it has left the memory. */
 const DOCUMENTS = 50_000
 const ROUNDS = 4
 const AT_ONCE = 1_000
@@ -50,7 +50,7 @@ describe('filling a SQLite read model with more than memory holds', () => {
     reached = to
   }
 
-  /** Every document in turn; one in ten has a `put` as well, and an address. */
+  /** Changes every document in turn. One in ten also gets a `put`, and an address. */
   async function round(revision: number): Promise<void> {
     for (let from = 0; from < DOCUMENTS; from += AT_ONCE) {
       const changes: DocumentChange[] = []
@@ -130,7 +130,7 @@ describe('filling a SQLite read model with more than memory holds', () => {
   const openFile = () =>
     openDatabase(join(folder, 'model.db.g2'), { synchronous: 'NORMAL', journal: 'DELETE' })
 
-  /** What SQLite does not see. */
+  /** Makes damage that SQLite does not notice. */
   async function damage(sql: string): Promise<void> {
     await next.close()
     const database = await openFile()

@@ -21,7 +21,7 @@ import { sweep } from '../../support/sweep.ts'
 
 const flips = sweep('flips', 1000, 200)
 const FLIPS = flips.amount
-/** More than any stream has, and no more than every driver reads as a number. */
+/** More bits than any stream needs for its revisions, and no more than every driver can read as a number. */
 const REVISION_BITS = 48
 const TEXTS = ['stream', 'id', 'type', 'data', 'metadata'] as const
 
@@ -34,7 +34,7 @@ function numbers(seed: number): (limit: number) => number {
   }
 }
 
-/** Column by column, as the file has them. */
+/** The columns of rows as the file has them. */
 const rowsAfter = (database: Database, position: number, limit: number): SqlRow[] =>
   database
     .prepare(
@@ -69,7 +69,10 @@ describe('A log in SQLite with one flipped bit and checksums made to fit', () =>
     rmSync(directory, { recursive: true, force: true })
   })
 
-  /** As `verify --chain`. An error of opening or reading the store counts. @returns what was found first */
+  /**
+   * Reads as `verify --chain` does. An error of opening or reading the store counts, too. @returns the first thing
+   * found
+   */
   async function found(in_ = database): Promise<string | null> {
     try {
       const walked = await walkOf(eventStoreOn(in_, undefined))
@@ -87,7 +90,7 @@ describe('A log in SQLite with one flipped bit and checksums made to fit', () =>
       .prepare(`UPDATE ${table} SET ${column} = CAST(unhex(?) AS TEXT) WHERE ${key} = ?`)
       .run(bytes.toString('hex'), value)
 
-  /** Whoever alters a row knows how its checksum is made. */
+  /** Somebody who alters a row knows how to make its checksum. */
   function fitChecksum(position: number): void {
     const [row] = rowsAfter(database, position - 1, 1)
     const head = `${position}\n${toText(row?.streamBytes)}\n${String(row?.revision)}`
@@ -124,7 +127,7 @@ describe('A log in SQLite with one flipped bit and checksums made to fit', () =>
       if (name === 'revision') {
         const flipped = Number(BigInt(revision) ^ (1n << BigInt(bit)))
         const stream = toText(row?.streamBytes)
-        // Another event is there: such a row cannot be written at all.
+        // Another event has this place, so such a row cannot be written at all.
         if (rows.some((each) => toText(each.streamBytes) === stream && each.revision === flipped)) {
           i--
           continue
@@ -217,7 +220,7 @@ describe('A log in SQLite with one flipped bit and checksums made to fit', () =>
     }
     const count = (layer: string): number => layers.filter((each) => each === layer).length
     expect(count('walk'), 'each event').to.equal(events)
-    // Other copies are remains that nobody reads.
+    // Other copies are remains in the file that nobody reads.
     expect(count('index'), 'each entry of the index, and the table of streams').to.equal(events + 1)
   })
 

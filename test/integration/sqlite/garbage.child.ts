@@ -8,8 +8,8 @@ import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
 import { seal } from '../../../src/adapters/sqlite/documents/seal.ts'
 
 /**
- * Reads all it can of files with damage in them, for a test that looks on: whatever an error may say, the process must
- * see it. Prints what is damaged before it reads.
+ * Reads as much as it can of files with damage in them, for a test that watches its output. Whatever is in an error's
+ * message, the process must survive it. Prints what is damaged before it reads.
  */
 const [folder = '', kind = ''] = process.argv.slice(2)
 const work = join(folder, `work-${kind}`)
@@ -28,7 +28,7 @@ async function columnsOf(file: string): Promise<Column[]> {
   return found.map(({ table, column }) => ({ table: String(table), column: String(column) }))
 }
 
-/** In every row there is text that is not UTF-8, as one flipped bit in its header or its text makes it. */
+/** Puts text that is not UTF-8 into every row, as one flipped bit in the row's header or text does. */
 async function damage(file: string, { table, column }: Column): Promise<void> {
   const withSchema = async (sql: string): Promise<void> => {
     const database = await openPlain(file)
@@ -36,9 +36,9 @@ async function damage(file: string, { table, column }: Column): Promise<void> {
     database.close()
   }
   const garble = `UPDATE OR REPLACE "${table}" SET "${column}" = CAST(X'c328ff' AS TEXT)`
-  // `node:sqlite` lets nobody change a schema by hand, and takes any text.
+  // `node:sqlite` does not let anybody change a schema by hand, but accepts any text.
   if (process.getBuiltinModule?.('node:sqlite')) return void (await withSchema(garble).catch(ignored))
-  // SQLite would refuse it in a strict table, while it writes.
+  // SQLite would refuse such text in a strict table, so the table is not strict during the write.
   await withSchema("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '/*S*/ ') WHERE type = 'table'")
   await withSchema(garble).catch(ignored)
   await withSchema("UPDATE sqlite_schema SET sql = replace(sql, '/*S*/ ', 'STRICT') WHERE type = 'table'")

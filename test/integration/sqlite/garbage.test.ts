@@ -52,7 +52,7 @@ describe('SQLite files with garbage in them', () => {
 
   for (const vouch of ['as it was', 'as it is'] as const) {
     for (const [what, damage] of Object.entries(DAMAGES)) {
-      // Who seals damage that SQLite cannot see before it reads that page vouches for it.
+      // If a page holds damage that SQLite cannot see, the seal that is made before the page is read vouches for it.
       if (vouch === 'as it is' && what === 'a page of nothing') continue
       it(`are set aside by a service that they were left to, and named: ${what}, sealed ${vouch}`, async () => {
         const folder = await copyOfFolder(made.folder)
@@ -86,7 +86,7 @@ describe('SQLite files with garbage in them', () => {
       await model.close()
     })
 
-    // A run that was killed before it wrote anything leaves that, too.
+    // A run that was killed before it wrote anything leaves such a file, too.
     const isBlank = what === 'nothing in it'
     it(`are ${isBlank ? 'not ' : ''}set aside by a rebuild, which begins anew: ${what}`, async () => {
       const folder = await copyOfFolder(made.folder)
@@ -125,7 +125,7 @@ describe('SQLite files with garbage in them', () => {
     await made.offer(folder, sound, 'as it was')
     const next = await model.handedOver()
     await next?.close()
-    // Opened once, it has no seal, and is known all the same.
+    // It has lost its seal by being opened once, but this process knows it.
     await (await model.handedOver())?.close()
     await made.offer(folder, DAMAGES['nothing like a database'] as Damage, 'as it was')
     expect(await model.handedOver()).to.equal(null)

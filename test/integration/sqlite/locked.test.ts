@@ -39,7 +39,7 @@ describe('A SQLite file that another program has locked', () => {
     rmSync(join(path, '..'), { recursive: true })
   })
 
-  /** The longest time in which the event loop did nothing else, while `work` lasted. */
+  /** The longest time for which the event loop was held while `work` lasted, in milliseconds. */
   async function longestStall(work: Promise<unknown>): Promise<number> {
     let [longest, last, going] = [0, performance.now(), true]
     const tick = (): void => {
@@ -87,7 +87,7 @@ describe('A SQLite file that another program has locked', () => {
       expect(lines[0]?.fields.holders).to.deep.equal([{ pid: locker.pid, program: 'node' }])
     }
     await locker.release()
-    // Nobody has to write for that.
+    // No write is needed for this.
     await eventually(() => expect(store.isWritable?.()).to.equal(true))
     expect(lines.map(({ message }) => message).slice(1)).to.deep.equal(['the file can be written again'])
   })

@@ -7,7 +7,7 @@ import { genesis, link } from '../../../src/domain/chain.ts'
 import type { NewEvent } from '../../../src/domain/events.ts'
 
 const EVENTS = 1_500
-/** SQLite's types in a row's header: an integer of four bytes, and four bytes of anything. */
+/** Types in the header of a row of SQLite: an integer of four bytes, and a blob of four bytes. */
 const [INTEGER, BYTES] = [4, 20]
 
 describe('an event whose checksum is read as bytes, by one flipped bit', () => {
@@ -27,7 +27,7 @@ describe('an event whose checksum is read as bytes, by one flipped bit', () => {
     const image = readFileSync(file)
     let flipped = 0
     for (const [n, stream] of streams.entries()) {
-      // The header, which ends with the type of the checksum, stands before the first text of the row.
+      // The row's header stands before the first text of the row, and ends with the type of the checksum.
       const at = image.indexOf(`${stream}id-${n}`)
       if (image[at - 1] !== INTEGER) continue
       image[at - 1] = BYTES

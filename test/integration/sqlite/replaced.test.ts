@@ -125,7 +125,7 @@ describe('SQLite files that somebody moves, deletes or writes while they are in 
       const shell = await openDatabase(path, { synchronous: 'NORMAL' })
       shell.exec('DELETE FROM people_v1')
       shell.close()
-      // Not a moment later: it is not there.
+      // From this moment on it does not exist.
       expect(await rejection(model.get('people', 'a'))).to.be.instanceOf(StoreUnavailableError)
       await lost()
       await model.close()

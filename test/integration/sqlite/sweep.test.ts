@@ -48,7 +48,7 @@ describe('A sweep of a SQLite event store', () => {
   const placesOf = (log: readonly StoredEvent[]): string[] =>
     log.map(({ stream, revision, position }) => `${stream} ${revision} ${Number(position)}`)
 
-  /** Changes the file behind the store's back. */
+  /** Changes the file without the store. */
   async function tamper(sql: string): Promise<void> {
     await store.close()
     const database = await openDatabase(path, { synchronous: 'FULL' })
@@ -99,7 +99,7 @@ describe('A sweep of a SQLite event store', () => {
 
   it('leaves no hole in what is read of a stream meanwhile, some events at a time', async () => {
     for (let last = 31; last < 431; last += 100) await store.append('old', last, events(100))
-    // Takes its turn after the first page, and before the second.
+    // Runs after the first page was removed, and before the second.
     const swept = store.sweep?.('old', 431)
     const reading = store.readStream('old', 0)
     const within = store.readStream('old', 5, 300)
@@ -163,7 +163,7 @@ describe('A sweep of a SQLite event store', () => {
     await store.append('kept', 7, events(1))
     await sweepAll('old', 2031)
     const log = await logOf(store)
-    // What is in the file counts, when nothing is in the log beside it.
+    // The size of the file counts once the log beside it is empty.
     const sizeAfter = async (sql: string): Promise<number> => {
       await tamper(sql)
       await store.close()

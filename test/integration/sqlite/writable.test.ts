@@ -6,14 +6,14 @@ import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
 import { projectRoot } from '../../support/package.ts'
 
-/** Permissions do not hold for root, who is somebody else in the child. */
+/** Permissions do not bind root, so the child runs as another user. */
 const NOBODY = process.getuid?.() === 0 ? 65_534 : null
 
-/** Opens a store for writing, as another process, and says how that ended. */
+/** Opens a store for writing, in another process, and returns how that ended. */
 function open(what: 'openSqliteEventStore' | 'openSqliteReadModel', path: string): string {
   const file = what === 'openSqliteEventStore' ? 'eventStore.js' : 'readModel.js'
   const module = pathToFileURL(join(projectRoot, 'dist/src/adapters/sqlite', file)).href
-  // All code is loaded before: it may be where only root can read it.
+  // All code is loaded before, since it may be in a place that only root can read.
   const code = `import { ${what} as open } from '${module}'
     await (await open(':memory:')).close()
     if (${NOBODY} !== null) { process.setgid(${NOBODY}); process.setuid(${NOBODY}) }
