@@ -21,7 +21,7 @@ const useCases = [
   'verification',
 ].map((room) => `src/application/${room}`)
 
-/** What use cases stand on. */
+/** The rooms that every use case may import. */
 const base = [
   'src/application/ports',
   'src/application/eventLog',
@@ -31,7 +31,7 @@ const base = [
   'projections',
 ]
 
-/** Which use cases know others. */
+/** Use cases that may import other use cases. */
 const sideways: Record<string, readonly string[]> = {
   'src/application/analytics': ['src/application/tokens'],
   'src/application/audit': ['src/application/tokens'],
@@ -42,12 +42,15 @@ const sideways: Record<string, readonly string[]> = {
   'src/application/verification': ['src/application/projection'],
 }
 
-/** What an adapter stands on. */
+/** The rooms that every adapter may import. */
 const adapter = ['src/application/ports', 'src/domain', 'projections']
-/** How a query is answered by any store. */
+/** How any store answers a query. */
 const querying = ['src/application/readModel', 'src/application/scheduling']
 
-/** What a room may import beside itself, a name with all the rooms in it. `type ` in front: types only. */
+/**
+ * The rooms that a room may import besides itself. A name includes all rooms in it. With `type ` in front, only types
+ * may be imported.
+ */
 const mayImport: Record<string, readonly string[]> = {
   projections: ['src/domain'],
   'src/domain': [],
@@ -104,7 +107,7 @@ const mayImport: Record<string, readonly string[]> = {
   ],
   'src/adapters/sqlite': ['src/adapters/sqlite', ...adapter, ...querying],
 
-  // The checks of keys and addresses are those of the adapters that use them.
+  // Settings use the checks of keys and addresses of those adapters that use them.
   'src/settings': [
     'src/domain',
     'type src/application',
@@ -171,14 +174,14 @@ const mayImport: Record<string, readonly string[]> = {
     'src/version.ts',
   ],
   'scripts/build': [],
-  // An attack and a benchmark may reach for any part of the product, and are not shipped.
+  // Attacks and benchmarks may use any part of the product, and are not shipped.
   'scripts/attack': ['scripts', 'src', 'projections', 'test'],
   'scripts/bench': ['scripts', 'src', 'projections', 'test'],
 }
 
 const isIn = (room: string, path: string): boolean => path === room || path.startsWith(`${room}/`)
 
-/** Whether an arrow is one of the table's. */
+/** Does the table allow this arrow? */
 function isAllowed(from: string, to: string, isType: boolean): boolean {
   const rooms = Object.keys(mayImport)
   const room = roomOf(from, rooms)
@@ -200,7 +203,7 @@ const arrows = files.flatMap((from) =>
     .map((arrow) => ({ from, ...arrow })),
 )
 
-/** Ways of writing the same arrow. */
+/** Different ways of writing the same arrow. */
 const forms: Record<string, string> = {
   'an import': "import { x } from '../http/problem.ts'",
   'an import over several lines': "import {\n  x,\n} from '../http/problem.ts'",
@@ -286,7 +289,7 @@ describe('import arrows', () => {
   }
 })
 
-/** Packages by the importing file. */
+/** The packages that a file may import, and others that it may not, by file. */
 const packages: Record<string, { allowed: string[]; refused: string[] }> = {
   'src/domain/fixture.ts': {
     allowed: ['./events.ts', 'node:crypto', 'node:zlib', 'type json-schema-to-ts'],
@@ -316,7 +319,7 @@ const packages: Record<string, { allowed: string[]; refused: string[] }> = {
 
 describe('imported packages', () => {
   let folder: string
-  /** Codes of the rules that refused a line, by `<file>:<line>`. */
+  /** The codes of the rules that refused a line, by `<file>:<line>`. */
   const refusals = new Map<string, string[]>()
   const fixtures = new Map<string, string[]>()
 
@@ -330,7 +333,7 @@ describe('imported packages', () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'arrows-'))
     const config = JSON.parse(await readFile(join(projectRoot, '.oxlintrc.json'), 'utf8'))
-    // The same rules without type information, which imports of files that are not there cannot give.
+    // The same rules without type information, which does not exist for imports of missing files.
     config.options.typeAware = false
     await writeFile(join(folder, '.oxlintrc.json'), JSON.stringify(config))
     for (const [file, lines] of fixtures) {

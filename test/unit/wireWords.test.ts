@@ -7,7 +7,7 @@ import { projectRoot } from '../support/package.ts'
 const WIRE_WORDS =
   /\b(account_id|token_id|created_at|updated_at|expires_at|last_accessed|next_cursor|request_id)\b|If-Match|Idempotency-Key|\bpointer\b|['"`]\?\w/
 
-/** What is told to a person, not to a program: comments do no translating. */
+/** Comments are for people, and do not translate anything, so they may contain these words. */
 const withoutComments = (text: string): string => text.replace(/^\s*(\/\*\*[^]*?\*\/|\/\/.*$)/gm, '')
 
 /** Rows of an older system's table have these names in any case. */

@@ -4,7 +4,7 @@ import type { Connection } from '../../../src/adapters/eventstoredb/connection.t
 import { subscription } from '../../../src/adapters/eventstoredb/subscription.ts'
 import { eventually } from '../../support/eventually.ts'
 
-/** What newer servers do in place of dropping a subscription, and the stand-in does not. */
+/** What newer servers do instead of dropping a subscription, and the stand-in does not do. */
 describe('A subscription to EventStoreDB', () => {
   it('that says it fell behind is not caught up until it says so again', async () => {
     const source = Object.assign(new Readable({ objectMode: true, read() {} }), {

@@ -19,13 +19,13 @@ import { RefusedChangeError, StoreUnavailableError } from '../../../src/applicat
 import { people, put } from '../../contract/readModel.fixtures.ts'
 import { rejection } from '../../contract/fixtures.ts'
 
-/** What only a server could do that is made to: answers late, batches that are full, errors of each kind. */
+/** What only a server could show that is made to: late answers, full batches, and errors of each kind. */
 describe('The MongoDB adapter', () => {
   describe('a watch', () => {
     const changes = (n: number) =>
       Array.from({ length: n }, (_, i) => ({ operationType: 'insert', documentKey: { _id: `t${i}` } }))
 
-    /** A replica set with one answer to each `getMore`; after the last it does not answer any more. */
+    /** A replica set that gives one answer to each `getMore`, and after the last one none. */
     function scripted(
       answers: { ms: number; batch: object[] }[],
       provenAt: () => Instant | null = now,
@@ -115,7 +115,7 @@ describe('The MongoDB adapter', () => {
   })
 
   describe('a read that has to be proven', () => {
-    /** A proof and a client that reads, each of which knows of a primary. */
+    /** A proof and a client that reads, each of which knows a primary. */
     function between(proof: string, reader: string) {
       const seen = { proof, reader, reads: 0, onRead: () => {} }
       const primacy = { reign: () => seen.proof, ensure: async () => seen.proof }
@@ -173,7 +173,7 @@ describe('The MongoDB adapter', () => {
     const failure = (message: string, code: number) =>
       new MongoBulkWriteError({ message, code }, {} as MongoBulkWriteError['result'])
 
-    /** @returns how often it was tried */
+    /** @returns how many times it was tried */
     async function attempts(...failures: Error[]): Promise<number> {
       let tries = 0
       const bulkWrite = async () => {

@@ -31,7 +31,7 @@ const vectors = JSON.parse(
 
 const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 const BODY = TOKEN.slice(4)
-/** Another one's. */
+/** The body of another token. */
 const OTHER = [...BODY].toReversed().join('')
 const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'
 const HEAD = JWT.slice(0, JWT.indexOf('.'))
@@ -300,11 +300,11 @@ describe('masking', () => {
     const piece = 12
     for (let before = 0; before <= 7; before++) {
       for (let gap = 0; gap <= 2 * TOKEN.length; gap++) {
-        // The second half of them without anything between the tokens.
+        // In the second half of them, nothing is between the tokens.
         const slash = gap > TOKEN.length ? '' : '/'
         const filler = 'x'.repeat(gap % TOKEN.length)
         const text = `/${filler}${`${TOKEN}${slash}`.repeat(before)}${slash}${TOKEN.replace(BODY, OTHER)}/and/more/${'y'.repeat(400)}`
-        // As it comes, and as it comes when somebody has cut it before.
+        // The text as it comes, and as it comes if somebody has cut it before.
         for (const kept of [
           keptText(text),
           keptText(text.slice(0, LOOKED_AT)),
@@ -361,7 +361,7 @@ describe('masking', () => {
       (some) => [some.repeat(384).slice(0, 384), `${some.repeat(384).slice(0, 370)}.e30.`],
     )
     for (let round = 0; round < 100; round++) for (const text of texts) keptText(text)
-    // A fiftieth of a second for each round would be noticed by nobody but a flood.
+    // Only a flood would notice a fiftieth of a second for each round.
     expect(performance.now() - started).to.be.lessThan(2_000)
   })
 

@@ -12,7 +12,7 @@ import {
 const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 const NOW = '2026-03-01T10:00:00.000Z'
 
-/** As a failure shows what cannot be seen. */
+/** Shows in a failure what cannot be seen. */
 const escape = (text: string): string =>
   [...text].map((character) => character.codePointAt(0)?.toString(16)).join(' ')
 
@@ -135,7 +135,7 @@ describe('a name', () => {
   })
 
   it('has at least one character that can be seen', () => {
-    // From soft hyphen over fillers, joiners, tags, private use and unassigned ones to marks without a letter.
+    // From the soft hyphen, fillers, joiners, tags, private use and unassigned characters to marks without a letter.
     const blank = [
       '\u00ad',
       '\u034f',

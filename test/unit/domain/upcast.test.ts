@@ -26,9 +26,9 @@ const USAGE = usageStream('0195506b-0000-7f10-8a2b-3c4d5e6f7081', '2026-03-01T10
 
 interface Golden {
   stream: string
-  /** The golden file of the event before it in its stream; null for the first one. */
+  /** The golden file of the event before it in its stream; null for a first event. */
   after: string | null
-  /** Of the file's bytes. What is stored somewhere stays as it is: add a file, never edit one. */
+  /** The SHA-256 of the file's bytes. What is stored somewhere never changes: add a file, and never edit one. */
   sha256: string
 }
 

@@ -7,9 +7,9 @@ import { isLifecycleType } from '../../../src/domain/tokenEvents.ts'
 import { lifecycleKinds, versions } from '../../../src/domain/upcast.ts'
 
 /**
- * By a projection and the version that is raised by hand: the versions of the events that its documents were made from.
- * Lines are added, never edited: whoever has to edit one has to raise the projection's version instead. Where
- * `versionOfLife` counts the events of a token's life, they are not in the line.
+ * For each projection and the version that is raised by hand: the versions of the events that its documents were made
+ * from. Lines are added, never edited: instead of editing one, raise the projection's version. If `versionOfLife`
+ * counts the events of a token's life, they are not in the line.
  */
 const MADE_FROM: Record<string, Record<string, number>> = {
   'tokens 3': { TokenUsed: 2, UsageRolledUp: 1 },
@@ -23,7 +23,10 @@ const MADE_FROM: Record<string, Record<string, number>> = {
 const countsLife = ({ version }: Projection): boolean =>
   version % 1_000 === lifecycleKinds() && version > 1_000
 
-/** An older process refuses newer versions of any event, and not what it has never heard of outside of a token's life. */
+/**
+ * An older process refuses newer versions of any event, but ignores types outside of a token's life that it does not
+ * know.
+ */
 const newerVersions = (Object.keys(versions) as EventType[]).filter((type) => versions[type].current > 1)
 
 function madeFrom(projection: Projection): Record<string, number> {

@@ -11,7 +11,7 @@ const pad = (n: number): string => String(n).padStart(4, '0')
 /** In the order of their ids, which is not that of their uses. */
 const usesOf = (n: number): number => (n * 7919) % TOKENS
 
-/** Tokens whose order by id, by creation and by use are three, and their uses of one day. */
+/** Tokens whose orders by id, by creation and by use are all different, and their uses on one day. */
 function model(change: (n: number) => object = () => ({})) {
   const tokens: Document[] = Array.from({ length: TOKENS }, (_, n) => ({
     id: pad(n),

@@ -3,7 +3,7 @@ import { segments } from '../../../../src/application/analytics/buckets.ts'
 
 const NOW = '2026-03-20T15:45:30.500Z'
 
-/** Times as `10T09:30`, a day of March 2026. */
+/** Times like `10T09:30`, on a day of March 2026. */
 const at = (text: string): string => `2026-03-${text.slice(0, 5)}${text.slice(5) || ':00'}:00.000Z`
 
 function segmentsOf(granularity: 'hour' | 'day', from: string, to: string): string[] {

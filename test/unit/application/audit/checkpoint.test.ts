@@ -92,7 +92,7 @@ describe('A checkpoint', () => {
     expect((await held(memory.store, empty)).found).to.deep.equal([])
   })
 
-  /** None of these breaks a link. */
+  /** None of these forgeries breaks a link. */
   const forgeries: Record<string, [forge: () => Promise<void> | void, found: RegExp]> = {
     'the end of the log was cut off': [
       () => void memory.log.splice(-3),

@@ -24,7 +24,7 @@ describe('An audit of decisions', () => {
 
   const revoke = () => write(stream, [revoked(time(REVOKED_AT))])
 
-  /** A window from and to so many milliseconds after the revocation. */
+  /** A window that begins and ends so many milliseconds after the revocation. */
   const use = (tokenRevision: number, from: number, to = from, more: Partial<EventData<'TokenUsed'>> = {}) =>
     write(USAGE, [
       used(id, {

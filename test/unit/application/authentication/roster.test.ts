@@ -18,7 +18,7 @@ const row = (n: number, revokedAt: string | null = null): TokenRow => ({
   revokedAt,
 })
 
-/** A roster over rows, which counts how often it asks. */
+/** A roster over rows. It counts how often it reads them. */
 function rosterOver(rows: TokenRow[]) {
   const seen = { asked: 0, down: false, held: Promise.resolve(), now: 1_000_000 }
   const find: ReadModel['find'] = async (_, { where, after, limit }) => {

@@ -34,8 +34,9 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
 })
 
 /**
- * An index over documents, and how often it looked. A look-up reads at once and answers when `held` lets it. `live`:
- * whether the read model tells of every change; `now`: a clock in milliseconds, and `suspended` how long it stood still.
+ * An index over documents, and the number of its look-ups. A look-up reads at once, and answers when `held` resolves.
+ * `live`: does the read model announce every change? `now`: a clock in milliseconds. `suspended`: for how long that
+ * clock stood still.
  */
 function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = {}) {
   let told: Parameters<ReadModel['watch']>[2] = () => {}
@@ -73,7 +74,7 @@ function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = 
     if (!record) throw new Error(`${token} is unknown`)
     return record
   }
-  /** Is it answered without a look-up? */
+  /** Is the token answered without a look-up? */
   const holds = (token: string): boolean => {
     const found = index.find(token)
     return found !== null && !(found instanceof Promise)
@@ -159,7 +160,8 @@ describe('the token index', () => {
   })
 
   it('never takes a hash for one of the other kind', async () => {
-    // A row of the old table whose hash is the keyed one of a token, and a token whose keyed hash is a plain one.
+    // A row of the old table whose hash equals the keyed hash of a token, and a token whose keyed hash equals a plain
+    // one.
     const keyed = documentOf('a', NEW, { hashKeyId: 'sha256' })
     const plain = documentOf('b', NEW, { hash: hashLegacyToken('b') })
     const { index } = indexOver([keyed, plain])
@@ -410,7 +412,7 @@ describe('the token index', () => {
   })
 
   describe('beside strangers', () => {
-    /** One with nothing left, so that none of its look-ups goes through. */
+    /** A caller with no tries left, so that none of its look-ups is made. */
     const spent: Asker = { name: () => 'spent', left: () => 0 }
 
     it('looks nothing up for a caller who has nothing left', async () => {

@@ -7,7 +7,7 @@ import { countingTelemetry } from '../../../support/pieces.ts'
 import { stopwatch } from '../../../support/stopwatch.ts'
 
 describe('an append whose outcome must become known', () => {
-  /** Each attempt meets the next of `answers`, then success. */
+  /** Each attempt gets the next of `answers`. After the last, attempts succeed. */
   async function append(...answers: Error[]): Promise<{ outcome: unknown; sent: unknown[] }> {
     const sent: unknown[] = []
     const store = {

@@ -13,7 +13,7 @@ import { memoryStore } from '../../../support/memoryStore.ts'
 import { movableEvent } from '../../../support/movable.ts'
 import { countingTelemetry } from '../../../support/pieces.ts'
 
-/** A quarter of what the product takes. */
+/** A quarter of the product's times, in milliseconds. */
 const TIMES = { everyMs: 250, againMs: 60, cutOffMs: 1_500 }
 
 describe('the guard of the log', () => {
@@ -22,7 +22,7 @@ describe('the guard of the log', () => {
   let down: boolean
   let failure: Error | null
   let at: Checkpoint | null
-  /** Reasons in the log. */
+  /** The reasons that were logged. */
   let said: string[]
 
   const readModel = {

@@ -20,7 +20,7 @@ describe('a checkpoint and a log', () => {
     await (await historyOn(store)).grow(60)
   })
 
-  /** Where projections stand behind the n-th event, filled in pieces. */
+  /** The checkpoints of projections behind the n-th event, after filling in pieces. */
   function at(n: number): Checkpoint {
     let checkpoints: Checkpoints = new Map(projections.map((one) => [one, null]))
     for (let from = 0; from <= n; from += 7)
@@ -28,7 +28,7 @@ describe('a checkpoint and a log', () => {
     return lowestCheckpoint(checkpoints) as Checkpoint
   }
 
-  /** The last event that is one, and has one that is none somewhere before it. */
+  /** The last event of this kind that has an event of another kind somewhere before it. */
   const lastOf = (isOne: (event: StoredEvent) => boolean): number => log.findLastIndex(isOne)
 
   it('belong together at every event of the log', async () => {
@@ -37,7 +37,7 @@ describe('a checkpoint and a log', () => {
 
   it('do where retention has taken the event, and all others of usage with it', async () => {
     for (const [n, event] of log.entries()) {
-      // The newest one of all stays: it says where the log ends.
+      // The newest event of all stays, since it shows where the log ends.
       if (!isUsage(event) || n === log.length - 1) continue
       const checkpoint = at(n)
       const left = memoryStore()

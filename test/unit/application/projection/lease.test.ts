@@ -92,7 +92,7 @@ describe('projectors that share a read model', () => {
 
   for (const [what, published] of [
     ['before the read model was filled once', false],
-    // Published once, then restored from a backup, or left alone while another version ran.
+    // It was published once, and then restored from a backup, or left alone while another version ran.
     ['what was filled earlier and has fallen behind since', true],
   ] as const) {
     it(`do not serve ${what}`, async () => {

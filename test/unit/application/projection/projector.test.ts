@@ -78,10 +78,10 @@ const soundLog = (): StoredEvent[] =>
     [USAGE]: [used(VICTIM), used(OTHER), used(OTHER)],
   })
 
-/** As the stores read a damaged row: nothing of it but its names, which may be wrong. */
+/** A damaged row as the stores read it: only its names are left, and they may be wrong. */
 const unreadable = (stored: StoredEvent): StoredEvent => ({ ...stored, data: null, metadata: null })
 
-/** @param indexed what the store's own index leads to; it throws where that is damaged */
+/** @param indexed the events that the store's own index finds; a read throws if the index is damaged */
 function storeOf(log: StoredEvent[], indexed = log, afterwards?: () => Promise<never>): EventStore {
   return {
     head: async () => String(log.length),
@@ -121,7 +121,7 @@ async function project(store: EventStore, apply: (changes: readonly DocumentChan
   return {
     projector,
     damaged,
-    /** Ids of the tokens that were closed, and from which revision on. */
+    /** The ids of the tokens that were closed, and the first revision from which each was. */
     closed: closed.map((change) => [change.id, (change as { revision: number }).revision]),
     names: changes.flatMap((change) =>
       change.kind === 'put' && change.fields.name ? [change.fields.name] : [],

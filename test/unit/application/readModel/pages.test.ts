@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { eachDocument } from '../../../../src/application/readModel/pages.ts'
 import type { Document, Query } from '../../../../src/application/ports/documents.ts'
 
-/** A collection of so many documents, and how it was asked. */
+/** A collection of so many documents, and the queries that it got. */
 function collection(count: number) {
   const documents: Document[] = Array.from({ length: count }, (_, i) => ({
     id: `d${String(i).padStart(3, '0')}`,

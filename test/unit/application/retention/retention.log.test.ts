@@ -84,7 +84,7 @@ describe('Retention and what is in the log', () => {
     const { store, swept } = lab.sweeping()
     const retention = lab.retentionOn(store)
     const streams = [...new Set(lab.memory.log.map(({ stream }) => stream))]
-    // The last uses of a day are stored in the stream of the next one.
+    // The last uses of a day are stored in the stream of the next day.
     expect(streams).to.have.length(3)
     lab.life.now = FIRST_DAY + (2 + RETENTION) * DAY
     await retention.run()

@@ -55,7 +55,7 @@ describe('Retention', () => {
     await lab.expectExact()
     const before = ofType(lab.memory.log, 'UsageRolledUp').length
     await retention.run()
-    // Those of the one token only.
+    // The events of this one token only.
     expect(ofType(lab.memory.log, 'UsageRolledUp')).to.have.length(before + 1)
     await lab.expectExact()
     await lab.life.use(lab.memory.store, FIRST_DAY + DAY + 20 * HOUR)
@@ -92,7 +92,7 @@ describe('Retention', () => {
       await failing.run()
       expect(failing.errors).to.deep.equal(['usage is not rolled up or swept'])
       await lab.life.use(lab.memory.store, FIRST_DAY + DAY + 9 * HOUR)
-      // The same process goes on, or another one.
+      // The same process continues, or another one does.
       await (at % 2 === 0 ? failing : lab.retentionOn()).run()
       await lab.expectExact()
       expect((await lab.withoutRolledUp()).some(isUsage)).to.equal(false)
@@ -111,7 +111,7 @@ describe('Retention', () => {
     expect(days).to.deep.equal([lab.day(1), lab.day(2)])
   })
 
-  /** Rolls up what there is, some tokens at a time. @returns how often it read the log */
+  /** Rolls up everything, some tokens at a time. @returns how often it read the log */
   async function rollUpWith(maxSize: number, onRead: () => Promise<void> = async () => {}): Promise<number> {
     let reads = 0
     const readAll: EventStore['readAll'] = async function* (after) {
@@ -142,7 +142,7 @@ describe('Retention', () => {
       written.push(ofType(lab.memory.log, 'UsageRolledUp').map(({ data }) => data))
       lab.memory.log.splice(0, lab.memory.log.length, ...before)
     }
-    // Two days, and three tokens used on each.
+    // There are two days, and three tokens are used on each.
     expect(reads.slice(0, 2)).to.deep.equal([2, 6])
     expect(written[0]).to.have.length(6)
     for (const others of written) expect(others).to.deep.equal(written[0])

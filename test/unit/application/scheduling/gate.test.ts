@@ -9,7 +9,7 @@ import {
 import { rejection } from '../../../contract/fixtures.ts'
 import { gate as latch } from '../../../support/eventually.ts'
 
-/** Work that can be watched: how much of it goes on at once, and how much was begun. */
+/** Work that can be watched: how much of it runs at the same time, and how much was begun. */
 function workshop(work: () => Promise<unknown> = () => sleep(2)) {
   const seen = { now: 0, most: 0, begun: 0 }
   return {

@@ -2,13 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
 import { giveWay } from '../../../../src/application/scheduling/turns.ts'
 
-/** Takes longer than a piece may. */
+/** It takes longer than a piece of work may. */
 function work(): void {
   const end = performance.now() + 4
   while (performance.now() < end);
 }
 
-/** How many pieces each turn of the loop had, for as long as `all` lasts. */
+/** The number of pieces in each turn of the loop, until `all` has ended. */
 async function piecesPerTurn(start: (done: () => void) => Promise<unknown>): Promise<number[]> {
   const turns: number[] = []
   let pieces = 0

@@ -15,7 +15,7 @@ import { gate } from '../../../support/eventually.ts'
 import { memoryStore } from '../../../support/memoryStore.ts'
 import { stopwatch } from '../../../support/stopwatch.ts'
 
-/** A third of what the product takes. */
+/** A third of the product's times, in milliseconds. */
 const TIMES = { renewMs: 270, heldMs: 830, goneMs: 2_000, lookMs: 80 }
 
 const nothing = async (): Promise<void> => {}
@@ -29,7 +29,7 @@ describe('The lease of an import', () => {
     memory = memoryStore()
   })
 
-  /** One that holds the lease until it is told to end. */
+  /** An import that holds the lease until it is ended. */
   function holder(store = memory.store) {
     const { opened, open } = gate()
     const taken = gate()
@@ -89,7 +89,7 @@ describe('The lease of an import', () => {
     const faulty = faultyStore(memory.store)
     const one = holder(faulty.store)
     await one.taken
-    // From here on nothing comes from it any more.
+    // From here on it writes nothing any more.
     faulty.down = true
     const started = performance.now()
     const took = stopwatch()

@@ -66,7 +66,7 @@ describe('a row of an old table', () => {
     expect(new Set(ids).size).to.equal(ids.length)
     for (const id of ids)
       expect(id).to.match(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/)
-    // For ever the same: another one would import every row a second time.
+    // This must never change: with other ids, every row would be imported a second time.
     expect(ids[0]).to.equal('bb678e14-1b53-510b-9214-b7675c794e97')
     expect(tokenOf(oldRow(1, { id: '17' })).tokenId).to.equal(ids[0])
   })

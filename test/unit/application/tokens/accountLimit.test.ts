@@ -10,14 +10,14 @@ import { gate } from '../../../support/eventually.ts'
 
 const MAX = 10
 const NOW = Date.UTC(2026, 2, 1, 10)
-/** Twice what 50 creations need that count again after each other one: past it they would go on for ever. */
+/** Twice what 50 creations need if each has to count again after each other one. Beyond that they would never end. */
 const PATIENCE = 5000
 
 type Counting = (live: () => number, asked: number) => Promise<number>
 
 /**
- * Accounts with tokens that are counted by `counting`, for some processes that share a read model; of the rest of that
- * only which tokens are there.
+ * Accounts for some processes that share a read model. `counting` counts the tokens, and of all other parts only the
+ * existing tokens are there.
  */
 function accounts(live: number, counting: Counting = async (now) => now(), processes = 1) {
   const state = { live, asked: 0, queries: [] as [string, readonly Condition[], number][], reserved: 0 }

@@ -17,7 +17,7 @@ import { assemblePieces, context, type Pieces, target } from '../../../support/p
 describe('a command', () => {
   let folder: string
   let pieces: Pieces
-  /** How many events were read of streams. */
+  /** How many events of streams were read. */
   let read = 0
 
   beforeEach(async () => {
@@ -201,7 +201,7 @@ describe('a command', () => {
                     ? pieces.manage.update(context(), from, { name })
                     : pieces.manage.revoke(context(), from, null)
                 const done = await work.catch((error: unknown) => error)
-                // Read your writes.
+                // A caller reads its own writes.
                 if (!(done instanceof Error)) {
                   const after = await seen((documents[0] as TokenDocument).id)
                   expect(after.revision).to.be.at.least((done as { revision: number }).revision)
@@ -211,7 +211,7 @@ describe('a command', () => {
             pieces.events.next = []
             for (const [i, { id }] of made.entries()) {
               const { state } = await loadOn(pieces.events.store, id, unborn(id))
-              // The same command again, from whatever it knows, finds out how things stand.
+              // The same command again finds out what has happened, whatever it knows before.
               const now = await pieces.manage
                 .update(context(), target(id), {})
                 .catch((error: unknown) => error)

@@ -32,7 +32,7 @@ describe('The check of a file to be imported', () => {
     return (error as Error).message
   }
 
-  /** A last line that fits, so that only the events themselves are to be judged. */
+  /** A last line that is right, so that only the events themselves are checked. */
   function withLastLine(events: readonly string[]): string {
     const sum = createSum()
     for (const line of events) sum.add(line)
@@ -50,7 +50,7 @@ describe('The check of a file to be imported', () => {
   it('finds a changed byte anywhere, and says where', async () => {
     let line = 1
     for (let at = 0; at < file.length; at++) {
-      // Every byte costs seconds and teaches no more.
+      // Trying every byte would take seconds and show no more.
       if (file[at] !== 10 && at % 3 !== 0) continue
       const changed = Buffer.from(file)
       changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8))
@@ -79,7 +79,7 @@ describe('The check of a file to be imported', () => {
             .join(''),
         )
     }
-    // Of two streams, so that each of them is whole.
+    // They are of two streams, so that each stream is complete.
     expect(
       await refusal(
         lines

@@ -96,7 +96,7 @@ describe('An export', () => {
     await sqlite.close()
   })
 
-  /** Exports a log that was tampered with. @returns the text of the error; no last line may have been written */
+  /** Exports a log that was tampered with. @returns the message of the error; no last line may have been written */
   async function refusal(tamper: (log: StoredEvent[]) => void): Promise<string> {
     tamper(memory.log)
     let written = ''
@@ -129,7 +129,7 @@ describe('An export', () => {
       Object.assign(event, { data: null, metadata: null })
     })
     expect(message).to.contain(`revision 7 of ${USAGE}`).and.contain(position)
-    // As an index that still has its right name does.
+    // This is what an index does that still has its right name.
     const readStream: EventStore['readStream'] = async () => []
     memory.store = { ...memory.store, readStream }
     const nameless = await refusal((log) => {

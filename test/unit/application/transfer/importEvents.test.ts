@@ -77,7 +77,8 @@ describe('An import', () => {
         async append(stream, expected, events) {
           const some = events.slice(0, budget)
           budget -= some.length
-          // A whole append lands or none of it; shorter ones stand for imports that joined less.
+          // An append is stored as a whole or not at all. Shorter ones stand for imports that put fewer events into
+          // one.
           if (some.length > 0) await store.append(stream, expected, some)
           if (budget === 0) throw new Error('killed')
           return { revision: 0, position: '' }

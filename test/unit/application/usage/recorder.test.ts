@@ -20,10 +20,10 @@ import type { TokenRecord } from '../../../../src/application/authentication/rec
 import { type AppendFault, faultyStore } from '../../../support/faults.ts'
 import { countingTelemetry } from '../../../support/pieces.ts'
 
-/** Long enough for others to do something meanwhile. */
+/** Long enough for other work to run in between. */
 const anInstant = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** The part of an event store that the recorder needs, in memory, as the port says. */
+/** The part of an event store that the recorder needs, in memory, as the port describes it. */
 function memoryStore(): { store: EventStore; streams: Map<string, StoredEvent[]> } {
   const streams = new Map<string, StoredEvent[]>()
   let position = 0
@@ -100,7 +100,7 @@ const validMetadata = ajv.compile(metadataSchema)
 
 const FOREIGN = 'foreign'
 
-/** Everything that holds of stored usage at any time. @returns how many uses it speaks of */
+/** Checks everything that is true of stored usage at any time. @returns how many uses it counts */
 function assertSound(streams: Map<string, StoredEvent[]>): number {
   const seen = new Set<string>()
   let uses = 0
@@ -193,7 +193,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       weight: 3,
       arbitrary: fc.record({
         kind: fc.constant('flush' as const),
-        // An unknown outcome is sent again after a pause of 0.1 s: at most one of them.
+        // After an unknown outcome, the append is repeated after 0.1 s. So there is one at most.
         faults: fc.constantFrom<AppendFault[]>(
           [],
           [],
@@ -263,7 +263,7 @@ const strictSteps = fc.oneof(
       kind: fc.constant('store' as const),
       token: fc.nat(9),
       times: fc.integer({ min: 1, max: 12 }),
-      // An unknown outcome is sent again after a pause of 0.1 s: few of them.
+      // After an unknown outcome, the append is repeated after 0.1 s. So there are only a few.
       faults: fc.constantFrom<AppendFault[]>(
         [],
         [],
@@ -281,7 +281,7 @@ const strictSteps = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('flush' as const) }) },
 )
 
-/** Room for three tokens. */
+/** There is room for three tokens. */
 function setUpStrict() {
   const parts = setUp({ entries: 6, bytes: 1e9 }, true)
   const use = { outcome: 'accepted', method: 'GET', route: '/', ip: null, userAgent: null }
@@ -366,11 +366,11 @@ describe('the recorder', () => {
     const { recorder, faulty, time } = setUp()
     faulty.down = true
     const gc = garbageCollector()
-    // Twice: what other tests of this process have left may be let go by the first one only.
+    // Collects twice, since the first time may only release what other tests of this process have left.
     const collect = () => [gc(), gc()]
     collect()
     const before = process.memoryUsage().heapUsed
-    // As they come out of a request: slices of something longer.
+    // Texts as they come from a request: slices of a longer text.
     const piece = (n: number): string => Buffer.alloc(15_000, `${n}/`).toString().slice(0, 300)
     const use = { at: time.now, outcome: '2xx', method: 'GET', ip: '192.0.2.1' }
     for (let n = 0; n < 2_000; n++) {
@@ -384,7 +384,7 @@ describe('the recorder', () => {
 
   it('counts callers towards its cap, and beyond it counts them as others', async () => {
     const { recorder, streams, telemetry, use } = setUp()
-    // Of each token one entry, one route, and 19 addresses and agents beside the first: 40 in all.
+    // Each token has one entry, one route, and 19 addresses and agents besides the first: 40 in all.
     for (let n = 0; n < 5_003; n++) for (let caller = 0; caller < 40; caller++) use(n, 0, '/', '2xx', caller)
     expect(recorder.pending()).to.be.below(200_010)
     await recorder.flush()
@@ -399,7 +399,7 @@ describe('the recorder', () => {
     faulty.down = true
     use(0)
     await recorder.flush().catch(() => {})
-    // A token and its route are two entries: the window is full after 100,000 tokens.
+    // A token and its route are two entries, so the window is full after 100,000 tokens.
     const CAP = 100_000
     for (let n = 0; n < CAP; n++) use(n)
     const from = time.now
@@ -446,7 +446,7 @@ describe('the recorder', () => {
           else if (step.kind === 'wait') time.now += step.minutes * 60_000
           else {
             faulty.next = [...step.faults]
-            // While one is under way, uses go on.
+            // While a flush is under way, uses still come.
             const flushing = recorder.flush().catch(() => {})
             use(step.token)
             uses++
@@ -455,7 +455,7 @@ describe('the recorder', () => {
           }
           expect(assertSound(streams), 'never more than there were').to.be.at.most(uses)
         }
-        // A stop waits for three seconds where the store stays away.
+        // If the store does not come back, a stop waits for three seconds.
         faulty.down = false
         await recorder.stop()
         const declared = declaredIn(streams)
@@ -544,7 +544,7 @@ describe('the recorder', () => {
     expect(waiting).to.be.within(1, 7)
     faulty.down = false
     await recorder.flush()
-    // A token and its route are two entries of the six.
+    // A token and its route are two of the six entries.
     expect(assertSound(streams)).to.equal(3)
     expect([declaredIn(streams), telemetry.lost]).to.deep.equal([0, 0])
     await store(9)

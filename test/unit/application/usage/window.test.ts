@@ -25,7 +25,7 @@ interface Caller {
   outcome?: string
 }
 
-/** What is stored of uses on a route by agents, all in one window. */
+/** What is stored of uses on a route by these agents, all in one window. */
 async function storedOf(route: string, ...callers: (string | Caller)[]): Promise<EventData<'TokenUsed'>> {
   const stored: NewEvent[] = []
   const appends: Pick<EventStore, 'append'> = {
@@ -68,7 +68,7 @@ describe('what is kept of the words of a caller', () => {
     ['a JWT', JWT],
   ] as const) {
     it(`holds no piece of ${what}, wherever the text is cut`, async () => {
-      // Enough of it to go on guessing, and not so little that any text holds it.
+      // Enough to guess the rest, and too much to be in a text by chance.
       const piece = credential.slice(0, 20)
       for (let kept = 20; kept <= credential.length; kept++) {
         const text = `/${'x'.repeat(MAX_TEXT - kept - 2)}/${credential}`

@@ -73,7 +73,7 @@ describe('the sampler', () => {
     for (const { id } of made) await pieces.model.readModel.apply([wrong(id, { name: 'Mallory' })])
     start(() => 0.99)
     await eventually(() => expect(seen.errors).to.have.length.above(0))
-    // It looks again before it says so, once a second.
+    // It looks again before it reports a difference, once a second.
     await eventually(() =>
       expect(new Set(seen.errors.map((one) => (one as { id: string }).id)).size).to.be.above(1),
     )

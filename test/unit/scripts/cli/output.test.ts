@@ -85,7 +85,7 @@ describe('Output of the command line', () => {
   })
 
   describe('progress', () => {
-    /** Draws two steps of two seconds. @returns what was drawn, redraw by redraw */
+    /** Draws two steps of two seconds each. @returns the output of each redraw */
     function drawn(terminal: boolean): string[] {
       let text = ''
       let time = 0
