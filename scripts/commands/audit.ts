@@ -106,8 +106,8 @@ function summary({ withinBound, shortened, damages, findings, ...sums }: Audited
     `${plural(withinBound, 'use')} on an older revision within ${REVOCATION_BOUND_MS} ms of a revocation, as they may be.`,
   ]
   if (shortened > 0)
-    lines.push(`${plural(shortened, 'usage stream')} shortened by retention: what is gone is not judged.`)
-  if (damages > 0) lines.push(`${plural(damages, 'place')} damaged: what stands there is not judged.`)
+    lines.push(`${plural(shortened, 'usage stream')} shortened by retention: what is gone is not checked.`)
+  if (damages > 0) lines.push(`${plural(damages, 'place')} damaged: what stands there is not checked.`)
   lines.push(findings === 0 ? 'No revoked token was accepted.' : `${plural(findings, 'finding')}.`)
   return `${lines.join('\n')}\n`
 }

@@ -256,7 +256,7 @@ export function poisonContract(name: string, makeHarness: () => Promise<PoisonHa
       await model.close()
     })
 
-    it('since the store judges its documents closes its token', async () => {
+    it('since the store validates its documents closes its token', async () => {
       await start()
       await level()
       await refuse('poison')

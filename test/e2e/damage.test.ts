@@ -104,7 +104,7 @@ describe('a flipped bit', () => {
   after(endServices)
 
   /** @returns whether the start was refused, or every answer was the truth or an error */
-  async function judge(flip: Flip, rebuild: boolean): Promise<'refused' | 'served'> {
+  async function outcomeOf(flip: Flip, rebuild: boolean): Promise<'refused' | 'served'> {
     const folder = await copyOf(original, flip)
     if (rebuild) await removeReadModel(folder)
     const { lines, log } = collectingLog()
@@ -138,7 +138,7 @@ describe('a flipped bit', () => {
       const outcomes = { refused: 0, served: 0 }
       for (const flip of await placesIn(original, file, count)) {
         try {
-          outcomes[await judge(flip, rebuild)]++
+          outcomes[await outcomeOf(flip, rebuild)]++
         } catch (error) {
           ;(error as Error).message = `byte ${flip.at}, bit ${flip.bit}: ${(error as Error).message}`
           throw error

@@ -63,7 +63,7 @@ describe('Reading a token as it was', () => {
     expect((await at('2026-03-01T12:30:00+01:00')).body).to.include({ revision: 1, at: time(1.5 * HOUR) })
   })
 
-  it('judges the status by the clock of that moment, not of now', async () => {
+  it('assesses the status by the clock of that moment, not of now', async () => {
     const short = await createToken(owner, { expires_at: time(4 * HOUR) })
     now = start + 5 * HOUR
     const then = (millis: number) => owner.get(`${TOKENS}/${short.id}?at=${time(millis)}`)

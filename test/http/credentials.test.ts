@@ -159,7 +159,7 @@ describe('Credentials', () => {
     ).to.equal(401)
   })
 
-  it('judges the credential before it reads query or body', async () => {
+  it('authenticates before it reads query or body', async () => {
     expect((await anyone.get(`${TOKENS}?nonsense=1`)).status).to.equal(401)
     expect((await anyone.post(TOKENS, '{"broken', { 'Content-Type': 'application/json' })).status).to.equal(
       401,

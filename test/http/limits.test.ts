@@ -242,7 +242,7 @@ describe('MAX_TOKENS_PER_ACCOUNT', () => {
     expect((await owner.post(TOKENS, { name: 'x' })).status).to.equal(409)
   })
 
-  it('is 409 after the input was judged, and leaves changing and revoking alone', async () => {
+  it('is 409 after the input was validated, and leaves changing and revoking alone', async () => {
     const owner = accountOf('acct_4')
     const tokens = await Promise.all(Array.from({ length: 7 }, () => createToken(owner)))
     expect((await owner.post(TOKENS, { name: '' })).status).to.equal(422)

@@ -36,7 +36,7 @@ describe('A token whose stream is full', () => {
     await rm(folder, { recursive: true })
   })
 
-  it('is changed no more, which is judged last and only of a change', async () => {
+  it('is changed no more, which is checked last and only for a change', async () => {
     const { status, body } = await owner.patch(path, { name: 'another' })
     expect([status, body.code]).to.deep.equal([409, 'token_history_full'])
     expect((await owner.patch(path, { name: '' })).status).to.equal(422)

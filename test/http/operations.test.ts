@@ -61,7 +61,7 @@ describe('What the service says about itself', () => {
     expect(text).not.to.include('some/path')
   })
 
-  it('counts judged credentials by kind and outcome: there a refusal says why', async () => {
+  it('counts credentials by kind and outcome: there a refusal says why', async () => {
     const outcomes = async () => {
       const { text } = await anyone.get('/metrics')
       const lines = text.matchAll(

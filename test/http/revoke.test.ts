@@ -105,7 +105,7 @@ describe('Revoking a token', () => {
     expect(await history()).to.have.lengthOf(1)
   })
 
-  it('is 404 for what is not there, before the query is judged', async () => {
+  it('is 404 for what is not there, before the query is validated', async () => {
     expect((await owner.delete(`${TOKENS}/${UNKNOWN}?force=1`)).status).to.equal(404)
   })
 

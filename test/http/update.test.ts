@@ -108,7 +108,7 @@ describe('Changing a token', () => {
     expect(await history()).to.have.lengthOf(1)
   })
 
-  it('does not judge what stays as it is: an expiry that has passed', async () => {
+  it('does not validate what stays as it is: an expiry that has passed', async () => {
     const expiresAt = new Date(now + 1000).toISOString()
     await owner.patch(path, { expires_at: expiresAt })
     now += 5000
@@ -123,7 +123,7 @@ describe('Changing a token', () => {
     expect((await owner.patch(path, shorter)).status, 'another time in the past').to.equal(422)
   })
 
-  it('judges in order: 404, then the body, then revoked, then If-Match', async () => {
+  it('checks in order: 404, then the body, then revoked, then If-Match', async () => {
     const stale = { 'If-Match': '"7"' }
     expect((await owner.patch(`${TOKENS}/${UNKNOWN}`, { name: '' }, stale)).status).to.equal(404)
     expect(
@@ -270,7 +270,7 @@ describe('Changing a token that was made under other rules', () => {
     expect((await owner.get(`${TOKENS}/${id}/events`)).body.data).to.have.lengthOf(2)
   })
 
-  it('judges what is changed, and nothing else', async () => {
+  it('validates what is changed, and nothing else', async () => {
     const path = `${TOKENS}/${id}`
     expect((await owner.patch(path, { ...FORMS, name: 'a\u202eb' })).status).to.equal(422)
     expect((await owner.patch(path, { ...FORMS, scopes: ['Orders:WRITE'] })).status).to.equal(422)

@@ -22,7 +22,7 @@ describe('The golden tokens', () => {
   after(() => service.close())
 
   /** How many credentials were checked, by outcome. Only the store can say `unknown`. */
-  const judged = async (outcome: string) => {
+  const counted = async (outcome: string) => {
     const { text } = await callerOf(service.url).get('/metrics')
     const line = `tokenledger_authentications_total\\{kind="token",outcome="${outcome}"\\} (\\d+)`
     return Number(new RegExp(line).exec(text)?.[1] ?? 0)
@@ -41,9 +41,9 @@ describe('The golden tokens', () => {
       expect(isToken(prefix, token)).to.be.true
       expect(isToken('other', token)).to.be.false
       if (prefix !== 'tkl') return
-      const before = await judged('unknown')
+      const before = await counted('unknown')
       expect(await statusOf(token)).to.equal(401)
-      expect(await judged('unknown'), 'well-formed: the store was asked').to.equal(before + 1)
+      expect(await counted('unknown'), 'well-formed: the store was asked').to.equal(before + 1)
     })
   }
 
@@ -56,9 +56,9 @@ describe('The golden tokens', () => {
     // HTTP cannot carry these tokens, or trims them on their way.
     if (!/^[\x21-\x7e]*$/.test(token)) continue
     it(`${JSON.stringify(token)} is 401 in a request, with no look-up`, async () => {
-      const before = await judged('malformed')
+      const before = await counted('malformed')
       expect(await statusOf(token)).to.equal(401)
-      expect(await judged('malformed')).to.equal(before + 1)
+      expect(await counted('malformed')).to.equal(before + 1)
     })
   }
 })

@@ -149,8 +149,8 @@ describe('Every query', () => {
       await plansIn(join(folder, 'read-model.db'), statements),
       await plansIn(join(folder, 'events.db'), statements),
     ]
-    expect(model.judged.length).to.be.greaterThan(60)
-    expect(log.judged.length).to.be.greaterThan(10)
+    expect(model.explained.length).to.be.greaterThan(60)
+    expect(log.explained.length).to.be.greaterThan(10)
     expect([...model.problems, ...log.problems]).to.deep.equal([])
   })
 
@@ -193,9 +193,9 @@ describe('Every query', () => {
       await database.command({ profile: 0 })
       const operations = await database.collection('system.profile').find().toArray()
       await client.close()
-      const judged = operations.filter(isQuery)
-      expect(judged.length).to.be.greaterThan(1_000 / step)
-      expect([...new Set(judged.flatMap(problemsOf))]).to.deep.equal([])
+      const explained = operations.filter(isQuery)
+      expect(explained.length).to.be.greaterThan(1_000 / step)
+      expect([...new Set(explained.flatMap(problemsOf))]).to.deep.equal([])
     })
   })
 })

@@ -30,7 +30,7 @@ interface SeenAnswer {
 interface Book {
   description: Description
   /** @returns what is wrong with a value under the schema at a JSON pointer of the description, or null */
-  judge(pointer: string, value: unknown): string | null
+  problemOf(pointer: string, value: unknown): string | null
 }
 
 const books = new Map<string, Promise<Book>>()
@@ -62,7 +62,7 @@ async function openBook(url: string): Promise<Book> {
   ajv.addSchema(description, 'openapi.json')
   const book: Book = {
     description,
-    judge(pointer, value) {
+    problemOf(pointer, value) {
       const validate = ajv.getSchema(`openapi.json#${pointer}`)
       if (!validate) return `the description has nothing at ${pointer}`
       return validate(value) ? null : ajv.errorsText(validate.errors)
@@ -141,7 +141,7 @@ function assertContent(
   expect(Object.keys(response.content), what).to.include(type)
   if (method === 'HEAD') return
   const value: unknown = type.endsWith('json') ? JSON.parse(answer.text) : answer.text
-  expect(book.judge(`${pointer}/content/${escaped(type)}/schema`, value), what).to.equal(null)
+  expect(book.problemOf(`${pointer}/content/${escaped(type)}/schema`, value), what).to.equal(null)
 }
 
 function assertProblem(
@@ -153,7 +153,7 @@ function assertProblem(
   expect(headers.get('content-type'), what).to.match(/^application\/problem\+json(; charset=utf-8)?$/)
   if (method === 'HEAD') return
   const problem = JSON.parse(text)
-  expect(book.judge('/components/schemas/Problem', problem), what).to.equal(null)
+  expect(book.problemOf('/components/schemas/Problem', problem), what).to.equal(null)
   expect(problem, what).to.include({ status, type: `urn:tokenledger:problem:${problem.code}` })
   expect(problem.request_id, what).to.equal(headers.get('x-request-id'))
 }

@@ -31,20 +31,20 @@ const SCANS = new RegExp(`^SCAN (?!CONSTANT ROW|\\(?subquery|json_each|${SMALL.j
 export async function plansIn(
   file: string,
   statements: Iterable<string>,
-): Promise<{ judged: string[]; problems: string[] }> {
+): Promise<{ explained: string[]; problems: string[] }> {
   const database = await openDatabase(file, { readOnly: true, synchronous: 'NORMAL' })
-  const judged: string[] = []
+  const explained: string[] = []
   const problems: string[] = []
   for (const sql of statements) {
     if (!/^\s*(SELECT|UPDATE|DELETE)/i.test(sql)) continue
     const steps = planOf(() => database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all())
     if (!steps) continue
-    judged.push(sql)
+    explained.push(sql)
     const bad = steps.filter((step) => SCANS.test(step) || step.includes('TEMP B-TREE'))
     if (bad.length > 0) problems.push(`${bad.join('; ')}: ${sql}`)
   }
   database.close()
-  return { judged, problems }
+  return { explained, problems }
 }
 
 function planOf(explain: () => readonly { detail?: unknown }[]): string[] | null {

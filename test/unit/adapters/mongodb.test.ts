@@ -241,7 +241,7 @@ describe('The MongoDB adapter', () => {
     })
 
     for (const code of [11_000, 121, 2, 9, 14, 10334, 17280, 17419, 52, 54, 55]) {
-      it(`about what was written is judged by the server, and lasts: ${code}`, () => {
+      it(`about what was written is said by the server, and lasts: ${code}`, () => {
         const error = toWriteError(ofServer(code))
         expect(error).to.be.instanceOf(RefusedChangeError)
         expect((error as Error).message).to.not.contain('secret')

@@ -125,7 +125,7 @@ describe('updating a token', () => {
       .thenGives(null)
   })
 
-  it('is judged by the revision of its newest event', () => {
+  it('is checked by the revision of its newest event', () => {
     const change = { name: 'third' }
     const twice = given(created, updated({ name: 'second' }))
     twice.when((state) => update(state, change, at(1), 'jwt')).thenGives(updated(change))

@@ -157,7 +157,7 @@ describe('settings', () => {
     expect(readSettings(Object.fromEntries(names.map((name) => [name, ''])))).to.deep.equal(readSettings({}))
   })
 
-  it('take an option of the library in place of the environment, which is not even judged', () => {
+  it('take an option of the library in place of the environment, which is not even read', () => {
     const env = { PORT: 'x', TOKEN_PEPPERS: 'x', JWT_SECRET: 'x', TOKEN_MAX_LIFETIME_DAYS: '30' }
     const given = { port: 1, peppers: [], jwtKeys: { secret: SECRET }, tokenMaxLifetimeDays: null }
     expect(readSettings(env, given)).to.include(given)

@@ -163,7 +163,7 @@ describe('An audit of decisions', () => {
     expect((await audit()).found[0]?.revokedAt).to.equal(time(REVOKED_AT))
   })
 
-  it('judges no use by a history that is damaged', async () => {
+  it('assesses no use by a history that is damaged', async () => {
     await revoke()
     await use(2, 500)
     const { length } = (await audit()).found
@@ -180,7 +180,7 @@ describe('An audit of decisions', () => {
     }
   })
 
-  it('judges nothing of a stream that is damaged, and reports that', async () => {
+  it('assesses nothing of a stream that is damaged, and reports that', async () => {
     await revoke()
     await use(1, BOUND + 1)
     await use(1, BOUND + 1)

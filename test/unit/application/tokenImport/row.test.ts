@@ -41,7 +41,7 @@ describe('a row of an old table', () => {
     })
   })
 
-  it('is judged at once, however long its members are', () => {
+  it('is checked at once, however long its members are', () => {
     const started = performance.now()
     const long = `a${'\u0301'.repeat(250_000)}`
     for (const member of ['id', 'token', 'account_id', 'name', 'created_at', 'expires_at'] as const) {

@@ -97,7 +97,7 @@ describe('A token as it was', () => {
     expect(at('2026-11-01T09:59:59.999Z')).to.equal('not created yet')
   })
 
-  it('is judged by the clock of that instant', async () => {
+  it('is assessed by the clock of that instant', async () => {
     const events = await read(created)
     const statusAt = (time: string) => {
       const then = asOf(events, { time })

@@ -86,7 +86,7 @@ describe('a credential that is authenticated and counted', () => {
     expect(steps).to.deep.equal([])
   })
 
-  it('is beyond the limit where nobody has judged it', () => {
+  it('is beyond the limit where nobody has checked it', () => {
     const { ask } = lab({ refused: 'limited', expired: false })
     expect(ask()).to.have.property('over')
   })
