@@ -1,5 +1,5 @@
-import { type Api, apiOf } from '../../test/support/api.ts'
-import { startFleet } from '../../test/support/fleet.ts'
+import { type Api, apiOf } from '../../test/support/callers/api.ts'
+import { startFleet } from '../../test/support/processes/fleet.ts'
 import { attack } from './lab.ts'
 
 const MAX = 10

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { apiOf } from '../../test/support/api.ts'
-import { sendMany } from '../../test/support/requests.ts'
-import { type Behind, type Heard, isThere, startBehind } from '../../test/support/stdout.ts'
+import { apiOf } from '../../test/support/callers/api.ts'
+import { sendMany } from '../../test/support/callers/requests.ts'
+import { type Behind, type Heard, isThere, startBehind } from '../../test/support/processes/stdout.ts'
 import { attack } from './lab.ts'
 
 /** They make some 3 MB of log: more than any pipe and the service's own buffer can hold. */

@@ -1,7 +1,7 @@
-import { startFlood } from '../../test/support/flood.ts'
-import { floods, flooded, goodTokens, type FloodResult, shown } from '../../test/support/flooded.ts'
-import { startMongod } from '../../test/support/mongod.ts'
-import { type Environment, startService } from '../../test/support/service.ts'
+import { startFlood } from '../../test/support/callers/flood.ts'
+import { floods, flooded, goodTokens, type FloodResult, shown } from '../../test/support/callers/flooded.ts'
+import { startMongod } from '../../test/support/stores/mongod.ts'
+import { type Environment, startService } from '../../test/support/processes/service.ts'
 import { attack, type Report } from './lab.ts'
 
 /**

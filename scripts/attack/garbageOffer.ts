@@ -1,8 +1,8 @@
-import { apiOf } from '../../test/support/api.ts'
-import { cli } from '../../test/support/cli.ts'
-import { eventually } from '../../test/support/eventually.ts'
-import { copyOfFolder, DAMAGES, namesIn, rebuiltFile } from '../../test/support/offers.ts'
-import { type ServiceProcess, startService } from '../../test/support/service.ts'
+import { apiOf } from '../../test/support/callers/api.ts'
+import { cli } from '../../test/support/processes/cli.ts'
+import { eventually } from '../../test/support/suite/eventually.ts'
+import { copyOfFolder, DAMAGES, namesIn, rebuiltFile } from '../../test/support/stores/offers.ts'
+import { type ServiceProcess, startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 await attack('A rebuild leaves files that are not what it wrote', async ({ saw, control, bound }) => {

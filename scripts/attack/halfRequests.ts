@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startService } from '../../test/support/service.ts'
+import { startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 /** Callers send something that is not a whole request, and never close their connection. */

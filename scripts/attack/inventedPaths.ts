@@ -1,7 +1,7 @@
-import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../../test/support/caller.ts'
-import { eventually } from '../../test/support/eventually.ts'
-import { jwtFor } from '../../test/support/ledger.ts'
-import { startService } from '../../test/support/service.ts'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../../test/support/callers/caller.ts'
+import { eventually } from '../../test/support/suite/eventually.ts'
+import { jwtFor } from '../../test/support/processes/ledger.ts'
+import { startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 /** A thief of a token asks for so many invented paths that his real actions might get lost among them. */

@@ -1,4 +1,4 @@
-import { endServices } from '../../test/support/service.ts'
+import { endServices } from '../../test/support/processes/service.ts'
 
 /** How an attack reports while it runs. */
 export interface Report {

@@ -1,6 +1,6 @@
-import { apiOf } from '../../test/support/api.ts'
-import { sendMany } from '../../test/support/requests.ts'
-import { startBehind } from '../../test/support/stdout.ts'
+import { apiOf } from '../../test/support/callers/api.ts'
+import { sendMany } from '../../test/support/callers/requests.ts'
+import { startBehind } from '../../test/support/processes/stdout.ts'
 import { attack } from './lab.ts'
 
 /** How many requests of each kind are sent. */

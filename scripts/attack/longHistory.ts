@@ -1,9 +1,9 @@
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
-import { apiOf } from '../../test/support/api.ts'
-import { startLedger } from '../../test/support/ledger.ts'
-import { growHistory } from '../../test/support/longLife.ts'
-import { longestTurn } from '../../test/support/loop.ts'
-import { ownFolder } from '../../test/support/service.ts'
+import { apiOf } from '../../test/support/callers/api.ts'
+import { startLedger } from '../../test/support/processes/ledger.ts'
+import { growHistory } from '../../test/support/events/longLife.ts'
+import { longestTurn } from '../../test/support/suite/loop.ts'
+import { ownFolder } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 const LONG = 9_000

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { apiOf } from '../../test/support/api.ts'
-import { sendMany } from '../../test/support/requests.ts'
-import { type ServiceProcess, startService } from '../../test/support/service.ts'
+import { apiOf } from '../../test/support/callers/api.ts'
+import { sendMany } from '../../test/support/callers/requests.ts'
+import { type ServiceProcess, startService } from '../../test/support/processes/service.ts'
 import { type StandInProcess, startStandInProcess } from '../../test/support/standIn/process.ts'
 import { attack, type Report } from './lab.ts'
 

@@ -1,8 +1,8 @@
 import { request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../../test/support/caller.ts'
-import { jwtFor } from '../../test/support/ledger.ts'
-import { startService } from '../../test/support/service.ts'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../../test/support/callers/caller.ts'
+import { jwtFor } from '../../test/support/processes/ledger.ts'
+import { startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 /** Texts of the largest size that is read, made so that they cost more than others of their length. */

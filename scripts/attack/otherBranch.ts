@@ -1,7 +1,7 @@
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { apiOf } from '../../test/support/api.ts'
-import { failingService, ownFolder, startService } from '../../test/support/service.ts'
+import { apiOf } from '../../test/support/callers/api.ts'
+import { failingService, ownFolder, startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 /**

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bearer } from '../../test/support/caller.ts'
-import { jwtFor } from '../../test/support/ledger.ts'
-import { MAIN, type ServiceProcess, startService } from '../../test/support/service.ts'
+import { bearer } from '../../test/support/callers/caller.ts'
+import { jwtFor } from '../../test/support/processes/ledger.ts'
+import { MAIN, type ServiceProcess, startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 /** A caller sends many requests at once, to routes with long answers, and reads no answer. */

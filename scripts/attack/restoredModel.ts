@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Db } from 'mongodb'
-import { dump, restore, within } from '../../test/support/dump.ts'
-import { eventually } from '../../test/support/eventually.ts'
-import { type Member, ready, startFleet } from '../../test/support/fleet.ts'
-import { hammer } from '../../test/support/hammer.ts'
+import { dump, restore, within } from '../../test/support/stores/dump.ts'
+import { eventually } from '../../test/support/suite/eventually.ts'
+import { type Member, ready, startFleet } from '../../test/support/processes/fleet.ts'
+import { hammer } from '../../test/support/callers/hammer.ts'
 import { attack, type Report } from './lab.ts'
 
 /**

@@ -1,6 +1,6 @@
-import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../../test/support/caller.ts'
-import { jwtFor } from '../../test/support/ledger.ts'
-import { startService } from '../../test/support/service.ts'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../../test/support/callers/caller.ts'
+import { jwtFor } from '../../test/support/processes/ledger.ts'
+import { startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 /** A thief of a token, or somebody who may write in the account, tries to keep its owner from revoking it. */

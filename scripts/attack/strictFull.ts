@@ -1,7 +1,7 @@
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import { createRecorder, type Recorder } from '../../src/application/usage/recorder.ts'
-import { countingTelemetry } from '../../test/support/pieces.ts'
+import { countingTelemetry } from '../../test/support/stores/pieces.ts'
 import { startStandInProcess } from '../../test/support/standIn/process.ts'
 import { attack } from './lab.ts'
 

@@ -1,12 +1,12 @@
-import { type Api, apiOf } from '../../test/support/api.ts'
-import { mayMount, OTHER_NAMES, type OtherName } from '../../test/support/otherNames.ts'
+import { type Api, apiOf } from '../../test/support/callers/api.ts'
+import { mayMount, OTHER_NAMES, type OtherName } from '../../test/support/processes/otherNames.ts'
 import {
   endServices,
   MAIN,
   ownFolder,
   type ServiceProcess,
   startService,
-} from '../../test/support/service.ts'
+} from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 const CREATIONS = 30

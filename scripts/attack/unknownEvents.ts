@@ -1,7 +1,7 @@
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
-import { type Api, apiOf } from '../../test/support/api.ts'
-import { appendTo } from '../../test/support/longLife.ts'
-import { ownFolder, startService } from '../../test/support/service.ts'
+import { type Api, apiOf } from '../../test/support/callers/api.ts'
+import { appendTo } from '../../test/support/events/longLife.ts'
+import { ownFolder, startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 const ENV = { EVENT_STORE_URL: 'sqlite:events.db', READ_MODEL_URL: 'sqlite:read-model.db' }

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { apiOf } from '../../test/support/api.ts'
-import { eventually } from '../../test/support/eventually.ts'
-import { whileUsing } from '../../test/support/latency.ts'
-import { endLockers, LOCKS, LONG_READ, lockWith } from '../../test/support/locker.ts'
-import { startService } from '../../test/support/service.ts'
+import { apiOf } from '../../test/support/callers/api.ts'
+import { eventually } from '../../test/support/suite/eventually.ts'
+import { whileUsing } from '../../test/support/callers/latency.ts'
+import { endLockers, LOCKS, LONG_READ, lockWith } from '../../test/support/stores/locker.ts'
+import { startService } from '../../test/support/processes/service.ts'
 import { attack } from './lab.ts'
 
 const HELD_MS = 2_500

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { floods, flooded, goodTokens } from '../../test/support/flooded.ts'
-import { PEPPERS, SECRET } from '../../test/support/ledger.ts'
+import { floods, flooded, goodTokens } from '../../test/support/callers/flooded.ts'
+import { PEPPERS, SECRET } from '../../test/support/processes/ledger.ts'
 import { cpuMicros, freePort, here, startServer } from './processes.ts'
 import { inFolder, mongo } from './stores.ts'
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { MongoClient } from 'mongodb'
-import { startMongod } from '../../test/support/mongod.ts'
+import { startMongod } from '../../test/support/stores/mongod.ts'
 
 /** Where a service of the benchmark keeps its data. */
 export interface Stores {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
-import { openPatiently } from '../support/patient.ts'
+import { describeOnMongo, type MongoServer, someMongo } from '../support/stores/mongod.ts'
+import { openPatiently } from '../support/stores/patient.ts'
 import { readModelContract } from './readModel.contract.ts'
 
 describeOnMongo('MongoDB', () => {

@@ -13,9 +13,9 @@ import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../src/domain/events.ts'
 import { tokenStream } from '../../src/domain/streams.ts'
-import { eventually } from '../support/eventually.ts'
-import { type History, historyOn } from '../support/history.ts'
-import { type Counted, countingTelemetry } from '../support/pieces.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type History, historyOn } from '../support/events/history.ts'
+import { type Counted, countingTelemetry } from '../support/stores/pieces.ts'
 import { rejection } from './fixtures.ts'
 
 export interface PoisonHarness {

@@ -8,9 +8,9 @@ import { RebuildUnderWayError } from '../../src/application/ports/errors.ts'
 import { createLogReader } from '../../src/application/eventLog/logReader.ts'
 import { rebuild, startAdopting } from '../../src/application/projection/rebuild.ts'
 import { isOf } from '../../src/application/logIdentity/sameLog.ts'
-import { eventually } from '../support/eventually.ts'
-import { type History, historyOn } from '../support/history.ts'
-import { countingTelemetry } from '../support/pieces.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type History, historyOn } from '../support/events/history.ts'
+import { countingTelemetry } from '../support/stores/pieces.ts'
 import { rejection } from './fixtures.ts'
 
 export interface RebuildHarness {

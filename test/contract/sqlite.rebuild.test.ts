@@ -6,7 +6,7 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import type { Step } from '../../src/application/ports/checkpoints.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventually } from '../support/suite/eventually.ts'
 import { add, others, people, piece } from './readModel.fixtures.ts'
 import { rebuildContract } from './rebuild.contract.ts'
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { apiOf, type CreatedToken } from '../support/api.ts'
-import { type CliResult, cli } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { endServices, type ServiceProcess, startService } from '../support/service.ts'
+import { apiOf, type CreatedToken } from '../support/callers/api.ts'
+import { type CliResult, cli } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { endServices, type ServiceProcess, startService } from '../support/processes/service.ts'
 
 const UNKNOWN = '01a20813-a0b7-7734-878d-269fb727386e'
 const TOKENS = '/settings/api-tokens'

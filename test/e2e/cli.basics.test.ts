@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { expect } from 'chai'
-import { cli } from '../support/cli.ts'
-import { endServices, ownFolder } from '../support/service.ts'
+import { cli } from '../support/processes/cli.ts'
+import { endServices, ownFolder } from '../support/processes/service.ts'
 
 const UNKNOWN = '01a20813-a0b7-7734-878d-269fb727386e'
 const COMMANDS = [

@@ -6,10 +6,10 @@ import { insertEvent } from '../../src/adapters/sqlite/log/eventRows.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { tokenStream } from '../../src/domain/streams.ts'
-import { apiOf } from '../support/api.ts'
-import { cli } from '../support/cli.ts'
-import { startLedger } from '../support/ledger.ts'
-import { endServices, ownFolder } from '../support/service.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { cli } from '../support/processes/cli.ts'
+import { startLedger } from '../support/processes/ledger.ts'
+import { endServices, ownFolder } from '../support/processes/service.ts'
 
 const PAGE_BYTES = 4096
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { CLI } from '../support/cli.ts'
-import { endServices, failingService, ownFolder, startService } from '../support/service.ts'
+import { CLI } from '../support/processes/cli.ts'
+import { endServices, failingService, ownFolder, startService } from '../support/processes/service.ts'
 
 const SERVE = [process.execPath, CLI, 'serve']
 

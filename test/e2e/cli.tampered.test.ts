@@ -7,10 +7,10 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { EventData } from '../../src/domain/events.ts'
 import { tokenStream, usageStream } from '../../src/domain/streams.ts'
-import { apiOf, type HistoryRow } from '../support/api.ts'
-import { INSTANCE, used, writerTo } from '../support/audited.ts'
-import { cli } from '../support/cli.ts'
-import { endServices, ownFolder, startService } from '../support/service.ts'
+import { apiOf, type HistoryRow } from '../support/callers/api.ts'
+import { INSTANCE, used, writerTo } from '../support/events/audited.ts'
+import { cli } from '../support/processes/cli.ts'
+import { endServices, ownFolder, startService } from '../support/processes/service.ts'
 
 interface Audited {
   ok: boolean

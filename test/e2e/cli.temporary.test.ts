@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
-import { apiOf } from '../support/api.ts'
-import { CLI, cli } from '../support/cli.ts'
-import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { fill } from '../support/movable.ts'
-import { endServices, ownFolder, startService } from '../support/service.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { CLI, cli } from '../support/processes/cli.ts'
+import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
+import { fill } from '../support/events/movable.ts'
+import { endServices, ownFolder, startService } from '../support/processes/service.ts'
 
 /** Temporary files of commands hold hashes and addresses, so none of them may be left. */
 describe('what a command puts down for a moment', () => {

@@ -4,11 +4,17 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import jsonwebtoken from 'jsonwebtoken'
 import { tokens } from '../../projections/tokens.ts'
-import { apiOf, type CreatedToken, type HistoryRow, type ResultPage, type Usage } from '../support/api.ts'
-import { type CliResult, cli, cliCutOff } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
+import {
+  apiOf,
+  type CreatedToken,
+  type HistoryRow,
+  type ResultPage,
+  type Usage,
+} from '../support/callers/api.ts'
+import { type CliResult, cli, cliCutOff } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
+import { endServices, ownFolder, type ServiceProcess, startService } from '../support/processes/service.ts'
 
 const UNKNOWN = '01a20813-a0b7-7734-878d-269fb727386e'
 /** Base64 of the pepper, without its key id. */

@@ -8,12 +8,12 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { link } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { usageStream } from '../../src/domain/streams.ts'
-import { apiOf, type CreatedToken } from '../support/api.ts'
-import { CLI, cli, cliCutOff, type CliResult } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { createWriter, fill, movableEvent, USAGE } from '../support/movable.ts'
-import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
+import { apiOf, type CreatedToken } from '../support/callers/api.ts'
+import { CLI, cli, cliCutOff, type CliResult } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
+import { createWriter, fill, movableEvent, USAGE } from '../support/events/movable.ts'
+import { endServices, ownFolder, type ServiceProcess, startService } from '../support/processes/service.ts'
 
 interface Report {
   ok: boolean

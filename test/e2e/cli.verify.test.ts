@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import { openEventStore, openReadModel } from '../../src/stores/open.ts'
-import { apiOf, type CreatedToken } from '../support/api.ts'
-import { cli } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { endServices, type Environment, ownFolder, startService } from '../support/service.ts'
+import { apiOf, type CreatedToken } from '../support/callers/api.ts'
+import { cli } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
+import { endServices, type Environment, ownFolder, startService } from '../support/processes/service.ts'
 
 /** Runs the command on the data of a service that was used, and on a read model that somebody has changed by hand. */
 function verifies(env: Environment, urlIn: (folder: string) => string): void {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { parse } from 'yaml'
 import { readSettings } from '../../src/settings/settings.ts'
-import { projectRoot } from '../support/package.ts'
-import { endServices, startService } from '../support/service.ts'
+import { projectRoot } from '../support/project/package.ts'
+import { endServices, startService } from '../support/processes/service.ts'
 
 interface ComposeService {
   image?: string

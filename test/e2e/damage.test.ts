@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
 import { tokenStream } from '../../src/domain/streams.ts'
-import { apiOf, type Token } from '../support/api.ts'
+import { apiOf, type Token } from '../support/callers/api.ts'
 import {
   type Account,
   askEverything,
@@ -11,10 +11,10 @@ import {
   type Original,
   placesIn,
   removeReadModel,
-} from '../support/damage.ts'
-import { startLedger, type TestService } from '../support/ledger.ts'
-import { endServices, failingService, ownFolder, startService } from '../support/service.ts'
-import { sweep } from '../support/sweep.ts'
+} from '../support/stores/damage.ts'
+import { startLedger, type TestService } from '../support/processes/ledger.ts'
+import { endServices, failingService, ownFolder, startService } from '../support/processes/service.ts'
+import { sweep } from '../support/suite/sweep.ts'
 
 const NEVER = 3_600_000
 

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { expect } from 'chai'
-import { apiOf } from '../support/api.ts'
-import { sendMany } from '../support/requests.ts'
-import { endServices, MAIN, ownFolder } from '../support/service.ts'
-import { type Behind, type Heard, isThere, startBehind } from '../support/stdout.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { sendMany } from '../support/callers/requests.ts'
+import { endServices, MAIN, ownFolder } from '../support/processes/service.ts'
+import { type Behind, type Heard, isThere, startBehind } from '../support/processes/stdout.ts'
 
 /** These make some 1.4 MB of log, more than pipes and the service can hold. */
 const REQUESTS = 5_500

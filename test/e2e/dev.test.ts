@@ -3,9 +3,9 @@ import { appendFile, cp, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { eventually } from '../support/eventually.ts'
-import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { projectRoot } from '../support/package.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
+import { projectRoot } from '../support/project/package.ts'
 
 const COMPILES_MS = 60_000
 

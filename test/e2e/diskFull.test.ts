@@ -3,10 +3,10 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Answer, type Api, apiOf, type CreatedToken } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { describeWith, PATH } from '../support/needs.ts'
-import { endServices, type ServiceProcess, startService } from '../support/service.ts'
+import { type Answer, type Api, apiOf, type CreatedToken } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { describeWith, PATH } from '../support/suite/needs.ts'
+import { endServices, type ServiceProcess, startService } from '../support/processes/service.ts'
 
 /** Limits the size of the running service's files. Beyond it every write fails, as on a full disk. */
 function limitFiles({ child }: ServiceProcess, bytes: number | 'unlimited'): void {

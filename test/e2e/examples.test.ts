@@ -7,9 +7,9 @@ import {
   type Running,
   runReadme,
   startExample,
-} from '../support/examples.ts'
-import { jwtFor } from '../support/ledger.ts'
-import { projectRoot, run } from '../support/package.ts'
+} from '../support/project/examples.ts'
+import { jwtFor } from '../support/processes/ledger.ts'
+import { projectRoot, run } from '../support/project/package.ts'
 
 const PACKAGES = ['@koa/router', 'koa']
 

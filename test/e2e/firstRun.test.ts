@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { run } from '../support/package.ts'
+import { run } from '../support/project/package.ts'
 import {
   endServices,
   type Environment,
@@ -10,7 +10,7 @@ import {
   MAIN,
   ownFolder,
   startService,
-} from '../support/service.ts'
+} from '../support/processes/service.ts'
 
 const NO_KEYS: Environment = { JWT_SECRET: undefined, TOKEN_PEPPERS: undefined }
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Api, apiOf } from '../support/api.ts'
-import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
-import { sweep } from '../support/sweep.ts'
+import { type Api, apiOf } from '../support/callers/api.ts'
+import { endServices, ownFolder, type ServiceProcess, startService } from '../support/processes/service.ts'
+import { sweep } from '../support/suite/sweep.ts'
 
 const FLUSH_MS = 100
 /** In milliseconds. A flush takes some time itself, and a timer of a busy process fires late. */

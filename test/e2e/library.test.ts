@@ -2,8 +2,8 @@ import { mkdtemp, mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { blocksOf, textOf } from '../support/documents.ts'
-import { projectRoot, run } from '../support/package.ts'
+import { blocksOf, textOf } from '../support/project/documents.ts'
+import { projectRoot, run } from '../support/project/package.ts'
 
 describe('docs/library.md', () => {
   let folder: string

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Api, apiOf } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { whileUsing } from '../support/latency.ts'
-import { endLockers, lockWith } from '../support/locker.ts'
-import { endServices, startService } from '../support/service.ts'
-import { stopwatch } from '../support/stopwatch.ts'
+import { type Api, apiOf } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { whileUsing } from '../support/callers/latency.ts'
+import { endLockers, lockWith } from '../support/stores/locker.ts'
+import { endServices, startService } from '../support/processes/service.ts'
+import { stopwatch } from '../support/suite/stopwatch.ts'
 
 const HELD_MS = 3_000
 

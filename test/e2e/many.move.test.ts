@@ -2,17 +2,17 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
-import { apiOf, type CreatedToken } from '../support/api.ts'
-import { cli } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
+import { apiOf, type CreatedToken } from '../support/callers/api.ts'
+import { cli } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
 import {
   endServices,
   type Environment,
   ownFolder,
   type ServiceProcess,
   startService,
-} from '../support/service.ts'
+} from '../support/processes/service.ts'
 import { type StandInProcess, startStandInProcess } from '../support/standIn/process.ts'
 
 describeWithMongod('a service that moves from SQLite to servers and back', () => {

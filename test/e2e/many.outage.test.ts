@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { untilServed } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Fleet, type Member, startFleet } from '../support/fleet.ts'
-import { type Hammer, hammer } from '../support/hammer.ts'
-import { describeWithMongod } from '../support/mongod.ts'
-import { stopwatch } from '../support/stopwatch.ts'
-import { sweep } from '../support/sweep.ts'
+import { untilServed } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type Fleet, type Member, startFleet } from '../support/processes/fleet.ts'
+import { type Hammer, hammer } from '../support/callers/hammer.ts'
+import { describeWithMongod } from '../support/stores/mongod.ts'
+import { stopwatch } from '../support/suite/stopwatch.ts'
+import { sweep } from '../support/suite/sweep.ts'
 
 const away = sweep('seconds', 30, 8)
 const MODEL_AWAY_MS = 6_000

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { within } from '../support/dump.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Fleet, type Member, ready, startFleet } from '../support/fleet.ts'
-import { describeWithMongod } from '../support/mongod.ts'
+import { within } from '../support/stores/dump.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type Fleet, type Member, ready, startFleet } from '../support/processes/fleet.ts'
+import { describeWithMongod } from '../support/stores/mongod.ts'
 
 interface Readiness {
   status: string

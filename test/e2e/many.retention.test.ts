@@ -2,11 +2,11 @@ import { expect } from 'chai'
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { ROLLED_UP_DAYS } from '../../src/domain/streams.ts'
-import { apiOf } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Fleet, type Member, startFleet } from '../support/fleet.ts'
-import { describeWithMongod } from '../support/mongod.ts'
-import { createTokens, FIRST_DAY, usageLife } from '../support/usageLife.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type Fleet, type Member, startFleet } from '../support/processes/fleet.ts'
+import { describeWithMongod } from '../support/stores/mongod.ts'
+import { createTokens, FIRST_DAY, usageLife } from '../support/events/usageLife.ts'
 
 const DAYS = 6
 const PATH = `/settings/api-tokens/usage?from=${new Date(FIRST_DAY).toISOString()}&granularity=hour`

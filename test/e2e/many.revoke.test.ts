@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { untilServed } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Fleet, type Member, startFleet } from '../support/fleet.ts'
-import { hammer, statusOf } from '../support/hammer.ts'
-import { describeWithMongod } from '../support/mongod.ts'
-import { patchedService } from '../support/patched.ts'
-import { sweep } from '../support/sweep.ts'
+import { untilServed } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type Fleet, type Member, startFleet } from '../support/processes/fleet.ts'
+import { hammer, statusOf } from '../support/callers/hammer.ts'
+import { describeWithMongod } from '../support/stores/mongod.ts'
+import { patchedService } from '../support/processes/patched.ts'
+import { sweep } from '../support/suite/sweep.ts'
 
 const revocations = sweep('revocations', 500, 60)
 const AT_ONCE = 5

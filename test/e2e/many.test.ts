@@ -1,11 +1,11 @@
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { untilServed } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Fleet, type Member, ready, startFleet } from '../support/fleet.ts'
-import { hammer, statusOf } from '../support/hammer.ts'
-import { describeWithMongod } from '../support/mongod.ts'
+import { untilServed } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type Fleet, type Member, ready, startFleet } from '../support/processes/fleet.ts'
+import { hammer, statusOf } from '../support/callers/hammer.ts'
+import { describeWithMongod } from '../support/stores/mongod.ts'
 
 describeWithMongod('three processes on one pair of stores', () => {
   let fleet: Fleet

@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
-import { type Api, apiOf } from '../support/api.ts'
-import { cli } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { ready, startFleet } from '../support/fleet.ts'
-import { appendTo } from '../support/longLife.ts'
-import { describeWithMongod } from '../support/mongod.ts'
-import { patchedService } from '../support/patched.ts'
-import { endServices, ownFolder, startService } from '../support/service.ts'
+import { type Api, apiOf } from '../support/callers/api.ts'
+import { cli } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { ready, startFleet } from '../support/processes/fleet.ts'
+import { appendTo } from '../support/events/longLife.ts'
+import { describeWithMongod } from '../support/stores/mongod.ts'
+import { patchedService } from '../support/processes/patched.ts'
+import { endServices, ownFolder, startService } from '../support/processes/service.ts'
 
 /** The service as it was before `TokenUpdated` existed. */
 const olderService = () =>

@@ -8,9 +8,9 @@ import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
-import { consumerFiles } from '../support/consumer.ts'
-import { type Ended, outsideEnvironment, projectRoot, run } from '../support/package.ts'
-import { endServices, startService } from '../support/service.ts'
+import { consumerFiles } from '../support/project/consumer.ts'
+import { type Ended, outsideEnvironment, projectRoot, run } from '../support/project/package.ts'
+import { endServices, startService } from '../support/processes/service.ts'
 
 const JWT_SECRET = randomBytes(32).toString('hex')
 const APP_PEPPER = randomBytes(32).toString('base64')

@@ -1,11 +1,17 @@
 import { request } from 'node:http'
 import { expect } from 'chai'
-import { type Api, apiOf, type CreatedToken } from '../support/api.ts'
-import { type Behind, PROXIES, type Sent, type ShippedProxy, startBehind } from '../support/behindProxy.ts'
-import { eventually } from '../support/eventually.ts'
-import { jwtFor } from '../support/ledger.ts'
-import { describeWith } from '../support/needs.ts'
-import { endServices } from '../support/service.ts'
+import { type Api, apiOf, type CreatedToken } from '../support/callers/api.ts'
+import {
+  type Behind,
+  PROXIES,
+  type Sent,
+  type ShippedProxy,
+  startBehind,
+} from '../support/processes/behindProxy.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { jwtFor } from '../support/processes/ledger.ts'
+import { describeWith } from '../support/suite/needs.ts'
+import { endServices } from '../support/processes/service.ts'
 
 interface Answer {
   status: number

@@ -4,9 +4,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
-import { blocksOf, documents, textOf } from '../support/documents.ts'
-import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { endServices, type ServiceProcess, startService } from '../support/service.ts'
+import { blocksOf, documents, textOf } from '../support/project/documents.ts'
+import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
+import { endServices, type ServiceProcess, startService } from '../support/processes/service.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const README = textOf('README.md')

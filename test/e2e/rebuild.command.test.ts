@@ -6,24 +6,24 @@ import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import { compareReadModel } from '../../scripts/cli/compareReadModel.ts'
 import { readSettings } from '../../src/settings/settings.ts'
-import { apiOf } from '../support/api.ts'
-import { cli, cliToKill } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { type Fleet, startFleet } from '../support/fleet.ts'
-import { PEPPERS, SECRET } from '../support/ledger.ts'
-import { describeWithMongod } from '../support/mongod.ts'
-import { countingTelemetry } from '../support/pieces.ts'
-import { whenAvailable } from '../support/patient.ts'
-import { patchedService } from '../support/patched.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { cli, cliToKill } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type Fleet, startFleet } from '../support/processes/fleet.ts'
+import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
+import { describeWithMongod } from '../support/stores/mongod.ts'
+import { countingTelemetry } from '../support/stores/pieces.ts'
+import { whenAvailable } from '../support/stores/patient.ts'
+import { patchedService } from '../support/processes/patched.ts'
 import {
   endServices,
   type Environment,
   ownFolder,
   type ServiceProcess,
   startService,
-} from '../support/service.ts'
-import { sweep } from '../support/sweep.ts'
-import { startTraffic, type Traffic } from '../support/traffic.ts'
+} from '../support/processes/service.ts'
+import { sweep } from '../support/suite/sweep.ts'
+import { startTraffic, type Traffic } from '../support/callers/traffic.ts'
 
 const { log } = countingTelemetry()
 const projectionNames = projections.map(({ name }) => name)

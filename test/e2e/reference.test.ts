@@ -5,9 +5,9 @@ import { expect } from 'chai'
 import { settingsInUse } from '../../scripts/doctor/hostChecks.ts'
 import { problems } from '../../src/http/problem.ts'
 import { readSettings } from '../../src/settings/settings.ts'
-import { documents, namesIn, rowsUnder, textOf } from '../support/documents.ts'
-import { startLedger, type TestService } from '../support/ledger.ts'
-import { projectRoot } from '../support/package.ts'
+import { documents, namesIn, rowsUnder, textOf } from '../support/project/documents.ts'
+import { startLedger, type TestService } from '../support/processes/ledger.ts'
+import { projectRoot } from '../support/project/package.ts'
 
 const NO_DEFAULT = '–'
 

@@ -4,11 +4,11 @@ import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { ROLLUP_STREAM, USAGE_STREAM } from '../../src/domain/streams.ts'
 import type { StoredEvent } from '../../src/domain/events.ts'
-import { apiOf } from '../support/api.ts'
-import { cli } from '../support/cli.ts'
-import { eventually } from '../support/eventually.ts'
-import { endServices, ownFolder, startService, type ServiceProcess } from '../support/service.ts'
-import { createTokens, FIRST_DAY, usageLife } from '../support/usageLife.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { cli } from '../support/processes/cli.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { endServices, ownFolder, startService, type ServiceProcess } from '../support/processes/service.ts'
+import { createTokens, FIRST_DAY, usageLife } from '../support/events/usageLife.ts'
 
 const RETENTION = { USAGE_RETENTION_DAYS: '7' }
 const DAYS = 5

@@ -4,12 +4,12 @@ import { Agent, request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { startBalancer } from '../support/balancer.ts'
-import { freePort, nginxConfiguration, PROXIES } from '../support/behindProxy.ts'
-import { eventually } from '../support/eventually.ts'
-import { jwtFor } from '../support/ledger.ts'
-import { describeWith, PATH } from '../support/needs.ts'
-import { endServices, ownFolder, type ServiceProcess, startService } from '../support/service.ts'
+import { startBalancer } from '../support/processes/balancer.ts'
+import { freePort, nginxConfiguration, PROXIES } from '../support/processes/behindProxy.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { jwtFor } from '../support/processes/ledger.ts'
+import { describeWith, PATH } from '../support/suite/needs.ts'
+import { endServices, ownFolder, type ServiceProcess, startService } from '../support/processes/service.ts'
 
 /**
  * In milliseconds: clearly longer than the balancer needs to see that a process is not ready, even on a busy machine.

@@ -4,11 +4,19 @@ import { expect } from 'chai'
 import { MongoClient } from 'mongodb'
 import { projections } from '../../projections/index.ts'
 import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
-import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { eventually } from '../support/eventually.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { projectRoot } from '../support/package.ts'
+import {
+  type Api,
+  type Body,
+  bearer,
+  callerOf,
+  createToken,
+  TOKENS,
+  tokenHeader,
+} from '../support/callers/caller.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
+import { projectRoot } from '../support/project/package.ts'
 
 const DOCUMENT = readFileSync(join(projectRoot, 'docs/schema.md'), 'utf8')
 /** In the examples it stands for a token of the reader's. */

@@ -1,8 +1,8 @@
 import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { apiOf } from '../support/api.ts'
-import { endServices, failingService, ownFolder, startService } from '../support/service.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { endServices, failingService, ownFolder, startService } from '../support/processes/service.ts'
 
 describe('a second service on the same files', () => {
   afterEach(endServices)

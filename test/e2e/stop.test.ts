@@ -6,16 +6,16 @@ import { expect } from 'chai'
 import Koa from 'koa'
 import { stopServing } from '../../src/http/server/server.ts'
 import { createTokenLedger } from '../../src/ledger/ledger.ts'
-import { apiOf, type CreatedToken, type Usage } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { jwtFor, PEPPERS, SECRET, startLedger } from '../support/ledger.ts'
+import { apiOf, type CreatedToken, type Usage } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { jwtFor, PEPPERS, SECRET, startLedger } from '../support/processes/ledger.ts'
 import {
   endServices,
   failingService,
   ownFolder,
   type ServiceProcess,
   startService,
-} from '../support/service.ts'
+} from '../support/processes/service.ts'
 
 /** In milliseconds. The contract says 3 s, but the machine that runs the tests may be busy. */
 const IDLE_STOP_MS = 6_000

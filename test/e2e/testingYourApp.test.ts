@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { blocksOf, textOf } from '../support/documents.ts'
-import { projectRoot, run } from '../support/package.ts'
+import { blocksOf, textOf } from '../support/project/documents.ts'
+import { projectRoot, run } from '../support/project/package.ts'
 
 /** The code of the page as a reader would copy it, with this package as it is built. */
 describe('the page about testing an app', function () {

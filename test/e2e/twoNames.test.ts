@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import { apiOf } from '../support/api.ts'
-import { eventually } from '../support/eventually.ts'
-import { describeWithMounts } from '../support/needs.ts'
-import { OTHER_NAMES } from '../support/otherNames.ts'
-import { endServices, failingService, startService } from '../support/service.ts'
-import { stopwatch } from '../support/stopwatch.ts'
+import { apiOf } from '../support/callers/api.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { describeWithMounts } from '../support/suite/needs.ts'
+import { OTHER_NAMES } from '../support/processes/otherNames.ts'
+import { endServices, failingService, startService } from '../support/processes/service.ts'
+import { stopwatch } from '../support/suite/stopwatch.ts'
 
 const IN_CONTAINER = 'its own name, without the lock file, in another container'
 

@@ -2,10 +2,18 @@ import { expect } from 'chai'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import { createTokenAt } from '../../src/application/tokens/asOf.ts'
-import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
+import {
+  type Api,
+  type Body,
+  bearer,
+  callerOf,
+  createToken,
+  TOKENS,
+  tokenHeader,
+} from '../support/callers/caller.ts'
 import { rejection } from '../contract/fixtures.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { memoryStore } from '../support/memoryStore.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { memoryStore } from '../support/stores/memoryStore.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR

@@ -1,8 +1,8 @@
 import { request as httpRequest } from 'node:http'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
-import { type Answer, type Api, bearer, callerOf, createToken, TOKENS } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { type Answer, type Api, bearer, callerOf, createToken, TOKENS } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 const KIB_32 = 32 * 1024

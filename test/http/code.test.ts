@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { type TokenLedger, TokenLedgerError, type Tokens } from '../../src/index.ts'
-import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { eventually } from '../support/eventually.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const ACCOUNT = 'acct_1'
 const by = { actor: 'nightly-job' }

@@ -5,8 +5,8 @@ import { expect } from 'chai'
 import Koa, { type Context } from 'koa'
 import type { ConnectionLoad } from '../../src/http/server/connections.ts'
 import { createHttpServer, SERVER_LIMITS, type ServerLimits } from '../../src/http/server/server.ts'
-import { eventually } from '../support/eventually.ts'
-import { answersIn } from '../support/raw.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { answersIn } from '../support/callers/raw.ts'
 
 const QUICK = { checkMs: 20, headMs: 150, requestMs: 300, lingerMs: 100 }
 const BIG = 1024 * 1024

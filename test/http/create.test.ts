@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const DAY_MS = 86_400_000
 

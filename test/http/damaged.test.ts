@@ -4,12 +4,20 @@ import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { link, storedChain } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { tokenStream } from '../../src/domain/streams.ts'
-import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { removeReadModel } from '../support/damage.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { growHistory } from '../support/longLife.ts'
-import { longestTurn } from '../support/loop.ts'
-import { endServices, ownFolder } from '../support/service.ts'
+import {
+  type Api,
+  type Body,
+  bearer,
+  callerOf,
+  createToken,
+  TOKENS,
+  tokenHeader,
+} from '../support/callers/caller.ts'
+import { removeReadModel } from '../support/stores/damage.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { growHistory } from '../support/events/longLife.ts'
+import { longestTurn } from '../support/suite/loop.ts'
+import { endServices, ownFolder } from '../support/processes/service.ts'
 
 /** Changes the events of a token directly in the file. */
 async function alter(folder: string, tokenId: string, set: string, revision: number): Promise<void> {

@@ -2,10 +2,10 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
-import { type Api, bearer, callerOf, tokenHeader } from '../support/caller.ts'
-import { startLedger, type TestService } from '../support/ledger.ts'
-import { projectRoot } from '../support/package.ts'
-import { sendRaw } from '../support/raw.ts'
+import { type Api, bearer, callerOf, tokenHeader } from '../support/callers/caller.ts'
+import { startLedger, type TestService } from '../support/processes/ledger.ts'
+import { projectRoot } from '../support/project/package.ts'
+import { sendRaw } from '../support/callers/raw.ts'
 
 const ASSETS = {
   'start.js': 'text/javascript; charset=utf-8',

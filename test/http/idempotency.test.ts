@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { type Api, bearer, callerOf, TOKENS, tokenHeader } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { sendRaw } from '../support/raw.ts'
+import { type Api, bearer, callerOf, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { sendRaw } from '../support/callers/raw.ts'
 
 describe('An Idempotency-Key', () => {
   let now = Date.parse('2026-11-23T12:00:00.000Z')

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
-import { bearer, callerOf, TOKENS } from '../support/caller.ts'
+import { bearer, callerOf, TOKENS } from '../support/callers/caller.ts'
 import {
   assertRefused,
   encode,
@@ -12,8 +12,8 @@ import {
   rsa,
   statusOf,
   withLedger,
-} from '../support/jws.ts'
-import { jwtFor, SECRET, startLedger, type TestService } from '../support/ledger.ts'
+} from '../support/callers/jws.ts'
+import { jwtFor, SECRET, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 describe('A JWT', () => {
   let service: TestService

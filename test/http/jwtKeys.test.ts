@@ -13,8 +13,8 @@ import {
   rsa,
   statusOf,
   withLedger,
-} from '../support/jws.ts'
-import { jwtFor, SECRET, startLedger } from '../support/ledger.ts'
+} from '../support/callers/jws.ts'
+import { jwtFor, SECRET, startLedger } from '../support/processes/ledger.ts'
 
 describe('The key of a JWT', () => {
   for (const [name, algorithm, keys] of [

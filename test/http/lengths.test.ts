@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { type Api, bearer, callerOf, createToken, TOKENS } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const JSON_TYPE = 'application/json'
 const numbered = (count: number, one: (n: number) => string) =>

@@ -7,11 +7,11 @@ import {
   createToken,
   TOKENS,
   tokenHeader,
-} from '../support/caller.ts'
+} from '../support/callers/caller.ts'
 import type { Refusal } from '../../src/domain/errors.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { assemblePieces, context, target } from '../support/pieces.ts'
-import { endServices, ownFolder } from '../support/service.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { assemblePieces, context, target } from '../support/stores/pieces.ts'
+import { endServices, ownFolder } from '../support/processes/service.ts'
 
 const UNKNOWN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
-import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { growHistory } from '../support/longLife.ts'
-import { longestTurn } from '../support/loop.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { growHistory } from '../support/events/longLife.ts'
+import { longestTurn } from '../support/suite/loop.ts'
 
 const MOST = 10_000
 const LONGEST_MS = 20

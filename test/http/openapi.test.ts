@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
-import { startLedger, type TestService } from '../support/ledger.ts'
+import { startLedger, type TestService } from '../support/processes/ledger.ts'
 
 describe('The description at /openapi.json', () => {
   let service: TestService

@@ -2,9 +2,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import Koa from 'koa'
-import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { answersIn, exchange, type RawAnswer } from '../support/raw.ts'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { answersIn, exchange, type RawAnswer } from '../support/callers/raw.ts'
 
 const HOST = 'Host: test\r\nConnection: close\r\n'
 const JWT = `Authorization: Bearer ${jwtFor('acct_1')}\r\n`

@@ -8,8 +8,8 @@ import {
   createToken,
   TOKENS,
   tokenHeader,
-} from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+} from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 describe('Reading a token', () => {
   let service: TestService

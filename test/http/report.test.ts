@@ -1,7 +1,15 @@
 import { expect } from 'chai'
-import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { eventually } from '../support/eventually.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import {
+  type Api,
+  type Body,
+  bearer,
+  callerOf,
+  createToken,
+  TOKENS,
+  tokenHeader,
+} from '../support/callers/caller.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 interface List {
   total: number

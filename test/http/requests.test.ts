@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { projectRoot } from '../support/package.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { projectRoot } from '../support/project/package.ts'
 
 interface Request {
   title: string

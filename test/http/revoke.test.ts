@@ -1,6 +1,14 @@
 import { expect } from 'chai'
-import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import {
+  type Api,
+  type Body,
+  bearer,
+  callerOf,
+  createToken,
+  TOKENS,
+  tokenHeader,
+} from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const UNKNOWN = '01890000-0000-7000-8000-000000000000'
 

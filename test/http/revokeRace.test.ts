@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { gate } from '../support/eventually.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { gate } from '../support/suite/eventually.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 

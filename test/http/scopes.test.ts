@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { forge, good, HS256 } from '../support/jws.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { forge, good, HS256 } from '../support/callers/jws.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 describe('The ceiling of scopes', () => {
   let service: TestService

@@ -2,9 +2,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import Koa from 'koa'
-import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { eventually } from '../support/eventually.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 describe('A strict audit', () => {
   let service: TestService

@@ -4,9 +4,17 @@ import { ids } from '../../src/application/eventLog/ids.ts'
 import { link, storedChain } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { tokenStream } from '../../src/domain/streams.ts'
-import { type Api, type Body, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
-import { endServices, ownFolder } from '../support/service.ts'
+import {
+  type Api,
+  type Body,
+  bearer,
+  callerOf,
+  createToken,
+  TOKENS,
+  tokenHeader,
+} from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { endServices, ownFolder } from '../support/processes/service.ts'
 
 const UNKNOWN = '01890000-0000-7000-8000-000000000000'
 

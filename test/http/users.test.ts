@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import Koa, { type Context } from 'koa'
 import type { TokenLedger, TokenLedgerOptions, User } from '../../src/index.ts'
-import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/ledger.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 type Options = TokenLedgerOptions
 

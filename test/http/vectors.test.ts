@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { createAuthenticator } from '../../src/application/authentication/authenticate.ts'
 import { formatToken, isToken } from '../../src/domain/credential.ts'
-import { callerOf, tokenHeader } from '../support/caller.ts'
-import { startLedger, type TestService } from '../support/ledger.ts'
-import { projectRoot } from '../support/package.ts'
+import { callerOf, tokenHeader } from '../support/callers/caller.ts'
+import { startLedger, type TestService } from '../support/processes/ledger.ts'
+import { projectRoot } from '../support/project/package.ts'
 
 interface Vectors {
   valid: { prefix: string; bytes_hex: string; token: string }[]

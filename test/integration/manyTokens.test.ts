@@ -12,8 +12,8 @@ import { createQueries, type Queries } from '../../src/application/analytics/que
 import type { Sort } from '../../src/application/tokens/query.ts'
 import type { StatusFilter } from '../../src/application/tokens/tokenList.ts'
 import { Refusal } from '../../src/domain/errors.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { openPatiently } from '../support/patient.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
+import { openPatiently } from '../support/stores/patient.ts'
 import { rejection } from '../contract/fixtures.ts'
 
 const NOW = Date.parse('2026-11-23T12:00:00.000Z')

@@ -9,9 +9,9 @@ import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import type { Step as LogStep } from '../../src/application/ports/checkpoints.ts'
 import type { RecordedEvent } from '../../src/domain/events.ts'
-import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
-import { openPatiently } from '../support/patient.ts'
-import { sweep } from '../support/sweep.ts'
+import { describeOnMongo, type MongoServer, someMongo } from '../support/stores/mongod.ts'
+import { openPatiently } from '../support/stores/patient.ts'
+import { sweep } from '../support/suite/sweep.ts'
 import { type Expected, expectedAfter, type Happened } from './projections.reference.ts'
 
 const START = Date.parse('2026-11-02T22:30:00.000Z')

@@ -9,9 +9,9 @@ import { iso } from '../../src/application/ports/clock.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { UnknownOutcomeError } from '../../src/application/ports/errors.ts'
 import { Refusal } from '../../src/domain/errors.ts'
-import { gate } from '../support/eventually.ts'
-import { describeOnMongo, type MongoServer, someMongo } from '../support/mongod.ts'
-import { openPatiently } from '../support/patient.ts'
+import { gate } from '../support/suite/eventually.ts'
+import { describeOnMongo, type MongoServer, someMongo } from '../support/stores/mongod.ts'
+import { openPatiently } from '../support/stores/patient.ts'
 
 const TTL_MS = 60_000
 

@@ -14,12 +14,12 @@ import { checkFile } from '../../src/application/transfer/check.ts'
 import { ROLLUP_STREAM, USAGE_STREAM } from '../../src/domain/streams.ts'
 import type { StoredEvent } from '../../src/domain/events.ts'
 import { openEventStore } from '../../src/stores/open.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { openPatiently } from '../support/patient.ts'
-import { countingTelemetry } from '../support/pieces.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
+import { openPatiently } from '../support/stores/patient.ts'
+import { countingTelemetry } from '../support/stores/pieces.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
-import { sweep } from '../support/sweep.ts'
-import { chunked, fileOf } from '../support/transfer.ts'
+import { sweep } from '../support/suite/sweep.ts'
+import { chunked, fileOf } from '../support/events/transfer.ts'
 import {
   createTokens,
   DAY,
@@ -29,7 +29,7 @@ import {
   project,
   type UsageLife,
   usageLife,
-} from '../support/usageLife.ts'
+} from '../support/events/usageLife.ts'
 
 const days = sweep('days', 40, 18)
 const DAYS = days.amount

@@ -14,11 +14,11 @@ import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { createProjector, type Projector } from '../../src/application/projection/projector.ts'
 import { type Sampler, startSampler } from '../../src/application/verification/sampler.ts'
-import { eventually } from '../support/eventually.ts'
-import { type History, historyOn } from '../support/history.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../support/mongod.ts'
-import { openPatiently } from '../support/patient.ts'
-import { countingTelemetry } from '../support/pieces.ts'
+import { eventually } from '../support/suite/eventually.ts'
+import { type History, historyOn } from '../support/events/history.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
+import { openPatiently } from '../support/stores/patient.ts'
+import { countingTelemetry } from '../support/stores/pieces.ts'
 
 const versionOf = (name: string): string =>
   `${name}_v${projections.find((one) => one.collections.some((of) => of.name === name))?.version}`

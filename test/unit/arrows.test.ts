@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect } from 'chai'
-import { arrowsOf, roomOf } from '../support/arrows.ts'
-import { projectRoot, run } from '../support/package.ts'
+import { arrowsOf, roomOf } from '../support/project/arrows.ts'
+import { projectRoot, run } from '../support/project/package.ts'
 
 const useCases = [
   'analytics',

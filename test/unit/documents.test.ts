@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { anchorsOf, blocksOf, brokenLinks, documents, linksIn, textOf } from '../support/documents.ts'
+import { anchorsOf, blocksOf, brokenLinks, documents, linksIn, textOf } from '../support/project/documents.ts'
 
 const KINDS = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
 

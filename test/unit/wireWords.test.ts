@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { projectRoot } from '../support/package.ts'
+import { projectRoot } from '../support/project/package.ts'
 
 /** Names of members, parameters and headers of the HTTP API. */
 const WIRE_WORDS =

@@ -4,9 +4,9 @@ import { gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import type { Context, Middleware } from 'koa'
 import { koaBody } from 'koa-body'
-import { bearer } from '../../support/caller.ts'
-import { type HostApp, startHost } from '../../support/hostApp.ts'
-import { jwtFor } from '../../support/ledger.ts'
+import { bearer } from '../../support/callers/caller.ts'
+import { type HostApp, startHost } from '../../support/processes/hostApp.ts'
+import { jwtFor } from '../../support/processes/ledger.ts'
 
 const require = createRequire(import.meta.url)
 type Parser = (options?: object) => Middleware

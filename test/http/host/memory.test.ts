@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { createTokenLedger, type TokenLedger } from '../../../src/ledger/ledger.ts'
-import { apiOf } from '../../support/api.ts'
-import { eventually } from '../../support/eventually.ts'
-import { startHost } from '../../support/hostApp.ts'
-import { jwtFor, PEPPERS, SECRET } from '../../support/ledger.ts'
+import { apiOf } from '../../support/callers/api.ts'
+import { eventually } from '../../support/suite/eventually.ts'
+import { startHost } from '../../support/processes/hostApp.ts'
+import { jwtFor, PEPPERS, SECRET } from '../../support/processes/ledger.ts'
 
 const IN_MEMORY = {
   eventStoreUrl: 'sqlite::memory:',

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { RateLimitedError } from '../../../src/application/ports/errors.ts'
-import { apiOf } from '../../support/api.ts'
-import { eventually } from '../../support/eventually.ts'
-import { type HostApp, startHost } from '../../support/hostApp.ts'
-import { jwtFor } from '../../support/ledger.ts'
+import { apiOf } from '../../support/callers/api.ts'
+import { eventually } from '../../support/suite/eventually.ts'
+import { type HostApp, startHost } from '../../support/processes/hostApp.ts'
+import { jwtFor } from '../../support/processes/ledger.ts'
 import type { TokenLedgerOptions } from '../../../src/settings/options.ts'
 
 const BAD = 'no.good.jwt'

@@ -7,10 +7,10 @@ import { tokens } from '../../../projections/tokens.ts'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../../support/mongod.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../../support/stores/mongod.ts'
 import { rejection } from '../../contract/fixtures.ts'
 import { add, people, piece, position, put } from '../../contract/readModel.fixtures.ts'
-import { patient } from '../../support/patient.ts'
+import { patient } from '../../support/stores/patient.ts'
 
 /** The collection of tokens. */
 const collection = `tokens_v${tokens.version}`

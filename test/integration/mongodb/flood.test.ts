@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
-import { eventually } from '../../support/eventually.ts'
-import { describeWithMongod, type Mongod, startMongod } from '../../support/mongod.ts'
+import { eventually } from '../../support/suite/eventually.ts'
+import { describeWithMongod, type Mongod, startMongod } from '../../support/stores/mongod.ts'
 import { people, put } from '../../contract/readModel.fixtures.ts'
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN

@@ -16,8 +16,17 @@ import { eventStoreOn, openSqliteEventStore } from '../../../src/adapters/sqlite
 import { checkIndexes } from '../../../src/adapters/sqlite/database/inspect.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import { tokenStream, usageStream } from '../../../src/domain/streams.ts'
-import { created, renamed, revoked, time, USAGE, used, walkOf, writerTo } from '../../support/audited.ts'
-import { sweep } from '../../support/sweep.ts'
+import {
+  created,
+  renamed,
+  revoked,
+  time,
+  USAGE,
+  used,
+  walkOf,
+  writerTo,
+} from '../../support/events/audited.ts'
+import { sweep } from '../../support/suite/sweep.ts'
 
 const flips = sweep('flips', 1000, 200)
 const FLIPS = flips.amount

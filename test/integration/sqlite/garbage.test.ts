@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { projections } from '../../../projections/index.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
-import { countingTelemetry } from '../../support/pieces.ts'
+import { countingTelemetry } from '../../support/stores/pieces.ts'
 import {
   copyOfFolder,
   type Damage,
@@ -13,8 +13,8 @@ import {
   namesIn,
   type RebuiltFile,
   rebuiltFile,
-} from '../../support/offers.ts'
-import { endServices, ownFolder } from '../../support/service.ts'
+} from '../../support/stores/offers.ts'
+import { endServices, ownFolder } from '../../support/processes/service.ts'
 
 const CHILD = fileURLToPath(new URL('./garbage.child.js', import.meta.url))
 const sound = async (): Promise<void> => {}

@@ -9,7 +9,7 @@ import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
 import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
 import { StoreReplacedError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
-import { eventually } from '../../support/eventually.ts'
+import { eventually } from '../../support/suite/eventually.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 import { people, piece, place, put } from '../../contract/readModel.fixtures.ts'
 

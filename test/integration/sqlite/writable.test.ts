@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
-import { projectRoot } from '../../support/package.ts'
+import { projectRoot } from '../../support/project/package.ts'
 
 /** Permissions do not bind root, so the child runs as another user. */
 const NOBODY = process.getuid?.() === 0 ? 65_534 : null

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { expect } from 'chai'
 import type { Connection } from '../../../src/adapters/eventstoredb/connection.ts'
 import { subscription } from '../../../src/adapters/eventstoredb/subscription.ts'
-import { eventually } from '../../support/eventually.ts'
+import { eventually } from '../../support/suite/eventually.ts'
 
 /** What newer servers do instead of dropping a subscription, and the stand-in does not do. */
 describe('A subscription to EventStoreDB', () => {

@@ -17,7 +17,7 @@ import {
   PREFIX_PATTERN,
 } from '../../../src/domain/credential.ts'
 import { cutText } from '../../../src/domain/text.ts'
-import { projectRoot } from '../../support/package.ts'
+import { projectRoot } from '../../support/project/package.ts'
 
 interface Vectors {
   alphabet: string

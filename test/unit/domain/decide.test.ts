@@ -3,7 +3,7 @@ import { type TokenUpdate, create, importToken, revoke, update } from '../../../
 import { Refusal } from '../../../src/domain/errors.ts'
 import type { EventData } from '../../../src/domain/events.ts'
 import type { TokenState } from '../../../src/domain/token.ts'
-import { given, type LifecycleFact, TOKEN_ID } from '../../support/specification.ts'
+import { given, type LifecycleFact, TOKEN_ID } from '../../support/events/specification.ts'
 
 const LATER = '2027-01-01T00:00:00.000Z'
 

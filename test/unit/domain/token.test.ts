@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { statusAt } from '../../../src/domain/token.ts'
-import { given, type LifecycleFact, TOKEN_ID, timeOf } from '../../support/specification.ts'
+import { given, type LifecycleFact, TOKEN_ID, timeOf } from '../../support/events/specification.ts'
 
 const NOW = '2026-03-01T10:00:00.000Z'
 const BEFORE = '2026-03-01T09:59:59.999Z'

@@ -16,7 +16,7 @@ import { lifecycleKinds, notUnderstood, upcast, versions } from '../../../src/do
 import { refusedEvents } from '../../../projections/refusedEvents.ts'
 import { tokenHistory } from '../../../projections/tokenHistory.ts'
 import { tokens } from '../../../projections/tokens.ts'
-import { projectRoot } from '../../support/package.ts'
+import { projectRoot } from '../../support/project/package.ts'
 
 const FOLDER = join(projectRoot, 'test/golden/events')
 const TOKEN = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e03')

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { makeWholeFile } from '../../../src/settings/wholeNewFile.ts'
-import { describeWith, PATH } from '../../support/needs.ts'
+import { describeWith, PATH } from '../../support/suite/needs.ts'
 
 const MODULE = new URL('../../../src/settings/wholeNewFile.js', import.meta.url).href
 

@@ -11,7 +11,7 @@ import {
 } from '../../../src/application/eventLog/logReader.ts'
 import { withReadAhead } from '../../../src/stores/readAhead.ts'
 import { rejection } from '../../contract/fixtures.ts'
-import { historyOn } from '../../support/history.ts'
+import { historyOn } from '../../support/events/history.ts'
 
 describe('reading the log on a thread of its own', () => {
   let folder: string

@@ -16,9 +16,18 @@ import { walkLog } from '../../../../src/application/audit/verifyLog.ts'
 import { canonical } from '../../../../src/domain/chain.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
-import { created, relink, renamed, time, USAGE, used, walkOf, writerTo } from '../../../support/audited.ts'
-import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
-import { chunked, fileOf } from '../../../support/transfer.ts'
+import {
+  created,
+  relink,
+  renamed,
+  time,
+  USAGE,
+  used,
+  walkOf,
+  writerTo,
+} from '../../../support/events/audited.ts'
+import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
+import { chunked, fileOf } from '../../../support/events/transfer.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
 const DAY = time(0).slice(0, 10)

@@ -3,9 +3,9 @@ import { expect } from 'chai'
 import { auditDecisions, type Finding } from '../../../../src/application/audit/decisions.ts'
 import type { EventData } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
-import { created, renamed, revoked, time, USAGE, used, writerTo } from '../../../support/audited.ts'
-import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
-import { movableEvent } from '../../../support/movable.ts'
+import { created, renamed, revoked, time, USAGE, used, writerTo } from '../../../support/events/audited.ts'
+import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
+import { movableEvent } from '../../../support/events/movable.ts'
 
 const REVOKED_AT = 60_000
 const BOUND = 2000

@@ -5,8 +5,17 @@ import { type Flaw, readSoundEvents } from '../../../../src/application/eventLog
 import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { EventData } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
-import { created, lost, renamed, revoked, time, USAGE, used, writerTo } from '../../../support/audited.ts'
-import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
+import {
+  created,
+  lost,
+  renamed,
+  revoked,
+  time,
+  USAGE,
+  used,
+  writerTo,
+} from '../../../support/events/audited.ts'
+import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
 
 describe('Uses around a time', () => {
   const id = randomUUID()

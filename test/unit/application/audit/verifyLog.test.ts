@@ -4,8 +4,17 @@ import type { Damage } from '../../../../src/application/audit/verifyLog.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { tokenStream, usageStream } from '../../../../src/domain/streams.ts'
-import { created, INSTANCE, renamed, time, USAGE, used, walkOf, writerTo } from '../../../support/audited.ts'
-import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
+import {
+  created,
+  INSTANCE,
+  renamed,
+  time,
+  USAGE,
+  used,
+  walkOf,
+  writerTo,
+} from '../../../support/events/audited.ts'
+import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
 
 describe('A walk over the log', () => {
   const ids = Array.from({ length: 3 }, () => randomUUID())

@@ -4,8 +4,8 @@ import type { Document } from '../../../../src/application/ports/documents.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import { createRoster } from '../../../../src/application/authentication/roster.ts'
-import { eventually, gate } from '../../../support/eventually.ts'
-import { sha256 } from '../../../support/oldTable.ts'
+import { eventually, gate } from '../../../support/suite/eventually.ts'
+import { sha256 } from '../../../support/events/oldTable.ts'
 
 interface TokenRow extends Document {
   hash: string

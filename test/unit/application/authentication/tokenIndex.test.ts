@@ -8,7 +8,7 @@ import { type Asker, LOOK_UPS, OverLimitError } from '../../../../src/applicatio
 import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import { hashLegacyToken, hashToken, type Pepper } from '../../../../src/domain/credential.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { gate } from '../../../support/eventually.ts'
+import { gate } from '../../../support/suite/eventually.ts'
 
 const OLD: Pepper = { id: 'k1', key: Buffer.alloc(32, 1) }
 const NEW: Pepper = { id: 'k2', key: Buffer.alloc(32, 2) }

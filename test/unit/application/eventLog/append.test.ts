@@ -3,8 +3,8 @@ import { appendUntilKnown } from '../../../../src/application/eventLog/append.ts
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { StoreUnavailableError, UnknownOutcomeError } from '../../../../src/application/ports/errors.ts'
 import { makeEvent, rejection } from '../../../contract/fixtures.ts'
-import { countingTelemetry } from '../../../support/pieces.ts'
-import { stopwatch } from '../../../support/stopwatch.ts'
+import { countingTelemetry } from '../../../support/stores/pieces.ts'
+import { stopwatch } from '../../../support/suite/stopwatch.ts'
 
 describe('an append whose outcome must become known', () => {
   /** Each attempt gets the next of `answers`. After the last, attempts succeed. */

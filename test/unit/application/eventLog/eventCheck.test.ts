@@ -5,7 +5,7 @@ import { flawOf } from '../../../../src/application/eventLog/eventCheck.ts'
 import { createAlarm, usesIn } from '../../../../src/application/projection/refusals.ts'
 import type { RecordedEvent, StoredEvent } from '../../../../src/domain/events.ts'
 import { upcast } from '../../../../src/domain/upcast.ts'
-import { projectRoot } from '../../../support/package.ts'
+import { projectRoot } from '../../../support/project/package.ts'
 
 const FOLDER = join(projectRoot, 'test/golden/events')
 

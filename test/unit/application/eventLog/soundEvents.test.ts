@@ -4,8 +4,8 @@ import { readSoundEvents } from '../../../../src/application/eventLog/soundEvent
 import { asOfSound } from '../../../../src/application/tokens/asOf.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
-import { created, renamed, time, writerTo } from '../../../support/audited.ts'
-import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
+import { created, renamed, time, writerTo } from '../../../support/events/audited.ts'
+import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
 
 describe('As much of a history as can be trusted', () => {
   const id = randomUUID()

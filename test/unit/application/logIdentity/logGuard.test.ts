@@ -7,11 +7,11 @@ import { StoreReplacedError, StoreUnavailableError } from '../../../../src/appli
 import { placeOf } from '../../../../src/application/readModel/checkpoints.ts'
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { historyOn } from '../../../support/history.ts'
-import { memoryStore } from '../../../support/memoryStore.ts'
-import { movableEvent } from '../../../support/movable.ts'
-import { countingTelemetry } from '../../../support/pieces.ts'
+import { eventually } from '../../../support/suite/eventually.ts'
+import { historyOn } from '../../../support/events/history.ts'
+import { memoryStore } from '../../../support/stores/memoryStore.ts'
+import { movableEvent } from '../../../support/events/movable.ts'
+import { countingTelemetry } from '../../../support/stores/pieces.ts'
 
 /** A quarter of the product's times, in milliseconds. */
 const TIMES = { everyMs: 250, againMs: 60, cutOffMs: 1_500 }

@@ -4,8 +4,8 @@ import { compareWithLog, hasReached } from '../../../../src/application/logIdent
 import { advance, lowestCheckpoint } from '../../../../src/application/readModel/checkpoints.ts'
 import type { Checkpoint, Checkpoints } from '../../../../src/application/ports/checkpoints.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
-import { historyOn } from '../../../support/history.ts'
-import { memoryStore } from '../../../support/memoryStore.ts'
+import { historyOn } from '../../../support/events/history.ts'
+import { memoryStore } from '../../../support/stores/memoryStore.ts'
 
 const isUsage = ({ stream }: StoredEvent): boolean => stream.startsWith('tokenUsage-')
 const isLife = ({ stream }: StoredEvent): boolean => stream.startsWith('apiToken-')

@@ -11,10 +11,10 @@ import type { Checkpoints } from '../../../../src/application/ports/checkpoints.
 import { storedChain } from '../../../../src/domain/chain.ts'
 import { isOfToken, tokenIdOf } from '../../../../src/domain/streams.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
-import { historyOn } from '../../../support/history.ts'
-import { appendTo } from '../../../support/longLife.ts'
-import { memoryStore } from '../../../support/memoryStore.ts'
-import { countingTelemetry } from '../../../support/pieces.ts'
+import { historyOn } from '../../../support/events/history.ts'
+import { appendTo } from '../../../support/events/longLife.ts'
+import { memoryStore } from '../../../support/stores/memoryStore.ts'
+import { countingTelemetry } from '../../../support/stores/pieces.ts'
 
 describe('what events change', () => {
   let log: StoredEvent[]

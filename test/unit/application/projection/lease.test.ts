@@ -5,8 +5,8 @@ import type { Batch, EventStore } from '../../../../src/application/ports/eventS
 import type { LeaseRequest } from '../../../../src/application/ports/sharing.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { createProjector } from '../../../../src/application/projection/projector.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { countingTelemetry } from '../../../support/pieces.ts'
+import { eventually } from '../../../support/suite/eventually.ts'
+import { countingTelemetry } from '../../../support/stores/pieces.ts'
 
 /** A read model that several processes share, as far as the lease goes, and a log that shows who follows it. */
 function shared() {

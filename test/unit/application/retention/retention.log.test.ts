@@ -15,9 +15,9 @@ import {
   RETENTION,
   type RetentionLab,
   retentionLab,
-} from '../../../support/retentionLab.ts'
-import { chunked, fileOf } from '../../../support/transfer.ts'
-import { DAY, FIRST_DAY, HOUR } from '../../../support/usageLife.ts'
+} from '../../../support/events/retentionLab.ts'
+import { chunked, fileOf } from '../../../support/events/transfer.ts'
+import { DAY, FIRST_DAY, HOUR } from '../../../support/events/usageLife.ts'
 
 describe('Retention and what is in the log', () => {
   let lab: RetentionLab

@@ -6,9 +6,9 @@ import { rollUpDay } from '../../../../src/application/retention/rollUp.ts'
 import { createRolledUpDays, usageOf } from '../../../../src/application/retention/rolledUpDays.ts'
 import { createUsageScan } from '../../../../src/application/retention/usageScan.ts'
 import { rollUpStream } from '../../../../src/domain/streams.ts'
-import { countingTelemetry } from '../../../support/pieces.ts'
-import { isUsage, ofType, type RetentionLab, retentionLab } from '../../../support/retentionLab.ts'
-import { DAY, FIRST_DAY, HOUR } from '../../../support/usageLife.ts'
+import { countingTelemetry } from '../../../support/stores/pieces.ts'
+import { isUsage, ofType, type RetentionLab, retentionLab } from '../../../support/events/retentionLab.ts'
+import { DAY, FIRST_DAY, HOUR } from '../../../support/events/usageLife.ts'
 
 describe('Retention', () => {
   let lab: RetentionLab

@@ -7,7 +7,7 @@ import {
   OverLimitError,
 } from '../../../../src/application/scheduling/gate.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { gate as latch } from '../../../support/eventually.ts'
+import { gate as latch } from '../../../support/suite/eventually.ts'
 
 /** Work that can be watched: how much of it runs at the same time, and how much was begun. */
 function workshop(work: () => Promise<unknown> = () => sleep(2)) {

@@ -10,10 +10,10 @@ import type { EventStore } from '../../../../src/application/ports/eventStore.ts
 import { walkLog } from '../../../../src/application/audit/verifyLog.ts'
 import { IMPORT_STREAM } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { faultyStore } from '../../../support/faults.ts'
-import { gate } from '../../../support/eventually.ts'
-import { memoryStore } from '../../../support/memoryStore.ts'
-import { stopwatch } from '../../../support/stopwatch.ts'
+import { faultyStore } from '../../../support/stores/faults.ts'
+import { gate } from '../../../support/suite/eventually.ts'
+import { memoryStore } from '../../../support/stores/memoryStore.ts'
+import { stopwatch } from '../../../support/suite/stopwatch.ts'
 
 /** A third of the product's times, in milliseconds. */
 const TIMES = { renewMs: 270, heldMs: 830, goneMs: 2_000, lookMs: 80 }

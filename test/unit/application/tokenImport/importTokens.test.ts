@@ -13,9 +13,9 @@ import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { tokenIdOf, tokenStream } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { faultyStore } from '../../../support/faults.ts'
-import { memoryStore } from '../../../support/memoryStore.ts'
-import { createWriter, fill, movableEvent } from '../../../support/movable.ts'
+import { faultyStore } from '../../../support/stores/faults.ts'
+import { memoryStore } from '../../../support/stores/memoryStore.ts'
+import { createWriter, fill, movableEvent } from '../../../support/events/movable.ts'
 import {
   fileOfRows,
   NOW,
@@ -24,8 +24,8 @@ import {
   sha256,
   takeOver,
   UUID_OF_ROW,
-} from '../../../support/oldTable.ts'
-import { chunked, fileOf } from '../../../support/transfer.ts'
+} from '../../../support/events/oldTable.ts'
+import { chunked, fileOf } from '../../../support/events/transfer.ts'
 
 const ROWS = 250
 const rows = Array.from({ length: ROWS }, (_, i) => oldRow(i + 1))

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type ImportedToken, readRow } from '../../../../src/application/tokenImport/row.ts'
 import { formatToken } from '../../../../src/domain/credential.ts'
-import { NOW, type OldRow, oldRow, oldToken, sha256, UUID_OF_ROW } from '../../../support/oldTable.ts'
+import { NOW, type OldRow, oldRow, oldToken, sha256, UUID_OF_ROW } from '../../../support/events/oldTable.ts'
 
 const read = (row: OldRow): ImportedToken | string => readRow(JSON.stringify(row), NOW)
 

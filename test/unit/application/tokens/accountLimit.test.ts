@@ -6,7 +6,7 @@ import { active } from '../../../../src/application/readModel/statuses.ts'
 import type { Condition } from '../../../../src/application/ports/documents.ts'
 import { StoreUnavailableError, UnknownOutcomeError } from '../../../../src/application/ports/errors.ts'
 import { Refusal } from '../../../../src/domain/errors.ts'
-import { gate } from '../../../support/eventually.ts'
+import { gate } from '../../../support/suite/eventually.ts'
 
 const MAX = 10
 const NOW = Date.UTC(2026, 2, 1, 10)

@@ -10,9 +10,9 @@ import { ConflictError } from '../../../../src/application/ports/errors.ts'
 import { link } from '../../../../src/domain/chain.ts'
 import { Refusal } from '../../../../src/domain/errors.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { growHistory, lifeEvent } from '../../../support/longLife.ts'
-import { assemblePieces, context, type Pieces, target } from '../../../support/pieces.ts'
+import { eventually } from '../../../support/suite/eventually.ts'
+import { growHistory, lifeEvent } from '../../../support/events/longLife.ts'
+import { assemblePieces, context, type Pieces, target } from '../../../support/stores/pieces.ts'
 
 describe('a command', () => {
   let folder: string

@@ -11,9 +11,9 @@ import {
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { memoryStore } from '../../../support/memoryStore.ts'
-import { createWriter, fill, movableEvent, USAGE } from '../../../support/movable.ts'
-import { chunked, fileOf } from '../../../support/transfer.ts'
+import { memoryStore } from '../../../support/stores/memoryStore.ts'
+import { createWriter, fill, movableEvent, USAGE } from '../../../support/events/movable.ts'
+import { chunked, fileOf } from '../../../support/events/transfer.ts'
 
 describe('The check of a file to be imported', () => {
   let file: Buffer

@@ -10,10 +10,10 @@ import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { type MemoryStore, memoryStore } from '../../../support/memoryStore.ts'
-import { createWriter, fill, movableEvent, USAGE } from '../../../support/movable.ts'
-import { endServices, ownFolder } from '../../../support/service.ts'
-import { chunked, fileOf } from '../../../support/transfer.ts'
+import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
+import { createWriter, fill, movableEvent, USAGE } from '../../../support/events/movable.ts'
+import { endServices, ownFolder } from '../../../support/processes/service.ts'
+import { chunked, fileOf } from '../../../support/events/transfer.ts'
 
 describe('An export', () => {
   let memory: MemoryStore

@@ -7,10 +7,10 @@ import { genesis, link } from '../../../../src/domain/chain.ts'
 import type { NewEvent } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { faultyStore } from '../../../support/faults.ts'
-import { memoryStore } from '../../../support/memoryStore.ts'
-import { createWriter, fill, movableEvent, USAGE } from '../../../support/movable.ts'
-import { chunked, fileOf } from '../../../support/transfer.ts'
+import { faultyStore } from '../../../support/stores/faults.ts'
+import { memoryStore } from '../../../support/stores/memoryStore.ts'
+import { createWriter, fill, movableEvent, USAGE } from '../../../support/events/movable.ts'
+import { chunked, fileOf } from '../../../support/events/transfer.ts'
 
 describe('An import', () => {
   let file: string

@@ -17,8 +17,8 @@ import type { EventStore } from '../../../../src/application/ports/eventStore.ts
 import { createRecorder } from '../../../../src/application/usage/recorder.ts'
 import type { Room } from '../../../../src/application/usage/window.ts'
 import type { TokenRecord } from '../../../../src/application/authentication/records.ts'
-import { type AppendFault, faultyStore } from '../../../support/faults.ts'
-import { countingTelemetry } from '../../../support/pieces.ts'
+import { type AppendFault, faultyStore } from '../../../support/stores/faults.ts'
+import { countingTelemetry } from '../../../support/stores/pieces.ts'
 
 /** Long enough for other work to run in between. */
 const anInstant = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -6,9 +6,9 @@ import { projections } from '../../../../projections/index.ts'
 import { openDatabase } from '../../../../src/adapters/sqlite/database/database.ts'
 import { startSampler } from '../../../../src/application/verification/sampler.ts'
 import type { DocumentChange } from '../../../../projections/projection.ts'
-import { assemblePieces, context, type Pieces, target } from '../../../support/pieces.ts'
-import { eventually } from '../../../support/eventually.ts'
-import { appendTo, growHistory } from '../../../support/longLife.ts'
+import { assemblePieces, context, type Pieces, target } from '../../../support/stores/pieces.ts'
+import { eventually } from '../../../support/suite/eventually.ts'
+import { appendTo, growHistory } from '../../../support/events/longLife.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
 
 describe('the sampler', () => {

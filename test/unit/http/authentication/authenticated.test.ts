@@ -3,7 +3,7 @@ import type { Context } from 'koa'
 import { createGate } from '../../../../src/application/scheduling/gate.ts'
 import type { AuthenticateRequest } from '../../../../src/http/authentication/authenticate.ts'
 import { readingWith } from '../../../../src/http/authentication/authenticated.ts'
-import { gate as opening } from '../../../support/eventually.ts'
+import { gate as opening } from '../../../support/suite/eventually.ts'
 
 const as = (kind: 'jwt' | 'token', accountId: string): AuthenticateRequest => {
   const principal = { kind, accountId, scopes: [] }

@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto'
+import type { EventStore } from '../../../src/application/ports/eventStore.ts'
+import { type Damage, type Walked, walkLog } from '../../../src/application/audit/verifyLog.ts'
+import { genesis, link, storedChain } from '../../../src/domain/chain.ts'
+import type { EventData, NewEvent, StoredEvent } from '../../../src/domain/events.ts'
+import { usageStream } from '../../../src/domain/streams.ts'
+import { createWriter } from './movable.ts'
+
+/** Events at chosen times, as the service writes them, for tests of audits. */
+
+export const INSTANCE = '01a20813-0000-7000-8000-00000000a0d1'
+/** 1 November 2026, 10:00, plus this many milliseconds. */
+export const time = (millis: number): string => new Date(Date.UTC(2026, 10, 1, 10) + millis).toISOString()
+export const USAGE = usageStream(INSTANCE, time(0))
+
+function event(type: string, at: string, data: object, actor = { kind: 'jwt', id: 'acct_1' }): NewEvent {
+  const id = randomUUID()
+  const metadata = { at, actor, requestId: id, correlationId: id, schemaVersion: 1 }
+  return { id, type, data, metadata } as unknown as NewEvent
+}
+
+export const created = (tokenId: string, at = time(0)): NewEvent =>
+  event('TokenCreated', at, {
+    tokenId,
+    accountId: 'acct_1',
+    name: 'CI é 😀',
+    hash: 'ab'.repeat(32),
+    hashKeyId: 'k1',
+    hint: 'tkl_…abcd',
+    scopes: ['orders:read'],
+    expiresAt: null,
+  })
+export const renamed = (name: string, at = time(0)): NewEvent => event('TokenUpdated', at, { name })
+export const revoked = (at = time(0)): NewEvent => event('TokenRevoked', at, { reason: 'leaked' })
+export const used = (tokenId: string, what: Partial<EventData<'TokenUsed'>> = {}): NewEvent => {
+  const { count = 1, firstAt = time(0), lastAt = firstAt } = what
+  const data = {
+    tokenId,
+    accountId: 'acct_1',
+    count,
+    firstAt,
+    lastAt,
+    outcomes: { '2xx': count },
+    routes: [{ method: 'GET', route: '/orders/:id', count }],
+    tokenRevision: 0,
+    lastIp: '10.0.0.1',
+    lastUserAgent: null,
+    ...what,
+  }
+  return event('TokenUsed', lastAt, data, { kind: 'system', id: INSTANCE })
+}
+export const lost = (data: EventData<'UsageLost'>): NewEvent =>
+  event('UsageLost', data.to, data, { kind: 'system', id: INSTANCE })
+
+/** @returns what `createWriter` does: appends linked events to the end of a stream */
+export const writerTo = (store: EventStore) => createWriter(store)
+
+export async function walkOf(store: EventStore): Promise<Walked & { found: Damage[] }> {
+  const found: Damage[] = []
+  const walked = await walkLog(store, { onDamage: (damage) => void found.push(damage) })
+  return { ...walked, found }
+}
+
+/** Makes the links of a stream valid again, as somebody can who knows how they are made. */
+export function relink(log: StoredEvent[], stream: string): void {
+  let chain = genesis(stream)
+  for (const stored of log.filter((each) => each.stream === stream)) {
+    const [fitting] = link(chain, [stored])
+    stored.metadata = fitting?.metadata
+    chain = storedChain(stored)
+  }
+}
