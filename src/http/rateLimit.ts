@@ -84,7 +84,7 @@ export function createRateLimit(
 }
 
 /** @param quota one that is exceeded, or was until its minute ended a moment ago */
-export const tooMany = ({ headers }: Quota): Problem =>
+export const rateLimited = ({ headers }: Quota): Problem =>
   new Problem('rate_limited', 'Wait until the time in Retry-After has passed.', {
     headers: { 'Retry-After': '1', ...headers },
   })

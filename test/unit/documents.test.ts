@@ -4,7 +4,7 @@ import { anchorsOf, blocksOf, brokenLinks, documents, linksIn, textOf } from '..
 const KINDS = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security']
 
 describe('links between the documents', () => {
-  for (const path of [...documents, 'CHANGELOG.md']) {
+  for (const path of [...documents, 'CHANGELOG.md', 'CONTRIBUTING.md']) {
     it(`${path} leads to files and headings that exist`, () => {
       expect(brokenLinks(path, textOf(path))).to.deep.equal([])
     })

@@ -45,12 +45,12 @@ export async function* eachBucket(
   if (mostBuckets !== undefined) {
     let left = mostBuckets
     for (const { where } of walks) left -= await readModel.count('tokenUsage', where, left + 1, signal)
-    if (left < 0) throw tooMany(mostBuckets)
+    if (left < 0) throw tooManyBuckets(mostBuckets)
   }
   for (const walk of walks) yield* eachDocument<UsageDocument>(readModel, 'tokenUsage', { ...walk, signal })
 }
 
-function tooMany(most: number): Refusal {
+function tooManyBuckets(most: number): Refusal {
   const message = `the range has uses of more than ${most} hours or days, each token for itself: ask for less at a time, or by day`
   return new Refusal('validation_failed', 'The range is not valid.', [{ path: ['from'], message }])
 }

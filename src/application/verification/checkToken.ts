@@ -128,16 +128,16 @@ async function surplusOf(
 ): Promise<DocumentDifference[]> {
   const surplus: DocumentDifference[] = []
   const token = isKnown ? null : await look(readModel, 'tokens', tokenId)
-  if (token === 'damaged' || token?.hash !== undefined) surplus.push(tooMany('tokens', tokenId))
+  if (token === 'damaged' || token?.hash !== undefined) surplus.push(surplusDocument('tokens', tokenId))
   if (rows.size > MOST_ROWS) return surplus
   const where = [{ field: 'tokenId', op: 'eq' as const, value: tokenId }]
   const limit = rows.size + 1
   const found = await readModel.find('tokenHistory', { where, order: { field: 'revision' }, limit })
-  for (const { id } of found) if (!rows.has(id)) surplus.push(tooMany('tokenHistory', id))
+  for (const { id } of found) if (!rows.has(id)) surplus.push(surplusDocument('tokenHistory', id))
   return surplus
 }
 
-const tooMany = (collection: string, id: string): DocumentDifference => ({
+const surplusDocument = (collection: string, id: string): DocumentDifference => ({
   collection,
   id,
   field: null,

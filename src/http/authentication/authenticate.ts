@@ -15,7 +15,7 @@ import { callerRoute } from '../callerPath.ts'
 import type { credentialReader } from './credential.ts'
 import { strangerOf } from '../lineQuota.ts'
 import { Problem, type SendProblem } from '../problem.ts'
-import { type Quota, tooMany } from '../rateLimit.ts'
+import { type Quota, rateLimited } from '../rateLimit.ts'
 import { atEnd, conceal, concealed, type RequestState, requestStateOf, userAgentOf } from '../requestState.ts'
 import { isReadable, unreadable } from '../requestTarget.ts'
 
@@ -49,7 +49,7 @@ export function createRequestAuthentication(deps: Dependencies): AuthenticateReq
       const { requestId } = requestStateOf(ctx)
       log.info({ requestId, kind, ...strangerOf(ctx, refused), ...known }, 'credential refused')
     }
-    return over ? tooMany(over) : unauthorized(true)
+    return over ? rateLimited(over) : unauthorized(true)
   }
 
   return (ctx) => {

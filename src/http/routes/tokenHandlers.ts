@@ -21,7 +21,7 @@ import {
 } from '../../presentation/tokens.ts'
 import { callerPath } from '../callerPath.ts'
 import { Problem } from '../problem.ts'
-import { type RateLimit, tooMany } from '../rateLimit.ts'
+import { type RateLimit, rateLimited } from '../rateLimit.ts'
 import { queryOf, readingWith } from '../authentication/authenticated.ts'
 import { sendJson } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
@@ -73,7 +73,7 @@ export function tokenHandlers(deps: TokenDependencies) {
       assertMayWrite(accepted)
       const { accountId } = accepted.principal
       const quota = writes.count(accountId)
-      if (quota.exceeded) throw tooMany(quota)
+      if (quota.exceeded) throw rateLimited(quota)
       ctx.set(quota.headers)
       await handle(ctx, commandContext(ctx, accepted), accepted)
     })
