@@ -28,8 +28,8 @@ describe('Whatever comes over the wire', () => {
   })
 
   /** Sends bytes. If there are answers, their status is below 500, and errors are problem documents. */
-  async function send(request: string): Promise<RawAnswer[]> {
-    const answers = answersIn(await exchange(service.url, request))
+  async function send(request: string, isCutOff = false): Promise<RawAnswer[]> {
+    const answers = answersIn(await exchange(service.url, request, isCutOff))
     for (const { status, headers, text } of answers) {
       const what = request.slice(0, 80)
       expect(status, what).to.be.below(500)
@@ -43,7 +43,7 @@ describe('Whatever comes over the wire', () => {
   }
   async function assertStatus(expected: number, requests: Record<string, string>): Promise<void> {
     for (const [what, request] of Object.entries(requests)) {
-      const answers = await send(request)
+      const answers = await send(request, what === 'cutOff')
       expect(
         answers.map(({ status }) => status),
         what,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
-import { projectRoot } from '../../support/project/package.ts'
+import { outsideEnvironment, projectRoot } from '../../support/project/package.ts'
 
 /** Permissions do not bind root, so the child runs as another user. */
 const NOBODY = process.getuid?.() === 0 ? 65_534 : null
@@ -20,6 +20,8 @@ function open(what: 'openSqliteEventStore' | 'openSqliteReadModel', path: string
     await open('${path}').then((store) => store.close()).then(() => console.log('open'), (error) => console.log(error.name, error.message))`
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
     encoding: 'utf8',
+    // Nobody may write down what was covered, either.
+    env: outsideEnvironment(),
   })
   return `${stdout}${stderr}`.trim()
 }

@@ -7,8 +7,12 @@ export interface RawAnswer {
   text: string
 }
 
-/** Writes bytes to the service and reads until it closes the connection. */
-export function exchange(url: string, request: string | Buffer): Promise<string> {
+/**
+ * Writes bytes to the service and reads until it closes the connection.
+ * @param isCutOff nothing comes behind them: the service is told. Of a whole request it is not, since Node answers
+ * nobody who has ended before the answer was begun.
+ */
+export function exchange(url: string, request: string | Buffer, isCutOff = false): Promise<string> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {
     const socket = connect({ host: hostname, port: Number(port) })
@@ -19,7 +23,8 @@ export function exchange(url: string, request: string | Buffer): Promise<string>
       if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error)
     })
     socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')))
-    socket.end(typeof request === 'string' ? Buffer.from(request, 'latin1') : request)
+    socket.write(typeof request === 'string' ? Buffer.from(request, 'latin1') : request)
+    if (isCutOff) socket.end()
   })
 }
 
