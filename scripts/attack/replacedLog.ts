@@ -6,6 +6,7 @@ import { type Api, apiOf } from '../../test/support/callers/api.ts'
 import { eventually } from '../../test/support/suite/eventually.ts'
 import { type Member, startFleet } from '../../test/support/processes/fleet.ts'
 import { movableEvent } from '../../test/support/events/movable.ts'
+import type { VersionName } from '../../test/support/standIn/version.ts'
 import { failingService, startService } from '../../test/support/processes/service.ts'
 import { attack, type Report } from './lab.ts'
 
@@ -64,9 +65,9 @@ async function grow(url: string): Promise<void> {
   await store.close()
 }
 
-async function onServers(report: Report, version: '23.10' | '24.10', grows: boolean): Promise<void> {
+async function onServers(report: Report, version: VersionName, grows: boolean): Promise<void> {
   const title = `EventStoreDB ${version}${grows ? ', grown past the old end' : ''}`
-  const fleet = await startFleet(2, { eventStoreDb: version })
+  const fleet = await startFleet(2, { behave: version })
   try {
     const [one, other] = fleet.members as [Member, Member]
     const { body: good } = await one.api.create({ name: 'good' })

@@ -3,28 +3,50 @@ import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { parseAddress } from '../../src/adapters/eventstoredb/address.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
+import { isVersionName, type VersionName } from '../support/standIn/version.ts'
 
 /** A real server to run against instead of the stand-in. */
 export const REAL_URL = process.env.TEST_EVENTSTORE_URL
 
-/** Names the server in the titles, since a run against the stand-in proves nothing about a real server. */
-export const TITLE = REAL_URL ? `EventStoreDB at ${parseAddress(REAL_URL).hosts}` : 'EventStoreDB (stand-in)'
+/** Those that differ in what the product meets. */
+export const VERSIONS = ['23.10', '24.10'] as const satisfies VersionName[]
+
+/**
+ * Describes a suite on each of these versions of the stand-in, or once on the real server. The title says which server
+ * it was: what the stand-in shows is proof of nothing but that.
+ */
+export function onServers(
+  versions: readonly VersionName[],
+  suite: (start: () => Promise<TestServer>) => void,
+): void {
+  if (REAL_URL) describe(`EventStoreDB at ${parseAddress(REAL_URL).hosts}`, () => suite(() => startServer()))
+  else onStandIns(versions, (version) => suite(() => startServer(version)))
+}
+
+/** Describes a suite, on each of these versions of the stand-in, that a real server cannot show: it misbehaves on command. */
+export function onStandIns(versions: readonly VersionName[], suite: (version: VersionName) => void): void {
+  if (REAL_URL) return
+  for (const version of versions) describe(`EventStoreDB ${version} (stand-in)`, () => suite(version))
+}
 
 export interface TestServer {
   url: string
-  /** A client of its own, and the options with which it appends as the adapter does. */
+  /** What the server says that it is. */
+  version: VersionName
+  /** A client of its own, and what its calls must say to append like the adapter. */
   client: EventStoreDBClient
   call: { credentials: { username: string; password: string }; deadline: number }
   stop(): Promise<void>
 }
 
-export async function startServer(): Promise<TestServer> {
-  const standIn = REAL_URL ? undefined : await startStandIn()
+async function startServer(behave?: VersionName): Promise<TestServer> {
+  const standIn = REAL_URL ? undefined : await startStandIn({ ...(behave && { behave }) })
   const url = REAL_URL ?? standIn?.url ?? ''
   const { connectionString, credentials } = parseAddress(url)
   const client = EventStoreDBClient.connectionString(connectionString)
   return {
     url,
+    version: await versionOf(client),
     client,
     call: { credentials, deadline: 5_000 },
     async stop() {
@@ -34,7 +56,15 @@ export async function startServer(): Promise<TestServer> {
   }
 }
 
-/** Opens stores that are closed after each test. To be called in the `describe` block. */
+async function versionOf(client: EventStoreDBClient): Promise<VersionName> {
+  const asked = client as unknown as { capabilities: Promise<{ serverVersion?: string }> }
+  const { serverVersion = '' } = await asked.capabilities
+  const version = serverVersion.split('.').slice(0, 2).join('.')
+  if (!isVersionName(version)) throw new Error(`nothing is known of EventStoreDB ${serverVersion}`)
+  return version
+}
+
+/** Opens stores that are closed after the test. To be called where tests are described. */
 export function openForOneTest(): typeof openEventStoreDb {
   const opened: EventStore[] = []
   afterEach(() => Promise.all(opened.splice(0).map((store) => store.close())))

@@ -1,15 +1,15 @@
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { eventStoreContract } from './eventStore.contract.ts'
-import { startServer, type TestServer, TITLE } from './eventstoredb.server.ts'
+import { onServers, type TestServer, VERSIONS } from './eventstoredb.server.ts'
 
-describe('EventStoreDB', () => {
+onServers(VERSIONS, (start) => {
   let server: TestServer
   before(async () => {
-    server = await startServer()
+    server = await start()
   })
   after(() => server.stop())
 
-  eventStoreContract(TITLE, async () => {
+  eventStoreContract('EventStoreDB', async () => {
     const store = await openEventStoreDb(server.url)
     return { store, dispose: () => store.close() }
   })

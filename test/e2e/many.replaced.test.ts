@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { VERSIONS } from '../contract/eventstoredb.server.ts'
 import { within } from '../support/stores/dump.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { type Fleet, type Member, ready, startFleet } from '../support/processes/fleet.ts'
@@ -14,40 +15,44 @@ const readiness = async ({ api }: Member) => (await api.call<Readiness>('GET', '
 
 describeWithMongod('processes on stores that are not what they were', () => {
   let fleet: Fleet
-  let members: [Member, Member]
-
-  beforeEach(async () => {
-    fleet = await startFleet(2, { eventStoreDb: '24.10' })
-    members = fleet.members as [Member, Member]
-  })
   afterEach(() => fleet.close())
 
-  it('answer 503 on an older event store, say which store it is, and go on when the right one is back', async () => {
-    const [one, other] = members
-    const { body: token } = await one.api.create({ name: 'good' })
-    await sleep(1_500)
-    await fleet.eventStore.command('back-up')
-    const { body: late } = await other.api.create({ name: 'missing there' })
-    await sleep(1_500)
-    await fleet.eventStore.command('restore')
-    for (const member of members) {
-      await eventually(async () => expect((await readiness(member)).checks.event_store).to.equal('replaced'))
-      expect((await readiness(member)).status).to.equal('not_ready')
-      const { api, service } = member
-      expect(await api.use(token.token)).to.equal(503)
-      expect((await api.list()).status).to.equal(503)
-      expect((await api.revoke(late.id)).status).to.equal(503)
-      expect((await api.call('GET', '/health/live')).status).to.equal(200)
-      await eventually(() => expect(service.output().match(/is not the one that it was/g)).to.have.length(1))
-    }
-    await fleet.eventStore.command('undo-restore')
-    await Promise.all(members.map(ready))
-    for (const { api } of members) expect(await api.use(late.token)).to.equal(200)
-    expect((await one.api.revoke(late.id)).status).to.equal(204)
-  })
+  for (const behave of VERSIONS) {
+    it(`answer 503 on an older EventStoreDB (${behave}), say which store it is, and go on when the right one is back`, async () => {
+      fleet = await startFleet(2, { behave })
+      const { members } = fleet
+      const [one, other] = members as [Member, Member]
+      const { body: token } = await one.api.create({ name: 'good' })
+      await sleep(1_500)
+      await fleet.eventStore.command('back-up')
+      const { body: late } = await other.api.create({ name: 'missing there' })
+      await sleep(1_500)
+      await fleet.eventStore.command('restore')
+      for (const member of members) {
+        await eventually(async () =>
+          expect((await readiness(member)).checks.event_store).to.equal('replaced'),
+        )
+        expect((await readiness(member)).status).to.equal('not_ready')
+        const { api, service } = member
+        expect(await api.use(token.token)).to.equal(503)
+        expect((await api.list()).status).to.equal(503)
+        expect((await api.revoke(late.id)).status).to.equal(503)
+        expect((await api.call('GET', '/health/live')).status).to.equal(200)
+        await eventually(() =>
+          expect(service.output().match(/is not the one that it was/g)).to.have.length(1),
+        )
+      }
+      await fleet.eventStore.command('undo-restore')
+      await Promise.all(members.map(ready))
+      for (const { api } of members) expect(await api.use(late.token)).to.equal(200)
+      expect((await one.api.revoke(late.id)).status).to.equal(204)
+    })
+  }
 
   it('fill a dropped read model again, and answer 503 until then, never 401 or 404', async () => {
-    const [one, other] = members
+    fleet = await startFleet(2)
+    const { members } = fleet
+    const [one, other] = members as [Member, Member]
     const { body: token } = await one.api.create({ name: 'good' })
     expect(await other.api.use(token.token)).to.equal(200)
     await within(fleet.stores.READ_MODEL_URL, (client) => client.db().dropDatabase())

@@ -52,7 +52,7 @@ const places: Record<string, MakePlace> = {
     return { store, clean() {}, keeps: RETENTION + 1, close: () => store.close() }
   },
   async 'EventStoreDB (stand-in)'(life) {
-    const standIn = await startStandIn(0, life.clock)
+    const standIn = await startStandIn({ now: life.clock })
     const store = await openEventStore({ eventStoreUrl: standIn.url, usageRetentionDays: RETENTION })
     return {
       store,

@@ -8,25 +8,29 @@ import { openEventStoreDb } from '../../../src/adapters/eventstoredb/eventStore.
 import type { Batch, EventStore } from '../../../src/application/ports/eventStore.ts'
 import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import {
+  onServers,
   openForOneTest,
   REAL_URL,
-  startServer,
   type TestServer,
-  TITLE,
+  VERSIONS,
 } from '../../contract/eventstoredb.server.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 
 const many = (count: number, data?: Record<string, unknown>) =>
   Array.from({ length: count }, () => makeEvent(data))
 
-describe(`The adapter of ${TITLE}`, () => {
+onServers(VERSIONS, (start) => {
+  describe('and its adapter', () => adapterOn(start))
+})
+
+function adapterOn(start: () => Promise<TestServer>): void {
   let server: TestServer
   let store: EventStore
   let prefix: string
   const open = openForOneTest()
 
   before(async () => {
-    server = await startServer()
+    server = await start()
   })
   after(() => server.stop())
   beforeEach(async () => {
@@ -273,4 +277,4 @@ describe(`The adapter of ${TITLE}`, () => {
       }
     })
   })
-})
+}

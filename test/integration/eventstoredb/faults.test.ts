@@ -14,17 +14,20 @@ import { countingTelemetry } from '../../support/stores/pieces.ts'
 import type { AppendFault } from '../../support/standIn/faults.ts'
 import { type StandInProcess, startStandInProcess } from '../../support/standIn/process.ts'
 import { type StandIn, startStandIn } from '../../support/standIn/standIn.ts'
+import { DEFAULT_VERSION } from '../../support/standIn/version.ts'
 import { stopwatch } from '../../support/suite/stopwatch.ts'
-import { openForOneTest, REAL_URL } from '../../contract/eventstoredb.server.ts'
+import { onStandIns, openForOneTest } from '../../contract/eventstoredb.server.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 
 /** In milliseconds: a second for a call, and as much again for a slow machine. */
 const BOUND_MS = 2_500
 
-// A real server does not misbehave on command.
-if (!REAL_URL) describe('EventStoreDB (stand-in), misbehaving', faults)
+// Versions do not differ here.
+onStandIns([DEFAULT_VERSION], () => {
+  describe('that misbehaves', faults)
+})
 
-function faults(this: Mocha.Suite): void {
+function faults(): void {
   let standIn: StandIn
   let store: EventStore
   const open = openForOneTest()

@@ -4,20 +4,22 @@ import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import type { NewEvent, StoredEvent } from '../../../src/domain/events.ts'
 import { eventually } from '../../support/suite/eventually.ts'
 import { type StandIn, startStandIn } from '../../support/standIn/standIn.ts'
+import type { VersionName } from '../../support/standIn/version.ts'
 import { stopwatch } from '../../support/suite/stopwatch.ts'
-import { openForOneTest, REAL_URL } from '../../contract/eventstoredb.server.ts'
+import { onStandIns, openForOneTest, VERSIONS } from '../../contract/eventstoredb.server.ts'
 import { makeEvent } from '../../contract/fixtures.ts'
 
-// A real server does not misbehave on command.
-if (!REAL_URL) describe('A subscription to EventStoreDB (stand-in), misbehaving', subscriptions)
+onStandIns(VERSIONS, (version) => {
+  describe('and a subscription to it', () => subscriptionsOf(version))
+})
 
-function subscriptions(this: Mocha.Suite): void {
+function subscriptionsOf(version: VersionName): void {
   let standIn: StandIn
   let store: EventStore
   const open = openForOneTest()
 
   beforeEach(async () => {
-    standIn = await startStandIn()
+    standIn = await startStandIn({ behave: version })
     store = await open(standIn.url)
   })
   afterEach(() => standIn.kill())

@@ -3,7 +3,7 @@ import { eventually } from '../suite/eventually.ts'
 import { type Mongod, startMongod } from '../stores/mongod.ts'
 import { type Environment, endServices, type ServiceProcess, startService } from './service.ts'
 import { type StandInProcess, startStandInProcess } from '../standIn/process.ts'
-import type { Version } from '../standIn/standIn.ts'
+import type { VersionName } from '../standIn/version.ts'
 import { startProxy, type TcpProxy } from './tcpProxy.ts'
 
 /** Service processes that share an event store and a read model, as behind a load balancer. */
@@ -33,8 +33,8 @@ export interface MemberOptions {
 }
 
 interface FleetOptions extends MemberOptions {
-  /** The version of EventStoreDB that the stand-in imitates. */
-  eventStoreDb?: Version
+  /** Which version the stand-in behaves like. */
+  behave?: VersionName
 }
 
 const SET = 'rs0'
@@ -42,10 +42,7 @@ let databases = 0
 
 /** Real processes on a stand-in for EventStoreDB, and on a MongoDB replica set of one. */
 export async function startFleet(size: number, options: FleetOptions = {}): Promise<Fleet> {
-  const [eventStore, mongod] = await Promise.all([
-    startStandInProcess(0, options.eventStoreDb),
-    startMongod({ set: SET }),
-  ])
+  const [eventStore, mongod] = await Promise.all([startStandInProcess(options), startMongod({ set: SET })])
   const database = `fleet${++databases}`
   const proxies: TcpProxy[] = []
 

@@ -4,25 +4,26 @@ import type streams from '@eventstore/db-client/generated/streams_pb.js'
 import type { Misbehaviour } from './faults.ts'
 import { type Log, type Outcome, type Proposed, sizeOf } from './log.ts'
 import { type Failure, failure, streamOf, toAppendResponse, toProposed } from './messages.ts'
+import type { Version } from './version.ts'
 
 type Call = ServerReadableStream<streams.AppendReq, streams.AppendResp>
 
-const MAX_APPEND_BYTES = 1_048_576
 /** How long the server lets an append wait for the same one that is under way. */
 const COMMIT_TIMEOUT_MS = 2_000
 /** Calls that are under way together are not served in the order they came. */
 const JITTER_MS = 3
 
-const tooLarge = failure(status.INVALID_ARGUMENT, `Maximum Append Size of ${MAX_APPEND_BYTES} Exceeded.`, {
-  exception: 'maximum-append-size-exceeded',
-  'maximum-append-size': String(MAX_APPEND_BYTES),
-})
+const tooLarge = (limit: number): Failure =>
+  failure(status.INVALID_ARGUMENT, `Maximum Append Size of ${limit} Exceeded.`, {
+    exception: 'maximum-append-size-exceeded',
+    'maximum-append-size': String(limit),
+  })
 const commitTimeout = failure(status.ABORTED, 'Operation timed out: Commit phase timeout')
 const cancelled = failure(status.CANCELLED, 'the caller has gone')
 const unknownExpectation = failure(status.UNIMPLEMENTED, 'the stand-in knows exact revisions only')
 
 /** Serves `Append`. */
-export function createAppend(log: Log, faults: Misbehaviour) {
+export function createAppend(log: Log, faults: Misbehaviour, { maxAppendBytes }: Version) {
   /** First ids of appends that are written late. */
   const underWay = new Set<string>()
 
@@ -70,7 +71,8 @@ export function createAppend(log: Log, faults: Misbehaviour) {
     if (!options?.hasRevision() && !options?.hasNoStream()) return unknownExpectation
     const base = options.hasNoStream() ? -1 : Number(options.getRevision())
     const events = requests.map(toProposed)
-    if (events.reduce((sum, event) => sum + sizeOf(event), 0) > MAX_APPEND_BYTES) return tooLarge
+    const size = events.reduce((sum, event) => sum + sizeOf(event), 0)
+    if (size > maxAppendBytes) return tooLarge(maxAppendBytes)
     const outcome = await execute(streamOf(options.getStreamIdentifier()), base, events)
     await faults.thawed()
     return 'code' in outcome ? outcome : toAppendResponse(outcome, base)

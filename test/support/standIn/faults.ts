@@ -33,6 +33,8 @@ export interface Faults {
   thaw(): void
   /** For one append each, in order. */
   nextAppend(fault: AppendFault): void
+  /** Subscriptions get so many events more, all together, and then none, until `null`; all else goes on. */
+  deliverOnly(events: number | null): void
   /** Ends all subscriptions there are. */
   drop(how: Drop): void
   /** For so many milliseconds everything is refused, as right after a start. */
@@ -45,6 +47,8 @@ export interface Faults {
 export interface Misbehaviour extends Faults {
   /** Waits while frozen. */
   thawed(): Promise<void>
+  /** Waits until a subscription may be sent one event more. */
+  mayDeliver(): Promise<void>
   takeAppendFault(): AppendFault | undefined
   /** Why a call is refused before it is looked at. */
   refusal(metadata: Metadata): Failure | undefined
@@ -56,6 +60,8 @@ export function createFaults(): Misbehaviour {
   const subscriptions = new Set<(how: Drop) => void>()
   let readyAt = 0
   let leader: { host: string; port: number } | null = null
+  let deliveries = Number.POSITIVE_INFINITY
+  const held = new Set<() => void>()
   let frozen: { until: Promise<void>; thaw: () => void } | undefined
 
   return {
@@ -72,6 +78,11 @@ export function createFaults(): Misbehaviour {
       frozen = undefined
     },
     nextAppend: (fault) => void appendFaults.push(fault),
+    deliverOnly(events) {
+      deliveries = events ?? Number.POSITIVE_INFINITY
+      for (const goOn of held) goOn()
+      held.clear()
+    },
     drop(how) {
       for (const end of subscriptions) end(how)
     },
@@ -84,6 +95,10 @@ export function createFaults(): Misbehaviour {
 
     async thawed() {
       while (frozen) await frozen.until
+    },
+    async mayDeliver() {
+      while (deliveries <= 0) await new Promise<void>((resolve) => void held.add(resolve))
+      deliveries--
     },
     takeAppendFault: () => appendFaults.shift(),
     refusal(metadata) {

@@ -3,9 +3,10 @@ import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { type Drop, drops } from './faults.ts'
 import { type StandIn, startStandIn } from './standIn.ts'
+import { DEFAULT_VERSION, isVersionName, versions } from './version.ts'
 
 /**
- * The stand-in as a process: `node main.js --port 2113`. It prints `ready <address>` when it listens, takes one command
+ * The stand-in as a process: `node main.js --port 2113 --behave 24.10`. It prints `ready <address>` when it listens, takes one command
  * a line on standard input and answers each with `ok` or `error`, and ends on SIGTERM, or with
  * whoever holds the other end of its standard input.
  * SIGSTOP makes it a server that accepts and never answers, SIGKILL one that is gone.
@@ -26,10 +27,19 @@ const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void | Pr
   fail: (standIn, code) => standIn.nextAppend({ kind: 'fail', code: Number(code), details: 'on command' }),
 }
 
-const { values } = parseArgs({
-  options: { port: { type: 'string', default: '2113' }, as: { type: 'string', default: '23.10' } },
+const {
+  values: { port, behave },
+} = parseArgs({
+  options: {
+    port: { type: 'string', default: '2113' },
+    behave: { type: 'string', default: DEFAULT_VERSION },
+  },
 })
-const standIn = await startStandIn(Number(values.port), Date.now, values.as === '24.10' ? '24.10' : '23.10')
+if (!isVersionName(behave)) {
+  console.error(`--behave is one of ${Object.keys(versions).join(', ')}`)
+  process.exit(2)
+}
+const standIn = await startStandIn({ port: Number(port), behave })
 console.log(`ready ${standIn.url}`)
 
 const input = createInterface(process.stdin)

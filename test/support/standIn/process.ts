@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import type { Version } from './standIn.ts'
+import type { StandInOptions } from './standIn.ts'
+import { DEFAULT_VERSION } from './version.ts'
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url))
 
@@ -21,8 +22,11 @@ export interface StandInProcess {
 }
 
 /** The stand-in as a process of its own, to be frozen by SIGSTOP and killed. It ends with the process that started it. */
-export async function startStandInProcess(port = 0, as: Version = '23.10'): Promise<StandInProcess> {
-  const child = spawn(process.execPath, [MAIN, '--port', String(port), '--as', as], {
+export async function startStandInProcess({
+  port = 0,
+  behave = DEFAULT_VERSION,
+}: Pick<StandInOptions, 'port' | 'behave'> = {}): Promise<StandInProcess> {
+  const child = spawn(process.execPath, [MAIN, '--port', String(port), '--behave', behave], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const lines = createInterface(child.stdout)

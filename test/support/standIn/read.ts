@@ -3,9 +3,9 @@ import streams from '@eventstore/db-client/generated/streams_pb.js'
 import type { Misbehaviour } from './faults.ts'
 import type { Entry, Log } from './log.ts'
 import { type Failure, failure, streamOf, toEventResponse, toStreamNotFound } from './messages.ts'
-import { invalidPosition, type ReadCall, send } from './send.ts'
-import type { Version } from './standIn.ts'
+import { type ReadCall, send } from './send.ts'
 import { serveSubscription } from './subscribe.ts'
+import type { Version } from './version.ts'
 
 type Options = streams.ReadReq.Options
 
@@ -23,7 +23,7 @@ export function createRead(log: Log, faults: Misbehaviour, version: Version) {
     const name = streamOf(options.getStream()?.getStreamIdentifier())
     const found = options.hasStream() ? streamEntries(log, name, options) : allEntries(log, options)
     if (found === 'not found') await send(call, faults, toStreamNotFound(name))
-    else if (found === 'invalid') return invalidPosition(version)
+    else if (found === 'invalid') return version.invalidPosition
     else for (const entry of found) await send(call, faults, toEventResponse(entry))
     return null
   }

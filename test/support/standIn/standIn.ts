@@ -10,10 +10,13 @@ import { createFaults, type Faults } from './faults.ts'
 import { createLog, type Log } from './log.ts'
 import { failure } from './messages.ts'
 import { createRead } from './read.ts'
+import { DEFAULT_VERSION, type VersionName, versions } from './version.ts'
 
 const HOST = '127.0.0.1'
 /** As the real server: a call that is left open takes one of these places for ever. */
 const CALLS_PER_CONNECTION = 100
+/** The largest event that any version takes, and what surrounds it. */
+const MAX_MESSAGE_BYTES = 17 * 1_048_576
 
 export interface StandIn extends Faults {
   /** For `openEventStoreDb`. */
@@ -32,19 +35,25 @@ export interface StandIn extends Faults {
   undoRestore(): Promise<void>
 }
 
-/** Which server it behaves like where they differ. */
-export type Version = '23.10' | '24.10'
+export interface StandInOptions {
+  /** 0: a free one. */
+  port?: number
+  /** Milliseconds since 1970: what the age of events is told by. */
+  now?: () => number
+  /** The version whose behaviour it has. */
+  behave?: VersionName
+}
 
 /**
  * A server that behaves as EventStoreDB was measured to, over the real protocol, as far as this product asks for it;
- * insecure, in memory, and misbehaving on command. Port 0: a free one.
- * @param now milliseconds since 1970: what the age of events is told by
+ * insecure, in memory, and misbehaving on command.
  */
-export async function startStandIn(
+export async function startStandIn({
   port = 0,
-  now: () => number = Date.now,
-  version: Version = '23.10',
-): Promise<StandIn> {
+  now = Date.now,
+  behave = DEFAULT_VERSION,
+}: StandInOptions = {}): Promise<StandIn> {
+  const version = versions[behave]
   const log = createLog(now)
   let [putBack, undo] = [log.backUp(), log.backUp()]
   const faults = createFaults()
@@ -52,15 +61,18 @@ export async function startStandIn(
   let server: Server
 
   async function listen(): Promise<void> {
-    server = new Server({ 'grpc.max_concurrent_streams': CALLS_PER_CONNECTION })
+    server = new Server({
+      'grpc.max_concurrent_streams': CALLS_PER_CONNECTION,
+      'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
+    })
     server.addService(streamsGrpc.StreamsService, {
       read: createRead(log, faults, version),
-      append: createAppend(log, faults),
+      append: createAppend(log, faults, version),
       batchAppend: (call: { emit(name: string, error: object): void }) => call.emit('error', notHere),
       delete: (_: unknown, answer: (error: object) => void) => answer(notHere),
       tombstone: (_: unknown, answer: (error: object) => void) => answer(notHere),
     })
-    server.addService(featuresGrpc.ServerFeaturesService, { getSupportedMethods })
+    server.addService(featuresGrpc.ServerFeaturesService, { getSupportedMethods: methodsOf(version.number) })
     server.addService(gossipGrpc.GossipService, { read: gossipOf(() => bound) })
     bound = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`${HOST}:${bound}`, ServerCredentials.createInsecure(), (error, found) =>
@@ -99,10 +111,12 @@ export async function startStandIn(
 const notHere = failure(status.UNIMPLEMENTED, 'the stand-in does not know this call')
 
 /** Like every server since 21.10 it offers the append that the adapter must not use, and here that fails. */
-function getSupportedMethods(_: unknown, answer: sendUnaryData<features.SupportedMethods>): void {
-  const method = new features.SupportedMethod()
-  method.setServiceName('event_store.client.streams.streams').setMethodName('batchappend')
-  answer(null, new features.SupportedMethods().setEventStoreServerVersion('23.10.6').setMethodsList([method]))
+function methodsOf(version: string) {
+  return (_: unknown, answer: sendUnaryData<features.SupportedMethods>): void => {
+    const method = new features.SupportedMethod()
+    method.setServiceName('event_store.client.streams.streams').setMethodName('batchappend')
+    answer(null, new features.SupportedMethods().setEventStoreServerVersion(version).setMethodsList([method]))
+  }
 }
 
 /** A cluster of one, for discovery. */

@@ -11,16 +11,16 @@ import {
   toConfirmation,
   toEventResponse,
 } from './messages.ts'
-import { invalidPosition, type ReadCall, send } from './send.ts'
-import type { Version } from './standIn.ts'
+import { type ReadCall, send } from './send.ts'
+import type { Version } from './version.ts'
 
 /** Events that pass by, wanted or not, between two checkpoints. */
 const CHECKPOINT_EVENTS = 32
 /**
- * How much may wait for a consumer that is live: 32 in the server's buffer, and what the connection takes meanwhile.
- * Counted against the real server: a burst of 100 never drops an idle subscriber, one of 200 always.
+ * How many events may wait for a consumer that is live: 32 in the server's buffer, and what the connection takes
+ * meanwhile. Counted against the real server: a burst of 100 is never too much for an idle subscriber, one of 200 always.
  */
-const LIVE_MESSAGES = 128
+const LIVE_EVENTS = 128
 
 /** Serves a subscription to everything, of streams with one of the prefixes, until it is cancelled or dropped. */
 export async function serveSubscription(
@@ -28,74 +28,68 @@ export async function serveSubscription(
   options: streams.ReadReq.Options,
   { log, faults, version }: { log: Log; faults: Misbehaviour; version: Version },
 ): Promise<Failure | null> {
+  if (!options.hasAll()) return failure(status.UNIMPLEMENTED, 'the stand-in follows all streams only')
   const position = options.getAll()?.getPosition()
-  const start = position ? log.indexAfter(BigInt(position.getCommitPosition())) : 0
-  if (!options.hasAll() || start === null) {
-    return options.hasAll()
-      ? invalidPosition(version)
-      : failure(status.UNIMPLEMENTED, 'the stand-in follows all streams only')
-  }
+  const start = BigInt(position?.getCommitPosition() ?? -1)
+  const first = log.indexAfter(start)
+  if (first === null) return version.invalidPosition
   const prefixes = options.getFilter()?.getStreamIdentifier()?.getPrefixList() ?? ['']
-  // From a position beyond its end the older server gives what comes, the newer one only what lies behind the position.
-  const from = version === '23.10' ? 0n : BigInt(position?.getCommitPosition() ?? 0)
   const isWanted = (entry: Entry): boolean =>
-    entry.position > from && prefixes.some((prefix) => entry.stream.startsWith(prefix))
+    (version.givesBeforeTheStart || entry.position > start) &&
+    prefixes.some((prefix) => entry.stream.startsWith(prefix))
 
+  let passed = { index: first - 1, position: log.all()[first - 1]?.position ?? -1n }
+  /** What the subscription has not seen yet. */
+  const ahead = (): number => {
+    const isThere = log.all()[passed.index]?.position === passed.position
+    return isThere ? passed.index + 1 : (log.indexAfter(passed.position) ?? 0)
+  }
+  /** Was the end of the log reached, so that what is written waits in the server's buffer? */
+  let isLive = false
   let dropped: Drop | undefined
-  const outbox = createOutbox(() => {
-    dropped ??= 'slow'
-  })
+  let wake = (): void => {}
   const forget = faults.onDrop((how) => {
     dropped ??= how
-    outbox.wake()
+    wake()
   })
-  call.on('cancelled', outbox.wake)
-  let unwatch = (): unknown => undefined
+  const unwatch = log.watch(() => {
+    if (isLive && log.all().slice(ahead()).filter(isWanted).length > LIVE_EVENTS) {
+      if (version.dropsSlowSubscriptions) dropped ??= 'slow'
+      isLive = false
+    }
+    wake()
+  })
+  call.on('cancelled', () => wake())
+
+  let passedBy = 0
+  async function pass(entry: Entry): Promise<void> {
+    if (isWanted(entry)) {
+      await faults.mayDeliver()
+      await send(call, faults, toEventResponse(entry))
+    }
+    if (++passedBy % CHECKPOINT_EVENTS === 0) await send(call, faults, toCheckpoint(entry.position))
+  }
+
   try {
     await send(call, faults, toConfirmation(randomUUID()))
-    let next = start
-    for (; next < log.all().length; next++) {
-      const entry = log.all()[next] as Entry
-      if (isWanted(entry)) await send(call, faults, toEventResponse(entry))
-      if (dropped) return drops[dropped]
-    }
-    const last = log.all().at(-1)
-    if (last) outbox.put(toCheckpoint(last.position))
-    outbox.put(toCaughtUp())
-    let passed = 0
-    unwatch = log.watch((entries) => {
-      for (const entry of entries) {
-        if (isWanted(entry)) outbox.put(toEventResponse(entry))
-        if (++passed % CHECKPOINT_EVENTS === 0) outbox.put(toCheckpoint(entry.position))
-      }
-    })
     while (!dropped && !call.cancelled) {
-      const message = outbox.take()
-      if (message) await send(call, faults, message)
-      else await outbox.filled()
+      const index = ahead()
+      const entry = log.all()[index]
+      if (entry) {
+        passed = { index, position: entry.position }
+        await pass(entry)
+      } else if (!isLive) {
+        isLive = true
+        await send(call, faults, toCaughtUp())
+      } else {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
     }
     return dropped ? drops[dropped] : null
   } finally {
     unwatch()
     forget()
-  }
-}
-
-/** What waits to be written. */
-function createOutbox(onOverflow: () => void) {
-  const messages: streams.ReadResp[] = []
-  let wake = (): void => {}
-  return {
-    put(message: streams.ReadResp): void {
-      messages.push(message)
-      if (messages.length > LIVE_MESSAGES) onOverflow()
-      wake()
-    },
-    take: () => messages.shift(),
-    wake: () => wake(),
-    filled: () =>
-      new Promise<void>((resolve) => {
-        wake = resolve
-      }),
   }
 }
