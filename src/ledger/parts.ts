@@ -27,6 +27,8 @@ import { startUpkeep } from './upkeep.ts'
 
 /** How many tokens are kept in memory for authentication. Of large ones there are fewer. */
 const INDEX_CAP = 131_072
+/** A read model that gets events all the time is behind by less than this, in seconds. */
+const BUSY_LAG_S = 1
 
 export type Parts = Awaited<ReturnType<typeof startParts>>
 
@@ -78,7 +80,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       ids,
       telemetry: metrics,
       days: settings.usageRetentionDays,
-      leads: () => projector.leads() && projector.lag() === 0,
+      leads: () => projector.leads() && projector.lag() <= BUSY_LAG_S,
     })
     retention.start()
     const upkeep = startUpkeep({

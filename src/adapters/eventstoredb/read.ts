@@ -59,8 +59,23 @@ export async function* readAll(
   }
 }
 
-/** The event at a position; null if there is none at exactly this position. */
-export async function readAt({ client, call }: Connection, position: string): Promise<StoredEvent | null> {
+/** Up to `BATCH` events from a position on (null: the start), with the event there and those of the server itself. */
+export async function readFrom({ client, call }: Connection, from: string | null): Promise<StoredEvent[]> {
+  const start = from === null ? START : fromPosition(from)
+  const found: StoredEvent[] = []
+  for await (const events of batches(client.readAll({ ...call, fromPosition: start, maxCount: BATCH })))
+    found.push(...events.map(toStoredEvent))
+  return found
+}
+
+/**
+ * The event at a position; null if there is none at exactly this position, `'never'` if the position is inside of an
+ * event. The server knows the places of events that a scavenge has removed, so that they are not taken for such.
+ */
+export async function readAt(
+  { client, call }: Connection,
+  position: string,
+): Promise<StoredEvent | null | 'never'> {
   if (!isPosition(position)) return null
   const options = { ...call, fromPosition: fromPosition(position), maxCount: 1 }
   try {
@@ -71,7 +86,7 @@ export async function readAt({ client, call }: Connection, position: string): Pr
     }
     return null
   } catch (error) {
-    if (isInvalidPosition(error)) return null
+    if (isInvalidPosition(error)) return 'never'
     throw readError(error)
   }
 }

@@ -2,16 +2,18 @@ import { type AllStreamResolvedEvent, START, streamNameFilter } from '@eventstor
 import type { Batch } from '../../application/ports/eventStore.ts'
 import { arrivalsOf } from './arrivals.ts'
 import type { Connection } from './connection.ts'
+import { createEndOfLog } from './endOfLog.ts'
 import { type Recorded, toStoredEvent } from './event.ts'
-import { fromPosition } from './position.ts'
+import { fromPosition, type LogPosition, toPosition } from './position.ts'
 import { BATCH, BUFFER, head } from './read.ts'
 
-/** Silence is normal while nothing is appended. After this much of it the server is asked whether it is still there. */
+/** Silence is normal while nothing is appended. After this much of it the server is asked whether nothing was. */
 const SILENCE_MS = 1_000
 
 /**
  * One subscription, for as long as the server keeps it: the events after a position, of streams with one of the
- * prefixes.
+ * prefixes. `caughtUp` is true when the server says so of what it has sent, or when a look at the log has shown it; it is
+ * false from the next event on, until it is known again.
  * @throws the error that ended it; StoreUnavailableError if the server does not answer any more
  */
 export async function* subscription(
@@ -20,34 +22,52 @@ export async function* subscription(
   prefixes: readonly string[],
   signal: AbortSignal,
 ): AsyncGenerator<Batch, void, undefined> {
+  const end = createEndOfLog(connection, prefixes, after)
   const source = connection.client.subscribeToAll(
     {
       ...connection.call,
       fromPosition: after === null ? START : fromPosition(after),
-      filter: streamNameFilter({ prefixes: [...prefixes] }),
+      filter: streamNameFilter({
+        prefixes: [...prefixes],
+        checkpointReached: async (_, position: LogPosition) => end.passed(toPosition(position)),
+      }),
     },
     BUFFER,
   )
   const arrivals = arrivalsOf<AllStreamResolvedEvent>(source)
+  /** Has the server reached the end of the log for the first time? */
   let isLive = false
+  /** Has it said so, while events that it sent before may still wait here? */
+  let saidCaughtUp = false
+  let caughtUp = false
   let announcedCaughtUp = false
-  const turn = (live: boolean) => (): void => {
-    isLive = live
+  source.on('caughtUp', () => {
+    isLive = true
+    saidCaughtUp = true
     arrivals.poke()
-  }
-  source.on('caughtUp', turn(true))
-  source.on('fellBehind', turn(false))
+  })
   signal.addEventListener('abort', arrivals.poke)
   try {
     while (!signal.aborted) {
       const events = arrivals.take(BATCH).map(({ event }) => toStoredEvent(event as Recorded))
-      // The client emits `caughtUp` at once, while events that came before it may still wait here.
-      const caughtUp = isLive && arrivals.waiting() === 0
+      const last = events.at(-1)
+      if (last) {
+        caughtUp = false
+        end.gave(last.position)
+      }
+      const isEmpty = arrivals.waiting() === 0
+      if (isEmpty && (saidCaughtUp || end.isReached())) {
+        caughtUp = true
+        saidCaughtUp = false
+      }
       if (events.length > 0 || caughtUp !== announcedCaughtUp) {
         yield { events, caughtUp }
         announcedCaughtUp = caughtUp
       } else if (arrivals.ended()) return
-      else if (!(await arrivals.next(SILENCE_MS))) await head(connection)
+      else if (isLive && !caughtUp && isEmpty && end.restMs() === 0) caughtUp = await end.look()
+      else if (await arrivals.next(isLive && !caughtUp ? end.restMs() : SILENCE_MS)) continue
+      else if (!isLive) await head(connection)
+      else if (caughtUp) caughtUp = await end.look()
     }
   } finally {
     signal.removeEventListener('abort', arrivals.poke)

@@ -47,6 +47,7 @@ type EventAtPlace = 'there' | 'another' | 'nothing' | 'unreadable'
 async function look(log: Log, { position, id, link }: Place): Promise<EventAtPlace> {
   const event = await log.at(position)
   if (event === null) return 'nothing'
+  if (event === 'never') return 'another'
   if (event.metadata === null && link !== '') return 'unreadable'
   const place = placeOf(event)
   return place.id === id && place.link === link ? 'there' : 'another'

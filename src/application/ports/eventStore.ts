@@ -11,9 +11,10 @@ export interface Appended {
 }
 
 /**
- * One step of a subscription: events in log order, and whether they reach the end of the log as it was then. A step
- * without events that is not caught up means that the connection to the store was lost: what comes next may be the log
- * of another store.
+ * One step of a subscription: events in log order, and whether they reach the end of the log as it was then, or at most
+ * a second before. A step without events that is not caught up means that the end is out of sight: that there are events
+ * which have not come yet, or that the connection to the store was lost, so that what comes next may be the log of
+ * another store.
  */
 export interface Batch {
   events: StoredEvent[]
@@ -33,10 +34,11 @@ export interface EventStore {
   readStream(stream: string, fromRevision?: number, limit?: number): Promise<StoredEvent[]>
   /**
    * The event at a position. Null if there is none: the log ends before it, has positions of another kind, or retention
-   * has taken the event. A damaged event has `metadata` null.
+   * has taken the event. `'never'` where the store knows that no event has ever begun there: the position is that of
+   * another log. A damaged event has `metadata` null.
    * @throws StoreReplacedError
    */
-  at(position: string): Promise<StoredEvent | null>
+  at(position: string): Promise<StoredEvent | null | 'never'>
   /** All events after a position (null: from the start) in log order, in batches. */
   readAll(after: string | null): AsyncIterable<StoredEvent[]>
   /**

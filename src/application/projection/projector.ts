@@ -77,6 +77,7 @@ export function createProjector({
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
   let term: number | null = null
+  let announcedTerm: number | null = null
   let hasCaughtUp = false
   let behindSince: number | null = performance.now()
   /** The end of the log when this process began to wait for the read model; null once it has waited long enough. */
@@ -174,7 +175,9 @@ export function createProjector({
 
   /** Follows the log for one term, and renews the lease meanwhile. */
   async function leadFor(inTerm: number, onCaughtUp: () => void): Promise<void> {
-    telemetry.log.info({ term: inTerm }, 'leads the projectors')
+    // A log that is not the right one ends a term at once, again and again.
+    if (inTerm !== announcedTerm) telemetry.log.info({ term: inTerm }, 'leads the projectors')
+    announcedTerm = inTerm
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, stopping.signal])
     const keeping = keepLease(inTerm, over, signal)
