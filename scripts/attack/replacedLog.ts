@@ -1,11 +1,10 @@
 import { copyFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { type Api, apiOf } from '../../test/support/callers/api.ts'
 import { eventually } from '../../test/support/suite/eventually.ts'
 import { type Member, startFleet } from '../../test/support/processes/fleet.ts'
-import { movableEvent } from '../../test/support/events/movable.ts'
+import { writeForeign } from '../../test/support/events/foreign.ts'
 import type { VersionName } from '../../test/support/standIn/version.ts'
 import { failingService, startService } from '../../test/support/processes/service.ts'
 import { attack, type Report } from './lab.ts'
@@ -55,16 +54,6 @@ async function checkBounds(
   report.bound(`${title}: one line says so, and what to do`, isHelpful)
 }
 
-/** Another application writes many events at once. */
-async function grow(url: string): Promise<void> {
-  const store = await openEventStoreDb(url)
-  for (let n = 0; n < 20; n++) {
-    const events = Array.from({ length: 100 }, () => movableEvent('Ordered'))
-    await store.append(`orders-${n}`, 'no_stream', events)
-  }
-  await store.close()
-}
-
 async function onServers(report: Report, version: VersionName, grows: boolean): Promise<void> {
   const title = `EventStoreDB ${version}${grows ? ', grown past the old end' : ''}`
   const fleet = await startFleet(2, { behave: version })
@@ -80,7 +69,7 @@ async function onServers(report: Report, version: VersionName, grows: boolean): 
     const before = await Promise.all(served.map(({ api }) => api.use(good.token)))
     report.control(`${title}: as it was, both accept the good token`, before.join() === '200,200')
     await fleet.eventStore.command('restore')
-    if (grows) await grow(fleet.stores.EVENT_STORE_URL)
+    if (grows) await writeForeign(fleet.stores.EVENT_STORE_URL)
     await checkBounds(report, title, served, await refusals(served, good.token))
     const late = await fleet.add().then(
       () => 'started',

@@ -36,12 +36,26 @@ export interface Log {
   backUp(): () => void
 }
 
+/** A log to go on with: its events, and where it ends. */
+export interface Saved {
+  entries: readonly Entry[]
+  end: bigint
+}
+
+/** What a log is made of. */
+export interface LogOptions {
+  /** Milliseconds since 1970: what the age of events is told by. */
+  now?: () => number
+  saved?: Saved | undefined
+  /** Called with all that is written, and where the log ends then. */
+  keep?: (entries: readonly Entry[], end: bigint) => void
+}
+
 const HEADER_BYTES = 96
 /** Now and then the server writes for itself. */
 const EVENTS_BETWEEN_STATISTICS = 50
 
-/** @param now milliseconds since 1970: what ages are told by */
-export function createLog(now: () => number = Date.now): Log {
+export function createLog({ now = Date.now, saved, keep = () => {} }: LogOptions = {}): Log {
   const entries: Entry[] = []
   const scavenged = new Set<bigint>()
   const streams = new Map<string, Entry[]>()
@@ -58,6 +72,7 @@ export function createLog(now: () => number = Date.now): Log {
     if (added.length > 0) streams.set(stream, there)
     there.push(...added)
     entries.push(...added)
+    keep(added, end)
     for (const listener of listeners) listener(added)
     return added
   }
@@ -74,8 +89,22 @@ export function createLog(now: () => number = Date.now): Log {
     return maxAge === undefined ? 0 : now() - maxAge * 1_000
   }
 
-  write('$settings', [systemEvent('$settings', {}), systemEvent('$settings', { $userStreamAcl: {} })])
-  writeStatistics()
+  function putBack(kept: Saved): void {
+    entries.splice(0, entries.length, ...kept.entries)
+    end = kept.end
+    streams.clear()
+    for (const entry of entries) {
+      const there = streams.get(entry.stream)
+      if (there) there.push(entry)
+      else streams.set(entry.stream, [entry])
+    }
+  }
+
+  if (saved) putBack(saved)
+  else {
+    write('$settings', [systemEvent('$settings', {}), systemEvent('$settings', { $userStreamAcl: {} })])
+    writeStatistics()
+  }
 
   return {
     append(stream, base, events) {
@@ -123,13 +152,8 @@ export function createLog(now: () => number = Date.now): Log {
     },
 
     backUp() {
-      const saved = { entries: [...entries], end }
-      return () => {
-        entries.splice(0, entries.length, ...saved.entries)
-        end = saved.end
-        streams.clear()
-        for (const entry of entries) streams.set(entry.stream, [...(streams.get(entry.stream) ?? []), entry])
-      }
+      const kept = { entries: [...entries], end }
+      return () => putBack(kept)
     },
   }
 }

@@ -1,14 +1,16 @@
 import { fstatSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
+import { truncated } from './disk.ts'
 import { type Drop, drops } from './faults.ts'
 import { type StandIn, startStandIn } from './standIn.ts'
 import { DEFAULT_VERSION, isVersionName, versions } from './version.ts'
 
 /**
- * The stand-in as a process: `node main.js --port 2113 --behave 24.10`. It prints `ready <address>` when it listens, takes one command
- * a line on standard input and answers each with `ok` or `error`, and ends on SIGTERM, or with
- * whoever holds the other end of its standard input.
+ * The stand-in as a process: `node main.js --port 2113 --behave 24.10`, and `--db <folder>` for a log that is kept. It
+ * prints `ready <address>` when it listens, takes one command a line on standard input and answers each with `ok` or
+ * `error`, and ends on SIGTERM, or with whoever holds the other end of its standard input. A log that is to be cut off
+ * (`truncate.chk`) is cut off, and then it ends with exit code 0, as the real server does.
  * SIGSTOP makes it a server that accepts and never answers, SIGKILL one that is gone.
  */
 
@@ -28,18 +30,20 @@ const COMMANDS: Record<string, (standIn: StandIn, argument: string) => void | Pr
 }
 
 const {
-  values: { port, behave },
+  values: { port, behave, db },
 } = parseArgs({
   options: {
     port: { type: 'string', default: '2113' },
     behave: { type: 'string', default: DEFAULT_VERSION },
+    db: { type: 'string' },
   },
 })
 if (!isVersionName(behave)) {
   console.error(`--behave is one of ${Object.keys(versions).join(', ')}`)
   process.exit(2)
 }
-const standIn = await startStandIn({ port: Number(port), behave })
+if (db && truncated(db)) process.exit(0)
+const standIn = await startStandIn({ port: Number(port), behave, ...(db && { folder: db }) })
 console.log(`ready ${standIn.url}`)
 
 const input = createInterface(process.stdin)

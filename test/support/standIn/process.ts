@@ -21,16 +21,23 @@ export interface StandInProcess {
   kill(): Promise<void>
 }
 
-/** The stand-in as a process of its own, to be frozen by SIGSTOP and killed. It ends with the process that started it. */
+/**
+ * The stand-in as a process of its own, to be frozen by SIGSTOP and killed. It ends with the process that started it.
+ * @throws Error if it ends before it serves, as it does where the log in `folder` is to be cut off
+ */
 export async function startStandInProcess({
   port = 0,
   behave = DEFAULT_VERSION,
-}: Pick<StandInOptions, 'port' | 'behave'> = {}): Promise<StandInProcess> {
-  const child = spawn(process.execPath, [MAIN, '--port', String(port), '--behave', behave], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
+  folder,
+}: Pick<StandInOptions, 'port' | 'behave' | 'folder'> = {}): Promise<StandInProcess> {
+  const args = ['--port', String(port), '--behave', behave, ...(folder ? ['--db', folder] : [])]
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
   const lines = createInterface(child.stdout)
-  const [ready] = (await once(lines, 'line')) as [string]
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`the stand-in ended with exit code ${code}`)
+  })
+  const [ready] = (await Promise.race([once(lines, 'line'), ended])) as [string]
+  ended.catch(() => {})
   const url = ready.replace('ready ', '')
   return {
     url,

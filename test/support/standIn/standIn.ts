@@ -7,6 +7,7 @@ import type shared from '@eventstore/db-client/generated/shared_pb.js'
 import streamsGrpc from '@eventstore/db-client/generated/streams_grpc_pb.js'
 import { createAppend } from './append.ts'
 import { createFaults, type Faults } from './faults.ts'
+import { savedIn, keepIn } from './disk.ts'
 import { createLog, type Log } from './log.ts'
 import { failure } from './messages.ts'
 import { createRead } from './read.ts'
@@ -42,19 +43,22 @@ export interface StandInOptions {
   now?: () => number
   /** The version whose behaviour it has. */
   behave?: VersionName
+  /** Where the log is kept. Default: in memory. `back-up` and `restore` are for a log in memory. */
+  folder?: string
 }
 
 /**
  * A server that behaves as EventStoreDB was measured to, over the real protocol, as far as this product asks for it;
- * insecure, in memory, and misbehaving on command.
+ * insecure, and misbehaving on command.
  */
 export async function startStandIn({
   port = 0,
   now = Date.now,
   behave = DEFAULT_VERSION,
+  folder,
 }: StandInOptions = {}): Promise<StandIn> {
   const version = versions[behave]
-  const log = createLog(now)
+  const log = createLog({ now, ...(folder && { saved: savedIn(folder), keep: keepIn(folder) }) })
   let [putBack, undo] = [log.backUp(), log.backUp()]
   const faults = createFaults()
   let bound = port
