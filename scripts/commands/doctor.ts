@@ -7,6 +7,7 @@ import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
 import * as host from '../doctor/hostChecks.ts'
 import { json, printable, progress } from '../cli/output.ts'
 import * as stores from '../doctor/storeChecks.ts'
+import { checkOldestUsage } from '../doctor/usageChecks.ts'
 
 /** Null: the thing to examine does not exist, and another check reports that. */
 type Examine = (settings: Settings, io: Io) => Check | null | Promise<Check | Check[] | null>
@@ -26,6 +27,7 @@ const examinations: Record<string, Examine> = {
   projections: stores.checkProjections,
   'refused events': stores.checkRefusedEvents,
   peppers: stores.checkPeppers,
+  'oldest usage event': checkOldestUsage,
   'disk sync': host.checkDiskSync,
   'disk space': host.checkSpace,
 }

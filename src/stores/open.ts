@@ -30,7 +30,7 @@ const PAUSE_MS = 500
  * A server drops events by their age alone. So it keeps them this much longer, to give a process that was down or
  * behind the time to roll them up.
  */
-const MARGIN_DAYS = 7
+export const MARGIN_DAYS = 7
 
 /** @throws StoreInUseError, StoreUnavailableError, DamagedError */
 export async function openEventStore(

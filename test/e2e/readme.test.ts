@@ -18,6 +18,8 @@ const LEFT_OUT = [
   'docs/moving.md: it needs your PostgreSQL',
   'docs/moving.md: it needs your MongoDB',
   'docs/retention.md: it needs the sqlite3 program, and a stopped service',
+  'docs/retention.md: it needs an EventStoreDB',
+  'docs/retention.md: it needs an EventStoreDB',
   'docs/running.md: it needs Docker',
   'docs/running.md: it needs Docker',
   'docs/running.md: it needs Docker',

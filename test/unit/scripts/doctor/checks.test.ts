@@ -17,6 +17,8 @@ import {
   assessRefused,
   MOST_LAG,
 } from '../../../../scripts/doctor/storeChecks.ts'
+import { assessOldestUsage } from '../../../../scripts/doctor/usageChecks.ts'
+import type { StoredEvent } from '../../../../src/domain/events.ts'
 
 describe('What doctor makes of', () => {
   it('Node: 20.19 is the oldest', () => {
@@ -124,6 +126,24 @@ describe('What doctor makes of', () => {
     expect(found.detail).to.equal(
       '9 events: revision 3 of tokenUsage-a_20260301 is refused: it is damaged, 5 uses not counted; and 8 more',
     )
+  })
+
+  it('the oldest usage event: past its time where a scavenge would take it', () => {
+    const now = Date.parse('2026-11-27T12:00:00.000Z')
+    const stream = 'tokenUsage-a_20261001'
+    const event = (at: string) => ({ stream, metadata: { at } }) as unknown as StoredEvent
+    const [old, young] = [event('2026-10-01T00:00:00.000Z'), event('2026-11-20T00:00:00.000Z')]
+    const assess = (oldest: StoredEvent | null, notLast: StoredEvent | null, keptDays: number | null) =>
+      assessOldestUsage({ event: oldest, notLast }, { keptDays, now })
+    expect(assess(null, null, 30)).to.include({ status: 'ok', detail: 'none' })
+    expect(assess(old, old, null).status).to.equal('ok')
+    expect(assess(young, young, 30).status).to.equal('ok')
+    expect(assess(old, young, 30).status, 'a scavenge leaves the last event of a stream').to.equal('ok')
+    const late = assess(old, old, 30)
+    expect(late.status).to.equal('warn')
+    expect(late.detail).to.contain(`2026-10-01T00:00:00.000Z in ${stream}`)
+    expect(late.facts.age_days).to.equal(57)
+    expect(assess(old, old, 50).status, 'a week later than asked for').to.equal('ok')
   })
 
   it('peppers: each that a token needs has to be there', () => {
