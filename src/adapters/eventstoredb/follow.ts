@@ -8,9 +8,9 @@ const BACKOFF_MS = { first: 50, longest: 1_000 }
 
 /**
  * A subscription as the port defines it. It consists of subscriptions of the server, one after the other, each of which
- * continues behind the last event that was yielded. Servers drop subscriptions as a matter of routine, when a burst of
- * events is too fast, or when they restart. Whenever one ends, the reader gets a step without events that is not caught
- * up, since the next one may come from another log.
+ * continues behind the last event that was yielded. Servers drop subscriptions when they restart, and version 23.10 as a
+ * matter of routine, when a burst of events is too fast. Whenever one ends, the reader gets a step without events that
+ * is not caught up, since the next one may come from another log.
  * @throws RangeError if the position is not of this kind of log
  */
 export async function* follow(

@@ -14,7 +14,7 @@ import { countingTelemetry } from '../../support/stores/pieces.ts'
 import type { AppendFault } from '../../support/standIn/faults.ts'
 import { type StandInProcess, startStandInProcess } from '../../support/standIn/process.ts'
 import { type StandIn, startStandIn } from '../../support/standIn/standIn.ts'
-import { DEFAULT_VERSION } from '../../support/standIn/version.ts'
+import { DEFAULT_VERSION, type VersionName } from '../../support/standIn/version.ts'
 import { stopwatch } from '../../support/suite/stopwatch.ts'
 import { onStandIns, openForOneTest } from '../../contract/eventstoredb.server.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
@@ -204,6 +204,11 @@ function faults(): void {
       expect(await appending).to.be.instanceOf(UnknownOutcomeError)
       const error = await rejection(store.append('s-1', 'no_stream', many(1)))
       expect(error).to.be.instanceOf(StoreUnavailableError)
+    })
+
+    it('is like one of the versions that are known', async () => {
+      const unknown = rejection(startStandInProcess({ behave: '22.10' as VersionName }))
+      expect(String(await unknown)).to.contain('exit code 2')
     })
 
     it('does what it is told, and says so when it cannot', async () => {

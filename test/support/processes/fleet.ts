@@ -85,6 +85,6 @@ export async function startFleet(size: number, options: FleetOptions = {}): Prom
 /** Waits until the process answers that it is ready. */
 export const ready = ({ api }: Member): Promise<void> =>
   eventually(async () => {
-    const { status } = await api.call('GET', '/health/ready')
-    if (status !== 200) throw new Error(`${api.url} answers ${status}`)
+    const { status, body } = await api.call('GET', '/health/ready')
+    if (status !== 200) throw new Error(`${api.url} answers ${status}: ${JSON.stringify(body)}`)
   })
