@@ -1,4 +1,4 @@
-import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
+import { openEventStoreDb } from '../../../src/adapters/eventstoredb/eventStore.ts'
 import { movableEvent } from './movable.ts'
 
 /** Another application, which shares the EventStoreDB, writes two thousand events. */
