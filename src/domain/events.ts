@@ -1,6 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { importEventSchemas } from './importEvents.ts'
 import { time } from './schemaParts.ts'
+import { signalEventSchemas } from './signalEvents.ts'
 import { isLifecycleType, type LifecycleType, tokenEventSchemas } from './tokenEvents.ts'
 import { usageEventSchemas } from './usageEvents.ts'
 
@@ -9,7 +10,12 @@ import { usageEventSchemas } from './usageEvents.ts'
  * Times are RFC 3339 UTC with milliseconds, ids are UUIDs, `revision` counts from 0.
  */
 
-export const eventSchemas = { ...tokenEventSchemas, ...usageEventSchemas, ...importEventSchemas } as const
+export const eventSchemas = {
+  ...tokenEventSchemas,
+  ...usageEventSchemas,
+  ...importEventSchemas,
+  ...signalEventSchemas,
+} as const
 
 export type EventType = keyof typeof eventSchemas
 export type EventData<T extends EventType> = FromSchema<(typeof eventSchemas)[T]>

@@ -8,6 +8,20 @@ export const IMPORT_STREAM = 'tokenImport-lease'
 /** The beginnings of the names of this product's streams. A log may hold streams of others, too. */
 export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM, 'tokenImport-'] as const
 
+/**
+ * Signals of the processes that share an event store to each other: no part of any fact. The server keeps only the newest
+ * events of them, so they are projected, exported and audited by nobody.
+ */
+export const HEARTBEAT_STREAM = 'heartbeat-'
+/** Which processes write to this event store, and which of them does what one alone may do. */
+export const LEASE_STREAM = 'eventStore-lease'
+const SIGNAL_STREAMS = [HEARTBEAT_STREAM, LEASE_STREAM]
+
+export const isSignal = ({ stream }: Pick<StoredEvent, 'stream'>): boolean =>
+  SIGNAL_STREAMS.some((prefix) => stream.startsWith(prefix))
+/** One writer: `instance` is unique per process start. */
+export const heartbeatStream = (instance: string): string => HEARTBEAT_STREAM + instance
+
 export const isOfToken = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => stream.startsWith(TOKEN_STREAM)
 export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
 export const tokenStream = (tokenId: string): string => TOKEN_STREAM + tokenId

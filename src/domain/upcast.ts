@@ -27,6 +27,8 @@ export const versions: Record<EventType, Versions> = {
   UsageRolledUp: { current: 1, steps: {} },
   UsageDayRolledUp: { current: 1, steps: {} },
   ImportAdvanced: { current: 1, steps: {} },
+  HeartbeatWritten: { current: 1, steps: {} },
+  LeaseAdvanced: { current: 1, steps: {} },
 }
 
 /** Before version 2, only the last caller of a window was kept, so nobody knows where the other uses came from. */

@@ -5,7 +5,7 @@ import type { ReadModel } from '../application/ports/readModel.ts'
 import { StoreUnavailableError } from '../application/ports/errors.ts'
 import { BusyError } from '../adapters/sqlite/database/errors.ts'
 import { generationsOf } from '../adapters/sqlite/documents/generations.ts'
-import { USAGE_STREAM } from '../domain/streams.ts'
+import { HEARTBEAT_STREAM, LEASE_STREAM, USAGE_STREAM } from '../domain/streams.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /**
@@ -31,6 +31,11 @@ const PAUSE_MS = 500
  * behind the time to roll them up.
  */
 export const MARGIN_DAYS = 7
+/** Of signals only the newest count: a heartbeat is followed by the next, and a question by its answer. */
+const SIGNAL_LIMITS = [
+  { prefix: HEARTBEAT_STREAM, keeps: { maxCount: 1 } },
+  { prefix: LEASE_STREAM, keeps: { maxCount: 100 } },
+]
 
 /** @throws StoreInUseError, StoreUnavailableError, DamagedError */
 export async function openEventStore(
@@ -44,9 +49,9 @@ export async function openEventStore(
     return openSqliteEventStore(path, options)
   }
   const { openEventStoreDb } = await import('../adapters/eventstoredb/eventStore.ts')
-  const maxAge =
-    days === null ? {} : { maxAge: { prefix: USAGE_STREAM, seconds: (days + MARGIN_DAYS) * DAY_SECONDS } }
-  return openEventStoreDb(url, { ...options, ...maxAge })
+  const usage =
+    days === null ? [] : [{ prefix: USAGE_STREAM, keeps: { maxAge: (days + MARGIN_DAYS) * DAY_SECONDS } }]
+  return openEventStoreDb(url, { ...options, limits: [...SIGNAL_LIMITS, ...usage] })
 }
 
 /** @throws StoreInUseError, StoreUnavailableError, DamagedError */

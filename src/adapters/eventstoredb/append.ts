@@ -11,10 +11,11 @@ import { toPosition } from './position.ts'
 const MAX_EVENTS = 100
 const MAX_BYTES = 1024 * 1024
 
-/** How long the server keeps the events of streams whose name begins with `prefix`. */
-export interface MaxAge {
+/** What the server keeps of streams whose name begins with `prefix`. */
+export interface StreamLimit {
   prefix: string
-  seconds: number
+  /** Seconds that it keeps an event, or how many of the newest events. */
+  keeps: { maxAge: number } | { maxCount: number }
 }
 
 /** @throws RangeError for an append that no server would ever accept */
@@ -54,21 +55,21 @@ export async function append(
 }
 
 /**
- * Sets how long the events of a stream are kept. To be called before it has any; if the limit is set already, it stays.
+ * Sets what is kept of a stream. To be called before it has any event; if a limit is set already, it stays.
  * @throws StoreUnavailableError
  */
-export async function limitAge(
+export async function limitStream(
   { client, call }: Connection,
   stream: string,
-  seconds: number,
+  keeps: StreamLimit['keeps'],
   deadline: number,
 ): Promise<void> {
   const options = { ...call, expectedRevision: NO_STREAM, deadline } as const
   try {
-    await withinDeadline(client.setStreamMetadata(stream, { maxAge: seconds }, options), deadline)
+    await withinDeadline(client.setStreamMetadata(stream, keeps, options), deadline)
   } catch (error) {
     const failure = appendError(stream, error)
     if (failure instanceof ConflictError) return
-    throw new StoreUnavailableError(`nothing appended, the age limit is not set: ${failure.message}`)
+    throw new StoreUnavailableError(`nothing appended, the limit is not set: ${failure.message}`)
   }
 }

@@ -1,6 +1,6 @@
 import type { EventStore } from '../../application/ports/eventStore.ts'
 import { StoreUnavailableError } from '../../application/ports/errors.ts'
-import { append, assertAppendable, limitAge, type MaxAge } from './append.ts'
+import { append, assertAppendable, limitStream, type StreamLimit } from './append.ts'
 import { connect } from './connection.ts'
 import { startBudget, withinDeadline } from './deadline.ts'
 import { readError } from './errors.ts'
@@ -8,12 +8,12 @@ import { follow } from './follow.ts'
 import { createTurns } from './queue.ts'
 import { head, readAll, readAt, readStream } from './read.ts'
 
-export type { MaxAge } from './append.ts'
+export type { StreamLimit } from './append.ts'
 
 export interface EventStoreDbOptions {
   /** Refuses appends. */
   readOnly?: boolean
-  maxAge?: MaxAge
+  limits?: readonly StreamLimit[]
 }
 
 /**
@@ -23,7 +23,7 @@ export interface EventStoreDbOptions {
  * @throws TypeError for text that is no address
  */
 export async function openEventStoreDb(url: string, options: EventStoreDbOptions = {}): Promise<EventStore> {
-  const { readOnly = false, maxAge } = options
+  const { readOnly = false, limits = [] } = options
   const connection = connect(url)
   const inTurn = createTurns()
   const closing = new AbortController()
@@ -35,9 +35,9 @@ export async function openEventStoreDb(url: string, options: EventStoreDbOptions
       if (readOnly) throw new StoreUnavailableError(`${connection.hosts} is open for reading only`)
       const timeLeft = startBudget()
       return inTurn(stream, async () => {
-        if (maxAge && expected === 'no_stream' && stream.startsWith(maxAge.prefix)) {
-          await limitAge(connection, stream, maxAge.seconds, timeLeft())
-        }
+        const limited =
+          expected === 'no_stream' ? limits.find(({ prefix }) => stream.startsWith(prefix)) : null
+        if (limited) await limitStream(connection, stream, limited.keeps, timeLeft())
         return append(connection, stream, expected, events, timeLeft())
       })
     },

@@ -70,7 +70,9 @@ function adapterOn(start: () => Promise<TestServer>): void {
     })
 
     it('limits the age of a stream of the prefix before its first event, and of no other', async () => {
-      const limited = await open(server.url, { maxAge: { prefix: stream('usage'), seconds: 4711 } })
+      const limited = await open(server.url, {
+        limits: [{ prefix: stream('usage'), keeps: { maxAge: 4711 } }],
+      })
       const limitsOf = async (name: string) => (await store.readStream(`$$${name}`)).map(({ data }) => data)
       const events = many(2)
       await limited.append(stream('usage1'), 'no_stream', events)

@@ -115,7 +115,7 @@ function faults(): void {
     })
 
     it('is not done when the age limit of its stream cannot be set', async () => {
-      const limited = await open(standIn.url, { maxAge: { prefix: 's-', seconds: 60 } })
+      const limited = await open(standIn.url, { limits: [{ prefix: 's-', keeps: { maxAge: 60 } }] })
       for (const fault of [{ kind: 'swallow' }, { kind: 'fail', code: 13, details: '' }] as const) {
         standIn.nextAppend(fault)
         const { result, ms } = await timed(limited.append('s-1', 'no_stream', many(1)))

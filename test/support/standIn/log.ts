@@ -23,14 +23,14 @@ export type Outcome = { revision: number; position: bigint | undefined } | { act
 export interface Log {
   /** @param base revision that the stream is expected at, -1: no events */
   append(stream: string, base: number, events: readonly Proposed[]): Outcome
-  /** Null for a stream that there never was. What is older than the stream's age limit is left out. */
+  /** Null for a stream that there never was. What is beyond the stream's limits is left out. */
   stream(name: string): readonly Entry[] | null
   all(): readonly Entry[]
   /** Where in `all` the first event behind a position is; null for a position inside of an event. */
   indexAfter(position: bigint): number | null
   /** Calls `listener` with each append. @returns what ends that */
   watch(listener: (entries: readonly Entry[]) => void): () => void
-  /** Takes what is older than its stream's age limit out of the log, all but the last event of a stream. */
+  /** Takes what is beyond its stream's limits out of the log, all but the last event of a stream. */
   scavenge(): void
   /** @returns what brings the log back to what it is now: a restored backup */
   backUp(): () => void
@@ -84,9 +84,19 @@ export function createLog({ now = Date.now, saved, keep = () => {} }: LogOptions
     }
   }
 
+  const limitsOf = (stream: string): Limits => readLimits(streams.get(`$$${stream}`)?.at(-1))
+
   function oldestOf(stream: string): number {
-    const maxAge = maxAgeOf(streams.get(`$$${stream}`)?.at(-1))
-    return maxAge === undefined ? 0 : now() - maxAge * 1_000
+    const { $maxAge } = limitsOf(stream)
+    return $maxAge === undefined ? 0 : now() - $maxAge * 1_000
+  }
+
+  const mostOf = (stream: string): number => limitsOf(stream).$maxCount ?? Number.POSITIVE_INFINITY
+
+  function isKept(entry: Entry): boolean {
+    const newest = streams.get(entry.stream)?.at(-1)?.revision ?? 0
+    const isWithin = entry.created >= oldestOf(entry.stream) && entry.revision > newest - mostOf(entry.stream)
+    return isWithin || entry.revision === newest
   }
 
   function putBack(kept: Saved): void {
@@ -126,7 +136,7 @@ export function createLog({ now = Date.now, saved, keep = () => {} }: LogOptions
       const there = streams.get(name)
       if (!there) return null
       const oldest = oldestOf(name)
-      return there.filter(({ created }) => created >= oldest)
+      return there.slice(-mostOf(name)).filter(({ created }) => created >= oldest)
     },
 
     all: () => entries,
@@ -144,8 +154,6 @@ export function createLog({ now = Date.now, saved, keep = () => {} }: LogOptions
     },
 
     scavenge() {
-      const isKept = (entry: Entry): boolean =>
-        entry.created >= oldestOf(entry.stream) || streams.get(entry.stream)?.at(-1) === entry
       const kept = entries.filter(isKept)
       for (const entry of entries) if (!isKept(entry)) scavenged.add(entry.position)
       entries.splice(0, entries.length, ...kept)
@@ -172,7 +180,10 @@ function systemEvent(type: string, data: object): Proposed {
   }
 }
 
-function maxAgeOf(metadata: Entry | undefined): number | undefined {
-  if (!metadata) return undefined
-  return (JSON.parse(Buffer.from(metadata.data).toString()) as { $maxAge?: number }).$maxAge
+interface Limits {
+  $maxAge?: number
+  $maxCount?: number
 }
+
+const readLimits = (metadata: Entry | undefined): Limits =>
+  metadata ? (JSON.parse(Buffer.from(metadata.data).toString()) as Limits) : {}

@@ -6,7 +6,9 @@ import { expect } from 'chai'
 import { genesis, isLinked, storedChain } from '../../../src/domain/chain.ts'
 import { type EventType, eventSchemas, metadataSchema, type StoredEvent } from '../../../src/domain/events.ts'
 import {
+  heartbeatStream,
   IMPORT_STREAM,
+  LEASE_STREAM,
   ROLLED_UP_DAYS,
   rollUpStream,
   tokenStream,
@@ -92,6 +94,16 @@ const goldens: Record<string, Golden> = {
     stream: IMPORT_STREAM,
     after: null,
     sha256: 'fa3a143253e0f3e17b6a6e8c36bc685da611d4db6627bd97bb71cc82278482de',
+  },
+  'HeartbeatWritten.v1.json': {
+    stream: heartbeatStream('01956b10-2c41-7a2b-9c3d-4e5f60718293'),
+    after: null,
+    sha256: '0e52ef7ad8c5198530bba29eaa099b31572c6a7786e6b6b641b6e80802d06f35',
+  },
+  'LeaseAdvanced.v1.json': {
+    stream: LEASE_STREAM,
+    after: null,
+    sha256: '0ecbb0ede91f97d73a00eedc82558ae6651cd23731fad91bb8b2bc387233ef75',
   },
 }
 
@@ -273,7 +285,7 @@ describe('an event of an unknown type', () => {
 
   it('is also one of a type that belongs elsewhere', () => {
     for (const type of types) {
-      const isLife = !/^(TokenUsed|Usage|Import)/.test(type)
+      const isLife = !/^(TokenUsed|Usage|Import|Heartbeat|Lease)/.test(type)
       const { current: schemaVersion } = versions[type]
       const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
       expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
@@ -302,7 +314,7 @@ describe('an event of an unknown type', () => {
 
 describe('documents that tell of tokens\u2019 lives', () => {
   it('are those of the events that are known, all of which they are made from', () => {
-    const life = types.filter((type) => !/^(TokenUsed|Usage|Import)/.test(type))
+    const life = types.filter((type) => !/^(TokenUsed|Usage|Import|Heartbeat|Lease)/.test(type))
     expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
     for (const { version, events } of [tokens, tokenHistory]) {
       expect(version % 1_000).to.equal(lifecycleKinds())

@@ -19,6 +19,28 @@ describe('Usage in an EventStoreDB', () => {
   })
 })
 
+describe('Signals of processes in an EventStoreDB', () => {
+  it('are kept for as long as they say something: one heartbeat, and of the lease the last that was said', async () => {
+    const standIn = await startStandIn()
+    const store = await openEventStore({ eventStoreUrl: standIn.url, usageRetentionDays: null })
+    for (const stream of ['heartbeat-a', 'eventStore-lease']) {
+      await store.append(stream, 'no_stream', [makeEvent()])
+      for (let revision = 0; revision < 3; revision++) await store.append(stream, revision, [makeEvent()])
+    }
+    const revisions = async (stream: string) =>
+      (await store.readStream(stream)).map(({ revision }) => revision)
+    expect(await revisions('heartbeat-a')).to.deep.equal([3])
+    expect(await revisions('eventStore-lease')).to.deep.equal([0, 1, 2, 3])
+    const limits = standIn.log.all().filter(({ stream }) => stream === '$$eventStore-lease')
+    expect(limits.map(({ data }) => Buffer.from(data).toString())).to.deep.equal(['{"$maxCount":100}'])
+    standIn.log.scavenge()
+    const left = standIn.log.all().filter(({ stream }) => stream === 'heartbeat-a')
+    expect(left).to.have.length(1)
+    await store.close()
+    await standIn.kill()
+  })
+})
+
 describe('the URL of a store', () => {
   it('is shown without user, password and options', () => {
     const urls = [
