@@ -14,6 +14,7 @@ const useCases = [
   'logIdentity',
   'projection',
   'retention',
+  'sharing',
   'tokenImport',
   'tokens',
   'transfer',

@@ -1,7 +1,7 @@
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import { USAGE_STREAM, usageStream } from '../../domain/streams.ts'
+import { isSignal, USAGE_STREAM, usageStream } from '../../domain/streams.ts'
 import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct } from '../eventLog/productEvents.ts'
@@ -108,7 +108,7 @@ export async function walkLog(
         walked.events++
         const damage = inspect(event)
         if (damage) await report(damage)
-      } else if (await isStray(store, event)) {
+      } else if (!isSignal(event) && (await isStray(store, event))) {
         await report({
           kind: 'misplaced',
           stream: null,

@@ -80,7 +80,8 @@ export function createTokenIndex(
 
   const isLive = (): boolean => watch?.isLive() ?? false
   const isCurrent = (record: TokenRecord): boolean =>
-    !record.stale && (isLive() || ageOf(record.readAt, now()) < TRUSTED_MS)
+    !record.stale &&
+    (isLive() || (watch?.trustsLookUps !== false && ageOf(record.readAt, now()) < TRUSTED_MS))
 
   const hashesOf = (token: string, isLegacy: boolean): string[] =>
     isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))

@@ -1,11 +1,11 @@
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import { STREAMS } from '../../domain/streams.ts'
+import { isSignal, STREAMS } from '../../domain/streams.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
 /**
  * The product's events in log order, behind the position `after` and up to `end`. An EventStoreDB may hold the events
- * of other applications as well; they are left out.
+ * of other applications as well; they are left out, and so are the signals of processes to each other.
  */
 export async function* productEvents(
   store: EventStore,
@@ -24,7 +24,7 @@ export const isOfProduct = ({ stream }: StoredEvent): boolean =>
   STREAMS.some((prefix) => stream.startsWith(prefix))
 
 const isNameless = (event: StoredEvent): boolean =>
-  event.data === null && event.metadata === null && !isOfProduct(event)
+  event.data === null && event.metadata === null && !isOfProduct(event) && !isSignal(event)
 
 async function assertForeign(store: EventStore, event: StoredEvent): Promise<void> {
   if (await isForeign(store, event)) return

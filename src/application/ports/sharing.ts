@@ -1,3 +1,5 @@
+import type { StoredEvent } from '../../domain/events.ts'
+
 /** What a process says of itself when it asks for a lease. */
 export interface LeaseRequest {
   /** Made anew at each start of the process. */
@@ -26,5 +28,18 @@ export interface Watch {
    * that was read earlier. Each call looks at the clocks, so that a process that was suspended notices.
    */
   isLive(): boolean
+  /**
+   * False where a document that has just been read may be from before a change that others have acknowledged: then it
+   * decides only while the watch is live. Left out: it decides for a moment.
+   */
+  trustsLookUps?: false
   close(): Promise<void>
+}
+
+/** Hears what has been applied to the documents. */
+export interface Follower {
+  /** The documents may be older than they were, and are applied to from here on. */
+  begins(): void
+  /** These events have been applied, in log order, and so has everything before them. */
+  applied(events: readonly StoredEvent[]): void
 }

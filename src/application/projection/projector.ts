@@ -3,14 +3,14 @@ import type { Projection } from '../../../projections/projection.ts'
 import { closeToken } from '../../../projections/tokens.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import { STREAMS, tokenStream } from '../../domain/streams.ts'
+import { isSignal, STREAMS, tokenStream } from '../../domain/streams.ts'
 import { type Applied, createApplier } from './applier.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import { createOwners } from './owners.ts'
 import { inspectAll } from '../eventLog/logReader.ts'
 import { LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
-import type { Lease } from '../ports/sharing.ts'
+import type { Follower, Lease } from '../ports/sharing.ts'
 import type { ReadModel } from '../ports/readModel.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameLog.ts'
@@ -59,6 +59,8 @@ interface Dependencies {
   id: string
   /** Called after tokens have changed in the read model, and before the change is acknowledged to anybody. */
   onChanged: (tokenIds: ReadonlySet<string>) => void
+  /** Hears what has been applied, and of the events of one more stream. Default: nobody needs to. */
+  follower?: Follower & { stream: string }
 }
 
 export function createProjector({
@@ -68,6 +70,7 @@ export function createProjector({
   telemetry,
   id,
   onChanged,
+  follower,
 }: Dependencies): Projector {
   const inspect = createInspector(store)
   const { laterOwner } = createOwners(store, readModel)
@@ -127,10 +130,11 @@ export function createProjector({
   async function follow(signal: AbortSignal, onCaughtUp: () => void): Promise<void> {
     const losses = readModel.losses()
     let checkpoints = await untilDone(takeUp, signal)
+    follower?.begins()
     let isInSight = false
     for await (const { events, caughtUp } of store.subscribe(
       lowestCheckpoint(checkpoints)?.position ?? null,
-      STREAMS,
+      follower ? [...STREAMS, follower.stream] : STREAMS,
       signal,
     )) {
       behindSince ??= performance.now()
@@ -140,11 +144,13 @@ export function createProjector({
         await untilDone(() => assertSameLog(store, checkpoints, readModel.remedy), signal)
       }
       isInSight = !isLostSightOf
-      if (events.length > 0) {
-        const step = { from: checkpoints, to: advance(checkpoints, events) }
-        await untilDone(() => apply(events, step), signal)
+      const facts = events.filter((event) => !isSignal(event))
+      if (facts.length > 0) {
+        const step = { from: checkpoints, to: advance(checkpoints, facts) }
+        await untilDone(() => apply(facts, step), signal)
         checkpoints = step.to
       }
+      follower?.applied(events)
       if (!caughtUp) continue
       if (!hasCaughtUp) await untilDone(() => declareCaughtUp(losses), signal)
       behindSince = null

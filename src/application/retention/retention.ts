@@ -3,7 +3,7 @@ import { DamagedError } from '../../domain/errors.ts'
 import { DAY_MS } from '../../domain/time.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import { type Clock, iso } from '../ports/clock.ts'
-import { ConflictError } from '../ports/errors.ts'
+import { ConflictError, LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { rollUpDay } from './rollUp.ts'
@@ -39,19 +39,23 @@ interface Dependencies {
   days: number | null
   /** Does this process lead, and so do this work? Two processes at once would do no harm, only twice the work. */
   leads: () => boolean
+  /** Asks for the right to it before each turn. Default: whoever leads has it. */
+  acquire?: () => Promise<boolean>
 }
 
 /**
  * Removes old usage events, but not what they add up to: before that, a day is rolled up into events of its own, which
  * are never removed.
  */
-export function createRetention({ store, clock, ids, telemetry, days, leads }: Dependencies): Retention {
+export function createRetention(deps: Dependencies): Retention {
+  const { store, clock, ids, telemetry, days, leads, acquire = async () => leads() } = deps
   const { log } = telemetry
   const rolledUpDays = createRolledUpDays(store)
   const scan = createUsageScan(store, rolledUpDays)
   const context = { store, clock, ids, telemetry, instance: ids.random() }
   const stopping = new AbortController()
   const { signal } = stopping
+  const stopped = new Promise<false>((resolve) => signal.addEventListener('abort', () => resolve(false)))
   let running: Promise<void> = Promise.resolve()
   let overdue = 0
 
@@ -119,7 +123,8 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
       await sweep(age)
     } catch (err) {
       if (signal.aborted) return
-      if (err instanceof ConflictError) log.info({ err }, 'another process rolls usage up')
+      if (err instanceof ConflictError || err instanceof LeadershipLostError)
+        log.info({ err }, 'another process rolls usage up')
       else log.error({ err }, 'usage is not rolled up or swept')
       // Even if the roll-ups are damaged, the events still show what is overdue.
       if (err instanceof DamagedError) await scan.advance(signal).catch(() => {})
@@ -127,9 +132,19 @@ export function createRetention({ store, clock, ids, telemetry, days, leads }: D
     report(age)
   }
 
+  async function mayRun(): Promise<boolean> {
+    try {
+      // Asking others can take longer than a stop may.
+      return await Promise.race([acquire(), stopped])
+    } catch (err) {
+      if (!signal.aborted) log.warn({ err }, 'who rolls usage up could not be found out')
+      return false
+    }
+  }
+
   async function loop(): Promise<void> {
     for (let pause = FIRST_MS; await pausing(pause); ) {
-      const isMine = leads()
+      const isMine = await mayRun()
       if (isMine) await run()
       pause = isMine ? EVERY_MS : FIRST_MS
     }

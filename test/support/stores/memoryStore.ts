@@ -1,5 +1,7 @@
 import { ConflictError } from '../../../src/application/ports/errors.ts'
 import type { EventStore } from '../../../src/application/ports/eventStore.ts'
+import { ids } from '../../../src/application/eventLog/ids.ts'
+import { createHeart } from '../../../src/application/sharing/heart.ts'
 import type { NewEvent, StoredEvent } from '../../../src/domain/events.ts'
 
 export interface MemoryStore {
@@ -70,4 +72,13 @@ export function memoryStore(): MemoryStore {
       log.push({ ...given, position: nextPosition(), ...event })
     },
   }
+}
+
+/** What processes that share a store signal to each other, of which the server has dropped the first ones. */
+export async function addSignals({ store, log }: MemoryStore): Promise<void> {
+  const now = () => ({ monotonic: performance.now(), wall: Date.now() })
+  const heart = createHeart({ store, clock: Date.now, ids, now })
+  for (let n = 0; n < 3; n++) await heart.beat(new AbortController().signal)
+  const first = log.findIndex(({ stream }) => stream === heart.stream)
+  log.splice(first, 1)
 }

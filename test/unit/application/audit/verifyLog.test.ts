@@ -14,7 +14,7 @@ import {
   walkOf,
   writerTo,
 } from '../../../support/events/audited.ts'
-import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
+import { addSignals, type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
 
 describe('A walk over the log', () => {
   const ids = Array.from({ length: 3 }, () => randomUUID())
@@ -42,6 +42,7 @@ describe('A walk over the log', () => {
   it('finds nothing in a log that is what was written, whoever else writes to it', async () => {
     memory.addForeign({ data: { chain: 'x' }, metadata: { chain: 'x' } })
     memory.addForeign({ data: null, metadata: null })
+    await addSignals(memory)
     expect(await walkOf(memory.store)).to.deep.equal({
       events: 16,
       streams: 4,

@@ -38,7 +38,7 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
  * `live`: does the read model announce every change? `now`: a clock in milliseconds. `suspended`: for how long that
  * clock stood still.
  */
-function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = {}) {
+function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100, isAlone = true } = {}) {
   let told: Parameters<ReadModel['watch']>[2] = () => {}
   const seen = {
     lookUps: 0,
@@ -51,7 +51,7 @@ function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100 } = 
   const model: Pick<ReadModel, 'find' | 'watch'> = {
     watch(_, __, onChanged) {
       told = onChanged
-      return { isLive: () => seen.live, async close() {} }
+      return { isLive: () => seen.live, async close() {}, ...(!isAlone && { trustsLookUps: false }) }
     },
     async find(_, { where }) {
       seen.lookUps++
@@ -90,6 +90,16 @@ function change(documents: TokenDocument[], fields: Partial<TokenDocument>): voi
 }
 
 describe('the token index', () => {
+  it('believes a look-up for a moment without word of changes, unless others write past what it looked into', async () => {
+    for (const isAlone of [true, false]) {
+      const { index, seen, look } = indexOver([documentOf('plain')], { isAlone })
+      const record = await look('plain')
+      expect(index.isCurrent(record)).to.equal(true)
+      seen.live = false
+      expect(index.isCurrent(record), `alone: ${isAlone}`).to.equal(isAlone)
+    }
+  })
+
   it('gives what authentication needs, ready to use', async () => {
     const { look } = indexOver([
       documentOf('plain'),

@@ -8,7 +8,7 @@ import { createProjector } from '../../../../src/application/projection/projecto
 import { genesis, link } from '../../../../src/domain/chain.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { NewEvent, StoredEvent } from '../../../../src/domain/events.ts'
-import { tokenStream, usageStream } from '../../../../src/domain/streams.ts'
+import { heartbeatStream, tokenStream, usageStream } from '../../../../src/domain/streams.ts'
 import { eventually } from '../../../support/suite/eventually.ts'
 import { countingTelemetry } from '../../../support/stores/pieces.ts'
 
@@ -97,7 +97,11 @@ function storeOf(log: StoredEvent[], indexed = log, afterwards?: () => Promise<n
   } as unknown as EventStore
 }
 
-async function project(store: EventStore, apply: (changes: readonly DocumentChange[]) => void = () => {}) {
+async function project(
+  store: EventStore,
+  apply: (changes: readonly DocumentChange[]) => void = () => {},
+  follower?: Parameters<typeof createProjector>[0]['follower'],
+) {
   const changes: DocumentChange[] = []
   const damaged: string[] = []
   const telemetry = { ...countingTelemetry(), damaged: (kind: string) => void damaged.push(kind) }
@@ -115,7 +119,15 @@ async function project(store: EventStore, apply: (changes: readonly DocumentChan
       changes.push(...some)
     },
   } as unknown as ReadModel
-  const projector = createProjector({ store, readModel, projections, telemetry, id: 'p', onChanged() {} })
+  const projector = createProjector({
+    store,
+    readModel,
+    projections,
+    telemetry,
+    id: 'p',
+    onChanged() {},
+    ...(follower && { follower }),
+  })
   await projector.start()
   const closed = changes.filter((change) => change.kind === 'put' && 'stopped' in change.fields)
   return {
@@ -147,6 +159,34 @@ describe('the projector', () => {
       uses: 3,
       damaged: [],
     })
+  })
+
+  it('tells what it has applied, signals included, which are nothing to apply', async () => {
+    const instance = '0195506b-0000-7f10-8a2b-3c4d5e6f7081'
+    const beat = event('HeartbeatWritten', {})
+    // The server has dropped the ones before it.
+    const late = { ...beat, stream: heartbeatStream(instance), revision: 7, position: '99' }
+    const log = [...soundLog(), late]
+    const told: string[] = []
+    let followed: readonly string[] = []
+    const store: EventStore = {
+      ...storeOf(log),
+      async *subscribe(_after, prefixes) {
+        followed = prefixes
+        yield { events: log.slice(0, 5), caughtUp: false }
+        yield { events: log.slice(5), caughtUp: true }
+        yield { events: [late], caughtUp: true }
+      },
+    }
+    const { damaged, uses, projector } = await project(store, () => told.push('applies'), {
+      stream: heartbeatStream(instance),
+      begins: () => told.push('begins'),
+      applied: (events) => told.push(events.at(-1)?.position ?? ''),
+    })
+    await projector.stop()
+    expect({ damaged, uses }).to.deep.equal({ damaged: [], uses: 3 })
+    expect(followed).to.include(heartbeatStream(instance))
+    expect(told).to.deep.equal(['begins', 'applies', '5', 'applies', '99', '99'])
   })
 
   it('closes the token of an altered event, and serves nothing of it', async () => {

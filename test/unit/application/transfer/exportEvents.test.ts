@@ -8,9 +8,9 @@ import type { EventStore } from '../../../../src/application/ports/eventStore.ts
 import { checkFile } from '../../../../src/application/transfer/check.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
-import { tokenStream } from '../../../../src/domain/streams.ts'
+import { isSignal, tokenStream } from '../../../../src/domain/streams.ts'
 import { rejection } from '../../../contract/fixtures.ts'
-import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
+import { addSignals, type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
 import { createWriter, fill, movableEvent, USAGE } from '../../../support/events/movable.ts'
 import { endServices, ownFolder } from '../../../support/processes/service.ts'
 import { chunked, fileOf } from '../../../support/events/transfer.ts'
@@ -23,6 +23,7 @@ describe('An export', () => {
     memory.addForeign()
     await fill(memory.store, 3)
     memory.addForeign({ data: {}, metadata: {} })
+    await addSignals(memory)
   })
 
   afterEach(endServices)
@@ -31,7 +32,7 @@ describe('An export', () => {
     const file = await fileOf(memory.store)
     const lines = file.trimEnd().split('\n')
     const last = JSON.parse(lines.pop() ?? '')
-    const own = memory.log.filter(({ stream }) => stream !== 'orders-1')
+    const own = memory.log.filter((event) => event.stream !== 'orders-1' && !isSignal(event))
     expect(lines.map((line) => ({ ...JSON.parse(line), position: null }))).to.deep.equal(
       own.map((event) => ({ ...event, position: null })),
     )

@@ -1,0 +1,69 @@
+import type { ReadModel } from '../ports/readModel.ts'
+import type { Watch } from '../ports/sharing.ts'
+
+/** What has to be known before a read model may be asked. */
+export interface Currency {
+  /** May its documents decide now? A look at clocks and memory. */
+  isCurrent(): boolean
+  /** Waits until they may. @throws StoreUnavailableError they may not */
+  current(): Promise<void>
+  /**
+   * Waits until they are as new as this call. Absent where nobody else writes.
+   * @throws StoreUnavailableError
+   */
+  currentNow?(): Promise<void>
+}
+
+/**
+ * A read model whose look-ups decide only while it is current. What is not found is looked for once more after a proof
+ * that begins now: another process may have made it just before.
+ */
+export function currentModel(readModel: ReadModel, currency: Currency): ReadModel {
+  const { isCurrent, current, currentNow } = currency
+
+  async function whileCurrent<T>(look: () => Promise<T>): Promise<T> {
+    for (;;) {
+      await current()
+      const found = await look()
+      if (isCurrent()) return found
+    }
+  }
+
+  const lookingTwice =
+    <A extends unknown[], T>(look: (...args: A) => Promise<T>, isFound: (answer: T) => boolean) =>
+    async (...args: A): Promise<T> => {
+      const found = await whileCurrent(() => look(...args))
+      if (isFound(found) || !currentNow) return found
+      await currentNow()
+      return look(...args)
+    }
+
+  return {
+    ...readModel,
+    get: lookingTwice(readModel.get, (document) => document !== null),
+    find: lookingTwice(readModel.find, (documents) => documents.length > 0),
+    count: (...args) => whileCurrent(() => readModel.count(...args)),
+    watch(...args): Watch {
+      const watch = readModel.watch(...args)
+      const isLive = (): boolean => isCurrent() && watch.isLive()
+      // Where others write, a document that has just been read may be from before a change all the same.
+      return currentNow ? { ...watch, isLive, trustsLookUps: false } : { ...watch, isLive }
+    },
+  }
+}
+
+/** A read model that is asked after all that was acknowledged before the question, to whatever process. */
+export function modelAsOfNow(readModel: ReadModel, { current, currentNow = current }: Currency): ReadModel {
+  const first =
+    <A extends unknown[], T>(ask: (...args: A) => Promise<T>) =>
+    async (...args: A): Promise<T> => {
+      await currentNow()
+      return ask(...args)
+    }
+  return {
+    ...readModel,
+    get: first(readModel.get),
+    find: first(readModel.find),
+    count: first(readModel.count),
+  }
+}

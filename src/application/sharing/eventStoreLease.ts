@@ -1,0 +1,253 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { LEASE_STREAM } from '../../domain/streams.ts'
+import type { Ids } from '../eventLog/ids.ts'
+import { ageOf, type Clock, type Instant, now as readClocks } from '../ports/clock.ts'
+import { LeadershipLostError, StoreUnavailableError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+import type { Telemetry } from '../ports/telemetry.ts'
+import { isAnswered, isRival, join, type StartTimes, whatToDo } from './leaseStart.ts'
+import { createLeaseStream, type LeaseStream } from './leaseStream.ts'
+import { createVigil } from './vigil.ts'
+
+/**
+ * Who writes to an event store on a server. Processes share it, or one has it for itself, and one of those that share it
+ * does what only one may do. While nobody asks, nothing is written: a process that wants to start asks, and whoever is
+ * there answers at once. After a silence that is longer than anything that the last holder can have under way, the lease
+ * is free.
+ */
+export interface EventStoreLease {
+  /** Why this process may neither decide nor write any more; null while it may. */
+  flaw(): string | null
+  /** May look-ups be trusted, as far as the lease is concerned? */
+  isSound(): boolean
+  /** Waits until they may. @throws StoreUnavailableError they may not, or nobody knows */
+  sound(): Promise<void>
+  /** To be called before each write that another process must not make as well. @throws StoreUnavailableError */
+  beforeWrite(): Promise<void>
+  /** Is this the process that does what only one may do, as far as it knows? */
+  leads(): boolean
+  /** Finds out, and becomes the one where nobody is. @throws StoreUnavailableError */
+  acquire(): Promise<boolean>
+  /** To be called before each write of that kind. @throws LeadershipLostError, StoreUnavailableError */
+  beforeWork(): Promise<void>
+  /** Releases the lease. */
+  stop(): Promise<void>
+}
+
+/** All in milliseconds. */
+export interface LeaseTimes extends StartTimes {
+  /** If the last renewal is older, the lease is renewed before the next write. */
+  heldMs: number
+  /** A process that was still for so long does not know what others have done meanwhile. Less than `goneMs`. */
+  sleptMs: number
+  /** Who leads writes something whenever it works. After such a silence it is asked whether it is still there. */
+  abandonedMs: number
+}
+
+const TIMES: LeaseTimes = {
+  heldMs: 2_500,
+  goneMs: 6_000,
+  lookMs: 250,
+  sleptMs: 4_000,
+  abandonedMs: 15 * 60_000,
+  patienceMs: 10_000,
+}
+
+/** How long a stop waits for the store to take the release. */
+const RELEASE_MS = 1_000
+
+interface Dependencies {
+  store: EventStore
+  /** Do other processes write to this event store, too? */
+  shared: boolean
+  /** Names the store, for messages. */
+  name: string
+  clock: Clock
+  ids: Ids
+  telemetry: Pick<Telemetry, 'log'>
+  times?: LeaseTimes
+  now?: () => Instant
+}
+
+/**
+ * Takes part. A process that wants the store for itself waits for 6 s where others may be there.
+ * @throws StoreInUseError whose message says what to do; StoreUnavailableError
+ */
+export async function joinEventStore(deps: Dependencies): Promise<EventStoreLease> {
+  const { store, shared, name, telemetry, times = TIMES, now = readClocks } = deps
+  const { log } = telemetry
+  const stream = createLeaseStream({ ...deps, now })
+  const vigil = createVigil(now, times.sleptMs)
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const part: Part = { stream, times, now, signal, read, isLost: () => flaw !== null }
+  let flaw: string | null = null
+  /** The store was out of reach, so that others may have done anything meanwhile. */
+  let isUnsure = false
+  let answering: Promise<void> | null = null
+  let confirming: Promise<void> | null = null
+
+  function noticeLoss(): void {
+    const said = stream.last()
+    if (flaw !== null || !isRival(stream, said, shared)) return
+    flaw = `${name} was taken over while this process did not answer: ${whatToDo(said)}`
+    log.error({ reason: flaw }, 'the event store belongs to another process: nothing is decided any more')
+  }
+
+  async function read(): Promise<void> {
+    await stream.read()
+    noticeLoss()
+    assertMay()
+  }
+
+  function assertMay(): void {
+    if (flaw !== null) throw new StoreUnavailableError('the event store belongs to another process')
+  }
+
+  const renew = (): Promise<void> =>
+    stream.inTurn(async () => {
+      do await read()
+      while (!(await stream.write('held')))
+    })
+
+  function isHeld(): boolean {
+    const at = stream.heldAt()
+    return stream.isMine() && at !== null && ageOf(at, now()) <= times.heldMs
+  }
+
+  async function confirmNow(): Promise<void> {
+    let begun: Instant
+    do {
+      begun = now()
+      await (shared ? stream.inTurn(read) : renew())
+      // Who has slept in the middle of it knows only what was before.
+    } while (ageOf(begun, now()) > times.sleptMs)
+    isUnsure = false
+    vigil.awake()
+  }
+
+  /** All who wait share it. */
+  function confirm(): Promise<void> {
+    confirming ??= confirmNow().finally(() => {
+      confirming = null
+    })
+    return confirming
+  }
+
+  async function follow(): Promise<void> {
+    for await (const { events, caughtUp } of store.subscribe(stream.position(), [LEASE_STREAM], signal)) {
+      if (events.length === 0 && !caughtUp) isUnsure = true
+      stream.take(events)
+      noticeLoss()
+      if (stream.question() === null || flaw !== null) continue
+      answering ??= answer(part)
+        .catch(() => {})
+        .finally(() => {
+          answering = null
+        })
+    }
+  }
+
+  try {
+    await join({ ...part, shared, name, log })
+  } catch (error) {
+    vigil.stop()
+    throw error
+  }
+  vigil.awake()
+  const following = follow().catch((err: unknown) => {
+    if (!signal.aborted) log.error({ err }, 'the lease of the event store is not followed any more')
+  })
+
+  return {
+    flaw: () => flaw,
+    isSound: () => flaw === null && (shared || !vigil.hasSlept()),
+
+    async sound() {
+      assertMay()
+      if (!shared && vigil.hasSlept()) await confirm()
+    },
+
+    async beforeWrite() {
+      assertMay()
+      if (shared ? isUnsure || vigil.hasSlept() : !isHeld()) await confirm()
+    },
+
+    leads: () => flaw === null && stream.isMine(),
+
+    async acquire() {
+      assertMay()
+      if (stream.isMine()) {
+        await renew()
+        return true
+      }
+      const isAbandoned = ageOf(stream.seenAt(), now()) > times.abandonedMs
+      return stream.last()?.state === 'released' || isAbandoned ? takeOver(part) : false
+    },
+
+    async beforeWork() {
+      assertMay()
+      if (isHeld()) return
+      const isRenewed = await stream.inTurn(async () => {
+        await read()
+        return stream.isMine() && stream.write('held')
+      })
+      if (!isRenewed) throw new LeadershipLostError('another process does this work now')
+    },
+
+    async stop() {
+      stopping.abort()
+      vigil.stop()
+      await following
+      if (flaw !== null || !stream.isMine()) return
+      const released = stream
+        .inTurn(() => stream.write('released'))
+        .catch((err: unknown) => {
+          log.warn({ err }, 'the lease of the event store could not be released')
+        })
+      await Promise.race([released, sleep(RELEASE_MS)])
+    },
+  }
+}
+
+/** How a process takes part. */
+interface Part {
+  stream: LeaseStream
+  times: LeaseTimes
+  now: () => Instant
+  signal: AbortSignal
+  /** @throws StoreUnavailableError nobody knows, or another process has the store for itself */
+  read: () => Promise<void>
+  isLost: () => boolean
+}
+
+/** Whoever has the lease answers at once, and another one where nobody does. */
+async function answer({ stream, times, signal, read, isLost }: Part): Promise<void> {
+  if (!stream.isMine()) {
+    // To those that share the store as well, only the one who has the lease can say that it is there.
+    if (stream.question()?.shared) return
+    await sleep(times.goneMs * (0.1 + Math.random() * 0.2), undefined, { signal })
+  }
+  while (stream.question() !== null && !isLost()) {
+    const answered = stream.inTurn(async () => {
+      await read()
+      if (stream.question() !== null) await stream.write('held')
+    })
+    await answered.catch(() => sleep(times.lookMs, undefined, { signal }))
+  }
+}
+
+/** @returns whether this process has the lease now, since nobody had it */
+async function takeOver(part: Part): Promise<boolean> {
+  const { stream, read } = part
+  let before = stream.last()
+  const asked = await stream.inTurn(async () => {
+    await read()
+    before = stream.last()
+    if (stream.isMine()) return 'held'
+    if (before?.state === 'released') return (await stream.write('held')) ? 'held' : 'late'
+    return (await stream.write('asked')) ? 'asked' : 'late'
+  })
+  if (asked !== 'asked') return asked === 'held'
+  return !(await isAnswered(part, before)) && stream.inTurn(() => stream.write('held'))
+}

@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ageOf, type Instant } from '../ports/clock.ts'
+import { StoreInUseError, StoreUnavailableError } from '../ports/errors.ts'
+import type { Logger } from '../ports/telemetry.ts'
+import type { LeaseState, LeaseStream } from './leaseStream.ts'
+
+/** All in milliseconds. */
+export interface StartTimes {
+  /** Who has not answered for so long has no lease any more, and none of its appends is under way. */
+  goneMs: number
+  lookMs: number
+  /** How long a start tries a store that takes no appends yet. */
+  patienceMs: number
+}
+
+interface Start {
+  stream: LeaseStream
+  shared: boolean
+  /** Names the store, for messages. */
+  name: string
+  times: StartTimes
+  now: () => Instant
+  signal: AbortSignal
+  log: Pick<Logger, 'info'>
+}
+
+/**
+ * Takes part beside those that share the store, or alone, once it is certain that nobody is there who would mind.
+ * @throws StoreInUseError whose message says what to do; StoreUnavailableError it has taken no append for the whole time
+ */
+export async function join(start: Start): Promise<void> {
+  const { times, now } = start
+  for (const begun = now(); ; ) {
+    try {
+      if (await tryToJoin(start)) return
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError) || ageOf(begun, now()) > times.patienceMs) throw error
+      await sleep(times.lookMs)
+    }
+  }
+}
+
+/** @returns false to begin again, since somebody else has written */
+async function tryToJoin(start: Start): Promise<boolean> {
+  const { stream, shared, name, log } = start
+  await stream.read()
+  const last = stream.last()
+  // Whoever shares a store is not alone when one of them releases the lease.
+  const isFree = last === null || (last.state === 'released' && !last.shared)
+  if (isFree && stream.question() === null) return stream.write('held')
+  if (shared && last?.shared) return true
+  if (!(await stream.write('asked'))) return false
+  log.info({}, 'another process may use the event store: waiting for its answer')
+  if (!(await isAnswered(start, last))) return stream.write('held')
+  const said = stream.last()
+  if (isRival(stream, said, shared)) throw new StoreInUseError(name, whatToDo(said))
+  return false
+}
+
+/** @returns whether anybody who has the lease has said anything since it was last said what `before` says */
+export async function isAnswered(
+  { stream, times, now, signal }: Pick<Start, 'stream' | 'times' | 'now' | 'signal'>,
+  before: LeaseState | null,
+): Promise<boolean> {
+  const asked = now()
+  while (ageOf(asked, now()) < times.goneMs) {
+    await sleep(times.lookMs, undefined, { signal })
+    await stream.read()
+    if (stream.last() !== before) return true
+  }
+  return false
+}
+
+/** Does another process have the lease, which cannot go together with this one? */
+export const isRival = (
+  { process }: LeaseStream,
+  said: LeaseState | null,
+  shared: boolean,
+): said is LeaseState =>
+  said !== null && said.state === 'held' && said.process !== process && !(said.shared && shared)
+
+export const whatToDo = ({ shared }: LeaseState): string =>
+  shared
+    ? 'other processes use it, and EVENT_STORE_SHARED=false says that none does. Stop them, or take that setting out'
+    : 'another process has it for itself, with EVENT_STORE_SHARED=false. Stop that one, or take the setting out of each and start all again'

@@ -1,0 +1,107 @@
+import { genesis, link, storedChain } from '../../domain/chain.ts'
+import type { EventData, NewEvent, StoredEvent } from '../../domain/events.ts'
+import { LEASE_STREAM } from '../../domain/streams.ts'
+import { upcast } from '../../domain/upcast.ts'
+import { appendUntilKnown } from '../eventLog/append.ts'
+import type { Ids } from '../eventLog/ids.ts'
+import { systemEvent } from '../eventLog/systemEvent.ts'
+import type { Clock, Instant } from '../ports/clock.ts'
+import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
+import type { EventStore } from '../ports/eventStore.ts'
+
+export type LeaseState = EventData<'LeaseAdvanced'>
+
+interface Dependencies {
+  store: EventStore
+  clock: Clock
+  ids: Ids
+  now: () => Instant
+  /** Of this process. */
+  shared: boolean
+}
+
+/**
+ * The stream of the lease as this process knows it. Whoever writes has read all events before: the expected revision
+ * lets only one of several writers through.
+ */
+export function createLeaseStream({ store, clock, ids, now, shared }: Dependencies) {
+  const process = ids.random()
+  const start = { revision: -1, chain: genesis(LEASE_STREAM), position: null as string | null }
+  let tail = start
+  /** What the last process that had the lease said. */
+  let last: LeaseState | null = null
+  let question: LeaseState | null = null
+  let seenAt = now()
+  let heldAt: Instant | null = null
+  let turn: Promise<unknown> = Promise.resolve()
+
+  function fold(said: LeaseState): void {
+    if (said.state === 'asked') question = said
+    else [last, question] = [said, null]
+    seenAt = now()
+  }
+
+  function take(events: readonly StoredEvent[]): void {
+    for (const event of events) {
+      if (event.revision <= tail.revision) continue
+      tail = { revision: event.revision, chain: storedChain(event), position: event.position }
+      const read = upcast(event)
+      if (read.kind === 'event' && read.event.type === 'LeaseAdvanced') fold(read.event.data)
+    }
+  }
+
+  return {
+    process,
+    last: () => last,
+    isMine: () => last?.process === process && last.state === 'held',
+    /** What another process has asked and nobody has answered. */
+    question: () => (question?.process === process ? null : question),
+    /** When something was last heard of the lease. */
+    seenAt: () => seenAt,
+    /** When the append began that showed last that this process has the lease. */
+    heldAt: () => heldAt,
+    position: () => tail.position,
+    take,
+
+    /** Does one thing at a time: each reads first what has come before it. */
+    inTurn<T>(work: () => Promise<T>): Promise<T> {
+      const mine = turn.then(work)
+      turn = mine.catch(() => {})
+      return mine
+    },
+
+    async read(): Promise<void> {
+      take(await store.readStream(LEASE_STREAM, tail.revision + 1))
+    },
+
+    /** @returns false if another process was faster. @throws StoreUnavailableError nobody knows */
+    async write(state: LeaseState['state']): Promise<boolean> {
+      const begun = now()
+      const data = { process, shared, state }
+      const fact = { type: 'LeaseAdvanced' as const, data }
+      const [event] = link(tail.chain, [systemEvent(fact, { clock, ids, instance: process })])
+      const expected = tail.revision < 0 ? 'no_stream' : tail.revision
+      try {
+        const { revision, position } = await appendUntilKnown(
+          { store, telemetry: QUIET },
+          LEASE_STREAM,
+          expected,
+          [event as NewEvent],
+        )
+        take([{ ...(event as NewEvent), stream: LEASE_STREAM, revision, position }])
+        if (state === 'held') heldAt = begun
+        return true
+      } catch (error) {
+        if (error instanceof UnknownOutcomeError) throw new StoreUnavailableError(error.message)
+        if (!(error instanceof ConflictError)) throw error
+        // A log that ends before what was read is another one, and is read from its beginning.
+        if (error.actual < tail.revision) tail = start
+        return false
+      }
+    },
+  }
+}
+
+export type LeaseStream = ReturnType<typeof createLeaseStream>
+
+const QUIET = { appended() {}, log: { warn() {} } }
