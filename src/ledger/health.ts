@@ -2,14 +2,15 @@ import { answers, shared } from '../application/health/answers.ts'
 import type { Health } from '../http/routes/operations.ts'
 import type { Parts } from './parts.ts'
 
-export function healthOf({ guard, stores, projector }: Parts, isStopping: () => boolean) {
+export function healthOf({ guard, sharing, stores, projector }: Parts, isStopping: () => boolean) {
   const { store, readModel } = guard
   const askStores = shared(() => Promise.all([answers(store.head()), answers(readModel.ping())]))
   return async (): Promise<Health> => {
     const [eventStore, model] = await askStores()
     const [isReplaced, isLost] = [guard.flaw() !== null, readModel.loss() !== null]
     const writable = { eventStore: stores.store.isWritable(), readModel: stores.readModel.isWritable() }
+    const [isTaken, isBehind] = [sharing.isTaken(), sharing.isBehind({ eventStore })]
     const [lag, stopping] = [projector.lag(), isStopping()]
-    return { eventStore, isReplaced, readModel: model, isLost, writable, lag, stopping }
+    return { eventStore, isReplaced, isTaken, readModel: model, isLost, isBehind, writable, lag, stopping }
   }
 }

@@ -23,6 +23,7 @@ import { jwtOptionsOf } from '../settings/settings.ts'
 import { openStores } from '../stores/open.ts'
 import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
+import { type Sharing, startSharing } from './sharing.ts'
 import { startUpkeep } from './upkeep.ts'
 
 /** How many tokens are kept in memory for authentication. Of large ones there are fewer. */
@@ -52,21 +53,31 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
   }
   const guard = createLogGuard({ ...stores, projections, log })
   const { store, readModel } = guard
+  let sharing: Sharing | null = null
   try {
+    sharing = await startSharing({
+      settings,
+      store: stores.store,
+      clock,
+      metrics,
+      onCreated: (made) => index.evict(made),
+    })
     const gates = createGates(metrics)
-    const index = createTokenIndex(readModel, keys.peppers, INDEX_CAP, undefined, gates.lookUps)
+    const lookedUp = sharing.lookUps(readModel)
+    const index = createTokenIndex(lookedUp, keys.peppers, INDEX_CAP, undefined, gates.lookUps)
     const projector = createProjector({
       ...stores,
       projections,
       telemetry: metrics,
       id: ids.random(),
       onChanged: index.evict,
+      ...(sharing.follower && { follower: sharing.follower }),
     })
     await projector.start()
     guard.start()
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({
-      store,
+      store: sharing.usage(store),
       clock,
       ids,
       flushMs: settings.usageFlushMs,
@@ -75,12 +86,13 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     recorder.start()
     const retention = createRetention({
-      store,
+      store: sharing.work(store),
       clock,
       ids,
       telemetry: metrics,
       days: settings.usageRetentionDays,
       leads: () => projector.leads() && projector.lag() <= BUSY_LAG_S,
+      ...sharing.worker,
     })
     retention.start()
     const upkeep = startUpkeep({
@@ -93,12 +105,14 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     gaugeParts(metrics, { log, ...stores, index, projector, recorder, retention })
 
+    const others = sharing
     async function stop(): Promise<void> {
       await upkeep.stop()
       await recorder.stop()
       await retention.stop()
       await projector.stop()
       await index.stop()
+      await others.stop()
       await guard.stop()
       await Promise.all([store.close(), readModel.close()])
     }
@@ -113,6 +127,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       metrics,
       stores,
       guard,
+      sharing,
       gates,
       index,
       projector,
@@ -120,6 +135,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       stop,
     }
   } catch (error) {
+    await sharing?.stop()
     await guard.stop()
     await Promise.allSettled([store.close(), readModel.close()])
     throw error
@@ -130,7 +146,8 @@ export type UseCases = ReturnType<typeof useCasesOf>
 
 /** The use cases that HTTP and the library's own functions call. */
 export function useCasesOf({ settings, keys, clock, metrics, guard, index, projector, ...parts }: Parts) {
-  const { store, readModel } = guard
+  const store = parts.sharing.commands(guard.store)
+  const readModel = parts.sharing.questions(guard.readModel)
   const { tokenPrefix: prefix } = settings
   const authenticator = createAuthenticator({
     index,

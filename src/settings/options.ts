@@ -18,6 +18,8 @@ export interface TokenLedgerOptions<Account extends object = object> {
   eventStoreUrl?: string
   /** `sqlite:<path>`, `mongodb://…` or `mongodb+srv://…` */
   readModelUrl?: string
+  /** False: no other process writes to the event store on the server. Default: others may. */
+  eventStoreShared?: boolean
   /** `{ secret }` (HS256, at least 32 bytes), `{ publicKey }` (PEM) or `{ keys }` by `kid`; with issuer and so on. */
   jwt?: JwtOptions
   /** `k2:<base64>,k1:<base64>`: the first signs, all verify. */
@@ -114,8 +116,9 @@ export function settingsOf({
   attempt('trustProxyFrom', () => {
     if (trustProxyFrom !== undefined) given.trustProxyFrom = parseBlocks(trustProxyFrom)
   })
-  if (!['undefined', 'boolean', 'string'].includes(typeof options.scopeCeiling))
-    problems.push('scopeCeiling must be true or false')
+  for (const name of ['eventStoreShared', 'scopeCeiling'] as const)
+    if (!['undefined', 'boolean', 'string'].includes(typeof options[name]))
+      problems.push(`${name} must be true or false`)
   attempt('scopes', () => {
     if (scopes !== undefined) given.scopes = catalogueOf(scopes)
   })

@@ -14,6 +14,8 @@ export interface Settings {
   port: number
   eventStoreUrl: string
   readModelUrl: string
+  /** Do other processes write to the event store, too? In a SQLite file no other can. */
+  eventStoreShared: boolean
   /** Null where no key is configured. */
   jwtKeys: JwtKeys | null
   jwtIssuer: string | undefined
@@ -111,6 +113,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     port: read('port', 'PORT', 3000, integer(0, 65_535)),
     eventStoreUrl: read('eventStoreUrl', 'EVENT_STORE_URL', 'sqlite:./data/events.db', eventStoreUrl),
     readModelUrl: read('readModelUrl', 'READ_MODEL_URL', 'sqlite:./data/read-model.db', readModelUrl),
+    eventStoreShared: read('eventStoreShared', 'EVENT_STORE_SHARED', true, trueOrFalse),
     jwtKeys: given.jwtKeys ?? readJwtKeys(env, problems),
     jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
     jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),

@@ -14,6 +14,7 @@ interface ComposeService {
   restart?: string
   stop_grace_period?: string
   environment?: Record<string, string | null>
+  depends_on?: Record<string, object>
   ports?: string[]
   volumes?: string[]
   healthcheck?: { test: string[] }
@@ -38,6 +39,17 @@ describe('docker-compose.yml', () => {
     const unasked = services.filter(([, service]) => service.profiles === undefined)
     expect(unasked.map(([name]) => name)).to.have.members(['eventstore', 'mongo'])
     expect(app.profiles).to.deep.equal(['app'])
+  })
+
+  it('has three services for EventStoreDB alone, each with a read model of its own', () => {
+    const lean = services.filter(([, { profiles }]) => profiles?.includes('lean'))
+    expect(lean).to.have.lengthOf(3)
+    for (const [, { environment, depends_on }] of lean) {
+      expect(Object.keys(depends_on ?? {})).to.deep.equal(['eventstore'])
+      expect(environment).to.deep.equal({ ...app.environment, READ_MODEL_URL: 'sqlite:./data/read-model.db' })
+    }
+    for (const what of ['volumes', 'ports'] as const)
+      expect(new Set(lean.flatMap(([, service]) => service[what] ?? [])).size, what).to.equal(3)
   })
 
   for (const [name, service] of services) {

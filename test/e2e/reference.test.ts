@@ -8,6 +8,7 @@ import { readSettings } from '../../src/settings/settings.ts'
 import { documents, namesIn, rowsUnder, textOf } from '../support/project/documents.ts'
 import { startLedger, type TestService } from '../support/processes/ledger.ts'
 import { projectRoot } from '../support/project/package.ts'
+import { startStandIn } from '../support/standIn/standIn.ts'
 
 const NO_DEFAULT = '–'
 
@@ -94,11 +95,11 @@ describe('the page about operating', () => {
 
 describe('the metrics that the documents name', () => {
   it('exist', async () => {
-    const service = await startLedger()
+    const standIn = await startStandIn()
+    const services = [await startLedger(), await startLedger({ eventStoreUrl: standIn.url })]
     try {
-      const existing = [...(await service.ledger.metrics()).matchAll(/^# HELP (\w+)/gm)].map(
-        ([, name]) => name,
-      )
+      const texts = await Promise.all(services.map(({ ledger }) => ledger.metrics()))
+      const existing = [...texts.join('\n').matchAll(/^# HELP (\w+)/gm)].map(([, name]) => name)
       // These are metrics of the service, which the library does not have.
       existing.push('tokenledger_log_lines_lost_total', 'tokenledger_connections')
       existing.push(
@@ -112,7 +113,8 @@ describe('the metrics that the documents name', () => {
         }
       }
     } finally {
-      await service.close()
+      await Promise.all(services.map((service) => service.close()))
+      await standIn.kill()
     }
   })
 })

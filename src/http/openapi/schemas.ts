@@ -278,8 +278,8 @@ export const components = {
   Readiness: object({
     status: { enum: ['ready', 'not_ready'] },
     checks: object({
-      event_store: { enum: ['ok', 'not_writable', 'unreachable', 'replaced'] },
-      read_model: { enum: ['ok', 'not_writable', 'unreachable', 'lost'] },
+      event_store: { enum: ['ok', 'not_writable', 'unreachable', 'replaced', 'taken'] },
+      read_model: { enum: ['ok', 'not_writable', 'unreachable', 'lost', 'behind'] },
       projector: object({ lag_seconds: { type: 'number', minimum: 0 } }),
       service: { enum: ['running', 'stopping'] },
     }),

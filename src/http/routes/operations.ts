@@ -10,9 +10,13 @@ export interface Health {
   eventStore: boolean
   /** Is it another event store than the one that was opened, or an older state of it? */
   isReplaced: boolean
+  /** Does another process have the event store for itself? */
+  isTaken: boolean
   readModel: boolean
   /** Is the read model lost, that is, was it dropped, emptied, or replaced by an older one? */
   isLost: boolean
+  /** Can nobody say whether the read model has what other processes have written? */
+  isBehind: boolean
   /** Do the stores accept writes, as far as is known? */
   writable: { eventStore: boolean; readModel: boolean }
   /** By how many seconds the read model is behind the event store. */
@@ -35,6 +39,16 @@ const stateOf = (answers: boolean, isWritable: boolean): string => {
   return isWritable ? 'ok' : 'not_writable'
 }
 
+function eventStoreState(isReplaced: boolean, isTaken: boolean): string | null {
+  if (isReplaced) return 'replaced'
+  return isTaken ? 'taken' : null
+}
+
+function readModelState(isLost: boolean, isBehind: boolean): string | null {
+  if (isLost) return 'lost'
+  return isBehind ? 'behind' : null
+}
+
 export function operationRoutes({ health, metrics, openapi }: Dependencies): Route[] {
   const live = (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
@@ -43,16 +57,18 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
 
   const ready = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    const { eventStore, isReplaced, readModel, isLost, writable, lag, stopping } = await health()
+    const { eventStore, readModel, writable, lag, ...found } = await health()
+    const { isReplaced, isTaken, isLost, isBehind, stopping } = found
     // The process stays ready if the event store is down, or if a store accepts no writes, since authentication still
     // works. It does not stay ready once the read model has fallen behind because of that.
-    const isReady = readModel && !isReplaced && !isLost && lag <= MAX_LAG_SECONDS && !stopping
+    const isWrong = isReplaced || isTaken || isLost || isBehind || stopping
+    const isReady = readModel && !isWrong && lag <= MAX_LAG_SECONDS
     ctx.status = isReady ? 200 : 503
     sendJson(ctx, {
       status: isReady ? 'ready' : 'not_ready',
       checks: {
-        event_store: isReplaced ? 'replaced' : stateOf(eventStore, writable.eventStore),
-        read_model: isLost ? 'lost' : stateOf(readModel, writable.readModel),
+        event_store: eventStoreState(isReplaced, isTaken) ?? stateOf(eventStore, writable.eventStore),
+        read_model: readModelState(isLost, isBehind) ?? stateOf(readModel, writable.readModel),
         projector: { lag_seconds: lag },
         service: stopping ? 'stopping' : 'running',
       },
