@@ -3,8 +3,6 @@ import { BATCH, readFrom } from './read.ts'
 
 /** The pause between two looks while the reader is behind, in milliseconds. */
 const PAUSE_MS = 100
-/** A look that is older than this, in milliseconds, does not show any more that its reader has caught up. */
-const FRESH_MS = 1_000
 
 /** Whether the reader of a subscription has everything that it wants of the log. */
 export interface EndOfLog {
@@ -12,8 +10,8 @@ export interface EndOfLog {
   gave(position: string): void
   /** The server has passed this position: no event that is not given yet, or waits to be, comes before it. */
   passed(position: string): void
-  /** Has the reader got what the last look found, and was that look a short time ago? */
-  isReached(): boolean
+  /** When the end was asked for that the reader has got to now, in milliseconds of `performance.now()`; else null. */
+  reached(): number | null
   /** Milliseconds until it makes sense to look again. */
   restMs(): number
   /**
@@ -36,7 +34,7 @@ export function createEndOfLog(
 ): EndOfLog {
   let given = after ?? ''
   let from = after
-  /** The newest event that the last look has found, and that the reader lacked. */
+  /** The newest event that the last look has found, which the reader lacked and has not got yet. */
   let goal: string | null = null
   let asked = 0
   let restsUntil = 0
@@ -51,7 +49,11 @@ export function createEndOfLog(
       pass(position)
     },
     passed: pass,
-    isReached: () => goal !== null && given >= goal && performance.now() - asked < FRESH_MS,
+    reached() {
+      if (goal === null || given < goal) return null
+      goal = null
+      return asked
+    },
     restMs: () => Math.max(0, restsUntil - performance.now()),
 
     async look() {

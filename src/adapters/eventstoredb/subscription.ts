@@ -55,19 +55,20 @@ export async function* subscription(
         caughtUp = false
         end.gave(last.position)
       }
-      const isEmpty = arrivals.waiting() === 0
-      if (isEmpty && (saidCaughtUp || end.isReached())) {
+      if (saidCaughtUp && arrivals.waiting() === 0) {
         caughtUp = true
         saidCaughtUp = false
       }
       if (events.length > 0 || caughtUp !== announcedCaughtUp) {
-        yield { events, caughtUp }
+        const asOf = caughtUp ? null : end.reached()
+        yield asOf === null ? { events, caughtUp } : { events, caughtUp: true, asOf }
         announcedCaughtUp = caughtUp
       } else if (arrivals.ended()) return
-      else if (isLive && !caughtUp && isEmpty && end.restMs() === 0) caughtUp = await end.look()
       else if (await arrivals.next(isLive && !caughtUp ? end.restMs() : SILENCE_MS)) continue
       else if (!isLive) await head(connection)
       else if (caughtUp) caughtUp = await end.look()
+      // Events that come all the time must not keep it from looking; a reader far behind need not look.
+      if (isLive && !caughtUp && end.restMs() === 0 && arrivals.waiting() < BATCH) caughtUp = await end.look()
     }
   } finally {
     signal.removeEventListener('abort', arrivals.poke)

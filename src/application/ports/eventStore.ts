@@ -11,14 +11,18 @@ export interface Appended {
 }
 
 /**
- * One step of a subscription: events in log order, and whether they reach the end of the log as it was then, or at most
- * a second before. A step without events that is not caught up means that the end is out of sight: that there are events
+ * One step of a subscription: events in log order, and whether they reach the end of the log as it was then. A step without events that is not caught up means that the end is out of sight: that there are events
  * which have not come yet, or that the connection to the store was lost, so that what comes next may be the log of
  * another store.
  */
 export interface Batch {
   events: StoredEvent[]
   caughtUp: boolean
+  /**
+   * Where they reach the end as it was a while ago: when, in milliseconds of `performance.now()`. Events that came since
+   * may be missing.
+   */
+  asOf?: number
 }
 
 export interface EventStore {

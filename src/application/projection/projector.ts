@@ -132,7 +132,7 @@ export function createProjector({
     let checkpoints = await untilDone(takeUp, signal)
     follower?.begins()
     let isInSight = false
-    for await (const { events, caughtUp } of store.subscribe(
+    for await (const { events, caughtUp, asOf = null } of store.subscribe(
       lowestCheckpoint(checkpoints)?.position ?? null,
       follower ? [...STREAMS, follower.stream] : STREAMS,
       signal,
@@ -153,7 +153,7 @@ export function createProjector({
       follower?.applied(events)
       if (!caughtUp) continue
       if (!hasCaughtUp) await untilDone(() => declareCaughtUp(losses), signal)
-      behindSince = null
+      behindSince = asOf
       if (!hasCaughtUp) {
         hasCaughtUp = true
         // Other processes wait until the leader says that it has caught up: say so at once, not at the next renewal.

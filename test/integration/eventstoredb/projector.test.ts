@@ -9,6 +9,7 @@ import { onStandIns, openForOneTest, VERSIONS } from '../../contract/eventstored
 import { eventually } from '../../support/suite/eventually.ts'
 import { type History, historyOn } from '../../support/events/history.ts'
 import { countingTelemetry } from '../../support/stores/pieces.ts'
+import { stopwatch } from '../../support/suite/stopwatch.ts'
 import { type StandIn, startStandIn } from '../../support/standIn/standIn.ts'
 import type { VersionName } from '../../support/standIn/version.ts'
 
@@ -22,6 +23,8 @@ function projectorOn(version: VersionName): void {
   let readModel: ReadModel
   let projector: Projector
   let history: History
+  /** How much longer than it has to each change of the read model takes, in milliseconds. */
+  let applyMs: number
   const open = openForOneTest()
 
   beforeEach(async () => {
@@ -29,7 +32,15 @@ function projectorOn(version: VersionName): void {
     store = await open(standIn.url)
     readModel = await openSqliteReadModel(':memory:')
     const telemetry = countingTelemetry()
-    projector = createProjector({ store, readModel, projections, telemetry, id: 'p', onChanged() {} })
+    applyMs = 0
+    const slow: ReadModel = {
+      ...readModel,
+      async apply(...change) {
+        if (applyMs > 0) await sleep(applyMs)
+        return readModel.apply(...change)
+      },
+    }
+    projector = createProjector({ store, readModel: slow, projections, telemetry, id: 'p', onChanged() {} })
     history = await historyOn(store)
     await history.grow(10)
     await projector.start()
@@ -62,6 +73,18 @@ function projectorOn(version: VersionName): void {
       expect(await leastLag()).to.be.above(0)
       standIn.deliverOnly(null)
       await caughtUp()
+    })
+
+    it('as a short time, while events come faster than it takes to apply them one by one', async () => {
+      await caughtUp()
+      const isOver = stopwatch()
+      applyMs = 150
+      let most = 0
+      while (isOver() < 8_000) {
+        await history.grow(1)
+        most = Math.max(most, projector.lag())
+      }
+      expect(most).to.be.below(4)
     })
 
     it('while the server gives nothing at all of what was written', async () => {
