@@ -1,5 +1,10 @@
 export type { JwtOptions } from './adapters/jwt/verifier.ts'
-export { RateLimitedError, StoreInUseError, StoreUnavailableError } from './application/ports/errors.ts'
+export {
+  RateLimitedError,
+  StoreInUseError,
+  StoreMisconfiguredError,
+  StoreUnavailableError,
+} from './application/ports/errors.ts'
 export type { Logger } from './application/ports/telemetry.ts'
 export type { ResolveAccount } from './application/authentication/authenticate.ts'
 export type { User } from './application/authentication/user.ts'

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { SettingsError } from '../../src/settings/settings.ts'
 import { version } from '../../src/version.ts'
-import { StoreUnavailableError } from '../../src/application/ports/errors.ts'
+import { StoreUnavailableError, UnknownOutcomeError } from '../../src/application/ports/errors.ts'
 import { type Command, CouldNotLook, type Given, type Io, type OptionSpec, WrongUse } from './command.ts'
 
 const FINE = 0
@@ -10,6 +10,8 @@ const WRONG_USE = 2
 const NOT_LOOKED = 3
 const EXIT_CODES =
   'Exit codes: 0 fine, 1 found something wrong or found nothing, 2 wrong use, 3 could not look (no store, or none that answers).'
+
+const COULD_NOT = [StoreUnavailableError, UnknownOutcomeError, CouldNotLook]
 
 const HELP: OptionSpec = { type: 'boolean', help: 'Show this.' }
 
@@ -50,7 +52,7 @@ export async function dispatch(
     io.err(`${error instanceof Error ? error.message : String(error)}\n`)
     if (isWrong) io.err(`See tokenledger ${command.name} --help\n`)
     if (isWrong || error instanceof SettingsError) return WRONG_USE
-    return error instanceof StoreUnavailableError || error instanceof CouldNotLook ? NOT_LOOKED : FOUND
+    return COULD_NOT.some((kind) => error instanceof kind) ? NOT_LOOKED : FOUND
   }
 }
 

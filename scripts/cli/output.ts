@@ -50,6 +50,8 @@ export interface Progress {
    * @param count how much is done so far, including what an earlier run has done
    */
   at(share: number | null, count: number): void
+  /** Says something beside the bar, as a line of its own. */
+  note(text: string): void
   /** Removes the bar. */
   done(): void
 }
@@ -57,19 +59,22 @@ export interface Progress {
 /** The width of the bar in characters. */
 const BAR = 20
 const REDRAW_MS = 100
+/** Where nobody watches, a line this often says how far it is. */
+const LINE_MS = 10_000
 /** A rate over less time than this would be meaningless. */
 const RATE_AFTER_MS = 500
 
-/** A progress bar on standard error if that is a terminal; otherwise it shows nothing. */
+/** A progress bar on standard error if that is a terminal; otherwise a line now and then. */
 export function progress({ terminal, err, now }: Io, steps: number): Progress {
   let begun = 0
   let current = { label: '', noun: '', since: 0, from: 0, fromShare: 0 }
-  let drawn = 0
-  if (!terminal) return { step() {}, at() {}, done() {} }
+  let drawn = now()
+  const everyMs = terminal ? REDRAW_MS : LINE_MS
+  const clear = terminal ? '\r\u001B[K' : ''
 
   function draw(share: number, text: string): void {
     const filled = Math.round(((begun - 1 + share) / steps) * BAR)
-    err(`\r\u001B[K[${'#'.repeat(filled).padEnd(BAR, '-')}] ${text}`)
+    err(terminal ? `${clear}[${'#'.repeat(filled).padEnd(BAR, '-')}] ${text}` : `${text}\n`)
     drawn = now()
   }
 
@@ -77,11 +82,11 @@ export function progress({ terminal, err, now }: Io, steps: number): Progress {
     step(label, noun = 'event') {
       begun = Math.min(begun + 1, steps)
       current = { label, noun, since: now(), from: Number.NaN, fromShare: 0 }
-      draw(0, label)
+      if (terminal) draw(0, label)
     },
     at(share, count) {
       if (Number.isNaN(current.from)) Object.assign(current, { from: count, fromShare: share ?? 0 })
-      if (now() - drawn < REDRAW_MS) return
+      if (now() - drawn < everyMs) return
       const parts = [plural(count, current.noun)]
       if (share !== null) parts.unshift(`${Math.floor(share * 100)} %`)
       const milliseconds = now() - current.since
@@ -93,7 +98,10 @@ export function progress({ terminal, err, now }: Io, steps: number): Progress {
       }
       draw(share ?? 0, `${current.label}: ${parts.join(', ')}`)
     },
-    done: () => err('\r\u001B[K'),
+    note: (text) => err(`${clear}${text}\n`),
+    done() {
+      if (terminal) err(clear)
+    },
   }
 }
 

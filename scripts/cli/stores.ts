@@ -3,11 +3,13 @@ import type { IndexProblem } from '../../src/adapters/sqlite/database/inspect.ts
 import type { Projection } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
 import { readSoundEvents, type SoundEvents } from '../../src/application/eventLog/soundEvents.ts'
+import { BULK_PATIENCE, type Patience } from '../../src/application/eventLog/patience.ts'
 import type { Clock } from '../../src/application/ports/clock.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { Logger } from '../../src/application/ports/telemetry.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { StoreUnavailableError } from '../../src/application/ports/errors.ts'
+import { IMPORT_CALL_MS } from '../../src/application/tokenImport/importLease.ts'
 import { createQueries, type Queries } from '../../src/application/analytics/queries.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
 import type { Settings } from '../../src/settings/settings.ts'
@@ -24,6 +26,9 @@ export class NoDataError extends CouldNotLook {
   override name = 'NoDataError'
 }
 
+/** Pauses that are closer than this belong to one outage, in milliseconds: more than the longest pause and a call. */
+const NOTE_MS = 15_000
+
 export interface EventReads {
   store: EventStore
   tokenEvents(tokenId: string): Promise<SoundEvents>
@@ -37,7 +42,7 @@ export async function withEventStore<T>(
   work: (reads: EventReads) => Promise<T>,
 ): Promise<T> {
   assertFile('event store', sqlitePath(settings.eventStoreUrl), 'EVENT_STORE_URL')
-  const store = await openEventStore(settings, { readOnly: true })
+  const store = await openEventStore(settings, { readOnly: true, callMs: IMPORT_CALL_MS })
   try {
     return await work({
       store,
@@ -54,17 +59,34 @@ export async function withEventStore<T>(
   }
 }
 
+/** A store that is written in bulk, and how long an outage of it is waited for. */
+export interface BulkWrites {
+  store: EventStore
+  patience: Patience
+}
+
 /**
- * Opens the event store for an import, and makes it if there is none.
+ * Opens the event store for an import, and makes it if there is none. Of a server an outage is waited for; a file that
+ * cannot be written has nobody who would start it again.
+ * @param note says what is waited for, once for each outage
  * @throws StoreInUseError if a service is running on it; StoreUnavailableError, DamagedError
  */
 export async function withWritableEventStore<T>(
   settings: Settings,
-  work: (store: EventStore) => Promise<T>,
+  note: (text: string) => void,
+  work: (writes: BulkWrites) => Promise<T>,
 ): Promise<T> {
-  const store = await openEventStore(settings)
+  const outages = sqlitePath(settings.eventStoreUrl) === null
+  let notedAt = Number.NEGATIVE_INFINITY
+  const onPause = ({ message }: Error): void => {
+    if (performance.now() - notedAt > NOTE_MS)
+      note(`Waiting for the event store, nothing is lost: ${message}`)
+    notedAt = performance.now()
+  }
+  const patience = { ...BULK_PATIENCE, outages, onPause }
+  const store = await openEventStore(settings, { callMs: IMPORT_CALL_MS })
   try {
-    return await work(store)
+    return await work({ store, patience })
   } finally {
     await store.close()
   }

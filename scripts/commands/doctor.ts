@@ -1,6 +1,7 @@
 import type { Settings } from '../../src/settings/settings.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
+import { StoreMisconfiguredError } from '../../src/application/ports/errors.ts'
 import { NoDataError } from '../cli/stores.ts'
 import { type Check, fail } from '../doctor/check.ts'
 import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
@@ -71,6 +72,8 @@ async function resultsOf(name: string, examine: Examine, settings: Settings, io:
 
 function remedyFor(error: unknown): string {
   if (error instanceof NoDataError) return 'A first start of the service makes it.'
+  if (error instanceof StoreMisconfiguredError)
+    return 'Mend what is said there, in the setting or on the server.'
   if (error instanceof DamagedError)
     return 'Stop the service; restore the event store from a backup, or delete the read model to refill it.'
   return 'Check that the server can be reached from here, or that the file and its folder can be read by this user.'

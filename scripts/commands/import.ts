@@ -29,8 +29,8 @@ export const importCommand = defineCommand({
     try {
       const file = await check(path, size, bar)
       bar.step('importing')
-      const imported = await withWritableEventStore(settings, (store) =>
-        importEvents(store, createReadStream(path), progressOf(bar, file)),
+      const imported = await withWritableEventStore(settings, bar.note, ({ store, patience }) =>
+        importEvents(store, createReadStream(path), progressOf(bar, file), patience),
       )
       bar.done()
       return report(file, imported, values.json === true, io)

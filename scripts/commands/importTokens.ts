@@ -2,9 +2,10 @@ import { createReadStream } from 'node:fs'
 import { assertNoImport, withImportLease } from '../../src/application/tokenImport/importLease.ts'
 import { BadRowsError, checkRows } from '../../src/application/tokenImport/checkRows.ts'
 import { compareRows, importRows } from '../../src/application/tokenImport/importTokens.ts'
-import { NoDataError, withEventStore, withWritableEventStore } from '../cli/stores.ts'
+import { type BulkWrites, NoDataError, withEventStore, withWritableEventStore } from '../cli/stores.ts'
 import { sqlitePath } from '../../src/stores/open.ts'
 import type { ImportLease } from '../../src/application/tokenImport/importLease.ts'
+import { patientReads } from '../../src/application/eventLog/patience.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
@@ -83,8 +84,9 @@ async function takeOver(
     alreadyThere: there.reduce((sum, one) => sum + one, 0),
   })
   if (dryRun) return outcome(await beside(settings, compare, rows.lines), 0)
-  return writing(settings, async (store) => {
-    const to = { store, clock: io.now }
+  return writing(settings, bar, async ({ store: plain, patience }) => {
+    const store = patientReads(plain, patience)
+    const to = { store, clock: io.now, patience }
     const onProgress = (done: number): void => bar.at(done / rows.lines, done)
     const write = async (there: Uint8Array, lease?: ImportLease): Promise<Outcome> => {
       bar.step('importing', 'row')
@@ -114,8 +116,8 @@ function beside(
   })
 }
 
-function writing<T>(settings: Settings, work: (store: EventStore) => Promise<T>): Promise<T> {
-  return withWritableEventStore(settings, work).catch((error: unknown) => {
+function writing<T>(settings: Settings, bar: Progress, work: (writes: BulkWrites) => Promise<T>): Promise<T> {
+  return withWritableEventStore(settings, bar.note, work).catch((error: unknown) => {
     if (!(error instanceof Error && error.name === 'StoreInUseError')) throw error
     throw new Error(
       `${error.message}. Stop the service for the import, and let another import end; --dry-run works beside them.`,

@@ -10,7 +10,9 @@ export function healthOf({ guard, sharing, stores, projector }: Parts, isStoppin
     const [isReplaced, isLost] = [guard.flaw() !== null, readModel.loss() !== null]
     const writable = { eventStore: stores.store.isWritable(), readModel: stores.readModel.isWritable() }
     const [isTaken, isBehind] = [sharing.isTaken(), sharing.isBehind({ eventStore })]
+    const faults = { eventStore: stores.store.fault(), readModel: stores.readModel.fault() }
     const [lag, stopping] = [projector.lag(), isStopping()]
-    return { eventStore, isReplaced, isTaken, readModel: model, isLost, isBehind, writable, lag, stopping }
+    const found = { isReplaced, isTaken, isLost, isBehind, faults }
+    return { eventStore, readModel: model, writable, lag, stopping, ...found }
   }
 }

@@ -7,6 +7,8 @@ import { createQueries } from '../application/analytics/queries.ts'
 import { createAuthenticator } from '../application/authentication/authenticate.ts'
 import { createTokenIndex } from '../application/authentication/tokenIndex.ts'
 import { ids } from '../application/eventLog/ids.ts'
+import { patienceOfChange } from '../application/eventLog/patience.ts'
+import { knowingItsFaults, withoutRepeatedFaults } from '../application/health/faults.ts'
 import { knowingItsAppends, knowingItsChanges } from '../application/health/lastWrite.ts'
 import { createLogGuard } from '../application/logIdentity/logGuard.ts'
 import { createProjector } from '../application/projection/projector.ts'
@@ -41,15 +43,20 @@ export type Host = Pick<TokenLedgerOptions, 'resolveAccount' | 'resolveUser' | '
  * @throws StoreInUseError, StoreUnavailableError, DamagedError
  */
 export async function startParts({ settings, keys }: Configuration, host: Host) {
-  const { log = createErrorLog(), clock = Date.now } = host
-  warnOfMadePeppers(settings, log)
+  const { log: whole = createErrorLog(), clock = Date.now } = host
+  warnOfMadePeppers(settings, whole)
+  const log = withoutRepeatedFaults(whole)
   const metrics = createMetrics(log)
   const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
 
   const opened = await openStores(settings, log)
   const stores = {
-    store: knowingItsAppends(opened.store),
-    readModel: knowingItsChanges(opened.readModel),
+    store: knowingItsFaults(knowingItsAppends(opened.store), ['append', 'readStream', 'at', 'head'], whole),
+    readModel: knowingItsFaults(
+      knowingItsChanges(opened.readModel),
+      ['apply', 'ping', 'acquireLease'],
+      whole,
+    ),
   }
   const guard = createLogGuard({ ...stores, projections, log })
   const { store, readModel } = guard
@@ -78,6 +85,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({
       store: sharing.usage(store),
+      patience: patienceOfChange(settings.eventStoreTimeoutMs),
       clock,
       ids,
       flushMs: settings.usageFlushMs,
@@ -160,6 +168,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
   const manage = createManage({
     store,
     readModel,
+    patience: patienceOfChange(settings.eventStoreTimeoutMs),
     project: projector.apply,
     close: projector.close,
     limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),

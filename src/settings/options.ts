@@ -20,6 +20,8 @@ export interface TokenLedgerOptions<Account extends object = object> {
   readModelUrl?: string
   /** False: no other process writes to the event store on the server. Default: others may. */
   eventStoreShared?: boolean
+  /** How long a change waits for an EventStoreDB, in milliseconds, before it is refused with 503. Default: 10,000. */
+  eventStoreTimeoutMs?: number
   /** `{ secret }` (HS256, at least 32 bytes), `{ publicKey }` (PEM) or `{ keys }` by `kid`; with issuer and so on. */
   jwt?: JwtOptions
   /** `k2:<base64>,k1:<base64>`: the first signs, all verify. */

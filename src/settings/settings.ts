@@ -16,6 +16,8 @@ export interface Settings {
   readModelUrl: string
   /** Do other processes write to the event store, too? In a SQLite file no other can. */
   eventStoreShared: boolean
+  /** How long a change waits for the event store, in milliseconds. */
+  eventStoreTimeoutMs: number
   /** Null where no key is configured. */
   jwtKeys: JwtKeys | null
   jwtIssuer: string | undefined
@@ -114,6 +116,12 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     eventStoreUrl: read('eventStoreUrl', 'EVENT_STORE_URL', 'sqlite:./data/events.db', eventStoreUrl),
     readModelUrl: read('readModelUrl', 'READ_MODEL_URL', 'sqlite:./data/read-model.db', readModelUrl),
     eventStoreShared: read('eventStoreShared', 'EVENT_STORE_SHARED', true, trueOrFalse),
+    eventStoreTimeoutMs: read(
+      'eventStoreTimeoutMs',
+      'EVENT_STORE_TIMEOUT_MS',
+      10_000,
+      integer(1_000, 60_000),
+    ),
     jwtKeys: given.jwtKeys ?? readJwtKeys(env, problems),
     jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
     jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),

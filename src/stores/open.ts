@@ -1,11 +1,19 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventStore } from '../application/ports/eventStore.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import type { ReadModel } from '../application/ports/readModel.ts'
-import { StoreUnavailableError } from '../application/ports/errors.ts'
+import { callMsOf } from '../application/eventLog/patience.ts'
+import {
+  ConflictError,
+  StoreMisconfiguredError,
+  StoreUnavailableError,
+  UnknownOutcomeError,
+} from '../application/ports/errors.ts'
 import { BusyError } from '../adapters/sqlite/database/errors.ts'
 import { generationsOf } from '../adapters/sqlite/documents/generations.ts'
-import { HEARTBEAT_STREAM, LEASE_STREAM, USAGE_STREAM } from '../domain/streams.ts'
+import type { NewEvent } from '../domain/events.ts'
+import { HEARTBEAT_STREAM, LEASE_STREAM, tokenStream, USAGE_STREAM } from '../domain/streams.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /**
@@ -18,9 +26,14 @@ interface Options {
   readOnly?: boolean
   /** Gets warnings about files that cannot be written. */
   log?: Logger
+  /** How long one call of a server may take, in milliseconds. Default: a share of the time that a change may wait. */
+  callMs?: number
 }
 
-export type EventStoreSettings = Pick<Settings, 'eventStoreUrl' | 'usageRetentionDays'>
+export type EventStoreSettings = Pick<
+  Settings,
+  'eventStoreUrl' | 'eventStoreTimeoutMs' | 'usageRetentionDays'
+>
 
 const DAY_SECONDS = 86_400
 /** How long a start waits for a server, or for a file that another program has locked, in milliseconds. */
@@ -37,7 +50,7 @@ const SIGNAL_LIMITS = [
   { prefix: LEASE_STREAM, keeps: { maxCount: 100 } },
 ]
 
-/** @throws StoreInUseError, StoreUnavailableError, DamagedError */
+/** @throws StoreInUseError, StoreUnavailableError, DamagedError; so do later calls of a server */
 export async function openEventStore(
   settings: EventStoreSettings,
   options: Options = {},
@@ -51,7 +64,8 @@ export async function openEventStore(
   const { openEventStoreDb } = await import('../adapters/eventstoredb/eventStore.ts')
   const usage =
     days === null ? [] : [{ prefix: USAGE_STREAM, keeps: { maxAge: (days + MARGIN_DAYS) * DAY_SECONDS } }]
-  return openEventStoreDb(url, { ...options, limits: [...SIGNAL_LIMITS, ...usage] })
+  const [called, callMs] = [`EVENT_STORE_URL ${shownUrl(url)}`, callMsOf(settings.eventStoreTimeoutMs)]
+  return openEventStoreDb(url, { called, callMs, ...options, limits: [...SIGNAL_LIMITS, ...usage] })
 }
 
 /** @throws StoreInUseError, StoreUnavailableError, DamagedError */
@@ -65,7 +79,7 @@ export async function openReadModel(
     return openSqliteReadModel(path, options)
   }
   const { openMongoReadModel } = await import('../adapters/mongodb/readModel.ts')
-  return openMongoReadModel(url, options)
+  return openMongoReadModel(url, { called: `READ_MODEL_URL ${shownUrl(url)}`, ...options })
 }
 
 /**
@@ -79,7 +93,10 @@ export async function openStores(
 ): Promise<{ store: EventStore; readModel: ReadModel }> {
   const store = await patiently('EVENT_STORE_URL', settings.eventStoreUrl, log, async () => {
     const opened = await openEventStore(settings, { log })
-    return answering(opened, opened.head())
+    return answering(
+      opened,
+      opened.head().then(() => assertWritable(opened, settings.eventStoreUrl)),
+    )
   })
   try {
     const readModel = await patiently('READ_MODEL_URL', settings.readModelUrl, log, async () => {
@@ -91,6 +108,18 @@ export async function openStores(
     await store.close()
     throw error
   }
+}
+
+/**
+ * Asks a server whether this user may append, with an append that cannot take effect: its stream would have to have an
+ * event already. Otherwise the first change would show it.
+ */
+async function assertWritable(store: EventStore, url: string): Promise<void> {
+  if (sqlitePath(url) !== null) return
+  const event = { id: randomUUID(), type: 'Probe', data: {}, metadata: {} } as unknown as NewEvent
+  await store.append(tokenStream(randomUUID()), 0, [event]).catch((error: unknown) => {
+    if (!(error instanceof ConflictError)) throw error
+  })
 }
 
 async function answering<T extends { close(): Promise<void> }>(
@@ -115,7 +144,8 @@ async function patiently<T>(setting: string, url: string, log: Logger, open: () 
     try {
       return await open()
     } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) throw error
+      // What lasts is said at once: it names the setting already.
+      if (!isOutage(error)) throw error
       const failure = new StoreUnavailableError(`${setting} ${shownUrl(url)}: ${error.message}`)
       const mayPass = sqlitePath(url) === null || error instanceof BusyError
       if (!mayPass || performance.now() >= giveUpAt) throw failure
@@ -124,6 +154,10 @@ async function patiently<T>(setting: string, url: string, log: Logger, open: () 
     }
   }
 }
+
+const isOutage = (error: unknown): error is Error =>
+  (error instanceof StoreUnavailableError && !(error instanceof StoreMisconfiguredError)) ||
+  error instanceof UnknownOutcomeError
 
 const SQLITE = 'sqlite:'
 

@@ -34,11 +34,11 @@ const MEMORY = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 1024 }
  * @param work can use the reader until it ends
  */
 export async function withReadAhead<T>(
-  { eventStoreUrl, usageRetentionDays }: EventStoreSettings,
+  { eventStoreUrl, eventStoreTimeoutMs, usageRetentionDays }: EventStoreSettings,
   work: (read: LogReader) => Promise<T>,
 ): Promise<T> {
   const worker = new Worker(fileURLToPath(import.meta.url), {
-    workerData: { eventStoreUrl, usageRetentionDays } satisfies EventStoreSettings,
+    workerData: { eventStoreUrl, eventStoreTimeoutMs, usageRetentionDays } satisfies EventStoreSettings,
     resourceLimits: MEMORY,
   })
   const gone = new AbortController()

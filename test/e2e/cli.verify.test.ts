@@ -39,7 +39,9 @@ function verifies(env: Environment, urlIn: (folder: string) => string): void {
 
   it('does not fill it from a log that it is ahead of', async () => {
     const eventStoreUrl = `sqlite:${folder}/reset.db`
-    await (await openEventStore({ eventStoreUrl, usageRetentionDays: null })).close()
+    await (
+      await openEventStore({ eventStoreUrl, usageRetentionDays: null, eventStoreTimeoutMs: 10_000 })
+    ).close()
     const { code, stderr } = await cli(['rebuild'], folder, { ...env, EVENT_STORE_URL: eventStoreUrl })
     expect(code).to.equal(3)
     expect(stderr).to.contain('ahead of the event store')

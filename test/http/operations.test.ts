@@ -35,6 +35,7 @@ describe('What the service says about itself', () => {
         projector: { lag_seconds: 0 },
         service: 'running',
       },
+      reason: null,
     })
   })
 

@@ -53,7 +53,11 @@ const places: Record<string, MakePlace> = {
   },
   async 'EventStoreDB (stand-in)'(life) {
     const standIn = await startStandIn({ now: life.clock })
-    const store = await openEventStore({ eventStoreUrl: standIn.url, usageRetentionDays: RETENTION })
+    const store = await openEventStore({
+      eventStoreUrl: standIn.url,
+      usageRetentionDays: RETENTION,
+      eventStoreTimeoutMs: 10_000,
+    })
     return {
       store,
       clean: () => standIn.log.scavenge(),

@@ -44,7 +44,7 @@ const sideways: Record<string, readonly string[]> = {
 }
 
 /** The rooms that every adapter may import. */
-const adapter = ['src/application/ports', 'src/domain', 'projections']
+const adapter = ['src/application/ports', 'src/adapters/network', 'src/domain', 'projections']
 /** How any store answers a query. */
 const querying = ['src/application/readModel', 'src/application/scheduling']
 
@@ -81,6 +81,7 @@ const mayImport: Record<string, readonly string[]> = {
   'src/http/server': ['src/http'],
 
   'src/adapters/eventstoredb': adapter,
+  'src/adapters/network': [],
   'src/adapters/jwt': adapter,
   'src/adapters/telemetry': adapter,
   'src/adapters/mongodb/database': adapter,

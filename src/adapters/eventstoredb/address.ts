@@ -4,6 +4,10 @@ export interface Address {
   credentials: { username: string; password: string }
   /** For messages: hosts and ports. */
   hosts: string
+  isSecure: boolean
+  hasUser: boolean
+  /** A file with certificates of authorities; null: those that Node trusts. */
+  caFile: string | null
 }
 
 /**
@@ -59,6 +63,9 @@ export function parseAddress(url: string): Address {
     connectionString: `esdb${parts.discover ?? ''}://${parts.hosts}?${options.join('&')}`.replace(/\?$/, ''),
     credentials: parts.username === undefined ? NOBODY : readCredentials(parts),
     hosts: parts.hosts,
+    isSecure,
+    hasUser: parts.username !== undefined,
+    caFile: query.get('tlscafile') ?? null,
   }
 }
 

@@ -3,9 +3,10 @@ import type { Appended, ExpectedRevision } from '../../application/ports/eventSt
 import { ConflictError, StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { NewEvent } from '../../domain/events.ts'
 import type { Connection } from './connection.ts'
-import { withinDeadline } from './deadline.ts'
+import { SilenceError, withinDeadline } from './deadline.ts'
 import { appendError, deleted, tooLarge } from './errors.ts'
 import { sizeOf, toJsonEvent } from './event.ts'
+import { kindOf } from './misconfigured.ts'
 import { toPosition } from './position.ts'
 
 const MAX_EVENTS = 100
@@ -35,7 +36,7 @@ export function assertAppendable(
 
 /** Sends one append, once, and waits for the answer for up to `deadline` milliseconds. Throws as the port says. */
 export async function append(
-  { client, call }: Connection,
+  { client, call, explain, answered }: Connection,
   stream: string,
   expected: ExpectedRevision,
   events: readonly NewEvent[],
@@ -45,9 +46,12 @@ export async function append(
   const { nextExpectedRevision, position } = await withinDeadline(
     client.appendToStream(stream, events.map(toJsonEvent), { ...call, expectedRevision, deadline }),
     deadline,
-  ).catch((error: unknown) => {
-    throw appendError(stream, error)
+  ).catch(async (error: unknown) => {
+    // Silence proves nothing, whatever the server says of itself now.
+    const lasting = error instanceof SilenceError ? null : await explain(error, `append to ${kindOf(stream)}`)
+    throw lasting ?? appendError(stream, error)
   })
+  answered()
   // If a deleted stream gets its old events again, the server reports success, but writes nothing and gives no
   // position.
   if (!position) throw deleted(stream)
@@ -59,15 +63,16 @@ export async function append(
  * @throws StoreUnavailableError
  */
 export async function limitStream(
-  { client, call }: Connection,
+  { client, call, callMs: deadline, explain }: Connection,
   stream: string,
   keeps: StreamLimit['keeps'],
-  deadline: number,
 ): Promise<void> {
   const options = { ...call, expectedRevision: NO_STREAM, deadline } as const
   try {
     await withinDeadline(client.setStreamMetadata(stream, keeps, options), deadline)
   } catch (error) {
+    const lasting = await explain(error, `set the age limit of ${kindOf(stream)}`)
+    if (lasting) throw lasting
     const failure = appendError(stream, error)
     if (failure instanceof ConflictError) return
     throw new StoreUnavailableError(`nothing appended, the limit is not set: ${failure.message}`)

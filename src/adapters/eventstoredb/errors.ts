@@ -5,9 +5,9 @@ import { DamagedError } from '../../domain/errors.ts'
 /** Status codes of gRPC. */
 const UNKNOWN = 2
 const INVALID_ARGUMENT = 3
-const PERMISSION_DENIED = 7
+export const PERMISSION_DENIED = 7
 const UNAVAILABLE = 14
-const UNAUTHENTICATED = 16
+export const UNAUTHENTICATED = 16
 
 /** Messages by which the client shows that it has not sent the request. */
 const NEVER_SENT =
@@ -31,7 +31,7 @@ export function appendError(stream: string, error: unknown): Error {
     case ErrorType.NOT_LEADER:
       return new StoreUnavailableError(`nothing appended: the server does not lead its cluster`)
     default:
-      return isRefused(error)
+      return isNotConnected(error)
         ? new StoreUnavailableError(`nothing appended: ${said(error)}`)
         : new UnknownOutcomeError(`no answer to an append: ${said(error)}`)
   }
@@ -68,9 +68,9 @@ export const deleted = (stream: string): DamagedError =>
 const asCommandError = (error: unknown): CommandError | undefined =>
   error instanceof Error && isCommandError(error) ? error : undefined
 
-function isRefused(error: unknown): boolean {
+/** Does the error say that there was no connection, and so the request was not sent? */
+export function isNotConnected(error: unknown): boolean {
   const { code } = error as { code?: unknown }
-  if (code === PERMISSION_DENIED || code === UNAUTHENTICATED) return true
   return (code === UNAVAILABLE || code === undefined) && NEVER_SENT.test(said(error))
 }
 

@@ -14,7 +14,15 @@ export interface EventStoreDbOptions {
   /** Refuses appends. */
   readOnly?: boolean
   limits?: readonly StreamLimit[]
+  /** Names the address in messages about what lasts. Default: its hosts. */
+  called?: string
+  /**
+   * How long one call may take, in milliseconds: a read until something comes, an append with the wait for its turn.
+   */
+  callMs?: number
 }
+
+const CALL_MS = 2_500
 
 /**
  * The event store on a server: EventStoreDB 23.10 or newer, or KurrentDB. The address has the server's own form:
@@ -23,9 +31,9 @@ export interface EventStoreDbOptions {
  * @throws TypeError for text that is no address
  */
 export async function openEventStoreDb(url: string, options: EventStoreDbOptions = {}): Promise<EventStore> {
-  const { readOnly = false, limits = [] } = options
-  const connection = connect(url)
-  const inTurn = createTurns()
+  const { readOnly = false, limits = [], callMs = CALL_MS } = options
+  const connection = connect(url, callMs, options.called)
+  const inTurn = createTurns(callMs)
   const closing = new AbortController()
 
   return {
@@ -33,11 +41,14 @@ export async function openEventStoreDb(url: string, options: EventStoreDbOptions
       connection.assertOpen()
       assertAppendable(stream, expected, events)
       if (readOnly) throw new StoreUnavailableError(`${connection.hosts} is open for reading only`)
-      const timeLeft = startBudget()
+      let timeLeft = startBudget(callMs)
       return inTurn(stream, async () => {
         const limited =
           expected === 'no_stream' ? limits.find(({ prefix }) => stream.startsWith(prefix)) : null
-        if (limited) await limitStream(connection, stream, limited.keeps, timeLeft())
+        if (limited) {
+          await limitStream(connection, stream, limited.keeps)
+          timeLeft = startBudget(callMs)
+        }
         return append(connection, stream, expected, events, timeLeft())
       })
     },
@@ -67,7 +78,7 @@ export async function openEventStoreDb(url: string, options: EventStoreDbOptions
 
     async close() {
       closing.abort()
-      await withinDeadline(connection.close()).catch((error: unknown) => {
+      await withinDeadline(connection.close(), callMs).catch((error: unknown) => {
         throw readError(error)
       })
     },

@@ -1,14 +1,14 @@
 import { StoreUnavailableError } from '../../application/ports/errors.ts'
 
 const MAX_WAITING = 1_000
-const MAX_WAIT_MS = 1_000
 
 /**
  * Runs one task at a time for each key, in the order in which they came, since calls that are under way together may
  * reach the server in any order.
+ * @param maxWaitMs for how long a task waits for its turn
  * @returns a function that runs a task in its turn; it throws StoreUnavailableError if it has to wait too long
  */
-export function createTurns(): <T>(key: string, task: () => Promise<T>) => Promise<T> {
+export function createTurns(maxWaitMs: number): <T>(key: string, task: () => Promise<T>) => Promise<T> {
   /** For each key with a task under way, functions that start the tasks which wait behind it. */
   const queues = new Map<string, (() => void)[]>()
 
@@ -27,7 +27,7 @@ export function createTurns(): <T>(key: string, task: () => Promise<T>) => Promi
       const timer = setTimeout(() => {
         waiting.splice(waiting.indexOf(start), 1)
         reject(new StoreUnavailableError(`nothing appended: ${key} is still busy with earlier appends`))
-      }, MAX_WAIT_MS)
+      }, maxWaitMs)
       waiting.push(start)
     })
   }

@@ -27,7 +27,7 @@ import { type Watched, watchCollection } from './sharing/watch.ts'
  * @throws StoreUnavailableError; Error for text that is no connection string
  */
 export async function openMongoReadModel(url: string, options: MongoOptions = {}): Promise<ReadModel> {
-  return readModel(await connect(url), options)
+  return readModel(await connect(url, options.called), options)
 }
 
 const LOST = 'documents of the read model were dropped, emptied or replaced by older ones'
@@ -42,6 +42,8 @@ type OnChanged = (ids: ReadonlySet<string> | null) => void
 
 interface MongoOptions {
   readOnly?: boolean
+  /** Names the address in messages about what lasts. */
+  called?: string
   /** How long a rebuild waits, in milliseconds, until all processes know what it is about to do; for tests. */
   spreadMs?: number
 }

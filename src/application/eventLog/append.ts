@@ -1,51 +1,58 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NewEvent } from '../../domain/events.ts'
 import type { Appended, EventStore, ExpectedRevision } from '../ports/eventStore.ts'
-import { StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
+import { StoreMisconfiguredError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
+import { type Patience, patienceOfChange, startTries } from './patience.ts'
 
 export interface AppendTelemetry extends Pick<Telemetry, 'appended'> {
   log: Pick<Telemetry['log'], 'warn'>
 }
 
-/**
- * No attempt begins later than this. If a store does not answer at all, three attempts of a second each are made, so
- * that a command is answered with 503 within 5 s. The append may still take effect; the same command recognises it
- * then.
- */
-const LAST_ATTEMPT_MS = 2400
-/** The pause after the first attempt; it doubles after each further one. */
-const PAUSE_MS = 100
+/** For a command, which says on standard error what it waits for. */
+export const QUIET: AppendTelemetry = { appended() {}, log: { warn() {} } }
+
+export interface AppendDependencies {
+  store: EventStore
+  telemetry: AppendTelemetry
+  /** Default: that of a change that somebody waits for. */
+  patience?: Patience | undefined
+}
 
 /**
- * Appends until the outcome is known. After an unknown outcome the same append is sent again, with a pause, since the
- * store may still be busy with the first one and refuse the second until then. By the port's contract it takes effect
- * only once.
+ * Appends until the outcome is known, or patience is over: every writer does it this way. After an unknown outcome the
+ * same append is sent again, with a pause, since the store may still be busy with the first one and refuse the second
+ * until then. By the port's contract it takes effect only once. A command that gives up is answered with 503; the append
+ * may still take effect, and the same command recognises it then.
  */
 export async function appendUntilKnown(
-  { store, telemetry }: { store: EventStore; telemetry: AppendTelemetry },
+  { store, telemetry, patience = patienceOfChange() }: AppendDependencies,
   stream: string,
   expected: ExpectedRevision,
   events: readonly NewEvent[],
 ): Promise<Appended> {
   const started = performance.now()
+  const next = startTries(patience)
   let unknown: UnknownOutcomeError | undefined
-  for (let pause = PAUSE_MS; ; pause *= 2) {
+  let isLogged = false
+  for (;;) {
     try {
       const appended = await store.append(stream, expected, events)
       telemetry.appended((performance.now() - started) / 1000, events.length)
       return appended
     } catch (error) {
-      // This attempt has written nothing, but the one before may have, so the outcome is still unknown.
-      if (unknown && error instanceof StoreUnavailableError) throw unknown
-      const outOfTime = performance.now() - started + pause > LAST_ATTEMPT_MS
-      if (!(error instanceof UnknownOutcomeError) || outOfTime) throw error
-      unknown = error
-      telemetry.log.warn({ stream, err: error }, 'append with unknown outcome, sending it again')
-      await sleep(pause)
+      if (error instanceof UnknownOutcomeError) unknown = error
+      await next(error).catch((last: unknown) => {
+        // This attempt has written nothing, but one before may have, so the outcome is still unknown.
+        throw unknown && last instanceof StoreUnavailableError ? stillUnknown(unknown, last) : last
+      })
+      if (!isLogged) telemetry.log.warn({ stream, err: error }, 'append not confirmed, sending it again')
+      isLogged = true
     }
   }
 }
+
+const stillUnknown = (unknown: UnknownOutcomeError, last: StoreUnavailableError): UnknownOutcomeError =>
+  last instanceof StoreMisconfiguredError ? new UnknownOutcomeError(last.message, { cause: last }) : unknown
 
 /**
  * The limits of one append. EventStoreDB refuses appends of more than 1 MiB, and smaller ones than that can already

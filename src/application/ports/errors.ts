@@ -16,6 +16,22 @@ export class StoreUnavailableError extends Error {
   override name = 'StoreUnavailableError'
 }
 
+/**
+ * The store refuses the user, or the connection to it cannot be trusted. That lasts until a person has mended the
+ * address, the rights of the user or the certificate. The message is one sentence that says which, without any secret.
+ */
+export class StoreMisconfiguredError extends StoreUnavailableError {
+  override name = 'StoreMisconfiguredError'
+  /** The message without the address. */
+  readonly reason: string
+
+  /** @param called names the setting and the address */
+  constructor(reason: string, called?: string) {
+    super(called === undefined ? reason : `${called}: ${reason}`)
+    this.reason = reason
+  }
+}
+
 /** The store that was opened is no longer the one in its place: somebody has moved, deleted or overwritten it. */
 export class StoreReplacedError extends StoreUnavailableError {
   override name = 'StoreReplacedError'

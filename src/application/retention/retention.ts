@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DamagedError } from '../../domain/errors.ts'
 import { DAY_MS } from '../../domain/time.ts'
 import type { Ids } from '../eventLog/ids.ts'
+import { BULK_PATIENCE } from '../eventLog/patience.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import { ConflictError, LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
@@ -52,10 +53,11 @@ export function createRetention(deps: Dependencies): Retention {
   const { log } = telemetry
   const rolledUpDays = createRolledUpDays(store)
   const scan = createUsageScan(store, rolledUpDays)
-  const context = { store, clock, ids, telemetry, instance: ids.random() }
   const stopping = new AbortController()
   const { signal } = stopping
   const stopped = new Promise<false>((resolve) => signal.addEventListener('abort', () => resolve(false)))
+  const patience = { ...BULK_PATIENCE, signal }
+  const context = { store, clock, ids, telemetry, patience, instance: ids.random() }
   let running: Promise<void> = Promise.resolve()
   let overdue = 0
 

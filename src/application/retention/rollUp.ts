@@ -3,7 +3,7 @@ import type { Fact } from '../../domain/decide.ts'
 import type { NewEvent } from '../../domain/events.ts'
 import { ROLLED_UP_DAYS, rollUpStream, USAGE_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { type AppendTelemetry, appendUntilKnown, firstAppend } from '../eventLog/append.ts'
+import { type AppendDependencies, appendUntilKnown, firstAppend } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -14,11 +14,9 @@ import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 import { type RolledUpDays, type UsageEvent, usageOf } from './rolledUpDays.ts'
 import type { PendingDay } from './usageScan.ts'
 
-export interface RollUp {
-  store: EventStore
+export interface RollUp extends AppendDependencies {
   clock: Clock
   ids: Ids
-  telemetry: AppendTelemetry
   /** Identifies this start of the process, as the actor of the events that it writes. */
   instance: string
   /** How many buckets and routes one round folds in memory; for tests. */

@@ -2,12 +2,15 @@ import { genesis, link, storedChain } from '../../domain/chain.ts'
 import type { EventData, NewEvent, StoredEvent } from '../../domain/events.ts'
 import { LEASE_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { appendUntilKnown } from '../eventLog/append.ts'
+import { appendUntilKnown, QUIET } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
 import type { Clock, Instant } from '../ports/clock.ts'
 import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
+
+/** A lease that is written late is worth little. */
+const PATIENCE = { ms: 2_400, outages: false }
 
 export type LeaseState = EventData<'LeaseAdvanced'>
 
@@ -83,7 +86,7 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
       const expected = tail.revision < 0 ? 'no_stream' : tail.revision
       try {
         const { revision, position } = await appendUntilKnown(
-          { store, telemetry: QUIET },
+          { store, telemetry: QUIET, patience: PATIENCE },
           LEASE_STREAM,
           expected,
           [event as NewEvent],
@@ -103,5 +106,3 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
 }
 
 export type LeaseStream = ReturnType<typeof createLeaseStream>
-
-const QUIET = { appended() {}, log: { warn() {} } }

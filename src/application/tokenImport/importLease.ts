@@ -3,10 +3,11 @@ import { genesis, link, storedChain } from '../../domain/chain.ts'
 import type { EventData, NewEvent } from '../../domain/events.ts'
 import { IMPORT_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { appendUntilKnown } from '../eventLog/append.ts'
+import { appendUntilKnown, QUIET } from '../eventLog/append.ts'
+import { BULK_PATIENCE, type Patience, patienceOfChange } from '../eventLog/patience.ts'
 import { ids } from '../eventLog/ids.ts'
 import { ageOf, type Clock, type Instant, now } from '../ports/clock.ts'
-import { ConflictError } from '../ports/errors.ts'
+import { ConflictError, StoreUnavailableError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
 import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
@@ -22,19 +23,21 @@ export class ImportUnderWayError extends Error {
   }
 }
 
-/** This import could not renew its lease for so long that another one may have begun. */
+/** This import could not renew its lease for so long that another one has begun. */
 export class ImportLostError extends Error {
   override name = 'ImportLostError'
 
   constructor() {
-    super('The event store was out of reach for too long: run the import again, it goes on.')
+    super(
+      'Another import has begun while this one could not reach the event store: run it again later, it goes on.',
+    )
   }
 }
 
 export interface ImportLease {
   /**
-   * Wait for this before each write. The first call acquires the lease.
-   * @throws ImportUnderWayError, ImportLostError
+   * Wait for this before each write, also before one that is sent again. The first call acquires the lease.
+   * @throws ImportUnderWayError, ImportLostError; errors of `append`
    */
   hold(): Promise<void>
   /** Sets the number of rows that are in the store. Whoever is refused meanwhile learns it. */
@@ -46,6 +49,7 @@ interface Context {
   store: EventStore
   clock: Clock
   times?: LeaseTimes
+  patience?: Patience
 }
 
 /** All in milliseconds. */
@@ -55,14 +59,27 @@ export interface LeaseTimes {
   /** If the last renewal is older, the holder renews before it writes on, which shows that nobody else had the lease. */
   heldMs: number
   /**
-   * An import that wrote nothing for so long has ended, and so have its appends, which are given up after 3.4 s. The
-   * clocks of other machines do not matter: what counts is whether new events come while this process waits.
+   * An import that wrote nothing for so long, while the store could be read, has ended, and so have its appends, which
+   * begin at the last moment of `heldMs` and take as long as one call may. The clocks of other machines do not matter:
+   * what counts is whether new events come while this process waits.
    */
   goneMs: number
   lookMs: number
 }
 
-const TIMES: LeaseTimes = { renewMs: 800, heldMs: 2_500, goneMs: 6_000, lookMs: 250 }
+/** How long one call of an import may take, in milliseconds, whatever the settings say: others rely on it. */
+export const IMPORT_CALL_MS = 5_000
+
+/** How often in a row a renewal may take too long. */
+const RENEWALS = 5
+const TOO_SLOW = 'the event store is too slow for an import: run it again later, it goes on'
+
+const TIMES: LeaseTimes = {
+  renewMs: 800,
+  heldMs: IMPORT_CALL_MS + 1_500,
+  goneMs: 2 * IMPORT_CALL_MS + 3_000,
+  lookMs: 250,
+}
 
 /**
  * Makes sure that no import is running. If the last one has not ended in good order, this waits until that is certain.
@@ -84,23 +101,24 @@ export async function withImportLease<T>(
   work: (lease: ImportLease) => Promise<T>,
   onTaken: () => Promise<void>,
 ): Promise<T> {
-  const { times = TIMES } = context
+  const { times = TIMES, patience = BULK_PATIENCE } = context
   const state: Advanced = { importId: ids.random(), rows, read: 0, ended: false }
   const over = new AbortController()
+  const keepingOn = { ...context, patience: { ...patience, signal: over.signal } }
   let tail: StreamTail | null = null
   let keeping: Promise<void> = Promise.resolve()
   let heldAt: Instant = now()
   let renewing: Promise<void> | null = null
-  let lost = false
+  /** Why it could not be renewed, even with patience. */
+  let failure: Error | null = null
 
   async function renewNow(end: StreamTail): Promise<void> {
     const begun = now()
     try {
-      await append(context, end, state)
+      await append(keepingOn, end, state)
       heldAt = begun
     } catch (error) {
-      // After an outage the renewal is tried again. A conflict means that somebody else has the lease.
-      if (error instanceof ConflictError) lost = true
+      failure ??= error instanceof ConflictError ? new ImportLostError() : (error as Error)
     }
   }
 
@@ -112,7 +130,16 @@ export async function withImportLease<T>(
   }
 
   async function keep(end: StreamTail): Promise<void> {
-    while (await sleep(times.renewMs, true, { signal: over.signal }).catch(() => false)) await renew(end)
+    while (await sleep(times.renewMs, true, { signal: over.signal }).catch(() => false)) {
+      await renew(end)
+      if (failure !== null) return
+    }
+  }
+
+  async function sayEnded(at: StreamTail): Promise<void> {
+    state.ended = true
+    // Whoever comes next finds out by waiting, if this cannot be said.
+    await append({ ...context, patience: patienceOfChange() }, at, state).catch(() => {})
   }
 
   try {
@@ -123,8 +150,13 @@ export async function withImportLease<T>(
           keeping = keep(tail)
           await onTaken()
         }
-        if (ageOf(heldAt) > times.heldMs) await renew(tail)
-        if (lost || ageOf(heldAt) > times.heldMs) throw new ImportLostError()
+        // After an outage the first renewal has taken too long to count, though it shows that nobody else had the lease.
+        for (let renewals = 0; ; renewals++) {
+          if (failure !== null) throw failure
+          if (ageOf(heldAt) <= times.heldMs) return
+          if (renewals === RENEWALS) throw new StoreUnavailableError(TOO_SLOW)
+          await renew(tail)
+        }
       },
       advance(read) {
         state.read = read
@@ -133,8 +165,7 @@ export async function withImportLease<T>(
   } finally {
     over.abort()
     await keeping
-    state.ended = true
-    if (tail !== null && !lost) await renew(tail)
+    if (tail !== null && failure === null) await sayEnded(tail)
   }
 }
 
@@ -157,12 +188,15 @@ async function take(context: Context, state: Advanced): Promise<{ tail: StreamTa
 async function freeTail(store: EventStore, times = TIMES): Promise<StreamTail> {
   const tail: StreamTail = { revision: -1, chain: genesis(IMPORT_STREAM) }
   let last = await readOn(store, tail)
-  const since = now()
+  let since = now()
   while (last && !last.ended && ageOf(since) < times.goneMs) {
     await sleep(times.lookMs)
+    const asked = now()
     const next = await readOn(store, tail)
     if (next && !next.ended) throw new ImportUnderWayError(next)
     last = next ?? last
+    // During an outage the other one could not write either, and may now.
+    if (ageOf(asked) > times.heldMs) since = now()
   }
   return tail
 }
@@ -177,13 +211,11 @@ async function readOn(store: EventStore, tail: StreamTail): Promise<Advanced | n
   return newest
 }
 
-async function append({ store, clock }: Context, tail: StreamTail, state: Advanced): Promise<void> {
+async function append({ store, clock, patience }: Context, tail: StreamTail, state: Advanced): Promise<void> {
   const fact = { type: 'ImportAdvanced' as const, data: { ...state } }
   const [event] = link(tail.chain, [systemEvent(fact, { clock, ids, instance: 'import-tokens' })])
   const expected = tail.revision < 0 ? 'no_stream' : tail.revision
-  await appendUntilKnown({ store, telemetry: QUIET }, IMPORT_STREAM, expected, [event as NewEvent])
+  await appendUntilKnown({ store, telemetry: QUIET, patience }, IMPORT_STREAM, expected, [event as NewEvent])
   tail.revision++
   tail.chain = storedChain(event as NewEvent)
 }
-
-const QUIET = { appended() {}, log: { warn() {} } }

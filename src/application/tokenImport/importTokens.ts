@@ -5,7 +5,8 @@ import { isOfToken, tokenIdOf, tokenStream } from '../../domain/streams.ts'
 import type { NewEvent, StoredEvent } from '../../domain/events.ts'
 import { initialState } from '../../domain/token.ts'
 import { notUnderstood, upcast, versions } from '../../domain/upcast.ts'
-import { appendUntilKnown } from '../eventLog/append.ts'
+import { appendUntilKnown, QUIET } from '../eventLog/append.ts'
+import { BULK_PATIENCE, type Patience } from '../eventLog/patience.ts'
 import { bytesOf, type CheckedRows, createProblems, rowLinesOf, type OnProgress } from './checkRows.ts'
 import { ids } from '../eventLog/ids.ts'
 import { importedEventId } from './ids.ts'
@@ -90,6 +91,14 @@ const isFirst = (event: StoredEvent): boolean => event.revision === 0 && isOfTok
  */
 const AT_ONCE = 50
 
+interface ImportContext {
+  store: EventStore
+  clock: Clock
+  /** Default: for a store that only one process can write. */
+  lease?: ImportLease
+  patience?: Patience
+}
+
 /**
  * Writes the rows that the store does not have. If it is ended, each row is in the store as a whole or not at all, and
  * the next import resumes.
@@ -102,10 +111,12 @@ export async function importRows(
   chunks: AsyncIterable<Uint8Array>,
   rows: CheckedRows,
   there: Uint8Array,
-  { store, clock, lease = ALONE }: { store: EventStore; clock: Clock; lease?: ImportLease },
+  { store, clock, lease = ALONE, patience = BULK_PATIENCE }: ImportContext,
   onProgress: OnProgress,
 ): Promise<number> {
   const requestId = ids.random()
+  // Another import may have begun during an outage, so no row is sent again without the lease.
+  const appending = { store, telemetry: QUIET, patience: { ...patience, beforeRetry: () => lease.hold() } }
   let [missing, written, read]: [Missing[], number, number] = [[], 0, 0]
 
   async function write(): Promise<void> {
@@ -113,7 +124,9 @@ export async function importRows(
     await lease.hold()
     // Before this process had the lease, another one may have written some of them; `there` knows of those now.
     const left = missing.filter(({ line }) => there[line - 1] === 0)
-    await Promise.all(left.map(append))
+    // None of them may go on by itself when another one has failed.
+    const outcomes = await Promise.allSettled(left.map(append))
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
     written += left.length
     missing = []
   }
@@ -149,7 +162,7 @@ export async function importRows(
     }
     const events: NewEvent[] = link(genesis(stream), [{ id, ...fact, metadata }])
     try {
-      await appendUntilKnown({ store, telemetry: QUIET }, stream, 'no_stream', events)
+      await appendUntilKnown(appending, stream, 'no_stream', events)
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error
       throw badLine(line, 'the store has got a token with its id meanwhile: run the import again')
@@ -166,7 +179,5 @@ interface Missing {
 
 /** For a store that only one process can write: no lease is needed. */
 const ALONE: ImportLease = { async hold() {}, advance() {} }
-
-const QUIET = { appended() {}, log: { warn() {} } }
 
 const changed = (line: number): BadFileError => badLine(line, 'it has changed since the file was checked')

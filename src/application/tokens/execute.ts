@@ -8,6 +8,7 @@ import type { LifecycleType } from '../../domain/tokenEvents.ts'
 import { versions } from '../../domain/upcast.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
+import type { Patience } from '../eventLog/patience.ts'
 import { type Folded, loadOn, unborn } from '../eventLog/tokenStream.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
@@ -29,6 +30,7 @@ export interface ExecuteDependencies {
   clock: Clock
   ids: Ids
   telemetry: Telemetry
+  patience?: Patience | undefined
 }
 
 interface Command {

@@ -5,6 +5,7 @@ import type { LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.
 import { tokenStream } from '../../domain/streams.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
 import { readPastDamage } from '../eventLog/pastDamage.ts'
+import type { Patience } from '../eventLog/patience.ts'
 import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
@@ -15,6 +16,7 @@ interface Deps {
   /** Stops all use of a token, whatever its events say. */
   close: (tokenId: string, reason: string) => Promise<void>
   telemetry: Telemetry
+  patience?: Patience | undefined
 }
 
 const MAX_ATTEMPTS = 20

@@ -1,5 +1,6 @@
 import type { NewEvent } from '../../domain/events.ts'
-import { appendUntilKnown } from '../eventLog/append.ts'
+import { appendUntilKnown, QUIET } from '../eventLog/append.ts'
+import { BULK_PATIENCE, type Patience, patientReads } from '../eventLog/patience.ts'
 import type { EventStore, ExpectedRevision } from '../ports/eventStore.ts'
 import { placeOf, productEvents } from '../eventLog/productEvents.ts'
 import {
@@ -30,26 +31,26 @@ export interface ImportProgress {
   readBack(events: number): void
 }
 
-const QUIET = { appended() {}, log: { warn() {} } }
-
 /**
  * Writes the events of a file that `checkFile` found sound, in the same order, one append after the other. So whenever
- * it ends, the store holds the beginning of the file, and the next import resumes there.
+ * it ends, the store holds the beginning of the file, and the next import resumes there. An outage is waited for.
  * @returns the sum of what the store holds afterwards, read back: the caller compares it with that of `checkFile`
  * @throws NotEmptyError before anything is written; errors of `append`
  */
 export async function importEvents(
-  store: EventStore,
+  to: EventStore,
   chunks: AsyncIterable<Uint8Array>,
   onProgress: ImportProgress = { written() {}, readBack() {} },
+  patience: Patience = BULK_PATIENCE,
 ): Promise<Imported> {
+  const store = patientReads(to, patience)
   const rest = eventsOf(chunks)
   try {
     const alreadyThere = await skipPresent(store, rest)
     let written = alreadyThere
     onProgress.written(written)
     for await (const { stream, expected, events } of appendsOf(rest)) {
-      await appendUntilKnown({ store, telemetry: QUIET }, stream, expected, events)
+      await appendUntilKnown({ store, telemetry: QUIET, patience }, stream, expected, events)
       onProgress.written((written += events.length))
     }
     return { ...(await readBack(store, onProgress)), alreadyThere }

@@ -5,6 +5,7 @@ import type { NewEvent } from '../../domain/events.ts'
 import { usageStream } from '../../domain/streams.ts'
 import { appendUntilKnown, firstAppend, PER_APPEND } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
+import { type Patience, patienceOfChange } from '../eventLog/patience.ts'
 import type { Clock } from '../ports/clock.ts'
 import { ConflictError, StoreUnavailableError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
@@ -42,9 +43,14 @@ interface Dependencies {
   strict?: boolean
   /** Default: as much as a process has memory for. */
   room?: Room
+  /** Of one flush. The next one sends the same append again. */
+  patience?: Patience | undefined
 }
 
-/** How long a stop waits for an event store that cannot be reached, in milliseconds. */
+/**
+ * How long a stop waits for an event store that cannot be reached, in milliseconds. A call that is under way then is
+ * still waited for.
+ */
 const STOP_MS = 3_000
 const STOP_PAUSE_MS = 200
 
@@ -64,6 +70,12 @@ export function createRecorder(deps: Dependencies): Recorder {
   let flushing: Promise<void> | null = null
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
+  const givingUp = new AbortController()
+  const appending = {
+    store,
+    telemetry,
+    patience: { ...(deps.patience ?? patienceOfChange()), signal: givingUp.signal },
+  }
 
   function makeEvents(): void {
     const before = window.bytes()
@@ -100,7 +112,7 @@ export function createRecorder(deps: Dependencies): Recorder {
       const events = link(tail.chain, sameDay)
       try {
         const expected = tail.revision < 0 ? 'no_stream' : tail.revision
-        const { revision } = await appendUntilKnown({ store, telemetry }, stream, expected, events)
+        const { revision } = await appendUntilKnown(appending, stream, expected, events)
         tail = { stream, revision, chain: storedChain(events.at(-1) as NewEvent) }
         queue = queue.slice(events.length)
       } catch (error) {
@@ -121,14 +133,13 @@ export function createRecorder(deps: Dependencies): Recorder {
   }
 
   /** Tries again until the time is up, since an outage may end before the process does. */
-  async function flushWithin(ms: number): Promise<void> {
-    const giveUpAt = performance.now() + ms
+  async function flushUntil({ signal: over }: AbortController): Promise<void> {
     for (;;) {
       try {
         return await flush()
       } catch (error) {
-        if (performance.now() + STOP_PAUSE_MS > giveUpAt) throw error
         await sleep(STOP_PAUSE_MS)
+        if (over.aborted) throw error
       }
     }
   }
@@ -169,14 +180,16 @@ export function createRecorder(deps: Dependencies): Recorder {
 
     async stop() {
       clearInterval(timer)
+      const limit = setTimeout(() => givingUp.abort(), STOP_MS)
       await flushing?.catch(() => {})
-      await flushWithin(STOP_MS).catch((err: unknown) => {
+      await flushUntil(givingUp).catch((err: unknown) => {
         if (strict) return
         const made = queue.map((event) => (event.type === 'TokenUsed' ? event.data.count : 0))
         const count = made.reduce((sum, n) => sum + n, window.uses())
         telemetry.usageLost(count)
         telemetry.log.error({ err, count }, 'uses lost: the event store did not take them before the stop')
       })
+      clearTimeout(limit)
       isStopped = true
     },
 

@@ -277,9 +277,10 @@ export const components = {
   Liveness: object({ status: { const: 'ok' } }),
   Readiness: object({
     status: { enum: ['ready', 'not_ready'] },
+    reason: { type: ['string', 'null'] },
     checks: object({
-      event_store: { enum: ['ok', 'not_writable', 'unreachable', 'replaced', 'taken'] },
-      read_model: { enum: ['ok', 'not_writable', 'unreachable', 'lost', 'behind'] },
+      event_store: { enum: ['ok', 'not_writable', 'unreachable', 'misconfigured', 'replaced', 'taken'] },
+      read_model: { enum: ['ok', 'not_writable', 'unreachable', 'misconfigured', 'lost', 'behind'] },
       projector: object({ lag_seconds: { type: 'number', minimum: 0 } }),
       service: { enum: ['running', 'stopping'] },
     }),

@@ -19,6 +19,8 @@ export interface Health {
   isBehind: boolean
   /** Do the stores accept writes, as far as is known? */
   writable: { eventStore: boolean; readModel: boolean }
+  /** What somebody has to mend in the address, the rights or the certificate of a store: a sentence. Null: nothing known. */
+  faults: { eventStore: string | null; readModel: string | null }
   /** By how many seconds the read model is behind the event store. */
   lag: number
   stopping: boolean
@@ -34,7 +36,8 @@ interface Dependencies {
 /** A read model that is further behind than this would answer from the past. */
 const MAX_LAG_SECONDS = 5
 
-const stateOf = (answers: boolean, isWritable: boolean): string => {
+const stateOf = (answers: boolean, isWritable: boolean, fault: string | null): string => {
+  if (fault !== null) return 'misconfigured'
   if (!answers) return 'unreachable'
   return isWritable ? 'ok' : 'not_writable'
 }
@@ -57,18 +60,23 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
 
   const ready = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    const { eventStore, readModel, writable, lag, ...found } = await health()
+    const { eventStore, readModel, writable, faults, lag, ...found } = await health()
     const { isReplaced, isTaken, isLost, isBehind, stopping } = found
+    const reason = faults.eventStore ?? faults.readModel
     // The process stays ready if the event store is down, or if a store accepts no writes, since authentication still
-    // works. It does not stay ready once the read model has fallen behind because of that.
-    const isWrong = isReplaced || isTaken || isLost || isBehind || stopping
+    // works. It does not stay ready once the read model has fallen behind because of that, or if somebody has to mend
+    // something first.
+    const isWrong = isReplaced || isTaken || isLost || isBehind || reason !== null || stopping
     const isReady = readModel && !isWrong && lag <= MAX_LAG_SECONDS
     ctx.status = isReady ? 200 : 503
     sendJson(ctx, {
       status: isReady ? 'ready' : 'not_ready',
+      reason,
       checks: {
-        event_store: eventStoreState(isReplaced, isTaken) ?? stateOf(eventStore, writable.eventStore),
-        read_model: readModelState(isLost, isBehind) ?? stateOf(readModel, writable.readModel),
+        event_store:
+          eventStoreState(isReplaced, isTaken) ?? stateOf(eventStore, writable.eventStore, faults.eventStore),
+        read_model:
+          readModelState(isLost, isBehind) ?? stateOf(readModel, writable.readModel, faults.readModel),
         projector: { lag_seconds: lag },
         service: stopping ? 'stopping' : 'running',
       },

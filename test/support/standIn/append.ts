@@ -64,16 +64,18 @@ export function createAppend(log: Log, faults: Misbehaviour, { maxAppendBytes }:
     // The caller has gone in the middle of its events: those that came through are no append.
     if (call.cancelled) return cancelled
     await sleep(Math.random() * JITTER_MS)
+    await faults.delayed()
     await faults.thawed()
-    const refusal = faults.refusal(call.metadata)
-    if (refusal) return refusal
     const options = requests.shift()?.getOptions()
+    const stream = streamOf(options?.getStreamIdentifier())
+    const refusal = faults.refusal(call.metadata) ?? faults.denial(call.metadata, 'append', stream)
+    if (refusal) return refusal
     if (!options?.hasRevision() && !options?.hasNoStream()) return unknownExpectation
     const base = options.hasNoStream() ? -1 : Number(options.getRevision())
     const events = requests.map(toProposed)
     const size = events.reduce((sum, event) => sum + sizeOf(event), 0)
     if (size > maxAppendBytes) return tooLarge(maxAppendBytes)
-    const outcome = await execute(streamOf(options.getStreamIdentifier()), base, events)
+    const outcome = await execute(stream, base, events)
     await faults.thawed()
     return 'code' in outcome ? outcome : toAppendResponse(outcome, base)
   }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Metadata, status } from '@grpc/grpc-js'
 import { type Failure, failure } from './messages.ts'
 
@@ -41,15 +42,32 @@ export interface Faults {
   notReady(milliseconds: number): void
   /** Refuses what needs the leader and names it; null: leads again. */
   followLeader(leader: { host: string; port: number } | null): void
+  /** Every call is answered so many milliseconds later. */
+  slow(milliseconds: number): void
+  /** Whom it lets in, and to what: `may` is asked with `append` or `read`, and the stream. Null: anybody to anything. */
+  admit(rule: Admission | null): void
 }
+
+export interface Admission {
+  username: string
+  password: string
+  may?: (what: 'append' | 'read', stream: string) => boolean
+}
+
+const UNAUTHENTICATED = failure(status.UNAUTHENTICATED, 'Unauthenticated')
+const ACCESS_DENIED = failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' })
 
 /** The faults as those see them who serve a call. */
 export interface Misbehaviour extends Faults {
+  /** For the beginning of a call: waits as long as `slow` says. */
+  delayed(): Promise<void>
   /** Waits while frozen. */
   thawed(): Promise<void>
   /** Waits until a subscription may be sent one event more. */
   mayDeliver(): Promise<void>
   takeAppendFault(): AppendFault | undefined
+  /** Why this user may not do that. */
+  denial(metadata: Metadata, what: 'append' | 'read', stream: string): Failure | undefined
   /** Why a call is refused before it is looked at. */
   refusal(metadata: Metadata): Failure | undefined
   onDrop(end: (how: Drop) => void): () => void
@@ -62,6 +80,8 @@ export function createFaults(): Misbehaviour {
   let leader: { host: string; port: number } | null = null
   let deliveries = Number.POSITIVE_INFINITY
   const held = new Set<() => void>()
+  let delay = 0
+  let admission: Admission | null = null
   let frozen: { until: Promise<void>; thaw: () => void } | undefined
 
   return {
@@ -93,6 +113,21 @@ export function createFaults(): Misbehaviour {
       leader = named
     },
 
+    slow(milliseconds) {
+      delay = milliseconds
+    },
+    admit(rule) {
+      admission = rule
+    },
+    denial(metadata, what, stream) {
+      if (!admission) return undefined
+      const { username, password, may = () => true } = admission
+      const good = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+      if (metadata.get('authorization')[0] !== good) return UNAUTHENTICATED
+      return may(what, stream) ? undefined : ACCESS_DENIED
+    },
+
+    delayed: () => sleep(delay),
     async thawed() {
       while (frozen) await frozen.until
     },

@@ -14,10 +14,12 @@ const { BACKWARDS } = streams.ReadReq.Options.ReadDirection
 /** Serves `Read`: of a stream, of everything, and subscriptions. */
 export function createRead(log: Log, faults: Misbehaviour, version: Version) {
   async function serve(call: ReadCall): Promise<Failure | null> {
+    await faults.delayed()
     await faults.thawed()
-    const refusal = faults.refusal(call.metadata)
-    if (refusal) return refusal
     const options = call.request.getOptions()
+    const asked = options?.hasAll() ? '$all' : streamOf(options?.getStream()?.getStreamIdentifier())
+    const refusal = faults.refusal(call.metadata) ?? faults.denial(call.metadata, 'read', asked)
+    if (refusal) return refusal
     if (!options) return failure(status.INVALID_ARGUMENT, 'no options')
     if (options.hasSubscription()) return serveSubscription(call, options, { log, faults, version })
     const name = streamOf(options.getStream()?.getStreamIdentifier())

@@ -28,6 +28,8 @@ export interface StandIn extends Faults {
   kill(): Promise<void>
   /** Listens again, on the same port, after a kill. */
   restart(): Promise<void>
+  /** From the next `restart` on it speaks TLS with this key and certificate (PEM); null: none. */
+  identify(identity: Identity | null): void
   /** Keeps a copy of the log as it is. */
   backUp(): void
   /** Ends, puts the copy in place of the log, and listens again. */
@@ -47,6 +49,16 @@ export interface StandInOptions {
   folder?: string
 }
 
+export interface Identity {
+  key: Buffer
+  certificate: Buffer
+}
+
+const credentialsOf = (identity: Identity | null): ServerCredentials =>
+  identity
+    ? ServerCredentials.createSsl(null, [{ private_key: identity.key, cert_chain: identity.certificate }])
+    : ServerCredentials.createInsecure()
+
 /**
  * A server that behaves as EventStoreDB was measured to, over the real protocol, as far as this product asks for it;
  * insecure, and misbehaving on command.
@@ -63,6 +75,7 @@ export async function startStandIn({
   const faults = createFaults()
   let bound = port
   let server: Server
+  let identity: Identity | null = null
 
   async function listen(): Promise<void> {
     server = new Server({
@@ -79,7 +92,7 @@ export async function startStandIn({
     server.addService(featuresGrpc.ServerFeaturesService, { getSupportedMethods: methodsOf(version.number) })
     server.addService(gossipGrpc.GossipService, { read: gossipOf(() => bound) })
     bound = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`${HOST}:${bound}`, ServerCredentials.createInsecure(), (error, found) =>
+      server.bindAsync(`${HOST}:${bound}`, credentialsOf(identity), (error, found) =>
         error ? reject(error) : resolve(found),
       )
     })
@@ -95,6 +108,9 @@ export async function startStandIn({
       server.forceShutdown()
     },
     restart: listen,
+    identify(as) {
+      identity = as
+    },
     backUp() {
       putBack = log.backUp()
     },

@@ -61,6 +61,8 @@ interface Options {
   initiate?: boolean
   /** The folder that holds the folder of its data. Default: that of the system for temporary files. */
   disk?: string
+  /** More arguments for the program, and what the addresses of its clients end in for that. */
+  more?: { flags: readonly string[]; query: string }
 }
 
 /** The server of a suite that any server will do for. */
@@ -84,20 +86,27 @@ export async function startMongod({
   set,
   initiate = set !== undefined,
   disk = tmpdir(),
+  more = { flags: [], query: '' },
 }: Options = {}): Promise<Mongod> {
   const folder = mkdtempSync(join(disk, 'tokenledger-mongod-'))
   const port = await freePort()
   let child = await launch()
 
   async function launch(): Promise<ChildProcess> {
-    const started = spawn(program, [...flags(folder, port), ...(set ? ['--replSet', set] : [])], {
-      env: { PATH },
-      stdio: 'ignore',
-    })
+    const started = spawn(
+      program,
+      [...flags(folder, port), ...(set ? ['--replSet', set] : []), ...more.flags],
+      {
+        env: { PATH },
+        stdio: 'ignore',
+      },
+    )
     const ended = once(started, 'exit').then(() => {
       throw new Error(`mongod has ended: ${readFileSync(join(folder, 'log'), 'utf8').slice(-2_000)}`)
     })
-    const answered = eventually(() => onServer(port, (client) => client.db('admin').command({ ping: 1 })))
+    const answered = eventually(() =>
+      onServer(port, (client) => client.db('admin').command({ ping: 1 }), more.query),
+    )
     try {
       await Promise.race([answered, ended])
     } catch (error) {
@@ -168,8 +177,8 @@ function primaryAt(ports: readonly number[]): Promise<number> {
   })
 }
 
-async function onServer<T>(port: number, work: (client: MongoClient) => Promise<T>): Promise<T> {
-  const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+async function onServer<T>(port: number, work: (client: MongoClient) => Promise<T>, query = ''): Promise<T> {
+  const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true${query}`, {
     serverSelectionTimeoutMS: 5_000,
   })
   try {

@@ -6,7 +6,11 @@ import { startStandIn } from '../../support/standIn/standIn.ts'
 describe('Usage in an EventStoreDB', () => {
   it('is kept for a week longer than it has to be, and what is rolled up for ever', async () => {
     const standIn = await startStandIn()
-    const store = await openEventStore({ eventStoreUrl: standIn.url, usageRetentionDays: 30 })
+    const store = await openEventStore({
+      eventStoreUrl: standIn.url,
+      usageRetentionDays: 30,
+      eventStoreTimeoutMs: 10_000,
+    })
     for (const stream of ['tokenUsage-a_20261102', 'tokenUsageDaily-20261102', 'apiToken-a']) {
       await store.append(stream, 'no_stream', [makeEvent()])
     }
@@ -22,7 +26,11 @@ describe('Usage in an EventStoreDB', () => {
 describe('Signals of processes in an EventStoreDB', () => {
   it('are kept for as long as they say something: one heartbeat, and of the lease the last that was said', async () => {
     const standIn = await startStandIn()
-    const store = await openEventStore({ eventStoreUrl: standIn.url, usageRetentionDays: null })
+    const store = await openEventStore({
+      eventStoreUrl: standIn.url,
+      usageRetentionDays: null,
+      eventStoreTimeoutMs: 10_000,
+    })
     for (const stream of ['heartbeat-a', 'eventStore-lease']) {
       await store.append(stream, 'no_stream', [makeEvent()])
       for (let revision = 0; revision < 3; revision++) await store.append(stream, revision, [makeEvent()])

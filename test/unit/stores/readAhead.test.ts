@@ -18,6 +18,7 @@ describe('reading the log on a thread of its own', () => {
   const settings = (name: string) => ({
     eventStoreUrl: `sqlite:${join(folder, name)}`,
     usageRetentionDays: null,
+    eventStoreTimeoutMs: 10_000,
   })
   const never = new AbortController().signal
 

@@ -1,6 +1,7 @@
 import { type Db, type DbOptions, MongoClient, type MongoClientOptions, ReadConcern } from 'mongodb'
-import { StoreUnavailableError } from '../../../application/ports/errors.ts'
+import { StoreMisconfiguredError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import { toWriteError, within } from './errors.ts'
+import { connectionFault, named } from './misconfigured.ts'
 import { createPrimacy, followPrimary, type Primacy, readProven, undisputed } from './primacy.ts'
 
 /** Limits of one read and one write. A request waits for a read, while a write may have to wait for a disk. */
@@ -50,8 +51,17 @@ const CONTROL = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 8 }
 const READS = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 64 }
 const WRITES = { socketTimeoutMS: 2_000, serverSelectionTimeoutMS: 1_000, maxPoolSize: 64 }
 
-/** @throws StoreUnavailableError; Error for text that is no connection string, without showing it */
-export async function connect(url: string): Promise<Connection> {
+/**
+ * @param called names the address in messages. Default: the address without user, password and options
+ * @throws StoreUnavailableError; Error for text that is no connection string, without showing it
+ */
+export async function connect(url: string, called?: string): Promise<Connection> {
+  const shown = url.replace(/\/\/[^/?]*@/, '//').replace(/\?.*$/, '')
+  const inTime = <T>(ms: number, work: Promise<T>, translate?: typeof toWriteError): Promise<T> =>
+    within(ms, work, translate).catch((error: unknown) => {
+      throw named(called ?? shown, error)
+    })
+
   // Each kind of work has a client, since connections and the time-outs of sockets belong to a client. So many reads or
   // writes cannot delay each other, or the change stream.
   const control = clientOf(url, { ...COMMON, ...CONTROL })
@@ -80,12 +90,16 @@ export async function connect(url: string): Promise<Connection> {
 
   const primacyOfMember = createPrimacy(control, database)
   const primaryOfReads = followPrimary(reads)
-  const [isMember] = await within(WRITE_MS, Promise.all([isInReplicaSet(control), reads.connect()])).catch(
-    async (error: unknown) => {
-      await closeAll()
-      throw error
-    },
-  )
+  const opening = Promise.all([isInReplicaSet(control), reads.connect()])
+  let cause: unknown
+  opening.catch((error: unknown) => {
+    cause = error
+  })
+  const [isMember] = await inTime(WRITE_MS, opening).catch(async (error: unknown) => {
+    const fault = error instanceof StoreMisconfiguredError ? null : await connectionFault(control, cause)
+    await closeAll()
+    throw fault === null ? error : named(called ?? shown, new StoreMisconfiguredError(fault))
+  })
   const primacy = isMember ? primacyOfMember : undisputed
   const reignOfReads = isMember ? primaryOfReads : primacy.reign
 
@@ -93,26 +107,26 @@ export async function connect(url: string): Promise<Connection> {
     readProven(primacy, primacy.reign, onceOpen(control, work), READ_MS)
 
   return {
-    shown: url.replace(/\/\/[^/?]*@/, '//').replace(/\?.*$/, ''),
+    shown,
     replicaSet: isMember ? { client: control, database, primacy } : null,
     async read(work) {
       assertOpen()
-      return within(READ_MS, readProven(primacy, reignOfReads, onceOpen(reads, work), READ_MS))
+      return inTime(READ_MS, readProven(primacy, reignOfReads, onceOpen(reads, work), READ_MS))
     },
     async control(work) {
       assertOpen()
-      return within(READ_MS, controlled(work))
+      return inTime(READ_MS, controlled(work))
     },
     async controlAnew(work) {
       assertOpen()
-      return within(
+      return inTime(
         READ_MS,
         primacy.renew().then(() => controlled(work)),
       )
     },
     async write(work) {
       assertOpen()
-      return within(WRITE_MS, work(writes.db(name, CONCERNS)), toWriteError)
+      return inTime(WRITE_MS, work(writes.db(name, CONCERNS)), toWriteError)
     },
     assertOpen,
     async close() {

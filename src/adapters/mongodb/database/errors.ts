@@ -1,14 +1,19 @@
 import { BSON, MongoBulkWriteError, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb'
-import { RefusedChangeError, StoreUnavailableError } from '../../../application/ports/errors.ts'
+import {
+  RefusedChangeError,
+  StoreMisconfiguredError,
+  StoreUnavailableError,
+} from '../../../application/ports/errors.ts'
+import { tlsFault } from '../../network/tls.ts'
 
 /**
  * Codes of servers that are not the primary, are shutting down, interrupted or busy, or have run out of time, disk,
  * files or a quota. The next try may succeed.
  */
 const PASSING_CODES = new Set<unknown>([
-  6, 7, 13, 18, 24, 43, 46, 50, 64, 79, 89, 90, 91, 94, 100, 112, 117, 133, 134, 138, 146, 189, 202, 203, 237,
-  246, 262, 264, 292, 314, 317, 365, 384, 402, 8000, 9001, 10058, 10107, 11600, 11601, 11602, 12501, 13388,
-  13435, 13436, 14031,
+  6, 7, 24, 43, 46, 50, 64, 79, 89, 90, 91, 94, 100, 112, 117, 133, 134, 138, 146, 189, 202, 203, 237, 246,
+  262, 264, 292, 314, 317, 365, 384, 402, 8000, 9001, 10058, 10107, 11600, 11601, 11602, 12501, 13388, 13435,
+  13436, 14031,
 ])
 
 /**
@@ -19,8 +24,8 @@ const LASTING_CODES = new Set<unknown>([
   2, 9, 14, 15, 16, 22, 28, 52, 53, 54, 55, 56, 57, 66, 121, 10334, 17280, 17419, 17420,
 ])
 
-/** Of the passing codes, those that a person has to put right: Unauthorized and AuthenticationFailed. */
-const NOT_ALLOWED = new Set<unknown>([13, 18])
+/** Unauthorized and AuthenticationFailed; Atlas has a code of its own for many things. */
+const [UNAUTHORIZED, NOT_AUTHENTICATED, OF_ATLAS] = [13, 18, 8000]
 
 /** NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary. */
 const NO_PRIMARY = new Set<unknown>([10107, 13435, 13436])
@@ -33,11 +38,11 @@ export const NAMESPACE_EXISTS = 48
  * documents, addresses, and parts of connection strings that cannot be parsed.
  */
 export function toStoreError(error: unknown): unknown {
+  const fault = userFault(error) ?? tlsFault(error)
+  if (fault !== null) return new StoreMisconfiguredError(fault)
   if (!(error instanceof MongoError)) return isSystemError(error) ? cannotReach(error) : error
   // A network failure during a bulk write comes as an error of the server, but without a numeric code.
   if (!(error instanceof MongoServerError) || typeof error.code !== 'number') return cannotReach(error)
-  if (NOT_ALLOWED.has(error.code))
-    return new StoreUnavailableError(`MongoDB refuses the user or what it may do: code ${error.code}`)
   if (NO_PRIMARY.has(error.code))
     return new StoreUnavailableError(
       `MongoDB has no primary here (is its replica set initiated?): code ${error.code}`,
@@ -45,6 +50,15 @@ export function toStoreError(error: unknown): unknown {
   return PASSING_CODES.has(error.code)
     ? new StoreUnavailableError(`MongoDB cannot do it now: code ${error.code}`)
     : new Error(`MongoDB refused it: code ${error.code}`)
+}
+
+function userFault(error: unknown): string | null {
+  if (!(error instanceof MongoServerError)) return null
+  const isBadLogin = error.code === OF_ATLAS && /bad auth/.test(error.message)
+  if (error.code === NOT_AUTHENTICATED || isBadLogin)
+    return 'MongoDB refuses the user or the password in this address'
+  if (error.code !== UNAUTHORIZED) return null
+  return 'MongoDB does not let this user do what is needed: name one in this address that has the roles readWrite and dbAdmin on the database'
 }
 
 const cannotReach = (error: Error): Error =>

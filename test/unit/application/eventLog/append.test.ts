@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { appendUntilKnown } from '../../../../src/application/eventLog/append.ts'
+import { patienceOfChange } from '../../../../src/application/eventLog/patience.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { StoreUnavailableError, UnknownOutcomeError } from '../../../../src/application/ports/errors.ts'
 import { makeEvent, rejection } from '../../../contract/fixtures.ts'
@@ -49,7 +50,12 @@ describe('an append whose outcome must become known', () => {
       append: () => new Promise((_, reject) => setTimeout(() => reject(unknown), 1000)),
     } as unknown as EventStore
     const took = stopwatch()
-    const work = appendUntilKnown({ store, telemetry: countingTelemetry() }, 's', 'no_stream', [makeEvent()])
+    const work = appendUntilKnown(
+      { store, telemetry: countingTelemetry(), patience: patienceOfChange(4_000) },
+      's',
+      'no_stream',
+      [makeEvent()],
+    )
     expect(await rejection(work)).to.equal(unknown)
     expect(took()).to.be.below(4500)
   })

@@ -1,7 +1,11 @@
 import { expect } from 'chai'
 import { ids } from '../../../../src/application/eventLog/ids.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
-import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
+import {
+  StoreMisconfiguredError,
+  StoreUnavailableError,
+  UnknownOutcomeError,
+} from '../../../../src/application/ports/errors.ts'
 import { rollUpDay } from '../../../../src/application/retention/rollUp.ts'
 import { createRolledUpDays, usageOf } from '../../../../src/application/retention/rolledUpDays.ts'
 import { createUsageScan } from '../../../../src/application/retention/usageScan.ts'
@@ -85,7 +89,7 @@ describe('Retention', () => {
       lab.life.now += DAY
       let appends = 0
       const append: EventStore['append'] = async (...args) => {
-        if (appends++ === at) throw new StoreUnavailableError('down')
+        if (appends++ === at) throw new StoreMisconfiguredError('this user may not append')
         return lab.memory.store.append(...args)
       }
       const failing = lab.retentionOn({ ...lab.memory.store, append })
@@ -98,6 +102,29 @@ describe('Retention', () => {
       expect((await lab.withoutRolledUp()).some(isUsage)).to.equal(false)
     }
   })
+
+  for (const [what, error] of [
+    ['an outage', new StoreUnavailableError('down')],
+    ['an append that is not answered', new UnknownOutcomeError('no answer')],
+  ] as const) {
+    it(`outlasts ${what} at any point`, async () => {
+      for (let at = 0; at < 4; at++) {
+        lab = retentionLab()
+        await lab.twoDays()
+        lab.life.now += DAY
+        let appends = 0
+        const append: EventStore['append'] = async (...args) => {
+          if (appends++ === at) throw error
+          return lab.memory.store.append(...args)
+        }
+        const retention = lab.retentionOn({ ...lab.memory.store, append })
+        await retention.run()
+        expect(retention.errors).to.deep.equal([])
+        await lab.expectExact()
+        expect((await lab.withoutRolledUp()).some(isUsage)).to.equal(false)
+      }
+    })
+  }
 
   it('is harmless when two processes do it at once', async () => {
     await lab.twoDays()

@@ -4,7 +4,11 @@ import { BadRowsError, checkRows } from '../../../../src/application/tokenImport
 import { readRow } from '../../../../src/application/tokenImport/row.ts'
 import { compareRows, importRows } from '../../../../src/application/tokenImport/importTokens.ts'
 import { loadOn, readTokenEvents, unborn } from '../../../../src/application/eventLog/tokenStream.ts'
-import { ConflictError, StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
+import {
+  ConflictError,
+  StoreMisconfiguredError,
+  UnknownOutcomeError,
+} from '../../../../src/application/ports/errors.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import { BadFileError } from '../../../../src/application/transfer/file.ts'
 import { checkFile } from '../../../../src/application/transfer/check.ts'
@@ -263,7 +267,7 @@ describe('An import of an old table', () => {
     const refusing: EventStore = {
       ...store,
       append: async () => {
-        throw new StoreUnavailableError('refused')
+        throw new StoreMisconfiguredError('refused')
       },
     }
     async function* slowly() {
@@ -280,12 +284,38 @@ describe('An import of an old table', () => {
       const there = new Uint8Array(checked.count)
       const stores = { store: refusing, clock: () => 0 }
       const error = await rejection(importRows(slowly(), checked, there, stores, () => {}))
-      expect(error).to.be.instanceOf(StoreUnavailableError)
+      expect(error).to.be.instanceOf(StoreMisconfiguredError)
       await nextTurn()
       expect(unhandled).to.deep.equal([])
     } finally {
       process.off('unhandledRejection', note)
     }
+  })
+
+  it('sends no row again once the lease is lost', async () => {
+    const { store } = memoryStore()
+    let sent = 0
+    const silent: EventStore = {
+      ...store,
+      append: async () => {
+        sent++
+        throw new UnknownOutcomeError('no answer')
+      },
+    }
+    const lost = new Error('the lease is lost')
+    let isLost = false
+    const lease = {
+      async hold() {
+        if (isLost) throw lost
+        isLost = true
+      },
+      advance() {},
+    }
+    const checked = await checkRows(chunked(file), NOW, () => {})
+    const there = new Uint8Array(checked.lines)
+    const stores = { store: silent, clock: () => 0, lease }
+    expect(await rejection(importRows(chunked(file), checked, there, stores, () => {}))).to.equal(lost)
+    expect(sent, 'each row of the first batch once').to.equal(Math.min(checked.count, 50))
   })
 
   it('says so where another writer makes a token with its id meanwhile', async () => {

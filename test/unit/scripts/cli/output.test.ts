@@ -101,6 +101,23 @@ describe('Output of the command line', () => {
       return text.split('\r\u001B[K').slice(1)
     }
 
+    it('is a line now and then where nobody watches', () => {
+      let text = ''
+      let time = 0
+      const err = (more: string): void => void (text += more)
+      const io = { env: {}, out() {}, write: async () => {}, err, terminal: false, now: () => time }
+      const bar = progress(io, 1)
+      bar.step('importing', 'row')
+      for (time = 0; time <= 25_000; time += 100) bar.at(time / 50_000, time)
+      bar.note('waiting')
+      bar.done()
+      expect(text.split('\n').slice(0, -1)).to.deep.equal([
+        'importing: 20 %, 10000 rows, 1000/s, 40 s left',
+        'importing: 40 %, 20000 rows, 1000/s, 30 s left',
+        'waiting',
+      ])
+    })
+
     it('is drawn only where a person watches, and leaves nothing behind', () => {
       expect(drawn(false)).to.deep.equal([])
       expect(drawn(true).at(-1)).to.equal('')
