@@ -23,7 +23,7 @@ export const CHANGE_MS = 10_000
  * How long one call may take, in milliseconds, however long a change waits. Whoever takes over the event store from a
  * process that does not answer relies on it that nothing of that process is under way for longer.
  */
-const LONGEST_CALL_MS = 2_500
+export const LONGEST_CALL_MS = 2_500
 
 /** The share of one call in the time of a change. */
 export const callMsOf = (changeMs: number): number => Math.min(LONGEST_CALL_MS, Math.ceil(changeMs / 4))

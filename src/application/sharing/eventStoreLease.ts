@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LEASE_STREAM } from '../../domain/streams.ts'
 import type { Ids } from '../eventLog/ids.ts'
+import { LONGEST_CALL_MS } from '../eventLog/patience.ts'
 import { ageOf, type Clock, type Instant, now as readClocks } from '../ports/clock.ts'
 import { LeadershipLostError, StoreUnavailableError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
@@ -44,9 +45,13 @@ export interface LeaseTimes extends StartTimes {
   abandonedMs: number
 }
 
+const HELD_MS = 2_500
+/** A write begins at the last moment of `heldMs`, waits for one before it in its stream, and is one call itself. */
+const GONE_MS = HELD_MS + 2 * LONGEST_CALL_MS + 1_500
+
 const TIMES: LeaseTimes = {
-  heldMs: 2_500,
-  goneMs: 6_000,
+  heldMs: HELD_MS,
+  goneMs: GONE_MS,
   lookMs: 250,
   sleptMs: 4_000,
   abandonedMs: 15 * 60_000,
@@ -70,7 +75,7 @@ interface Dependencies {
 }
 
 /**
- * Takes part. A process that wants the store for itself waits for 6 s where others may be there.
+ * Takes part. A process that wants the store for itself waits for `goneMs` where others may be there.
  * @throws StoreInUseError whose message says what to do; StoreUnavailableError
  */
 export async function joinEventStore(deps: Dependencies): Promise<EventStoreLease> {
