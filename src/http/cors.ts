@@ -1,5 +1,4 @@
 import type { Context, Middleware } from 'koa'
-import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import { isReadable } from './requestTarget.ts'
 
 const METHODS = 'GET, HEAD, POST, PATCH, DELETE'
@@ -13,12 +12,13 @@ const MAX_AGE = '600'
  * Credentials that a browser adds by itself, like cookies, are never allowed: a page sends its credential in a header.
  * @param origins in the form in which browsers send them; null: no page of another origin may call
  * @param tokenHeader the name of the API token header
- * @returns a function that wraps a middleware which asks for a credential, since a preflight has none
+ * @returns a function that wraps a middleware which asks for a credential, since a preflight has none. It also takes
+ *   the paths of the management routes, which may become more later
  */
 export function createCors(
   origins: readonly string[] | null,
   tokenHeader: string,
-): (inner: Middleware) => Middleware {
+): (inner: Middleware, prefixes: Iterable<string>) => Middleware {
   if (origins === null) return (inner) => inner
   const listed = new Set(origins)
   const sent = [
@@ -32,8 +32,8 @@ export function createCors(
   ].join(', ')
 
   /** @returns whether it was a preflight, which is answered now */
-  function allow(ctx: Context): boolean {
-    if (!isReadable(ctx) || !isManagement(ctx.path)) return false
+  function allow(ctx: Context, prefixes: Iterable<string>): boolean {
+    if (!isReadable(ctx) || !isBelow(ctx.path, prefixes)) return false
     ctx.vary('Origin')
     const { origin } = ctx.req.headers
     if (origin === undefined || !listed.has(origin)) return false
@@ -50,8 +50,10 @@ export function createCors(
     return true
   }
 
-  return (inner) => (ctx, next) => (allow(ctx) ? undefined : inner(ctx, next))
+  return (inner, prefixes) => (ctx, next) => (allow(ctx, prefixes) ? undefined : inner(ctx, next))
 }
 
-const isManagement = (path: string): boolean =>
-  path === MANAGEMENT_PATH || path.startsWith(`${MANAGEMENT_PATH}/`)
+function isBelow(path: string, prefixes: Iterable<string>): boolean {
+  for (const prefix of prefixes) if (path === prefix || path.startsWith(`${prefix}/`)) return true
+  return false
+}

@@ -107,13 +107,13 @@ export function httpOf(
     const moved = movedTo(at, tokens)
     prefixes.add(at)
     description = null
-    return withCors(routerOf(moved, sendProblem))
+    return withCors(routerOf(moved, sendProblem), [at])
   }
 
   return {
     middleware: {
       authenticate: (how: AuthenticateOptions = {}) =>
-        withCors(authenticateMiddleware(authenticateRequest, sendProblem, how)),
+        withCors(authenticateMiddleware(authenticateRequest, sendProblem, how), prefixes),
       requireScope: (scope: string) => requireScopeMiddleware(authenticateRequest, sendProblem, scope),
       routes: mount,
       verifyRoutes: () => routerOf(verify, sendProblem),

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import Koa from 'koa'
 import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { startHost } from '../support/processes/hostApp.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const APP = 'https://app.example.com'
@@ -142,6 +143,30 @@ describe('CORS', () => {
     } finally {
       await off.close()
     }
+  })
+
+  it('is there under whatever prefix the routes are mounted, and is not where they are not', async () => {
+    const moved = await startHost(
+      (app, ledger) =>
+        app
+          .use(ledger.authenticate({ optional: true }))
+          .use(ledger.routes({ prefix: '/account/tokens' }))
+          .use(ledger.routes({ prefix: '/team/tokens' })),
+      { corsOrigins: APP },
+    )
+    for (const path of ['/account/tokens', '/account/tokens/self', '/team/tokens/usage']) {
+      const preflight = await send('OPTIONS', path, { ...from(APP), ...PREFLIGHT }, moved.url)
+      expect(preflight.status, path).to.equal(204)
+      expect(preflight.headers.get('access-control-allow-origin'), path).to.equal(APP)
+      const answer = await send('GET', path, from(APP), moved.url)
+      expect(answer.status, path).to.equal(401)
+      expect(answer.headers.get('access-control-allow-origin'), path).to.equal(APP)
+    }
+    for (const path of [TOKENS, '/account/tokensx', '/account']) {
+      const answer = await send('OPTIONS', path, { ...from(APP), ...PREFLIGHT }, moved.url)
+      expect(corsHeaders(answer), path).to.deep.equal([])
+    }
+    await moved.close()
   })
 
   it('comes before authenticate() in a host app that asks for credentials first', async () => {
