@@ -371,6 +371,49 @@ describe('What resolveUser returns', () => {
     }
   })
 
+  for (const [what, value] of Object.entries({
+    'an instance whose getter gives no id': new (class {
+      get accountId() {
+        return 7
+      }
+    })(),
+    'an instance whose getter gives scopes that are none': new (class {
+      readonly accountId = 'a'
+      get scopes() {
+        return 'a b'
+      }
+    })(),
+    'an object that inherits its account': Object.create({ accountId: 'a ' }),
+    'an object that inherits a member that is not known': Object.create({ accountId: 'a', scope: ['a'] }),
+    'an object with scopes that are left out': { accountId: 'a', scopes: new Array(2) },
+  })) {
+    it(`is the host's error where it is ${what}`, async () => {
+      expect((await answerTo(value)).status).to.equal(500)
+      expect(String(emitted[0])).to.match(/^TypeError: resolveUser /)
+    })
+  }
+
+  it('is read once and copied, so that it cannot become another one afterwards', async () => {
+    const scopes = ['a']
+    let reads = 0
+    returned = {
+      get accountId() {
+        return reads++ === 0 ? 'acct_1' : 'acct_2 '
+      },
+      scopes: new Proxy(scopes, {
+        get: (target, name) => (name === 'includes' ? () => true : Reflect.get(target, name)),
+      }),
+    }
+    const headers = { 'Content-Type': 'application/json' }
+    const body = JSON.stringify({ name: 'x', scopes: ['b'] })
+    const refused = await fetch(url + TOKENS, { method: 'POST', headers, body })
+    expect(refused.status).to.equal(403)
+    reads = 0
+    const made = await fetch(url + TOKENS, { method: 'POST', headers, body: '{"name":"x","scopes":["a"]}' })
+    expect(await made.json()).to.include({ account_id: 'acct_1' })
+    expect(reads).to.equal(1)
+  })
+
   it('may be a promise, and may leave members undefined', async () => {
     for (const value of [
       { accountId: 'a' },

@@ -32,21 +32,25 @@ const members: Record<keyof User, (value: unknown) => boolean> = {
 
 /**
  * Checks what the host's function has returned. An unknown member is refused, since a misspelt `scopes` would be no
- * ceiling at all.
- * @returns null for nobody
+ * ceiling at all. Each member is read once, wherever it comes from: it may be a getter, or be inherited.
+ * @returns a copy, which the host cannot change; null for nobody
  * @throws TypeError that names what is wrong, without its value
  */
 export function userOf(returned: unknown): User | null {
   if (returned === null) return null
   if (typeof returned !== 'object' || Array.isArray(returned))
     throw new TypeError('resolveUser must return an object, or null for nobody')
-  for (const [name, value] of Object.entries(returned)) {
+  for (const name in returned)
     if (!Object.hasOwn(members, name)) throw new TypeError(`resolveUser may not return a member ${name}`)
+  const user: Record<string, unknown> = {}
+  for (const [name, isValid] of Object.entries(members)) {
+    const given = (returned as Record<string, unknown>)[name]
+    const value: unknown = Array.isArray(given) ? [...given] : given
     // A member that is undefined counts as left out.
-    if (value !== undefined && !members[name as keyof User](value))
-      throw new TypeError(`resolveUser returned a member ${name} that is none`)
+    if (value === undefined) continue
+    if (!isValid(value)) throw new TypeError(`resolveUser returned a member ${name} that is none`)
+    user[name] = value
   }
-  const user = returned as User
   if (user.accountId === undefined) throw new TypeError('resolveUser must return an accountId')
-  return user
+  return user as unknown as User
 }
