@@ -10,8 +10,12 @@ export interface RequestState {
   correlationId: string
   /** The address that the request came from, once somebody has asked for it; null if there is none. */
   address: string | null
-  /** The principal and the account, once the credential was found good. */
+  /** The principal and the account, once a credential was found good; of several ledgers, the last one's. */
   accepted: Accepted | null
+  /**
+   * What each ledger has accepted. An app may have several of them, and none takes another one's word for a credential.
+   */
+  acceptances: { by: object; accepted: Accepted }[]
   /** Pattern of the route that serves the request, for log and metrics. */
   route: string
   /**
@@ -41,6 +45,7 @@ export function requestStateOf(ctx: Marked): RequestState {
     correlationId: ownId(ctx, 'x-correlation-id') ?? requestId,
     address: null,
     accepted: null,
+    acceptances: [],
     route: 'unmatched',
     usedRoute: null,
     secret: null,

@@ -52,19 +52,21 @@ export function createRequestAuthentication(deps: Dependencies): AuthenticateReq
     return over ? rateLimited(over) : unauthorized(true)
   }
 
-  return (ctx) => {
+  function authenticateRequest(ctx: Context): Accepted | null | Promise<Accepted | null> {
     const state = requestStateOf(ctx)
-    if (state.accepted) return state.accepted
+    for (const { by, accepted } of state.acceptances) if (by === authenticateRequest) return accepted
     if (!isReadable(ctx)) throw unreadable()
     const credential = readCredential(ctx.req)
     if (!credential) return null
-    state.address ??= addressOf(ctx.req)
+    // Another ledger may trust other proxies, so each reads the address for itself.
+    const address = addressOf(ctx.req)
+    state.address = address
     if (credential.kind === 'legacy') conceal(ctx, state, credential.value)
     const decision = authenticate({
       credential,
-      purpose: () => purposeOf(ctx, state),
+      purpose: () => purposeOf(ctx, state, address),
       onAccepted: (count) => countAtEnd(ctx, state, count),
-      limited: state,
+      limited: { address },
     })
     return decision instanceof Promise
       ? decision.then((decided) => letIn(ctx, credential, decided))
@@ -73,13 +75,20 @@ export function createRequestAuthentication(deps: Dependencies): AuthenticateReq
 
   function letIn(ctx: Context, credential: Credential, decision: CountedDecision<Quota>): Accepted {
     if ('refused' in decision) throw refuse(ctx, credential, decision)
-    return admit(ctx, decision)
+    return admit(ctx, decision, authenticateRequest)
   }
+
+  return authenticateRequest
 }
 
-/** From here on the request belongs to this principal. */
-export function admit(ctx: Context, accepted: Accepted): Accepted {
-  requestStateOf(ctx).accepted = accepted
+/**
+ * From here on the request belongs to this principal.
+ * @param by the function with which its ledger authenticates
+ */
+export function admit(ctx: Context, accepted: Accepted, by: AuthenticateRequest): Accepted {
+  const state = requestStateOf(ctx)
+  state.accepted = accepted
+  state.acceptances.push({ by, accepted })
   ctx.state.principal = accepted.principal
   ctx.state.account = accepted.account
   return accepted
@@ -101,12 +110,12 @@ function outcomeOf({ writableFinished, statusCode }: ServerResponse, { usedRoute
   return usedRoute !== null && outcome === '2xx' ? 'accepted' : outcome
 }
 
-function purposeOf(ctx: Context, state: RequestState): Purpose {
+function purposeOf(ctx: Context, state: RequestState, ip: string | null): Purpose {
   const asked = state.usedRoute ?? { method: ctx.method, route: callerRoute(ctx) }
   return {
     method: asked.method,
     route: concealed(state, asked.route),
-    ip: state.address,
+    ip,
     userAgent: userAgentOf(ctx),
   }
 }

@@ -41,9 +41,9 @@ export function withUsers(authenticateRequest: AuthenticateRequest, deps: Depend
     if (!user) return null
     assertSameOrigin(ctx.req, trusted)
     const state = requestStateOf(ctx)
-    state.address ??= addressOf(ctx.req)
+    state.address = addressOf(ctx.req)
     const decision = await authenticator.authenticateUser(user)
-    if (!('refused' in decision)) return admit(ctx, decision)
+    if (!('refused' in decision)) return admit(ctx, decision, authenticateRequest)
     const { requestId } = state
     log.info({ requestId, kind: 'user', ...strangerOf(ctx, decision.refused) }, 'credential refused')
     return null
