@@ -78,24 +78,81 @@ export interface TokenLedgerOptions<Account extends object = object> {
   corsOrigins?: string
   /** Writes refusals in the host's own form. Default: problem documents (RFC 9457). */
   onProblem?: OnProblem
-  /** A pino logger, or anything with its four methods. Default: warnings and errors go to standard error. */
+  /** A pino logger, or anything with its four methods (`debug`, `info`, `warn`, `error`). Default: warnings and errors go to standard error. */
   log?: Logger
   /** Milliseconds since 1970; for tests. */
   clock?: Clock
 }
 
+type Kind =
+  | 'text'
+  | 'a number'
+  | 'a number or null'
+  | 'true or false'
+  | 'a function'
+  | 'a log with debug, info, warn and error'
+
+/** What each option is, but for those that a function of their own checks. */
+const KINDS: Partial<Record<keyof TokenLedgerOptions, Kind>> = {
+  eventStoreUrl: 'text',
+  readModelUrl: 'text',
+  peppers: 'text',
+  resolveAccount: 'a function',
+  tokenPrefix: 'text',
+  apiTokenHeader: 'text',
+  acceptLegacyTokens: 'true or false',
+  tokenMaxLifetimeDays: 'a number or null',
+  maxTokensPerAccount: 'a number',
+  scopeCeiling: 'true or false',
+  eventStoreShared: 'true or false',
+  usageFlushMs: 'a number',
+  usageRetentionDays: 'a number or null',
+  auditMode: 'text',
+  rateLimitFailuresPerMinute: 'a number',
+  rateLimitWritesPerMinute: 'a number',
+  resolveUser: 'a function',
+  trustProxyHops: 'a number',
+  trustProxyFrom: 'text',
+  verifyRequestHeaders: 'text',
+  corsOrigins: 'text',
+  onProblem: 'a function',
+  log: 'a log with debug, info, warn and error',
+  clock: 'a function',
+}
+
+/** Numbers, and what is true or false, may also be given as text, as the environment has them. */
+function isOf(kind: Kind, value: unknown): boolean {
+  switch (kind) {
+    case 'text':
+      return typeof value === 'string'
+    case 'a number':
+      return typeof value === 'number' || typeof value === 'string'
+    case 'a number or null':
+      return value === null || isOf('a number', value)
+    case 'true or false':
+      return typeof value === 'boolean' || typeof value === 'string'
+    case 'a function':
+      return typeof value === 'function'
+    case 'a log with debug, info, warn and error':
+      return ['debug', 'info', 'warn', 'error'].every(
+        (method) => typeof (value as Record<string, unknown> | null)?.[method] === 'function',
+      )
+  }
+}
+
+/** The options that are of another kind, without their values. */
+const problemsOfKind = (options: TokenLedgerOptions): string[] =>
+  Object.entries(KINDS).flatMap(([name, kind]) => {
+    const value = options[name as keyof TokenLedgerOptions]
+    return value === undefined || isOf(kind, value) ? [] : [`${name} must be ${kind}`]
+  })
+
 /** @throws SettingsError with every problem of the options, or of the environment where no option is given */
-export function settingsOf({
-  jwt,
-  peppers,
-  trustProxyFrom,
-  scopes,
-  trustedOrigins,
-  corsOrigins,
-  ...options
-}: TokenLedgerOptions): Settings {
-  const given: Partial<Settings> = { ...options }
-  const problems: string[] = []
+export function settingsOf(given: TokenLedgerOptions): Settings {
+  const problems = problemsOfKind(given)
+  if (problems.length > 0) throw new SettingsError(problems)
+  const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, ...options } = given
+  const settings: Partial<Settings> = { ...options }
   const attempt = (name: string, take: () => void): void => {
     try {
       take()
@@ -106,30 +163,27 @@ export function settingsOf({
   attempt('the JWT key', () => {
     if (!jwt) return
     createJwtVerifier(jwt)
-    given.jwtKeys = jwt
-    given.jwtIssuer = jwt.issuer
-    given.jwtAudience = jwt.audience
-    if (jwt.accountClaim !== undefined) given.jwtAccountClaim = jwt.accountClaim
-    if (jwt.leewaySeconds !== undefined) given.jwtLeewaySeconds = jwt.leewaySeconds
+    settings.jwtKeys = jwt
+    settings.jwtIssuer = jwt.issuer
+    settings.jwtAudience = jwt.audience
+    if (jwt.accountClaim !== undefined) settings.jwtAccountClaim = jwt.accountClaim
+    if (jwt.leewaySeconds !== undefined) settings.jwtLeewaySeconds = jwt.leewaySeconds
   })
   attempt('peppers', () => {
-    if (peppers !== undefined) given.peppers = parsePeppers(peppers)
+    if (peppers !== undefined) settings.peppers = parsePeppers(peppers)
   })
   attempt('trustProxyFrom', () => {
-    if (trustProxyFrom !== undefined) given.trustProxyFrom = parseBlocks(trustProxyFrom)
+    if (trustProxyFrom !== undefined) settings.trustProxyFrom = parseBlocks(trustProxyFrom)
   })
-  for (const name of ['eventStoreShared', 'scopeCeiling'] as const)
-    if (!['undefined', 'boolean', 'string'].includes(typeof options[name]))
-      problems.push(`${name} must be true or false`)
   attempt('scopes', () => {
-    if (scopes !== undefined) given.scopes = catalogueOf(scopes)
+    if (scopes !== undefined) settings.scopes = catalogueOf(scopes)
   })
   attempt('trustedOrigins', () => {
-    if (trustedOrigins !== undefined) given.trustedOrigins = originsOf(trustedOrigins)
+    if (trustedOrigins !== undefined) settings.trustedOrigins = originsOf(trustedOrigins)
   })
   attempt('corsOrigins', () => {
-    if (corsOrigins !== undefined) given.corsOrigins = parseOrigins(corsOrigins)
+    if (corsOrigins !== undefined) settings.corsOrigins = parseOrigins(corsOrigins)
   })
   if (problems.length > 0) throw new SettingsError(problems)
-  return readSettings(process.env, given)
+  return readSettings(process.env, settings)
 }

@@ -1,0 +1,73 @@
+import { expect } from 'chai'
+import { settingsOf, type TokenLedgerOptions } from '../../../src/settings/options.ts'
+import { SettingsError } from '../../../src/settings/settings.ts'
+
+const problemsOf = (options: object): readonly string[] => {
+  try {
+    settingsOf(options as TokenLedgerOptions)
+    return []
+  } catch (error) {
+    if (error instanceof SettingsError) return error.problems
+    throw error
+  }
+}
+
+const text = [null, 7, true, {}, ['text'], () => 'text']
+const number = [null, true, false, {}, [1], () => 1]
+const choice = [null, 1, 0, {}, [true]]
+const code = [null, 'text', true, {}, []]
+
+/** Values of another kind than the option has, as JavaScript without types, or a file of settings, would bring them. */
+const wrong: Partial<Record<keyof TokenLedgerOptions, readonly unknown[]>> = {
+  eventStoreUrl: text,
+  readModelUrl: text,
+  peppers: text,
+  tokenPrefix: text,
+  apiTokenHeader: text,
+  auditMode: text,
+  trustProxyFrom: text,
+  verifyRequestHeaders: text,
+  corsOrigins: text,
+  maxTokensPerAccount: number,
+  usageFlushMs: number,
+  rateLimitFailuresPerMinute: number,
+  rateLimitWritesPerMinute: number,
+  trustProxyHops: number,
+  tokenMaxLifetimeDays: number.filter((value) => value !== null),
+  usageRetentionDays: number.filter((value) => value !== null),
+  acceptLegacyTokens: choice,
+  scopeCeiling: choice,
+  eventStoreShared: choice,
+  resolveAccount: code,
+  resolveUser: code,
+  onProblem: code,
+  clock: code,
+  log: [null, 'text', true, {}, { debug() {}, info() {}, warn() {} }],
+}
+
+describe('An option of the library', () => {
+  for (const [name, values] of Object.entries(wrong)) {
+    it(`${name} is refused at the start where it is of another kind, by its name`, () => {
+      for (const value of values) {
+        const problems = problemsOf({ [name]: value })
+        expect(problems, String(value)).to.have.lengthOf(1)
+        expect(problems[0], String(value)).to.match(new RegExp(`^${name} must be `))
+        expect(problems[0], String(value)).not.to.contain('is not a function')
+      }
+    })
+  }
+
+  it('is named with all others that are wrong', () => {
+    const problems = problemsOf({ trustProxyHops: true, peppers: 7, log: null })
+    expect(problems.map((problem) => problem.split(' ')[0])).to.have.members([
+      'trustProxyHops',
+      'peppers',
+      'log',
+    ])
+  })
+
+  it('counts as left out where it is undefined', () => {
+    const names = Object.keys(wrong).map((name) => [name, undefined])
+    expect(problemsOf(Object.fromEntries(names))).to.deep.equal([])
+  })
+})
