@@ -155,9 +155,11 @@ export function tokensOf(
     return { ...shownToken(token.tokenId, token, now()), token: secret }
   }
 
-  async function usage(accountId: string, of: string | UsageQuery = {}, more: UsageQuery = {}) {
-    const token = typeof of === 'string' ? await queries.token(accountId, of) : null
-    const { route, ...range } = parseUsage({ ...(typeof of === 'string' ? more : of) })
+  async function usage(accountId: string, of?: string | UsageQuery, more?: UsageQuery) {
+    // What stands before a query is an id, even if it is none: it must not become the question for all tokens.
+    const isOfToken = typeof of === 'string' || more !== undefined
+    const token = isOfToken ? await queries.token(accountId, of as string) : null
+    const { route, ...range } = parseUsage(asQuery(isOfToken ? more : of))
     const filter = route === undefined ? undefined : routeFilter(route)
     const asked = [usageRange(range, now()), { route: filter, mostBuckets: schemas.MOST_BUCKETS }] as const
     if (token) return { tokenId: token.id, ...shownUsage(await queries.usageOfToken(token, ...asked)) }
@@ -170,7 +172,7 @@ export function tokensOf(
     usage: answering(usage) as Tokens['usage'],
     get: answering(async (accountId, id) => shownToken(id, await queries.token(accountId, id), now())),
     list: answering(async (accountId, query) => {
-      const { data, nextCursor } = await queries.list(accountId, parseList({ ...query }))
+      const { data, nextCursor } = await queries.list(accountId, parseList(asQuery(query)))
       const at = now()
       return { data: data.map((token) => shownToken(token.id, token, at)), nextCursor }
     }),
@@ -191,10 +193,16 @@ export function tokensOf(
     }),
     history: answering(async (accountId, id, query) => {
       const token = await queries.token(accountId, id)
-      const { data, nextCursor } = await queries.history(token.id, parsePage({ ...query }))
+      const { data, nextCursor } = await queries.history(token.id, parsePage(asQuery(query)))
       return { data: data.map(shownEvent), nextCursor }
     }),
   }
+}
+
+/** A copy, in which defaults are filled in. What is no object stays as it is, and is refused for that. */
+function asQuery(given: unknown): unknown {
+  if (given === undefined || given === null) return {}
+  return typeof given === 'object' && !Array.isArray(given) ? { ...given } : given
 }
 
 function ifMatchOf(given: number | string | undefined): (revision: number) => boolean {

@@ -31,6 +31,8 @@ describe('Tokens from code', () => {
   const expiresAt = '2027-01-01T00:00:00.000Z'
   const make = (input: object = {}) => tokens.create(ACCOUNT, { name: 'a token', expiresAt, ...input }, by)
 
+  const any = (value: unknown) => value as never
+
   /** The code and the pointers of a refusal. */
   async function refused(work: Promise<unknown>): Promise<[code: string, ...pointers: string[]]> {
     try {
@@ -191,6 +193,37 @@ describe('Tokens from code', () => {
     }
   })
 
+  it('are unknown by an id that is no text, even one that looks like it', async () => {
+    const { id } = await make()
+    const odd: unknown[] = [null, 7, true, [id], { toString: () => id }, Symbol(id), () => id]
+    for (const given of odd) {
+      for (const work of [
+        tokens.get(ACCOUNT, any(given)),
+        tokens.update(ACCOUNT, any(given), { name: 'x' }, by),
+        tokens.revoke(ACCOUNT, any(given), by),
+        tokens.history(ACCOUNT, any(given)),
+        tokens.usage(ACCOUNT, any(given), {}),
+      ])
+        expect(await refused(work), String(given)).to.deep.equal(['not_found'])
+    }
+    expect(await refused(tokens.usage(ACCOUNT, any(undefined), {}))).to.deep.equal(['not_found'])
+    expect((await tokens.get(ACCOUNT, id)).revision).to.equal(0)
+  })
+
+  it('are asked for by a query that is an object', async () => {
+    const { id } = await make()
+    for (const query of [7, true, [], ['x'], 'limit=5', () => ({}), Symbol('x')]) {
+      for (const work of [
+        tokens.list(ACCOUNT, any(query)),
+        tokens.history(ACCOUNT, id, any(query)),
+        tokens.usage(ACCOUNT, id, any(query)),
+        ...(typeof query === 'string' ? [] : [tokens.usage(ACCOUNT, any(query))]),
+      ])
+        expect(await refused(work), String(query)).to.deep.equal(['validation_failed', ''])
+    }
+    expect((await tokens.usage(ACCOUNT)).granularity).to.equal('day')
+  })
+
   it('are refused by the codes of HTTP where their state or revision does not fit', async () => {
     const { id } = await make()
     const change = (ifMatch: number | string) => tokens.update(ACCOUNT, id, { name: 'x' }, { ...by, ifMatch })
@@ -218,7 +251,6 @@ describe('Tokens from code', () => {
     }
   })
 
-  const any = (value: unknown) => value as never
   const wrong: [what: string, ask: (id: string) => Promise<unknown>, pointers: string[]][] = [
     ['a name', () => tokens.create(ACCOUNT, { name: '', expiresAt }, by), ['/name']],
     ['no input', () => tokens.create(ACCOUNT, any(undefined), by), ['']],
