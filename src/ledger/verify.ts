@@ -9,9 +9,9 @@ import { isMethod, usedPath } from '../http/usedRequest.ts'
 /** What a credential is used for, as usage shows it. */
 export interface VerifyOptions {
   /** The method of the request. Default: `CALL`. */
-  method?: string
+  method?: string | null
   /** The route's pattern, like `/orders/:id`, or its path. A query string is not kept. Default: `verify()`. */
-  route?: string
+  route?: string | null
   /** The caller's address. If it is given, bad credentials count against it. Default: unknown. */
   ip?: string | null
   /** Default: unknown. */
@@ -22,8 +22,9 @@ export interface VerifyOptions {
 export async function verifyCredential(
   authenticate: CountedAuthentication<Quota>,
   credential: { kind: 'token' | 'jwt'; value: string },
-  options: VerifyOptions,
+  given: VerifyOptions | null,
 ): Promise<Accepted | null> {
+  const options = given ?? {}
   const purpose = purposeOf(options)
   try {
     const decision = await authenticate({
@@ -41,12 +42,18 @@ export async function verifyCredential(
   }
 }
 
-function purposeOf({ method = '', route = '', ip, userAgent }: VerifyOptions): Purpose {
-  const verb = method.toUpperCase()
+/** @throws TypeError for what is neither text nor left out */
+function purposeOf(options: VerifyOptions): Purpose {
+  const textOf = (name: keyof VerifyOptions): string => {
+    const value: unknown = options[name] ?? ''
+    if (typeof value === 'string') return value
+    throw new TypeError(`verify(credential, { ${name} }): ${name} must be text`)
+  }
+  const verb = textOf('method').toUpperCase()
   return {
     method: isMethod(verb) ? verb : 'CALL',
-    route: usedPath(route) || 'verify()',
-    ip: canonicalAddress(ip ?? ''),
-    userAgent: (userAgent ?? '').slice(0, LOOKED_AT) || null,
+    route: usedPath(textOf('route')) || 'verify()',
+    ip: canonicalAddress(textOf('ip')),
+    userAgent: textOf('userAgent').slice(0, LOOKED_AT) || null,
   }
 }

@@ -48,6 +48,26 @@ describe('verify(), for other frameworks', () => {
     expect(JSON.stringify(radius.body)).not.to.contain('nonsense').and.not.to.contain(token)
   })
 
+  it('takes null for what is not known, and refuses what is no text, by its name', async () => {
+    const api = await start()
+    const { id, token } = (await api.create({ name: 'CI' })).body
+    const nothing = { method: null, route: null, ip: null, userAgent: null }
+    expect(await host.ledger.verify(token, nothing)).to.include({ tokenId: id })
+    expect(await host.ledger.verify(token, null as never)).to.include({ tokenId: id })
+    for (const name of ['method', 'route', 'ip', 'userAgent']) {
+      for (const value of [7, true, ['192.0.2.1'], {}, () => 'GET']) {
+        const rejected = await host.ledger.verify(token, { [name]: value }).catch((error: unknown) => error)
+        expect(rejected, name).to.be.instanceOf(TypeError)
+        expect(String(rejected)).to.contain(`${name} must be text`)
+      }
+    }
+    await eventually(async () => {
+      expect((await api.usage(id)).body.routes).to.deep.equal([
+        { method: 'CALL', route: 'verify()', requests: 2 },
+      ])
+    })
+  })
+
   it('takes what was not sent for no credential, and for no failure', async () => {
     await start({ rateLimitFailuresPerMinute: 1 })
     for (const nothing of [undefined, null, undefined]) {
