@@ -32,5 +32,6 @@ export function assertGrantable(
   if (unknown.length > 0) throw new Refusal('validation_failed', 'The input is not valid.', unknown)
   const above = scopes.filter((scope) => isAdded(scope) && ceiling && !ceiling.includes(scope))
   if (above.length === 0) return
-  throw new Refusal('scope_not_grantable', `You lack scopes that you would give out: ${above.join(' ')}.`)
+  const named = [...new Set(above)].join(' ')
+  throw new Refusal('scope_not_grantable', `You lack scopes that you would give out: ${named}.`)
 }

@@ -189,6 +189,21 @@ describe('The catalogue of scopes', () => {
     expect((await createToken(owner, {})).scopes).to.deep.equal([])
   })
 
+  it('names the place of a scope behind one that comes twice', async () => {
+    const twice = ['orders:read', 'orders:read']
+    const { id } = await createToken(owner, {})
+    for (const wrong of ['no scope', 'unknown']) {
+      for (const { status, body } of [
+        await owner.post(TOKENS, { name: 'x', scopes: [...twice, wrong] }),
+        await owner.patch(`${TOKENS}/${id}`, { scopes: [...twice, wrong] }),
+      ])
+        expect([status, body.errors.map(({ pointer }) => pointer)], wrong).to.deep.equal([422, ['/scopes/2']])
+    }
+    expect((await owner.patch(`${TOKENS}/${id}`, { scopes: twice })).body.scopes).to.deep.equal([
+      'orders:read',
+    ])
+  })
+
   it('leaves a token what it had before, and adds nothing of the kind', async () => {
     const kept = await owner.patch(old, { name: 'still', scopes: ['orders:read', 'old'] })
     expect([kept.status, kept.body.scopes]).to.deep.equal([200, ['orders:read', 'old']])

@@ -122,8 +122,10 @@ export function createManage(deps: Dependencies): Manage {
 
       const earlier = idempotencyKey === null ? null : await refuseDamaged(tokenId, replay)
       if (earlier) return earlier
-      assertGood({ name, scopes, expiresAt })
-      assertGrantable(scopes, [], { catalogue, ceiling })
+      // As they were written, with those that come twice, so that an error names the right place.
+      const asked = input.scopes ?? []
+      assertGood({ name, scopes: asked, expiresAt })
+      assertGrantable(asked, [], { catalogue, ceiling })
       const secret = formatToken(deps.prefix, deps.randomBytes(32))
       const data = {
         tokenId,
@@ -161,6 +163,8 @@ export function createManage(deps: Dependencies): Manage {
       }
       const assertMayChange = (state: TokenState, had: readonly string[] | null): void => {
         const changes = changeTo(state)
+        // As they were written, with those that come twice, so that an error names the right place.
+        if (changes.scopes !== undefined) changes.scopes = input.scopes ?? []
         assertGood(changes)
         if (had) assertGrantable(changes.scopes ?? [], had, { catalogue, ceiling })
       }
