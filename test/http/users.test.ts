@@ -385,7 +385,7 @@ describe('What resolveUser returns', () => {
     })(),
     'an object that inherits its account': Object.create({ accountId: 'a ' }),
     'an object that inherits a member that is not known': Object.create({ accountId: 'a', scope: ['a'] }),
-    'an object with scopes that are left out': { accountId: 'a', scopes: new Array(2) },
+    'an object with scopes that are left out': { accountId: 'a', scopes: Array.from({ length: 2 }) },
   })) {
     it(`is the host's error where it is ${what}`, async () => {
       expect((await answerTo(value)).status).to.equal(500)

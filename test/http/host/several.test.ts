@@ -56,7 +56,7 @@ describe('Two ledgers in one app', () => {
 
   it('let in whom both of them know, and count each use once', async () => {
     const both = { secret: OTHER_SECRET }
-    const host = await startHost(
+    const shared = await startHost(
       (app, ledger) => {
         app.use(ledger.authenticate()).use(other.authenticate()).use(ledger.requireScope('a'))
         app.use(ledger.authenticate()).use(other.requireScope('a')).use(served)
@@ -64,10 +64,10 @@ describe('Two ledgers in one app', () => {
       { jwt: both },
     )
     const headers = bearer(jwtFor('acct_1', { scope: 'a' }, OTHER_SECRET))
-    expect((await fetch(host.url, { headers })).status).to.equal(200)
+    expect((await fetch(shared.url, { headers })).status).to.equal(200)
     const accepted = /tokenledger_authentications_total\{kind="jwt",outcome="accepted"\} 1\n/
-    expect(await host.ledger.metrics()).to.match(accepted)
+    expect(await shared.ledger.metrics()).to.match(accepted)
     expect(await other.metrics()).to.match(accepted)
-    await host.close()
+    await shared.close()
   })
 })

@@ -2,9 +2,9 @@ import { expect } from 'chai'
 import { settingsOf, type TokenLedgerOptions } from '../../../src/settings/options.ts'
 import { SettingsError } from '../../../src/settings/settings.ts'
 
-const problemsOf = (options: object): readonly string[] => {
+const problemsOf = (options: Record<string, unknown>): readonly string[] => {
   try {
-    settingsOf(options as TokenLedgerOptions)
+    settingsOf(options)
     return []
   } catch (error) {
     if (error instanceof SettingsError) return error.problems
