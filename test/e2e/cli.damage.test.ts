@@ -106,7 +106,8 @@ describe('tokenledger, on a history that was tampered with', () => {
       expect([code, stdout], args.join(' ')).to.deep.equal([3, ''])
     }
     const unreachable = { ...env(), EVENT_STORE_URL: 'esdb://127.0.0.1:1?tls=false' }
-    expect((await cli(['verify', '--chain'], copy, unreachable)).code).to.equal(3)
+    for (const args of [['verify'], ['verify', '--chain'], ['history', tokenId], ['rebuild'], ['export']])
+      expect((await cli(args, copy, unreachable)).code, args.join(' ')).to.equal(3)
   })
 
   it('is seen by doctor where SQLite can see it', async () => {
