@@ -160,9 +160,12 @@ export function problemSender(log: Logger, onProblem?: OnProblem): SendProblem {
       await write(ctx, document)
     } catch (error) {
       report(ctx, new HostError(error), 'onProblem failed: the refusal is sent in its usual form')
-      return sendDocument(ctx, problem, document)
+      // Nothing can be added to an answer that it has begun without Koa.
+      if (!ctx.headerSent) sendDocument(ctx, problem, document)
+      return
     }
-    if (ctx.body === undefined && ctx.respond !== false) return sendDocument(ctx, problem, document)
+    if (ctx.headerSent || ctx.respond === false) return
+    if (ctx.body === undefined) return sendDocument(ctx, problem, document)
     // Koa turns an empty body into a 204, but a refusal must not look like a success.
     if (ctx.body === null && ctx.status === 204) ctx.status = problem.status
   }

@@ -267,6 +267,26 @@ describe('onProblem', () => {
     expect(JSON.parse(own.anonymous.text).code).to.equal('unauthorized')
   })
 
+  it('may answer without Koa, even where it fails afterwards', async () => {
+    const ways: TokenLedgerOptions['onProblem'][] = [
+      ({ res }) => void res.writeHead(418).end('raw'),
+      (ctx) => {
+        ctx.respond = false
+        ctx.res.writeHead(418).end('raw')
+      },
+      ({ res }) => {
+        res.writeHead(418).end('raw')
+        throw new Error('too late')
+      },
+    ]
+    for (const onProblem of ways) {
+      const { answers, host } = await answersOf(onProblem)
+      for (const { status, text } of Object.values(answers))
+        expect([status, text]).to.deep.equal([418, 'raw'])
+      for (const { error } of host.errors) expect(error).to.have.property('message', 'too late')
+    }
+  })
+
   it('that fails is told to the app and the log, and the refusal is sent in its usual form', async () => {
     const fails: TokenLedgerOptions['onProblem'][] = [
       (ctx) => {
