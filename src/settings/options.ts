@@ -9,6 +9,7 @@ import { parsePeppers } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
 import { catalogueOf } from './catalogue.ts'
 import type { OnProblem } from '../http/problem.ts'
+import { assertJwtOptions } from './jwtOptions.ts'
 import { originsOf, parseOrigins } from './origins.ts'
 import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
 
@@ -161,7 +162,8 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
     }
   }
   attempt('the JWT key', () => {
-    if (!jwt) return
+    if (jwt === undefined) return
+    assertJwtOptions(jwt)
     createJwtVerifier(jwt)
     settings.jwtKeys = jwt
     settings.jwtIssuer = jwt.issuer

@@ -71,3 +71,43 @@ describe('An option of the library', () => {
     expect(problemsOf(Object.fromEntries(names))).to.deep.equal([])
   })
 })
+
+describe('The option jwt', () => {
+  const SECRET = 'sentinel: a secret of at least 32 bytes'
+  const odd: Record<string, unknown> = {
+    'the secret itself': SECRET,
+    'its bytes': Buffer.from(SECRET),
+    null: null,
+    nothing: '',
+    'a function': () => SECRET,
+    'a list': [SECRET],
+    'without a key': { issuer: 'sentinel' },
+    'with another name of its key': { Secret: SECRET },
+    'with two keys': { secret: SECRET, keys: { a: SECRET } },
+    'with a key that is a number': { secret: 7 },
+    'with a key that is null': { publicKey: null },
+    'with a key that is an object': { secret: { SECRET } },
+    'with a list of keys': { keys: [SECRET] },
+    'with keys that are a text': { keys: SECRET },
+    'with keys that are numbers': { keys: { a: 7 } },
+    'with an issuer that is a list': { secret: SECRET, issuer: ['sentinel'] },
+    'with an empty audience, which would check nothing': { secret: SECRET, audience: '' },
+    'with no audience, said by null': { secret: SECRET, audience: null },
+    'with a leeway that is a text': { secret: SECRET, leewaySeconds: 'sentinel' },
+    'with a member that is misspelt': { secret: SECRET, acountClaim: 'org' },
+  }
+  for (const [what, jwt] of Object.entries(odd)) {
+    it(`is refused without a word of it: ${what}`, () => {
+      const problems = problemsOf({ jwt })
+      expect(problems).to.have.lengthOf(1)
+      expect(problems[0]).to.match(/^the JWT key must /)
+      expect(problems[0]).not.to.contain('sentinel')
+    })
+  }
+
+  it('may leave members undefined', () => {
+    const jwt = { secret: SECRET, issuer: undefined, audience: undefined, publicKey: undefined }
+    expect(problemsOf({ jwt })).to.deep.equal([])
+    expect(problemsOf({ jwt: undefined })).to.deep.equal([])
+  })
+})
