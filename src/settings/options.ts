@@ -93,8 +93,8 @@ type Kind =
   | 'a function'
   | 'a log with debug, info, warn and error'
 
-/** What each option is, but for those that a function of their own checks. */
-const KINDS: Partial<Record<keyof TokenLedgerOptions, Kind>> = {
+/** What each option is, except for those that are checked by functions of their own. */
+const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'trustedOrigins'>, Kind> = {
   eventStoreUrl: 'text',
   readModelUrl: 'text',
   peppers: 'text',
