@@ -106,6 +106,7 @@ const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'truste
   maxTokensPerAccount: 'a number',
   scopeCeiling: 'true or false',
   eventStoreShared: 'true or false',
+  eventStoreTimeoutMs: 'a number',
   usageFlushMs: 'a number',
   usageRetentionDays: 'a number or null',
   auditMode: 'text',

@@ -1,6 +1,6 @@
 import { importedEventId } from './ids.ts'
 import { type Column, createColumn, createKeyTable, type KeyTable } from './keyTable.ts'
-import { readRow } from './row.ts'
+import { BYTE_ORDER_MARK, readRow } from './row.ts'
 import { linesOf } from '../transfer/file.ts'
 
 export interface RowProblem {
@@ -40,22 +40,22 @@ export interface CheckedRows {
 
 export type OnProgress = (done: number) => void
 
-const BOM = '\uFEFF'
 const NO_EVENT = new Uint8Array(16)
 
 /**
- * The lines that are not blank. As editors and databases write them, there may be a byte order mark at the start, and
- * the last line may lack its line end.
+ * The lines that are not blank. The last one may lack its line end.
  * @throws BadFileError naming a line
  */
 export async function* rowLinesOf(
   chunks: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<{ line: number; text: string }, void, undefined> {
   for await (const { number: line, text } of linesOf(chunks, true)) {
-    const row = text.startsWith(BOM) ? text.slice(BOM.length) : text
-    if (row.trim() !== '') yield { line, text: row }
+    if (!isBlank(text)) yield { line, text }
   }
 }
+
+/** `trim` takes a byte order mark for white space. */
+const isBlank = (text: string): boolean => text.trim() === '' && !text.includes(BYTE_ORDER_MARK)
 
 /**
  * Checks all rows, and writes nothing.

@@ -24,6 +24,9 @@ const SHA256_HEX = /^[0-9a-f]{64}$/i
 const INFINITY = 'infinity'
 const TIME = 'an RFC 3339 time with its zone, like 2024-05-01T10:00:00Z'
 
+/** Some editors and databases begin a file with it. It cannot be seen, and no JSON text begins with it. */
+export const BYTE_ORDER_MARK = '\uFEFF'
+
 /**
  * Reads a row of an old table as a token of this service.
  * @param text one JSON object with all of `MEMBERS` and no other
@@ -31,6 +34,8 @@ const TIME = 'an RFC 3339 time with its zone, like 2024-05-01T10:00:00Z'
  * @returns the token; or, for a row that cannot be imported, text that says what is wrong with it, without its values
  */
 export function readRow(text: string, now: string): ImportedToken | string {
+  if (text.startsWith(BYTE_ORDER_MARK))
+    return 'it begins with a byte order mark (BOM, U+FEFF): write the file anew, as UTF-8 without one'
   const row = parse(text)
   if (row === 'repeats') return 'it has a member twice: which of them is meant nobody can tell'
   if (!row) return `it is not a JSON object with the members ${MEMBERS.join(', ')} and no other`

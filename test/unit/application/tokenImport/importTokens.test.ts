@@ -211,14 +211,11 @@ describe('An import of an old table', () => {
   })
 
   describe('of a file as editors and databases write it', () => {
-    const marked = `\uFEFF${file}`
     for (const [what, text] of [
       ['without an end of its last line', file.slice(0, -1)],
-      ['with a mark of byte order', marked],
-      ['of two such files', `\uFEFF\n${marked}`],
       ['with blank lines', `\n\n  \n${file.replaceAll('\n', '\n\t\n')}\n\n `],
       ['with the line ends of Windows', file.replaceAll('\n', '\r\n')],
-      ['with all of them', marked.replaceAll('\n', '\r\n\r\n').trimEnd()],
+      ['with all of them', file.replaceAll('\n', '\r\n\r\n').trimEnd()],
     ] as const) {
       it(`takes all of its rows, and none of them twice: ${what}`, async () => {
         const memory = memoryStore()
@@ -229,8 +226,24 @@ describe('An import of an old table', () => {
       })
     }
 
+    for (const [where, text] of [
+      [1, `\uFEFF${file}`],
+      [1, `\uFEFF\n${file}`],
+      [ROWS + 1, `${file}\uFEFF${file}`],
+    ] as const) {
+      it(`names a byte order mark, which nobody sees, in line ${where}`, async () => {
+        const { store, log } = memoryStore()
+        const problems = await problemsOf(takeOver(store, text))
+        expect(problems[0])
+          .to.include({ line: where })
+          .and.property('message')
+          .to.match(/byte order mark/)
+        expect(log).to.deep.equal([])
+      })
+    }
+
     it('names rows by the lines of the file', async () => {
-      const text = `\uFEFF\n\n${JSON.stringify(oldRow(1))}\n\n${JSON.stringify(oldRow(1))}`
+      const text = `\n\n${JSON.stringify(oldRow(1))}\n\n${JSON.stringify(oldRow(1))}`
       const problems = await problemsOf(takeOver(memoryStore().store, text))
       expect(problems[0]).to.deep.equal({ line: 5, message: 'its id is that of line 3' })
     })

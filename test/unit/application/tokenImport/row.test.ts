@@ -160,7 +160,7 @@ describe('a row of an old table', () => {
     }
   })
 
-  for (const text of ['', '\n', 'null', '1', '"x"', '[]', '{', '{"id":1}', '{"__proto__":1}', '\ufeff{}']) {
+  for (const text of ['', '\n', 'null', '1', '"x"', '[]', '{', '{"id":1}', '{"__proto__":1}']) {
     it(`is refused where it is none: ${JSON.stringify(text)}`, () => {
       expect(readRow(text, NOW)).to.be.a('string').and.contain('it is not a JSON object')
     })
