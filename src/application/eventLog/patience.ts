@@ -6,6 +6,8 @@ import { StoreMisconfiguredError, StoreUnavailableError, UnknownOutcomeError } f
 export interface Patience {
   /** No try begins later than so many milliseconds after the first one. */
   ms: number
+  /** The pause after the first try. It doubles after each further one. Default: `PAUSE_MS.first`. */
+  firstPauseMs?: number
   /** Is a store that cannot be reached waited for as well, or only one whose answer was lost? */
   outages: boolean
   /** Called before each pause. What it throws ends the tries. */
@@ -40,14 +42,14 @@ export const patienceOfChange = (changeMs = CHANGE_MS): Patience => ({
 /** For an import, a roll-up and whatever else nobody waits for: as long as a server may need to be mended. */
 export const BULK_PATIENCE: Patience = { ms: 600_000, outages: true }
 
-/** The pause after the first try. It doubles after each further one, up to the longest. */
+/** Pauses between tries: how long the first is, and how long one may become. */
 const PAUSE_MS = { first: 100, longest: 5_000 }
 
 /** Starts to count the time. @returns a function that resolves when the next try may begin, or else throws the error */
 export function startTries(patience: Patience): (error: unknown) => Promise<void> {
-  const { ms, signal } = patience
+  const { ms, signal, firstPauseMs = PAUSE_MS.first } = patience
   const started = performance.now()
-  let pause = PAUSE_MS.first
+  let pause = firstPauseMs
   return async (error) => {
     const isOver = performance.now() - started + pause > ms || signal?.aborted
     if (isOver || !mayPass(error, patience)) throw error

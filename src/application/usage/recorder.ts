@@ -45,14 +45,19 @@ interface Dependencies {
   room?: Room
   /** Of one flush. The next one sends the same append again. */
   patience?: Patience | undefined
+  stopTimes?: StopTimes
 }
 
 /**
- * How long a stop waits for an event store that cannot be reached, in milliseconds. A call that is under way then is
- * still waited for.
+ * How long a stop waits for an event store that cannot be reached, and the pause between two tries, in milliseconds. A
+ * call that is under way when the time is up is still waited for.
  */
-const STOP_MS = 3_000
-const STOP_PAUSE_MS = 200
+interface StopTimes {
+  ms: number
+  pauseMs: number
+}
+
+const STOP: StopTimes = { ms: 3_000, pauseMs: 200 }
 
 /**
  * Writes uses, in flush windows, to a stream that only this start of the process writes, and to a new stream on every
@@ -61,7 +66,7 @@ const STOP_PAUSE_MS = 200
  * once nor kept twice.
  */
 export function createRecorder(deps: Dependencies): Recorder {
-  const { store, clock, ids, flushMs, telemetry, strict = false, room } = deps
+  const { store, clock, ids, flushMs, telemetry, strict = false, room, stopTimes = STOP } = deps
   let instance = ids.random()
   let tail = { stream: '', revision: -1, chain: '' }
   const window = createUsageWindow(room)
@@ -138,7 +143,7 @@ export function createRecorder(deps: Dependencies): Recorder {
       try {
         return await flush()
       } catch (error) {
-        await sleep(STOP_PAUSE_MS)
+        await sleep(stopTimes.pauseMs)
         if (over.aborted) throw error
       }
     }
@@ -180,7 +185,7 @@ export function createRecorder(deps: Dependencies): Recorder {
 
     async stop() {
       clearInterval(timer)
-      const limit = setTimeout(() => givingUp.abort(), STOP_MS)
+      const limit = setTimeout(() => givingUp.abort(), stopTimes.ms)
       await flushing?.catch(() => {})
       await flushUntil(givingUp).catch((err: unknown) => {
         if (strict) return

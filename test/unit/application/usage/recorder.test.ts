@@ -77,6 +77,8 @@ function setUp(room?: Room, strict = false) {
     telemetry,
     strict,
     ...(room && { room }),
+    patience: { ms: 5_000, outages: false, firstPauseMs: 1 },
+    stopTimes: { ms: 300, pauseMs: 10 },
   })
   const use = (token: number, revision = 0, route = '/', outcome = '2xx', caller = 0) =>
     recorder.record({
@@ -263,7 +265,6 @@ const strictSteps = fc.oneof(
       kind: fc.constant('store' as const),
       token: fc.nat(9),
       times: fc.integer({ min: 1, max: 12 }),
-      // After an unknown outcome, the append is repeated after 0.1 s. So there are only a few.
       faults: fc.constantFrom<AppendFault[]>(
         [],
         [],
@@ -484,7 +485,7 @@ describe('the recorder', () => {
     use(1)
     setTimeout(() => {
       faulty.down = false
-    }, 500)
+    }, 50)
     await recorder.stop()
     expect([countIn(streams), telemetry.lost]).to.deep.equal([1, 0])
   })
