@@ -23,6 +23,7 @@ const LEFT_OUT = [
   'docs/running.md: it needs Docker',
   'docs/running.md: it needs Docker',
   'docs/running.md: it needs Docker',
+  'docs/running.md: it needs Docker',
   'docs/running.md: it needs the sqlite3 program',
   'docs/running.md: it needs Docker',
   'docs/running.md: it needs Docker',
