@@ -19,7 +19,10 @@ export function createApp({ log, observe, routers }: Parts): Koa {
     const who = ctx && !requestStateOf(ctx).accepted ? strangerOf(ctx, 'response failed') : {}
     log.error({ err, ...who }, 'response failed')
   })
-  app.use(observe)
+  app.use((ctx, next) => {
+    requestStateOf(ctx).isOwnApp = true
+    return observe(ctx, next)
+  })
   for (const router of routers) app.use(router)
   app.use((ctx) => sendProblem(ctx, new Problem('not_found', 'There is nothing here.')))
   return app

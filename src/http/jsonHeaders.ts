@@ -6,6 +6,9 @@ export const JSON_HEADERS = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 } as const
 
+/** The same as names and values in turn. */
+export const JSON_HEAD: readonly string[] = Object.entries(JSON_HEADERS).flat()
+
 export function setJsonHeaders(res: ServerResponse): void {
   for (const name in JSON_HEADERS) res.setHeader(name, JSON_HEADERS[name as keyof typeof JSON_HEADERS])
 }

@@ -30,7 +30,7 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
       const state = requestStateOf(ctx)
       state.address = addressOf(ctx.req)
       underWay.add(res)
-      res.setHeader('X-Request-Id', state.requestId)
+      if (!state.isOwnApp) res.setHeader('X-Request-Id', state.requestId)
       if (draining) res.setHeader('Connection', 'close')
       atEnd(ctx, state, () => {
         underWay.delete(res)
@@ -43,7 +43,10 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
         const address = accepted ? null : (state.address ?? NO_ADDRESS)
         log({ method: ctx.method, route, status, ms, requestId, principal, address })
       })
-      return next()
+      const answering = next()
+      // An answer that was sent at once has this header. It is not set before, since Node is slow to merge both ways.
+      if (state.isOwnApp && !res.headersSent) res.setHeader('X-Request-Id', state.requestId)
+      return answering
     }
 
   return {

@@ -10,6 +10,8 @@ export interface RequestState {
   correlationId: string
   /** The address that the request came from, once somebody has asked for it; null if there is none. */
   address: string | null
+  /** Is this the service's own app, where no middleware changes an answer? Then it may be sent at once. */
+  isOwnApp: boolean
   /** The principal and the account, once a credential was found good; of several ledgers, the last one's. */
   accepted: Accepted | null
   /**
@@ -44,6 +46,7 @@ export function requestStateOf(ctx: Marked): RequestState {
     requestId,
     correlationId: ownId(ctx, 'x-correlation-id') ?? requestId,
     address: null,
+    isOwnApp: false,
     accepted: null,
     acceptances: [],
     route: 'unmatched',

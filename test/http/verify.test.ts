@@ -10,10 +10,21 @@ import {
 } from '../support/callers/caller.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { startHost } from '../support/processes/hostApp.ts'
 import { answersIn, exchange } from '../support/callers/raw.ts'
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 const VERIFY = '/auth/verify'
+
+/** The lines of an answer, with the headers in order and without what is another one each time. */
+function comparable(answer: string): string[] {
+  const [head = '', body = ''] = answer.replaceAll(UUID, '<id>').split('\r\n\r\n')
+  const [status = '', ...headers] = head.split('\r\n')
+  const sorted = headers.map((line) => line.replace(/^[^:]+/, (name) => name.toLowerCase())).sort()
+  return [status, ...sorted.filter((line) => !line.startsWith('date:')), body]
+}
+
+const UUID = /[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/g
 
 describe('/auth/verify', () => {
   let service: TestService
@@ -51,6 +62,29 @@ describe('/auth/verify', () => {
     expect((await callerOf(at.url, tokenHeader(fresh.token)).get(path, headers)).status).to.equal(200)
     return routeOf(api, fresh.id)
   }
+
+  it('answers in the service as in the app of a host, and closes the connection when it stops', async () => {
+    const own = await startLedger()
+    const host = await startHost((app, ledger) => app.use(ledger.observe()).use(ledger.verifyRoutes()))
+    const seen = async ({ url, ledger }: Pick<TestService, 'url' | 'ledger'>) => {
+      const { token: secret } = await ledger.tokens.create('acct_é', { name: 'a' }, { actor: 'test' })
+      const ask = (head: string) =>
+        exchange(url, `${head}\r\nHost: test\r\nX-API-Token: ${secret}\r\nX-Request-Id: abc\r\n\r\n`)
+      const answers = await Promise.all(
+        METHODS.map((method) => ask(`${method} ${VERIFY} HTTP/1.1\r\nConnection: close`)),
+      )
+      void ledger.drain()
+      const answer = await ask(`GET ${VERIFY} HTTP/1.1`)
+      return [...answers, answer].map(comparable)
+    }
+    try {
+      const answers = await seen(own)
+      expect(answers).to.deep.equal(await seen(host))
+      expect(answers.at(-1)).to.include('connection: close').and.to.include('x-request-id: abc')
+    } finally {
+      await Promise.all([own.close(), host.close()])
+    }
+  })
 
   it('answers any method, on the path and below it, with the principal in headers and body', async () => {
     for (const method of METHODS) {

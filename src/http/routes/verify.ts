@@ -6,7 +6,7 @@ import { callerPath } from '../callerPath.ts'
 import { presentPrincipal } from '../../presentation/tokens.ts'
 import { queryOf } from '../authentication/authenticated.ts'
 import { assertKnown, invalid } from '../input/validate.ts'
-import { setJsonHeaders } from '../jsonHeaders.ts'
+import { JSON_HEAD } from '../jsonHeaders.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { requestStateOf } from '../requestState.ts'
@@ -45,6 +45,8 @@ interface Rendered {
   accountId: string
   scopeList: string
   body: string | Buffer
+  /** Of the body, in bytes. */
+  length: string
 }
 
 /** Headers and body for a principal, made once: a token's principal lives as long as its record in the index. */
@@ -57,10 +59,29 @@ function rendered(principal: Principal): Rendered {
   const accountId = headerText(principal.accountId)
   // Node writes headers in the encoding of a text body. Beside a body of bytes, their bytes stay as they are.
   const body = accountId === principal.accountId ? json : Buffer.from(json)
-  const made = { accountId, scopeList: principal.scopes.join(' '), body }
+  const length = String(Buffer.byteLength(body))
+  const made = { accountId, scopeList: principal.scopes.join(' '), body, length }
   known.set(principal, made)
   return made
 }
+
+/** Names and values in turn, since Node writes such a head faster than one that is set header by header. */
+const headOf = (principal: Principal, { accountId, scopeList }: Rendered): string[] => [
+  'Cache-Control',
+  'no-store',
+  'X-Account-Id',
+  accountId,
+  'X-Auth-Kind',
+  principal.kind,
+  // They are empty rather than absent: a proxy that copies them must not keep those that its caller sent.
+  'X-Token-Id',
+  principal.tokenId ?? '',
+  'X-Token-Scopes',
+  scopeList,
+  'Content-Type',
+  'application/json; charset=utf-8',
+  ...JSON_HEAD,
+]
 
 /**
  * `/auth/verify`: the decision as headers, for a reverse proxy that asks before it lets a request through.
@@ -82,16 +103,17 @@ export function verifyRoutes(
     // The query is read only for callers with a good credential.
     const { principal } = assertScopes(accepted, accepted ? scopesOf(ctx) : NONE)
     const { res } = ctx
-    const { accountId, scopeList, body } = rendered(principal)
-    res.setHeader('Cache-Control', 'no-store')
-    res.setHeader('X-Account-Id', accountId)
-    res.setHeader('X-Auth-Kind', principal.kind)
-    // They are empty rather than absent: a proxy that copies them must not keep those that its caller sent.
-    res.setHeader('X-Token-Id', principal.tokenId ?? '')
-    res.setHeader('X-Token-Scopes', scopeList)
-    res.setHeader('Content-Type', 'application/json; charset=utf-8')
-    setJsonHeaders(res)
-    ctx.body = body
+    const { isOwnApp, requestId } = requestStateOf(ctx)
+    const made = rendered(principal)
+    const head = headOf(principal, made)
+    if (isOwnApp) {
+      head.push('X-Request-Id', requestId, 'Content-Length', made.length)
+      ctx.respond = false
+      res.writeHead(200, head).end(made.body)
+      return
+    }
+    for (let i = 0; i < head.length; i += 2) res.setHeader(head[i] as string, head[i + 1] as string)
+    ctx.body = made.body
   }
 
   const verify = (ctx: Context) => {

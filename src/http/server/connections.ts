@@ -102,7 +102,7 @@ export function createConnections(serve: Serve, limits: ConnectionLimits): Conne
 
   function begin(connection: Connection, exchange: Exchange): void {
     connection.current = exchange
-    exchange.response.once('close', () => next(connection))
+    exchange.response.on('close', () => next(connection))
     serve(exchange.request, exchange.response).then(
       () => answered(connection, exchange),
       () => connection.socket.destroy(),
