@@ -114,15 +114,16 @@ const cutLine = (line: string): string =>
   `{"level":${/\d+/.exec(line)?.[0]},"time":"${isoNow()}","length":${line.length},"line":${JSON.stringify(line.slice(0, CUT))}` +
   `,"msg":"a log line was too long and is cut"}\n`
 
-let lastMillis = 0
-let lastIso = ''
+let lastSecond = 0
+let textOfSecond = ''
 
-/** The present as text, made at most once a millisecond. */
+/** The present as RFC 3339 text. What comes before the milliseconds is made once a second. */
 function isoNow(): string {
-  const millis = Date.now()
-  if (millis !== lastMillis) {
-    lastMillis = millis
-    lastIso = new Date(millis).toISOString()
+  const now = Date.now()
+  const second = Math.floor(now / 1000)
+  if (second !== lastSecond) {
+    lastSecond = second
+    textOfSecond = new Date(now).toISOString().slice(0, -4)
   }
-  return lastIso
+  return `${textOfSecond}${String(now - second * 1000).padStart(3, '0')}Z`
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Logger, Telemetry } from '../../application/ports/telemetry.ts'
+import { createCredentialCount, createRequestDurations } from './cells.ts'
 
 export interface Metrics extends Telemetry {
   registry: Registry
@@ -29,18 +30,23 @@ export function createMetrics(log: Logger): Metrics {
   const registers = [registry]
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Counter({ name: `tokenledger_${name}`, help, labelNames, registers })
-  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Histogram({ name: `tokenledger_${name}`, help, labelNames, buckets: SECONDS, registers })
+  const histogram = (name: string, help: string) =>
+    new Histogram({ name: `tokenledger_${name}`, help, buckets: SECONDS, registers })
 
-  const requests = histogram('http_request_duration_seconds', 'Requests by route pattern and status.', [
-    'method',
-    'route',
-    'status',
-  ])
-  const authentications = counter(
-    'authentications_total',
-    'Credentials that were checked, by kind and outcome.',
-    ['kind', 'outcome'],
+  const responded = createRequestDurations(
+    {
+      name: 'tokenledger_http_request_duration_seconds',
+      help: 'Requests by route pattern and status.',
+    },
+    SECONDS,
+    registry,
+  )
+  const authenticated = createCredentialCount(
+    {
+      name: 'tokenledger_authentications_total',
+      help: 'Credentials that were checked, by kind and outcome.',
+    },
+    registry,
   )
   const appends = histogram(
     'append_duration_seconds',
@@ -64,29 +70,13 @@ export function createMetrics(log: Logger): Metrics {
     registers,
   })
 
-  // A child is kept for each combination of labels, since finding one by a label object costs ten times as much.
-  const requestChildren = new Map<string, Histogram.Internal<string>>()
-  function requestChild(method: string, route: string, status: number): Histogram.Internal<string> {
-    const key = `${status} ${method} ${route}`
-    let child = requestChildren.get(key)
-    if (!child) requestChildren.set(key, (child = requests.labels(method, route, String(status))))
-    return child
-  }
-  const authChildren = new Map<string, Counter.Internal>()
-  function authChild(kind: string, outcome: string): Counter.Internal {
-    const key = `${kind} ${outcome}`
-    let child = authChildren.get(key)
-    if (!child) authChildren.set(key, (child = authentications.labels(kind, outcome)))
-    return child
-  }
-
   return {
     registry,
     log,
     responded(method, route, status, seconds) {
-      requestChild(METHODS.has(method) ? method : 'other', route, status).observe(seconds)
+      responded(METHODS.has(method) ? method : 'other', route, status, seconds)
     },
-    authenticated: (kind, outcome) => authChild(kind, outcome).inc(),
+    authenticated,
     appended(seconds, events) {
       appends.observe(seconds)
       appended.inc(events)
