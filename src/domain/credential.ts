@@ -38,11 +38,15 @@ export function formatToken(prefix: string, bytes: Uint8Array): string {
   return `${prefix}_${body}${checkOf(`${prefix}_${body}`)}`
 }
 
+/** Has `text` as many characters as a token of this prefix? */
+export const hasTokenLength = (prefix: string, text: string): boolean =>
+  text.length === prefix.length + 1 + BODY + CHECK
+
 /** True if `text` is a token of this prefix by shape, alphabet, range and check. Needs no I/O. */
 export function isToken(prefix: string, text: string): boolean {
   const start = prefix.length + 1
   const end = start + BODY
-  if (text.length !== end + CHECK || !text.startsWith(prefix) || text[start - 1] !== '_') return false
+  if (!hasTokenLength(prefix, text) || !text.startsWith(prefix) || text[start - 1] !== '_') return false
   for (let i = start; i < text.length; i++) {
     const c = text.charCodeAt(i)
     if (!((c >= 48 && c <= 57) || (c >= 65 && c <= 90) || (c >= 97 && c <= 122))) return false

@@ -10,6 +10,7 @@ import { endServices, ownFolder } from '../support/processes/service.ts'
 
 const VERIFY = '/auth/verify'
 const BAD = 'Bearer realm="tokenledger", error="invalid_token"'
+const LIKE_OURS = `tkl_${'o'.repeat(49)}`
 const OWN_SHAPE = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 
 const iso = (time: number): string => new Date(time).toISOString()
@@ -46,6 +47,7 @@ describe('An imported token', () => {
       oldRow(7, { token: sha256('x'.repeat(15)) }),
       oldRow(8, { expires_at: '2025-01-01T00:00:00Z' }),
       oldRow(9),
+      oldRow(10, { account_id: 'acct_2', token: sha256(LIKE_OURS) }),
     ]
     service = await importedInto(rows, { acceptLegacyTokens: true, clock: () => now })
     anyone = callerOf(service.url)
@@ -96,6 +98,11 @@ describe('An imported token', () => {
     await expectRefused(bearer(oldToken(1)))
     await expectRefused(bearer('tkl_of-an-earlier-system'))
     expect((await verify(tokenHeader('tkl_of-an-earlier-system'))).status).to.equal(200)
+  })
+
+  it('is not accepted after Bearer either when it has just been used, and is as long as one of ours', async () => {
+    for (let i = 0; i < 2; i++) expect((await verify(tokenHeader(LIKE_OURS))).status).to.equal(200)
+    await expectRefused(bearer(LIKE_OURS))
   })
 
   it('is not accepted by verify() of the library, which knows no header', async () => {

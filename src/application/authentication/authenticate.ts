@@ -1,4 +1,4 @@
-import { isToken } from '../../domain/credential.ts'
+import { hasTokenLength, isToken } from '../../domain/credential.ts'
 import { type Asker, OverLimitError } from '../scheduling/gate.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { JwtVerifier } from '../ports/jwtVerifier.ts'
@@ -78,7 +78,7 @@ type Find = () => TokenRecord | Promise<TokenRecord | null>
 const CLOSED_CAP = 10_000
 
 interface Dependencies {
-  index: Pick<TokenIndex, 'find' | 'isCurrent'>
+  index: Pick<TokenIndex, 'held' | 'find' | 'isCurrent'>
   jwt: JwtVerifier
   resolveAccount: ResolveAccount | undefined
   clock: Clock
@@ -93,11 +93,9 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   /** Checks a record by itself. @returns a refusal, or null for a good one */
   function flaw(record: TokenRecord | null): Refused | null {
     if (!record) return refuse('unknown')
-    const { tokenId, principal } = record
-    const known = { tokenId, accountId: principal.accountId }
-    if (record.revoked) return { ...refuse('revoked'), ...known }
-    if (record.stopped !== null) return { ...refuse('stopped'), ...known }
-    return record.expiresAt <= clock() ? { ...refuse('expired', true), ...known } : null
+    if (record.revoked) return refuseKnown(record, 'revoked')
+    if (record.stopped !== null) return refuseKnown(record, 'stopped')
+    return record.expiresAt <= clock() ? refuseKnown(record, 'expired', true) : null
   }
 
   /**
@@ -115,11 +113,16 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   }
 
   function byRecord(
-    find: Find,
+    { kind, value }: Credential,
     beforeServing: BeforeServing | undefined,
     asker: Asker | undefined,
   ): Decision | Promise<Decision> {
-    const record = find()
+    // What is in memory has been found to be well-formed, and checking that once more takes as long as finding it.
+    const isLegacy = kind === 'legacy'
+    let record: ReturnType<Find> | null = hasTokenLength(prefix, value) ? index.held(value, isLegacy) : null
+    if (!record && !isLegacy && !isToken(prefix, value)) return refuse('malformed')
+    const find = () => index.find(value, isLegacy, asker)
+    record ??= find()
     if (record instanceof Promise || resolveAccount || beforeServing)
       return withWaiting(find, record, beforeServing, asker)
     return flaw(record) ?? accept(record, { id: record.principal.accountId })
@@ -184,26 +187,10 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return decision
   }
 
-  function decide(
-    { kind, value }: Credential,
-    beforeServing: BeforeServing | undefined,
-    asker: Asker | undefined,
-  ): Decision | Promise<Decision> {
-    switch (kind) {
-      case 'token':
-        if (!isToken(prefix, value)) return refuse('malformed')
-        return byRecord(() => index.find(value, false, asker), beforeServing, asker)
-      case 'legacy':
-        return byRecord(() => index.find(value, true, asker), beforeServing, asker)
-      case 'jwt':
-        return byJwt(value, asker)
-    }
-  }
-
   return {
     authenticate(credential, beforeServing, asker) {
-      const { kind } = credential
-      const decision = decide(credential, beforeServing, asker)
+      const { kind, value } = credential
+      const decision = kind === 'jwt' ? byJwt(value, asker) : byRecord(credential, beforeServing, asker)
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
     authenticateUser: (user) => counted('user', byUser(user)),
@@ -225,6 +212,12 @@ async function askHost(resolveAccount: ResolveAccount, accountId: string): Promi
 }
 
 const refuse = (refused: string, expired = false): Refused => ({ refused, expired })
+
+const refuseKnown = ({ tokenId, principal }: TokenRecord, refused: string, expired = false): Refused => ({
+  ...refuse(refused, expired),
+  tokenId,
+  accountId: principal.accountId,
+})
 
 const accept = (record: TokenRecord, account: object): Accepted => ({
   principal: record.principal,

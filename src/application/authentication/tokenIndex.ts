@@ -11,6 +11,8 @@ import type { DocumentReader, Watchable } from '../ports/readModel.ts'
 import type { Watch } from '../ports/sharing.ts'
 
 export interface TokenIndex {
+  /** The record of a token that is in memory, if memory may decide at the moment; otherwise null. */
+  held(token: string, isLegacy: boolean): TokenRecord | null
   /**
    * The current record of a token, or null for an unknown token. A token that is known to be good is looked up whenever
    * it is needed. All others wait in a queue for their look-ups, which is limited.
@@ -160,15 +162,22 @@ export function createTokenIndex(
     }
   }
 
+  /** An imported token must not be found as one of our own, even if it looks like one. */
+  const keyOf = (token: string, isLegacy: boolean): string =>
+    (isLegacy ? 'legacy ' : '') + hash('sha256', token, 'base64')
+  const heldAt = (key: string): TokenRecord | null => (isLive() && records.get(key)) || null
+
   return {
+    held: (token, isLegacy) => heldAt(keyOf(token, isLegacy)),
+
     find(token, isLegacy = false, asker) {
-      const key = hash('sha256', token, 'base64')
-      const record = records.get(key)
-      if (record && isLive()) return record
+      const key = keyOf(token, isLegacy)
+      const record = heldAt(key)
+      if (record) return record
       return good.has(key) ? load(token, key, isLegacy, 'known') : loadUnknown(token, key, isLegacy, asker)
     },
 
-    expect: (token) => good.add(hash('sha256', token, 'base64')),
+    expect: (token) => good.add(keyOf(token, false)),
 
     isCurrent,
     evict,

@@ -11,6 +11,7 @@ import type {
 import type { TokenRecord } from '../authentication/records.ts'
 import type { Asker } from '../scheduling/gate.ts'
 import type { Recorder } from './recorder.ts'
+import type { Use } from './window.ts'
 
 /** Limits how many bad credentials an address may send, and says what its caller is told. */
 export interface FailureLimit<Quota> {
@@ -72,13 +73,10 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
 ): CountedAuthentication<Quota> {
   const { authenticator, recorder, failures, strict, now } = deps
 
-  const useOf = (record: TokenRecord, { method, route, ...from }: Purpose, outcome: string) => ({
-    record,
-    at: now(),
-    outcome,
-    ...countedRoute(method, route),
-    ...from,
-  })
+  function useOf(record: TokenRecord, purpose: Purpose, outcome: string): Use {
+    const { method, route } = countedRoute(purpose.method, purpose.route)
+    return { record, at: now(), outcome, method, route, ip: purpose.ip, userAgent: purpose.userAgent }
+  }
 
   function countFailure(attempt: Attempt, refusal: Refused): CountedRefusal<Quota> {
     if (attempt.limited === 'not') return refusal

@@ -126,13 +126,16 @@ export function authenticateMiddleware(
   sendProblem: SendProblem,
   { optional = false }: AuthenticateOptions,
 ): Middleware {
-  return async function authenticate(ctx, next) {
+  return function authenticate(ctx, next) {
+    const fail = async (error: unknown) => sendProblem(ctx, error)
+    const letIn = (accepted: Accepted | null) => (accepted || optional ? next() : fail(unauthorized(false)))
+    let accepted: ReturnType<AuthenticateRequest>
     try {
-      if (!(await authenticateRequest(ctx)) && !optional) throw unauthorized(false)
+      accepted = authenticateRequest(ctx)
     } catch (error) {
-      return sendProblem(ctx, error)
+      return fail(error)
     }
-    return next()
+    return accepted instanceof Promise ? accepted.then(letIn, fail) : letIn(accepted)
   }
 }
 
