@@ -5,10 +5,11 @@ import jwt from 'jsonwebtoken'
 import Koa, { type Middleware } from 'koa'
 import { koaBody } from 'koa-body'
 import { MongoClient } from 'mongodb'
+import { createTokenLedger } from '../../src/ledger/ledger.ts'
 
 /**
- * The servers that the service is compared with, each in a process of its own: `node peers.js <name> <port>`. They send
- * the same headers and bodies as the service's routes, and do nothing else.
+ * What the service is compared with: `node peers.js <port>`. Each route that is measured has a process of its own. The
+ * routes send the same headers and bodies as the service's, and do nothing else.
  */
 
 const answer: Middleware = (ctx) => {
@@ -57,8 +58,13 @@ const created: Middleware = (ctx) => {
 const router = new Router()
 router.get('/bare', answer)
 router.get('/jwt', withJwt, answer)
-const { MONGODB_URL } = process.env
+const { MONGODB_URL, EVENT_STORE_URL } = process.env
 if (MONGODB_URL) router.get('/usual', await withLookUp(MONGODB_URL), answer)
+if (EVENT_STORE_URL) {
+  const ledger = await createTokenLedger()
+  router.get('/library', ledger.authenticate(), answer)
+  process.once('SIGTERM', () => void ledger.close().then(() => process.exit(0)))
+}
 router.post('/parse', koaBody({ text: false, urlencoded: false, multipart: false }), created)
 
 const app = new Koa()

@@ -9,8 +9,9 @@ import { cpuMicros, freePort, here, median, type Server, startServer } from './p
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
 import { inFolder, type Mongo, mongo, type Stores } from './stores.ts'
 
-const TURNS = 15
-const REQUESTS = 4000
+/** Short turns, so that a machine that is busy for a while is busy for all. */
+const TURNS = 60
+const REQUESTS = 1000
 const WARM_UP = 15_000
 /**
  * How many tokens are in use at the same time, spread over all tokens. Each costs an event and three documents a
@@ -20,16 +21,17 @@ const ACTIVE = 10
 
 export interface ContenderRow {
   name: string
+  /** CPU time of one request, in microseconds: the median over all turns. */
   micros: number
   perSecond: number
-  /** The CPU time of bare Koa divided by that of this contender: the median over all turns. For bare Koa it is 1. */
+  /** CPU time of bare Koa divided by that of this contender: the median over all turns. For bare Koa it is 1. */
   ofBare: number
+  /** The same for the route behind `jsonwebtoken`. */
+  ofJwt: number
 }
 
 export interface Verified {
   rows: ContenderRow[]
-  /** The CPU time of the route behind `jsonwebtoken`, divided by that of the service with 1,000 tokens. */
-  ofJwt: number
   /**
    * With MongoDB: its CPU time divided by SQLite's, and its throughput divided by that of the usual way on the same
    * server.
@@ -52,8 +54,9 @@ const withToken = (tokens: readonly string[]) => (n: number) => ({
 })
 
 /**
- * Measures CPU time per request and throughput: of the service's `/auth/verify`, of bare Koa, and of a route behind
- * `jsonwebtoken`. With MongoDB also of the service on MongoDB, and of a route that looks up and writes on each request.
+ * Measures CPU time per request and throughput: of the service's `/auth/verify`, of a route behind the library's
+ * `authenticate()`, of bare Koa, and of a route behind `jsonwebtoken`. With MongoDB also of the service on MongoDB, and
+ * of a route that looks up and writes on each request.
  */
 export async function benchVerify(readModel: 'sqlite' | 'mongodb'): Promise<Verified> {
   const server = readModel === 'mongodb' ? await mongo() : null
@@ -65,25 +68,25 @@ export async function benchVerify(readModel: 'sqlite' | 'mongodb'): Promise<Veri
 }
 
 async function compare(server: Mongo | null): Promise<Verified> {
-  const peers = await startPeers(server)
   const small = await seeded(1_000)
   const large = await seeded(100_000)
   const services = [await service('1,000 tokens', small), await service('100,000 tokens', large)]
   if (server) services.push(await onMongo(server, large))
   const bearer = jwt.sign({ sub: 'acct_1' }, JWT_SECRET, { expiresIn: '1h' })
   const contenders: Contender[] = [
-    { name: 'bare Koa + @koa/router', server: peers, url: '/bare', headers: withToken(['x'.repeat(53)]) },
-    {
-      name: 'behind jsonwebtoken',
-      server: peers,
-      url: '/jwt',
-      headers: () => ({ ...agent, authorization: `Bearer ${bearer}` }),
-    },
+    await peer('bare Koa + @koa/router', '/bare', withToken(['x'.repeat(53)])),
+    await peer('behind jsonwebtoken', '/jwt', () => ({ ...agent, authorization: `Bearer ${bearer}` })),
     ...services,
+    await library(await seeded(1_000)),
     ...(server
-      ? [{ name: 'findOne and updateOne', server: peers, url: '/usual', headers: withToken(large.active) }]
+      ? [
+          await peer('findOne and updateOne', '/usual', withToken(large.active), {
+            MONGODB_URL: server.url('usual'),
+          }),
+        ]
       : []),
   ]
+  const indexOf = (wanted: Contender | undefined) => contenders.findIndex((one) => one === wanted)
 
   for (const contender of contenders) await measure(contender, WARM_UP)
   const turns: Measured[][] = []
@@ -92,7 +95,7 @@ async function compare(server: Mongo | null): Promise<Verified> {
     for (const contender of contenders) measured.push(await measure(contender, REQUESTS))
     turns.push(measured)
   }
-  await Promise.all([peers, ...services.map((one) => one.server)].map((one) => one.stop()))
+  await Promise.all(contenders.map((one) => one.server.stop()))
 
   const of = (index: number, value: keyof Measured) => turns.map((turn) => turn[index]?.[value] ?? Number.NaN)
   const ratio = (value: keyof Measured, a: number, b: number) => {
@@ -105,11 +108,11 @@ async function compare(server: Mongo | null): Promise<Verified> {
       micros: median(of(i, 'micros')),
       perSecond: median(of(i, 'perSecond')),
       ofBare: ratio('micros', 0, i),
+      ofJwt: ratio('micros', 1, i),
     })),
-    ofJwt: ratio('micros', 1, 2),
     mongodb: server && {
-      cpuOfSqlite: ratio('micros', 4, 3),
-      rateOfUsual: ratio('perSecond', 4, 5),
+      cpuOfSqlite: ratio('micros', indexOf(services[2]), indexOf(services[1])),
+      rateOfUsual: ratio('perSecond', indexOf(services[2]), contenders.length - 1),
     },
     starts: services.map(({ name, start }) => ({ name, ms: start })),
   }
@@ -126,15 +129,28 @@ async function measure({ server, url, headers }: Contender, amount: number): Pro
   return { micros: (cpuMicros(server.pid) - before) / amount, perSecond }
 }
 
-async function startPeers(server: Mongo | null): Promise<Server> {
+/** A route of `peers.ts`, in a process of its own. */
+async function peer(
+  name: string,
+  url: string,
+  headers: Contender['headers'],
+  env: Record<string, string> = {},
+): Promise<Contender> {
   const port = await freePort()
-  return startServer(here('./peers.js'), [String(port)], {
+  const server = await startServer(here('./peers.js'), [String(port)], {
     cwd: tmpdir(),
-    env: { JWT_SECRET, ...(server ? { MONGODB_URL: server.url('usual') } : {}) },
+    env: { JWT_SECRET, ...env },
     port,
     log: '/dev/null',
   })
+  return { name, server, url, headers }
 }
+
+const library = ({ folder, active }: Seeded): Promise<Contender> =>
+  peer('behind authenticate(), 1,000 tokens', '/library', withToken(active), {
+    TOKEN_PEPPERS,
+    ...inFolder(folder),
+  })
 
 interface Seeded {
   folder: string
