@@ -9,9 +9,9 @@ import { cpuMicros, freePort, here, median, type Server, startServer } from './p
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
 import { inFolder, type Mongo, mongo, type Stores } from './stores.ts'
 
-/** Short turns, so that a machine that is busy for a while is busy for all. */
-const TURNS = 60
-const REQUESTS = 1000
+const TURNS = 15
+/** In a shorter turn, the windows of usage that are flushed in it would count for too much. */
+const REQUESTS = 4000
 const WARM_UP = 15_000
 /**
  * How many tokens are in use at the same time, spread over all tokens. Each costs an event and three documents a
