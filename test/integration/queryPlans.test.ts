@@ -180,7 +180,7 @@ describe('Every query', () => {
     const parts = sweep('parts of the questions', 5, 1)
     const step = 5 / parts.amount
     it(`is served by an index, and looks at no more of it than it takes${parts.note}`, async function () {
-      this.timeout(180_000)
+      this.timeout(600_000)
       const url = server.url(`plans-${randomUUID()}`)
       const client = new MongoClient(url)
       const database = client.db()
