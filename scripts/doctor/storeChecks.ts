@@ -231,7 +231,7 @@ export function assessPeppers(
   const ids = [...inUse].map(([id, tokens]) =>
     id === PLAIN_KEY_ID ? plural(tokens, 'imported token') : `${id} (${plural(tokens, 'token')})`,
   )
-  const found = ids.length === 0 ? 'no tokens yet' : `in use: ${ids.join(', ')}`
+  const found = ids.length === 0 ? 'none in use' : `in use: ${ids.join(', ')}`
   if (missing.length === 0 && inUse.has(PLAIN_KEY_ID) && !acceptsLegacy) {
     const remedy = 'To accept imported tokens set ACCEPT_LEGACY_TOKENS=true; else revoke them.'
     return warn('peppers', `${found}, which are refused`, remedy, facts)

@@ -6,6 +6,7 @@ import type { ReadModel } from '../application/ports/readModel.ts'
 import { callMsOf } from '../application/eventLog/patience.ts'
 import {
   ConflictError,
+  StoreInUseError,
   StoreMisconfiguredError,
   StoreUnavailableError,
   UnknownOutcomeError,
@@ -140,19 +141,28 @@ async function answering<T extends { close(): Promise<void> }>(
  */
 async function patiently<T>(setting: string, url: string, log: Logger, open: () => Promise<T>): Promise<T> {
   const giveUpAt = performance.now() + PATIENCE_MS
+  let said = ''
   for (;;) {
     try {
       return await open()
     } catch (error) {
+      if (error instanceof StoreInUseError && sqlitePath(url) !== null) throw ofAnother(error, setting)
       // What lasts is said at once: it names the setting already.
       if (!isOutage(error)) throw error
       const failure = new StoreUnavailableError(`${setting} ${shownUrl(url)}: ${error.message}`)
       const mayPass = sqlitePath(url) === null || error instanceof BusyError
       if (!mayPass || performance.now() >= giveUpAt) throw failure
-      log.warn({ err: failure }, 'a store cannot be opened yet')
+      if (failure.message !== said) log.warn({ reason: failure.message }, 'a store cannot be opened yet')
+      said = failure.message
       await sleep(PAUSE_MS)
     }
   }
+}
+
+/** It may well be a service that has the same event store and should have a read model of its own. */
+function ofAnother(error: StoreInUseError, setting: string): StoreInUseError {
+  error.message += `. Each process needs a file of its own in ${setting}`
+  return error
 }
 
 const isOutage = (error: unknown): error is Error =>

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { expect } from 'chai'
 import { cli } from '../support/processes/cli.ts'
+import { freePort } from '../support/processes/ports.ts'
 import { endServices, ownFolder } from '../support/processes/service.ts'
 
 const UNKNOWN = '01a20813-a0b7-7734-878d-269fb727386e'
@@ -79,6 +80,16 @@ describe('tokenledger, without any data', () => {
       expect(stderr, args.join(' ')).to.contain('EVENT_STORE_URL').and.to.contain('no other process can see')
     }
     expect((await run(['jwt'], memory)).code, 'with a secret that both know').to.equal(0)
+  })
+
+  it('ends where nobody listens at the address of the event store, and says so', async () => {
+    const away = { EVENT_STORE_URL: `esdb://127.0.0.1:${await freePort()}?tls=false` }
+    const readers = ['history', 'explain', 'audit', 'verify', 'checkpoint', 'export', 'doctor']
+    for (const args of [...readers.map((name) => [name, ...(ARGUMENTS[name] ?? [])]), ['verify']]) {
+      const { code, stdout, stderr } = await run(args, away)
+      expect(code, args.join(' ')).to.equal(args[0] === 'doctor' ? 1 : 3)
+      expect(stdout + stderr, args.join(' ')).to.match(/No connection established|no read model yet/)
+    }
   })
 
   it('says what is missing where there is no database yet, and makes none', async () => {

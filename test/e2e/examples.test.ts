@@ -111,7 +111,12 @@ describe('the example of a login of one’s own', function () {
   it('has tests that pass, and that leave nothing on the disk', async () => {
     const before = await readdir(folder, { recursive: true })
     const mocha = join(projectRoot, 'node_modules/mocha/bin/mocha.js')
-    const { code, stdout, stderr } = await run(process.execPath, [mocha, 'app.test.js'], folder, 50)
+    const { code, stdout, stderr } = await run(
+      process.execPath,
+      [mocha, '--timeout', '30000', 'app.test.js'],
+      folder,
+      50,
+    )
     expect(code, stdout + stderr).to.equal(0)
     expect(stdout).to.match(/\b3 passing\b/)
     expect(await readdir(folder, { recursive: true })).to.deep.equal(before)

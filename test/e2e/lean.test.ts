@@ -13,10 +13,10 @@ import {
 } from '../support/processes/leanFleet.ts'
 import { sweep } from '../support/suite/sweep.ts'
 
-const fresh = sweep('tokens', 300, 60)
+const fresh = sweep('tokens', 300, 30)
 
 describe('three processes on EventStoreDB alone, each with a read model of its own', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   let fleet: LeanFleet
   before(async () => {
     fleet = await startLeanFleet(3)

@@ -41,7 +41,9 @@ describe('a second service on the same files', () => {
       { READ_MODEL_URL: `sqlite:${first.folder}/data/read-model.db` },
       folder,
     )
-    expect(readModel.stderr).to.match(/read-model\.db is in use/)
+    expect(readModel.stderr).to.match(
+      /read-model\.db is in use: .*\. Each process needs a file of its own in READ_MODEL_URL/,
+    )
     const events = await failingService({ EVENT_STORE_URL: 'sqlite:./elsewhere/events.db' }, folder)
     expect(events.stderr).to.match(/events\.db is in use/)
     expect([readModel.code, events.code]).to.deep.equal([1, 1])

@@ -31,7 +31,12 @@ describe('the page about testing an app', function () {
     const before = await readdir(folder)
     const mocha = join(projectRoot, 'node_modules/mocha/bin/mocha.js')
     // Without `--exit`: if everything is closed, the process ends by itself.
-    const { code, stdout, stderr } = await run(process.execPath, [mocha, 'app.test.js'], folder, 50)
+    const { code, stdout, stderr } = await run(
+      process.execPath,
+      [mocha, '--timeout', '30000', 'app.test.js'],
+      folder,
+      50,
+    )
     expect(code, stdout + stderr).to.equal(0)
     expect(stdout).to.match(/\b5 passing\b/)
     expect(stderr).to.equal('')

@@ -51,12 +51,16 @@ export function parseAddress(url: string): Address {
   const query = new Map(
     (parts.query ?? '').split('&').flatMap((option) => (option === '' ? [] : [readOption(option)])),
   )
-  const isSecure = query.get('tls') !== 'false'
+  const tls = query.get('tls') ?? 'true'
+  if (tls !== 'true' && tls !== 'false') throw new TypeError('tls must be true or false')
+  const isSecure = tls === 'true'
   if (query.get('tlsverifycert') === 'false') {
     throw new TypeError('tlsVerifyCert=false has no effect: name the certificate authority with tlsCAFile')
   }
   if (isSecure && parts.username === undefined) {
-    throw new TypeError('a server with TLS needs a user and a password in its address')
+    throw new TypeError(
+      'a server with TLS needs a user and a password in its address; one without TLS needs tls=false',
+    )
   }
   const options = [...query].map(([key, value]) => `${key}=${value}`)
   return {

@@ -74,5 +74,8 @@ export function isNotConnected(error: unknown): boolean {
   return (code === UNAVAILABLE || code === undefined) && NEVER_SENT.test(said(error))
 }
 
+/** Without the heading of a note that the client leaves empty. */
 const said = (error: unknown): string =>
-  error instanceof Error ? error.message || error.name : String(error)
+  error instanceof Error
+    ? error.message.replace(/\.?\s*Resolution note:\s*$/, '') || error.name
+    : String(error)

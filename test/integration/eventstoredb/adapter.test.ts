@@ -262,6 +262,13 @@ function adapterOn(start: () => Promise<TestServer>): void {
       })
     }
 
+    it('is refused, and how it has to be is said, when it leaves out, or misspells, that there is no TLS', async () => {
+      expect(String(await rejection(openEventStoreDb('esdb://localhost:1')))).to.include('tls=false')
+      expect(String(await rejection(openEventStoreDb('esdb://a:b@localhost:1?tls=flase')))).to.include(
+        'tls must be true or false',
+      )
+    })
+
     it('appears in no error with its user and password', async () => {
       const closed = createServer().listen(0, '127.0.0.1')
       await once(closed, 'listening')
