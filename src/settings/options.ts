@@ -162,7 +162,7 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
       problems.push(`${name} ${(error as Error).message}`)
     }
   }
-  attempt('the JWT key', () => {
+  attempt('the key in the option jwt', () => {
     if (jwt === undefined) return
     assertJwtOptions(jwt)
     createJwtVerifier(jwt)

@@ -100,7 +100,7 @@ describe('The option jwt', () => {
     it(`is refused without a word of it: ${what}`, () => {
       const problems = problemsOf({ jwt })
       expect(problems).to.have.lengthOf(1)
-      expect(problems[0]).to.match(/^the JWT key must /)
+      expect(problems[0]).to.match(/^the key in the option jwt must /)
       expect(problems[0]).not.to.contain('sentinel')
     })
   }
