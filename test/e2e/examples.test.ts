@@ -109,7 +109,8 @@ describe('the example of a login of one’s own', function () {
   })
 
   it('has tests that pass, and that leave nothing on the disk', async () => {
-    const before = await readdir(folder, { recursive: true })
+    const files = async () => [...(await readdir(folder)), ...(await readdir(join(folder, 'data')))]
+    const before = await files()
     const mocha = join(projectRoot, 'node_modules/mocha/bin/mocha.js')
     const { code, stdout, stderr } = await run(
       process.execPath,
@@ -119,7 +120,7 @@ describe('the example of a login of one’s own', function () {
     )
     expect(code, stdout + stderr).to.equal(0)
     expect(stdout).to.match(/\b3 passing\b/)
-    expect(await readdir(folder, { recursive: true })).to.deep.equal(before)
+    expect(await files()).to.deep.equal(before)
   })
 
   async function cookieOf(name: string, password: string): Promise<Record<string, string>> {

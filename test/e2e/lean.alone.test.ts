@@ -33,7 +33,7 @@ async function used({ api }: LeanMember, name: string): Promise<{ id: string; to
 }
 
 describe('a process that has an EventStoreDB for itself', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   let fleet: LeanFleet
   beforeEach(async () => {
     fleet = await startLeanFleet(0)

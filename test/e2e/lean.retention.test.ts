@@ -10,7 +10,7 @@ const DAYS = 4
 const PATH = `/settings/api-tokens/usage?from=${new Date(FIRST_DAY).toISOString()}&granularity=hour`
 
 describe('Processes on EventStoreDB alone with USAGE_RETENTION_DAYS', function () {
-  this.timeout(120_000)
+  this.timeout(600_000)
   let fleet: LeanFleet
   let store: EventStore
 

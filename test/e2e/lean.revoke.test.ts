@@ -32,7 +32,7 @@ async function revoke({ api }: LeanMember, id: string): Promise<number> {
 const CUTS = { silent: 'swallows everything', refused: 'refuses connections' } as const
 
 describe('a token revoked on one of three processes on EventStoreDB alone', function () {
-  this.timeout(180_000)
+  this.timeout(600_000)
   let fleet: LeanFleet
   before(async () => {
     fleet = await startLeanFleet(3)

@@ -50,7 +50,7 @@ const quantile = (sorted: readonly number[], q: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN
 
 describeWithMongod('a token revoked on one of three processes', function () {
-  this.timeout(180_000)
+  this.timeout(600_000)
   let fleet: Fleet
   before(async () => {
     fleet = await startFleet(3)

@@ -67,7 +67,7 @@ export function createRoster(
     const ids = [...changed].slice(0, PAGE)
     changedSince = now()
     const where = [{ field: 'id', op: 'in' as const, value: ids }]
-    const found = await readModel.find('tokens', { where, limit: ids.length })
+    const found = await readModel.find('tokens', { where, order: 'any', limit: ids.length })
     for (const { hash, revokedAt } of found) if (revokedAt === null) prints?.add(String(hash))
     for (const id of ids) changed.delete(id)
   }

@@ -27,5 +27,7 @@ export function run(command: string, args: readonly string[], cwd: string, secon
 export function outsideEnvironment(): NodeJS.ProcessEnv {
   const ours =
     /^(npm_(lifecycle|package|command|execpath|node_execpath)|npm_config_(local_prefix|package|call)$|INIT_CWD|NODE_V8_COVERAGE)/
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)))
+  const others = Object.entries(process.env).filter(([name]) => !ours.test(name))
+  // Node hands this one on to every child, but where it is said to be absent.
+  return { ...Object.fromEntries(others), NODE_V8_COVERAGE: undefined }
 }

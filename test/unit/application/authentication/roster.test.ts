@@ -3,6 +3,9 @@ import { expect } from 'chai'
 import type { Document } from '../../../../src/application/ports/documents.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
 import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
+import { planOf } from '../../../../src/application/readModel/queryPlan.ts'
+import { type Collection } from '../../../../projections/projection.ts'
+import { tokens } from '../../../../projections/tokens.ts'
 import { createRoster } from '../../../../src/application/authentication/roster.ts'
 import { eventually, gate } from '../../../support/suite/eventually.ts'
 import { sha256 } from '../../../support/events/oldTable.ts'
@@ -21,8 +24,10 @@ const row = (n: number, revokedAt: string | null = null): TokenRow => ({
 /** A roster over rows. It counts how often it reads them. */
 function rosterOver(rows: TokenRow[]) {
   const seen = { asked: 0, down: false, held: Promise.resolve(), now: 1_000_000 }
-  const find: ReadModel['find'] = async (_, { where, after, limit }) => {
+  const find: ReadModel['find'] = async (_, { where, order, after, limit }) => {
     seen.asked++
+    // As the stores do: they refuse what no index serves.
+    if (order !== 'any') planOf(tokens.collections[0] as Collection, where, order)
     await seen.held
     if (seen.down) throw new StoreUnavailableError('down')
     const [condition] = where
