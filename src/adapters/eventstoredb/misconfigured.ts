@@ -66,10 +66,13 @@ export type Explainer = ReturnType<typeof createExplainer>
 
 /** Servers that cannot be reached at all say nothing of the others; one that is well may yet be reached. */
 async function faultOf({ hosts, isSecure, caFile }: Address, hasAnswered: boolean): Promise<string | null> {
+  const ca = caFile === null ? undefined : textOf(caFile)
+  // The file was there when the client was made. Whoever puts another one in its place may not be done yet.
+  if (ca === null) return null
   const found = await Promise.all(
     hosts.split(',').map(async (host) => {
       const endpoint = endpointOf(host)
-      const trusting = isSecure ? { ca: caFile === null ? undefined : readFileSync(caFile) } : ANYBODY
+      const trusting = isSecure ? { ca } : ANYBODY
       const error = await handshake(endpoint, trusting)
       if (error === null) return isSecure ? WELL : SPEAKS_TLS
       if (isUnknownHost(error)) return hasAnswered ? null : UNKNOWN_HOST
@@ -77,6 +80,14 @@ async function faultOf({ hosts, isSecure, caFile }: Address, hasAnswered: boolea
     }),
   )
   return found.includes(WELL) ? null : (found.find((fault) => fault !== null) ?? null)
+}
+
+function textOf(file: string): Buffer | null {
+  try {
+    return readFileSync(file)
+  } catch {
+    return null
+  }
 }
 
 const WELL = 'well'

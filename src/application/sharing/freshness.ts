@@ -5,7 +5,7 @@ import type { EventStore } from '../ports/eventStore.ts'
 import type { Follower } from '../ports/sharing.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { createHeart, type HeartDependencies } from './heart.ts'
-import { createProofs, type Proofs } from './proofs.ts'
+import { createProofs, type Proofs, TRUSTED_MS } from './proofs.ts'
 
 /**
  * How far a read model that belongs to one process can be behind what other processes have written. The proof that it is
@@ -33,8 +33,6 @@ export interface Freshness {
   stop(): Promise<void>
 }
 
-/** A look-up is trusted for as long after the beginning of a proof, in milliseconds. */
-export const TRUSTED_MS = 2_000
 /** How old a proof may be that a look-up has waited for. */
 const YOUNG_MS = 1_000
 /** How long a look-up waits for a proof. */

@@ -23,11 +23,16 @@ export interface Proof {
 /** Appends that are not applied yet; of more, every second one is as good. */
 const PENDING_CAP = 64
 
+/** A look-up is trusted for as long after the beginning of a proof, in milliseconds. */
+export const TRUSTED_MS = 2_000
+
 /** @param onProven called after each proof */
 export function createProofs(now: () => Instant, onProven: () => void): Proofs {
   let pending: Proof[] = []
   let appliedTo = ''
   let newest: Instant | null = null
+
+  const age = (): number => (newest === null ? Number.POSITIVE_INFINITY : ageOf(newest, now()))
 
   function prove(begun: Instant): void {
     if (newest === null || newest.monotonic < begun.monotonic) newest = begun
@@ -52,7 +57,8 @@ export function createProofs(now: () => Instant, onProven: () => void): Proofs {
       appliedTo = ''
       newest = null
     },
-    isSince: (moment) => newest !== null && newest.monotonic > moment.monotonic,
-    age: () => (newest === null ? Number.POSITIVE_INFINITY : ageOf(newest, now())),
+    // A proof that one of the clocks takes for old is none, however young it is by the other.
+    isSince: (moment) => newest !== null && newest.monotonic > moment.monotonic && age() < TRUSTED_MS,
+    age,
   }
 }

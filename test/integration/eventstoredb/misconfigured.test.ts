@@ -1,3 +1,6 @@
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { StoreMisconfiguredError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { openForOneTest, REAL_URL } from '../../contract/eventstoredb.server.ts'
@@ -159,6 +162,18 @@ function wrongSetUp(this: Mocha.Suite): void {
     const store = await open(secure())
     await store.head()
     await standIn.kill()
+    const failure = await rejection(store.head())
+    expect(failure).to.be.instanceOf(StoreUnavailableError).and.not.instanceOf(StoreMisconfiguredError)
+  })
+
+  it('is an outage, too, where the file with the authority is away meanwhile', async () => {
+    await speak(authority.issue(NAMES))
+    const file = join(await mkdtemp(join(tmpdir(), 'tokenledger-')), 'ca.pem')
+    await copyFile(authority.file, file)
+    const store = await open(secure('127.0.0.1', `tlsCAFile=${file}`))
+    await store.head()
+    await standIn.kill()
+    await rm(dirname(file), { recursive: true })
     const failure = await rejection(store.head())
     expect(failure).to.be.instanceOf(StoreUnavailableError).and.not.instanceOf(StoreMisconfiguredError)
   })

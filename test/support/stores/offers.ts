@@ -134,7 +134,8 @@ export const namesIn = async (folder: string): Promise<string[]> =>
 /** The folder as it was before the rebuild. */
 export async function copyOfFolder(from: string): Promise<string> {
   const folder = await ownFolder()
-  await cp(join(from, 'data'), join(folder, 'data'), { recursive: true })
+  // SQLite may remove its shared memory beside a closed file while the folder is copied.
+  await eventually(() => cp(join(from, 'data'), join(folder, 'data'), { recursive: true }))
   await rm(join(folder, 'data', FILE), { force: true })
   return folder
 }

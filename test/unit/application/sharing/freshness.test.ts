@@ -102,6 +102,16 @@ describe('a read model that belongs to one of several processes', () => {
     expect(one.freshness.isFresh()).to.equal(false)
   })
 
+  it('takes a new proof where the time of day alone says that the newest one is old', async () => {
+    const { freshness, pass, ...one } = lab()
+    await following({ freshness, pass, ...one }, freshness.fresh())
+    pass(10_000, 'suspended')
+    expect(freshness.isFresh()).to.equal(false)
+    await following({ freshness, pass, ...one }, freshness.fresh())
+    expect([freshness.isFresh(), one.heartbeats()]).to.deep.equal([true, 2])
+    await freshness.stop()
+  })
+
   for (const how of ['awake', 'suspended', 'set back'] as const) {
     it(`is not fresh after 2 s by one of two clocks: ${how}`, async () => {
       const one = lab()
