@@ -121,14 +121,14 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
   }
 
   async function confirmNow(): Promise<void> {
-    let begun: Instant
+    let sleeps: number
     do {
-      begun = now()
+      sleeps = vigil.sleeps()
       await (shared ? stream.inTurn(read) : renew())
-      // Who has slept in the middle of it knows only what was before.
-    } while (ageOf(begun, now()) > times.sleptMs)
+      // Who has slept in the middle of it knows only what was before. A server that is slow is no sleep.
+    } while (vigil.sleeps() !== sleeps)
     isUnsure = false
-    vigil.awake()
+    vigil.caughtUpWith(sleeps)
   }
 
   /** All who wait share it. */
@@ -159,7 +159,7 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
     vigil.stop()
     throw error
   }
-  vigil.awake()
+  vigil.caughtUpWith(vigil.sleeps())
   const following = follow().catch((err: unknown) => {
     if (!signal.aborted) log.error({ err }, 'the lease of the event store is not followed any more')
   })

@@ -5,30 +5,36 @@ import { ageOf, type Instant } from '../ports/clock.ts'
  * event loop. Nobody can say what others have done meanwhile.
  */
 export interface Vigil {
-  /** Has it slept since `awake` was last called? */
+  /** How often it has slept so far. */
+  sleeps(): number
+  /** Has it slept since somebody found out what others have done? */
   hasSlept(): boolean
-  awake(): void
+  /** Somebody has found out what others have done, up to this many sleeps. */
+  caughtUpWith(sleeps: number): void
   stop(): void
 }
 
-const TICK_MS = 500
+/** How often a look at the clocks is taken while a process is awake, as a share of the time that counts as a sleep. */
+const LOOKS = 8
 
 export function createVigil(now: () => Instant, limitMs: number): Vigil {
   let seen = now()
-  let slept = false
+  let sleeps = 0
+  let known = 0
 
-  function look(): boolean {
+  function look(): number {
     const at = now()
-    slept ||= ageOf(seen, at) > limitMs
+    if (ageOf(seen, at) > limitMs) sleeps++
     seen = at
-    return slept
+    return sleeps
   }
 
-  const timer = setInterval(look, TICK_MS).unref()
+  const timer = setInterval(look, limitMs / LOOKS).unref()
   return {
-    hasSlept: look,
-    awake() {
-      slept = false
+    sleeps: look,
+    hasSlept: () => look() > known,
+    caughtUpWith(upTo) {
+      known = upTo
     },
     stop: () => clearInterval(timer),
   }

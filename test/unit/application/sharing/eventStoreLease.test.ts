@@ -24,6 +24,8 @@ interface Process {
   /** Hears and says nothing any more, until it is thawed. */
   freeze(): void
   thaw(): void
+  /** From now on each of its calls takes less than a sleep, and two of them take longer. It is awake meanwhile. */
+  slow(): void
 }
 
 describe('the lease of an event store', () => {
@@ -41,9 +43,10 @@ describe('the lease of an event store', () => {
   const states = (): string[] => memory.log.map(({ data }) => (data as { state: string }).state)
 
   /** The store as one process sees it, with what comes as it comes. */
-  function seen(control: { frozen: boolean }): EventStore {
+  function seen(control: { frozen: boolean; onCall(): Promise<void> }): EventStore {
     const awake = async (): Promise<void> => {
       while (control.frozen) await sleep(1)
+      await control.onCall()
     }
     return {
       ...memory.store,
@@ -72,7 +75,7 @@ describe('the lease of an event store', () => {
   /** @param hurry moves the clock of the one that starts, so that it does not wait for answers that do not come */
   async function start(shared: boolean, hurry = false): Promise<Process> {
     const clock = { monotonic: 0, wall: 0 }
-    const control = { frozen: false }
+    const control = { frozen: false, onCall: async () => {} }
     const pass = (ms: number): void => {
       clock.monotonic += ms
       clock.wall += ms
@@ -94,6 +97,14 @@ describe('the lease of an event store', () => {
       pass,
       freeze: () => void (control.frozen = true),
       thaw: () => void (control.frozen = false),
+      slow() {
+        control.onCall = async () => {
+          for (let n = 0; n < 5; n++) {
+            await sleep(2 * (TIMES.sleptMs / 8))
+            pass(TIMES.sleptMs / 8)
+          }
+        }
+      },
     }
     processes.push(process)
     return process
@@ -183,6 +194,14 @@ describe('the lease of an event store', () => {
     pass(1)
     await Promise.all([lease.beforeWrite(), lease.beforeWrite(), lease.sound()])
     expect(states()).to.deep.equal(['held', 'held'])
+  })
+
+  it('is renewed by who is awake, however slow the store is', async () => {
+    const { lease, pass, slow } = await start(ALONE)
+    pass(TIMES.heldMs + 1)
+    slow()
+    await lease.beforeWrite()
+    expect(states().slice(0, 2)).to.deep.equal(['held', 'held'])
   })
 
   it('lets who has slept for less than it lasts go on after a renewal', async () => {
