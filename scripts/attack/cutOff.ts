@@ -50,7 +50,7 @@ await attack('A process on EventStoreDB alone that does not hear of a revocation
     return Promise.all(waiting)
   }
 
-  const command = await patchedService('src/application/sharing/freshness.js', [
+  const command = await patchedService('src/application/sharing/proofs.js', [
     ['TRUSTED_MS = 2_000', 'TRUSTED_MS = Infinity'],
   ])
   const trusting = await fleet.add({ command })

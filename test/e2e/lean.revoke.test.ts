@@ -108,7 +108,7 @@ describe('a token revoked on one of three processes on EventStoreDB alone', func
   })
 
   it('is accepted long after by one that trusts its read model: what these tests would see', async () => {
-    const command = await patchedService('src/application/sharing/freshness.js', [
+    const command = await patchedService('src/application/sharing/proofs.js', [
       ['export const TRUSTED_MS = 2_000', 'export const TRUSTED_MS = Infinity'],
     ])
     const trusting = await fleet.add({ command })
