@@ -41,8 +41,6 @@ export async function compareReadModel(
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, ({ readModel }) =>
       inTemporaryFile(async (url) => {
-        // Following the log waits for a store that is down, without end. This fails instead.
-        await store.head()
         const end = lowestCheckpoint(await checkpointsOf(readModel, projections))?.position ?? ''
         await withReadAhead(settings, (read) =>
           foldInto(url, { read, telemetry, isOfLog: isOf(store) }, end, ({ events, position }) =>

@@ -44,6 +44,8 @@ export async function withEventStore<T>(
   assertFile('event store', sqlitePath(settings.eventStoreUrl), 'EVENT_STORE_URL')
   const store = await openEventStore(settings, { readOnly: true, callMs: IMPORT_CALL_MS })
   try {
+    // Who follows the log waits for a server as long as it takes. A command does not begin where none answers.
+    await store.head()
     return await work({
       store,
       tokenEvents: (tokenId) => readSoundEvents(store, tokenId),

@@ -25,8 +25,6 @@ export const checkpoint = defineCommand({
     const bar = progress(io, 1)
     try {
       return await withEventStore<ExitCode>(settings, async ({ store }) => {
-        // Where there is nothing to sign, no key is made.
-        await store.head()
         const key = signingKey(settings)
         const digester = createLogDigester()
         bar.step('reading the log')

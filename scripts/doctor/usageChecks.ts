@@ -36,8 +36,6 @@ async function oldestUsage(store: EventStore): Promise<OldestUsage> {
   const lastOf = new Map<string, StoredEvent>()
   let event: StoredEvent | null = null
   let read = 0
-  // A subscription waits for a server as long as it takes.
-  await store.head()
   try {
     for await (const { events, caughtUp } of store.subscribe(null, [USAGE_STREAM], stop.signal)) {
       for (const one of events) {

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { connect, type ConnectionOptions } from 'node:tls'
+import { causesOf } from '../../domain/errors.ts'
 
 /** What TLS says about a server, whichever client was refused: clients hide it, or give up before they know. */
 
@@ -7,6 +8,10 @@ export interface Endpoint {
   host: string
   port: number
 }
+
+export const SPEAKS_TLS = 'the server speaks TLS: do not say tls=false in this address, but tls=true'
+export const SPEAKS_NO_TLS = 'the server does not speak TLS: say tls=false in this address'
+export const UNKNOWN_HOST = 'there is no host with the name that stands in this address'
 
 /** For how long a server is waited for that is only asked whether it speaks TLS. */
 const HANDSHAKE_MS = 1_000
@@ -25,19 +30,12 @@ const FAULTS: readonly [pattern: RegExp, sentence: string][] = [
     /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET)|self.signed certificate|unable to (?:verify the first|get .*issuer) /,
     'the certificate of the server is not signed by an authority that is trusted here: name the right one with tlsCAFile in this address',
   ],
-  [
-    /ERR_SSL_WRONG_VERSION_NUMBER|wrong version number/,
-    'the server does not speak TLS: say tls=false in this address',
-  ],
+  [/ERR_SSL_WRONG_VERSION_NUMBER|wrong version number/, SPEAKS_NO_TLS],
 ]
-
-export const SPEAKS_TLS = 'the server speaks TLS: do not say tls=false in this address, but tls=true'
-export const SPEAKS_NO_TLS = 'the server does not speak TLS: say tls=false in this address'
-export const UNKNOWN_HOST = 'there is no host with the name that stands in this address'
 
 /** What a person has to mend, if an error or one of its causes says so; else null. */
 export function tlsFault(error: unknown): string | null {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+  for (const cause of causesOf(error)) {
     const said = `${(cause as NodeJS.ErrnoException).code} ${cause.message}`
     const [, sentence] = FAULTS.find(([pattern]) => pattern.test(said)) ?? []
     if (sentence !== undefined) return sentence
@@ -46,11 +44,8 @@ export function tlsFault(error: unknown): string | null {
 }
 
 /** Is it certain that there is no such host, other than if nobody could be asked? */
-export function isUnknownHost(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if ((cause as NodeJS.ErrnoException).code === 'ENOTFOUND') return true
-  return false
-}
+export const isUnknownHost = (error: unknown): boolean =>
+  causesOf(error).some((cause) => (cause as NodeJS.ErrnoException).code === 'ENOTFOUND')
 
 /** Begins a connection with TLS, and ends it. @returns why there is none; null if there would be one */
 export function handshake({ host, port }: Endpoint, options: ConnectionOptions): Promise<Error | null> {
