@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { ROLLED_UP_DAYS } from '../../src/domain/streams.ts'
-import { createTokens, FIRST_DAY, usageLife } from '../support/events/usageLife.ts'
+import { FIRST_DAY, liveFirstDays, usageLife } from '../support/events/usageLife.ts'
 import { type LeanFleet, type LeanMember, startLeanFleet } from '../support/processes/leanFleet.ts'
 import { eventually } from '../support/suite/eventually.ts'
 
@@ -17,9 +17,7 @@ describe('Processes on EventStoreDB alone with USAGE_RETENTION_DAYS', function (
   beforeEach(async () => {
     fleet = await startLeanFleet(0)
     store = await openEventStoreDb(`esdb://127.0.0.1:${fleet.eventStore.port}?tls=false`)
-    const life = usageLife()
-    await createTokens(store, new Date(FIRST_DAY).toISOString())
-    for (let day = 0; day < DAYS; day++) await life.live(store, day)
+    await liveFirstDays(store, DAYS)
   })
 
   afterEach(async () => {

@@ -6,7 +6,7 @@ import { apiOf } from '../support/callers/api.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { type Fleet, type Member, startFleet } from '../support/processes/fleet.ts'
 import { describeWithMongod } from '../support/stores/mongod.ts'
-import { createTokens, FIRST_DAY, usageLife } from '../support/events/usageLife.ts'
+import { FIRST_DAY, liveFirstDays } from '../support/events/usageLife.ts'
 
 const DAYS = 6
 const PATH = `/settings/api-tokens/usage?from=${new Date(FIRST_DAY).toISOString()}&granularity=hour`
@@ -18,9 +18,7 @@ describeWithMongod('Many processes with USAGE_RETENTION_DAYS', () => {
   beforeEach(async () => {
     fleet = await startFleet(0)
     store = await openEventStoreDb(`esdb://127.0.0.1:${fleet.eventStore.port}?tls=false`)
-    const life = usageLife()
-    await createTokens(store, new Date(FIRST_DAY).toISOString())
-    for (let day = 0; day < DAYS; day++) await life.live(store, day)
+    await liveFirstDays(store, DAYS)
   })
 
   afterEach(async () => {

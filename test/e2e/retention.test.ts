@@ -8,7 +8,7 @@ import { apiOf } from '../support/callers/api.ts'
 import { cli } from '../support/processes/cli.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { endServices, ownFolder, startService, type ServiceProcess } from '../support/processes/service.ts'
-import { createTokens, FIRST_DAY, usageLife } from '../support/events/usageLife.ts'
+import { FIRST_DAY, liveFirstDays } from '../support/events/usageLife.ts'
 
 const RETENTION = { USAGE_RETENTION_DAYS: '7' }
 const DAYS = 5
@@ -20,9 +20,7 @@ describe('A service with USAGE_RETENTION_DAYS', () => {
   beforeEach(async () => {
     folder = await ownFolder()
     const store = await openSqliteEventStore(join(folder, 'data/events.db'))
-    const life = usageLife()
-    await createTokens(store, new Date(FIRST_DAY).toISOString())
-    for (let day = 0; day < DAYS; day++) await life.live(store, day)
+    await liveFirstDays(store, DAYS)
     await store.close()
   })
 

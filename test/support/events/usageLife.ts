@@ -84,6 +84,13 @@ export function usageLife(): UsageLife {
   return life
 }
 
+/** Makes the tokens, and uses them for some days from `FIRST_DAY` on. */
+export async function liveFirstDays(store: EventStore, days: number): Promise<void> {
+  const life = usageLife()
+  await createTokens(store, new Date(FIRST_DAY).toISOString())
+  for (let day = 0; day < days; day++) await life.live(store, day)
+}
+
 /** Makes tokens that are named after their accounts. */
 export async function createTokens(store: EventStore, at: string): Promise<void> {
   for (const { tokenId, accountId } of TOKENS) {
