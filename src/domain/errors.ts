@@ -49,10 +49,3 @@ export class DamagedError extends Error {
 export class MissingEventError extends DamagedError {
   override name = 'MissingEventError'
 }
-
-/** An error and its causes, the error first. Empty for what is no error. */
-export function causesOf(error: unknown): Error[] {
-  const found: Error[] = []
-  for (let cause = error; cause instanceof Error; cause = cause.cause) found.push(cause)
-  return found
-}

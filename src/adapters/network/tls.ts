@@ -1,6 +1,5 @@
 import { isIP } from 'node:net'
 import { connect, type ConnectionOptions } from 'node:tls'
-import { causesOf } from '../../domain/errors.ts'
 
 /** What TLS says about a server, whichever client was refused: clients hide it, or give up before they know. */
 
@@ -32,6 +31,13 @@ const FAULTS: readonly [pattern: RegExp, sentence: string][] = [
   ],
   [/ERR_SSL_WRONG_VERSION_NUMBER|wrong version number/, SPEAKS_NO_TLS],
 ]
+
+/** An error and its causes, the error first. Empty for what is no error. */
+function causesOf(error: unknown): Error[] {
+  const found: Error[] = []
+  for (let cause = error; cause instanceof Error; cause = cause.cause) found.push(cause)
+  return found
+}
 
 /** What a person has to mend, if an error or one of its causes says so; else null. */
 export function tlsFault(error: unknown): string | null {

@@ -1,6 +1,5 @@
 import type { Logger } from '../ports/telemetry.ts'
 import { StoreMisconfiguredError } from '../ports/errors.ts'
-import { causesOf } from '../../domain/errors.ts'
 
 /** For so long a fault is believed in, in milliseconds, if the same call is not made again. */
 const REMEMBERED_MS = 30_000
@@ -96,5 +95,8 @@ export function withoutRepeatedFaults(log: Logger): Logger {
 }
 
 /** The error, or one of its causes, that says what has to be mended. */
-const misconfigurationIn = (error: unknown): StoreMisconfiguredError | null =>
-  causesOf(error).find((cause) => cause instanceof StoreMisconfiguredError) ?? null
+function misconfigurationIn(error: unknown): StoreMisconfiguredError | null {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof StoreMisconfiguredError) return cause
+  return null
+}
