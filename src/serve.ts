@@ -11,7 +11,8 @@ import { createApp } from './http/app.ts'
 import { createLineQuota, withQuota } from './http/lineQuota.ts'
 import { createHttpServer, stopServing } from './http/server/server.ts'
 import { startLedger } from './ledger/ledger.ts'
-import { isOnThisMachine, readSettings, type Settings } from './settings/settings.ts'
+import { isOnThisMachine } from './settings/parsers.ts'
+import { readSettings, type Settings } from './settings/settings.ts'
 import { shownUrl } from './stores/open.ts'
 
 /** How long requests under way may take after a stop was asked for, in milliseconds. */

@@ -1,4 +1,5 @@
-import { isInMemory, readSettings, type Settings, SettingsError } from '../../src/settings/settings.ts'
+import { isInMemory } from '../../src/settings/parsers.ts'
+import { readSettings, type Settings, SettingsError } from '../../src/settings/settings.ts'
 import type { Io } from './command.ts'
 
 /**

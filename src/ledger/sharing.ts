@@ -8,7 +8,8 @@ import { type Currency, currentModel, modelAsOfNow } from '../application/sharin
 import { type EventStoreLease, joinEventStore } from '../application/sharing/eventStoreLease.ts'
 import { createFreshness, type Freshness } from '../application/sharing/freshness.ts'
 import { isOfToken, tokenIdOf } from '../domain/streams.ts'
-import { isFile, type Settings } from '../settings/settings.ts'
+import { isFile } from '../settings/parsers.ts'
+import type { Settings } from '../settings/settings.ts'
 import { shownUrl } from '../stores/open.ts'
 
 /** What other processes on the same event store mean for this one. */

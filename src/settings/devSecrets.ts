@@ -4,7 +4,8 @@ import { resolve } from 'node:path'
 import type { JwtKeys } from '../adapters/jwt/verifier.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { type Pepper, parsePeppers } from '../domain/credential.ts'
-import { isInMemory, isOnThisMachine, type Settings, SettingsError } from './settings.ts'
+import { isInMemory, isOnThisMachine } from './parsers.ts'
+import { type Settings, SettingsError } from './settings.ts'
 import { makeWholeFile } from './wholeNewFile.ts'
 
 /**

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import { parseAddress } from '../adapters/eventstoredb/address.ts'
 import { LEEWAY_SECONDS, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
@@ -7,6 +6,18 @@ import type { CatalogueEntry } from '../domain/scopes.ts'
 import { catalogueOf } from './catalogue.ts'
 import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
 import { parseOrigins } from './origins.ts'
+import {
+  eventStoreUrl,
+  integer,
+  isFile,
+  isInMemory,
+  matching,
+  oneOf,
+  type Parse,
+  readModelUrl,
+  tokenHeader,
+  trueOrFalse,
+} from './parsers.ts'
 
 /** The settings that the environment gives, read once. */
 export interface Settings {
@@ -80,7 +91,6 @@ export class SettingsError extends Error {
 }
 
 type Environment = Record<string, string | undefined>
-type Parse<T> = (text: string) => T
 
 /**
  * Reads the environment. Members of `given` (options of the library) replace what it says.
@@ -205,76 +215,4 @@ export const jwtOptionsOf = (settings: Settings, keys: JwtKeys): JwtOptions => (
   leewaySeconds: settings.jwtLeewaySeconds,
 })
 
-const integer =
-  (min: number, max: number): Parse<number> =>
-  (text) => {
-    const value = Number(text)
-    if (!/^\d+$/.test(text) || value < min || value > max) {
-      throw new Error(`must be a whole number from ${min} to ${max}`)
-    }
-    return value
-  }
-
-const oneOf =
-  <T extends string>(values: readonly T[]): Parse<T> =>
-  (text) => {
-    const value = values.find((candidate) => candidate === text)
-    if (value === undefined) throw new Error(`must be one of ${values.join(', ')}`)
-    return value
-  }
-
-const trueOrFalse: Parse<boolean> = (text) => oneOf(['true', 'false'] as const)(text) === 'true'
-
-const matching =
-  (pattern: RegExp, what: string): Parse<string> =>
-  (text) => {
-    if (!pattern.test(text)) throw new Error(`must be ${what}`)
-    return text
-  }
-
-/** Names of headers that have another meaning already. */
-const TAKEN =
-  /^(authorization|cookie|host|connection|content-.*|transfer-encoding|if-match|idempotency-key)$/i
-
-function tokenHeader(text: string): string {
-  if (!/^[\w!#$%&'*+.^`|~-]{1,64}$/.test(text) || TAKEN.test(text))
-    throw new Error('must be a header name of its own')
-  return text
-}
-
-/** Is the store in a file, or in the memory of this process? */
-export const isFile = (url: string): boolean => url.startsWith('sqlite:')
-
-/** Is the store only in the memory of its process, and lost when that ends? This is for tests. */
-export const isInMemory = (url: string): boolean => url === 'sqlite::memory:'
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
-
-/** Is the store in a file, or are all of its servers on this machine? */
-export function isOnThisMachine(url: string): boolean {
-  // The host in a `+srv` URL is a name in the DNS, which in turn names the servers.
-  const [, scheme = '', hosts = ''] = /^([a-z+]+):\/\/(?:[^@/?]*@)?([^/?]+)/.exec(url) ?? []
-  return isFile(url) || (!scheme.endsWith('+srv') && hosts.split(',').every((host) => LOOPBACK.test(host)))
-}
-
 const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))
-
-// A URL may hold a password, so messages about a URL never contain it.
-
-function eventStoreUrl(text: string): string {
-  if (/^sqlite:.+/.test(text)) return text
-  if (!/^(esdb|kurrentdb)(\+discover)?:/.test(text)) {
-    throw new Error('must be sqlite:<path>, esdb://<host>:<port> or esdb+discover://<host>:<port>')
-  }
-  try {
-    parseAddress(text)
-  } catch (error) {
-    throw new Error(`must be an address that can be used: ${(error as Error).message}`, { cause: error })
-  }
-  return text
-}
-
-const readModelUrl = matching(
-  /^(sqlite:.+|mongodb(\+srv)?:\/\/[^/\s].*)$/,
-  'sqlite:<path>, mongodb://<host>:<port>/<database> or mongodb+srv://<host>/<database>',
-)

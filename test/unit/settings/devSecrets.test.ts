@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { assertPeppersMayBeMade, keysOf, warnOfMadePeppers } from '../../../src/settings/devSecrets.ts'
-import { isFile, isOnThisMachine, readSettings, SettingsError } from '../../../src/settings/settings.ts'
+import { isFile, isOnThisMachine } from '../../../src/settings/parsers.ts'
+import { readSettings, SettingsError } from '../../../src/settings/settings.ts'
 
 const PEPPERS = `k1:${Buffer.alloc(32, 7).toString('base64')}`
 const files = { EVENT_STORE_URL: 'sqlite:./events.db', READ_MODEL_URL: 'sqlite:/var/model.db' }
