@@ -1,8 +1,8 @@
-import { createJwtVerifier } from '../../src/adapters/jwt/verifier.ts'
+import { createJwtVerifier, keyFinder } from '../../src/adapters/jwt/verifier.ts'
 import { developmentJwt } from '../../src/settings/developmentJwt.ts'
 import { assertStored } from '../cli/storedSettings.ts'
 import { keysOf } from '../../src/settings/devSecrets.ts'
-import { jwtOptionsOf, readSettings, type Settings } from '../../src/settings/settings.ts'
+import { jwtChecksOf, readSettings, type Settings } from '../../src/settings/settings.ts'
 import { defineCommand, JSON_OPTION, WrongUse } from '../cli/command.ts'
 import { json } from '../cli/output.ts'
 
@@ -34,7 +34,7 @@ export const jwt = defineCommand({
     const scopes = (values.scope ?? '').split(' ').filter((scope) => scope !== '')
     const secret = secretOf(settings)
     const token = developmentJwt(settings, secret, accountId, ttl, scopes)
-    const expiresAt = assertAccepted(settings, secret, token, scopes)
+    const expiresAt = await assertAccepted(settings, secret, token, scopes)
     io.out(values.json ? json({ jwt: token, account_id: accountId, expires_at: expiresAt }) : `${token}\n`)
     return 0
   },
@@ -57,13 +57,13 @@ function secretOf(settings: Settings): string {
 }
 
 /** Verifies the JWT as the service does, so that only a good one is printed. @returns when it expires, RFC 3339 */
-function assertAccepted(
+async function assertAccepted(
   settings: Settings,
   secret: string,
   token: string,
   scopes: readonly string[],
-): string {
-  const claims = createJwtVerifier(jwtOptionsOf(settings, { secret })).verify(token)
+): Promise<string> {
+  const claims = await createJwtVerifier(jwtChecksOf(settings), keyFinder({ secret })).verify(token)
   if ('refused' in claims)
     throw new WrongUse(
       '--account must be 1 to 255 characters, without control characters, and without spaces at its ends.',

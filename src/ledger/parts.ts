@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { projections } from '../../projections/index.ts'
-import { createJwtVerifier } from '../adapters/jwt/verifier.ts'
 import { createErrorLog } from '../adapters/telemetry/log.ts'
 import { createMetrics } from '../adapters/telemetry/metrics.ts'
 import { createQueries } from '../application/analytics/queries.ts'
@@ -21,10 +20,10 @@ import type { Pepper } from '../domain/credential.ts'
 import type { Configuration } from '../settings/configuration.ts'
 import { warnOfMadePeppers } from '../settings/devSecrets.ts'
 import type { TokenLedgerOptions } from '../settings/options.ts'
-import { jwtOptionsOf } from '../settings/settings.ts'
 import { openStores } from '../stores/open.ts'
 import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
+import { startJwtVerifier } from './jwt.ts'
 import { type Sharing, startSharing } from './sharing.ts'
 import { startUpkeep } from './upkeep.ts'
 
@@ -47,7 +46,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
   warnOfMadePeppers(settings, whole)
   const log = withoutRepeatedFaults(whole)
   const metrics = createMetrics(log)
-  const jwt = createJwtVerifier(jwtOptionsOf(settings, keys.jwt))
+  const jwt = startJwtVerifier(settings, keys.jwt, metrics)
 
   const opened = await openStores(settings, log)
   const stores = {

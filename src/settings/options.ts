@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import { createJwtVerifier, type JwtOptions } from '../adapters/jwt/verifier.ts'
+import type { JwtOptions } from '../adapters/jwt/verifier.ts'
 import type { ResolveAccount } from '../application/authentication/authenticate.ts'
 import type { User } from '../application/authentication/user.ts'
 import type { Clock } from '../application/ports/clock.ts'
@@ -23,7 +23,10 @@ export interface TokenLedgerOptions<Account extends object = object> {
   eventStoreShared?: boolean
   /** How long a change waits for an EventStoreDB, in milliseconds, before it is refused with 503. Default: 10,000. */
   eventStoreTimeoutMs?: number
-  /** `{ secret }` (HS256, at least 32 bytes), `{ publicKey }` (PEM) or `{ keys }` by `kid`; with issuer and so on. */
+  /**
+   * `{ secret }` (HS256, at least 32 bytes), `{ publicKey }` (PEM) or `{ keys }` by `kid`, with `issuer` and so on; or
+   * `{ issuer, jwksUrl }` or `{ issuer }` for an issuer that publishes its keys.
+   */
   jwt?: JwtOptions
   /** `k2:<base64>,k1:<base64>`: the first signs, all verify. */
   peppers?: string
@@ -165,7 +168,6 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
   attempt('the key in the option jwt', () => {
     if (jwt === undefined) return
     assertJwtOptions(jwt)
-    createJwtVerifier(jwt)
     settings.jwtKeys = jwt
     settings.jwtIssuer = jwt.issuer
     settings.jwtAudience = jwt.audience

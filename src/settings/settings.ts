@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { LEEWAY_SECONDS, type JwtKeys, type JwtOptions } from '../adapters/jwt/verifier.ts'
+import { isIssuer, LEEWAY_SECONDS, type JwtKeys, type JwtChecks } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
@@ -201,14 +201,18 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
       problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)
     }
+    if (settings.jwtKeys && isIssuer(settings.jwtKeys) && settings.jwtAudience === undefined) {
+      problems.push(
+        'JWT_AUDIENCE must be set in production beside an issuer, which has keys for other services, too',
+      )
+    }
     if (!settings.peppers && !env.TOKEN_PEPPERS) problems.push('TOKEN_PEPPERS must be set in production')
   }
   if (problems.length > 0) throw new SettingsError(problems)
   return Object.freeze(settings)
 }
 
-export const jwtOptionsOf = (settings: Settings, keys: JwtKeys): JwtOptions => ({
-  ...keys,
+export const jwtChecksOf = (settings: Settings): JwtChecks => ({
   issuer: settings.jwtIssuer,
   audience: settings.jwtAudience,
   accountClaim: settings.jwtAccountClaim,

@@ -34,9 +34,9 @@ describe('the table of settings', () => {
     const none = rows
       .filter(([, fallback]) => fallback === NO_DEFAULT)
       .map(([name = '']) => namesIn(name).join())
-    // Three settings name the one source of JWT keys. Without NODE_ENV it is not production.
+    // Four settings name the one source of JWT keys. Without NODE_ENV it is not production.
     const expected = Object.values(readSettings({})).filter((value) => value === null || value === undefined)
-    expect(none.length).to.equal(expected.length + 2 + 1)
+    expect(none.length).to.equal(expected.length + 3 + 1)
   })
 })
 
@@ -96,7 +96,8 @@ describe('the page about operating', () => {
 describe('the metrics that the documents name', () => {
   it('exist', async () => {
     const standIn = await startStandIn()
-    const services = [await startLedger(), await startLedger({ eventStoreUrl: standIn.url })]
+    const jwt = { issuer: 'an issuer', jwksUrl: 'http://127.0.0.1:1/' }
+    const services = [await startLedger({ jwt }), await startLedger({ eventStoreUrl: standIn.url })]
     try {
       const texts = await Promise.all(services.map(({ ledger }) => ledger.metrics()))
       const existing = [...texts.join('\n').matchAll(/^# HELP (\w+)/gm)].map(([, name]) => name)

@@ -1,12 +1,20 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
 import jwt from 'jsonwebtoken'
-import type { JwtClaims, JwtVerifier } from '../../application/ports/jwtVerifier.ts'
+import type { JwtClaims, JwtRefusal, JwtVerifier } from '../../application/ports/jwtVerifier.ts'
 import { isAccountId, isForeignId, isScope } from '../../domain/rules.ts'
+import type { Issuer } from './issuerKeys.ts'
+import { algorithmOf, type FindKey, type Key } from './keySet.ts'
 
-/** Where JWT keys come from: one secret, one public key (PEM), or several of either by `kid`. */
-export type JwtKeys = { secret: string } | { publicKey: string } | { keys: Record<string, string> }
+/** One secret, one public key (PEM), or several of either by `kid`. */
+export type OwnKeys = { secret: string } | { publicKey: string } | { keys: Record<string, string> }
 
-export type JwtOptions = JwtKeys & {
+/** Where JWT keys come from. */
+export type JwtKeys = OwnKeys | Issuer
+
+export type JwtOptions = JwtKeys & JwtChecks
+
+/** What is checked beside the signature. */
+export interface JwtChecks {
   issuer?: string | undefined
   audience?: string | undefined
   /** The claim that names the account. Default `sub`. */
@@ -15,50 +23,59 @@ export type JwtOptions = JwtKeys & {
   leewaySeconds?: number | undefined
 }
 
-interface Key {
-  key: KeyObject
-  algorithm: jwt.Algorithm
-}
-
 export const LEEWAY_SECONDS = 5
 const MIN_SECRET_BYTES = 32
-const MIN_RSA_BITS = 2048
 /** In characters: Node's default limit for all headers of a request together. Longer text is not even parsed. */
 const MAX_JWT = 16 * 1024
 
+/** Does an issuer publish the keys, or are they configured? */
+export const isIssuer = (keys: JwtKeys): keys is Issuer =>
+  !('secret' in keys || 'publicKey' in keys || 'keys' in keys)
+
 /**
- * Verifies JWTs (RFC 7519) with keys made once and one algorithm for each.
- * @throws Error naming what is wrong with a key, never the key
+ * Verifies JWTs (RFC 7519) with one algorithm for each key.
+ * @param findKey by the header of a JWT
  */
-export function createJwtVerifier(options: JwtOptions): JwtVerifier {
-  const findKey = keyFinder(options)
-  const accountClaim = options.accountClaim ?? 'sub'
-  const { issuer, audience, leewaySeconds = LEEWAY_SECONDS } = options
+export function createJwtVerifier(options: JwtChecks, findKey: FindKey): JwtVerifier {
+  const { issuer, audience, accountClaim = 'sub', leewaySeconds = LEEWAY_SECONDS } = options
+
+  function check(token: string, found: Key | undefined): JwtClaims | JwtRefusal {
+    if (!found) return refuse('unknown_key')
+    try {
+      const payload = jwt.verify(token, found.key, {
+        algorithms: [found.algorithm],
+        clockTolerance: leewaySeconds,
+        ...(issuer === undefined ? {} : { issuer }),
+        ...(audience === undefined ? {} : { audience }),
+      })
+      return readClaims(payload, accountClaim)
+    } catch (error) {
+      if (error instanceof jwt.TokenExpiredError) return { refused: 'expired', expired: true }
+      if (error instanceof jwt.JsonWebTokenError) return refuse('invalid')
+      // Any other error is one that a hostile token has caused in the parser.
+      return refuse('malformed')
+    }
+  }
 
   return {
     verify(token) {
-      if (token.length > MAX_JWT) return refuse('malformed')
-      try {
-        const header = jwt.decode(token, { complete: true })?.header
-        if (!header) return refuse('malformed')
-        if ('crit' in header) return refuse('crit')
-        if (!isCanonical(token)) return refuse('malformed')
-        const found = findKey(header.kid)
-        if (!found) return refuse('unknown_key')
-        const payload = jwt.verify(token, found.key, {
-          algorithms: [found.algorithm],
-          clockTolerance: leewaySeconds,
-          ...(issuer === undefined ? {} : { issuer }),
-          ...(audience === undefined ? {} : { audience }),
-        })
-        return readClaims(payload, accountClaim)
-      } catch (error) {
-        if (error instanceof jwt.TokenExpiredError) return { refused: 'expired', expired: true }
-        if (error instanceof jwt.JsonWebTokenError) return refuse('invalid')
-        // Any other error is one that a hostile token has caused in the parser.
-        return refuse('malformed')
-      }
+      const header = headerOf(token)
+      if (!header) return refuse('malformed')
+      if ('crit' in header) return refuse('crit')
+      const found = findKey(header)
+      return found instanceof Promise ? found.then((key) => check(token, key)) : check(token, found)
     },
+  }
+}
+
+/** The header of a JWT, before anybody has verified it. Null if it is none. */
+function headerOf(token: string): jwt.JwtHeader | null {
+  if (token.length > MAX_JWT || !isCanonical(token)) return null
+  try {
+    const header: unknown = jwt.decode(token, { complete: true })?.header
+    return header !== null && typeof header === 'object' ? (header as jwt.JwtHeader) : null
+  } catch {
+    return null
   }
 }
 
@@ -71,9 +88,9 @@ function isCanonical(token: string): boolean {
   return Buffer.from(signature, 'base64url').toString('base64url') === signature
 }
 
-const refuse = (refused: string) => ({ refused, expired: false })
+const refuse = (refused: string): JwtRefusal => ({ refused, expired: false })
 
-function readClaims(payload: unknown, accountClaim: string): JwtClaims | ReturnType<typeof refuse> {
+function readClaims(payload: unknown, accountClaim: string): JwtClaims | JwtRefusal {
   if (payload === null || typeof payload !== 'object') return refuse('payload')
   const claims = payload as Record<string, unknown>
   if (typeof claims.exp !== 'number') return refuse('no_exp')
@@ -95,7 +112,11 @@ function scopesOf(claims: Record<string, unknown>): string[] | null {
   return scopes.filter((scope) => typeof scope === 'string').filter(isScope)
 }
 
-function keyFinder(options: JwtKeys): (kid: string | undefined) => Key | undefined {
+/**
+ * Makes keys once.
+ * @throws Error naming what is wrong with a key, never the key
+ */
+export function keyFinder(options: OwnKeys): FindKey {
   if ('secret' in options) {
     const key = secretKey(options.secret)
     return () => key
@@ -111,7 +132,7 @@ function keyFinder(options: JwtKeys): (kid: string | undefined) => Key | undefin
     ]),
   )
   if (keys.size === 0) throw new Error('holds no key')
-  return (kid) => (kid === undefined ? undefined : keys.get(kid))
+  return ({ kid }) => (kid === undefined ? undefined : keys.get(kid))
 }
 
 function secretKey(secret: string): Key {
@@ -123,10 +144,9 @@ function secretKey(secret: string): Key {
 function publicKey(pem: string): Key {
   if (pem.includes('PRIVATE KEY')) throw new Error('must be a public key, not a private one')
   const key = parsePublicKey(pem)
-  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
-  if (type === 'rsa' && (details?.modulusLength ?? 0) >= MIN_RSA_BITS) return { key, algorithm: 'RS256' }
-  if (type === 'ec' && details?.namedCurve === 'prime256v1') return { key, algorithm: 'ES256' }
-  throw new Error(`must be an RSA key of at least ${MIN_RSA_BITS} bits (RS256) or a P-256 key (ES256)`)
+  const algorithm = algorithmOf(key)
+  if (algorithm !== null) return { key, algorithm }
+  throw new Error('must be an RSA key of at least 2048 bits (RS256) or a P-256 key (ES256)')
 }
 
 function parsePublicKey(pem: string): KeyObject {

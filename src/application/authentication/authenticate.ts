@@ -154,7 +154,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   }
 
   async function byJwt(token: string, asker: Asker | undefined): Promise<Decision> {
-    const claims = jwt.verify(token)
+    const claims = await jwt.verify(token)
     if ('refused' in claims) return claims
     const { accountId, subject, scopes } = claims
     const account = await accountOf(accountId, asker)

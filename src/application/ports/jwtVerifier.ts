@@ -6,7 +6,17 @@ export interface JwtClaims {
   scopes: string[] | null
 }
 
+/** Why a JWT was refused, as text for the log only. */
+export interface JwtRefusal {
+  refused: string
+  expired: boolean
+}
+
 export interface JwtVerifier {
-  /** @returns the claims, or why the token was refused, as text for the log only. It never throws for a bad token. */
-  verify(token: string): JwtClaims | { refused: string; expired: boolean }
+  /**
+   * It never throws for a bad JWT.
+   * @returns a promise only if the key has to be fetched
+   * @throws StoreUnavailableError if the keys cannot be had
+   */
+  verify(token: string): JwtClaims | JwtRefusal | Promise<JwtClaims | JwtRefusal>
 }

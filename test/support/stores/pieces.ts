@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { createJwtVerifier } from '../../../src/adapters/jwt/verifier.ts'
+import { createJwtVerifier, keyFinder } from '../../../src/adapters/jwt/verifier.ts'
 import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
 import { createAuthenticator } from '../../../src/application/authentication/authenticate.ts'
@@ -73,7 +73,7 @@ export async function assemblePieces(folder: string, flushMs = 20) {
   recorder.start()
   const authenticator = createAuthenticator({
     index,
-    jwt: createJwtVerifier({ secret: SECRET }),
+    jwt: createJwtVerifier({}, keyFinder({ secret: SECRET })),
     resolveAccount: undefined,
     clock: Date.now,
     prefix: 'tkl',

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { parseBlocks } from '../../../src/domain/address.ts'
-import { jwtOptionsOf, readSettings, SettingsError } from '../../../src/settings/settings.ts'
+import { jwtChecksOf, readSettings, SettingsError } from '../../../src/settings/settings.ts'
 
 const SECRET = 'a secret that only the tests know: 32 bytes'
 const KEY = Buffer.alloc(32, 7).toString('base64')
@@ -137,8 +137,7 @@ describe('settings', () => {
       logLevel: 'warn',
       production: true,
     })
-    expect(jwtOptionsOf(settings, { secret: SECRET })).to.deep.equal({
-      secret: SECRET,
+    expect(jwtChecksOf(settings)).to.deep.equal({
       issuer: 'https://issuer.example',
       audience: 'tokens',
       accountClaim: 'account',
@@ -364,7 +363,7 @@ describe('settings', () => {
 
     it('must name a JWT key and peppers', () => {
       expect(problemsOf({ NODE_ENV })).to.deep.equal([
-        'JWT_SECRET or JWT_PUBLIC_KEY_FILE or JWT_KEYS_FILE must be set in production',
+        'JWT_SECRET or JWT_PUBLIC_KEY_FILE or JWT_KEYS_FILE or JWT_JWKS_URL or JWT_ISSUER must be set in production',
         'TOKEN_PEPPERS must be set in production',
       ])
       expect(problemsOf({ NODE_ENV, JWT_SECRET: SECRET, TOKEN_PEPPERS: PEPPERS })).to.deep.equal([])
@@ -421,6 +420,46 @@ describe('settings', () => {
     it('take several keys of every kind by their ids from a file', () => {
       const keys = { a: rsa, b: p256, c: SECRET }
       expect(readSettings({ JWT_KEYS_FILE: fileOf(JSON.stringify(keys)) }).jwtKeys).to.deep.equal({ keys })
+    })
+
+    it('take an issuer by itself, or with the place of its keys', () => {
+      const issuer = 'https://login.example/realms/main'
+      const jwksUrl = 'http://127.0.0.1:8080/keys'
+      expect(readSettings({ JWT_ISSUER: issuer }).jwtKeys).to.deep.equal({ issuer })
+      const both = { JWT_ISSUER: 'any text', JWT_JWKS_URL: jwksUrl }
+      expect(readSettings(both).jwtKeys).to.deep.equal({ issuer: 'any text', jwksUrl })
+      expect(readSettings({ JWT_ISSUER: issuer, JWT_SECRET: SECRET }).jwtKeys).to.deep.equal({
+        secret: SECRET,
+      })
+    })
+
+    it('refuse an issuer that is no https URL, and a place of keys that is none, or has no issuer', () => {
+      const bad = [
+        'sentinel',
+        'http://login.example',
+        'https://user:sentinel@login.example',
+        'ftp://127.0.0.1',
+      ]
+      for (const url of bad) {
+        expect(problemsOf({ JWT_ISSUER: url })).to.deep.equal([
+          'JWT_ISSUER must be an https URL, or http on this machine, since no other setting names a key: keys are looked up there',
+        ])
+        expect(problemsOf({ JWT_ISSUER: 'x', JWT_JWKS_URL: url })).to.deep.equal([
+          'JWT_JWKS_URL must be an https URL, or http on this machine',
+        ])
+      }
+      const keys = 'https://login.example/keys'
+      expect(problemsOf({ JWT_JWKS_URL: keys })).to.deep.equal(['JWT_ISSUER must be set beside JWT_JWKS_URL'])
+      expect(problemsOf({ JWT_JWKS_URL: keys, JWT_ISSUER: 'x', JWT_SECRET: SECRET })).to.deep.equal([
+        'JWT_SECRET and JWT_JWKS_URL exclude each other',
+      ])
+    })
+
+    it('need an audience beside an issuer in production', () => {
+      const env = { NODE_ENV: 'production', JWT_ISSUER: 'https://login.example', TOKEN_PEPPERS: PEPPERS }
+      expect(problemsOf(env)).to.have.lengthOf(1)
+      expect(problemsOf(env)[0]).to.match(/^JWT_AUDIENCE /)
+      expect(problemsOf({ ...env, JWT_AUDIENCE: 'tokens' })).to.deep.equal([])
     })
 
     const refusedKeys: [what: string, text: () => string, problem: RegExp][] = [
