@@ -84,6 +84,12 @@ export const tokens: Projection = {
         { fields: ['accountId', 'revoked', 'lastAccessed'] },
         { fields: ['accountId', 'stopped'], sparse: true },
         { fields: ['revoked', 'hashKeyId'] },
+        // For lists of the tokens of all accounts.
+        { fields: ['revoked', 'createdAt'] },
+        { fields: ['revoked', 'name'] },
+        { fields: ['revoked', 'expiresAt'] },
+        { fields: ['revoked', 'lastAccessed'] },
+        { fields: ['hint'] },
       ],
     },
   ],

@@ -2,9 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import jwt from 'jsonwebtoken'
-import { questions, fill, type Question } from '../bench/queries.ts'
-import { JWT_SECRET } from '../bench/seed.ts'
+import { fill, jwtOf, type Question, questions } from '../bench/queries.ts'
 import { inFolder } from '../bench/stores.ts'
 import { startWatched, type Watched } from '../bench/watched.ts'
 import { attack } from './lab.ts'
@@ -89,7 +87,7 @@ async function askFor(url: string, ms: number): Promise<number> {
   const caller = async (_: unknown, i: number): Promise<void> => {
     for (let n = i; performance.now() < end; n += 7) {
       const { account, path } = asked[n % asked.length] as (typeof asked)[number]
-      const { status } = await get(url + path, { authorization: `Bearer ${bearer(account)}` })
+      const { status } = await get(url + path, { authorization: `Bearer ${jwtOf(account)}` })
       if (status === 200) answered++
     }
   }
@@ -106,14 +104,10 @@ async function get(url: string, headers: Record<string, string>): Promise<{ stat
 async function createToken(url: string): Promise<string> {
   const response = await fetch(`${url}/settings/api-tokens`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${bearer('acct_quiet')}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${jwtOf('acct_quiet')}`, 'content-type': 'application/json' },
     body: JSON.stringify({ name: 'a bystander' }),
   })
   return ((await response.json()) as { token: string }).token
-}
-
-function bearer(account: string): string {
-  return jwt.sign({ sub: account }, JWT_SECRET, { expiresIn: '1h' })
 }
 
 function at(times: readonly number[], share: number): number {

@@ -19,6 +19,8 @@ export interface Asked {
 
 const SIZES: Sizes = { others: 760_000, big: 240_000, busy: 100, days: 90 }
 const TOKENS = '/settings/api-tokens'
+const ALL_TOKENS = '/admin/api-tokens'
+const HINT = encodeURIComponent('tkl_…abcd')
 const SORTS = ['created_at', 'name', 'last_accessed', 'expires_at'].flatMap((field) => [field, `-${field}`])
 const AT_ONCE = 20
 
@@ -53,7 +55,8 @@ export async function fill(stores: Stores, isMongo: boolean, sizes: Sizes): Prom
 
 export interface Question {
   name: string
-  account: string
+  /** Null: an operator asks. */
+  account: string | null
   paths: string[]
 }
 
@@ -68,6 +71,11 @@ export function questions(): Question[] {
       ),
     })),
   )
+  const ofAll = ['live', 'active', 'expired', 'revoked', 'all'].map((status) => ({
+    name: `list of all accounts, ${status}`,
+    account: null,
+    paths: SORTS.map((sort) => `${ALL_TOKENS}?status=${status}&sort=${sort}&limit=100`),
+  }))
   const from = new Date(Date.now() - 100 * DAY_MS).toISOString()
   const usage = (path: string) =>
     ['hour', 'day'].flatMap((granularity) =>
@@ -75,6 +83,8 @@ export function questions(): Question[] {
     )
   return [
     ...lists,
+    ...ofAll,
+    { name: 'list of all accounts, by hint', account: null, paths: [`${ALL_TOKENS}?hint=${HINT}&limit=100`] },
     { name: 'usage of 240,000 tokens', account: BIG, paths: usage(`${TOKENS}/usage`) },
     { name: 'report of 240,000 tokens', account: BIG, paths: [`${TOKENS}/report`] },
     { name: 'usage of 100 tokens', account: BUSY, paths: usage(`${TOKENS}/usage`) },
@@ -117,9 +127,17 @@ async function ask(watched: Watched, { name, account, paths }: Question): Promis
   return { name, requests: paths.length, answer, hold: await watched.longestHold() }
 }
 
-async function get({ url }: Watched, { account, path }: { account: string; path: string }): Promise<void> {
-  const bearer = jwt.sign({ sub: account }, JWT_SECRET, { expiresIn: '1h' })
-  const response = await fetch(url + path, { headers: { authorization: `Bearer ${bearer}` } })
+/** A JWT of an account; null: of an operator. */
+export const jwtOf = (account: string | null): string =>
+  jwt.sign(account === null ? { sub: 'ann', scope: 'tokenledger:operator' } : { sub: account }, JWT_SECRET, {
+    expiresIn: '1h',
+  })
+
+async function get(
+  { url }: Watched,
+  { account, path }: { account: string | null; path: string },
+): Promise<void> {
+  const response = await fetch(url + path, { headers: { authorization: `Bearer ${jwtOf(account)}` } })
   const text = await response.text()
   if (response.status !== 200) throw new Error(`${path}: ${response.status} ${text.slice(0, 300)}`)
 }

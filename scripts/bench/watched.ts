@@ -72,7 +72,7 @@ async function serve(): Promise<void> {
   const app = createApp({
     log,
     observe: ledger.observe(),
-    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
+    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operatorRoutes(), ledger.operationRoutes()],
   })
   const server = createHttpServer(app)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -64,7 +64,7 @@ async function assertAccepted(
   scopes: readonly string[],
 ): Promise<string> {
   const claims = await createJwtVerifier(jwtChecksOf(settings), keyFinder({ secret })).verify(token)
-  if ('refused' in claims)
+  if ('refused' in claims || claims.accountId === null)
     throw new WrongUse(
       '--account must be 1 to 255 characters, without control characters, and without spaces at its ends.',
     )

@@ -30,7 +30,10 @@ export const metadataSchema = {
       type: 'object',
       additionalProperties: false,
       required: ['kind', 'id'],
-      properties: { kind: { enum: ['jwt', 'user', 'token', 'code', 'system'] }, id: { type: 'string' } },
+      properties: {
+        kind: { enum: ['jwt', 'user', 'token', 'operator', 'client', 'code', 'system'] },
+        id: { type: 'string' },
+      },
     },
     requestId: { type: 'string' },
     correlationId: { type: 'string' },

@@ -1,3 +1,10 @@
+/** Somebody who may see and revoke the tokens of all accounts. */
+export interface Operator {
+  kind: 'operator'
+  /** The person, or what the host calls them. */
+  subject: string
+}
+
 /** Who a request acts for, and by what kind of credential. */
 export interface Principal {
   /** `user` is somebody who is logged in to the host's app. */

@@ -2,7 +2,7 @@ import Koa, { type Context, type Middleware } from 'koa'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { strangerOf } from './lineQuota.ts'
 import { Problem, problemSender } from './problem.ts'
-import { requestStateOf } from './requestState.ts'
+import { isKnown, requestStateOf } from './requestState.ts'
 
 interface Parts {
   log: Logger
@@ -16,7 +16,7 @@ export function createApp({ log, observe, routers }: Parts): Koa {
   const app = new Koa()
   const sendProblem = problemSender(log)
   app.on('error', (err, ctx?: Context) => {
-    const who = ctx && !requestStateOf(ctx).accepted ? strangerOf(ctx, 'response failed') : {}
+    const who = ctx && !isKnown(requestStateOf(ctx)) ? strangerOf(ctx, 'response failed') : {}
     log.error({ err, ...who }, 'response failed')
   })
   app.use((ctx, next) => {

@@ -3,7 +3,7 @@ import type { Middleware } from 'koa'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { CallerAddress } from './callerAddress.ts'
 import { NO_ADDRESS } from './lineQuota.ts'
-import { atEnd, requestStateOf } from './requestState.ts'
+import { atEnd, isKnown, requestStateOf } from './requestState.ts'
 
 type Responded = (method: string, route: string, status: number, seconds: number) => void
 
@@ -36,11 +36,11 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
         underWay.delete(res)
         if (underWay.size === 0) for (const drained of waiting.splice(0)) drained()
         const ms = performance.now() - started
-        const { route, requestId, accepted } = state
+        const { route, requestId, accepted, operator } = state
         const status = res.writableFinished ? res.statusCode : 499
         responded(ctx.method, route, status, ms / 1000)
-        const principal = accepted?.principal ?? null
-        const address = accepted ? null : (state.address ?? NO_ADDRESS)
+        const principal = operator ?? accepted?.principal ?? null
+        const address = isKnown(state) ? null : (state.address ?? NO_ADDRESS)
         log({ method: ctx.method, route, status, ms, requestId, principal, address })
       })
       const answering = next()

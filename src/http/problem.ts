@@ -11,7 +11,7 @@ import { type InputError, Refusal, type RefusalCode } from '../domain/errors.ts'
 import { snakeCase } from '../presentation/names.ts'
 import { setJsonHeaders } from './jsonHeaders.ts'
 import { strangerOf } from './lineQuota.ts'
-import { requestStateOf } from './requestState.ts'
+import { isKnown, requestStateOf } from './requestState.ts'
 
 /** Every error there is, by its stable code: RFC 9457 `type` is `urn:tokenledger:problem:<code>`. */
 export const problems = {
@@ -143,9 +143,10 @@ export type SendProblem = (ctx: Context, error: unknown) => void | Promise<void>
 export function problemSender(log: Logger, onProblem?: OnProblem): SendProblem {
   /** Emits the error as Koa does for what its middleware throws, and logs it. */
   function report(ctx: Context, error: unknown, message: string): void {
-    const { requestId, accepted } = requestStateOf(ctx)
+    const state = requestStateOf(ctx)
+    const { requestId } = state
     const isHosts = error instanceof HostError
-    const who = accepted ? {} : strangerOf(ctx, toProblem(error).code)
+    const who = isKnown(state) ? {} : strangerOf(ctx, toProblem(error).code)
     log.error({ err: isHosts ? error.cause : error, requestId, ...who }, message)
     if (isHosts) ctx.app.emit('error', error.cause, ctx)
   }

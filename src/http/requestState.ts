@@ -3,6 +3,8 @@ import type { Context } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
 import type { CommandContext } from '../application/tokens/execute.ts'
 import { holdsCredential, keptText, LOOKED_AT } from '../domain/credential.ts'
+import type { Actor } from '../domain/events.ts'
+import type { Operator } from '../domain/principal.ts'
 
 /** What this package keeps about one request. The host does not see it. */
 export interface RequestState {
@@ -14,6 +16,8 @@ export interface RequestState {
   isOwnApp: boolean
   /** The principal and the account, once a credential was found good; of several ledgers, the last one's. */
   accepted: Accepted | null
+  /** The operator who asks, once that is known. */
+  operator: (Operator & { isReadOnly: boolean }) | null
   /**
    * What each ledger has accepted. An app may have several of them, and none takes another one's word for a credential.
    */
@@ -48,6 +52,7 @@ export function requestStateOf(ctx: Marked): RequestState {
     address: null,
     isOwnApp: false,
     accepted: null,
+    operator: null,
     acceptances: [],
     route: 'unmatched',
     usedRoute: null,
@@ -57,6 +62,10 @@ export function requestStateOf(ctx: Marked): RequestState {
   ctx[STATE] = state
   return state
 }
+
+/** Has somebody with a good credential sent this request? */
+export const isKnown = ({ accepted, operator }: RequestState): boolean =>
+  accepted !== null || operator !== null
 
 /** Calls `done` when the response or its connection has ended. All callers share one listener. */
 export function atEnd({ res }: Context, state: RequestState, done: () => void): void {
@@ -95,12 +104,16 @@ export const userAgentOf = (ctx: Context): string | null =>
   concealed(requestStateOf(ctx), ctx.req.headers['user-agent'] ?? '').slice(0, LOOKED_AT) || null
 
 /** Who asks, for the metadata of the events that the request causes. */
-export function commandContext(ctx: Context, accepted: Accepted): CommandContext {
+export function commandContext(ctx: Context, { principal, subject }: Accepted): CommandContext {
+  const { kind, accountId, tokenId } = principal
+  return contextOf(ctx, { kind, id: tokenId ?? subject ?? accountId })
+}
+
+export function contextOf(ctx: Context, actor: Actor): CommandContext {
   const { requestId, correlationId, address } = requestStateOf(ctx)
-  const { kind, accountId, tokenId } = accepted.principal
   const userAgent = userAgentOf(ctx)
   return {
-    actor: { kind, id: tokenId ?? accepted.subject ?? accountId },
+    actor,
     requestId,
     correlationId,
     ip: address,

@@ -11,7 +11,8 @@ import {
   requireScopeMiddleware,
 } from '../http/authentication/authenticate.ts'
 import { credentialReader } from '../http/authentication/credential.ts'
-import { withUsers } from '../http/authentication/users.ts'
+import { createAdmitOperator } from '../http/authentication/operators.ts'
+import { createAskUser, withUsers } from '../http/authentication/users.ts'
 import { callerAddress } from '../http/callerAddress.ts'
 import { createCors } from '../http/cors.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
@@ -23,6 +24,7 @@ import { movedTo, type RoutesOptions } from '../http/prefix.ts'
 import { type Route, routerOf } from '../http/route.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
 import { type Health, operationRoutes } from '../http/routes/operations.ts'
+import { operatorMiddleware, operatorRoutes } from '../http/routes/operators.ts'
 import { tokenRoutes } from '../http/routes/tokens.ts'
 import { verifyRoutes } from '../http/routes/verify.ts'
 import { version } from '../version.ts'
@@ -53,37 +55,46 @@ export function httpOf(
     strict: settings.auditMode === 'strict',
     now: clock,
   })
+  const readCredential = credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens)
   const authenticateRequest = createRequestAuthentication({
     authenticate,
-    readCredential: credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens),
+    readCredential,
     addressOf,
     log,
   })
 
   const withCors = createCors(settings.corsOrigins, apiTokenHeader)
-  const managers = withUsers(authenticateRequest, {
-    authenticator: useCases.authenticator,
-    resolveUser: parts.resolveUser,
-    trustedOrigins: settings.trustedOrigins,
-    addressOf,
-    log,
-  })
-  const shownTo = {
-    authenticateRequest: managers,
+  const { authenticator } = useCases
+  const askUser = createAskUser(parts.resolveUser, settings.trustedOrigins)
+  const managers = withUsers(authenticateRequest, { authenticator, askUser, addressOf, log })
+  const shown = {
     reads: parts.gates.reads,
     queries: useCases.queries,
+    tokenAt: createTokenAt(parts.guard.store, log),
     clock,
   }
+  const shownTo = { ...shown, authenticateRequest: managers }
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
     ...tokenRoutes({
       ...shownTo,
       manage: useCases.manage,
-      tokenAt: createTokenAt(parts.guard.store, log),
       writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
       scopeCeiling: settings.scopeCeiling,
     }),
   ]
+  const operators = operatorRoutes({
+    ...shown,
+    manage: useCases.manage,
+    revokeMany: useCases.revokeMany,
+  })
+  const admitOperator = createAdmitOperator({
+    authenticator,
+    authenticateRequest,
+    readCredential,
+    askUser,
+    addressOf,
+  })
   const verify = verifyRoutes(authenticateRequest, settings.verifyRequestHeaders)
   const operations = operationRoutes({
     health,
@@ -99,7 +110,7 @@ export function httpOf(
 
   function describeAll(): Buffer {
     const mounted = prefixes.size === 0 ? tokens : [...prefixes].flatMap((at, i) => movedTo(at, tokens, i))
-    const all = [...mounted, ...verify, ...operations]
+    const all = [...mounted, ...operators, ...verify, ...operations]
     return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
   }
 
@@ -116,6 +127,7 @@ export function httpOf(
         withCors(authenticateMiddleware(authenticateRequest, sendProblem, how), prefixes),
       requireScope: (scope: string) => requireScopeMiddleware(authenticateRequest, sendProblem, scope),
       routes: mount,
+      operatorRoutes: () => operatorMiddleware(operators, admitOperator, sendProblem),
       verifyRoutes: () => routerOf(verify, sendProblem),
       operationRoutes: () => routerOf(operations, sendProblem),
       observe: (write = toLog) => observer.middleware(write),

@@ -38,6 +38,11 @@ export interface TokenLedger<Account extends object = object> {
    * @throws TypeError for a prefix that is no path
    */
   routes(options?: RoutesOptions): Middleware
+  /**
+   * `/admin/…`, where operators see and revoke the tokens of all accounts. To everybody else no path there exists, so
+   * mount it behind pages of your own under that path.
+   */
+  operatorRoutes(): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */

@@ -14,7 +14,9 @@ import { createProjector } from '../application/projection/projector.ts'
 import { createRetention } from '../application/retention/retention.ts'
 import { createGates } from '../application/scheduling/gates.ts'
 import { createAccountLimit } from '../application/tokens/accountLimit.ts'
+import { createIdentify } from '../application/tokens/identify.ts'
 import { createManage } from '../application/tokens/manage.ts'
+import { createRevokeMany } from '../application/tokens/revocations.ts'
 import { createRecorder } from '../application/usage/recorder.ts'
 import type { Pepper } from '../domain/credential.ts'
 import type { Configuration } from '../settings/configuration.ts'
@@ -162,6 +164,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     resolveAccount: parts.resolveAccount,
     clock,
     prefix,
+    operatorScope: settings.operatorScope,
     telemetry: metrics,
   })
   const manage = createManage({
@@ -178,11 +181,14 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     pepper: keys.peppers[0] as Pepper,
     maxLifetimeDays: settings.tokenMaxLifetimeDays,
     catalogue: settings.scopes && new Set(settings.scopes.map(({ name }) => name)),
+    reservedScope: settings.operatorScope,
     telemetry: metrics,
   })
+  const identify = createIdentify(readModel, keys.peppers)
   return {
     authenticator,
     manage: expecting(index, manage),
+    revokeMany: createRevokeMany({ readModel, identify, manage, clock }),
     queries: createQueries(readModel, clock),
   }
 }

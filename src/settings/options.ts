@@ -43,6 +43,11 @@ export interface TokenLedgerOptions<Account extends object = object> {
   maxTokensPerAccount?: number
   /** The scopes that exist: a token can have no other. Default: any well-formed name is a scope. */
   scopes?: readonly CatalogueEntry[]
+  /**
+   * The scope of a JWT that makes its bearer an operator, for `operatorRoutes()`. Default: `tokenledger:operator`, and
+   * none where an issuer publishes the keys of JWTs.
+   */
+  operatorScope?: string
   /** If false, whoever may manage tokens may give out any scope, even one that they lack. Default: true. */
   scopeCeiling?: boolean
   usageFlushMs?: number
@@ -107,6 +112,7 @@ const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'truste
   acceptLegacyTokens: 'true or false',
   tokenMaxLifetimeDays: 'a number or null',
   maxTokensPerAccount: 'a number',
+  operatorScope: 'text',
   scopeCeiling: 'true or false',
   eventStoreShared: 'true or false',
   eventStoreTimeoutMs: 'a number',

@@ -1,4 +1,5 @@
 import { parseAddress } from '../adapters/eventstoredb/address.ts'
+import { isScope } from '../domain/rules.ts'
 
 /** Reads a setting. What it throws says what is wrong, and never holds the value. */
 export type Parse<T> = (text: string) => T
@@ -37,6 +38,11 @@ const TAKEN =
 export function tokenHeader(text: string): string {
   if (!/^[\w!#$%&'*+.^`|~-]{1,64}$/.test(text) || TAKEN.test(text))
     throw new Error('must be a header name of its own')
+  return text
+}
+
+export function scopeName(text: string): string {
+  if (!isScope(text)) throw new Error('must be a scope like tokenledger:operator')
   return text
 }
 

@@ -15,6 +15,7 @@ import {
   oneOf,
   type Parse,
   readModelUrl,
+  scopeName,
   tokenHeader,
   trueOrFalse,
 } from './parsers.ts'
@@ -45,6 +46,8 @@ export interface Settings {
   maxTokensPerAccount: number
   /** Which scopes exist. Null: any well-formed name is a scope. */
   scopes: readonly CatalogueEntry[] | null
+  /** The scope of a JWT that makes its bearer an operator. Null: none does. */
+  operatorScope: string | null
   /** If set, nobody can give out scopes that they are known to lack. */
   scopeCeiling: boolean
   usageFlushMs: number
@@ -78,6 +81,8 @@ type LogLevel = (typeof LOG_LEVELS)[number]
 const VERIFY_REQUEST_HEADERS = ['x-original', 'x-forwarded'] as const
 /** `X-Original-Method` and `X-Original-URI` (nginx), or `X-Forwarded-Method` and `X-Forwarded-Uri` (Traefik, Caddy). */
 export type VerifyRequestHeaders = (typeof VERIFY_REQUEST_HEADERS)[number]
+
+const OPERATOR_SCOPE = 'tokenledger:operator'
 
 /** Everything that is wrong with the settings. It names settings, and never their values. */
 export class SettingsError extends Error {
@@ -156,6 +161,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
           .map((name) => ({ name })),
       ),
     ),
+    operatorScope: read('operatorScope', 'OPERATOR_SCOPE', null, scopeName),
     scopeCeiling: read(
       'scopeCeiling',
       'SCOPE_CEILING',
@@ -193,6 +199,8 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     production,
   }
+  // An issuer may let people choose the scopes of their JWTs, so there the scope has to be named.
+  if (!settings.jwtKeys || !isIssuer(settings.jwtKeys)) settings.operatorScope ??= OPERATOR_SCOPE
   const { eventStoreUrl: events, readModelUrl: model } = settings
   if (isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')

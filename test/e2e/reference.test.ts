@@ -157,6 +157,7 @@ function operationsOf(description: unknown): Operation[] {
 }
 
 function whoOf(schemes: string[]): string {
+  if (schemes.includes('operator')) return 'operator'
   const kinds = [schemes.includes('jwt') ? 'JWT' : '', schemes.includes('apiToken') ? 'token' : '']
   return kinds.filter((kind) => kind !== '').join(', ') || 'open'
 }

@@ -50,6 +50,7 @@ describe('docs/requests.http', () => {
       [...text.matchAll(/^@(\w+) = (.*)$/gm)].map(([, name = '', value = '']) => [name, value]),
     )
     variables.set('base', service.url).set('jwt', jwtFor('acct_1'))
+    variables.set('operator', jwtFor('ann', { scope: 'tokenledger:operator' }))
     const answers = new Map<string, Answer>()
     for (const { title, name, method, target, headers, body } of requestsIn(text)) {
       const filled = (template: string) => fill(template, variables, answers)

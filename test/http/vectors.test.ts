@@ -72,6 +72,7 @@ async function decisionWithoutStore(token: string): Promise<unknown> {
     index: { held: () => null, find: asked, isCurrent: asked },
     jwt: { verify: asked },
     resolveAccount: asked,
+    operatorScope: null,
     clock: Date.now,
     prefix: 'tkl',
     telemetry: {

@@ -41,6 +41,7 @@ const VALUES: Values = {
   expiring_days: [undefined, '10'],
   scope: [undefined, 'a'],
   reason: [undefined],
+  account: [undefined, 'acct_1'],
 }
 
 /** Makes tokens of every kind, then asks every question there is: over HTTP, by commands, and in the background. */
@@ -56,12 +57,17 @@ async function askAll(
   const used = await live(service, (time) => (now = time))
   await before()
   const places = { id: used.id, rest: 'orders', file: 'start.js' }
-  let asked = await askEverything(owner, places, VALUES, step)
+  const isOfOperators = (path: string): boolean => path.startsWith('/admin/')
+  const isOfAccounts = (path: string): boolean => !isOfOperators(path)
+  let asked = await askEverything(owner, places, VALUES, step, isOfAccounts)
+  const operator = callerOf(service.url, bearer(jwtFor('ann', { scope: 'tokenledger:operator' })), true)
+  const byHint = { ...VALUES, hint: [undefined, used.hint] }
+  asked += await askEverything(operator, places, byHint, step, isOfOperators)
   const fewer = Object.fromEntries(
     ['q', 'at', 'from', 'to', 'route', 'since'].map((name) => [name, [undefined]]),
   )
   const itself = callerOf(service.url, tokenHeader(used.token), true)
-  asked += await askEverything(itself, places, { ...VALUES, ...fewer }, step)
+  asked += await askEverything(itself, places, { ...VALUES, ...fewer }, step, isOfAccounts)
   await createToken(owner, { name: 'counted' })
   await service.close()
   await askInside(folder, readModelUrl, now)

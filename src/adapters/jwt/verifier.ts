@@ -96,8 +96,8 @@ function readClaims(payload: unknown, accountClaim: string): JwtClaims | JwtRefu
   if (typeof claims.exp !== 'number') return refuse('no_exp')
   const accountId = Object.hasOwn(claims, accountClaim) ? claims[accountClaim] : undefined
   const { sub: subject } = claims
-  if (!isForeignId(subject) || !isAccountId(accountId)) return refuse('no_account_claim')
-  return { accountId, subject, scopes: scopesOf(claims) }
+  if (!isForeignId(subject)) return refuse('no_subject')
+  return { accountId: isAccountId(accountId) ? accountId : null, subject, scopes: scopesOf(claims) }
 }
 
 /**

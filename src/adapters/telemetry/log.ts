@@ -90,18 +90,23 @@ const methodsOf = (to: pino.Logger): Logger => ({
 
 /**
  * Written out by hand, since serialising and redacting an object would cost more than authentication does, and here
- * every member is known. All but the account's id have only safe characters, and none is longer than a few hundred
+ * every member is known. All but the ids of accounts and of people have only safe characters, and none is longer than a few hundred
  * characters.
  */
 function requestLine({ method, route, status, ms, requestId, principal }: RequestEntry): string {
-  const who = principal
-    ? `,"kind":"${principal.kind}","accountId":${JSON.stringify(principal.accountId)}` +
-      (principal.tokenId === undefined ? '' : `,"tokenId":"${principal.tokenId}"`)
-    : ''
+  const who = principal ? whoOf(principal) : ''
   return (
     `{"level":30,"time":"${isoNow()}","method":"${method}","route":"${route}","status":${status}` +
     `,"ms":${ms.toFixed(3)},"requestId":"${requestId}"${who},"msg":"request"}\n`
   )
+}
+
+function whoOf(principal: NonNullable<RequestEntry['principal']>): string {
+  if (principal.kind === 'operator')
+    return `,"kind":"operator","subject":${JSON.stringify(principal.subject)}`
+  const { kind, accountId, tokenId } = principal
+  const token = tokenId === undefined ? '' : `,"tokenId":"${tokenId}"`
+  return `,"kind":"${kind}","accountId":${JSON.stringify(accountId)}${token}`
 }
 
 const lossLine = (lost: number): string =>

@@ -4,7 +4,7 @@ import type { Clock } from '../ports/clock.ts'
 import type { JwtVerifier } from '../ports/jwtVerifier.ts'
 import { HostError } from '../ports/errors.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
-import type { Principal } from '../../domain/principal.ts'
+import type { Operator, Principal } from '../../domain/principal.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
 import type { TokenIndex } from './tokenIndex.ts'
 import type { TokenRecord } from './records.ts'
@@ -67,6 +67,12 @@ export interface Authenticator {
    * @throws what `resolveAccount` throws
    */
   authenticateUser(user: User): Promise<Decision>
+  /**
+   * Operators need no account, and the host is not asked.
+   * @returns null for a JWT that is bad, and for one of somebody else
+   * @throws StoreUnavailableError if the keys of JWTs cannot be had
+   */
+  operatorOf(token: string): Promise<Operator | null>
 }
 
 type Kind = Credential['kind'] | 'user'
@@ -83,11 +89,13 @@ interface Dependencies {
   resolveAccount: ResolveAccount | undefined
   clock: Clock
   prefix: string
+  /** The scope of a JWT that makes its bearer an operator; null: none does. */
+  operatorScope: string | null
   telemetry: Telemetry
 }
 
 export function createAuthenticator(deps: Dependencies): Authenticator {
-  const { index, jwt, resolveAccount, clock, prefix, telemetry } = deps
+  const { index, jwt, resolveAccount, clock, prefix, operatorScope, telemetry } = deps
   const closed = new Set<string>()
 
   /** Checks a record by itself. @returns a refusal, or null for a good one */
@@ -157,6 +165,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     const claims = await jwt.verify(token)
     if ('refused' in claims) return claims
     const { accountId, subject, scopes } = claims
+    if (accountId === null) return refuse('no_account_claim')
     const account = await accountOf(accountId, asker)
     if (!account) return refuse('no_account')
     const principal: Principal = { kind: 'jwt', accountId, scopes: scopes ?? [] }
@@ -194,6 +203,13 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
     authenticateUser: (user) => counted('user', byUser(user)),
+    async operatorOf(token) {
+      if (operatorScope === null) return null
+      const claims = await jwt.verify(token)
+      if ('refused' in claims || !claims.scopes?.includes(operatorScope)) return null
+      telemetry.authenticated('operator', 'accepted')
+      return { kind: 'operator', subject: claims.subject }
+    },
   }
 }
 

@@ -12,7 +12,7 @@ export interface User {
   scopes?: readonly string[] | undefined
   /** `['read']`, or `['read', 'write']`, which is the default. */
   can?: readonly ('read' | 'write')[] | undefined
-  /** Accepted, but without effect. */
+  /** May this person see and revoke the tokens of all accounts, by `operatorRoutes()`? Default: no. */
   operator?: boolean | undefined
 }
 

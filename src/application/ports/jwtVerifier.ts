@@ -1,5 +1,6 @@
 export interface JwtClaims {
-  accountId: string
+  /** Null: the JWT names no account. Only an operator needs none. */
+  accountId: string | null
   /** `sub`: whom the login has made it for. */
   subject: string
   /** Null: the JWT says nothing of scopes. */

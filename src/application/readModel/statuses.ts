@@ -1,20 +1,24 @@
 import type { Condition } from '../ports/documents.ts'
 
-/** Conditions for the tokens of an account in one status, each of which an index serves. The caller passes the time. */
+/**
+ * Conditions for the tokens of an account, or of all (null), in one status, each of which an index serves. The caller
+ * passes the time.
+ */
 
-const ofAccount = (accountId: string, revoked: boolean): Condition[] => [
-  { field: 'accountId', op: 'eq', value: accountId },
-  { field: 'revoked', op: 'eq', value: revoked },
+type Account = string | null
+
+const inState = (accountId: Account, isRevoked: boolean): Condition[] => [
+  ...(accountId === null ? [] : [{ field: 'accountId', op: 'eq', value: accountId } as const]),
+  { field: 'revoked', op: 'eq', value: isRevoked },
 ]
 
-export const notRevoked = (accountId: string): Condition[] => ofAccount(accountId, false)
+export const notRevoked = (accountId: Account): Condition[] => inState(accountId, false)
 
-export const revoked = (accountId: string): Condition[] => ofAccount(accountId, true)
+export const revoked = (accountId: Account): Condition[] => inState(accountId, true)
 
 /** Neither revoked nor expired. */
-export const active = (accountId: string, at: string): Condition[] => [
-  { field: 'accountId', op: 'eq', value: accountId },
-  { field: 'revoked', op: 'eq', value: false },
+export const active = (accountId: Account, at: string): Condition[] => [
+  ...notRevoked(accountId),
   {
     any: [
       { field: 'expiresAt', op: 'eq', value: null },
@@ -23,7 +27,7 @@ export const active = (accountId: string, at: string): Condition[] => [
   },
 ]
 
-export const expired = (accountId: string, now: string): Condition[] => [
+export const expired = (accountId: Account, now: string): Condition[] => [
   ...notRevoked(accountId),
   { field: 'expiresAt', op: 'lte', value: now },
 ]

@@ -75,6 +75,8 @@ interface Dependencies extends ExecuteDependencies {
   pepper: Pepper
   maxLifetimeDays: number | null
   catalogue?: Catalogue
+  /** The scope that no token can have. Default: there is none. */
+  reservedScope?: string | null
 }
 
 /**
@@ -85,7 +87,7 @@ const SOON_MS = 10_000
 const UNCHANGEABLE = 'it cannot be changed. Revoke it, and make another one'
 
 export function createManage(deps: Dependencies): Manage {
-  const { store, clock, ids, catalogue = null } = deps
+  const { store, clock, ids, catalogue = null, reservedScope: reserved } = deps
   const { execute, envelope } = createExecutor(deps)
   const assertGood = (change: decide.TokenUpdate): void =>
     assertValid(change, iso(clock()), deps.maxLifetimeDays)
@@ -125,7 +127,7 @@ export function createManage(deps: Dependencies): Manage {
       // As they were written, with those that come twice, so that an error names the right place.
       const asked = input.scopes ?? []
       assertGood({ name, scopes: asked, expiresAt })
-      assertGrantable(asked, [], { catalogue, ceiling })
+      assertGrantable(asked, [], { catalogue, ceiling, reserved })
       const secret = formatToken(deps.prefix, deps.randomBytes(32))
       const data = {
         tokenId,
@@ -166,7 +168,7 @@ export function createManage(deps: Dependencies): Manage {
         // As they were written, with those that come twice, so that an error names the right place.
         if (changes.scopes !== undefined) changes.scopes = input.scopes ?? []
         assertGood(changes)
-        if (had) assertGrantable(changes.scopes ?? [], had, { catalogue, ceiling })
+        if (had) assertGrantable(changes.scopes ?? [], had, { catalogue, ceiling, reserved })
       }
       if (damaged) {
         // Nobody knows which scopes the token has.

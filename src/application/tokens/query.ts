@@ -16,6 +16,8 @@ export interface ListQuery {
   status: StatusFilter
   /** Text that the name contains, ignoring case. */
   q?: string
+  /** The hint that the tokens have, with four characters. */
+  hint?: string
   sort: Sort
   limit: number
   cursor?: string
@@ -29,11 +31,12 @@ export interface ResultPage<T> {
 export interface TokenQueries {
   /**
    * Also finds a token whose history is damaged, with what was known of it before the damage.
+   * @param accountId null: of any account
    * @throws Refusal for any id that is not that of one of the account's tokens
    */
-  token(accountId: string, id: string): Promise<TokenDocument>
+  token(accountId: string | null, id: string): Promise<TokenDocument>
   /** A damaged token is listed among those that are not revoked. It is neither active nor expired. */
-  list(accountId: string, query: ListQuery, signal?: AbortSignal): Promise<ResultPage<TokenDocument>>
+  list(accountId: string | null, query: ListQuery, signal?: AbortSignal): Promise<ResultPage<TokenDocument>>
   history(
     tokenId: string,
     query: { limit: number; cursor?: string },
@@ -45,8 +48,10 @@ export function createTokenQueries(readModel: DocumentReader, clock: Clock): Tok
   return {
     async token(accountId, id) {
       const found = isUuid(id) ? await readModel.get('tokens', id) : null
-      if (found?.accountId !== accountId) throw new Refusal('not_found', 'There is no such token.')
-      return asToken(found)
+      const owner = found?.accountId
+      if (owner === undefined || (accountId !== null && owner !== accountId))
+        throw new Refusal('not_found', 'There is no such token.')
+      return asToken(found as Document)
     },
 
     async list(accountId, { cursor, sort, limit, ...asked }, signal) {

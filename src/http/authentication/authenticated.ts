@@ -24,17 +24,27 @@ export const readingWith =
     ctx.set('Cache-Control', 'no-store')
     const accepted = await authenticateRequest(ctx)
     if (!accepted) throw unauthorized(false)
-    const gone = new AbortController()
-    atEnd(ctx, requestStateOf(ctx), () => gone.abort())
-    const serve = async () => handle(ctx, accepted, gone.signal)
     const { kind, accountId } = accepted.principal
     const asker: Asker = { name: () => `${kind} ${accountId}`, left: () => SHARE }
-    try {
-      await (gate ? gate.run(serve, asker) : serve())
-    } catch (error) {
-      if (error !== gone.signal.reason) throw error
-    }
+    await whileWaitedFor(ctx, (gone) => {
+      const serve = async () => handle(ctx, accepted, gone)
+      return gate ? gate.run(serve, asker) : serve()
+    })
   }
+
+/** Does work with a signal that is aborted when the caller has gone, and ends quietly then. */
+export async function whileWaitedFor(
+  ctx: Context,
+  work: (gone: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const gone = new AbortController()
+  atEnd(ctx, requestStateOf(ctx), () => gone.abort())
+  try {
+    await work(gone.signal)
+  } catch (error) {
+    if (error !== gone.signal.reason) throw error
+  }
+}
 
 /** The largest length of a query string, in characters, with every character escaped. */
 const MAX_QUERY = 8192

@@ -11,23 +11,26 @@ import { assertSameOrigin } from './crossOrigin.ts'
 
 interface Dependencies {
   authenticator: Authenticator
-  /** Asks the host's own login. */
-  resolveUser: ((ctx: Context) => unknown) | undefined
-  trustedOrigins: readonly string[]
+  /** Null: the host has no login of its own. */
+  askUser: AskUser | null
   addressOf: CallerAddress
   log: Logger
 }
 
-/**
- * As `authenticateRequest`. Also accepts a request without any credential if a user is logged in to the host's app.
- * This is for the routes that manage tokens, and for no others.
- */
-export function withUsers(authenticateRequest: AuthenticateRequest, deps: Dependencies): AuthenticateRequest {
-  const { authenticator, resolveUser, addressOf, log } = deps
-  if (!resolveUser) return authenticateRequest
-  const trusted = new Set(deps.trustedOrigins)
+/** Who is logged in to the host's app; null for nobody. */
+export type AskUser = (ctx: Context) => Promise<User | null>
 
-  /** @throws HostError for whatever fails there */
+/**
+ * Asks the host's own login.
+ * @returns a function that throws HostError for whatever fails there, and Problem 403 for a page of another origin
+ */
+export function createAskUser(
+  resolveUser: ((ctx: Context) => unknown) | undefined,
+  trustedOrigins: readonly string[],
+): AskUser | null {
+  if (!resolveUser) return null
+  const trusted = new Set(trustedOrigins)
+
   async function askHost(ctx: Context): Promise<User | null> {
     try {
       return userOf(await resolveUser?.(ctx))
@@ -36,10 +39,24 @@ export function withUsers(authenticateRequest: AuthenticateRequest, deps: Depend
     }
   }
 
-  async function byUser(ctx: Context): Promise<Accepted | null> {
+  return async (ctx) => {
     const user = await askHost(ctx)
+    if (user) assertSameOrigin(ctx.req, trusted)
+    return user
+  }
+}
+
+/**
+ * As `authenticateRequest`. Also accepts a request without any credential if a user is logged in to the host's app.
+ * This is for the routes that manage tokens, and for no others.
+ */
+export function withUsers(authenticateRequest: AuthenticateRequest, deps: Dependencies): AuthenticateRequest {
+  const { authenticator, askUser, addressOf, log } = deps
+  if (!askUser) return authenticateRequest
+
+  async function byUser(ctx: Context, ask: AskUser): Promise<Accepted | null> {
+    const user = await ask(ctx)
     if (!user) return null
-    assertSameOrigin(ctx.req, trusted)
     const state = requestStateOf(ctx)
     state.address = addressOf(ctx.req)
     const decision = await authenticator.authenticateUser(user)
@@ -49,5 +66,5 @@ export function withUsers(authenticateRequest: AuthenticateRequest, deps: Depend
     return null
   }
 
-  return async (ctx) => (await authenticateRequest(ctx)) ?? byUser(ctx)
+  return async (ctx) => (await authenticateRequest(ctx)) ?? byUser(ctx, askUser)
 }

@@ -6,31 +6,44 @@ import { repeatedMember } from '../../domain/json.ts'
 import { Problem } from '../problem.ts'
 
 const JSON_TYPES = ['application/json', 'application/merge-patch+json']
-const LIMIT = 32 * 1024
+/** The largest length of most bodies, in bytes. */
+const USUAL_LIMIT = 32 * 1024
 /** The largest length of a `Content-Type`, in characters. */
 const MAX_TYPE = 255
 
-const parse = koaBody({
-  jsonTypes: JSON_TYPES,
-  jsonLimit: LIMIT,
-  // The schema decides whether the body must be an object.
-  jsonStrict: false,
-  text: false,
-  urlencoded: false,
-  multipart: false,
-  includeUnparsed: true,
-  parsedMethods: ['POST' as never, 'PATCH' as never],
-  onError(error, ctx) {
-    if (!readAnyway(ctx, error)) throw readProblem(error)
-  },
-})
+const parserOf = (limit: number) =>
+  koaBody({
+    jsonTypes: JSON_TYPES,
+    jsonLimit: limit,
+    // The schema decides whether the body must be an object.
+    jsonStrict: false,
+    text: false,
+    urlencoded: false,
+    multipart: false,
+    includeUnparsed: true,
+    parsedMethods: ['POST' as never, 'PATCH' as never],
+    onError(error, ctx) {
+      if (!readAnyway(ctx, error)) throw readProblem(error, limit)
+    },
+  })
 
 /**
  * Reads the body. If a body parser of the host has read it, it is in `ctx.request.body`.
  * @throws Problem 400, 413 or 415 for a body that is not JSON in UTF-8 of at most 32 KiB; HostError if somebody has
  *   read the body and left nothing there
  */
-export async function readJson(ctx: Context): Promise<unknown> {
+export const readJson = jsonReader(USUAL_LIMIT)
+
+/**
+ * As `readJson`, for bodies of another length.
+ * @param limit in bytes
+ */
+export function jsonReader(limit: number): (ctx: Context) => Promise<unknown> {
+  const parse = parserOf(limit)
+  return (ctx) => read(ctx, parse, limit)
+}
+
+async function read(ctx: Context, parse: ReturnType<typeof parserOf>, limit: number): Promise<unknown> {
   const { headers } = ctx.req
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
   if (!hasBody) throw malformed('The body is empty.')
@@ -39,17 +52,17 @@ export async function readJson(ctx: Context): Promise<unknown> {
   const charset = ctx.request.charset.toLowerCase()
   if (charset !== '' && charset !== 'utf-8' && charset !== 'utf8') throw unsupported('Send UTF-8.')
   // The header may say early that the body is too large. If it gives no length, the bytes are counted as they come.
-  if (Number(headers['content-length'] ?? 0) > LIMIT) throw tooLarge()
+  if (Number(headers['content-length'] ?? 0) > limit) throw tooLarge(limit)
   // A parser that does not know the type leaves a body of its own making, and does not touch the real one.
-  if (ctx.req.readableDidRead) return leftByParser(ctx)
+  if (ctx.req.readableDidRead) return leftByParser(ctx, limit)
   if (ctx.req.readableEnded) throw malformed('The body is empty.')
   await parse(ctx, async () => {})
   const { body, rawBody } = ctx.request
-  assertText(rawBody ?? '')
+  assertText(rawBody ?? '', limit)
   return body
 }
 
-function leftByParser({ req, request }: Context): unknown {
+function leftByParser({ req, request }: Context, limit: number): unknown {
   const { body, rawBody } = request as { body?: unknown; rawBody?: unknown }
   const raw = textOf(rawBody)
   const isUnparsed =
@@ -58,7 +71,7 @@ function leftByParser({ req, request }: Context): unknown {
     (typeof body === 'string' && (raw === null ? isWhole(body, req) : body === raw))
   const text = raw ?? (isUnparsed ? textOf(body) : null)
   if (text === null && body === undefined) throw new HostError(new Error(CONSUMED))
-  if (text !== null) assertText(text)
+  if (text !== null) assertText(text, limit)
   return isUnparsed ? parseJson(text ?? '') : body
 }
 
@@ -81,8 +94,8 @@ function textOf(value: unknown): string | null {
 }
 
 /** Checks what only the text can show. */
-function assertText(text: string): void {
-  if (Buffer.byteLength(text) > LIMIT) throw tooLarge()
+function assertText(text: string, limit: number): void {
+  if (Buffer.byteLength(text) > limit) throw tooLarge(limit)
   if (text === '') throw malformed('The body is empty.')
   if (text.includes('\uFFFD')) throw malformed('The body is not UTF-8.')
   // Nobody can know which of the two is meant, and a program that logs or checks the body may use the other one.
@@ -110,8 +123,11 @@ function readAnyway({ request }: Context, { body: text }: Error & { body?: unkno
 }
 
 /** The parser's errors contain the body, so only their kind is kept. */
-function readProblem(error: Error & { type?: string; status?: number; code?: string }): Problem {
-  if (error.status === 413 || error.type === 'entity.too.large') return tooLarge()
+function readProblem(
+  error: Error & { type?: string; status?: number; code?: string },
+  limit: number,
+): Problem {
+  if (error.status === 413 || error.type === 'entity.too.large') return tooLarge(limit)
   if (error.status === 415) return unsupported('This Content-Encoding is not read.')
   if (error instanceof SyntaxError || error.name === 'SyntaxError')
     return malformed('The body is not valid JSON.')
@@ -120,4 +136,4 @@ function readProblem(error: Error & { type?: string; status?: number; code?: str
 
 const malformed = (detail: string) => new Problem('malformed_request', detail)
 const unsupported = (detail: string) => new Problem('unsupported_media_type', detail)
-const tooLarge = () => new Problem('payload_too_large', `A body may have ${LIMIT} bytes.`)
+const tooLarge = (limit: number) => new Problem('payload_too_large', `A body may have ${limit} bytes.`)

@@ -35,6 +35,12 @@ export function describe(routes: readonly Route[], { version, tokenHeader }: Inf
         apiToken: { type: 'apiKey', in: 'header', name: tokenHeader },
         bearerToken: { type: 'http', scheme: 'bearer', description: 'An API token, by its prefix.' },
         jwt: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        operator: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'A JWT with the scope of operators.',
+        },
       },
     },
   }
@@ -67,6 +73,8 @@ function security(who: Route['who']): object[] {
       return jwt
     case 'token':
       return token
+    case 'operator':
+      return [{ operator: [] }]
     case 'any':
     case 'jwt or the token itself':
       return [...token, ...jwt]
@@ -152,7 +160,8 @@ function impliedProblems({ method, who, query, body }: Route): ProblemCode[] {
   if (who === 'jwt' || who === 'jwt or the token itself') implied.push('token_may_not_manage')
   // Only users of the host's app can get this. They manage tokens, but never ask whether a credential is good.
   if (who !== 'open' && ['post', 'patch', 'delete'].includes(method)) implied.push('cross_origin')
-  if (who.startsWith('jwt') && method !== 'get') implied.push('read_only')
+  if (who === 'operator') implied.push('not_found')
+  if ((who.startsWith('jwt') || who === 'operator') && method !== 'get') implied.push('read_only')
   if (query && (query as { additionalProperties?: boolean }).additionalProperties === false) {
     implied.push('validation_failed')
   }

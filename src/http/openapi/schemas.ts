@@ -1,20 +1,8 @@
 import { cursor, expiresAtInput, momentInput, nameInput, reasonInput, scopeItems } from './inputs.ts'
+import { arrayOf, count, nullableTime, object, time, uuid } from './parts.ts'
 
 /** JSON Schemas of requests and answers. They validate requests, and `/openapi.json` shows them. */
 
-const time = { type: 'string', format: 'date-time', example: '2026-11-22T08:00:00.000Z' } as const
-const nullableTime = { ...time, type: ['string', 'null'] } as const
-const count = { type: 'integer', minimum: 0 } as const
-const uuid = { type: 'string', format: 'uuid' } as const
-
-const object = <P extends Record<string, object>>(properties: P, optional: readonly (keyof P)[] = []) => ({
-  type: 'object' as const,
-  additionalProperties: false as const,
-  required: Object.keys(properties).filter((name) => !optional.includes(name)),
-  properties,
-})
-
-const arrayOf = (items: object) => ({ type: 'array', items })
 export const refTo = (name: keyof typeof components) => ({ $ref: `#/components/schemas/${name}` })
 
 // --- Requests ------------------------------------------------------------------------------------------------
@@ -102,7 +90,7 @@ export const revokeQuery = object(
 
 // --- Answers -------------------------------------------------------------------------------------------------
 
-const status = { enum: ['active', 'expired', 'revoked', 'damaged'] } as const
+export const status = { enum: ['active', 'expired', 'revoked', 'damaged'] } as const
 
 const resource = {
   id: uuid,
@@ -261,7 +249,10 @@ export const components = {
         type: { type: 'string' },
         revision: count,
         at: time,
-        actor: object({ kind: { enum: ['jwt', 'user', 'token', 'code', 'system'] }, id: { type: 'string' } }),
+        actor: object({
+          kind: { enum: ['jwt', 'user', 'token', 'operator', 'client', 'code', 'system'] },
+          id: { type: 'string' },
+        }),
         request_id: { type: 'string' },
         data: { type: 'object' },
       }),

@@ -1,27 +1,21 @@
-import type { Context } from 'koa'
 import type { Gate } from '../../application/scheduling/gate.ts'
-import { type Clock, iso } from '../../application/ports/clock.ts'
-import type { Queries } from '../../application/analytics/queries.ts'
-import type { UsageRange } from '../../application/analytics/buckets.ts'
-import { routeFilter } from '../../application/analytics/routeFilter.ts'
-import type { UsageOptions } from '../../application/analytics/usage.ts'
-import { type RangeInput, sinceTime, usageRange } from '../../application/analytics/range.ts'
+import { iso } from '../../application/ports/clock.ts'
+import { type RangeInput, usageRange } from '../../application/analytics/range.ts'
 import { MANAGEMENT_PATH as TOKENS } from '../../domain/managementPath.ts'
 import type { AuthenticateRequest } from '../authentication/authenticate.ts'
 import { sendLongJson } from '../longJson.ts'
 import { presentUsage, presentUsageTokens } from '../../presentation/tokens.ts'
-import { presentBlastRadius, presentReport } from '../../presentation/analytics.ts'
+import { presentReport } from '../../presentation/analytics.ts'
 import { Problem } from '../problem.ts'
 import { queryOf, readingWith } from '../authentication/authenticated.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { queryValidator } from '../input/validate.ts'
+import { askedUsage, type ReadDependencies, tokenReads } from './tokenReads.ts'
 
-interface Dependencies {
+interface Dependencies extends ReadDependencies {
   authenticateRequest: AuthenticateRequest
   reads: Gate
-  queries: Queries
-  clock: Clock
 }
 
 interface ReportInput extends RangeInput {
@@ -30,31 +24,23 @@ interface ReportInput extends RangeInput {
   limit: number
 }
 
-const parseUsage = queryValidator<RangeInput & { route?: string }>(schemas.usageQuery)
 const parseReport = queryValidator<ReportInput>(schemas.reportQuery)
-const parseSince = queryValidator<{ since?: string }>(schemas.sinceQuery)
 
 /**
  * Routes with counts and sums. They have to come before the routes with `/:id`, which would take these paths for ids.
  */
-export function analyticsRoutes({ authenticateRequest, reads, queries, clock }: Dependencies): Route[] {
+export function analyticsRoutes(deps: Dependencies): Route[] {
+  const { authenticateRequest, reads, queries, clock } = deps
+  const answer = tokenReads(deps)
   const now = () => iso(clock())
   const reading = readingWith(authenticateRequest, reads)
 
-  function asked(ctx: Context, signal: AbortSignal): [UsageRange, UsageOptions] {
-    const { route, ...range } = parseUsage(queryOf(ctx))
-    const filter = route === undefined ? undefined : routeFilter(route)
-    return [usageRange(range, now()), { route: filter, signal, mostBuckets: schemas.MOST_BUCKETS }]
-  }
-
-  const usage = reading(async (ctx, { principal }, gone) => {
-    const token = await queries.token(principal.accountId, ctx.params.id)
-    const found = await queries.usageOfToken(token, ...asked(ctx, gone))
-    await sendLongJson(ctx, { token_id: token.id, ...presentUsage(found) }, gone)
-  })
+  const usage = reading(async (ctx, { principal }, gone) =>
+    answer.usage(ctx, await queries.token(principal.accountId, ctx.params.id), gone),
+  )
 
   const accountUsage = reading(async (ctx, { principal }, gone) => {
-    const found = await queries.usageOfAccount(principal.accountId, ...asked(ctx, gone))
+    const found = await queries.usageOfAccount(principal.accountId, ...askedUsage(ctx, now(), gone))
     await sendLongJson(ctx, { ...presentUsage(found), ...presentUsageTokens(found) }, gone)
   })
 
@@ -71,11 +57,7 @@ export function analyticsRoutes({ authenticateRequest, reads, queries, clock }: 
     if (principal.kind === 'token') {
       throw new Problem('token_may_not_manage', 'Use a JWT to see where tokens were used from.')
     }
-    const token = await queries.token(principal.accountId, ctx.params.id)
-    const { since } = parseSince(queryOf(ctx))
-    const from = since === undefined ? null : sinceTime(since, now())
-    const found = await queries.blastRadius(token, from, { signal: gone })
-    await sendLongJson(ctx, presentBlastRadius(found, now()), gone)
+    await answer.blastRadius(ctx, await queries.token(principal.accountId, ctx.params.id), gone)
   })
 
   return [

@@ -37,7 +37,7 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
   const app = createApp({
     log: options.log ?? SILENT,
     observe: ledger.observe(),
-    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operationRoutes()],
+    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operatorRoutes(), ledger.operationRoutes()],
   })
   const server = createHttpServer(app)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -77,6 +77,7 @@ export async function assemblePieces(folder: string, flushMs = 20) {
     resolveAccount: undefined,
     clock: Date.now,
     prefix: 'tkl',
+    operatorScope: null,
     telemetry,
   })
   const manage = createManage({

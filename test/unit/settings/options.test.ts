@@ -24,6 +24,7 @@ const wrong: Partial<Record<keyof TokenLedgerOptions, readonly unknown[]>> = {
   peppers: text,
   tokenPrefix: text,
   apiTokenHeader: text,
+  operatorScope: text,
   auditMode: text,
   trustProxyFrom: text,
   verifyRequestHeaders: text,

@@ -43,6 +43,7 @@ describe('settings', () => {
       tokenMaxLifetimeDays: null,
       maxTokensPerAccount: 100,
       scopes: null,
+      operatorScope: 'tokenledger:operator',
       scopeCeiling: true,
       usageFlushMs: 1000,
       usageRetentionDays: null,
@@ -81,6 +82,7 @@ describe('settings', () => {
       TOKEN_MAX_LIFETIME_DAYS: '90',
       MAX_TOKENS_PER_ACCOUNT: '5',
       SCOPES: 'orders:read',
+      OPERATOR_SCOPE: 'staff',
       SCOPE_CEILING: 'off',
       USAGE_FLUSH_MS: '250',
       USAGE_RETENTION_DAYS: '30',
@@ -120,6 +122,7 @@ describe('settings', () => {
       tokenMaxLifetimeDays: 90,
       maxTokensPerAccount: 5,
       scopes: [{ name: 'orders:read' }],
+      operatorScope: 'staff',
       scopeCeiling: false,
       usageFlushMs: 250,
       usageRetentionDays: 30,
@@ -452,6 +455,15 @@ describe('settings', () => {
       expect(problemsOf({ JWT_JWKS_URL: keys })).to.deep.equal(['JWT_ISSUER must be set beside JWT_JWKS_URL'])
       expect(problemsOf({ JWT_JWKS_URL: keys, JWT_ISSUER: 'x', JWT_SECRET: SECRET })).to.deep.equal([
         'JWT_SECRET and JWT_JWKS_URL exclude each other',
+      ])
+    })
+
+    it('make nobody an operator beside an issuer, unless the scope is said', () => {
+      const env = { JWT_ISSUER: 'https://login.example' }
+      expect(readSettings(env).operatorScope).to.equal(null)
+      expect(readSettings({ ...env, OPERATOR_SCOPE: 'staff' }).operatorScope).to.equal('staff')
+      expect(problemsOf({ OPERATOR_SCOPE: 'Staff or so' })).to.deep.equal([
+        'OPERATOR_SCOPE must be a scope like tokenledger:operator',
       ])
     })
 

@@ -1,0 +1,57 @@
+import type { Context } from 'koa'
+import type { Authenticator } from '../../application/authentication/authenticate.ts'
+import type { CallerAddress } from '../callerAddress.ts'
+import { Problem } from '../problem.ts'
+import { type RequestState, requestStateOf } from '../requestState.ts'
+import { type AuthenticateRequest, unauthorized } from './authenticate.ts'
+import type { credentialReader } from './credential.ts'
+import type { AskUser } from './users.ts'
+
+interface Dependencies {
+  authenticator: Authenticator
+  /** For everybody who is no operator. */
+  authenticateRequest: AuthenticateRequest
+  readCredential: ReturnType<typeof credentialReader>
+  /** Null: the host has no login of its own. */
+  askUser: AskUser | null
+  addressOf: CallerAddress
+}
+
+/** An operator whose request this is. */
+export type AdmittedOperator = NonNullable<RequestState['operator']>
+
+/**
+ * Finds the operator who asks, by a JWT or by the host's own login.
+ * @returns a function that throws Problem 401 for no credential or a bad one, and 404 for any other good one, as for a
+ *   path that does not exist
+ */
+export function createAdmitOperator(deps: Dependencies): (ctx: Context) => Promise<AdmittedOperator> {
+  const { authenticator, authenticateRequest, readCredential, askUser, addressOf } = deps
+
+  async function byJwt(ctx: Context): Promise<AdmittedOperator | null> {
+    const credential = readCredential(ctx.req)
+    const operator = credential?.kind === 'jwt' ? await authenticator.operatorOf(credential.value) : null
+    if (operator) return { ...operator, isReadOnly: false }
+    return (await authenticateRequest(ctx)) ? refuse() : null
+  }
+
+  async function byUser(ctx: Context): Promise<AdmittedOperator> {
+    const user = await askUser?.(ctx)
+    if (!user) throw unauthorized(false)
+    if (!user.operator) return refuse()
+    const isReadOnly = user.can !== undefined && !user.can.includes('write')
+    return { kind: 'operator', subject: user.subject ?? user.accountId, isReadOnly }
+  }
+
+  return async (ctx) => {
+    const operator = (await byJwt(ctx)) ?? (await byUser(ctx))
+    const state = requestStateOf(ctx)
+    state.address = addressOf(ctx.req)
+    state.operator = operator
+    return operator
+  }
+}
+
+function refuse(): never {
+  throw new Problem('not_found', 'There is nothing here.')
+}
