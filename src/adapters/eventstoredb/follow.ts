@@ -9,8 +9,8 @@ const BACKOFF_MS = { first: 50, longest: 1_000 }
 /**
  * A subscription as the port defines it. It consists of subscriptions of the server, one after the other, each of which
  * continues behind the last event that was yielded. Servers drop subscriptions when they restart, and version 23.10 as a
- * matter of routine, when a burst of events is too fast. Whenever one ends, the reader gets a step without events that
- * is not caught up, since the next one may come from another log.
+ * matter of routine, when a burst of events is too fast. Whenever one ends, the reader gets a step that is
+ * `interrupted`.
  * @throws RangeError if the position is not of this kind of log
  */
 export async function* follow(
@@ -35,7 +35,7 @@ export async function* follow(
     } catch {
       // Whatever the error was, the reader is informed below, and another subscription is begun.
     }
-    if (isInSight && !signal.aborted) yield { events: [], caughtUp: false }
+    if (isInSight && !signal.aborted) yield { events: [], caughtUp: false, interrupted: true }
     isInSight = false
     await pause(backoff(failures++), signal)
   }

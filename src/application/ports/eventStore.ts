@@ -11,9 +11,8 @@ export interface Appended {
 }
 
 /**
- * One step of a subscription: events in log order, and whether they reach the end of the log as it was then. A step without events that is not caught up means that the end is out of sight: that there are events
- * which have not come yet, or that the connection to the store was lost, so that what comes next may be the log of
- * another store.
+ * One step of a subscription: events in log order, and whether they reach the end of the log as it was then. A step
+ * without events that is not caught up means that there are events which have not come yet.
  */
 export interface Batch {
   events: StoredEvent[]
@@ -23,6 +22,8 @@ export interface Batch {
    * may be missing.
    */
   asOf?: number
+  /** The connection to the store was lost, so that what comes next may be the log of another one. There are no events. */
+  interrupted?: true
 }
 
 export interface EventStore {

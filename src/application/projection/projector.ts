@@ -131,19 +131,17 @@ export function createProjector({
     const losses = readModel.losses()
     let checkpoints = await untilDone(takeUp, signal)
     follower?.begins()
-    let isInSight = false
-    for await (const { events, caughtUp, asOf = null } of store.subscribe(
+    let isKnownLog = false
+    for await (const { events, caughtUp, asOf = null, interrupted = false } of store.subscribe(
       lowestCheckpoint(checkpoints)?.position ?? null,
       follower ? [...STREAMS, follower.stream] : STREAMS,
       signal,
     )) {
       behindSince ??= performance.now()
-      const isLostSightOf = events.length === 0 && !caughtUp
       // A server that was out of reach may have come back with another log.
-      if (!isInSight && !isLostSightOf) {
+      if (!isKnownLog && !interrupted)
         await untilDone(() => assertSameLog(store, checkpoints, readModel.remedy), signal)
-      }
-      isInSight = !isLostSightOf
+      isKnownLog = !interrupted
       const facts = events.filter((event) => !isSignal(event))
       if (facts.length > 0) {
         const step = { from: checkpoints, to: advance(checkpoints, facts) }

@@ -36,14 +36,16 @@ function subscriptionsOf(version: VersionName): void {
   function follow(after: string | null = null, count = Number.POSITIVE_INFINITY) {
     const events: StoredEvent[] = []
     const said: boolean[] = []
+    let interruptions = 0
     const done = (async () => {
       for await (const batch of store.subscribe(after, ['s-'], stop.signal)) {
         events.push(...batch.events)
         said.push(batch.caughtUp)
+        if (batch.interrupted) interruptions++
         if (events.length >= count) return
       }
     })()
-    return { events, said, done, isCaughtUp: () => said.at(-1) === true }
+    return { events, said, done, interruptions: () => interruptions, isCaughtUp: () => said.at(-1) === true }
   }
 
   const caughtUp = ({ isCaughtUp }: { isCaughtUp(): boolean }) =>
@@ -138,6 +140,38 @@ function subscriptionsOf(version: VersionName): void {
     await caughtUp(following)
     await sleep(3_500)
     expect(following.said).to.deep.equal([true])
+  })
+
+  it('is begun anew when it gives nothing of what is in the log, and is told that it was interrupted', async () => {
+    const following = follow()
+    await caughtUp(following)
+    standIn.deafen()
+    await store.append('s-1', 'no_stream', many(3))
+    await eventually(async () => expect(numbers(following.events)).to.deep.equal(upTo(3)))
+    expect(following.interruptions()).to.equal(1)
+  })
+
+  it('is begun anew when it gives nothing from its beginning on', async () => {
+    await store.append('s-1', 'no_stream', many(3))
+    standIn.deliverOnly(0)
+    const following = follow()
+    await sleep(500)
+    standIn.deafen()
+    standIn.deliverOnly(null)
+    await eventually(async () => expect(numbers(following.events)).to.deep.equal(upTo(3)))
+  })
+
+  it('goes on giving events while the server takes long to answer anything else', async () => {
+    const following = follow()
+    await caughtUp(following)
+    standIn.slow(60_000)
+    // By then the log is looked at.
+    await sleep(1_500)
+    const [id, json] = ['00000000-0000-4000-8000-000000000000', Buffer.from('{}')]
+    standIn.log.append('s-1', -1, [
+      { id, type: 'T', contentType: 'application/json', data: json, metadata: json },
+    ])
+    await eventually(async () => expect(numbers(following.events)).to.deep.equal([0]))
   })
 
   it('leaves no call behind, however often it was dropped', async () => {

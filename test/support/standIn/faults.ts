@@ -36,6 +36,8 @@ export interface Faults {
   nextAppend(fault: AppendFault): void
   /** Subscriptions get so many events more, all together, and then none, until `null`; all else goes on. */
   deliverOnly(events: number | null): void
+  /** The subscriptions that there are get nothing any more, and are kept. */
+  deafen(): void
   /** Ends all subscriptions there are. */
   drop(how: Drop): void
   /** For so many milliseconds everything is refused, as right after a start. */
@@ -65,6 +67,8 @@ export interface Misbehaviour extends Faults {
   thawed(): Promise<void>
   /** Waits until a subscription may be sent one event more. */
   mayDeliver(): Promise<void>
+  /** For the beginning of a subscription. @returns what says whether it gets nothing any more */
+  hearing(): () => boolean
   takeAppendFault(): AppendFault | undefined
   /** Why this user may not do that. */
   denial(metadata: Metadata, what: 'append' | 'read', stream: string): Failure | undefined
@@ -80,6 +84,7 @@ export function createFaults(): Misbehaviour {
   let leader: { host: string; port: number } | null = null
   let deliveries = Number.POSITIVE_INFINITY
   const held = new Set<() => void>()
+  let deafened = 0
   let delay = 0
   let admission: Admission | null = null
   let frozen: { until: Promise<void>; thaw: () => void } | undefined
@@ -102,6 +107,9 @@ export function createFaults(): Misbehaviour {
       deliveries = events ?? Number.POSITIVE_INFINITY
       for (const goOn of held) goOn()
       held.clear()
+    },
+    deafen() {
+      deafened++
     },
     drop(how) {
       for (const end of subscriptions) end(how)
@@ -127,13 +135,17 @@ export function createFaults(): Misbehaviour {
       return may(what, stream) ? undefined : ACCESS_DENIED
     },
 
-    delayed: () => sleep(delay),
+    delayed: () => sleep(delay, undefined, { ref: false }),
     async thawed() {
       while (frozen) await frozen.until
     },
     async mayDeliver() {
       while (deliveries <= 0) await new Promise<void>((resolve) => void held.add(resolve))
       deliveries--
+    },
+    hearing() {
+      const before = deafened
+      return () => deafened !== before
     },
     takeAppendFault: () => appendFaults.shift(),
     refusal(metadata) {

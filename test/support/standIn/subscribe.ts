@@ -60,18 +60,22 @@ export async function serveSubscription(
     wake()
   })
   call.on('cancelled', () => wake())
+  const isDeaf = faults.hearing()
+  const give = async (response: streams.ReadResp): Promise<void> => {
+    if (!isDeaf()) await send(call, faults, response)
+  }
 
   let passedBy = 0
   async function pass(entry: Entry): Promise<void> {
     if (isWanted(entry)) {
       await faults.mayDeliver()
-      await send(call, faults, toEventResponse(entry))
+      await give(toEventResponse(entry))
     }
-    if (++passedBy % CHECKPOINT_EVENTS === 0) await send(call, faults, toCheckpoint(entry.position))
+    if (++passedBy % CHECKPOINT_EVENTS === 0) await give(toCheckpoint(entry.position))
   }
 
   try {
-    await send(call, faults, toConfirmation(randomUUID()))
+    await give(toConfirmation(randomUUID()))
     while (!dropped && !call.cancelled) {
       const index = ahead()
       const entry = log.all()[index]
@@ -80,7 +84,7 @@ export async function serveSubscription(
         await pass(entry)
       } else if (!isLive) {
         isLive = true
-        await send(call, faults, toCaughtUp())
+        await give(toCaughtUp())
       } else {
         await new Promise<void>((resolve) => {
           wake = resolve

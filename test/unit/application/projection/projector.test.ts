@@ -257,7 +257,7 @@ describe('the projector', () => {
       async *subscribe(_after, _prefixes, signal) {
         yield { events: log.slice(0, 3), caughtUp: true }
         if (subscriptions++ === 0) isRight = false
-        yield { events: [], caughtUp: false }
+        yield { events: [], caughtUp: false, interrupted: true }
         yield { events: log.slice(3), caughtUp: true }
         await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
       },
