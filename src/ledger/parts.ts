@@ -156,7 +156,8 @@ export type UseCases = ReturnType<typeof useCasesOf>
 /** The use cases that HTTP and the library's own functions call. */
 export function useCasesOf({ settings, keys, clock, metrics, guard, index, projector, ...parts }: Parts) {
   const store = parts.sharing.commands(guard.store)
-  const readModel = parts.sharing.questions(guard.readModel)
+  const { questions } = parts.sharing
+  const readModel = parts.sharing.decisions(guard.readModel)
   const { tokenPrefix: prefix } = settings
   const authenticator = createAuthenticator({
     index,
@@ -184,11 +185,11 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     reservedScope: settings.operatorScope,
     telemetry: metrics,
   })
-  const identify = createIdentify(readModel, keys.peppers)
+  const identify = createIdentify(guard.readModel, keys.peppers)
   return {
     authenticator,
     manage: expecting(index, manage),
-    revokeMany: createRevokeMany({ readModel, identify, manage, clock }),
-    queries: createQueries(readModel, clock),
+    queries: questions(createQueries(guard.readModel, clock)),
+    ...questions({ revokeMany: createRevokeMany({ readModel: guard.readModel, identify, manage, clock }) }),
   }
 }

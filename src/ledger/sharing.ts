@@ -4,7 +4,12 @@ import type { Clock } from '../application/ports/clock.ts'
 import type { EventStore } from '../application/ports/eventStore.ts'
 import type { ReadModel } from '../application/ports/readModel.ts'
 import type { Follower } from '../application/ports/sharing.ts'
-import { type Currency, currentModel, modelAsOfNow } from '../application/sharing/currentModel.ts'
+import {
+  type Currency,
+  currentModel,
+  modelAsAsked,
+  questionsAsAsked,
+} from '../application/sharing/currentModel.ts'
 import { type EventStoreLease, joinEventStore } from '../application/sharing/eventStoreLease.ts'
 import { createFreshness, type Freshness } from '../application/sharing/freshness.ts'
 import { isOfToken, tokenIdOf } from '../domain/streams.ts'
@@ -14,9 +19,11 @@ import { shownUrl } from '../stores/open.ts'
 
 /** What other processes on the same event store mean for this one. */
 export interface Sharing {
-  /** The read model for look-ups of credentials, and for everything else that is asked of it. */
+  /** The read model for look-ups of credentials, and for what changes are decided by. */
   lookUps(readModel: ReadModel): ReadModel
-  questions(readModel: ReadModel): ReadModel
+  decisions(readModel: ReadModel): ReadModel
+  /** Everything else that is asked of the read model. */
+  questions<Q extends object>(questions: Q): Q
   /** The event store for commands, for usage, and for work that one process does for all. */
   commands(store: EventStore): EventStore
   usage(store: EventStore): EventStore
@@ -33,7 +40,7 @@ export interface Sharing {
 }
 
 interface Dependencies {
-  settings: Pick<Settings, 'eventStoreUrl' | 'readModelUrl' | 'eventStoreShared'>
+  settings: Pick<Settings, 'eventStoreUrl' | 'readModelUrl' | 'eventStoreShared' | 'eventStoreTimeoutMs'>
   store: EventStore
   clock: Clock
   metrics: Metrics
@@ -41,11 +48,12 @@ interface Dependencies {
   onCreated: (tokenIds: ReadonlySet<string>) => void
 }
 
-const same = <T>(store: T): T => store
+const same = <T>(what: T): T => what
 
 /** A SQLite file has one writer, and no other process. */
 const ALONE: Sharing = {
   lookUps: same,
+  decisions: same,
   questions: same,
   commands: same,
   usage: same,
@@ -80,7 +88,7 @@ export async function startSharing({
   const byLease: Sharing = {
     ...ALONE,
     lookUps: (model) => currentModel(model, currencyOf(lease)),
-    questions: (model) => modelAsOfNow(model, currencyOf(lease)),
+    ...asAsked(lease.sound),
     commands: before(lease.beforeWrite),
     work: before(isOwn ? lease.beforeWork : lease.beforeWrite),
     ...(isOwn && { worker: { leads: lease.leads, acquire: lease.acquire } }),
@@ -89,13 +97,15 @@ export async function startSharing({
   }
   if (!isOwn || !shared) return byLease
 
-  const freshness = createFreshness(context)
+  const freshness = createFreshness({ ...context, changeMs: settings.eventStoreTimeoutMs })
   gaugeFreshness(metrics, freshness)
-  const currency = currencyOf(lease, freshness)
   return {
     ...byLease,
-    lookUps: (model) => currentModel(model, currency),
-    questions: (model) => modelAsOfNow(model, currency),
+    lookUps: (model) => currentModel(model, currencyOf(lease, freshness)),
+    ...asAsked(async () => {
+      await lease.sound()
+      await freshness.provenAsAsked()
+    }),
     usage: freshness.noticing,
     follower: {
       ...freshness.follower,
@@ -112,6 +122,11 @@ export async function startSharing({
     },
   }
 }
+
+const asAsked = (wait: () => Promise<void>): Pick<Sharing, 'decisions' | 'questions'> => ({
+  decisions: (model) => modelAsAsked(model, wait),
+  questions: (questions) => questionsAsAsked(questions, wait),
+})
 
 function currencyOf(lease: EventStoreLease, freshness?: Freshness): Currency {
   if (!freshness) return { isCurrent: lease.isSound, current: lease.sound }

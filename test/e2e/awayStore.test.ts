@@ -118,6 +118,19 @@ describe('An EventStoreDB that is always slow', () => {
     await eventually(() => expect(eventsIn(standIn, 'TokenUsed')).to.have.length(1))
   })
 
+  it('takes changes all the same where other processes may write to it, too', async () => {
+    service = await startService({ EVENT_STORE_URL: standIn.url })
+    standIn.slow(1_800)
+    const api = apiOf(service.url)
+    const created = await untilServed(() => api.create({ name: 'slow' }))
+    expect(created.status).to.equal(201)
+    const { id } = created.body
+    expect((await untilServed(() => api.patch(id, { name: 'slower' }))).status).to.equal(200)
+    expect((await untilServed(() => api.read(id))).body).to.include({ name: 'slower' })
+    expect((await untilServed(() => api.list())).body.data).to.have.length(1)
+    expect((await untilServed(() => api.revoke(id))).status).to.equal(204)
+  })
+
   it('is given up after EVENT_STORE_TIMEOUT_MS, and the change can be repeated', async () => {
     service = await startService({
       EVENT_STORE_URL: standIn.url,

@@ -77,12 +77,25 @@ describe('three processes on EventStoreDB alone, each with a read model of its o
     }
   })
 
+  const beatsOf = async ({ api }: LeanMember): Promise<number> => {
+    const { body } = await api.call<string>('GET', '/metrics')
+    return Number(/^tokenledger_heartbeats_total (\d+)$/m.exec(body)?.[1])
+  }
+
+  it('write one heartbeat for a question, however much of the read model it takes to answer it', async () => {
+    const [one] = inTurn(0)
+    const { body } = await untilServed(() => one.api.create({ name: 'blast radius' }))
+    const since = new Date(Date.now() - 365 * 86_400_000).toISOString()
+    const before = await beatsOf(one)
+    const path = `/settings/api-tokens/${body.id}/blast-radius?since=${since}`
+    expect((await one.api.call('GET', path)).status).to.equal(200)
+    // Of which token, and what it did.
+    expect((await beatsOf(one)) - before).to.be.at.most(2)
+  })
+
   it('write heartbeats while look-ups come that no usage proves, and none at other times', async () => {
     const [one] = inTurn(0)
-    const beats = async () => {
-      const { body } = await one.api.call<string>('GET', '/metrics')
-      return Number(/^tokenledger_heartbeats_total (\d+)$/m.exec(body)?.[1])
-    }
+    const beats = () => beatsOf(one)
     // What other tests have asked for.
     await sleep(2_500)
     const before = await beats()

@@ -38,7 +38,7 @@ export interface Watch {
 
 /** Hears what has been applied to the documents. */
 export interface Follower {
-  /** The documents may be older than they were, and are applied to from here on. */
+  /** The documents may be older than they were, or what comes may be of another log: from here on it is applied. */
   begins(): void
   /** These events have been applied, in log order, and so has everything before them. */
   applied(events: readonly StoredEvent[]): void

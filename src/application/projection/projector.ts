@@ -142,6 +142,7 @@ export function createProjector({
       if (!isKnownLog && !interrupted)
         await untilDone(() => assertSameLog(store, checkpoints, readModel.remedy), signal)
       isKnownLog = !interrupted
+      if (interrupted) follower?.begins()
       const facts = events.filter((event) => !isSignal(event))
       if (facts.length > 0) {
         const step = { from: checkpoints, to: advance(checkpoints, facts) }

@@ -52,18 +52,26 @@ export function currentModel(readModel: ReadModel, currency: Currency): ReadMode
   }
 }
 
-/** A read model that is asked after all that was acknowledged before the question, to whatever process. */
-export function modelAsOfNow(readModel: ReadModel, { current, currentNow = current }: Currency): ReadModel {
-  const first =
-    <A extends unknown[], T>(ask: (...args: A) => Promise<T>) =>
+/** What is read to decide a change: after all that was acknowledged, to whatever process, before it is read. */
+export function modelAsAsked(readModel: ReadModel, asAsked: () => Promise<void>): ReadModel {
+  const { get, find, count } = questionsAsAsked(
+    { get: readModel.get, find: readModel.find, count: readModel.count },
+    asAsked,
+  )
+  return { ...readModel, get, find, count }
+}
+
+/**
+ * Questions that are answered after all that was acknowledged, to whatever process, before they were asked: once for
+ * each, however much it reads.
+ * @param asAsked waits until the read model is as new as its call. @throws StoreUnavailableError
+ */
+export function questionsAsAsked<Q extends object>(questions: Q, asAsked: () => Promise<void>): Q {
+  const ask =
+    <A extends unknown[], T>(question: (...args: A) => Promise<T>) =>
     async (...args: A): Promise<T> => {
-      await currentNow()
-      return ask(...args)
+      await asAsked()
+      return question(...args)
     }
-  return {
-    ...readModel,
-    get: first(readModel.get),
-    find: first(readModel.find),
-    count: first(readModel.count),
-  }
+  return Object.fromEntries(Object.entries(questions).map(([name, question]) => [name, ask(question)])) as Q
 }

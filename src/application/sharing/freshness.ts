@@ -6,6 +6,7 @@ import type { Follower } from '../ports/sharing.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { createHeart, type HeartDependencies } from './heart.ts'
 import { createProofs, type Proofs, TRUSTED_MS } from './proofs.ts'
+import { createWaiters } from './waiters.ts'
 
 /**
  * How far a read model that belongs to one process can be behind what other processes have written. The proof that it is
@@ -19,8 +20,13 @@ export interface Freshness {
   isFresh(): boolean
   /** @throws StoreUnavailableError there is no such proof, and none could be had */
   fresh(): Promise<void>
-  /** Resolves with a proof that begins after this call; all who wait share it. @throws StoreUnavailableError */
+  /**
+   * For a look-up of a credential: resolves with a proof that begins after this call; all who wait share it.
+   * @throws StoreUnavailableError
+   */
   provenNow(): Promise<void>
+  /** The same for any other question, which may wait for as long as a change does. What it is told is as of this call. */
+  provenAsAsked(): Promise<void>
   /** The store, of which the appends of usage are proofs, too. */
   noticing(store: EventStore): EventStore
   /** To be told by whoever applies the events of the log, those of one more stream included. */
@@ -35,102 +41,104 @@ export interface Freshness {
 
 /** How old a proof may be that a look-up has waited for. */
 const YOUNG_MS = 1_000
-/** How long a look-up waits for a proof. */
-const PATIENCE_MS = 1_000
+/** How long a look-up waits for a proof: one that takes longer is trusted no more. In milliseconds, as all here. */
+const PATIENCE_MS = 2_000
 /** From a failure to the next try, where nobody asks. */
 const RETRY_MS = 1_000
 
 interface Dependencies extends Omit<HeartDependencies, 'now'> {
+  /** How long a change waits for its event store, in milliseconds. */
+  changeMs: number
   telemetry: Pick<Telemetry, 'log'>
   now?: () => Instant
 }
 
-interface Waiter {
-  since: Instant
-  resolve(): void
-  reject(error: Error): void
-}
-
-export function createFreshness({ telemetry, now = readClocks, ...deps }: Dependencies): Freshness {
+export function createFreshness({ changeMs, telemetry, now = readClocks, ...deps }: Dependencies): Freshness {
   const { log } = telemetry
   const heart = createHeart({ ...deps, now })
-  const waiters = new Set<Waiter>()
+  const waiters = createWaiters()
   const stopping = new AbortController()
   const { signal } = stopping
   const proofs = createProofs(now, onProven)
-  let [isBeating, isFailing] = [false, false]
-  let beating: Promise<void> = Promise.resolve()
+  /** When the heartbeats under way began; null for one that may not begin yet. */
+  const beating = new Map<Promise<void>, Instant | null>()
+  let isFailing = false
   let retry: NodeJS.Timeout | undefined
 
+  const isFresh = (): boolean => proofs.age() < TRUSTED_MS
+
   function onProven(): void {
-    if (isFailing) log.info({}, 'the read model is known to be up to date again')
-    isFailing = false
-    for (const waiter of waiters) if (proofs.isSince(waiter.since)) waiter.resolve()
+    // A heartbeat that was sent again proves something old.
+    if (isFailing && isFresh()) {
+      log.info({}, 'the read model is known to be up to date again')
+      isFailing = false
+    }
+    waiters.serve()
+    beatIfWanted()
   }
 
-  function fail(err: unknown, concerns: (waiter: Waiter) => boolean): void {
-    const error = new StoreUnavailableError('nobody knows whether the read model is up to date', {
-      cause: err,
+  function fail(err: unknown): Error {
+    if (!signal.aborted) {
+      if (!isFailing) log.warn({ err }, 'whether the read model is up to date cannot be found out')
+      isFailing = true
+      retryLater()
+    }
+    return new StoreUnavailableError('nobody knows whether the read model is up to date', { cause: err })
+  }
+
+  /** Who is not ready is not asked any more, and would never know that it could be. */
+  function retryLater(): void {
+    if (!isFailing || signal.aborted) return
+    retry ??= setTimeout(() => {
+      retry = undefined
+      if (isFailing) beat()
+    }, RETRY_MS).unref()
+  }
+
+  function beat(): void {
+    if (!heart.isFree() || signal.aborted) return
+    const one = beatOnce((begun) => void beating.set(one, begun)).finally(() => {
+      beating.delete(one)
+      retryLater()
+      beatIfWanted()
     })
-    for (const waiter of waiters) if (concerns(waiter)) waiter.reject(error)
-    if (signal.aborted) return
-    if (!isFailing) log.warn({ err }, 'whether the read model is up to date cannot be found out')
-    isFailing = true
-    // Who is not ready is not asked any more, and would never know that it could be.
-    clearTimeout(retry)
-    retry = setTimeout(keepBeating, RETRY_MS).unref()
+    beating.set(one, null)
   }
 
-  /** @returns the moment before which whoever has asked is served, or knows that it is not */
-  async function beatOnce(): Promise<Instant> {
+  async function beatOnce(onBegun: (begun: Instant) => void): Promise<void> {
     const started = now()
     try {
-      const proof = await heart.beat(signal)
-      proofs.acknowledged(proof)
-      return proof.begun
+      proofs.acknowledged(await heart.beat(signal, onBegun))
     } catch (error) {
-      fail(error, ({ since }) => since.monotonic < started.monotonic)
-      return started
+      // What was acknowledged before was written to another log.
+      if (error instanceof ConflictError) proofs.forget()
+      waiters.refuse(fail(error), started)
     }
   }
 
-  /** One heartbeat after the other, while somebody waits for one that has not begun. */
-  async function beat(): Promise<void> {
-    const isWanted = (served: Instant) =>
-      [...waiters].some(({ since }) => since.monotonic >= served.monotonic)
-    let served: Instant
-    do served = await beatOnce()
-    while (isWanted(served) && !signal.aborted)
-    isBeating = false
+  /** Is there a heartbeat, or another append, that will show what was there at this moment? */
+  const isComing = (since: Instant): boolean =>
+    proofs.isComingSince(since) ||
+    [...beating.values()].some(
+      (begun) => begun === null || (begun.monotonic > since.monotonic && proofs.isValid(begun)),
+    )
+
+  function beatIfWanted(): void {
+    const since = waiters.since()
+    if (since !== null && !isComing(since)) beat()
   }
 
-  function keepBeating(): void {
-    if (isBeating || signal.aborted) return
-    isBeating = true
-    beating = beat()
+  function proven(since: Instant, patienceMs: number, isServed: () => boolean): Promise<void> {
+    if (isServed()) return Promise.resolve()
+    const late = () => fail(new Error(`no proof within ${patienceMs} ms`))
+    const waiting = waiters.wait({ since, patienceMs, isServed, late })
+    if (!isComing(since)) beat()
+    return waiting
   }
 
-  function provenSince(since: Instant): Promise<void> {
-    if (proofs.isSince(since)) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const late = () => fail(new Error(`no proof within ${PATIENCE_MS} ms`), (one) => one === waiter)
-      const timer = setTimeout(late, PATIENCE_MS)
-      const waiter: Waiter = {
-        since,
-        resolve: () => settle(resolve),
-        reject: (error) => settle(() => reject(error)),
-      }
-      function settle(how: () => void): void {
-        clearTimeout(timer)
-        waiters.delete(waiter)
-        how()
-      }
-      waiters.add(waiter)
-      keepBeating()
-    })
-  }
-
-  const isFresh = (): boolean => proofs.age() < TRUSTED_MS
+  /** For a look-up, which is worth nothing with a proof that is old by either clock. */
+  const provenForLookUp = (since: Instant): Promise<void> =>
+    proven(since, PATIENCE_MS, () => proofs.isSince(since) && isFresh())
 
   return {
     isFresh,
@@ -138,15 +146,24 @@ export function createFreshness({ telemetry, now = readClocks, ...deps }: Depend
     async fresh() {
       if (isFresh()) return
       const { monotonic, wall } = now()
-      await provenSince({ monotonic: monotonic - YOUNG_MS, wall: wall - YOUNG_MS })
+      await provenForLookUp({ monotonic: monotonic - YOUNG_MS, wall: wall - YOUNG_MS })
     },
 
-    provenNow: () => provenSince(now()),
+    provenNow: () => provenForLookUp(now()),
+
+    provenAsAsked() {
+      const asked = now()
+      return proven(asked, changeMs, () => proofs.isSince(asked))
+    },
+
     noticing: (store) => noticingUsage(store, proofs, now),
 
     follower: {
-      stream: heart.stream,
-      begins: proofs.forget,
+      stream: heart.prefix,
+      begins() {
+        proofs.forget()
+        beatIfWanted()
+      },
       applied(events) {
         const last = events.at(-1)
         if (last) proofs.applied(last.position)
@@ -160,8 +177,8 @@ export function createFreshness({ telemetry, now = readClocks, ...deps }: Depend
     async stop() {
       stopping.abort()
       clearTimeout(retry)
-      fail(new Error('the process stops'), () => true)
-      await beating
+      waiters.refuse(fail(new Error('the process stops')))
+      await Promise.all(beating.keys())
     },
   }
 }
@@ -182,7 +199,11 @@ function noticingUsage(store: EventStore, proofs: Proofs, now: () => Instant): E
       } catch (error) {
         if (error instanceof UnknownOutcomeError) begunBefore.set(stream, begun)
         // What was sent before is not sent to this stream again.
-        if (error instanceof ConflictError) begunBefore.delete(stream)
+        if (error instanceof ConflictError) {
+          begunBefore.delete(stream)
+          // The stream is of this process alone: another log has taken the place of the one that had its events.
+          proofs.forget()
+        }
         throw error
       }
     },

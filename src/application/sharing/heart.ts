@@ -11,6 +11,8 @@ import type { Proof } from './proofs.ts'
 
 /** Strangers can ask for heartbeats, and they stay in the log: ten a second, and as many at once after a pause. */
 const ALLOWED = { atOnce: 10, everyMs: 100 }
+/** A stream takes one append at a time. */
+const STREAMS = 2
 
 export interface HeartDependencies {
   store: Pick<EventStore, 'append'>
@@ -19,13 +21,21 @@ export interface HeartDependencies {
   now: () => Instant
 }
 
-/** Writes heartbeats to the stream of this process, one at a time. */
+interface HeartStream {
+  name: string
+  tail: { revision: number; chain: string }
+  /** Sent, and not known to be written. */
+  sent: { event: NewEvent; begun: Instant } | null
+  isFree: boolean
+}
+
+/** Writes heartbeats to the streams of this process. */
 export function createHeart({ store, clock, ids, now }: HeartDependencies) {
   const instance = ids.random()
-  const stream = heartbeatStream(instance)
-  let tail = { revision: -1, chain: genesis(stream) }
-  /** Sent, and not known to be written. */
-  let sent: { event: NewEvent; begun: Instant } | null = null
+  const streams = Array.from({ length: STREAMS }, (_, n): HeartStream => {
+    const name = `${heartbeatStream(instance)}_${n}`
+    return { name, tail: { revision: -1, chain: genesis(name) }, sent: null, isFree: true }
+  })
   let beats = 0
   let allowance = { left: ALLOWED.atOnce, at: now().monotonic }
 
@@ -36,38 +46,56 @@ export function createHeart({ store, clock, ids, now }: HeartDependencies) {
     if (allowance.left < 0) await sleep(-allowance.left * ALLOWED.everyMs, undefined, { signal })
   }
 
-  function next(): { event: NewEvent; begun: Instant } {
+  function next(chain: string): { event: NewEvent; begun: Instant } {
     const fact = { type: 'HeartbeatWritten' as const, data: {} }
-    const [event] = link(tail.chain, [systemEvent(fact, { clock, ids, instance })])
+    const [event] = link(chain, [systemEvent(fact, { clock, ids, instance })])
     return { event: event as NewEvent, begun: now() }
   }
 
+  async function send(to: HeartStream, onBegun: (begun: Instant) => void): Promise<Proof> {
+    to.sent ??= next(to.tail.chain)
+    const { event, begun } = to.sent
+    onBegun(begun)
+    try {
+      const expected = to.tail.revision < 0 ? 'no_stream' : to.tail.revision
+      const { revision, position } = await store.append(to.name, expected, [event])
+      to.tail = { revision, chain: storedChain(event) }
+      to.sent = null
+      beats++
+      return { begun, position }
+    } catch (error) {
+      if (error instanceof ConflictError) {
+        // Another log has taken the place of the one that had the events of this stream.
+        to.tail = { revision: error.actual, chain: genesis(to.name) }
+        to.sent = null
+      }
+      throw error
+    }
+  }
+
   return {
-    stream,
+    /** How the names of its streams begin. */
+    prefix: heartbeatStream(instance),
+
+    /** May another heartbeat begin? */
+    isFree: () => streams.some(({ isFree }) => isFree),
 
     /**
      * Where the last append is not known to have been written, the same one is sent again, and what it proves is as old
-     * as its first try: a server that was cut off may still know the answer of that one.
+     * as its first try: a server that was cut off may still know the answer of that one. So that comes last.
+     * @param onBegun called when it begins: later than this call, where too many were written before
      * @throws as `append`; the reason that `signal` was aborted with
      */
-    async beat(signal: AbortSignal): Promise<Proof> {
-      await allowed(signal)
-      sent ??= next()
-      const { event, begun } = sent
+    async beat(signal: AbortSignal, onBegun: (begun: Instant) => void): Promise<Proof> {
+      const free = streams.filter(({ isFree }) => isFree)
+      const to = free.find(({ sent }) => sent === null) ?? free[0]
+      if (!to) throw new Error('every stream has a heartbeat under way')
+      to.isFree = false
       try {
-        const expected = tail.revision < 0 ? 'no_stream' : tail.revision
-        const { revision, position } = await store.append(stream, expected, [event])
-        tail = { revision, chain: storedChain(event) }
-        sent = null
-        beats++
-        return { begun, position }
-      } catch (error) {
-        if (error instanceof ConflictError) {
-          // Another log has taken the place of the one that had the events of this stream.
-          tail = { revision: error.actual, chain: genesis(stream) }
-          sent = null
-        }
-        throw error
+        await allowed(signal)
+        return await send(to, onBegun)
+      } finally {
+        to.isFree = true
       }
     },
     beats: () => beats,

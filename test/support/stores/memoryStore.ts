@@ -78,7 +78,7 @@ export function memoryStore(): MemoryStore {
 export async function addSignals({ store, log }: MemoryStore): Promise<void> {
   const now = () => ({ monotonic: performance.now(), wall: Date.now() })
   const heart = createHeart({ store, clock: Date.now, ids, now })
-  for (let n = 0; n < 3; n++) await heart.beat(new AbortController().signal)
-  const first = log.findIndex(({ stream }) => stream === heart.stream)
+  for (let n = 0; n < 3; n++) await heart.beat(new AbortController().signal, () => {})
+  const first = log.findIndex(({ stream }) => stream.startsWith(heart.prefix))
   log.splice(first, 1)
 }

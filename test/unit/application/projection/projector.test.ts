@@ -271,6 +271,30 @@ describe('the projector', () => {
     await projector.stop()
   })
 
+  it('tells when what it applies next may be of another log: at each beginning, and after an interruption', async () => {
+    const log = soundLog()
+    const told: (string | number)[] = []
+    const store: EventStore = {
+      ...storeOf(log),
+      async *subscribe(_after, _prefixes, signal) {
+        yield { events: log.slice(0, 3), caughtUp: true }
+        yield { events: [], caughtUp: false }
+        yield { events: log.slice(3, 5), caughtUp: true }
+        yield { events: [], caughtUp: false, interrupted: true }
+        yield { events: log.slice(5), caughtUp: true }
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      },
+      at: async (position) => log.find((one) => one.position === position) ?? null,
+    }
+    const { projector } = await project(store, () => {}, {
+      stream: 'signals',
+      begins: () => void told.push('begins'),
+      applied: ({ length }) => void (length > 0 && told.push(length)),
+    })
+    await eventually(() => expect(told).to.deep.equal(['begins', 3, 2, 'begins', 3]))
+    await projector.stop()
+  })
+
   it('that had to end falls behind, so that somebody sees it', async () => {
     const { projector } = await project(
       storeOf(soundLog(), soundLog(), async () => {

@@ -2,7 +2,13 @@ import { expect } from 'chai'
 import type { Document } from '../../../../src/application/ports/documents.ts'
 import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../../../src/application/ports/readModel.ts'
-import { currentModel, modelAsOfNow } from '../../../../src/application/sharing/currentModel.ts'
+import {
+  currentModel,
+  modelAsAsked,
+  questionsAsAsked,
+} from '../../../../src/application/sharing/currentModel.ts'
+
+const ask = { where: [], order: 'any' as const, limit: 1 }
 
 /** A read model that says what it was asked, and in which order with the proofs. */
 function lab({ isShared = true } = {}) {
@@ -34,16 +40,19 @@ function lab({ isShared = true } = {}) {
       },
     }),
   }
+  const asAsked = async (): Promise<void> => void calls.push('now')
   return {
     calls,
     documents,
     state,
     looked: currentModel(readModel, currency),
-    asked: modelAsOfNow(readModel, currency),
+    asked: modelAsAsked(readModel, asAsked),
+    questions: questionsAsAsked(
+      { pages: () => Promise.all([readModel.get('tokens', 'a'), readModel.find('tokens', ask)]) },
+      asAsked,
+    ),
   }
 }
-
-const ask = { where: [], order: 'any' as const, limit: 1 }
 
 describe('a look-up in a read model that others write past', () => {
   it('is looked for once more, after a proof that begins now, before it is not there', async () => {
@@ -105,17 +114,19 @@ describe('a look-up in a read model that others write past', () => {
   })
 })
 
-describe('any other question', () => {
-  it('is answered as of now', async () => {
+describe('what decides a change', () => {
+  it('is read as of now', async () => {
     const { asked, calls } = lab()
     await asked.get('tokens', 'a')
     await asked.find('tokens', ask)
     expect(calls).to.deep.equal(['now', 'get', 'now', 'find'])
   })
+})
 
-  it('needs no proof where nobody else writes', async () => {
-    const { asked, calls } = lab({ isShared: false })
-    await asked.get('tokens', 'a')
-    expect(calls).to.deep.equal(['current', 'get'])
+describe('any other question', () => {
+  it('is answered as of when it was asked, however much it reads', async () => {
+    const { questions, calls } = lab()
+    await questions.pages()
+    expect(calls).to.deep.equal(['now', 'get', 'find'])
   })
 })

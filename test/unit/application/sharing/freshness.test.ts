@@ -30,7 +30,14 @@ function lab() {
       return memory.store.append(...what)
     },
   }
-  const freshness = createFreshness({ store, clock: () => clock.wall, ids, telemetry: { log: SILENT }, now })
+  const freshness = createFreshness({
+    store,
+    clock: () => clock.wall,
+    ids,
+    telemetry: { log: SILENT },
+    now,
+    changeMs: 5_000,
+  })
   return {
     memory,
     freshness,
@@ -138,8 +145,11 @@ describe('a read model that belongs to one of several processes', () => {
         if (by === 'usage') await one.usage.append(USAGE, 'no_stream', [event])
         else await one.freshness.fresh()
       }
-      one.faults.push(new UnknownOutcomeError('no answer'))
-      expect(await failed(send()), by).to.be.instanceOf(Error)
+      // There are two streams of heartbeats, and the other one would take a new one.
+      for (const _ of by === 'usage' ? ['stream'] : ['stream', 'other stream']) {
+        one.faults.push(new UnknownOutcomeError('no answer'))
+        expect(await failed(send()), by).to.be.instanceOf(Error)
+      }
       one.pass(2_001)
       // The answer to the repetition comes, and nothing new can be written.
       one.faults.push(Promise.resolve(), new StoreUnavailableError('cut off'))
@@ -157,6 +167,37 @@ describe('a read model that belongs to one of several processes', () => {
     expect(one.freshness.isFresh()).to.equal(false)
     one.apply()
     expect(one.freshness.isFresh(), 'an old append is no proof of new documents').to.equal(false)
+  })
+
+  it('is not fresh by what was appended before it lost sight of its log, which may be another one now', async () => {
+    const one = lab()
+    await one.usage.append(USAGE, 'no_stream', [makeEvent()])
+    const { opened, open } = gate()
+    one.faults.push(opened)
+    const underWay = one.usage.append(USAGE, 0, [makeEvent()])
+    one.freshness.follower.begins()
+    one.apply()
+    expect(one.freshness.isFresh(), 'acknowledged before').to.equal(false)
+    open()
+    await underWay
+    one.apply()
+    expect(one.freshness.isFresh(), 'acknowledged since').to.equal(false)
+    await one.usage.append(USAGE, 1, [makeEvent()])
+    one.apply()
+    expect(one.freshness.isFresh(), 'begun since').to.equal(true)
+  })
+
+  it('is not fresh any more once a stream of its own is not what it was', async () => {
+    for (const by of ['usage', 'heartbeat'] as const) {
+      const one = lab()
+      await one.usage.append(USAGE, 'no_stream', [makeEvent()])
+      await following(one, one.freshness.provenNow())
+      one.memory.log.length = 0
+      const work = by === 'usage' ? one.usage.append(USAGE, 0, [makeEvent()]) : one.freshness.provenNow()
+      expect(await failed(work as Promise<never>), by).to.be.instanceOf(Error)
+      expect(one.freshness.isFresh(), by).to.equal(false)
+      await one.freshness.stop()
+    }
   })
 
   it('writes a heartbeat where there is no proof, and none where there is', async () => {
@@ -187,6 +228,34 @@ describe('a read model that belongs to one of several processes', () => {
     expect(one.heartbeats(), 'the one under way, and one for all who came later').to.equal(2)
   })
 
+  it('waits for no heartbeat whose answer is lost, but for the next one', async () => {
+    const one = lab()
+    const { opened, open } = gate()
+    one.faults.push(opened)
+    const first = failed(one.freshness.provenNow())
+    await eventually(() => expect(one.faults).to.have.length(0))
+    await following(one, one.freshness.provenNow())
+    expect(await first, 'a later proof is as good').to.equal(null)
+    open()
+    await one.freshness.stop()
+  })
+
+  it('answers a question, but no look-up, by a proof that took longer than it is trusted', async () => {
+    const one = lab()
+    const { opened, open } = gate()
+    one.faults.push(opened)
+    const asked = one.freshness.provenAsAsked()
+    let isLookedUp = false
+    const lookUp = one.freshness.provenNow().then(() => (isLookedUp = true))
+    await eventually(() => expect(one.faults).to.have.length(0))
+    one.pass(2_001)
+    open()
+    await following(one, asked)
+    expect([isLookedUp, one.freshness.isFresh()]).to.deep.equal([false, false])
+    await following(one, lookUp)
+    expect(one.freshness.isFresh()).to.equal(true)
+  })
+
   it('has at most ten heartbeats a second, however many ask, and as many at once after a pause', async () => {
     const one = lab()
     const asking = async () => {
@@ -208,6 +277,33 @@ describe('a read model that belongs to one of several processes', () => {
     expect(one.freshness.isFailing()).to.equal(true)
     // Only what is not under way any more can be waited for.
     void one.freshness.stop()
+  })
+
+  it('finds out by itself that it is fresh again where nothing happens in the log', async () => {
+    const one = lab()
+    one.faults.push(new StoreUnavailableError('refused'))
+    expect(await failed(one.freshness.fresh())).to.be.instanceOf(StoreUnavailableError)
+    // The next one is read back, sight is lost of the log, and only then its answer comes.
+    const { opened, open } = gate()
+    const { append } = one.memory.store
+    one.memory.store.append = async (...what) => {
+      const done = await append(...what)
+      await opened
+      return done
+    }
+    await eventually(() => expect(one.heartbeats()).to.equal(1))
+    one.freshness.follower.begins()
+    open()
+    let seen = 1
+    const timer = setInterval(() => {
+      const events = one.memory.log.slice(seen)
+      seen += events.length
+      one.freshness.follower.applied(events)
+    }, 1)
+    await eventually(() => expect(one.freshness.isFailing()).to.equal(false)).finally(() =>
+      clearInterval(timer),
+    )
+    await one.freshness.stop()
   })
 
   it('answers nobody where the store refuses, and finds out by itself when it does not any more', async () => {
