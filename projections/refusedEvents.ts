@@ -26,7 +26,7 @@ export type RefusedEventDocument = FromSchema<typeof schema>
 export const refusedEvents: Projection = {
   name: 'refusedEvents',
   // A newer process may understand events that an older one has refused.
-  version: versionOfLife(1),
+  version: versionOfLife(2),
   events: [],
   collections: [{ name: 'refusedEvents', schema, indexes: [] }],
   project: () => [],

@@ -1,7 +1,9 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { MANAGEMENT_PATH } from '../src/domain/managementPath.ts'
-import { isLifecycle, type LifecycleEvent, type RecordedEvent } from '../src/domain/events.ts'
+import { isLifecycle, type LifecycleEvent } from '../src/domain/events.ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
+import { entriesOf, type UsageEntry } from '../src/domain/usageEntries.ts'
+import { type AddChange, joined } from './joined.ts'
 import { counts, nullable, number, string } from './members.ts'
 import type { DocumentChange, Projection, Top } from './projection.ts'
 import { bucketStart, OTHER_ROUTES, requestCounts } from './tokenUsage.ts'
@@ -126,8 +128,8 @@ function patternOf(rest: string): string {
 
 export const tokenActivity: Projection = {
   name: 'tokenActivity',
-  version: 2,
-  events: ['TokenUsed', 'TokenCreated', 'TokenUpdated', 'TokenRevoked'],
+  version: 3,
+  events: ['TokensUsed', 'TokenUsed', 'TokenCreated', 'TokenUpdated', 'TokenRevoked'],
   collections: [
     {
       name: 'tokenActivity',
@@ -140,36 +142,38 @@ export const tokenActivity: Projection = {
     { name: 'tokenActions', schema: actionSchema, indexes: [{ fields: ['actorId', 'at'] }] },
   ],
   project(event) {
-    if (event.type === 'TokenUsed') return [hour(event)]
-    return isLifecycle(event) && event.metadata.actor.kind === 'token' ? [action(event)] : []
+    if (isLifecycle(event)) return event.metadata.actor.kind === 'token' ? [action(event)] : []
+    return joined(entriesOf(event).map((entry) => hour(entry, event.position)))
   },
 }
 
-function hour({ data, position }: RecordedEvent<'TokenUsed'>): DocumentChange {
-  const { tokenId, accountId, count, firstAt, lastAt, lastIp, lastUserAgent } = data
+function hour(entry: UsageEntry, position: string): AddChange {
+  const { tokenId, accountId, count, firstAt, lastAt, lastIp, lastUserAgent } = entry
   const at = bucketStart(firstAt, 'hour')
-  const byRoute = routeCounts(data)
+  const byRoute = routeCounts(entry)
   return {
     kind: 'add',
     collection: 'tokenActivity',
     id: activityId(tokenId, at),
     position,
     set: { tokenId, accountId, at },
-    sum: requestCounts(data),
+    sum: requestCounts(entry),
     min: { firstAt },
     max: { lastAt },
     top: [
       top('routes', byRoute.others),
       top('management', byRoute.management),
       top('addresses', [
-        ...(data.addresses ?? [{ ip: lastIp, count }]).map(({ ip, count: n }) => [callerKey(ip), n] as const),
-        ...rest(data.otherAddresses),
+        ...(entry.addresses ?? [{ ip: lastIp, count }]).map(
+          ({ ip, count: n }) => [callerKey(ip), n] as const,
+        ),
+        ...rest(entry.otherAddresses),
       ]),
       top('userAgents', [
-        ...(data.userAgents ?? [{ userAgent: lastUserAgent, count }]).map(
+        ...(entry.userAgents ?? [{ userAgent: lastUserAgent, count }]).map(
           ({ userAgent, count: n }) => [callerKey(userAgent), n] as const,
         ),
-        ...rest(data.otherUserAgents),
+        ...rest(entry.otherUserAgents),
       ]),
     ],
   }
@@ -187,7 +191,7 @@ const rest = (count: number | undefined): (readonly [string, number])[] =>
 
 type Counted = [key: string, count: number]
 
-function routeCounts({ outcomes, routes }: RecordedEvent<'TokenUsed'>['data']) {
+function routeCounts({ outcomes, routes }: UsageEntry) {
   const classes = Object.keys(outcomes)
   const theirs = classes.length === 1 ? String(classes[0]) : UNKNOWN_OUTCOME
   const management: Counted[] = []

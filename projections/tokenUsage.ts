@@ -1,5 +1,7 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import type { EventData, RecordedEvent } from '../src/domain/events.ts'
+import { entriesOf, type UsageEntry } from '../src/domain/usageEntries.ts'
+import { type AddChange, joined } from './joined.ts'
 import { counts, number, string } from './members.ts'
 import type { DocumentChange, Projection } from './projection.ts'
 
@@ -17,6 +19,7 @@ const schema = {
     'firstAt',
     'lastAt',
     'routes',
+    'secrets',
   ],
   properties: {
     id: string,
@@ -31,6 +34,16 @@ const schema = {
     lastAt: string,
     // Requests by `<METHOD> <route>`: the first 50 that came by name, all others as `OTHER_ROUTES`.
     routes: counts,
+    // By secret, which is named by the revision of the event in the token's stream that brought it.
+    secrets: {
+      type: 'object',
+      additionalProperties: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['requests', 'lastAt'],
+        properties: { requests: number, lastAt: string },
+      },
+    },
   },
 } as const
 
@@ -47,8 +60,8 @@ export const bucketStart = (at: string, granularity: Granularity): string =>
 
 export const tokenUsage: Projection = {
   name: 'tokenUsage',
-  version: 2,
-  events: ['TokenUsed', 'UsageRolledUp'],
+  version: 3,
+  events: ['TokensUsed', 'TokenUsed', 'UsageRolledUp'],
   collections: [
     {
       name: 'tokenUsage',
@@ -60,31 +73,33 @@ export const tokenUsage: Projection = {
   ],
   project(event) {
     if (event.type === 'UsageRolledUp') return totals(event)
-    if (event.type !== 'TokenUsed') return []
-    const { tokenId, accountId, firstAt, lastAt, routes } = event.data
-    const sum = requestCounts(event.data)
-    const top = [
-      { field: 'routes', cap: ROUTES_PER_BUCKET, other: OTHER_ROUTES, counts: routes.map(byRoute) },
-    ]
-    return (['hour', 'day'] as const).map((granularity) => {
-      const at = bucketStart(firstAt, granularity)
-      return {
-        kind: 'add',
-        collection: 'tokenUsage',
-        id: usageId(tokenId, granularity, at),
-        position: event.position,
-        set: { tokenId, accountId, granularity, at },
-        sum,
-        min: { firstAt },
-        max: { lastAt },
-        top,
-      }
-    })
+    return joined(entriesOf(event).flatMap((entry) => increases(entry, event.position)))
   },
 }
 
-/** What a window of uses adds to the counters `requests` and `outcomes` of a bucket. */
-export function requestCounts({ count, outcomes }: EventData<'TokenUsed'>): Record<string, number> {
+function increases(entry: UsageEntry, position: string): AddChange[] {
+  const { tokenId, accountId, count, firstAt, lastAt, routes, secret } = entry
+  const sum = { ...requestCounts(entry), [`secrets.${secret}.requests`]: count }
+  const max = { lastAt, [`secrets.${secret}.lastAt`]: lastAt }
+  const top = [{ field: 'routes', cap: ROUTES_PER_BUCKET, other: OTHER_ROUTES, counts: routes.map(byRoute) }]
+  return (['hour', 'day'] as const).map((granularity) => {
+    const at = bucketStart(firstAt, granularity)
+    return {
+      kind: 'add',
+      collection: 'tokenUsage',
+      id: usageId(tokenId, granularity, at),
+      position,
+      set: { tokenId, accountId, granularity, at },
+      sum,
+      min: { firstAt },
+      max,
+      top,
+    }
+  })
+}
+
+/** What an entry adds to the counters `requests` and `outcomes` of a bucket. */
+export function requestCounts({ count, outcomes }: UsageEntry): Record<string, number> {
   const sum: Record<string, number> = { requests: count }
   for (const outcome of Object.keys(outcomes)) sum[`outcomes.${outcome}`] = outcomes[outcome] ?? 0
   return sum
@@ -101,7 +116,7 @@ const byRoute = ({ method, route, count }: { method: string; route: string; coun
  * The buckets of a day that was rolled up. They change nothing in documents that have counted all its events already.
  */
 const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): DocumentChange[] =>
-  data.buckets.map(({ granularity, at, count, firstAt, lastAt, outcomes, routes }) => ({
+  data.buckets.map(({ granularity, at, count, firstAt, lastAt, outcomes, routes, secrets }) => ({
     kind: 'total',
     collection: 'tokenUsage',
     id: usageId(data.tokenId, granularity, at),
@@ -117,6 +132,9 @@ const totals = ({ data, position }: RecordedEvent<'UsageRolledUp'>): DocumentCha
       firstAt,
       lastAt,
       routes: Object.fromEntries(routes.map(byRoute)),
+      secrets: Object.fromEntries(
+        secrets.map(({ secret, count: requests, lastAt: last }) => [secret, { requests, lastAt: last }]),
+      ),
     },
   }))
 
@@ -129,6 +147,7 @@ export const bucketOf = ({
   lastAt,
   outcomes,
   routes,
+  secrets,
 }: UsageDocument): EventData<'UsageRolledUp'>['buckets'][number] => ({
   granularity,
   at,
@@ -137,6 +156,11 @@ export const bucketOf = ({
   lastAt,
   outcomes,
   routes: Object.entries(routes).map(([key, n]) => ({ ...routeOf(key), count: n })),
+  secrets: Object.entries(secrets).map(([secret, { requests: n, lastAt: last }]) => ({
+    secret: Number(secret),
+    count: n,
+    lastAt: last,
+  })),
 })
 
 /** The method and the path of a key of `routes`. */

@@ -2,6 +2,8 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { storedChain } from '../src/domain/chain.ts'
 import { isLifecycle, type StoredEvent } from '../src/domain/events.ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
+import { entriesOf } from '../src/domain/usageEntries.ts'
+import { type AddChange, joined } from './joined.ts'
 import { nullable, string } from './members.ts'
 import type { DocumentChange, Projection, Value } from './projection.ts'
 import { versionOfLife } from './versionOfLife.ts'
@@ -70,8 +72,16 @@ const live = { revokedAt: null, revoked: false }
 
 export const tokens: Projection = {
   name: 'tokens',
-  version: versionOfLife(3),
-  events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked', 'TokenUsed', 'UsageRolledUp'],
+  version: versionOfLife(4),
+  events: [
+    'TokenCreated',
+    'TokenImported',
+    'TokenUpdated',
+    'TokenRevoked',
+    'TokensUsed',
+    'TokenUsed',
+    'UsageRolledUp',
+  ],
   collections: [
     {
       name: 'tokens',
@@ -94,14 +104,13 @@ export const tokens: Projection = {
     },
   ],
   project(event) {
-    const used = (id: string, lastAccessed: string): DocumentChange => ({
+    const used = (id: string, lastAccessed: string): AddChange => ({
       kind: 'add',
       collection: 'tokens',
       id,
       position: event.position,
       max: { lastAccessed },
     })
-    if (event.type === 'TokenUsed') return [used(event.data.tokenId, event.data.lastAt)]
     if (event.type === 'UsageRolledUp') {
       const { tokenId, buckets } = event.data
       return [
@@ -111,7 +120,8 @@ export const tokens: Projection = {
         ),
       ]
     }
-    if (!isLifecycle(event)) return []
+    if (!isLifecycle(event))
+      return joined(entriesOf(event).map(({ tokenId, lastAt }) => used(tokenId, lastAt)))
     const { at } = event.metadata
     const id = tokenIdOf(event.stream)
     const put = (fields: Record<string, Value>): DocumentChange[] => [

@@ -2,6 +2,8 @@ import { openEventStoreDb } from '../../src/adapters/eventstoredb/eventStore.ts'
 import { ids } from '../../src/application/eventLog/ids.ts'
 import { createRecorder, type Recorder } from '../../src/application/usage/recorder.ts'
 import { countingTelemetry } from '../../test/support/stores/pieces.ts'
+import type { RecordedEvent } from '../../src/domain/events.ts'
+import { entriesOf, FIRST_SECRET } from '../../src/domain/usageEntries.ts'
 import { startStandInProcess } from '../../test/support/standIn/process.ts'
 import { attack } from './lab.ts'
 
@@ -22,10 +24,8 @@ await attack(
     async function storedOf(): Promise<Map<string, number>> {
       const uses = new Map<string, number>()
       for await (const events of store.readAll(null)) {
-        for (const { type, data } of events) {
-          const { tokenId, count } = data as { tokenId: string; count: number }
-          if (type === 'TokenUsed') uses.set(tokenId, (uses.get(tokenId) ?? 0) + count)
-        }
+        for (const { tokenId, count } of (events as RecordedEvent[]).flatMap(entriesOf))
+          uses.set(tokenId, (uses.get(tokenId) ?? 0) + count)
       }
       return uses
     }
@@ -76,6 +76,6 @@ function outcomeOf(recorder: Recorder, tokenId: string, n?: number): Promise<str
 function serve(recorder: Recorder, tokenId: string, n = 0): Promise<void> {
   const principal = { kind: 'token' as const, accountId: 'acct_1', tokenId, scopes: [] }
   const caller = { route: `/${n}`, ip: `192.0.2.${n}`, userAgent: `agent ${n}` }
-  const use = { at: Date.now(), outcome: 'accepted', method: 'GET', ...caller }
+  const use = { secret: FIRST_SECRET, at: Date.now(), outcome: 'accepted', method: 'GET', ...caller }
   return recorder.store({ record: { tokenId, revision: 0, principal } as never, ...use })
 }

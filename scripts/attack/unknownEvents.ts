@@ -24,7 +24,7 @@ const CASES: Case[] = [
     isGood: true,
   },
   { what: 'a version that is not known', type: 'TokenUpdated', how: { schemaVersion: 2 }, isGood: false },
-  { what: 'a type of another stream', type: 'TokenUsed', how: { schemaVersion: 2 }, isGood: false },
+  { what: 'a type of another stream', type: 'TokensUsed', how: {}, isGood: false },
 ]
 
 /** A newer version has ended tokens in its own way, and was then rolled back. What does this version accept? */

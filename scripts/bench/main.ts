@@ -89,11 +89,11 @@ const benchmarks: Record<string, Benchmark> = {
     },
   ),
   projection: benchmark(
-    'events projected per second',
+    'uses projected per second',
     () => benchProjection(),
-    ({ events, perSecond, peakMiB }) => {
+    ({ uses, perSecond, peakMiB }) => {
       console.log(
-        `\n${events} TokenUsed projected: ${fixed(perSecond, 0)} events/s, at most ${fixed(peakMiB, 0)} MiB resident`,
+        `\n${uses} uses projected: ${fixed(perSecond, 0)} uses/s, at most ${fixed(peakMiB, 0)} MiB resident`,
       )
     },
   ),
@@ -101,13 +101,13 @@ const benchmarks: Record<string, Benchmark> = {
     'a rebuild alone and beside a service',
     () => benchRebuild(),
     ({ alone, beside, p99Idle, p99Beside }) => {
-      console.log(`\nA rebuild of ${alone.events} events`)
+      console.log(`\nA rebuild of ${alone.uses} uses`)
       console.table(
         [['without a service', alone] as const, ['beside one that serves', beside] as const].map(
-          ([name, { seconds, events, cpuMicros, peakMiB }]) => ({
+          ([name, { seconds, uses, cpuMicros, peakMiB }]) => ({
             rebuild: name,
-            'events/s': fixed(events / seconds, 0),
-            'CPU µs/event': fixed(cpuMicros, 1),
+            'uses/s': fixed(uses / seconds, 0),
+            'CPU µs/use': fixed(cpuMicros, 1),
             'at most MiB resident': fixed(peakMiB, 0),
           }),
         ),
@@ -118,10 +118,10 @@ const benchmarks: Record<string, Benchmark> = {
   append: benchmark(
     'appends to an EventStoreDB, or to its stand-in',
     () => benchAppend(),
-    ({ server, rates, bytesPerEvent }) => {
+    ({ server, rates, bytesPerEntry }) => {
       console.log(`\nAppends to ${server}`)
       console.table(rates.map(({ name, perSecond }) => ({ appends: name, 'events/s': fixed(perSecond, 0) })))
-      console.log(`one TokenUsed (a token's uses in one flush window of one process): ${bytesPerEvent} bytes`)
+      console.log(`one token's uses in one flush window of one process: ${bytesPerEntry} bytes`)
     },
   ),
   queries: benchmark(

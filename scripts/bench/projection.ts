@@ -12,24 +12,26 @@ import { genesis, link, storedChain } from '../../src/domain/chain.ts'
 import type { NewEvent } from '../../src/domain/events.ts'
 import { usageStream } from '../../src/domain/streams.ts'
 import { versions } from '../../src/domain/upcast.ts'
+import { FIRST_SECRET, type UsageEntry } from '../../src/domain/usageEntries.ts'
 import { DAY_MS } from '../../src/domain/time.ts'
 import { here } from './processes.ts'
 import { telemetry } from './seed.ts'
 
 export interface Projected {
-  events: number
+  uses: number
   perSecond: number
   /** The largest resident set that was seen, in MiB. */
   peakMiB: number
 }
 
-export const EVENTS = 1_000_000
+export const USES = 1_000_000
 const TOKENS = 10_000
 const DAYS = 30
-const PER_APPEND = 100
+/** As many entries as the service puts into one event. */
+const PER_EVENT = 100
 const START = Date.UTC(2026, 0, 1)
 
-/** Projects a log of 1,000,000 `TokenUsed`, of 10,000 tokens and 30 days, in a process of its own. */
+/** Projects a log of 1,000,000 uses, of 10,000 tokens and 30 days, in a process of its own. */
 export async function benchProjection(): Promise<Projected> {
   const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
   await writeUsage(folder)
@@ -46,46 +48,47 @@ export async function writeUsage(folder: string): Promise<void> {
   const store = await openSqliteEventStore(`${folder}/events.db`)
   const tokens = Array.from({ length: TOKENS }, () => ids.random())
   let tail = { stream: '', revision: -1, chain: '' }
-  for (let n = 0; n < EVENTS; n += PER_APPEND) {
-    const at = iso(START + Math.floor((n / EVENTS) * DAYS * DAY_MS))
+  for (let n = 0; n < USES; n += PER_EVENT) {
+    const at = iso(START + Math.floor((n / USES) * DAYS * DAY_MS))
     const stream = usageStream('bench', at)
     if (tail.stream !== stream) tail = { stream, revision: -1, chain: genesis(stream) }
-    const events = link(
-      tail.chain,
-      Array.from({ length: PER_APPEND }, (_, i) => used(tokens[(n + i) % TOKENS] as string, at)),
-    )
+    const entries = Array.from({ length: PER_EVENT }, (_, i) => entry(tokens[(n + i) % TOKENS] as string, at))
+    const events = link(tail.chain, [used(entries, at)])
     const { revision } = await store.append(stream, tail.revision < 0 ? 'no_stream' : tail.revision, events)
     tail = { stream, revision, chain: storedChain(events.at(-1) as NewEvent) }
   }
   await store.close()
 }
 
-export function used(tokenId: string, at: string): NewEvent {
+export const entry = (tokenId: string, at: string): UsageEntry => ({
+  tokenId,
+  accountId: 'acct_1',
+  count: 3,
+  firstAt: at,
+  lastAt: at,
+  outcomes: { '2xx': 2, '4xx': 1 },
+  routes: [
+    { method: 'GET', route: '/orders/:id', count: 2, outcomes: { '2xx': 2 } },
+    { method: 'POST', route: '/orders', count: 1, outcomes: { '4xx': 1 } },
+  ],
+  tokenRevision: 0,
+  secret: FIRST_SECRET,
+  lastIp: '127.0.0.1',
+  lastUserAgent: 'bench',
+})
+
+export function used(entries: UsageEntry[], at: string): NewEvent {
   const id = ids.random()
   return {
     id,
-    type: 'TokenUsed',
-    data: {
-      tokenId,
-      accountId: 'acct_1',
-      count: 3,
-      firstAt: at,
-      lastAt: at,
-      outcomes: { '2xx': 2, '4xx': 1 },
-      routes: [
-        { method: 'GET', route: '/orders/:id', count: 2, outcomes: { '2xx': 2 } },
-        { method: 'POST', route: '/orders', count: 1, outcomes: { '4xx': 1 } },
-      ],
-      tokenRevision: 0,
-      lastIp: '127.0.0.1',
-      lastUserAgent: 'bench',
-    },
+    type: 'TokensUsed',
+    data: { entries },
     metadata: {
       at,
       actor: { kind: 'system', id: 'bench' },
       requestId: id,
       correlationId: id,
-      schemaVersion: versions.TokenUsed.current,
+      schemaVersion: versions.TokensUsed.current,
       chain: '',
     },
   }
@@ -112,7 +115,7 @@ async function project(folder: string): Promise<Projected> {
   clearInterval(watch)
   await projector.stop()
   await Promise.all([store.close(), readModel.close()])
-  return { events: EVENTS, perSecond: EVENTS / seconds, peakMiB: peak / 2 ** 20 }
+  return { uses: USES, perSecond: USES / seconds, peakMiB: peak / 2 ** 20 }
 }
 
 if (process.send && process.argv[2]) process.send(await project(process.argv[2]))

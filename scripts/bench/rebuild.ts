@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startProbe } from '../../test/support/callers/probe.ts'
-import { writeUsage } from './projection.ts'
+import { USES, writeUsage } from './projection.ts'
 import { freePort, here, startServer } from './processes.ts'
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
 import { inFolder } from './stores.ts'
 
 export interface Rebuilt {
-  events: number
+  uses: number
   seconds: number
-  /** CPU time of the command's process for each event, in microseconds. */
+  /** CPU time of the command's process for each use, in microseconds. */
   cpuMicros: number
   /** The largest resident set of the command's process, in MiB. */
   peakMiB: number
@@ -23,7 +23,7 @@ const IDLE_MS = 20_000
 const WARM_UP_MS = 5_000
 
 /**
- * Runs the command `rebuild` on a log of 1,000,000 `TokenUsed`, of 10,000 tokens and 30 days: without a service, and
+ * Runs the command `rebuild` on a log of 1,000,000 uses, of 10,000 tokens and 30 days: without a service, and
  * beside one that authenticates. The slowest answers of that are compared with those while nothing is rebuilt.
  */
 export async function benchRebuild(): Promise<{
@@ -82,8 +82,8 @@ async function runRebuild(folder: string, env: Record<string, string>): Promise<
   const code = await new Promise((resolve) => child.once('close', resolve))
   clearInterval(watch)
   if (code !== 0) throw new Error(`the rebuild ended with ${String(code)}`)
-  const { events, seconds } = JSON.parse(output)
-  return { events, seconds, cpuMicros: (cpuSeconds / events) * 1e6, peakMiB }
+  const { seconds } = JSON.parse(output)
+  return { uses: USES, seconds, cpuMicros: (cpuSeconds / USES) * 1e6, peakMiB }
 }
 
 const TICKS_PER_SECOND = 100

@@ -4,6 +4,7 @@ export const id = { type: 'string', minLength: 36, maxLength: 36 } as const
 export const time = { type: 'string', format: 'date-time' } as const
 export const nullableTime = { type: ['string', 'null'], format: 'date-time' } as const
 export const count = { type: 'integer', minimum: 1 } as const
+export const revision = { type: 'integer', minimum: 0 } as const
 export const text = { type: 'string', minLength: 1 } as const
 export const hash = { type: 'string', pattern: '^[0-9a-f]{64}$' } as const
 export const nullableText = { type: ['string', 'null'] } as const

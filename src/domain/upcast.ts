@@ -7,6 +7,7 @@ import {
 } from './events.ts'
 import { isLifecycleType } from './tokenEvents.ts'
 import { isOfToken, STREAMS } from './streams.ts'
+import { FIRST_SECRET } from './usageEntries.ts'
 
 /**
  * The version in which each type is written today, and one function for each step from an older version to the next. To
@@ -23,8 +24,9 @@ export const versions: Record<EventType, Versions> = {
   TokenUpdated: { current: 1, steps: {} },
   TokenRevoked: { current: 1, steps: {} },
   TokenUsed: { current: 2, steps: { 1: withCallers } },
+  TokensUsed: { current: 1, steps: {} },
   UsageLost: { current: 1, steps: {} },
-  UsageRolledUp: { current: 1, steps: {} },
+  UsageRolledUp: { current: 2, steps: { 1: withSecrets } },
   UsageDayRolledUp: { current: 1, steps: {} },
   ImportAdvanced: { current: 1, steps: {} },
   HeartbeatWritten: { current: 1, steps: {} },
@@ -41,6 +43,20 @@ function withCallers(data: Record<string, unknown>): Record<string, unknown> {
     otherAddresses: count - 1,
     userAgents: [{ userAgent, count: 1 }],
     otherUserAgents: count - 1,
+  }
+}
+
+/** Before version 2, a token had the one secret that it was created or imported with. */
+function withSecrets(data: Record<string, unknown>): Record<string, unknown> {
+  const { buckets } = data as Partial<EventData<'UsageRolledUp'>>
+  return {
+    ...data,
+    buckets:
+      Array.isArray(buckets) &&
+      buckets.map((bucket) => ({
+        ...bucket,
+        secrets: [{ secret: FIRST_SECRET, count: bucket.count, lastAt: bucket.lastAt }],
+      })),
   }
 }
 
@@ -62,7 +78,8 @@ export function upcast(stored: StoredEvent, table: Record<string, Versions> = ve
   // This is so for nearly all events, and copying them would be most of the work of a replay.
   if (version === known.current) return { kind: 'event', event: stored as RecordedEvent }
   let data = stored.data as Record<string, unknown>
-  for (let from = version; from < known.current; from++) {
+  // Data that is no object is left as it is, for whoever looks whether it is what the type has.
+  for (let from = version; from < known.current && isObject(data); from++) {
     const step = known.steps[from]
     if (!step) return { kind: 'unknown-version', version }
     data = step(data)
@@ -72,6 +89,8 @@ export function upcast(stored: StoredEvent, table: Record<string, Versions> = ve
     event: { ...stored, data, metadata: { ...metadata, schemaVersion: known.current } } as RecordedEvent,
   }
 }
+
+const isObject = (data: unknown): boolean => typeof data === 'object' && data !== null
 
 /**
  * In another kind of stream, a known type means nothing: uses do not belong to a token's life, and no life is recorded

@@ -8,72 +8,98 @@ import {
   accountId,
   day,
   outcomes,
+  revision,
   routes,
 } from './schemaParts.ts'
+
+/** What is counted of uses, apart from the token that was used. */
+const ofUses = {
+  tokenId: id,
+  accountId: text,
+  count,
+  firstAt: time,
+  lastAt: time,
+  outcomes: counts,
+  routes: {
+    type: 'array',
+    items: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['method', 'route', 'count'],
+      properties: { method: { type: 'string' }, route: { type: 'string' }, count, outcomes: counts },
+    },
+  },
+  // The revision of the token's stream on which the uses were decided.
+  tokenRevision: revision,
+  lastIp: nullableText,
+  lastUserAgent: nullableText,
+  addresses: {
+    type: 'array',
+    items: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['ip', 'count'],
+      properties: { ip: nullableText, count },
+    },
+  },
+  otherAddresses: count,
+  userAgents: {
+    type: 'array',
+    items: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['userAgent', 'count'],
+      properties: { userAgent: nullableText, count },
+    },
+  },
+  otherUserAgents: count,
+} as const
+
+const alwaysOfUses = [
+  'tokenId',
+  'accountId',
+  'count',
+  'firstAt',
+  'lastAt',
+  'outcomes',
+  'routes',
+  'tokenRevision',
+  'lastIp',
+  'lastUserAgent',
+] as const
 
 /** The counts of the uses of tokens, and what is made of the counts later. */
 export const usageEventSchemas = {
   /**
-   * One token's uses in one window of one process. Members that would repeat others are left out: without `addresses`,
-   * all uses came from `lastIp`; without `userAgents`, all came from `lastUserAgent`; and without `outcomes`, a route
-   * has those of the window, if that has a single one. `otherAddresses` and `otherUserAgents` count uses by callers
-   * that are not listed.
+   * Uses in one window of one process, in one entry for each token, secret of it, hour, and revision that they were
+   * decided on. Members that would repeat others are left out: without `addresses`, all uses came from `lastIp`;
+   * without `userAgents`, all came from `lastUserAgent`; and without `outcomes`, a route has those of the entry, if
+   * that has a single one. `otherAddresses` and `otherUserAgents` count uses by callers that are not listed. `secret`
+   * names the secret by the revision of the event, in the token's stream, that brought it.
    */
+  TokensUsed: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['entries'],
+    properties: {
+      entries: {
+        type: 'array',
+        minItems: 1,
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: [...alwaysOfUses, 'secret'],
+          properties: { ...ofUses, secret: revision },
+        },
+      },
+    },
+  },
+  /** As one entry of `TokensUsed`. It was written while a token had a single secret, and is written no more. */
   TokenUsed: {
     type: 'object',
     additionalProperties: false,
-    required: [
-      'tokenId',
-      'accountId',
-      'count',
-      'firstAt',
-      'lastAt',
-      'outcomes',
-      'routes',
-      'tokenRevision',
-      'lastIp',
-      'lastUserAgent',
-    ],
-    properties: {
-      tokenId: id,
-      accountId: text,
-      count,
-      firstAt: time,
-      lastAt: time,
-      outcomes: counts,
-      routes: {
-        type: 'array',
-        items: {
-          type: 'object',
-          additionalProperties: false,
-          required: ['method', 'route', 'count'],
-          properties: { method: { type: 'string' }, route: { type: 'string' }, count, outcomes: counts },
-        },
-      },
-      tokenRevision: { type: 'integer', minimum: 0 },
-      lastIp: nullableText,
-      lastUserAgent: nullableText,
-      addresses: {
-        type: 'array',
-        items: {
-          type: 'object',
-          additionalProperties: false,
-          required: ['ip', 'count'],
-          properties: { ip: nullableText, count },
-        },
-      },
-      otherAddresses: count,
-      userAgents: {
-        type: 'array',
-        items: {
-          type: 'object',
-          additionalProperties: false,
-          required: ['userAgent', 'count'],
-          properties: { userAgent: nullableText, count },
-        },
-      },
-      otherUserAgents: count,
-    },
+    required: alwaysOfUses,
+    properties: ofUses,
   },
   UsageLost: {
     type: 'object',
@@ -98,7 +124,7 @@ export const usageEventSchemas = {
         items: {
           type: 'object',
           additionalProperties: false,
-          required: ['granularity', 'at', 'count', 'firstAt', 'lastAt', 'outcomes', 'routes'],
+          required: ['granularity', 'at', 'count', 'firstAt', 'lastAt', 'outcomes', 'routes', 'secrets'],
           properties: {
             granularity: { enum: ['hour', 'day'] },
             // The start of the bucket.
@@ -108,6 +134,17 @@ export const usageEventSchemas = {
             lastAt: time,
             outcomes,
             routes,
+            // The uses by secret; in all, as many as `count`.
+            secrets: {
+              type: 'array',
+              minItems: 1,
+              items: {
+                type: 'object',
+                additionalProperties: false,
+                required: ['secret', 'count', 'lastAt'],
+                properties: { secret: revision, count, lastAt: time },
+              },
+            },
           },
         },
       },

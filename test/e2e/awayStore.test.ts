@@ -115,7 +115,7 @@ describe('An EventStoreDB that is always slow', () => {
     expect((await untilServed(() => api.patch(id, { name: 'slower' }))).status).to.equal(200)
     expect((await untilServed(() => api.revoke(id))).status).to.equal(204)
     expect(await api.use(created.body.token)).to.equal(401)
-    await eventually(() => expect(eventsIn(standIn, 'TokenUsed')).to.have.length(1))
+    await eventually(() => expect(eventsIn(standIn, 'TokensUsed')).to.have.length(1))
   })
 
   it('takes changes all the same where other processes may write to it, too', async () => {

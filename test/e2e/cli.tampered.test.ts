@@ -5,7 +5,7 @@ import { openDatabase } from '../../src/adapters/sqlite/database/database.ts'
 import { setNewestRevision } from '../../src/adapters/sqlite/log/eventRows.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
-import type { EventData } from '../../src/domain/events.ts'
+import type { UsageEntry } from '../../src/domain/usageEntries.ts'
 import { tokenStream, usageStream } from '../../src/domain/streams.ts'
 import { apiOf, type HistoryRow } from '../support/callers/api.ts'
 import { INSTANCE, used, writerTo } from '../support/events/audited.ts'
@@ -56,7 +56,7 @@ describe('tokenledger, for an auditor of a log that was tampered with', () => {
 
   after(endServices)
 
-  async function plant(what: Partial<EventData<'TokenUsed'>>): Promise<void> {
+  async function plant(what: Partial<UsageEntry>): Promise<void> {
     await withStore(async (store) => {
       const at = what.lastAt ?? new Date().toISOString()
       await writerTo(store)(usageStream(INSTANCE, at), [used(tokenId, what)])
@@ -101,7 +101,7 @@ describe('tokenledger, for an auditor of a log that was tampered with', () => {
   })
 
   it('names the first event of each stream that was altered, and signs nothing', async () => {
-    await edit("UPDATE events SET data = replace(data, 'CI', 'XX')", "UPDATE events SET type = 'TokenUsed'")
+    await edit("UPDATE events SET data = replace(data, 'CI', 'XX')", "UPDATE events SET type = 'TokensUsed'")
     const { code, stdout } = await run('verify', '--chain', '--json')
     expect(code).to.equal(1)
     const { ok, damaged } = JSON.parse(stdout) as Verified

@@ -106,7 +106,7 @@ describe('a process that does not know every event of a token', () => {
       false,
       false,
     ],
-    ['that tells of uses', 'TokenUsed', { schemaVersion: 2 }, false, false],
+    ['that tells of uses', 'TokensUsed', {}, false, false],
   ] as const) {
     it(`${isOpen ? 'passes over' : 'stops at'} an event ${what}, everywhere it reads`, async () => {
       const folder = await ownFolder()

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { StoredEvent } from '../../src/domain/events.ts'
+import { usesIn } from '../../src/domain/usageEntries.ts'
 import { tokenStream, USAGE_STREAM } from '../../src/domain/streams.ts'
 import { toProblem } from '../../src/http/problem.ts'
 import type { AppendFault } from '../support/stores/faults.ts'
@@ -122,7 +123,7 @@ describe('an append whose outcome is unknown', () => {
       await pieces.use(secret)
       await pieces.recorder.flush()
       await eventually(async () => expect(await pieces.uses(id)).to.equal(10))
-      const used = (await everyEvent(pieces)).filter(({ type }) => type === 'TokenUsed')
+      const used = (await everyEvent(pieces)).filter(({ type }) => type === 'TokensUsed')
       expect(new Set(used.map((event) => event.id)).size).to.equal(used.length)
     })
   }
@@ -219,7 +220,7 @@ describe('another writer in the usage stream', () => {
     const own = (await everyEvent(pieces)).filter((event) => isUsage(event) && event.id !== 'a foreign event')
     expect(new Set(own.map(({ stream }) => stream)).size).to.equal(2)
     expect(own.map(({ revision }) => revision)).to.deep.equal([0, 0, 1])
-    expect(own.map(({ data }) => (data as { count: number }).count)).to.deep.equal([3, 4, 1])
+    expect(own.map(usesIn)).to.deep.equal([3, 4, 1])
     // The foreign event does not follow from the one before it, so it is refused, and nothing is counted twice.
     await eventually(async () => expect(await pieces.uses(id)).to.equal(8))
     await pieces.close()

@@ -45,6 +45,20 @@ const callers: fc.Arbitrary<[caller: string | null, count: number][]> = fc.oneof
     maxLength: 60,
   }),
 )
+const use = fc.record({
+  token,
+  secret: fc.constantFrom(0, 2, 12),
+  // Clocks of several processes differ, so the order of the log is not the order of times.
+  from: fc.nat(3 * 3_600),
+  length: fc.nat(60),
+  outcomes: fc.dictionary(fc.constantFrom('2xx', '4xx', '5xx'), fc.integer({ min: 1, max: 9 }), {
+    minKeys: 1,
+  }),
+  // Sometimes there are more routes than a bucket names.
+  routes: fc.oneof(fc.array(call, { maxLength: 5 }), fc.array(call, { minLength: 25, maxLength: 40 })),
+  callers: fc.option(fc.record({ addresses: callers, userAgents: callers }), { nil: undefined }),
+  others: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
+})
 const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('create' as const), token, change }) },
   {
@@ -62,18 +76,10 @@ const step = fc.oneof(
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('use' as const),
-      token,
       writer: fc.nat(2),
-      // Clocks of several processes differ, so the order of the log is not the order of times.
-      from: fc.nat(3 * 3_600),
-      length: fc.nat(60),
-      outcomes: fc.dictionary(fc.constantFrom('2xx', '4xx', '5xx'), fc.integer({ min: 1, max: 9 }), {
-        minKeys: 1,
-      }),
-      // Sometimes there are more routes than a bucket names.
-      routes: fc.oneof(fc.array(call, { maxLength: 5 }), fc.array(call, { minLength: 25, maxLength: 40 })),
-      callers: fc.option(fc.record({ addresses: callers, userAgents: callers }), { nil: undefined }),
-      others: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
+      // Several in one event, and often of the same bucket.
+      uses: fc.array(use, { minLength: 1, maxLength: 3 }),
+      isOfOldType: fc.boolean(),
     }),
   },
 )
@@ -108,7 +114,19 @@ function historyOf(steps: readonly Step[]): Happened[] {
     })
   }
 
+  /** Only of tokens that there are. */
+  const happenUses = ({ uses, writer, isOfOldType }: Extract<Step, { kind: 'use' }>): void => {
+    const entries = uses.map(entryOf).filter(({ tokenId }) => next.has(`apiToken-${tokenId}`))
+    const stream = `tokenUsage-${writer}_20261102`
+    if (isOfOldType) for (const { secret: _, ...data } of entries) happen(stream, 'TokenUsed', data)
+    else if (entries.length > 0) happen(stream, 'TokensUsed', { entries })
+  }
+
   for (const one of steps) {
+    if (one.kind === 'use') {
+      happenUses(one)
+      continue
+    }
     const tokenId = uuid(900_000 + one.token)
     const stream = `apiToken-${tokenId}`
     const accountId = `account-${one.token % 2}`
@@ -150,36 +168,36 @@ function historyOf(steps: readonly Step[]): Happened[] {
       case 'revoke':
         if (!ended.has(one.token)) happen(stream, 'TokenRevoked', { reason: null })
         ended.add(one.token)
-        break
-      case 'use':
-        happen(`tokenUsage-${one.writer}_20261102`, 'TokenUsed', {
-          tokenId,
-          accountId,
-          count: Object.values(one.outcomes).reduce((sum, n) => sum + n, 0),
-          firstAt: time(one.from),
-          lastAt: time(one.from + one.length),
-          outcomes: one.outcomes,
-          tokenRevision: 0,
-          lastIp: null,
-          lastUserAgent: null,
-          routes: [
-            ...one.routes.map(([n, count, isKept]) => ({
-              ...(n % 7 === 0 ? managing(n) : { method: 'GET', route: `/r${n}` }),
-              count,
-              ...(isKept ? { outcomes: { '2xx': 1, '5xx': count } } : {}),
-            })),
-            ...(one.others ? [{ method: '*', route: 'other', count: one.others }] : []),
-          ],
-          ...(one.callers && {
-            addresses: one.callers.addresses.map(([ip, count]) => ({ ip, count })),
-            userAgents: one.callers.userAgents.map(([userAgent, count]) => ({ userAgent, count })),
-          }),
-          ...(one.others && { otherAddresses: one.others, otherUserAgents: one.others }),
-        })
     }
   }
   return history
 }
+
+const entryOf = (one: typeof use extends fc.Arbitrary<infer U> ? U : never) => ({
+  tokenId: uuid(900_000 + one.token),
+  accountId: `account-${one.token % 2}`,
+  secret: one.secret,
+  count: Object.values(one.outcomes).reduce((sum, n) => sum + n, 0),
+  firstAt: time(one.from),
+  lastAt: time(one.from + one.length),
+  outcomes: one.outcomes,
+  tokenRevision: 0,
+  lastIp: null,
+  lastUserAgent: null,
+  routes: [
+    ...one.routes.map(([n, count, isKept]) => ({
+      ...(n % 7 === 0 ? managing(n) : { method: 'GET', route: `/r${n}` }),
+      count,
+      ...(isKept ? { outcomes: { '2xx': 1, '5xx': count } } : {}),
+    })),
+    ...(one.others ? [{ method: '*', route: 'other', count: one.others }] : []),
+  ],
+  ...(one.callers && {
+    addresses: one.callers.addresses.map(([ip, count]) => ({ ip, count })),
+    userAgents: one.callers.userAgents.map(([userAgent, count]) => ({ userAgent, count })),
+  }),
+  ...(one.others && { otherAddresses: one.others, otherUserAgents: one.others }),
+})
 
 /** Requests to the routes that manage tokens, of every kind that is counted in its own way. */
 function managing(n: number): { method: string; route: string } {
@@ -196,7 +214,9 @@ function rolledUp(history: readonly Happened[], cuts: readonly number[], isKept:
   const ends = cuts.map((cut) => cut % history.length).sort((a, b) => b - a)
   const [last = 0] = ends
   for (const end of ends) log.splice(end, 0, ...totalsOf(history.slice(0, end)))
-  const isCovered = new Set(history.slice(0, last).filter(({ type }) => type === 'TokenUsed'))
+  const isCovered = new Set(
+    history.slice(0, last).filter(({ type }) => type === 'TokenUsed' || type === 'TokensUsed'),
+  )
   return log.filter((event) => !isCovered.has(event) || isKept())
 }
 
@@ -209,9 +229,12 @@ function totalsOf(past: readonly Happened[]): Happened[] {
   }
   return [...byTokenAndDay].map(([key, rows], i) => {
     const [tokenId, day = ''] = key.split(' ')
-    const buckets = rows.map(({ requests: count, routes, ...row }) => ({
+    const buckets = rows.map(({ requests: count, routes, secrets, ...row }) => ({
       ...row,
       count,
+      secrets: Object.entries(secrets as Record<string, { requests: number; lastAt: string }>).map(
+        ([secret, { requests, lastAt }]) => ({ secret: Number(secret), count: requests, lastAt }),
+      ),
       routes: Object.entries(routes as Record<string, number>).map(([name, n]) => {
         const [method, route] = name.split(' ')
         return { method, route, count: n }

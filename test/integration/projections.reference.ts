@@ -31,6 +31,7 @@ interface Use {
   lastAt: string
   outcomes: Record<string, number>
   routes: { method: string; route: string; count: number; outcomes?: Record<string, number> }[]
+  secret: number
   lastIp: string | null
   lastUserAgent: string | null
   addresses?: { ip: string | null; count: number }[]
@@ -51,7 +52,7 @@ const LIFE = ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked']
 
 /** @param history in log order */
 export function expectedAfter(history: readonly Happened[]): Expected {
-  const used = history.filter(({ type }) => type === 'TokenUsed').map(({ data }) => data as unknown as Use)
+  const used = history.flatMap(usesOf)
   const life = history.filter(({ type }) => LIFE.includes(type))
   return {
     tokens: expectedTokens(life, used),
@@ -60,6 +61,12 @@ export function expectedAfter(history: readonly Happened[]): Expected {
     tokenActivity: activityRows(used),
     tokenActions: life.filter(({ metadata }) => metadata.actor.kind === 'token').map(actionRow),
   }
+}
+
+/** The older type of event is about one token with one secret. */
+function usesOf({ type, data }: Happened): Use[] {
+  if (type === 'TokensUsed') return data.entries as Use[]
+  return type === 'TokenUsed' ? [{ ...(data as unknown as Use), secret: 0 }] : []
 }
 
 function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[] {
@@ -128,6 +135,7 @@ function usageRows(used: readonly Use[]): Json[] {
         at: startOf(first),
         outcomes,
         routes: routesOf(uses),
+        secrets: secretsOf(uses),
         requests: uses.reduce((sum, { count }) => sum + count, 0),
         firstAt: uses.map(({ firstAt }) => firstAt).sort()[0],
         lastAt: uses
@@ -138,6 +146,18 @@ function usageRows(used: readonly Use[]): Json[] {
     }
   }
   return rows
+}
+
+function secretsOf(uses: readonly Use[]): Json {
+  const names = [...new Set(uses.map(({ secret }) => secret))]
+  return Object.fromEntries(
+    names.map((name) => {
+      const some = uses.filter(({ secret }) => secret === name)
+      const requests = some.reduce((sum, { count }) => sum + count, 0)
+      const times = some.map(({ lastAt }) => lastAt).sort()
+      return [String(name), { requests, lastAt: times.at(-1) }]
+    }),
+  )
 }
 
 const routesOf = (uses: readonly Use[]): Json =>
@@ -169,7 +189,7 @@ function activityRows(used: readonly Use[]): Json[] {
   }
   const byHour = new Map(usageRows(used).map((row) => [String(row.id).replace('_hour_', '_'), row]))
   return [...hours].map(([id, uses]) => {
-    const { granularity: _, ...same } = byHour.get(id) as Json
+    const { granularity: _, secrets: __, ...same } = byHour.get(id) as Json
     const calls = uses.flatMap(callsOf)
     const isOwn = ([, route]: readonly [string, string, number]) => MANAGEMENT.test(route)
     const counts = (some: typeof calls) => some.map(([name, , count]) => [name, count] as const)

@@ -12,8 +12,9 @@ import { createGroup, Refused } from './database/groupCommit.ts'
 import { type Lock, lockFile } from './database/lock.ts'
 import { isInMemory, NO_CLAIM, NO_LOCK } from './database/memory.ts'
 import { createWakeUp, follow, type LogPage } from './log/follow.ts'
+import { createPageSize } from './log/pageSize.ts'
 import { openedFiles } from './database/openedFiles.ts'
-import { firstNotSwept, sweepSome, sweptRevision } from './log/sweep.ts'
+import { firstMissing, sweepSome, sweptRevision } from './log/sweep.ts'
 import { walBytes } from './database/walWatch.ts'
 import { whenFree } from './database/whenFree.ts'
 
@@ -128,10 +129,10 @@ export function eventStoreOn(
   }
 
   /** The next rows of the log, sound or damaged. @throws DamagedError if a row is missing before them */
-  function page(after: number): LogPage {
+  function page(after: number, most: number): LogPage {
     assertOpen()
     return database.inTransaction('deferred', () => {
-      const found = rows.rowsAfter(database, after, PAGE)
+      const found = rows.rowsAfter(database, after, most)
       const end = rows.newestPosition(database)
       const sound: SqlRow[] = []
       let last = after
@@ -184,8 +185,10 @@ export function eventStoreOn(
 
     async *readAll(after) {
       let last = rows.fromPosition(after)
+      const size = createPageSize()
       for (;;) {
-        const next = page(last)
+        const next = page(last, size.rows())
+        size.learn(next.rows)
         if (next.rows.length > 0) yield next.rows.map(rows.toEvent)
         if (next.caughtUp) return
         last = next.last
@@ -282,15 +285,6 @@ function streamEvents(database: Database, stream: string, from: number, limit: n
   if (found.length > 0 && next - 1 > newest)
     throw new DamagedError(`${stream}: events after its newest revision`)
   return events
-}
-
-/**
- * The first position from `next` on, before a row's, that was not swept; null if none. A damaged file's rows may go
- * back.
- */
-function firstMissing(database: Database, next: number, position: number): number | null {
-  if (position === next) return null
-  return position < next ? next : firstNotSwept(database, next, position - 1)
 }
 
 const lost = (database: Database, first: number, last: number): DamagedError =>

@@ -1,6 +1,8 @@
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
 import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
+import { entriesOf, type UsageEntry } from '../../domain/usageEntries.ts'
+import { flawOf } from '../eventLog/eventCheck.ts'
 import { createCompactMap } from './compactMap.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { type Damage, type Walked, walkLog } from './verifyLog.ts'
@@ -75,13 +77,16 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
   function read(event: StoredEvent): RecordedEvent | null {
     const upcasted = upcast(event)
     const reason = notUnderstood(event, upcasted)
+    const known = upcasted.kind === 'event' ? upcasted.event : null
+    const flaw = known && flawOf(known)
     const { stream, revision, position } = event
-    if (reason !== null && !unclear.get(stream)) {
+    const what = reason !== null ? `is of an ${reason}` : flaw && `cannot be used: ${flaw}`
+    if (what !== null && !unclear.get(stream)) {
       unclear.add(stream)
-      notUnderstandable.push({ stream, revision, position, what: `is of an ${reason}` })
+      notUnderstandable.push({ stream, revision, position, what })
       sums.damages++
     }
-    return upcasted.kind === 'event' ? upcasted.event : null
+    return flaw === null ? known : null
   }
 
   function learn(event: StoredEvent, isSound: boolean): void {
@@ -96,12 +101,14 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
     sums.revokedTokens++
   }
 
-  function checkUse(event: StoredEvent): void {
+  function checkUses(event: StoredEvent): void {
     const known = read(event)
-    if (known?.type !== 'TokenUsed') return
-    const { tokenId, tokenRevision, firstAt, lastAt, count } = known.data
+    if (known) for (const entry of entriesOf(known)) checkUse(event, entry)
+  }
+
+  function checkUse({ stream, revision }: StoredEvent, entry: UsageEntry): void {
+    const { tokenId, tokenRevision, firstAt, lastAt, count } = entry
     sums.uses += count
-    const { stream, revision } = event
     const use = { tokenId, stream, revision, firstAt, lastAt, tokenRevision }
     const certain = (what: string, revokedAt: string | null = null) =>
       found.push({
@@ -147,7 +154,7 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
   const walked = await walkLog(store, {
     onEvent(event, isSound) {
       if (isOfToken(event)) learn(event, isSound)
-      else if (isSound) checkUse(event)
+      else if (isSound) checkUses(event)
     },
     onDamage: audit.onDamage,
     async onProgress(events) {

@@ -1,19 +1,22 @@
 import { DamagedError } from '../../domain/errors.ts'
 import type { EventData, RecordedEvent, StoredEvent } from '../../domain/events.ts'
+import { USAGE_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
+import { entriesOf, type UsageEntry } from '../../domain/usageEntries.ts'
 import { asOf } from '../tokens/asOf.ts'
+import { flawOf } from '../eventLog/eventCheck.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import type { SoundEvents } from '../eventLog/soundEvents.ts'
 import { readSome } from '../eventLog/tokenStream.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct, placeOf } from '../eventLog/productEvents.ts'
 
-/** One token's uses in one flush window of one process, as they were recorded. */
+/** One token's uses in one flush window of one process, as an event records them. */
 export interface UseWindow {
   /** The event that records it. */
   stream: string
   revision: number
-  data: EventData<'TokenUsed'>
+  data: UsageEntry
 }
 
 /** Uses that were lost. Nobody knows which tokens they belong to. */
@@ -30,7 +33,11 @@ export interface UsesAround {
   damages: string[]
 }
 
-type Used = Extract<RecordedEvent, { type: 'TokenUsed' }>
+/** A window as it was found, with the event that records it. */
+interface FoundWindow {
+  event: RecordedEvent
+  data: UsageEntry
+}
 
 /**
  * Finds the uses of a token around a time. It reads the whole log, since uses are stored by process and day, not by
@@ -43,10 +50,10 @@ export async function usesAround(
   at: string,
   onProgress: (events: number) => void = () => {},
 ): Promise<UsesAround> {
-  const during: Used[] = []
+  const during: FoundWindow[] = []
   const lost: Extract<RecordedEvent, { type: 'UsageLost' }>[] = []
-  let before: Used | null = null
-  let after: Used | null = null
+  let before: FoundWindow | null = null
+  let after: FoundWindow | null = null
   let events = 0
   const damages: string[] = []
   for await (const batch of readablePast(store, (await store.head()) ?? '', damages)) {
@@ -54,23 +61,30 @@ export async function usesAround(
       const read = upcast(stored)
       if (read.kind !== 'event') continue
       const { event } = read
+      const flaw = isUsage(stored) ? flawOf(event) : null
+      if (flaw !== null) {
+        damages.push(`${placeOf(stored)} cannot be used: ${flaw}`)
+        continue
+      }
       if (event.type === 'UsageLost' && event.data.from <= at && at <= event.data.to) lost.push(event)
-      if (event.type !== 'TokenUsed' || event.data.tokenId !== tokenId) continue
-      const { firstAt, lastAt } = event.data
-      if (firstAt <= at && at <= lastAt) during.push(event)
-      else if (lastAt < at && lastAt >= (before?.data.lastAt ?? '')) before = event
-      else if (firstAt > at && (after === null || firstAt < after.data.firstAt)) after = event
+      for (const data of entriesOf(event)) {
+        if (data.tokenId !== tokenId) continue
+        const { firstAt, lastAt } = data
+        if (firstAt <= at && at <= lastAt) during.push({ event, data })
+        else if (lastAt < at && lastAt >= (before?.data.lastAt ?? '')) before = { event, data }
+        else if (firstAt > at && (after === null || firstAt < after.data.firstAt)) after = { event, data }
+      }
     }
     onProgress((events += batch.length))
   }
-  const found = [...during, ...lost, ...[before, after].filter((event) => event !== null)]
-  const unsound = await unsoundAmong(store, found)
+  const windows = [...during, ...[before, after].filter((window) => window !== null)]
+  const unsound = await unsoundAmong(store, new Set([...windows.map(({ event }) => event), ...lost]))
   for (const [event, wrong] of unsound) damages.push(`${placeOf(event)} cannot be shown: ${wrong}`)
-  const shown = (event: Used | null): UseWindow | null =>
-    event && !unsound.has(event) ? toWindow(event) : null
+  const shown = (window: FoundWindow | null): UseWindow | null =>
+    window && !unsound.has(window.event) ? toWindow(window) : null
   return {
     during: during
-      .flatMap((event) => shown(event) ?? [])
+      .flatMap((window) => shown(window) ?? [])
       .sort((a, b) => (a.data.firstAt < b.data.firstAt ? -1 : 1)),
     before: shown(before),
     after: shown(after),
@@ -78,6 +92,8 @@ export async function usesAround(
     damages,
   }
 }
+
+const isUsage = ({ stream }: StoredEvent): boolean => stream.startsWith(USAGE_STREAM)
 
 /** The product's events up to a position. Events that cannot be read are noted as damage. */
 async function* readablePast(
@@ -109,7 +125,7 @@ async function* readablePast(
 
 async function unsoundAmong(
   store: EventStore,
-  shown: readonly RecordedEvent[],
+  shown: ReadonlySet<RecordedEvent>,
 ): Promise<Map<RecordedEvent, string>> {
   const inspect = createInspector(store)
   const unsound = new Map<RecordedEvent, string>()
@@ -122,7 +138,11 @@ async function unsoundAmong(
   return unsound
 }
 
-const toWindow = ({ stream, revision, data }: Used): UseWindow => ({ stream, revision, data })
+const toWindow = ({ event: { stream, revision }, data }: FoundWindow): UseWindow => ({
+  stream,
+  revision,
+  data,
+})
 
 /** What the token's history says about the revision on which uses were decided. */
 export type Verdict =

@@ -4,9 +4,10 @@ import { passOver, stopToken, tokens } from '../../../projections/tokens.ts'
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
 import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
+import { usesIn } from '../../domain/usageEntries.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
-import { type Alarm, createAlarm, type RefusalKind, usesIn } from './refusals.ts'
+import { type Alarm, createAlarm, type RefusalKind } from './refusals.ts'
 import type { Checkpoints } from '../ports/checkpoints.ts'
 
 export interface Projected {

@@ -6,6 +6,7 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf } from '../../domain/streams.ts'
 import type { Inspected, LogReader } from '../eventLog/logReader.ts'
+import { piecesOf } from '../eventLog/pieces.ts'
 import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/checkpoints.ts'
 import type { Checkpoints } from '../ports/checkpoints.ts'
 
@@ -16,8 +17,8 @@ export interface FillDeps {
 
 /** The pace of a process that serves requests as well. */
 export interface Pace {
-  /** How many events are applied at once. */
-  events: number
+  /** How much is applied at once, by weight. */
+  weight: number
   /** The pause after them, in milliseconds. */
   restMs: number
 }
@@ -69,10 +70,10 @@ export async function createFiller(
     onProgress(events.length, position)
   }
 
-  async function takeSlowly(piece: Piece, { events: size, restMs }: Pace): Promise<void> {
-    for (let from = 0; from < piece.events.length; from += size) {
+  async function takeSlowly(piece: Piece, { weight, restMs }: Pace): Promise<void> {
+    for (const [from, to] of piecesOf(piece.events, weight)) {
       if (from > 0) await sleep(restMs, undefined, { signal })
-      await take(part(piece, from, from + size))
+      await take(part(piece, from, to))
     }
   }
 

@@ -6,6 +6,7 @@ import type { StoredEvent } from '../../domain/events.ts'
 import { isSignal, STREAMS, tokenStream } from '../../domain/streams.ts'
 import { type Applied, createApplier } from './applier.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
+import { piecesOf } from '../eventLog/pieces.ts'
 import { createOwners } from './owners.ts'
 import { inspectAll } from '../eventLog/logReader.ts'
 import { LeadershipLostError } from '../ports/errors.ts'
@@ -17,6 +18,8 @@ import { assertSameLog, ForeignLogError, hasReached } from '../logIdentity/sameL
 import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/checkpoints.ts'
 import type { Checkpoints, Step } from '../ports/checkpoints.ts'
 
+/** How much is applied at once, by weight: what holds the event loop for some milliseconds. */
+const AT_ONCE = 500
 /** The pause between tries doubles from the first value to the longest. */
 const RETRY_MS = { first: 50, longest: 2000 }
 /** How often a process asks for the lease, or renews it. */
@@ -144,9 +147,10 @@ export function createProjector({
       isKnownLog = !interrupted
       if (interrupted) follower?.begins()
       const facts = events.filter((event) => !isSignal(event))
-      if (facts.length > 0) {
-        const step = { from: checkpoints, to: advance(checkpoints, facts) }
-        await untilDone(() => apply(facts, step), signal)
+      for (const [from, to] of piecesOf(facts, AT_ONCE)) {
+        const piece = facts.slice(from, to)
+        const step = { from: checkpoints, to: advance(checkpoints, piece) }
+        await untilDone(() => apply(piece, step), signal)
         checkpoints = step.to
       }
       follower?.applied(events)

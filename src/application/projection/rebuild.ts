@@ -25,7 +25,7 @@ export type RebuildDeps = FromLog & { readModel: Rebuildable }
 type OnRebuildProgress = (progress: RebuildProgress) => void
 
 /** Slow enough that requests which are served meanwhile hardly notice. */
-const UNHURRIED: Pace = { events: 50, restMs: 10 }
+const UNHURRIED: Pace = { weight: 50, restMs: 10 }
 /** The pause between two looks for a generation that was handed over. It doubles while taking one over fails. */
 const LOOK_MS = { first: 250, longest: 60_000 }
 /** The pause before more of the log is read, if the live documents have come further meanwhile. */

@@ -51,9 +51,3 @@ export async function refusedIn(readModel: DocumentReader, limit: number): Promi
   }))
   return { events, first }
 }
-
-/** How many uses an event records; 0 if it cannot be read. Roll-ups count as 0, since they repeat other events. */
-export function usesIn({ type, data }: StoredEvent): number {
-  const count = type === 'TokenUsed' ? (data as { count?: unknown } | null)?.count : 0
-  return Number.isSafeInteger(count) ? Math.max(0, count as number) : 0
-}

@@ -5,12 +5,13 @@ import { closeToken, closeWithoutHash, replaceByClosed, tokens } from '../../../
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
+import { usesIn } from '../../domain/usageEntries.ts'
 import type { Step } from '../ports/checkpoints.ts'
 import { LeadershipLostError, RefusedChangeError, StoreUnavailableError } from '../ports/errors.ts'
 import type { ProjectionTarget } from '../ports/readModel.ts'
 import type { Logger } from '../ports/telemetry.ts'
 import type { Projected } from './changes.ts'
-import { type Alarm, usesIn } from './refusals.ts'
+import type { Alarm } from './refusals.ts'
 
 /** After so many tries, an unknown error is taken for a refusal, which will not pass by itself. */
 const TRIES = 5

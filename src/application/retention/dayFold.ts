@@ -1,4 +1,6 @@
 import { applyChange, present, type StoredDocument } from '../../../projections/change.ts'
+import type { AddChange } from '../../../projections/joined.ts'
+import type { DocumentChange } from '../../../projections/projection.ts'
 import { bucketOf, tokenUsage, type UsageDocument } from '../../../projections/tokenUsage.ts'
 import type { EventData, RecordedEvent } from '../../domain/events.ts'
 
@@ -9,7 +11,8 @@ import type { EventData, RecordedEvent } from '../../domain/events.ts'
 export interface DayFold {
   /** Takes what is rolled up already, in the order of the stream; for each bucket the newest counts. */
   base(event: RecordedEvent<'UsageRolledUp'>): void
-  use(event: RecordedEvent<'TokenUsed'>): void
+  /** Takes the uses of this day, and ignores those of others in the same event. */
+  use(event: RecordedEvent<'TokensUsed' | 'TokenUsed'>): void
   /** The roll-ups of tokens with a use, ordered by id, in events that are small enough for any store. */
   rolledUp(): Generator<EventData<'UsageRolledUp'>, void, undefined>
   /** The last token that there was room for; null if there was room for all. */
@@ -51,6 +54,16 @@ export function createDayFold(day: string, above: string, maxSize = MAX_SIZE): D
     }
   }
 
+  function add(token: Token, change: DocumentChange): void {
+    token.used = true
+    const before = token.documents.get(change.id)
+    const document = before ?? {}
+    if (before) size -= sizeOf(before)
+    applyChange(document, change, !before)
+    size += sizeOf(document)
+    token.documents.set(change.id, document)
+  }
+
   return {
     base(event) {
       const token = tokenOf(event.data)
@@ -68,16 +81,14 @@ export function createDayFold(day: string, above: string, maxSize = MAX_SIZE): D
     },
 
     use(event) {
-      const token = tokenOf(event.data)
-      if (!token) return
-      token.used = true
       for (const change of tokenUsage.project(event)) {
-        const before = token.documents.get(change.id)
-        const document = before ?? {}
-        if (before) size -= sizeOf(before)
-        applyChange(document, change, !before)
-        size += sizeOf(document)
-        token.documents.set(change.id, document)
+        const { tokenId, accountId, at } = (change as AddChange).set as Pick<
+          UsageDocument,
+          'tokenId' | 'accountId' | 'at'
+        >
+        if (!at.startsWith(day)) continue
+        const token = tokenOf({ tokenId, accountId })
+        if (token) add(token, change)
       }
       makeRoom()
     },

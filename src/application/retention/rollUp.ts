@@ -95,7 +95,7 @@ async function foldDay(
   for await (const event of usesOf(store, days, pending, covered.refused, inspect)) {
     signal.throwIfAborted()
     if (isFirst) covered.streams.set(event.stream, event.revision)
-    if (event.type === 'TokenUsed') {
+    if (event.type !== 'UsageLost') {
       isUsed = true
       fold.use(event)
     } else if (isFirst) covered.lost += event.data.count
@@ -120,7 +120,7 @@ async function* usesOf(
       if ((damage instanceof Promise ? await damage : damage) !== null) refused.add(stored.position)
       if (refused.has(stored.position)) continue
       const usage = usageOf(stored)
-      if (usage?.day === day && !days.covers(day, stored)) yield usage.event
+      if (usage?.days.has(day) && !days.covers(day, stored)) yield usage.event
     }
   }
 }

@@ -3,20 +3,23 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { ROLLED_UP_DAYS, rollUpStream } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
+import { dayOf, entriesOf } from '../../domain/usageEntries.ts'
+import { flawOf } from '../eventLog/eventCheck.ts'
 import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-export type UsageEvent = RecordedEvent<'TokenUsed' | 'UsageLost'>
+export type UsageEvent = RecordedEvent<'TokensUsed' | 'TokenUsed' | 'UsageLost'>
 
-/** A usage event, with the UTC day (`2026-11-22`) that its uses count for; null if this version cannot count it. */
-export function usageOf(stored: StoredEvent): { event: UsageEvent; day: string } | null {
+/**
+ * A usage event, with the UTC days (`2026-11-22`) that its uses count for; null if this version cannot count it.
+ */
+export function usageOf(stored: StoredEvent): { event: UsageEvent; days: ReadonlySet<string> } | null {
   const read = upcast(stored)
-  if (read.kind !== 'event') return null
+  if (read.kind !== 'event' || flawOf(read.event) !== null) return null
   const { event } = read
-  if (event.type !== 'TokenUsed' && event.type !== 'UsageLost') return null
-  const at: unknown = event.type === 'TokenUsed' ? event.data?.firstAt : event.data?.from
-  const [day] = (typeof at === 'string' && /^\d{4}-\d\d-\d\d(?=T)/.exec(at)) || []
-  return day === undefined ? null : { event, day }
+  if (event.type === 'UsageLost') return { event, days: new Set([dayOf({ firstAt: event.data.from })]) }
+  if (event.type !== 'TokensUsed' && event.type !== 'TokenUsed') return null
+  return { event, days: new Set(entriesOf(event).map(dayOf)) }
 }
 
 /** Which days are rolled up, and which events that covers, as the log itself says. */

@@ -54,12 +54,14 @@ export function createUsageScan(store: EventStore, rolledUpDays: RolledUpDays): 
       known.countable = false
       return
     }
-    const { event, day } = usage
+    const { event, days: ofEvent } = usage
     if (event.metadata.at > known.newestAt) known.newestAt = event.metadata.at
-    known.days.set(day, revision)
-    if (rolledUpDays.covers(day, stored)) return
-    const { after } = days.get(day) ?? { after: position }
-    days.set(day, { day, after, until: stored.position })
+    for (const day of ofEvent) {
+      known.days.set(day, revision)
+      if (rolledUpDays.covers(day, stored)) continue
+      const { after } = days.get(day) ?? { after: position }
+      days.set(day, { day, after, until: stored.position })
+    }
   }
 
   const isFinished = (stream: string, { newestAt, days: ofStream, countable }: UsageStream, before: string) =>

@@ -46,7 +46,7 @@ export async function exportEvents(
   function isLeftOut(event: StoredEvent): boolean {
     if (cut.get(event.stream) !== 'rolled up') return false
     const usage = usageOf(event)
-    if (usage && days.covers(usage.day, event)) return true
+    if (usage && [...usage.days].every((day) => days.covers(day, event))) return true
     cut.set(event.stream, 'not rolled up')
     return false
   }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { countedRoute } from '../../../projections/tokenActivity.ts'
 import { limitedAs } from '../../domain/address.ts'
+import { FIRST_SECRET } from '../../domain/usageEntries.ts'
 import type {
   Accepted,
   Authenticator,
@@ -75,7 +76,8 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
 
   function useOf(record: TokenRecord, purpose: Purpose, outcome: string): Use {
     const { method, route } = countedRoute(purpose.method, purpose.route)
-    return { record, at: now(), outcome, method, route, ip: purpose.ip, userAgent: purpose.userAgent }
+    const { ip, userAgent } = purpose
+    return { record, secret: FIRST_SECRET, at: now(), outcome, method, route, ip, userAgent }
   }
 
   function countFailure(attempt: Attempt, refusal: Refused): CountedRefusal<Quota> {

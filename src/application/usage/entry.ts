@@ -1,11 +1,12 @@
 import { routeOf } from '../../../projections/tokenUsage.ts'
-import type { EventData } from '../../domain/events.ts'
+import type { UsageEntry } from '../../domain/usageEntries.ts'
 import { iso } from '../ports/clock.ts'
 
-/** The uses of a token in one window and hour that were decided on one revision. */
+/** The uses of a token by one secret, in one window and hour, that were decided on one revision. */
 export interface Entry {
   tokenId: string
   accountId: string
+  secret: number
   revision: number
   hour: number
   count: number
@@ -29,8 +30,8 @@ export interface Callers {
   isOther: boolean
 }
 
-/** The entry as an event, without members that others already imply. */
-export function toData(entry: Entry): EventData<'TokenUsed'> {
+/** The entry as an event holds it, without members that others already imply. */
+export function toData(entry: Entry): UsageEntry {
   const { addresses, userAgents } = entry
   const outcomes = sumOf([...entry.routes.values()])
   const several = Object.keys(outcomes).length > 1
@@ -46,6 +47,7 @@ export function toData(entry: Entry): EventData<'TokenUsed'> {
       return { ...routeOf(key), count, ...(several ? { outcomes: own } : {}) }
     }),
     tokenRevision: entry.revision,
+    secret: entry.secret,
     lastIp: addresses.last,
     lastUserAgent: userAgents.last,
     ...(addresses.named && {

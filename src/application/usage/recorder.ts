@@ -3,6 +3,7 @@ import { genesis, link, storedChain } from '../../domain/chain.ts'
 import { keptText } from '../../domain/credential.ts'
 import type { NewEvent } from '../../domain/events.ts'
 import { usageStream } from '../../domain/streams.ts'
+import { type UsageEntry, usesIn } from '../../domain/usageEntries.ts'
 import { appendUntilKnown, firstAppend, PER_APPEND } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import { type Patience, patienceOfChange } from '../eventLog/patience.ts'
@@ -189,8 +190,7 @@ export function createRecorder(deps: Dependencies): Recorder {
       await flushing?.catch(() => {})
       await flushUntil(givingUp).catch((err: unknown) => {
         if (strict) return
-        const made = queue.map((event) => (event.type === 'TokenUsed' ? event.data.count : 0))
-        const count = made.reduce((sum, n) => sum + n, window.uses())
+        const count = queue.reduce((sum, event) => sum + usesIn(event), window.uses())
         telemetry.usageLost(count)
         telemetry.log.error({ err, count }, 'uses lost: the event store did not take them before the stop')
       })
@@ -212,21 +212,21 @@ const ownedBy =
   })
 
 /** Routes, addresses and user agents are text of callers, so credentials in them are masked. */
-function masked(fact: UsageFact): UsageFact {
-  if (fact.type === 'UsageLost') return fact
-  const { addresses, userAgents, ...data } = fact.data
+const masked = (fact: UsageFact): UsageFact =>
+  fact.type === 'UsageLost'
+    ? fact
+    : { type: fact.type, data: { entries: fact.data.entries.map(maskedEntry) } }
+
+function maskedEntry({ addresses, userAgents, ...entry }: UsageEntry): UsageEntry {
   return {
-    type: fact.type,
-    data: {
-      ...data,
-      lastIp: keptOrNull(data.lastIp),
-      lastUserAgent: keptOrNull(data.lastUserAgent),
-      routes: data.routes.map((entry) => ({ ...entry, route: keptText(entry.route) })),
-      ...(addresses && { addresses: addresses.map((entry) => ({ ...entry, ip: keptOrNull(entry.ip) })) }),
-      ...(userAgents && {
-        userAgents: userAgents.map((entry) => ({ ...entry, userAgent: keptOrNull(entry.userAgent) })),
-      }),
-    },
+    ...entry,
+    lastIp: keptOrNull(entry.lastIp),
+    lastUserAgent: keptOrNull(entry.lastUserAgent),
+    routes: entry.routes.map((one) => ({ ...one, route: keptText(one.route) })),
+    ...(addresses && { addresses: addresses.map((one) => ({ ...one, ip: keptOrNull(one.ip) })) }),
+    ...(userAgents && {
+      userAgents: userAgents.map((one) => ({ ...one, userAgent: keptOrNull(one.userAgent) })),
+    }),
   }
 }
 

@@ -3,6 +3,7 @@ import { OTHER_ROUTES } from '../../../projections/tokenUsage.ts'
 import { LOOKED_AT } from '../../domain/credential.ts'
 import type { Fact } from '../../domain/decide.ts'
 import { bytesOf, cutText, ownCopy } from '../../domain/text.ts'
+import { FIRST_SECRET, type UsageEntry } from '../../domain/usageEntries.ts'
 import { iso } from '../ports/clock.ts'
 import type { TokenRecord } from '../authentication/records.ts'
 import { type Callers, type Entry, toData } from './entry.ts'
@@ -10,6 +11,8 @@ import { type Callers, type Entry, toData } from './entry.ts'
 /** One accepted token on one request. */
 export interface Use {
   record: TokenRecord
+  /** Which secret of the token was used: the revision of the event that brought it. */
+  secret: number
   /** Milliseconds since 1970. */
   at: number
   /** `2xx` and so on; `aborted` if the caller went away; `accepted` if nobody knows how the request ended. */
@@ -21,7 +24,7 @@ export interface Use {
   userAgent: string | null
 }
 
-export type UsageFact = Fact<'TokenUsed'> | Fact<'UsageLost'>
+export type UsageFact = Fact<'TokensUsed'> | Fact<'UsageLost'>
 
 export interface UsageWindow {
   /** @returns false if there is no room, and so the use is not counted */
@@ -30,11 +33,11 @@ export interface UsageWindow {
   lose(use: Use): void
   /** Ends the window. Its uses can be taken now, and uses from here on are counted in the next window. */
   close(): void
-  /** Takes the entries of ended windows one by one, the oldest first; null when all are taken. */
+  /** Takes some entries of ended windows, the oldest first, as many as an event holds; null when all are taken. */
   take(): UsageFact | null
   /**
-   * The number of entries that are not taken: tokens (by hour and revision), their routes, and callers if there are
-   * several.
+   * The number of entries that are not taken: tokens (by secret, hour and revision), their routes, and callers if there
+   * are several.
    */
   size(): number
   /** The memory that they take, in bytes, as far as it can be known in advance. */
@@ -56,10 +59,15 @@ const ROUTES_PER_ENTRY = 50
 /** How many addresses, and how many user agents, an entry lists if there are several. */
 const CALLERS_PER_ENTRY = 20
 const HOUR_MS = 3_600_000
+/**
+ * How much one event holds: at most so many entries, and one entry more than takes this many bytes of memory. As JSON
+ * they take about half as much. Larger events would cost hardly less, and readers take an event as a whole.
+ */
+const PER_EVENT = { entries: 100, bytes: 64 * 1024 }
 
 /**
- * Counts uses by token, hour and the revision they were decided on, so that each entry belongs to one bucket and to one
- * state of the token. Texts of callers are cut and copied before they are kept, since a slice would keep the whole
+ * Counts uses by token, secret, hour and the revision they were decided on, so that each entry belongs to one bucket and
+ * to one state of the token. Texts of callers are cut and copied before they are kept, since a slice would keep the whole
  * header of a request in memory.
  */
 export function createUsageWindow(room: Room = ROOM): UsageWindow {
@@ -84,18 +92,14 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
   function entryFor(use: Use): Entry | null {
     const { record, at } = use
     const hour = Math.floor(at / HOUR_MS)
-    const known = open.get(record.tokenId)
+    const key = use.secret === FIRST_SECRET ? record.tokenId : `${record.tokenId} ${use.secret}`
+    const known = open.get(key)
     if (known && known.hour === hour && known.revision === record.revision) return known
     if (!hasRoom()) return null
     if (known) passed.push(known)
     const entry = newEntry(use, hour)
-    open.set(record.tokenId, entry)
-    const texts = [entry.tokenId, entry.accountId, entry.addresses.last, entry.userAgents.last]
-    grow(
-      entry,
-      1,
-      texts.reduce((sum, text) => sum + costOf(text), COST.entry),
-    )
+    open.set(key, entry)
+    grow(entry, 1, costOfNew(entry))
     return entry
   }
 
@@ -142,6 +146,20 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
     }
   }
 
+  function takeEntries(): UsageEntry[] {
+    const entries: UsageEntry[] = []
+    for (let taken = 0; entries.length < PER_EVENT.entries && taken < PER_EVENT.bytes; ) {
+      const { value: entry } = ended.next()
+      if (!entry) break
+      size -= entry.size
+      bytes -= entry.bytes
+      uses -= entry.count
+      taken += entry.bytes
+      entries.push(toData(entry))
+    }
+    return entries
+  }
+
   return {
     count(use) {
       const entry = entryFor(use)
@@ -169,13 +187,8 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
     },
 
     take() {
-      const { value: entry } = ended.next()
-      if (entry) {
-        size -= entry.size
-        bytes -= entry.bytes
-        uses -= entry.count
-        return { type: 'TokenUsed', data: toData(entry) }
-      }
+      const entries = takeEntries()
+      if (entries.length > 0) return { type: 'TokensUsed', data: { entries } }
       const { count, from, to } = lostEnded
       if (count === 0) return null
       lostEnded = nothing()
@@ -191,11 +204,12 @@ export function createUsageWindow(room: Room = ROOM): UsageWindow {
   }
 }
 
-function newEntry({ record, at, ip, userAgent }: Use, hour: number): Entry {
+function newEntry({ record, secret, at, ip, userAgent }: Use, hour: number): Entry {
   const { tokenId, revision, principal } = record
   return {
     tokenId,
     accountId: principal.accountId,
+    secret,
     revision,
     hour,
     count: 0,
@@ -211,6 +225,9 @@ function newEntry({ record, at, ip, userAgent }: Use, hour: number): Entry {
 
 const keep = (text: string | null): string | null => text && ownCopy(cutText(text, LOOKED_AT))
 
+const costOfNew = ({ tokenId, accountId, addresses, userAgents }: Entry): number =>
+  [tokenId, accountId, addresses.last, userAgents.last].reduce((sum, text) => sum + costOf(text), COST.entry)
+
 const costOf = (text: string | null): number => (text === null ? 0 : bytesOf(text))
 
 /** Each entry is released as it is taken, and none is copied, since there may be a hundred thousand. */
@@ -221,8 +238,8 @@ function* inTurn(
 ): Generator<Entry, undefined> {
   yield* before
   yield* passed
-  for (const [tokenId, entry] of open) {
-    open.delete(tokenId)
+  for (const [key, entry] of open) {
+    open.delete(key)
     yield entry
   }
 }

@@ -1,5 +1,6 @@
 import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
+import { weightOf } from '../../domain/usageEntries.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
 export interface LogPiece {
@@ -18,17 +19,19 @@ export interface LogRound {
   restart(after: string | null): void
 }
 
-/** @param size least number of events in a piece; what the store reads at once comes on top */
+/** @param size the least weight of the events in a piece; what the store reads at once comes on top */
 export function createLogRound(store: Pick<EventStore, 'readAll'>, size: number): LogRound {
   let after: string | null = null
   return {
     async next() {
       const events: StoredEvent[] = []
+      let weight = 0
       try {
         for await (const batch of store.readAll(after)) {
           after = batch.at(-1)?.position ?? after
           events.push(...batch)
-          if (events.length >= size) return { events, isEnd: false }
+          weight += batch.reduce((sum, event) => sum + weightOf(event), 0)
+          if (weight >= size) return { events, isEnd: false }
         }
         return { events, isEnd: true }
       } catch (error) {

@@ -5,6 +5,7 @@ import { activityId } from '../../../projections/tokenActivity.ts'
 import { usageId } from '../../../projections/tokenUsage.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { upcast } from '../../domain/upcast.ts'
+import { type StoredEntry, storedEntries } from '../../domain/usageEntries.ts'
 import { type DocumentDifference, differencesOf } from './differences.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import type { Condition, Document } from '../ports/documents.ts'
@@ -85,7 +86,7 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
   function fold(sample: Sample, event: StoredEvent, isRefused: boolean): void {
     sample.events++
     if (isRefused) sample.isRefused = true
-    for (const change of changesOf(event)) add(sample, change)
+    for (const change of changesOf(event)) if (isOf(sample, change)) add(sample, change)
   }
 
   function add(sample: Sample, change: DocumentChange): void {
@@ -139,11 +140,13 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
 
   return {
     take(event, isRefused) {
-      const of = tokenDayOf(event)
-      if (!of) return
-      pick(of)
-      const sample = samples.get(keyOf(of))
-      if (sample) fold(sample, event, isRefused)
+      const counted = new Set<Sample>()
+      for (const one of tokenDaysOf(event)) {
+        pick(one)
+        const sample = samples.get(keyOf(one))
+        if (sample) counted.add(sample)
+      }
+      for (const sample of counted) fold(sample, event, isRefused)
     },
 
     async compare(today) {
@@ -167,10 +170,18 @@ export function createUsageSamples({ readModel, projections, random, keptFrom }:
 
 const keyOf = ({ tokenId, day }: TokenDay): string => `${tokenId} ${day}`
 
-/** The day that an event belongs to. It reads no more than it needs, since nearly no event belongs to a sample. */
-function tokenDayOf({ type, data }: StoredEvent): TokenDay | null {
-  if (type !== 'TokenUsed' && type !== 'UsageRolledUp') return null
-  const { tokenId, firstAt, day } = (data ?? {}) as Record<string, unknown>
-  const at = firstAt ?? day
-  return typeof tokenId === 'string' && typeof at === 'string' ? { tokenId, day: at.slice(0, DAY) } : null
+/** The days of tokens that an event counts for. It reads no more than it needs, since nearly none belongs to a sample. */
+function tokenDaysOf(event: StoredEvent): TokenDay[] {
+  const counted = event.type === 'UsageRolledUp' ? [(event.data ?? {}) as StoredEntry] : storedEntries(event)
+  return counted.flatMap(({ tokenId, firstAt, day }) => {
+    const at = firstAt ?? day
+    return typeof tokenId === 'string' && typeof at === 'string' ? [{ tokenId, day: at.slice(0, DAY) }] : []
+  })
+}
+
+/** Is a change, of those of an event that counts for several tokens and days, one of this day of this token? */
+function isOf({ tokenId, day }: TokenDay, change: DocumentChange): boolean {
+  const { tokenId: of, at } =
+    (change.kind === 'add' ? change.set : change.kind === 'total' && change.fields) || {}
+  return of === tokenId && typeof at === 'string' && at.startsWith(day)
 }

@@ -4,6 +4,7 @@ import { type Damage, type Walked, walkLog } from '../../../src/application/audi
 import { genesis, link, storedChain } from '../../../src/domain/chain.ts'
 import type { EventData, NewEvent, StoredEvent } from '../../../src/domain/events.ts'
 import { usageStream } from '../../../src/domain/streams.ts'
+import type { UsageEntry } from '../../../src/domain/usageEntries.ts'
 import { createWriter } from './movable.ts'
 
 /** Events at chosen times, as the service writes them, for tests of audits. */
@@ -32,9 +33,9 @@ export const created = (tokenId: string, at = time(0)): NewEvent =>
   })
 export const renamed = (name: string, at = time(0)): NewEvent => event('TokenUpdated', at, { name })
 export const revoked = (at = time(0)): NewEvent => event('TokenRevoked', at, { reason: 'leaked' })
-export const used = (tokenId: string, what: Partial<EventData<'TokenUsed'>> = {}): NewEvent => {
+export const entry = (tokenId: string, what: Partial<UsageEntry> = {}): UsageEntry => {
   const { count = 1, firstAt = time(0), lastAt = firstAt } = what
-  const data = {
+  return {
     tokenId,
     accountId: 'acct_1',
     count,
@@ -43,11 +44,21 @@ export const used = (tokenId: string, what: Partial<EventData<'TokenUsed'>> = {}
     outcomes: { '2xx': count },
     routes: [{ method: 'GET', route: '/orders/:id', count }],
     tokenRevision: 0,
+    secret: 0,
     lastIp: '10.0.0.1',
     lastUserAgent: null,
     ...what,
   }
-  return event('TokenUsed', lastAt, data, { kind: 'system', id: INSTANCE })
+}
+/** One event with these entries. */
+export const usedTogether = (...entries: UsageEntry[]): NewEvent =>
+  event('TokensUsed', entries.at(-1)?.lastAt ?? time(0), { entries }, { kind: 'system', id: INSTANCE })
+export const used = (tokenId: string, what: Partial<UsageEntry> = {}): NewEvent =>
+  usedTogether(entry(tokenId, what))
+/** As older versions wrote it. */
+export const usedBefore = (tokenId: string, what: Partial<UsageEntry> = {}): NewEvent => {
+  const { secret: _, ...data } = entry(tokenId, what)
+  return event('TokenUsed', data.lastAt, data, { kind: 'system', id: INSTANCE })
 }
 export const lost = (data: EventData<'UsageLost'>): NewEvent =>
   event('UsageLost', data.to, data, { kind: 'system', id: INSTANCE })

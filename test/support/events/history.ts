@@ -83,21 +83,24 @@ export async function historyOn(store: EventStore): Promise<History> {
   async function use(): Promise<void> {
     const tokenId = tokens[(made * 7) % tokens.length] as string
     const at = new Date(START + made * 600_000).toISOString()
-    await append(usageStream('history', at), 'TokenUsed', {
-      tokenId,
-      accountId: 'acct_1',
-      count: 3,
-      firstAt: at,
-      lastAt: at,
-      outcomes: { '2xx': 2, '4xx': 1 },
-      routes: [
-        { method: 'GET', route: '/orders', count: 2 },
-        { method: 'GET', route: `/r${made % 60}`, count: 1 },
-      ],
-      tokenRevision: 0,
-      lastIp: null,
-      lastUserAgent: null,
-    })
+    const one = { tokenId, accountId: 'acct_1', firstAt: at, lastAt: at, tokenRevision: 0 }
+    const by = { lastIp: null, lastUserAgent: null }
+    const [orders, other] = [
+      { method: 'GET', route: '/orders', count: 2 },
+      { method: 'GET', route: `/r${made % 60}`, count: 1 },
+    ]
+    const stream = usageStream('history', at)
+    // Half of them in the type of before, the other half with two entries for the same documents.
+    if (made % 2 === 0) {
+      const all = { count: 3, outcomes: { '2xx': 2, '4xx': 1 }, routes: [orders, other] }
+      await append(stream, 'TokenUsed', { ...one, ...by, ...all })
+      return
+    }
+    const entries = [
+      { ...one, ...by, count: 2, outcomes: { '2xx': 2 }, routes: [orders], secret: 0 },
+      { ...one, ...by, count: 1, outcomes: { '4xx': 1 }, routes: [other], secret: 2 },
+    ]
+    await append(stream, 'TokensUsed', { entries })
   }
 
   return {

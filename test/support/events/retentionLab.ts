@@ -72,7 +72,7 @@ export function retentionLab() {
     await days.refresh()
     return memory.log.filter((event) => {
       const usage = isUsage(event) ? usageOf(event) : null
-      return !usage || !days.covers(usage.day, event)
+      return !usage || ![...usage.days].every((one) => days.covers(one, event))
     })
   }
 

@@ -53,6 +53,7 @@ export function usageLife(): UsageLife {
     const principal = { kind: 'token' as const, accountId, tokenId, scopes: [] }
     recorderOn(store).record({
       record: { tokenId, revision: 0, principal } as never,
+      secret: random(4) === 0 ? 3 : 0,
       at,
       outcome: random(5) === 0 ? '4xx' : '2xx',
       method: 'GET',

@@ -116,7 +116,8 @@ export async function assemblePieces(folder: string, flushMs = 20) {
       const decision = await authenticator.authenticate({ kind: 'token', value: secret })
       if ('refused' in decision) return decision.refused
       if (!decision.record) throw new Error('not a token')
-      const use = { at: Date.now(), outcome: '2xx', method: 'GET', route: '/', ip: null, userAgent: null }
+      const caller = { ip: null, userAgent: null }
+      const use = { secret: 0, at: Date.now(), outcome: '2xx', method: 'GET', route: '/', ...caller }
       recorder.record({ record: decision.record, ...use })
       return 'accepted'
     },

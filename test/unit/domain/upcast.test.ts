@@ -15,6 +15,7 @@ import {
   usageStream,
 } from '../../../src/domain/streams.ts'
 import { lifecycleKinds, notUnderstood, upcast, versions } from '../../../src/domain/upcast.ts'
+import { entriesOf } from '../../../src/domain/usageEntries.ts'
 import { refusedEvents } from '../../../projections/refusedEvents.ts'
 import { tokenHistory } from '../../../projections/tokenHistory.ts'
 import { tokens } from '../../../projections/tokens.ts'
@@ -80,10 +81,20 @@ const goldens: Record<string, Golden> = {
     after: 'UsageLost.v1.json',
     sha256: '80ddc80304051d0069bf60a78af01375050545e3ef6969ed857f8ab460f09a61',
   },
+  'TokensUsed.v1.json': {
+    stream: USAGE,
+    after: 'TokenUsed.v2.json',
+    sha256: 'b68d0083d16ae8caa9153b2dd64bd24b7dd5231d828d35d72d948cd05240e4b4',
+  },
   'UsageRolledUp.v1.json': {
     stream: rollUpStream('2026-03-01'),
     after: null,
     sha256: '152dcf622cb05792400084e8a0c5bbb23f24a8d9feec108ba44a16d68f59a7c2',
+  },
+  'UsageRolledUp.v2.json': {
+    stream: rollUpStream('2026-03-01'),
+    after: 'UsageRolledUp.v1.json',
+    sha256: 'b884dbdaf5c1ec70e33b6c77c35dbf3b02a3b0964c7a55f5fb27ef55f264f5d8',
   },
   'UsageDayRolledUp.v1.json': {
     stream: ROLLED_UP_DAYS,
@@ -182,6 +193,37 @@ describe('a TokenUsed that names the last caller only', () => {
 
   it('says all there is where it is about one use', () => {
     expect(upgraded(1)).to.not.have.any.keys('addresses', 'otherAddresses', 'userAgents', 'otherUserAgents')
+  })
+})
+
+describe('a roll-up of the time when a token had one secret', () => {
+  it('says that all its uses were of that secret', () => {
+    const read = upcast(goldenEvent('UsageRolledUp.v1.json'))
+    if (read.kind !== 'event' || read.event.type !== 'UsageRolledUp') throw new Error(read.kind)
+    for (const { count, lastAt, secrets } of read.event.data.buckets)
+      expect(secrets).to.deep.equal([{ secret: 0, count, lastAt }])
+  })
+
+  it('is read without an error, whatever it holds instead', () => {
+    const golden = goldenEvent('UsageRolledUp.v1.json')
+    for (const data of [null, 1, 'text', {}]) expect(upcast({ ...golden, data }).kind).to.equal('event')
+  })
+})
+
+describe('an event that records uses', () => {
+  it('is read as entries, whichever type it has', () => {
+    const entries = (file: string) => {
+      const read = upcast(goldenEvent(file))
+      return read.kind === 'event' ? entriesOf(read.event) : []
+    }
+    const { data } = goldenEvent('TokenUsed.v2.json')
+    expect(entries('TokenUsed.v2.json')).to.deep.equal([{ ...(data as object), secret: 0 }])
+    expect(entries('TokensUsed.v1.json').map(({ secret, count }) => [secret, count])).to.deep.equal([
+      [0, 46],
+      [3, 2],
+      [0, 1],
+    ])
+    expect(entries('UsageLost.v1.json')).to.deep.equal([])
   })
 })
 
@@ -285,7 +327,7 @@ describe('an event of an unknown type', () => {
 
   it('is also one of a type that belongs elsewhere', () => {
     for (const type of types) {
-      const isLife = !/^(TokenUsed|Usage|Import|Heartbeat|Lease)/.test(type)
+      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease)/.test(type)
       const { current: schemaVersion } = versions[type]
       const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
       expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
@@ -314,7 +356,7 @@ describe('an event of an unknown type', () => {
 
 describe('documents that tell of tokens\u2019 lives', () => {
   it('are those of the events that are known, all of which they are made from', () => {
-    const life = types.filter((type) => !/^(TokenUsed|Usage|Import|Heartbeat|Lease)/.test(type))
+    const life = types.filter((type) => !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease)/.test(type))
     expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
     for (const { version, events } of [tokens, tokenHistory]) {
       expect(version % 1_000).to.equal(lifecycleKinds())

@@ -17,6 +17,10 @@ const MADE_FROM: Record<string, Record<string, number>> = {
   'tokenUsage 2': { TokenUsed: 2, UsageRolledUp: 1 },
   'tokenActivity 2': { TokenUsed: 2, TokenCreated: 1, TokenUpdated: 1, TokenRevoked: 1 },
   'refusedEvents 1': { TokenUsed: 2 },
+  'tokens 4': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
+  'tokenUsage 3': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
+  'tokenActivity 3': { TokensUsed: 1, TokenUsed: 2, TokenCreated: 1, TokenUpdated: 1, TokenRevoked: 1 },
+  'refusedEvents 2': { TokenUsed: 2, UsageRolledUp: 2 },
 }
 
 /** `versionOfLife` adds three digits to the version that is raised by hand. */

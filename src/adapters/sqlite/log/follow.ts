@@ -3,6 +3,7 @@ import type { Batch } from '../../../application/ports/eventStore.ts'
 import { StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { SqlRow } from '../database/database.ts'
 import { isSound, streamOf, toEvent } from './eventRows.ts'
+import { createPageSize } from './pageSize.ts'
 
 /** A piece of the log. `last` is the position at which it ends. */
 export interface LogPage {
@@ -43,7 +44,8 @@ interface Following {
   after: number
   prefixes: readonly string[]
   signal: AbortSignal
-  page(after: number): LogPage
+  /** @param most the greatest number of rows */
+  page(after: number, most: number): LogPage
   /** Where the log ended at the last commit of this process. */
   end(): number
   wakeUp: WakeUp
@@ -62,13 +64,15 @@ export async function* follow(options: Following): AsyncGenerator<Batch, void, u
   const wanted = (row: SqlRow): boolean =>
     prefixes.some((prefix) => streamOf(row).startsWith(prefix)) || !isSound(row)
   let { after } = options
+  const size = createPageSize()
   let announcedEnd = false
   let failures = 0
 
   while (!signal.aborted && options.isOpen()) {
     let page: LogPage
     try {
-      page = options.page(after)
+      page = options.page(after, size.rows())
+      size.learn(page.rows)
       failures = 0
     } catch (error) {
       if (!(error instanceof StoreUnavailableError)) throw error

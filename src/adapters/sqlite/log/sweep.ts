@@ -17,7 +17,7 @@ const SWEPT_POSITIONS = `SELECT first, ${integer('last')}, ${integer('crc')} FRO
   WHERE first <= ? ORDER BY first DESC LIMIT 1`
 
 /** The first position from `first` to `last` whose event was not swept; null if all were. */
-export function firstNotSwept(database: Database, first: number, last: number): number | null {
+function firstNotSwept(database: Database, first: number, last: number): number | null {
   for (let position = first; ; ) {
     const range = rangeAt(database, position)
     if (!range || range.last < position) return position
@@ -119,4 +119,13 @@ function createTables(database: Database): void {
       crc INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID`)
   setFormat(database, SWEPT_FORMAT)
+}
+
+/**
+ * The first position from `next` on, before a row's, that was not swept; null if none. A damaged file's rows may go
+ * back.
+ */
+export function firstMissing(database: Database, next: number, position: number): number | null {
+  if (position === next) return null
+  return position < next ? next : firstNotSwept(database, next, position - 1)
 }

@@ -1,9 +1,21 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
+import type { Damage } from '../../../../src/application/audit/verifyLog.ts'
 import { auditDecisions, type Finding } from '../../../../src/application/audit/decisions.ts'
-import type { EventData } from '../../../../src/domain/events.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
-import { created, renamed, revoked, time, USAGE, used, writerTo } from '../../../support/events/audited.ts'
+import type { UsageEntry } from '../../../../src/domain/usageEntries.ts'
+import {
+  created,
+  entry,
+  renamed,
+  revoked,
+  time,
+  USAGE,
+  used,
+  usedBefore,
+  usedTogether,
+  writerTo,
+} from '../../../support/events/audited.ts'
 import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
 import { movableEvent } from '../../../support/events/movable.ts'
 
@@ -25,7 +37,7 @@ describe('An audit of decisions', () => {
   const revoke = () => write(stream, [revoked(time(REVOKED_AT))])
 
   /** A window that begins and ends so many milliseconds after the revocation. */
-  const use = (tokenRevision: number, from: number, to = from, more: Partial<EventData<'TokenUsed'>> = {}) =>
+  const use = (tokenRevision: number, from: number, to = from, more: Partial<UsageEntry> = {}) =>
     write(USAGE, [
       used(id, {
         tokenRevision,
@@ -57,6 +69,45 @@ describe('An audit of decisions', () => {
     const { found, uses, revokedTokens, withinBound } = await audit()
     expect(found).to.deep.equal([])
     expect([uses, revokedTokens, withinBound]).to.deep.equal([11, 1, 0])
+  })
+
+  it('assesses each entry of an event by itself, and an event of the older type as one', async () => {
+    await revoke()
+    const other = randomUUID()
+    await write(tokenStream(other), [created(other)])
+    const late = { firstAt: time(REVOKED_AT + 5000), lastAt: time(REVOKED_AT + 6000), tokenRevision: 1 }
+    await write(USAGE, [
+      usedTogether(
+        entry(other, { ...late, tokenRevision: 0 }),
+        entry(id, { ...late, count: 3 }),
+        entry(id, { ...late, count: 2, tokenRevision: 2, secret: 1 }),
+      ),
+      usedBefore(id, { ...late, count: 4 }),
+    ])
+    const { found, uses } = await audit()
+    expect(uses).to.equal(10)
+    const seen = found.map((one) => [one.kind, one.tokenId, one.revision, one.uses.atLeast])
+    expect(seen).to.deep.equal([
+      ['possible', id, 0, 3],
+      ['certain', id, 0, 2],
+      ['possible', id, 1, 4],
+    ])
+  })
+
+  it('names an event whose data are not what its type has, and goes on', async () => {
+    for (const data of [{}, { entries: 5 }, { entries: [null] }, { entries: [{ tokenId: id }] }])
+      await write(USAGE, [movableEvent('TokensUsed', data)])
+    await use(1, -1000)
+    const damages: Damage[] = []
+    const audited = await auditDecisions(memory.store, {
+      toleranceMs: 0,
+      onFinding() {},
+      onDamage: (damage) => void damages.push(damage),
+    })
+    expect(damages.map(({ revision, what }) => [revision, what.slice(0, 15)])).to.deep.equal([
+      [0, 'cannot be used:'],
+    ])
+    expect([audited.uses, audited.damages]).to.deep.equal([5, 1])
   })
 
   it('says where it does not understand what a stream says, once, and goes on with the rest', async () => {

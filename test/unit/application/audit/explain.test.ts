@@ -3,18 +3,22 @@ import { expect } from 'chai'
 import { assessUses, usesAround, type UseWindow } from '../../../../src/application/audit/explain.ts'
 import { type Flaw, readSoundEvents } from '../../../../src/application/eventLog/soundEvents.ts'
 import { DamagedError } from '../../../../src/domain/errors.ts'
-import type { EventData } from '../../../../src/domain/events.ts'
+import type { UsageEntry } from '../../../../src/domain/usageEntries.ts'
 import { tokenStream } from '../../../../src/domain/streams.ts'
 import {
   created,
+  entry,
   lost,
   renamed,
   revoked,
   time,
   USAGE,
   used,
+  usedBefore,
+  usedTogether,
   writerTo,
 } from '../../../support/events/audited.ts'
+import { movableEvent } from '../../../support/events/movable.ts'
 import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
 
 describe('Uses around a time', () => {
@@ -93,6 +97,37 @@ describe('Uses around a time, in a log with gaps', () => {
     expect(damages).to.deep.equal(['no event at position 2 to 3'])
   })
 
+  it('are found among those of other tokens, and in events of the older type', async () => {
+    const [id, other] = [randomUUID(), randomUUID()]
+    const { store } = memoryStore()
+    const at = (from: number, to: number) => ({ firstAt: time(from), lastAt: time(to) })
+    await writerTo(store)(USAGE, [
+      usedBefore(id, at(0, 50)),
+      usedTogether(
+        entry(other, at(100, 200)),
+        entry(id, at(100, 200)),
+        entry(id, { ...at(110, 190), secret: 2 }),
+        entry(id, at(300, 400)),
+      ),
+    ])
+    const { during, before, after, damages } = await usesAround(store, id, time(150))
+    expect(during.map(({ revision, data }) => [revision, data.tokenId, data.secret])).to.deep.equal([
+      [1, id, 0],
+      [1, id, 2],
+    ])
+    expect([before?.revision, before?.data.lastAt]).to.deep.equal([0, time(50)])
+    expect([after?.revision, after?.data.firstAt]).to.deep.equal([1, time(300)])
+    expect(damages).to.deep.equal([])
+  })
+
+  it('name an event whose data are not what its type has', async () => {
+    const { store } = memoryStore()
+    await writerTo(store)(USAGE, [movableEvent('TokensUsed', { entries: [null] })])
+    const { during, damages } = await usesAround(store, randomUUID(), time(150))
+    expect(during).to.deep.equal([])
+    expect(damages[0]).to.contain(`revision 0 of ${USAGE}`).and.contain('cannot be used')
+  })
+
   it('are fewer where one cannot be read', async () => {
     const id = randomUUID()
     const memory = memoryStore()
@@ -107,13 +142,12 @@ describe('Uses around a time, in a log with gaps', () => {
 describe('What the history says of a use', () => {
   const id = randomUUID()
 
-  async function verdict(what: Partial<EventData<'TokenUsed'>>, flaws: Flaw[] = []) {
+  async function verdict(what: Partial<UsageEntry>, flaws: Flaw[] = []) {
     const { store } = memoryStore()
     const write = writerTo(store)
     await write(tokenStream(id), [created(id), renamed('b', time(1000)), revoked(time(2000))])
     const sound = await readSoundEvents(store, id)
-    const { data } = used(id, what) as { data: EventData<'TokenUsed'> }
-    return assessUses({ ...sound, flaws }, { stream: USAGE, revision: 0, data })
+    return assessUses({ ...sound, flaws }, { stream: USAGE, revision: 0, data: entry(id, what) })
   }
 
   it('is that the revision was the newest, until the next one', async () => {

@@ -2,9 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { flawOf } from '../../../../src/application/eventLog/eventCheck.ts'
-import { createAlarm, usesIn } from '../../../../src/application/projection/refusals.ts'
+import { createAlarm } from '../../../../src/application/projection/refusals.ts'
 import type { RecordedEvent, StoredEvent } from '../../../../src/domain/events.ts'
 import { upcast } from '../../../../src/domain/upcast.ts'
+import { usesIn } from '../../../../src/domain/usageEntries.ts'
 import { projectRoot } from '../../../support/project/package.ts'
 
 const FOLDER = join(projectRoot, 'test/golden/events')
@@ -35,6 +36,9 @@ describe('What an event says', () => {
     ['TokenUsed.v2.json', { count: '5' }],
     ['TokenUsed.v2.json', { firstAt: '2026-99-01T00:00:00Z' }],
     ['TokenUsed.v2.json', { outcomes: { '2xx': 0.5 } }],
+    ['TokensUsed.v1.json', { entries: {} }],
+    ['TokensUsed.v1.json', { entries: [] }],
+    ['TokensUsed.v1.json', { entries: [null] }],
     ['UsageRolledUp.v1.json', { buckets: {} }],
   ] as const) {
     it(`is refused where no schema allows it: ${file} with ${JSON.stringify(data)}`, () => {
@@ -69,7 +73,11 @@ describe('The alarm about an event', () => {
 
   it('counts no uses in what cannot be read', () => {
     const event = golden('TokenUsed.v2.json') as StoredEvent
-    for (const data of [null, {}, { count: '5' }, { count: -5 }])
+    for (const data of [null, {}, { count: '5' }, { count: -5 }]) {
       expect(usesIn({ ...event, data })).to.equal(0)
+      expect(usesIn({ type: 'TokensUsed', data: { entries: [data] } })).to.equal(0)
+    }
+    for (const data of [null, [], { entries: null }, { entries: { count: 5 } }])
+      expect(usesIn({ type: 'TokensUsed', data })).to.equal(0)
   })
 })

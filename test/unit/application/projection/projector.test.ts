@@ -46,17 +46,22 @@ const created = (tokenId: string): NewEvent =>
   })
 
 const used = (tokenId: string): NewEvent =>
-  event('TokenUsed', {
-    tokenId,
-    accountId: 'a',
-    count: 1,
-    firstAt: AT,
-    lastAt: AT,
-    outcomes: { '2xx': 1 },
-    routes: [{ method: 'GET', route: '/', count: 1 }],
-    tokenRevision: 0,
-    lastIp: null,
-    lastUserAgent: null,
+  event('TokensUsed', {
+    entries: [
+      {
+        tokenId,
+        accountId: 'a',
+        count: 1,
+        firstAt: AT,
+        lastAt: AT,
+        outcomes: { '2xx': 1 },
+        routes: [{ method: 'GET', route: '/', count: 1 }],
+        tokenRevision: 0,
+        secret: 0,
+        lastIp: null,
+        lastUserAgent: null,
+      },
+    ],
   })
 
 /** A sound log of these streams, one after the other. */

@@ -17,6 +17,7 @@ import {
   retentionLab,
 } from '../../../support/events/retentionLab.ts'
 import { chunked, fileOf } from '../../../support/events/transfer.ts'
+import { GRACE_MS } from '../../../../src/application/retention/retention.ts'
 import { DAY, FIRST_DAY, HOUR } from '../../../support/events/usageLife.ts'
 
 describe('Retention and what is in the log', () => {
@@ -58,6 +59,26 @@ describe('Retention and what is in the log', () => {
       expect(ofType(lab.memory.log, 'UsageDayRolledUp')).to.have.length(1)
       expect(await lab.finished()).to.deep.equal([])
     }
+  })
+
+  it('takes of an event with the uses of several days those of a day, and lets it go when all are in', async () => {
+    const entry = (at: number, secret: number) => ({ ...lab.used(at), secret })
+    const [first, second] = [FIRST_DAY + DAY, FIRST_DAY + 2 * DAY]
+    const entries = [entry(first, 0), entry(first + HOUR, 4), entry(first + HOUR, 0), entry(second, 0)]
+    await lab.write([lab.event('TokensUsed', { entries })])
+    const uses = lab.memory.log.filter(isUsage)
+    lab.life.now = second + GRACE_MS
+    await lab.retentionOn().run()
+    const days = () =>
+      ofType(lab.memory.log, 'UsageDayRolledUp').map(({ data }) => (data as { day: string }).day)
+    expect(days()).to.deep.equal([lab.day(1)])
+    expect(await lab.finished()).to.deep.equal([])
+    expect(documentsOf(lab.memory.log)).to.deep.equal(expectedOf(uses))
+    lab.life.now += DAY
+    await lab.retentionOn().run()
+    expect(days()).to.deep.equal([lab.day(1), lab.day(2)])
+    expect(await lab.finished()).to.deep.equal([OTHER_STREAM])
+    await lab.expectExact(uses)
   })
 
   it('makes events of a size that any store takes', async () => {
@@ -124,7 +145,7 @@ describe('Retention and what is in the log', () => {
     await retention.run()
     expect(retention.overdue()).to.equal(1)
     expect(retention.errors).to.include('days older than the retention are not rolled up')
-    const ofOthers = lab.memory.log.filter((one) => isUsage(one) && usageOf(one)?.day === lab.day(2))
+    const ofOthers = lab.memory.log.filter((one) => isUsage(one) && usageOf(one)?.days.has(lab.day(2)))
     expect(swept).to.deep.equal([ofOthers.at(-1)?.stream])
     first.data = data
     await retention.run()

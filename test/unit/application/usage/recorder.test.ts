@@ -9,8 +9,10 @@ import {
   eventSchemas,
   metadataSchema,
   type NewEvent,
+  type RecordedEvent,
   type StoredEvent,
 } from '../../../../src/domain/events.ts'
+import { entriesOf, type UsageEntry, usesIn } from '../../../../src/domain/usageEntries.ts'
 import { ids } from '../../../../src/application/eventLog/ids.ts'
 import { ConflictError } from '../../../../src/application/ports/errors.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
@@ -80,9 +82,10 @@ function setUp(room?: Room, strict = false) {
     patience: { ms: 5_000, outages: false, firstPauseMs: 1 },
     stopTimes: { ms: 300, pauseMs: 10 },
   })
-  const use = (token: number, revision = 0, route = '/', outcome = '2xx', caller = 0) =>
+  const use = (token: number, revision = 0, route = '/', outcome = '2xx', caller = 0, secret = 0) =>
     recorder.record({
       record: record(token, revision),
+      secret,
       at: time.now,
       outcome,
       method: 'GET',
@@ -95,7 +98,7 @@ function setUp(room?: Room, strict = false) {
 
 const ajv = new Ajv2020({ strict: false, formats: { 'date-time': true } })
 const validators = {
-  TokenUsed: ajv.compile(eventSchemas.TokenUsed),
+  TokensUsed: ajv.compile(eventSchemas.TokensUsed),
   UsageLost: ajv.compile(eventSchemas.UsageLost),
 }
 const validMetadata = ajv.compile(metadataSchema)
@@ -129,7 +132,10 @@ function garbageCollector(): () => void {
 }
 
 const countIn = (streams: Map<string, StoredEvent[]>): number =>
-  [...streams.values()].flat().reduce((sum, { data }) => sum + (data as { count: number }).count, 0)
+  [...streams.values()].flat().reduce((sum, event) => sum + countOf(event), 0)
+
+const countOf = (event: StoredEvent): number =>
+  event.type === 'UsageLost' ? (event.data as EventData<'UsageLost'>).count : usesIn(event)
 
 function assertEvent({ type, data, metadata, stream }: StoredEvent): number {
   expect(validMetadata(metadata), ajv.errorsText(validMetadata.errors)).to.equal(true)
@@ -137,10 +143,15 @@ function assertEvent({ type, data, metadata, stream }: StoredEvent): number {
   expect(stream.endsWith(`_${day}`), 'in the stream of its day').to.equal(true)
   const { actor } = metadata as { actor: { id: string } }
   expect(stream, 'names the writer of its stream').to.contain(actor.id)
-  const validate = validators[type as 'TokenUsed' | 'UsageLost']
+  const validate = validators[type as 'TokensUsed' | 'UsageLost']
   expect(validate(data), ajv.errorsText(validate.errors)).to.equal(true)
   if (type === 'UsageLost') return (data as EventData<'UsageLost'>).count
-  const used = data as EventData<'TokenUsed'>
+  const { entries } = data as EventData<'TokensUsed'>
+  expect(entries.length, 'entries').to.be.at.most(100)
+  return entries.reduce((all, entry) => all + assertEntry(entry), 0)
+}
+
+function assertEntry(used: UsageEntry): number {
   const { count, firstAt, lastAt, outcomes, routes } = used
   expect(firstAt.slice(0, 13), 'one hour').to.equal(lastAt.slice(0, 13))
   expect(firstAt <= lastAt).to.equal(true)
@@ -168,6 +179,7 @@ type Step =
       kind: 'use'
       token: number
       revision: number
+      secret: number
       route: string
       outcome: string
       caller: number
@@ -185,6 +197,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
         kind: fc.constant('use' as const),
         token: fc.nat(3),
         revision: fc.nat(1),
+        secret: fc.constantFrom(0, 3),
         route: fc.constantFrom('/', '/a', '/b?x=tkl_', '__proto__'),
         outcome: fc.constantFrom('2xx', '4xx', 'aborted'),
         caller: fc.oneof(fc.constant(1), fc.nat(60)),
@@ -285,24 +298,33 @@ const strictSteps = fc.oneof(
 /** There is room for three tokens. */
 function setUpStrict() {
   const parts = setUp({ entries: 6, bytes: 1e9 }, true)
-  const use = { outcome: 'accepted', method: 'GET', route: '/', ip: null, userAgent: null }
+  const use = { secret: 0, outcome: 'accepted', method: 'GET', route: '/', ip: null, userAgent: null }
   return {
     ...parts,
     store: (token: number) => parts.recorder.store({ ...use, record: record(token, 0), at: parts.time.now }),
   }
 }
 
-const storedOf = (streams: Map<string, StoredEvent[]>, id: string): number =>
-  usesIn(streams, ({ type, data }) => type === 'TokenUsed' && (data as EventData<'TokenUsed'>).tokenId === id)
-
-const declaredIn = (streams: Map<string, StoredEvent[]>): number =>
-  usesIn(streams, ({ type }) => type === 'UsageLost')
-
-const usesIn = (streams: Map<string, StoredEvent[]>, which: (event: StoredEvent) => boolean): number =>
+/** The own entries of streams. The event of a foreign writer repeats one of ours. */
+const entriesIn = (streams: Map<string, StoredEvent[]>): UsageEntry[] =>
   [...streams.values()]
     .flat()
+    .filter(({ id }) => id !== FOREIGN)
+    .flatMap((event) => entriesOf(event as RecordedEvent))
+
+const usesOf = (streams: Map<string, StoredEvent[]>, which: (entry: UsageEntry) => boolean): number =>
+  entriesIn(streams)
     .filter(which)
-    .reduce((sum, { data }) => sum + (data as { count: number }).count, 0)
+    .reduce((sum, { count }) => sum + count, 0)
+
+const storedOf = (streams: Map<string, StoredEvent[]>, id: string): number =>
+  usesOf(streams, (entry) => entry.tokenId === id)
+
+const declaredIn = (streams: Map<string, StoredEvent[]>): number =>
+  [...streams.values()]
+    .flat()
+    .filter(({ type }) => type === 'UsageLost')
+    .reduce((sum, event) => sum + countOf(event), 0)
 
 describe('the recorder', () => {
   it('stores every use once, whatever the store does and however late it gets', async () => {
@@ -310,11 +332,14 @@ describe('the recorder', () => {
       fc.asyncProperty(steps, async (sequence) => {
         const { recorder, faulty, streams, telemetry, time, use } = setUp()
         let uses = 0
+        const bySecret = new Map<string, number>()
         for (const step of sequence) {
           if (step.kind === 'use') {
-            const { token, revision, route, outcome, caller } = step
-            for (let n = 0; n < step.times; n++) use(token, revision, route, outcome, caller + n * 61)
+            const { token, revision, route, outcome, caller, secret } = step
+            for (let n = 0; n < step.times; n++) use(token, revision, route, outcome, caller + n * 61, secret)
             uses += step.times
+            const key = `${token} ${secret}`
+            bySecret.set(key, (bySecret.get(key) ?? 0) + step.times)
           } else if (step.kind === 'flush') {
             faulty.next = [...step.faults]
             await recorder.flush().catch(() => {})
@@ -332,6 +357,11 @@ describe('the recorder', () => {
         }
         await recorder.flush()
         expect(assertSound(streams)).to.equal(uses)
+        for (const [key, n] of bySecret) {
+          const [token, secret] = key.split(' ').map(Number)
+          const own = (one: UsageEntry) => one.tokenId === tokenId(token ?? 0) && one.secret === secret
+          expect(usesOf(streams, own), `by secret: ${key}`).to.equal(n)
+        }
         expect(recorder.pending()).to.equal(0)
         expect(telemetry.lost).to.equal(0)
       }),
@@ -345,7 +375,15 @@ describe('the recorder', () => {
     let read = 0
     const clock = () => (read++ % 2 === 0 ? midnight - 1 : midnight)
     const recorder = createRecorder({ store, clock, ids, flushMs: 1000, telemetry: countingTelemetry() })
-    const use = { at: midnight - 1, outcome: '2xx', method: 'GET', route: '/', ip: null, userAgent: null }
+    const use = {
+      secret: 0,
+      at: midnight - 1,
+      outcome: '2xx',
+      method: 'GET',
+      route: '/',
+      ip: null,
+      userAgent: null,
+    }
     for (let n = 0; n < 5; n++) recorder.record({ ...use, record: record(n, 0) })
     await recorder.flush()
     expect(assertSound(streams)).to.equal(5)
@@ -373,7 +411,7 @@ describe('the recorder', () => {
     const before = process.memoryUsage().heapUsed
     // Texts as they come from a request: slices of a longer text.
     const piece = (n: number): string => Buffer.alloc(15_000, `${n}/`).toString().slice(0, 300)
-    const use = { at: time.now, outcome: '2xx', method: 'GET', ip: '192.0.2.1' }
+    const use = { secret: 0, at: time.now, outcome: '2xx', method: 'GET', ip: '192.0.2.1' }
     for (let n = 0; n < 2_000; n++) {
       recorder.record({ ...use, record: record(n, 0), route: piece(n), userAgent: piece(n) })
     }
@@ -389,8 +427,7 @@ describe('the recorder', () => {
     for (let n = 0; n < 5_003; n++) for (let caller = 0; caller < 40; caller++) use(n, 0, '/', '2xx', caller)
     expect(recorder.pending()).to.be.below(200_010)
     await recorder.flush()
-    const data = [...streams.values()].flat().map((event) => event.data as EventData<'TokenUsed'>)
-    expect(data[0]).to.deep.include({ count: 40, otherAddresses: 20, otherUserAgents: 1 })
+    expect(entriesIn(streams)[0]).to.deep.include({ count: 40, otherAddresses: 20, otherUserAgents: 1 })
     expect(telemetry.lost).to.be.above(0)
     expect(assertSound(streams)).to.equal(5_003 * 40)
   })
@@ -554,7 +591,15 @@ describe('the recorder', () => {
 
   it('resolves `store` only when the use is stored', async () => {
     const { recorder, faulty, streams, use } = setUp()
-    const accepted = { at: 0, outcome: 'accepted', method: 'GET', route: '/', ip: null, userAgent: null }
+    const accepted = {
+      secret: 0,
+      at: 0,
+      outcome: 'accepted',
+      method: 'GET',
+      route: '/',
+      ip: null,
+      userAgent: null,
+    }
     use(1)
     const flushing = recorder.flush()
     const stored = recorder.store({ ...accepted, record: record(2, 0) })

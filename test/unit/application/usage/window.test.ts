@@ -3,7 +3,8 @@ import { ids } from '../../../../src/application/eventLog/ids.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
 import type { Telemetry } from '../../../../src/application/ports/telemetry.ts'
 import { createRecorder } from '../../../../src/application/usage/recorder.ts'
-import type { EventData, NewEvent } from '../../../../src/domain/events.ts'
+import type { NewEvent } from '../../../../src/domain/events.ts'
+import { entriesOf, type UsageEntry } from '../../../../src/domain/usageEntries.ts'
 
 const AT = Date.UTC(2026, 2, 1, 10)
 const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
@@ -26,7 +27,7 @@ interface Caller {
 }
 
 /** What is stored of uses on a route by these agents, all in one window. */
-async function storedOf(route: string, ...callers: (string | Caller)[]): Promise<EventData<'TokenUsed'>> {
+async function storedOf(route: string, ...callers: (string | Caller)[]): Promise<UsageEntry> {
   const stored: NewEvent[] = []
   const appends: Pick<EventStore, 'append'> = {
     async append(_, __, events) {
@@ -48,12 +49,12 @@ async function storedOf(route: string, ...callers: (string | Caller)[]): Promise
   }
   for (const caller of callers) {
     const known = typeof caller === 'string' ? { userAgent: caller } : caller
-    recorder.record({ record, at: AT, outcome: '2xx', method: 'GET', route, ip: null, ...known })
+    recorder.record({ record, secret: 0, at: AT, outcome: '2xx', method: 'GET', route, ip: null, ...known })
   }
   await recorder.flush()
-  const [event] = stored
-  if (event?.type !== 'TokenUsed') throw new Error('no use was stored')
-  return event.data
+  const [entry, ...others] = stored.flatMap(entriesOf)
+  if (!entry || others.length > 0) throw new Error('there is not one entry')
+  return entry
 }
 
 describe('what is kept of the words of a caller', () => {
