@@ -1,18 +1,33 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
-import { string } from './members.ts'
+import { nullable, string } from './members.ts'
 import type { Projection } from './projection.ts'
 import { versionOfLife } from './versionOfLife.ts'
 
 const schema = {
   type: 'object',
   additionalProperties: false,
-  required: ['id', 'tokenId', 'type', 'revision', 'at', 'actor', 'requestId', 'data'],
+  required: [
+    'id',
+    'tokenId',
+    'accountId',
+    'type',
+    'revision',
+    'position',
+    'at',
+    'actor',
+    'requestId',
+    'data',
+  ],
   properties: {
     id: string,
     tokenId: string,
+    // Null where the token's first event cannot be read, since nothing else says whose it is.
+    accountId: nullable,
     type: string,
     revision: { type: 'integer' },
+    // The place of the event in the log, by which feeds are in order.
+    position: string,
     at: string,
     actor: {
       type: 'object',
@@ -30,20 +45,30 @@ export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
-  version: versionOfLife(3),
+  version: versionOfLife(4),
   events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'],
-  collections: [{ name: 'tokenHistory', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
+  collections: [
+    {
+      name: 'tokenHistory',
+      schema,
+      indexes: [
+        { fields: ['tokenId', 'revision'] },
+        { fields: ['accountId', 'position'] },
+        { fields: ['position'] },
+      ],
+    },
+  ],
   project(event) {
     const { at, actor, requestId } = event.metadata
     const { hash: _, hashKeyId: __, ...data } = event.data as Record<string, unknown>
     const tokenId = tokenIdOf(event.stream)
-    const { type, revision } = event
+    const { type, revision, position, accountId = null } = event
     return [
       {
         kind: 'insert',
         collection: 'tokenHistory',
         id: event.id,
-        fields: { tokenId, type, revision, at, actor, requestId, data },
+        fields: { tokenId, accountId, type, revision, position, at, actor, requestId, data },
       },
     ]
   },

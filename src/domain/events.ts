@@ -62,6 +62,8 @@ export interface StoredEvent {
   stream: string
   revision: number
   position: string
+  /** Whose token it is, for an event of a token's life that was read to be projected; null where nothing says it. */
+  accountId?: string | null
 }
 
 /** An event on its way into the store. */
@@ -71,7 +73,7 @@ export type NewEvent<T extends EventType = EventType> = T extends EventType
 
 /** An event read back, in its newest version. */
 export type RecordedEvent<T extends EventType = EventType> = T extends EventType
-  ? NewEvent<T> & { stream: string; revision: number; position: string }
+  ? NewEvent<T> & Pick<StoredEvent, 'stream' | 'revision' | 'position' | 'accountId'>
   : never
 
 export type LifecycleEvent = RecordedEvent<LifecycleType>

@@ -89,6 +89,8 @@ function historyOf(steps: readonly Step[]): Happened[] {
   const history: Happened[] = []
   const next = new Map<string, number>()
   const ended = new Set<number>()
+  /** Whose the token of a stream is. */
+  const owners = new Map<string, string>()
 
   const happen = (stream: string, type: string, data: Record<string, unknown>): void => {
     const n = history.length + 1
@@ -109,6 +111,7 @@ function historyOf(steps: readonly Step[]): Happened[] {
       stream,
       revision,
       position: String(n).padStart(16, '0'),
+      ...(owners.has(stream) && { accountId: owners.get(stream) }),
       metadata,
       data,
     })
@@ -131,6 +134,7 @@ function historyOf(steps: readonly Step[]): Happened[] {
     const stream = `apiToken-${tokenId}`
     const accountId = `account-${one.token % 2}`
     if ((one.kind === 'create' || one.kind === 'import') === next.has(stream)) continue
+    owners.set(stream, accountId)
     switch (one.kind) {
       case 'create':
         happen(stream, 'TokenCreated', {

@@ -56,7 +56,7 @@ export function expectedAfter(history: readonly Happened[]): Expected {
   const life = history.filter(({ type }) => LIFE.includes(type))
   return {
     tokens: expectedTokens(life, used),
-    tokenHistory: life.map(historyRow),
+    tokenHistory: historyRows(life),
     tokenUsage: usageRows(used),
     tokenActivity: activityRows(used),
     tokenActions: life.filter(({ metadata }) => metadata.actor.kind === 'token').map(actionRow),
@@ -97,10 +97,16 @@ const folded = (name: string): string =>
     .join('')
     .normalize('NFC')
 
-function historyRow({ id, type, stream, revision, data, metadata }: Happened): Json {
-  const { hash: _, hashKeyId: __, ...shown } = data
-  const { at, actor, requestId } = metadata
-  return { id, tokenId: stream.replace('apiToken-', ''), type, revision, at, actor, requestId, data: shown }
+function historyRows(life: readonly Happened[]): Json[] {
+  const owners = new Map(
+    life.filter(({ revision }) => revision === 0).map(({ stream, data }) => [stream, data.accountId]),
+  )
+  return life.map(({ id, type, stream, revision, position, data, metadata }) => {
+    const { hash: _, hashKeyId: __, ...shown } = data
+    const { at, actor, requestId } = metadata
+    const place = { tokenId: stream.replace('apiToken-', ''), accountId: owners.get(stream), position }
+    return { id, ...place, type, revision, at, actor, requestId, data: shown }
+  })
 }
 
 function actionRow({ id, type, stream, revision, metadata }: Happened): Json {

@@ -1,9 +1,10 @@
 import type { StoredEvent } from '../../domain/events.ts'
 import { STREAMS } from '../../domain/streams.ts'
+import { createAccounts } from './accounts.ts'
 import { createInspector, type Inspector } from './chainInspector.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-/** A piece of the log. `damages` says what is wrong with each event, null for one that can be trusted. */
+/** A piece of the log. The events of tokens say whose the token is. `damages` says what is wrong with each event, null for one that can be trusted. */
 export interface Inspected {
   events: readonly StoredEvent[]
   damages: readonly (string | null)[]
@@ -16,9 +17,14 @@ export type LogReader = (from: string | null, signal: AbortSignal) => AsyncItera
 
 export function createLogReader(store: EventStore): LogReader {
   const inspect = createInspector(store)
+  const withAccounts = createAccounts(store)
   return async function* read(from, signal) {
     for await (const { events, caughtUp } of store.subscribe(from, STREAMS, signal))
-      yield { events, damages: await inspectAll(inspect, events), caughtUp }
+      yield {
+        events: await withAccounts(events),
+        damages: await inspectAll(inspect, events),
+        caughtUp,
+      }
   }
 }
 

@@ -5,6 +5,7 @@ import { DamagedError } from '../../domain/errors.ts'
 import type { StoredEvent } from '../../domain/events.ts'
 import { isSignal, STREAMS, tokenStream } from '../../domain/streams.ts'
 import { type Applied, createApplier } from './applier.ts'
+import { createAccounts } from '../eventLog/accounts.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import { piecesOf } from '../eventLog/pieces.ts'
 import { createOwners } from './owners.ts'
@@ -76,6 +77,7 @@ export function createProjector({
   follower,
 }: Dependencies): Projector {
   const inspect = createInspector(store)
+  const withAccounts = createAccounts(store)
   const { laterOwner } = createOwners(store, readModel)
   const applier = createApplier({ target: readModel, projections, telemetry, laterOwner })
   /** Processes with the same versions of all projections share one lease; others fill documents of their own beside. */
@@ -91,7 +93,7 @@ export function createProjector({
 
   async function apply(events: readonly StoredEvent[], step?: Step): Promise<Applied> {
     const started = performance.now()
-    const applied = await applier.apply(events, await inspectAll(inspect, events), step)
+    const applied = await applier.apply(await withAccounts(events), await inspectAll(inspect, events), step)
     if (applied.changed.size > 0) onChanged(applied.changed)
     telemetry.projected((performance.now() - started) / 1000, events.length)
     return applied

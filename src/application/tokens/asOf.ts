@@ -163,7 +163,8 @@ export function historyOf(events: readonly TokenEvent[]): HistoryDocument[] {
     const [change] = known ? tokenHistory.project(known) : []
     if (change?.kind === 'insert') return { id: change.id, ...change.fields } as unknown as HistoryDocument
     const { actor, requestId } = stored.metadata as Pick<HistoryDocument, 'actor' | 'requestId'>
-    const { id, type, revision, stream } = stored
-    return { id, tokenId: tokenIdOf(stream), type, revision, at: timeOf(stored), actor, requestId, data: {} }
+    const { id, type, revision, position, accountId = null } = stored
+    const place = { tokenId: tokenIdOf(stored.stream), accountId, revision, position }
+    return { id, ...place, type, at: timeOf(stored), actor, requestId, data: {} }
   })
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
 import type { LifecycleEvent } from '../../domain/events.ts'
+import { createAccounts } from '../eventLog/accounts.ts'
 import { createChanges } from '../projection/changes.ts'
 import { type DocumentDifference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from '../eventLog/tokenStream.ts'
@@ -82,6 +83,7 @@ async function compareToken(deps: Deps, tokenId: string, signal: AbortSignal): P
     return { documents: 0, differences: [] }
   const compared: Compared = { documents: 0, differences: [] }
   const changesOf = createChanges(projections, SILENT)
+  const withAccounts = createAccounts(deps.store)
   /** Documents that later events add to. */
   const growing = new Map<string, Expected>()
   /** Ids of the expected rows of the history, up to one more than `MOST_ROWS`. */
@@ -97,7 +99,7 @@ async function compareToken(deps: Deps, tokenId: string, signal: AbortSignal): P
 
   for await (const events of tokenEvents(deps.store, tokenId)) {
     signal.throwIfAborted()
-    const stored = events.map((event) => event.stored)
+    const stored = await withAccounts(events.map((event) => event.stored))
     const { changes } = changesOf(
       stored,
       stored.map(() => null),

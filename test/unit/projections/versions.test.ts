@@ -14,6 +14,7 @@ import { lifecycleKinds, versions } from '../../../src/domain/upcast.ts'
 const MADE_FROM: Record<string, Record<string, number>> = {
   'tokens 3': { TokenUsed: 2, UsageRolledUp: 1 },
   'tokenHistory 3': {},
+  'tokenHistory 4': {},
   'tokenUsage 2': { TokenUsed: 2, UsageRolledUp: 1 },
   'tokenActivity 2': { TokenUsed: 2, TokenCreated: 1, TokenUpdated: 1, TokenRevoked: 1 },
   'refusedEvents 1': { TokenUsed: 2 },
