@@ -74,6 +74,7 @@ const READ = ['GET', 'HEAD']
 export const MANAGEMENT_ROUTES: Readonly<Record<string, readonly string[]>> = {
   '': [...READ, 'POST'],
   '/self': [...READ, 'DELETE'],
+  '/events': READ,
   '/usage': READ,
   '/report': READ,
   '/:id': [...READ, 'PATCH', 'DELETE'],

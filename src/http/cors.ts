@@ -27,6 +27,7 @@ export function createCors(
     'Content-Type',
     'Idempotency-Key',
     'If-Match',
+    'Last-Event-ID',
     'X-Request-Id',
     'X-Correlation-Id',
   ].join(', ')

@@ -32,6 +32,8 @@ export interface Answer {
   description: string
   schema?: object
   type?: string | readonly string[]
+  /** The schema of each type of content, where they differ; in place of `schema` and `type`. */
+  content?: Record<string, object>
   headers?: Record<string, string>
   /** Links of OpenAPI: which requests can be made from the answer. */
   links?: Record<string, object>

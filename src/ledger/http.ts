@@ -12,9 +12,11 @@ import {
 } from '../http/authentication/authenticate.ts'
 import { credentialReader } from '../http/authentication/credential.ts'
 import { createAdmitOperator } from '../http/authentication/operators.ts'
+import { createStillGood } from '../http/authentication/stillGood.ts'
 import { createAskUser, withUsers } from '../http/authentication/users.ts'
 import { callerAddress } from '../http/callerAddress.ts'
 import { createCors } from '../http/cors.ts'
+import { createEventStreams } from '../http/eventStream.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
 import { createObserver } from '../http/observe.ts'
 import { describe } from '../http/openapi/describe.ts'
@@ -23,6 +25,7 @@ import { createRateLimit } from '../http/rateLimit.ts'
 import { movedTo, type RoutesOptions } from '../http/prefix.ts'
 import { type Route, routerOf } from '../http/route.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
+import { feedRoutes } from '../http/routes/feed.ts'
 import { type Health, operationRoutes } from '../http/routes/operations.ts'
 import { operatorMiddleware, operatorRoutes } from '../http/routes/operators.ts'
 import { tokenRoutes } from '../http/routes/tokens.ts'
@@ -74,8 +77,23 @@ export function httpOf(
     clock,
   }
   const shownTo = { ...shown, authenticateRequest: managers }
+  const streams = createEventStreams()
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
+    ...feedRoutes({
+      ...shownTo,
+      feed: parts.feed,
+      watch: parts.feedWatch,
+      streams,
+      stillGood: createStillGood({
+        authenticator,
+        readCredential,
+        askUser,
+        clock,
+        log,
+      }),
+      log,
+    }),
     ...tokenRoutes({
       ...shownTo,
       manage: useCases.manage,
@@ -134,7 +152,12 @@ export function httpOf(
     },
     /** Counts uses as the routes do, and applies their limit of failures. */
     authenticate,
-    drain: observer.drain,
+    drain() {
+      streams.end()
+      return observer.drain()
+    },
+    /** Streams would never end by themselves. */
+    endStreams: streams.end,
     /** Logs how many lines were left out of the log so far. */
     close: refusals.close,
   }

@@ -119,6 +119,7 @@ export async function startLedger<Account extends object>(
 
     async close() {
       stopping = true
+      http.endStreams()
       await parts.stop()
       http.close()
     },

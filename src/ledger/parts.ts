@@ -11,6 +11,8 @@ import { knowingItsFaults, withoutRepeatedFaults } from '../application/health/f
 import { knowingItsAppends, knowingItsChanges } from '../application/health/lastWrite.ts'
 import { createLogGuard } from '../application/logIdentity/logGuard.ts'
 import { createProjector } from '../application/projection/projector.ts'
+import { createFeed } from '../application/feed/feed.ts'
+import { createFeedWatch } from '../application/feed/watch.ts'
 import { createRetention } from '../application/retention/retention.ts'
 import { createGates } from '../application/scheduling/gates.ts'
 import { createAccountLimit } from '../application/tokens/accountLimit.ts'
@@ -83,6 +85,8 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     await projector.start()
     guard.start()
+    const feed = createFeed(sharing.questions(readModel))
+    const feedWatch = createFeedWatch(feed, log)
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({
       store: sharing.usage(store),
@@ -116,6 +120,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
 
     const others = sharing
     async function stop(): Promise<void> {
+      await feedWatch.stop()
       await upkeep.stop()
       await recorder.stop()
       await retention.stop()
@@ -141,6 +146,8 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       index,
       projector,
       recorder,
+      feed,
+      feedWatch,
       stop,
     }
   } catch (error) {
@@ -155,6 +162,7 @@ export type UseCases = ReturnType<typeof useCasesOf>
 
 /** The use cases that HTTP and the library's own functions call. */
 export function useCasesOf({ settings, keys, clock, metrics, guard, index, projector, ...parts }: Parts) {
+  const { feed, feedWatch } = parts
   const store = parts.sharing.commands(guard.store)
   const { questions } = parts.sharing
   const readModel = parts.sharing.decisions(guard.readModel)
@@ -172,7 +180,11 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     store,
     readModel,
     patience: patienceOfChange(settings.eventStoreTimeoutMs),
-    project: projector.apply,
+    async project(events) {
+      await projector.apply(events)
+      feed.applied(events)
+      feedWatch.look()
+    },
     close: projector.close,
     limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
     clock,

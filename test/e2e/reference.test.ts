@@ -74,10 +74,10 @@ describe('the page of the HTTP API', () => {
     for (const name of operations.flatMap(({ headers }) => headers)) expect(page).to.contain(`\`${name}\``)
   })
 
-  it('lists the parameters of lists and of usage', () => {
+  it('lists the parameters of lists, of usage and of the feed', () => {
     const described = rowsUnder('parameter', page).flatMap(([name = '']) => namesIn(name))
     const asked = operations
-      .filter(({ route }) => / \/settings\/api-tokens(\/usage)?$/.test(route))
+      .filter(({ route }) => / \/settings\/api-tokens(\/usage|\/events)?$/.test(route))
       .flatMap(({ query }) => query)
     expect(described).to.have.members(asked)
   })

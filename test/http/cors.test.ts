@@ -44,6 +44,7 @@ describe('CORS', () => {
             'content-type',
             'idempotency-key',
             'if-match',
+            'last-event-id',
             'x-api-token',
             'x-correlation-id',
             'x-request-id',

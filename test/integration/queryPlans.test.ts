@@ -37,6 +37,8 @@ const VALUES: Values = {
   to: [undefined, '2026-11-22T01:30:00Z'],
   route: [undefined, '/orders'],
   since: [undefined, '2026-11-20T12:00:00Z'],
+  after: [undefined, '0'],
+  types: [undefined, 'TokenUpdated,TokenRevoked'],
   idle_days: [undefined, '1'],
   expiring_days: [undefined, '10'],
   scope: [undefined, 'a'],

@@ -10,6 +10,7 @@ const useCases = [
   'analytics',
   'audit',
   'authentication',
+  'feed',
   'health',
   'logIdentity',
   'projection',

@@ -48,7 +48,7 @@ export function createJwtVerifier(options: JwtChecks, findKey: FindKey): JwtVeri
         ...(issuer === undefined ? {} : { issuer }),
         ...(audience === undefined ? {} : { audience }),
       })
-      return readClaims(payload, accountClaim)
+      return readClaims(payload, accountClaim, leewaySeconds)
     } catch (error) {
       if (error instanceof jwt.TokenExpiredError) return { refused: 'expired', expired: true }
       if (error instanceof jwt.JsonWebTokenError) return refuse('invalid')
@@ -90,14 +90,19 @@ function isCanonical(token: string): boolean {
 
 const refuse = (refused: string): JwtRefusal => ({ refused, expired: false })
 
-function readClaims(payload: unknown, accountClaim: string): JwtClaims | JwtRefusal {
+function readClaims(payload: unknown, accountClaim: string, leewaySeconds: number): JwtClaims | JwtRefusal {
   if (payload === null || typeof payload !== 'object') return refuse('payload')
   const claims = payload as Record<string, unknown>
   if (typeof claims.exp !== 'number') return refuse('no_exp')
   const accountId = Object.hasOwn(claims, accountClaim) ? claims[accountClaim] : undefined
   const { sub: subject } = claims
   if (!isForeignId(subject)) return refuse('no_subject')
-  return { accountId: isAccountId(accountId) ? accountId : null, subject, scopes: scopesOf(claims) }
+  return {
+    accountId: isAccountId(accountId) ? accountId : null,
+    subject,
+    scopes: scopesOf(claims),
+    expiresAt: (claims.exp + leewaySeconds) * 1000,
+  }
 }
 
 /**

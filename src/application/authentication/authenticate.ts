@@ -34,6 +34,8 @@ export interface Accepted {
   ceiling: Ceiling
   /** May it look at tokens, but change none? Default: no. */
   isReadOnly?: boolean
+  /** From when on a JWT is refused, in milliseconds since 1970. */
+  expiresAt?: number
 }
 
 /** `refused` is the reason. It is for the log and the metrics, never for the caller. */
@@ -164,12 +166,12 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   async function byJwt(token: string, asker: Asker | undefined): Promise<Decision> {
     const claims = await jwt.verify(token)
     if ('refused' in claims) return claims
-    const { accountId, subject, scopes } = claims
+    const { accountId, subject, scopes, expiresAt } = claims
     if (accountId === null) return refuse('no_account_claim')
     const account = await accountOf(accountId, asker)
     if (!account) return refuse('no_account')
     const principal: Principal = { kind: 'jwt', accountId, scopes: scopes ?? [] }
-    return { principal, account, subject, record: null, ceiling: scopes }
+    return { principal, account, subject, record: null, ceiling: scopes, expiresAt }
   }
 
   async function byUser({ accountId, subject, scopes, can }: User): Promise<Decision> {

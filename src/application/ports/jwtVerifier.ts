@@ -5,6 +5,8 @@ export interface JwtClaims {
   subject: string
   /** Null: the JWT says nothing of scopes. */
   scopes: string[] | null
+  /** From when on it is refused, in milliseconds since 1970. */
+  expiresAt: number
 }
 
 /** Why a JWT was refused, as text for the log only. */

@@ -1,4 +1,5 @@
 import type { Context } from 'koa'
+import type { Accepted } from '../../application/authentication/authenticate.ts'
 import type { Asker, Gate } from '../../application/scheduling/gate.ts'
 import { type AuthenticateRequest, unauthorized } from './authenticate.ts'
 import type { Handler } from '../route.ts'
@@ -24,11 +25,9 @@ export const readingWith =
     ctx.set('Cache-Control', 'no-store')
     const accepted = await authenticateRequest(ctx)
     if (!accepted) throw unauthorized(false)
-    const { kind, accountId } = accepted.principal
-    const asker: Asker = { name: () => `${kind} ${accountId}`, left: () => SHARE }
     await whileWaitedFor(ctx, (gone) => {
       const serve = async () => handle(ctx, accepted, gone)
-      return gate ? gate.run(serve, asker) : serve()
+      return gate ? gate.run(serve, askerOf(accepted)) : serve()
     })
   }
 
@@ -45,6 +44,12 @@ export async function whileWaitedFor(
     if (error !== gone.signal.reason) throw error
   }
 }
+
+/** For whom the work is done, to a gate. */
+export const askerOf = ({ principal: { kind, accountId } }: Accepted): Asker => ({
+  name: () => `${kind} ${accountId}`,
+  left: () => SHARE,
+})
 
 /** The largest length of a query string, in characters, with every character escaped. */
 const MAX_QUERY = 8192

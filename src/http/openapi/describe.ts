@@ -84,6 +84,9 @@ function security(who: Route['who']): object[] {
 const contentOf = (types: readonly string[], schema: object) =>
   Object.fromEntries(types.map((type) => [type, { schema }]))
 
+const bySchema = (content: Record<string, object>) =>
+  Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }]))
+
 const pathParameters = (path: string): object[] =>
   [...path.matchAll(/[:*](\w+)/g)].map(([, name]) => ({
     name,
@@ -120,12 +123,13 @@ const described = (headers: Record<string, string>) =>
 const answers = (route: Route): Record<string, object> =>
   Object.fromEntries(
     Object.entries(route.answers).map(
-      ([status, { description, schema, type = 'application/json', headers, links }]) => [
+      ([status, { description, schema, type = 'application/json', content, headers, links }]) => [
         status,
         {
           description,
           ...(headers ? { headers: described(headers) } : {}),
           ...(schema ? { content: contentOf([type].flat(), schema) } : {}),
+          ...(content ? { content: bySchema(content) } : {}),
           ...(links ? { links } : {}),
         },
       ],

@@ -16,3 +16,6 @@ export const object = <P extends Record<string, object>>(
 })
 
 export const arrayOf = (items: object) => ({ type: 'array', items })
+
+export const limit = { type: 'integer', minimum: 1, maximum: 100, default: 25 } as const
+export const nextCursor = { type: ['string', 'null'] }

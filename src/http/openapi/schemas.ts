@@ -1,5 +1,6 @@
+import { feedPage, historyPage } from './events.ts'
 import { cursor, expiresAtInput, momentInput, nameInput, reasonInput, scopeItems } from './inputs.ts'
-import { arrayOf, count, nullableTime, object, time, uuid } from './parts.ts'
+import { arrayOf, count, limit, nextCursor, nullableTime, object, time, uuid } from './parts.ts'
 
 /** JSON Schemas of requests and answers. They validate requests, and `/openapi.json` shows them. */
 
@@ -22,8 +23,6 @@ export const patchBody = object(
   { name: nameInput, expires_at: expiresAtInput, scopes: { ...scopesInput, type: ['array', 'null'] } },
   ['name', 'expires_at', 'scopes'],
 )
-
-const limit = { type: 'integer', minimum: 1, maximum: 100, default: 25 } as const
 
 export const noQuery = object({})
 export const readQuery = object(
@@ -128,7 +127,6 @@ const tallyOfRoute = {
     description: 'Null with a `route`: not kept by it.',
   },
 }
-const nextCursor = { type: ['string', 'null'] }
 const usage = {
   from: time,
   to: time,
@@ -242,23 +240,8 @@ export const components = {
     hours: arrayOf(object({ at: time, ...tally, addresses: count, user_agents: count })),
     earlier: object({ hours: count, requests: count }),
   }),
-  HistoryPage: object({
-    data: arrayOf(
-      object({
-        id: uuid,
-        type: { type: 'string' },
-        revision: count,
-        at: time,
-        actor: object({
-          kind: { enum: ['jwt', 'user', 'token', 'operator', 'client', 'code', 'system'] },
-          id: { type: 'string' },
-        }),
-        request_id: { type: 'string' },
-        data: { type: 'object' },
-      }),
-    ),
-    next_cursor: nextCursor,
-  }),
+  HistoryPage: historyPage,
+  FeedPage: feedPage,
   Principal: object({
     kind: { enum: ['token', 'jwt'] },
     account_id: { type: 'string' },

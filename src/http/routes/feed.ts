@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Context } from 'koa'
+import type { Accepted } from '../../application/authentication/authenticate.ts'
+import { BEGINNING, type Feed, type FeedPage, isPosition } from '../../application/feed/feed.ts'
+import type { FeedWatch } from '../../application/feed/watch.ts'
+import type { Clock } from '../../application/ports/clock.ts'
+import { StoreUnavailableError } from '../../application/ports/errors.ts'
+import type { Logger } from '../../application/ports/telemetry.ts'
+import type { Gate } from '../../application/scheduling/gate.ts'
+import { MANAGEMENT_PATH as TOKENS } from '../../domain/managementPath.ts'
+import { isLifecycleType } from '../../domain/tokenEvents.ts'
+import { presentFeedEvent } from '../../presentation/feed.ts'
+import type { AuthenticateRequest } from '../authentication/authenticate.ts'
+import { askerOf, queryOf, readingWith } from '../authentication/authenticated.ts'
+import type { StillGood } from '../authentication/stillGood.ts'
+import {
+  beginStream,
+  COMMENT,
+  eventBlock,
+  type EventStreams,
+  STREAM_TIMES,
+  type StreamTimes,
+  written,
+} from '../eventStream.ts'
+import { invalid, queryValidator } from '../input/validate.ts'
+import { eventStream, feedQuery } from '../openapi/events.ts'
+import { refTo } from '../openapi/schemas.ts'
+import { Problem } from '../problem.ts'
+import { type Route, sendJson } from '../route.ts'
+
+export interface FeedDependencies {
+  authenticateRequest: AuthenticateRequest
+  reads: Gate
+  feed: Pick<Feed, 'read'>
+  watch: FeedWatch
+  streams: EventStreams
+  stillGood: StillGood
+  clock: Clock
+  log: Pick<Logger, 'error'>
+  times?: StreamTimes
+}
+
+interface Asked {
+  after: string
+  types: ReadonlySet<string> | null
+}
+
+const parseFeed = queryValidator<{ after?: string; types?: string; limit: number }>(feedQuery)
+/** How many events a stream reads at once. */
+const STREAMED = 100
+const EVENT_STREAM = 'text/event-stream'
+
+/** The events of an account's tokens, page by page or as they come. It has to come before the routes with `/:id`. */
+export function feedRoutes(deps: FeedDependencies): Route[] {
+  const { reads, watch, streams, stillGood, clock, log, times = STREAM_TIMES } = deps
+
+  const read = (accepted: Accepted, asked: Asked, limit: number, signal: AbortSignal): Promise<FeedPage> =>
+    reads.run(
+      () => deps.feed.read({ accountId: accepted.principal.accountId, ...asked, limit }, signal),
+      askerOf(accepted),
+    )
+
+  /** Ends the stream when its credential would be refused. @returns a function that stops looking */
+  function watchCredential(ctx: Context, accepted: Accepted, end: () => void): () => void {
+    const { expiresAt = Number.POSITIVE_INFINITY } = accepted
+    let timer: NodeJS.Timeout | null = null
+    const next = () =>
+      setTimeout(() => void check(), Math.min(times.checkMs, Math.max(0, expiresAt - clock())))
+    async function check(): Promise<void> {
+      const isGood = await stillGood(ctx, accepted)
+      if (timer === null) return
+      if (isGood) timer = next()
+      else end()
+    }
+    timer = next()
+    return () => {
+      clearTimeout(timer ?? undefined)
+      timer = null
+    }
+  }
+
+  /** As `read`, but waits while the store that it reads cannot be reached. Null if the stream has ended. */
+  async function readOn(accepted: Accepted, asked: Asked, signal: AbortSignal): Promise<FeedPage | null> {
+    while (!signal.aborted) {
+      try {
+        return await read(accepted, asked, STREAMED, signal)
+      } catch (error) {
+        if (!signal.aborted && !(error instanceof StoreUnavailableError)) throw error
+        await sleep(times.retryMs, undefined, { signal }).catch(() => {})
+      }
+    }
+    return null
+  }
+
+  async function stream(ctx: Context, accepted: Accepted, asked: Asked, gone: AbortSignal): Promise<void> {
+    const { res } = ctx
+    const ending = new AbortController()
+    const { signal } = ending
+    let wakeUp = (): void => {}
+    let isNew = false
+    const end = () => {
+      ending.abort()
+      wakeUp()
+    }
+    const announced = () => {
+      isNew = true
+      wakeUp()
+    }
+    const { accountId } = accepted.principal
+    const leave = streams.enter(accountId, end)
+    const unfollow = watch.follow(accountId, announced)
+    const unwatch = watchCredential(ctx, accepted, end)
+    gone.addEventListener('abort', end)
+    const commenting = setInterval(() => {
+      if (res.headersSent && !res.writableNeedDrain) res.write(COMMENT)
+    }, times.commentMs)
+    try {
+      // The first page is read before the answer begins, so that an outage is still a 503.
+      let page: FeedPage | null = await read(accepted, asked, STREAMED, gone)
+      beginStream(ctx)
+      for (let { after } = asked; page; page = await readOn(accepted, { ...asked, after }, signal)) {
+        for (const event of page.data) {
+          const block = eventBlock(event.position, presentFeedEvent(event))
+          if (!(await written(res, block, times.slowMs, signal))) return
+        }
+        const isEnd = page.next === after
+        after = page.next
+        if (isEnd && !isNew && !signal.aborted) await new Promise<void>((resolve) => (wakeUp = resolve))
+        isNew = false
+      }
+    } catch (err) {
+      if (!res.headersSent) throw err
+      log.error({ err }, 'a stream of events was cut off')
+    } finally {
+      clearInterval(commenting)
+      gone.removeEventListener('abort', end)
+      unwatch()
+      unfollow()
+      leave()
+      if (res.headersSent) finish(ctx, signal)
+    }
+  }
+
+  const handle = readingWith(deps.authenticateRequest)(async (ctx, accepted, gone) => {
+    if (accepted.principal.kind === 'token')
+      throw new Problem('token_may_not_manage', 'Use a JWT to follow what happens to tokens.')
+    const { limit, types, after = BEGINNING } = parseFeed(queryOf(ctx))
+    assertPosition(after, '?after')
+    const asked = { after, types: typesOf(types) }
+    ctx.vary('Accept')
+    if (wantsStream(ctx)) return stream(ctx, accepted, { ...asked, after: resumedFrom(ctx) ?? after }, gone)
+    const { data, next } = await read(accepted, asked, limit, gone)
+    sendJson(ctx, { data: data.map(presentFeedEvent), next })
+  })
+
+  return [
+    {
+      method: 'get',
+      path: `${TOKENS}/events`,
+      operationId: 'accountEvents',
+      summary: "What happened to the account's tokens, in the order of the log: a page, or as it happens",
+      who: 'jwt',
+      query: feedQuery,
+      headers: { 'Last-Event-ID': 'For a stream: the position to go on behind. It wins over `after`.' },
+      answers: {
+        200: {
+          description: 'One page; with `Accept: text/event-stream` server-sent events that go on.',
+          content: {
+            'application/json': refTo('FeedPage'),
+            [EVENT_STREAM]: eventStream,
+          },
+        },
+      },
+      problems: ['malformed_request'],
+      handle,
+    },
+  ]
+}
+
+/** A reader that is too slow is cut off, since what waits for it would be sent to nobody else. */
+function finish({ res }: Context, signal: AbortSignal): void {
+  if (signal.aborted && !res.writableNeedDrain) res.end()
+  else res.destroy()
+}
+
+/** A HEAD request has no body, and so no stream. */
+const wantsStream = (ctx: Context): boolean =>
+  ctx.method === 'GET' && ctx.accepts('application/json', EVENT_STREAM) === EVENT_STREAM
+
+function resumedFrom({ req }: Context): string | null {
+  const id = req.headers['last-event-id']
+  if (typeof id !== 'string' || id === '') return null
+  if (isPosition(id)) return id
+  throw new Problem('malformed_request', 'Last-Event-ID must be the id of an event of this stream.')
+}
+
+function assertPosition(text: string, pointer: string): void {
+  if (!isPosition(text))
+    throw invalid([{ pointer, message: 'must be the next of a page, or the id of an event' }])
+}
+
+function typesOf(text: string | undefined): ReadonlySet<string> | null {
+  if (text === undefined) return null
+  const types = text.split(',')
+  if (types.every(isLifecycleType)) return new Set(types)
+  throw invalid([
+    { pointer: '?types', message: 'must be types of events, separated by commas: TokenCreated' },
+  ])
+}
