@@ -11,6 +11,7 @@ import { history } from './commands/history.ts'
 import { importCommand } from './commands/import.ts'
 import { importTokens } from './commands/importTokens.ts'
 import { jwt } from './commands/jwt.ts'
+import { oauthClient } from './commands/oauthClient.ts'
 import { readModel } from './commands/readModel.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { report } from './commands/report.ts'
@@ -22,6 +23,7 @@ import { dispatch } from './cli/dispatch.ts'
 const commands: readonly Command[] = [
   serveCommand,
   jwt,
+  oauthClient,
   history,
   explain,
   usage,

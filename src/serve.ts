@@ -53,7 +53,13 @@ async function start(): Promise<void> {
     observe: ledger.observe((entry) => {
       if (entry.address === null || strangers.allows(entry.address, String(entry.status))) request(entry)
     }),
-    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operatorRoutes(), ledger.operationRoutes()],
+    routers: [
+      ledger.verifyRoutes(),
+      ledger.routes(),
+      ledger.operatorRoutes(),
+      ledger.oauthRoutes(),
+      ledger.operationRoutes(),
+    ],
   })
   const server = createHttpServer(app, {
     limits: { keepAliveMs: settings.keepAliveMs },

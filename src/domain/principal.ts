@@ -3,6 +3,15 @@ export interface Operator {
   kind: 'operator'
   /** The person, or what the host calls them. */
   subject: string
+  /** May they look at tokens, but revoke none? */
+  isReadOnly: boolean
+}
+
+/** A program that asks about tokens by OAuth, or revokes them. */
+export interface Client {
+  kind: 'client'
+  /** Its id. */
+  subject: string
 }
 
 /** Who a request acts for, and by what kind of credential. */

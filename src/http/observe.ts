@@ -36,10 +36,10 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
         underWay.delete(res)
         if (underWay.size === 0) for (const drained of waiting.splice(0)) drained()
         const ms = performance.now() - started
-        const { route, requestId, accepted, operator } = state
+        const { route, requestId, accepted, caller } = state
         const status = res.writableFinished ? res.statusCode : 499
         responded(ctx.method, route, status, ms / 1000)
-        const principal = operator ?? accepted?.principal ?? null
+        const principal = caller ?? accepted?.principal ?? null
         const address = isKnown(state) ? null : (state.address ?? NO_ADDRESS)
         log({ method: ctx.method, route, status, ms, requestId, principal, address })
       })

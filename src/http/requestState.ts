@@ -4,7 +4,7 @@ import type { Accepted } from '../application/authentication/authenticate.ts'
 import type { CommandContext } from '../application/tokens/execute.ts'
 import { holdsCredential, keptText, LOOKED_AT } from '../domain/credential.ts'
 import type { Actor } from '../domain/events.ts'
-import type { Operator } from '../domain/principal.ts'
+import type { Client, Operator } from '../domain/principal.ts'
 
 /** What this package keeps about one request. The host does not see it. */
 export interface RequestState {
@@ -16,8 +16,8 @@ export interface RequestState {
   isOwnApp: boolean
   /** The principal and the account, once a credential was found good; of several ledgers, the last one's. */
   accepted: Accepted | null
-  /** The operator who asks, once that is known. */
-  operator: (Operator & { isReadOnly: boolean }) | null
+  /** Who asks for no account of their own, once that is known. */
+  caller: Operator | Client | null
   /**
    * What each ledger has accepted. An app may have several of them, and none takes another one's word for a credential.
    */
@@ -52,7 +52,7 @@ export function requestStateOf(ctx: Marked): RequestState {
     address: null,
     isOwnApp: false,
     accepted: null,
-    operator: null,
+    caller: null,
     acceptances: [],
     route: 'unmatched',
     usedRoute: null,
@@ -64,8 +64,7 @@ export function requestStateOf(ctx: Marked): RequestState {
 }
 
 /** Has somebody with a good credential sent this request? */
-export const isKnown = ({ accepted, operator }: RequestState): boolean =>
-  accepted !== null || operator !== null
+export const isKnown = ({ accepted, caller }: RequestState): boolean => accepted !== null || caller !== null
 
 /** Calls `done` when the response or its connection has ended. All callers share one listener. */
 export function atEnd({ res }: Context, state: RequestState, done: () => void): void {

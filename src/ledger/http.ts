@@ -2,19 +2,12 @@ import type { Middleware } from 'koa'
 import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import { shared } from '../application/health/answers.ts'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
-import { createCountedAuthentication } from '../application/usage/countedAuthentication.ts'
 import { createTokenAt } from '../application/tokens/asOf.ts'
 import {
   type AuthenticateOptions,
   authenticateMiddleware,
-  createRequestAuthentication,
   requireScopeMiddleware,
 } from '../http/authentication/authenticate.ts'
-import { credentialReader } from '../http/authentication/credential.ts'
-import { createAdmitOperator } from '../http/authentication/operators.ts'
-import { createStillGood } from '../http/authentication/stillGood.ts'
-import { createAskUser, withUsers } from '../http/authentication/users.ts'
-import { callerAddress } from '../http/callerAddress.ts'
 import { createCors } from '../http/cors.ts'
 import { createEventStreams } from '../http/eventStream.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
@@ -27,11 +20,13 @@ import { type Route, routerOf } from '../http/route.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
 import { feedRoutes } from '../http/routes/feed.ts'
 import { type Health, operationRoutes } from '../http/routes/operations.ts'
+import { oauthRoutes } from '../http/routes/oauth.ts'
 import { operatorMiddleware, operatorRoutes } from '../http/routes/operators.ts'
 import { tokenRoutes } from '../http/routes/tokens.ts'
 import { verifyRoutes } from '../http/routes/verify.ts'
 import { version } from '../version.ts'
 import type { Parts, UseCases } from './parts.ts'
+import { requestsOf } from './requests.ts'
 
 /** Everything that is served over HTTP, with its limits and its description. */
 export function httpOf(
@@ -40,43 +35,26 @@ export function httpOf(
   health: () => Promise<Health>,
   onProblem: OnProblem | undefined,
 ) {
-  const { settings, clock, metrics, recorder } = parts
+  const { settings, clock, metrics } = parts
   const refusals = createLineQuota(metrics.log, 'refusals of one address in summary')
   const log = withQuota(metrics.log, refusals)
   const sendProblem = problemSender(log, onProblem)
   const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
     metrics.log.info({ method, route, status, ms, requestId, principal }, 'request')
-  const addressOf = callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom })
+  const requests = requestsOf(parts, useCases, log)
+  const { addressOf, authenticate, authenticateRequest, failures } = requests
   const observer = createObserver(metrics.responded, addressOf)
   metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
 
-  const { tokenPrefix: prefix, apiTokenHeader } = settings
-  const authenticate = createCountedAuthentication({
-    authenticator: useCases.authenticator,
-    recorder,
-    failures: createRateLimit('failures', settings.rateLimitFailuresPerMinute),
-    strict: settings.auditMode === 'strict',
-    now: clock,
-  })
-  const readCredential = credentialReader(apiTokenHeader, prefix, settings.acceptLegacyTokens)
-  const authenticateRequest = createRequestAuthentication({
-    authenticate,
-    readCredential,
-    addressOf,
-    log,
-  })
-
+  const { apiTokenHeader } = settings
   const withCors = createCors(settings.corsOrigins, apiTokenHeader)
-  const { authenticator } = useCases
-  const askUser = createAskUser(parts.resolveUser, settings.trustedOrigins)
-  const managers = withUsers(authenticateRequest, { authenticator, askUser, addressOf, log })
   const shown = {
     reads: parts.gates.reads,
     queries: useCases.queries,
     tokenAt: createTokenAt(parts.guard.store, log),
     clock,
   }
-  const shownTo = { ...shown, authenticateRequest: managers }
+  const shownTo = { ...shown, authenticateRequest: requests.managers }
   const streams = createEventStreams()
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
@@ -85,13 +63,7 @@ export function httpOf(
       feed: parts.feed,
       watch: parts.feedWatch,
       streams,
-      stillGood: createStillGood({
-        authenticator,
-        readCredential,
-        askUser,
-        clock,
-        log,
-      }),
+      stillGood: requests.stillGood,
       log,
     }),
     ...tokenRoutes({
@@ -106,13 +78,19 @@ export function httpOf(
     manage: useCases.manage,
     revokeMany: useCases.revokeMany,
   })
-  const admitOperator = createAdmitOperator({
-    authenticator,
-    authenticateRequest,
-    readCredential,
-    askUser,
-    addressOf,
-  })
+  const oauth = settings.oauthClients
+    ? oauthRoutes({
+        ...settings,
+        clients: settings.oauthClients,
+        authenticate,
+        failures,
+        identify: useCases.identify,
+        manage: useCases.manage,
+        addressOf,
+        clock,
+        telemetry: { authenticated: metrics.authenticated, log },
+      })
+    : []
   const verify = verifyRoutes(authenticateRequest, settings.verifyRequestHeaders)
   const operations = operationRoutes({
     health,
@@ -128,7 +106,7 @@ export function httpOf(
 
   function describeAll(): Buffer {
     const mounted = prefixes.size === 0 ? tokens : [...prefixes].flatMap((at, i) => movedTo(at, tokens, i))
-    const all = [...mounted, ...operators, ...verify, ...operations]
+    const all = [...mounted, ...operators, ...oauth, ...verify, ...operations]
     return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
   }
 
@@ -145,7 +123,8 @@ export function httpOf(
         withCors(authenticateMiddleware(authenticateRequest, sendProblem, how), prefixes),
       requireScope: (scope: string) => requireScopeMiddleware(authenticateRequest, sendProblem, scope),
       routes: mount,
-      operatorRoutes: () => operatorMiddleware(operators, admitOperator, sendProblem),
+      operatorRoutes: () => operatorMiddleware(operators, requests.admitOperator, sendProblem),
+      oauthRoutes: () => routerOf(oauth, sendProblem),
       verifyRoutes: () => routerOf(verify, sendProblem),
       operationRoutes: () => routerOf(operations, sendProblem),
       observe: (write = toLog) => observer.middleware(write),

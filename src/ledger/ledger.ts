@@ -43,6 +43,11 @@ export interface TokenLedger<Account extends object = object> {
    * mount it behind pages of your own under that path.
    */
   operatorRoutes(): Middleware
+  /**
+   * `/oauth/introspect` and `/oauth/revoke`, for gateways that speak OAuth. Mount it in front of what reads bodies.
+   * Without `oauthClientsFile` it passes every request on.
+   */
+  oauthRoutes(): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */

@@ -202,6 +202,9 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     authenticator,
     manage: expecting(index, manage),
     queries: questions(createQueries(guard.readModel, clock)),
-    ...questions({ revokeMany: createRevokeMany({ readModel: guard.readModel, identify, manage, clock }) }),
+    ...questions({
+      identify,
+      revokeMany: createRevokeMany({ readModel: guard.readModel, identify, manage, clock }),
+    }),
   }
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { type JwtKeys, keyFinder, type OwnKeys } from '../adapters/jwt/verifier.ts'
 import { isSecureUrl } from '../domain/secureUrl.ts'
+import { readText, textsByName } from './jsonFile.ts'
 
 const OWN_KEYS = ['JWT_SECRET', 'JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE'] as const
 const SOURCES = [...OWN_KEYS, 'JWT_JWKS_URL'] as const
@@ -46,28 +46,5 @@ function publishedKeys(jwksUrl: string, issuer: string | undefined, problems: st
 
 function readKeyFile(name: 'JWT_PUBLIC_KEY_FILE' | 'JWT_KEYS_FILE', path: string): OwnKeys {
   const text = readText(path)
-  return name === 'JWT_PUBLIC_KEY_FILE' ? { publicKey: text } : { keys: parseKeys(text) }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new Error(`names a file that cannot be read (${code})`, { cause: error })
-  }
-}
-
-/** `{ "<kid>": "<PEM or secret>" }` */
-function parseKeys(text: string): Record<string, string> {
-  const message = 'must name a file with a JSON object of kid to key'
-  let keys: unknown
-  try {
-    keys = JSON.parse(text)
-  } catch {
-    throw new Error(message)
-  }
-  if (keys === null || typeof keys !== 'object' || Array.isArray(keys)) throw new Error(message)
-  if (Object.values(keys).some((key) => typeof key !== 'string')) throw new Error(message)
-  return keys as Record<string, string>
+  return name === 'JWT_PUBLIC_KEY_FILE' ? { publicKey: text } : { keys: textsByName(text, 'kid to key') }
 }

@@ -10,6 +10,7 @@ import type { CatalogueEntry } from '../domain/scopes.ts'
 import { catalogueOf } from './catalogue.ts'
 import type { OnProblem } from '../http/problem.ts'
 import { assertJwtOptions } from './jwtOptions.ts'
+import { readOauthClients } from './oauthClients.ts'
 import { originsOf, parseOrigins } from './origins.ts'
 import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
 
@@ -85,6 +86,10 @@ export interface TokenLedgerOptions<Account extends object = object> {
   verifyRequestHeaders?: VerifyRequestHeaders
   /** Origins whose pages may call `routes()`, separated by spaces: `https://app.example.com`. Default: none. */
   corsOrigins?: string
+  /** Where callers see the ledger's routes: https, or http on this machine. Default: unknown, and nothing names it. */
+  publicUrl?: string
+  /** A file with the clients of `oauthRoutes()`, as `tokenledger oauth-client` makes them. Default: no such routes. */
+  oauthClientsFile?: string
   /** Writes refusals in the host's own form. Default: problem documents (RFC 9457). */
   onProblem?: OnProblem
   /** A pino logger, or anything with its four methods (`debug`, `info`, `warn`, `error`). Default: warnings and errors go to standard error. */
@@ -126,6 +131,8 @@ const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'truste
   trustProxyFrom: 'text',
   verifyRequestHeaders: 'text',
   corsOrigins: 'text',
+  publicUrl: 'text',
+  oauthClientsFile: 'text',
   onProblem: 'a function',
   log: 'a log with debug, info, warn and error',
   clock: 'a function',
@@ -162,7 +169,8 @@ const problemsOfKind = (options: TokenLedgerOptions): string[] =>
 export function settingsOf(given: TokenLedgerOptions): Settings {
   const problems = problemsOfKind(given)
   if (problems.length > 0) throw new SettingsError(problems)
-  const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, ...options } = given
+  const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, oauthClientsFile, ...options } =
+    given
   const settings: Partial<Settings> = { ...options }
   const attempt = (name: string, take: () => void): void => {
     try {
@@ -191,6 +199,9 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
   })
   attempt('trustedOrigins', () => {
     if (trustedOrigins !== undefined) settings.trustedOrigins = originsOf(trustedOrigins)
+  })
+  attempt('oauthClientsFile', () => {
+    if (oauthClientsFile !== undefined) settings.oauthClients = readOauthClients(oauthClientsFile)
   })
   attempt('corsOrigins', () => {
     if (corsOrigins !== undefined) settings.corsOrigins = parseOrigins(corsOrigins)

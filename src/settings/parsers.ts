@@ -1,5 +1,6 @@
 import { parseAddress } from '../adapters/eventstoredb/address.ts'
 import { isScope } from '../domain/rules.ts'
+import { isSecureUrl } from '../domain/secureUrl.ts'
 
 /** Reads a setting. What it throws says what is wrong, and never holds the value. */
 export type Parse<T> = (text: string) => T
@@ -39,6 +40,12 @@ export function tokenHeader(text: string): string {
   if (!/^[\w!#$%&'*+.^`|~-]{1,64}$/.test(text) || TAKEN.test(text))
     throw new Error('must be a header name of its own')
   return text
+}
+
+export function publicUrl(text: string): string {
+  if (!isSecureUrl(text) || text.includes('?'))
+    throw new Error('must be an https URL, or http on this machine')
+  return text.replace(/\/+$/, '')
 }
 
 export function scopeName(text: string): string {

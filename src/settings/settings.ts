@@ -5,6 +5,7 @@ import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.
 import type { CatalogueEntry } from '../domain/scopes.ts'
 import { catalogueOf } from './catalogue.ts'
 import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
+import { type OauthClients, readOauthClients } from './oauthClients.ts'
 import { parseOrigins } from './origins.ts'
 import {
   eventStoreUrl,
@@ -14,6 +15,7 @@ import {
   matching,
   oneOf,
   type Parse,
+  publicUrl,
   readModelUrl,
   scopeName,
   tokenHeader,
@@ -71,6 +73,10 @@ export interface Settings {
   keepAliveMs: number
   /** How long the service continues to serve after it was asked to stop, with readiness red, in milliseconds. */
   shutdownDelayMs: number
+  /** Where callers see the service, without a slash at its end. Null: nobody has said it. */
+  publicUrl: string | null
+  /** The hash of each OAuth client's secret, by its id. Null: there are no such clients. */
+  oauthClients: OauthClients | null
   logLevel: LogLevel
   production: boolean
 }
@@ -196,6 +202,8 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     corsOrigins: read('corsOrigins', 'CORS_ORIGINS', null, parseOrigins),
     keepAliveMs: read('keepAliveMs', 'KEEP_ALIVE_MS', 72_000, integer(1, 3_600_000)),
     shutdownDelayMs: read('shutdownDelayMs', 'SHUTDOWN_DELAY_MS', production ? 3000 : 0, integer(0, 600_000)),
+    publicUrl: read('publicUrl', 'PUBLIC_URL', null, publicUrl),
+    oauthClients: read('oauthClients', 'OAUTH_CLIENTS_FILE', null, readOauthClients),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     production,
   }

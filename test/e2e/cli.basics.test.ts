@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { expect } from 'chai'
 import { cli } from '../support/processes/cli.ts'
@@ -66,6 +67,21 @@ describe('tokenledger, without any data', () => {
       expect([code, stdout]).to.deep.equal([2, ''])
       for (const name of COMMANDS) expect(stderr).to.contain(name)
     }
+  })
+
+  it('makes the secret of an OAuth client, of which the service needs only the hash', async () => {
+    const { code, stdout } = await run(['oauth-client', 'gateway', '--json'])
+    expect(code).to.equal(0)
+    const { id, secret, sha256 } = JSON.parse(stdout) as Record<string, string>
+    expect(id).to.equal('gateway')
+    expect(Buffer.from(secret ?? '', 'base64url')).to.have.lengthOf(32)
+    expect(sha256).to.equal(hash('sha256', secret ?? ''))
+    const { stdout: shown } = await run(['oauth-client', 'gateway'])
+    expect(shown)
+      .to.match(/\n[\w-]{43}\n/)
+      .and.to.match(/\n"gateway": "[0-9a-f]{64}"\n/)
+    for (const args of [[], ['two words'], ['a', 'b']])
+      expect((await run(['oauth-client', ...args])).code, args.join(' ')).to.equal(2)
   })
 
   it('says of a store in memory that nobody but its process can see it, and makes none', async () => {

@@ -17,6 +17,7 @@ const LEFT_OUT = [
   'README.md: the service runs until you stop it, and the tests take minutes',
   'docs/moving.md: it needs your PostgreSQL',
   'docs/moving.md: it needs your MongoDB',
+  'docs/oauth.md: it needs the secret of a client',
   'docs/retention.md: it needs the sqlite3 program, and a stopped service',
   'docs/retention.md: it needs an EventStoreDB',
   'docs/retention.md: it needs an EventStoreDB',

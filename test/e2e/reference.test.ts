@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
@@ -6,7 +8,7 @@ import { settingsInUse } from '../../scripts/doctor/hostChecks.ts'
 import { problems } from '../../src/http/problem.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { documents, namesIn, rowsUnder, textOf } from '../support/project/documents.ts'
-import { startLedger, type TestService } from '../support/processes/ledger.ts'
+import { oauthClientIn, startLedger, type TestService } from '../support/processes/ledger.ts'
 import { projectRoot } from '../support/project/package.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
 
@@ -44,11 +46,17 @@ describe('the page of the HTTP API', () => {
   const page = textOf('docs/http-api.md')
   let service: TestService
   let operations: Operation[]
+  let folder: string
   before(async () => {
-    service = await startLedger()
+    folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
+    const { oauthClientsFile } = oauthClientIn(folder)
+    service = await startLedger({ oauthClientsFile, publicUrl: 'https://tokens.example.com' })
     operations = operationsOf(await (await fetch(`${service.url}/openapi.json`)).json())
   })
-  after(() => service.close())
+  after(async () => {
+    await service.close()
+    await rm(folder, { recursive: true })
+  })
 
   it('has a row for each route, with those who may ask and what they may ask with', () => {
     const described = rowsUnder('route', page).map(([route = '', who = '', query = '']) => ({
@@ -157,7 +165,7 @@ function operationsOf(description: unknown): Operation[] {
 }
 
 function whoOf(schemes: string[]): string {
-  if (schemes.includes('operator')) return 'operator'
+  for (const own of ['operator', 'client']) if (schemes.includes(own)) return own
   const kinds = [schemes.includes('jwt') ? 'JWT' : '', schemes.includes('apiToken') ? 'token' : '']
   return kinds.filter((kind) => kind !== '').join(', ') || 'open'
 }

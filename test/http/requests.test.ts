@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { jwtFor, oauthClientIn, startLedger, type TestService } from '../support/processes/ledger.ts'
 import { projectRoot } from '../support/project/package.ts'
 
 interface Request {
@@ -23,11 +24,19 @@ interface Answer {
 describe('docs/requests.http', () => {
   let service: TestService
   let text: string
+  let folder: string
+  let client: string
   before(async () => {
-    service = await startLedger()
+    folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
+    const { oauthClientsFile, basic } = oauthClientIn(folder)
+    client = basic
+    service = await startLedger({ oauthClientsFile, publicUrl: 'https://tokens.example.com' })
     text = await readFile(join(projectRoot, 'docs/requests.http'), 'utf8')
   })
-  after(() => service.close())
+  after(async () => {
+    await service.close()
+    await rm(folder, { recursive: true })
+  })
 
   it('holds every route of the API, and no other', async () => {
     const asked = requestsIn(text).map(({ method, target }) => {
@@ -50,6 +59,7 @@ describe('docs/requests.http', () => {
       [...text.matchAll(/^@(\w+) = (.*)$/gm)].map(([, name = '', value = '']) => [name, value]),
     )
     variables.set('base', service.url).set('jwt', jwtFor('acct_1'))
+    variables.set('client', client)
     variables.set('operator', jwtFor('ann', { scope: 'tokenledger:operator' }))
     const answers = new Map<string, Answer>()
     for (const { title, name, method, target, headers, body } of requestsIn(text)) {

@@ -102,8 +102,8 @@ function requestLine({ method, route, status, ms, requestId, principal }: Reques
 }
 
 function whoOf(principal: NonNullable<RequestEntry['principal']>): string {
-  if (principal.kind === 'operator')
-    return `,"kind":"operator","subject":${JSON.stringify(principal.subject)}`
+  if (principal.kind === 'operator' || principal.kind === 'client')
+    return `,"kind":"${principal.kind}","subject":${JSON.stringify(principal.subject)}`
   const { kind, accountId, tokenId } = principal
   const token = tokenId === undefined ? '' : `,"tokenId":"${tokenId}"`
   return `,"kind":"${kind}","accountId":${JSON.stringify(accountId)}${token}`

@@ -210,7 +210,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       const claims = await jwt.verify(token)
       if ('refused' in claims || !claims.scopes?.includes(operatorScope)) return null
       telemetry.authenticated('operator', 'accepted')
-      return { kind: 'operator', subject: claims.subject }
+      return { kind: 'operator', subject: claims.subject, isReadOnly: false }
     },
   }
 }

@@ -6,6 +6,8 @@ import type { Instant } from '../ports/clock.ts'
 export interface TokenRecord {
   principal: Principal
   tokenId: string
+  /** Milliseconds since 1970. */
+  createdAt: number
   /** Milliseconds since 1970; Infinity if it never expires. */
   expiresAt: number
   revoked: boolean

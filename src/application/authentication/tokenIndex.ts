@@ -201,10 +201,11 @@ export function createTokenIndex(
 }
 
 function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
-  const { id, accountId, scopes, expiresAt, revokedAt, revision, stopped = null } = token
+  const { id, accountId, scopes, createdAt, expiresAt, revokedAt, revision, stopped = null } = token
   return {
     principal: Object.freeze({ kind: 'token', accountId, tokenId: id, scopes: Object.freeze([...scopes]) }),
     tokenId: id,
+    createdAt: Date.parse(createdAt),
     expiresAt: expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt),
     revoked: revokedAt !== null,
     stopped,

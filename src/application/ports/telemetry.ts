@@ -1,4 +1,4 @@
-import type { Operator, Principal } from '../../domain/principal.ts'
+import type { Client, Operator, Principal } from '../../domain/principal.ts'
 
 export interface Logger {
   debug(fields: object, message: string): void
@@ -19,7 +19,7 @@ export interface RequestEntry {
   status: number
   ms: number
   requestId: string
-  principal: Principal | Operator | null
+  principal: Principal | Operator | Client | null
   /** The caller's address, for a request without a good credential; null for any other request. */
   address: string | null
 }
@@ -27,7 +27,10 @@ export interface RequestEntry {
 /** What the use cases report about themselves. */
 export interface Telemetry {
   log: Logger
-  authenticated(kind: 'token' | 'legacy' | 'jwt' | 'user' | 'operator' | 'none', outcome: string): void
+  authenticated(
+    kind: 'token' | 'legacy' | 'jwt' | 'user' | 'operator' | 'client' | 'none',
+    outcome: string,
+  ): void
   appended(seconds: number, events: number): void
   projected(seconds: number, events: number): void
   usageLost(count: number): void

@@ -122,4 +122,5 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
 }
 
 /** Callers without an address share one count. */
-const limitedBy = (address: string | null): string => (address === null ? 'no address' : limitedAs(address))
+export const limitedBy = (address: string | null): string =>
+  address === null ? 'no address' : limitedAs(address)

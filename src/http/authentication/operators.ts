@@ -1,8 +1,9 @@
 import type { Context } from 'koa'
 import type { Authenticator } from '../../application/authentication/authenticate.ts'
+import type { Operator } from '../../domain/principal.ts'
 import type { CallerAddress } from '../callerAddress.ts'
 import { Problem } from '../problem.ts'
-import { type RequestState, requestStateOf } from '../requestState.ts'
+import { requestStateOf } from '../requestState.ts'
 import { type AuthenticateRequest, unauthorized } from './authenticate.ts'
 import type { credentialReader } from './credential.ts'
 import type { AskUser } from './users.ts'
@@ -17,25 +18,22 @@ interface Dependencies {
   addressOf: CallerAddress
 }
 
-/** An operator whose request this is. */
-export type AdmittedOperator = NonNullable<RequestState['operator']>
-
 /**
  * Finds the operator who asks, by a JWT or by the host's own login.
  * @returns a function that throws Problem 401 for no credential or a bad one, and 404 for any other good one, as for a
  *   path that does not exist
  */
-export function createAdmitOperator(deps: Dependencies): (ctx: Context) => Promise<AdmittedOperator> {
+export function createAdmitOperator(deps: Dependencies): (ctx: Context) => Promise<Operator> {
   const { authenticator, authenticateRequest, readCredential, askUser, addressOf } = deps
 
-  async function byJwt(ctx: Context): Promise<AdmittedOperator | null> {
+  async function byJwt(ctx: Context): Promise<Operator | null> {
     const credential = readCredential(ctx.req)
     const operator = credential?.kind === 'jwt' ? await authenticator.operatorOf(credential.value) : null
-    if (operator) return { ...operator, isReadOnly: false }
+    if (operator) return operator
     return (await authenticateRequest(ctx)) ? refuse() : null
   }
 
-  async function byUser(ctx: Context): Promise<AdmittedOperator> {
+  async function byUser(ctx: Context): Promise<Operator> {
     const user = await askUser?.(ctx)
     if (!user) throw unauthorized(false)
     if (!user.operator) return refuse()
@@ -47,7 +45,7 @@ export function createAdmitOperator(deps: Dependencies): (ctx: Context) => Promi
     const operator = (await byJwt(ctx)) ?? (await byUser(ctx))
     const state = requestStateOf(ctx)
     state.address = addressOf(ctx.req)
-    state.operator = operator
+    state.caller = operator
     return operator
   }
 }

@@ -35,6 +35,7 @@ export function describe(routes: readonly Route[], { version, tokenHeader }: Inf
         apiToken: { type: 'apiKey', in: 'header', name: tokenHeader },
         bearerToken: { type: 'http', scheme: 'bearer', description: 'An API token, by its prefix.' },
         jwt: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        client: { type: 'http', scheme: 'basic', description: 'An OAuth client.' },
         operator: {
           type: 'http',
           scheme: 'bearer',
@@ -74,7 +75,8 @@ function security(who: Route['who']): object[] {
     case 'token':
       return token
     case 'operator':
-      return [{ operator: [] }]
+    case 'client':
+      return [{ [who]: [] }]
     case 'any':
     case 'jwt or the token itself':
       return [...token, ...jwt]
@@ -159,6 +161,7 @@ function errors(route: Route): Record<string, object> {
 
 function impliedProblems({ method, who, query, body }: Route): ProblemCode[] {
   const implied: ProblemCode[] = ['internal_error']
+  if (who === 'client') return [...implied, 'rate_limited', 'store_unavailable', 'payload_too_large']
   if (who !== 'open')
     implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')
   if (who === 'jwt' || who === 'jwt or the token itself') implied.push('token_may_not_manage')

@@ -3,9 +3,9 @@ import { iso } from '../../application/ports/clock.ts'
 import type { Asker, Gate } from '../../application/scheduling/gate.ts'
 import { type Manage, targetOf } from '../../application/tokens/manage.ts'
 import type { Revoked, RevokeMany } from '../../application/tokens/revocations.ts'
+import type { Operator } from '../../domain/principal.ts'
 import { presentRevocations } from '../../presentation/revocations.ts'
 import { queryOf, whileWaitedFor } from '../authentication/authenticated.ts'
-import type { AdmittedOperator } from '../authentication/operators.ts'
 import { jsonReader } from '../input/body.ts'
 import { ifMatchOf } from '../input/conditional.ts'
 import { bodyValidator, invalid, queryValidator } from '../input/validate.ts'
@@ -48,7 +48,7 @@ const OF_OPERATORS: Asker = { name: () => 'operators', left: () => 8 }
  */
 export function operatorMiddleware(
   routes: readonly Route[],
-  admitOperator: (ctx: Context) => Promise<AdmittedOperator>,
+  admitOperator: (ctx: Context) => Promise<Operator>,
   sendProblem: SendProblem,
 ): Middleware {
   const router = routerOf(routes, sendProblem)
@@ -74,16 +74,14 @@ export function operatorRoutes(deps: Dependencies): Route[] {
     return whileWaitedFor(ctx, (gone) => reads.run(() => handle(ctx, gone), OF_OPERATORS))
   }
 
-  const revoking =
-    (handle: (ctx: Context, by: AdmittedOperator) => Promise<void>) => async (ctx: Context) => {
-      ctx.set('Cache-Control', 'no-store')
-      const { operator } = requestStateOf(ctx)
-      if (!operator) throw new Error('a route of operators was reached without one')
-      if (operator.isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
-      await handle(ctx, operator)
-    }
-  const commandOf = (ctx: Context, { subject }: AdmittedOperator) =>
-    contextOf(ctx, { kind: 'operator', id: subject })
+  const revoking = (handle: (ctx: Context, by: Operator) => Promise<void>) => async (ctx: Context) => {
+    ctx.set('Cache-Control', 'no-store')
+    const { caller } = requestStateOf(ctx)
+    if (caller?.kind !== 'operator') throw new Error('a route of operators was reached without one')
+    if (caller.isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
+    await handle(ctx, caller)
+  }
+  const commandOf = (ctx: Context, { subject }: Operator) => contextOf(ctx, { kind: 'operator', id: subject })
 
   const list = reading((ctx, gone) => {
     const { account = null, ...query } = parseList(queryOf(ctx))

@@ -122,7 +122,8 @@ function assertOfAnyAnswer(what: string, { status, headers }: SeenAnswer): void 
     expect(headers.get('cross-origin-resource-policy'), what).to.equal('same-origin')
   }
   expect(headers.get('x-request-id'), `${what}: X-Request-Id`).to.match(/^[\w.-]+$/)
-  if (status === 401) expect(headers.get('www-authenticate'), what).to.match(/^Bearer realm="tokenledger"/)
+  if (status === 401)
+    expect(headers.get('www-authenticate'), what).to.match(/^(Bearer|Basic) realm="tokenledger"/)
   if (status === 405) expect(headers.get('allow'), `${what}: Allow`).to.be.a('string')
   if (status === 429) expect(headers.get('retry-after'), `${what}: Retry-After`).to.match(/^\d+$/)
 }

@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -37,7 +39,13 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
   const app = createApp({
     log: options.log ?? SILENT,
     observe: ledger.observe(),
-    routers: [ledger.verifyRoutes(), ledger.routes(), ledger.operatorRoutes(), ledger.operationRoutes()],
+    routers: [
+      ledger.verifyRoutes(),
+      ledger.routes(),
+      ledger.operatorRoutes(),
+      ledger.oauthRoutes(),
+      ledger.operationRoutes(),
+    ],
   })
   const server = createHttpServer(app)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -53,6 +61,13 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
       if (folder === undefined) await rm(own, { recursive: true, force: true })
     },
   }
+}
+
+/** A file with one OAuth client, and how that authenticates. */
+export function oauthClientIn(folder: string): { oauthClientsFile: string; basic: string } {
+  const oauthClientsFile = join(folder, 'oauth-clients.json')
+  writeFileSync(oauthClientsFile, JSON.stringify({ try: hash('sha256', SECRET) }))
+  return { oauthClientsFile, basic: Buffer.from(`try:${encodeURIComponent(SECRET)}`).toString('base64') }
 }
 
 /** A JWT of an account, good for an hour unless the claims say otherwise. */

@@ -25,6 +25,8 @@ const wrong: Partial<Record<keyof TokenLedgerOptions, readonly unknown[]>> = {
   tokenPrefix: text,
   apiTokenHeader: text,
   operatorScope: text,
+  publicUrl: text,
+  oauthClientsFile: text,
   auditMode: text,
   trustProxyFrom: text,
   verifyRequestHeaders: text,

@@ -58,6 +58,8 @@ describe('settings', () => {
       corsOrigins: null,
       keepAliveMs: 72_000,
       shutdownDelayMs: 0,
+      publicUrl: null,
+      oauthClients: null,
       logLevel: 'info',
       production: false,
     })
@@ -83,6 +85,7 @@ describe('settings', () => {
       MAX_TOKENS_PER_ACCOUNT: '5',
       SCOPES: 'orders:read',
       OPERATOR_SCOPE: 'staff',
+      PUBLIC_URL: 'https://tokens.example.com/ledger/',
       SCOPE_CEILING: 'off',
       USAGE_FLUSH_MS: '250',
       USAGE_RETENTION_DAYS: '30',
@@ -137,6 +140,8 @@ describe('settings', () => {
       corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
       keepAliveMs: 5000,
       shutdownDelayMs: 3000,
+      publicUrl: 'https://tokens.example.com/ledger',
+      oauthClients: null,
       logLevel: 'warn',
       production: true,
     })
@@ -455,6 +460,30 @@ describe('settings', () => {
       expect(problemsOf({ JWT_JWKS_URL: keys })).to.deep.equal(['JWT_ISSUER must be set beside JWT_JWKS_URL'])
       expect(problemsOf({ JWT_JWKS_URL: keys, JWT_ISSUER: 'x', JWT_SECRET: SECRET })).to.deep.equal([
         'JWT_SECRET and JWT_JWKS_URL exclude each other',
+      ])
+    })
+
+    it('name OAuth clients by a file, without a word of it where it is wrong', () => {
+      const good = { 'gate.way_1-a': 'a'.repeat(64) }
+      expect([
+        ...(readSettings({ OAUTH_CLIENTS_FILE: fileOf(JSON.stringify(good)) }).oauthClients ?? []),
+      ]).to.deep.equal(Object.entries(good))
+      const wrong = [
+        'sentinel',
+        '["sentinel"]',
+        '{"sentinel":7}',
+        '{"sentinel":"secret"}',
+        '{"senti nel":"x"}',
+        '',
+      ]
+      for (const text of wrong) {
+        const problems = problemsOf({ OAUTH_CLIENTS_FILE: fileOf(text) })
+        expect(problems, text).to.have.lengthOf(1)
+        expect(problems[0]).to.match(/^OAUTH_CLIENTS_FILE must /)
+        expect(problems[0]).not.to.match(/sentinel|senti nel/)
+      }
+      expect(problemsOf({ OAUTH_CLIENTS_FILE: join(folder, 'sentinel') })).to.deep.equal([
+        'OAUTH_CLIENTS_FILE names a file that cannot be read (ENOENT)',
       ])
     })
 

@@ -108,6 +108,7 @@ describe('the token index', () => {
     expect(await look('plain')).to.deep.equal({
       principal: { kind: 'token', accountId: 'acct_1', tokenId: 'id of plain', scopes: ['a'] },
       tokenId: 'id of plain',
+      createdAt: Date.parse(AT),
       expiresAt: Number.POSITIVE_INFINITY,
       revoked: false,
       stopped: null,

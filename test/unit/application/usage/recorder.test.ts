@@ -56,6 +56,7 @@ function memoryStore(): { store: EventStore; streams: Map<string, StoredEvent[]>
 const record = (n: number, revision: number): TokenRecord => ({
   principal: { kind: 'token', accountId: `acct_${n}`, tokenId: tokenId(n), scopes: [] },
   tokenId: tokenId(n),
+  createdAt: 0,
   expiresAt: Number.POSITIVE_INFINITY,
   revoked: false,
   stopped: null,

@@ -40,6 +40,7 @@ async function storedOf(route: string, ...callers: (string | Caller)[]): Promise
   const record = {
     principal: { kind: 'token' as const, accountId: 'acct_1', tokenId: 't', scopes: [] },
     tokenId: 't',
+    createdAt: 0,
     expiresAt: Number.POSITIVE_INFINITY,
     revoked: false,
     stopped: null,

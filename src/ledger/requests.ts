@@ -1,0 +1,43 @@
+import type { Logger } from '../application/ports/telemetry.ts'
+import { createCountedAuthentication } from '../application/usage/countedAuthentication.ts'
+import { createRequestAuthentication } from '../http/authentication/authenticate.ts'
+import { credentialReader } from '../http/authentication/credential.ts'
+import { createAdmitOperator } from '../http/authentication/operators.ts'
+import { createStillGood } from '../http/authentication/stillGood.ts'
+import { createAskUser, withUsers } from '../http/authentication/users.ts'
+import { callerAddress } from '../http/callerAddress.ts'
+import { createRateLimit } from '../http/rateLimit.ts'
+import type { Parts, UseCases } from './parts.ts'
+
+/** Finds out who sends a request, by whatever they bring. */
+export function requestsOf(
+  { settings, clock, recorder, resolveUser }: Parts,
+  { authenticator }: Pick<UseCases, 'authenticator'>,
+  log: Logger,
+) {
+  const addressOf = callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom })
+  const failures = createRateLimit('failures', settings.rateLimitFailuresPerMinute)
+  const authenticate = createCountedAuthentication({
+    authenticator,
+    recorder,
+    failures,
+    strict: settings.auditMode === 'strict',
+    now: clock,
+  })
+  const { apiTokenHeader, tokenPrefix, acceptLegacyTokens } = settings
+  const readCredential = credentialReader(apiTokenHeader, tokenPrefix, acceptLegacyTokens)
+  const authenticateRequest = createRequestAuthentication({ authenticate, readCredential, addressOf, log })
+  const askUser = createAskUser(resolveUser, settings.trustedOrigins)
+  const common = { authenticator, readCredential, askUser, addressOf, log }
+  return {
+    addressOf,
+    /** Limits bad credentials by the address that they come from. */
+    failures,
+    authenticate,
+    authenticateRequest,
+    /** As `authenticateRequest`, and knows the users of the host's app. */
+    managers: withUsers(authenticateRequest, common),
+    admitOperator: createAdmitOperator({ ...common, authenticateRequest }),
+    stillGood: createStillGood({ ...common, clock }),
+  }
+}
