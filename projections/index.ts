@@ -1,5 +1,6 @@
 import type { Projection } from './projection.ts'
 import { refusedEvents } from './refusedEvents.ts'
+import { rotatedSecrets } from './rotatedSecrets.ts'
 import { tokenActivity } from './tokenActivity.ts'
 import { tokenHistory } from './tokenHistory.ts'
 import { tokens } from './tokens.ts'
@@ -11,5 +12,6 @@ export const projections: readonly Projection[] = [
   tokenHistory,
   tokenUsage,
   tokenActivity,
+  rotatedSecrets,
   refusedEvents,
 ]

@@ -6,6 +6,7 @@ import { entriesOf, type UsageEntry } from '../src/domain/usageEntries.ts'
 import { type AddChange, joined } from './joined.ts'
 import { counts, nullable, number, string } from './members.ts'
 import type { DocumentChange, Projection, Top } from './projection.ts'
+import { LIFE } from './versionOfLife.ts'
 import { bucketStart, OTHER_ROUTES, requestCounts } from './tokenUsage.ts'
 
 const hourSchema = {
@@ -74,11 +75,13 @@ const READ = ['GET', 'HEAD']
 export const MANAGEMENT_ROUTES: Readonly<Record<string, readonly string[]>> = {
   '': [...READ, 'POST'],
   '/self': [...READ, 'DELETE'],
+  '/self/rotations': ['POST'],
   '/events': READ,
   '/usage': READ,
   '/report': READ,
   '/:id': [...READ, 'PATCH', 'DELETE'],
   '/:id/events': READ,
+  '/:id/rotations': ['POST', 'DELETE'],
   '/:id/usage': READ,
   '/:id/blast-radius': READ,
 }
@@ -122,15 +125,16 @@ export function countedRoute(method: string, route: string): { method: string; r
 /** @param rest empty, or beginning with a slash; a slash at its end is ignored */
 function patternOf(rest: string): string {
   const path = rest.endsWith('/') ? rest.slice(0, -1) : rest
+  if (path in MANAGEMENT_ROUTES) return path
   const [, first, ...others] = path.split('/', 4)
   if (others.length > 0) return `/:id/${others.join('/')}`
-  return !first || path in MANAGEMENT_ROUTES ? path : '/:id'
+  return !first ? path : '/:id'
 }
 
 export const tokenActivity: Projection = {
   name: 'tokenActivity',
   version: 3,
-  events: ['TokensUsed', 'TokenUsed', 'TokenCreated', 'TokenUpdated', 'TokenRevoked'],
+  events: ['TokensUsed', 'TokenUsed', ...LIFE],
   collections: [
     {
       name: 'tokenActivity',

@@ -1,8 +1,8 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
-import { nullable, string } from './members.ts'
-import type { Projection } from './projection.ts'
-import { versionOfLife } from './versionOfLife.ts'
+import { actor as actorSchema, nullable, string } from './members.ts'
+import type { Projection, Value } from './projection.ts'
+import { LIFE, versionOfLife } from './versionOfLife.ts'
 
 const schema = {
   type: 'object',
@@ -29,24 +29,19 @@ const schema = {
     // The place of the event in the log, by which feeds are in order.
     position: string,
     at: string,
-    actor: {
-      type: 'object',
-      additionalProperties: false,
-      required: ['kind', 'id'],
-      properties: { kind: string, id: string },
-    },
+    actor: actorSchema,
     requestId: string,
     data: { type: 'object' },
   },
 } as const
 
-/** One document for each event of a token's life, without what only the service needs (the hash and its key id). */
+/** One document for each event of a token's life, without what only the service needs (hashes and their key ids). */
 export type HistoryDocument = FromSchema<typeof schema>
 
 export const tokenHistory: Projection = {
   name: 'tokenHistory',
   version: versionOfLife(4),
-  events: ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked'],
+  events: LIFE,
   collections: [
     {
       name: 'tokenHistory',
@@ -60,7 +55,6 @@ export const tokenHistory: Projection = {
   ],
   project(event) {
     const { at, actor, requestId } = event.metadata
-    const { hash: _, hashKeyId: __, ...data } = event.data as Record<string, unknown>
     const tokenId = tokenIdOf(event.stream)
     const { type, revision, position, accountId = null } = event
     return [
@@ -68,8 +62,29 @@ export const tokenHistory: Projection = {
         kind: 'insert',
         collection: 'tokenHistory',
         id: event.id,
-        fields: { tokenId, accountId, type, revision, position, at, actor, requestId, data },
+        fields: {
+          tokenId,
+          accountId,
+          type,
+          revision,
+          position,
+          at,
+          actor,
+          requestId,
+          data: withoutHashes(event.data),
+        },
       },
     ]
   },
 }
+
+/** Also without those of the members that name another secret. */
+const withoutHashes = (data: object): Record<string, Value> =>
+  Object.fromEntries(
+    Object.entries(data)
+      .filter(([name]) => name !== 'hash' && name !== 'hashKeyId')
+      .map(([name, value]) => [
+        name,
+        name === 'beside' || name === 'remaining' ? withoutHashes(value) : value,
+      ]),
+  )

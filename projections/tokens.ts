@@ -1,12 +1,14 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { storedChain } from '../src/domain/chain.ts'
-import { isLifecycle, type StoredEvent } from '../src/domain/events.ts'
+import { isLifecycle, type LifecycleEvent, type StoredEvent } from '../src/domain/events.ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
+import { secondsAfter } from '../src/domain/time.ts'
+import { type ExistingToken, ownSecret, started } from '../src/domain/token.ts'
 import { entriesOf } from '../src/domain/usageEntries.ts'
 import { type AddChange, joined } from './joined.ts'
-import { nullable, string } from './members.ts'
+import { actor, nullable, number, string } from './members.ts'
 import type { DocumentChange, Projection, Value } from './projection.ts'
-import { versionOfLife } from './versionOfLife.ts'
+import { LIFE, versionOfLife } from './versionOfLife.ts'
 
 const schema = {
   type: 'object',
@@ -19,7 +21,13 @@ const schema = {
     'hash',
     'hashKeyId',
     'hint',
+    'secret',
     'scopes',
+    'description',
+    'metadata',
+    'allowedIps',
+    'rotatable',
+    'createdBy',
     'createdAt',
     'updatedAt',
     'expiresAt',
@@ -33,8 +41,42 @@ const schema = {
     accountId: string,
     name: string,
     nameFolded: string,
+    description: nullable,
+    // Only with a description.
+    descriptionFolded: nullable,
+    metadata: { type: 'object', additionalProperties: string },
+    allowedIps: { type: ['array', 'null'], items: string },
+    rotatable: { type: 'boolean' },
+    createdBy: actor,
+    // Of the only secret, or of the older one of two.
     hash: string,
     hashKeyId: string,
+    secret: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['revision', 'hint'],
+      properties: { revision: { type: 'integer' }, hint: string },
+    },
+    // Of the newer secret, from the start of a rotation on. They stay when the older one has retired, until the next
+    // rotation.
+    newerHash: nullable,
+    newerHashKeyId: nullable,
+    rotation: {
+      type: ['object', 'null'],
+      additionalProperties: false,
+      required: ['revision', 'hint', 'startedAt', 'startedBy', 'graceSeconds'],
+      properties: {
+        revision: { type: 'integer' },
+        hint: string,
+        startedAt: string,
+        startedBy: actor,
+        graceSeconds: number,
+      },
+    },
+    activatedAt: nullable,
+    retiresAt: nullable,
+    newerIsUsed: { type: 'boolean' },
+    // Of the secret that the token is known by.
     hint: string,
     scopes: { type: 'array', items: string },
     createdAt: string,
@@ -52,7 +94,10 @@ const schema = {
   },
 } as const
 
-/** A token as it is now. Authentication finds it by `hash`; `nameFolded` is for a search that ignores case. */
+/**
+ * A token as it is now. Authentication finds it by `hash` and `newerHash`; the folded texts are for a search that
+ * ignores case.
+ */
 export type TokenDocument = FromSchema<typeof schema>
 
 /**
@@ -73,27 +118,21 @@ const live = { revokedAt: null, revoked: false }
 export const tokens: Projection = {
   name: 'tokens',
   version: versionOfLife(4),
-  events: [
-    'TokenCreated',
-    'TokenImported',
-    'TokenUpdated',
-    'TokenRevoked',
-    'TokensUsed',
-    'TokenUsed',
-    'UsageRolledUp',
-  ],
+  events: [...LIFE, 'TokensUsed', 'TokenUsed', 'UsageRolledUp'],
   collections: [
     {
       name: 'tokens',
       schema,
       indexes: [
         { fields: ['hash'], unique: true },
+        { fields: ['newerHash'], unique: true },
         { fields: ['accountId', 'revoked', 'createdAt'] },
         { fields: ['accountId', 'revoked', 'name'] },
         { fields: ['accountId', 'revoked', 'expiresAt'] },
         { fields: ['accountId', 'revoked', 'lastAccessed'] },
         { fields: ['accountId', 'stopped'], sparse: true },
         { fields: ['revoked', 'hashKeyId'] },
+        { fields: ['revoked', 'newerHashKeyId'], sparse: true },
         // For lists of the tokens of all accounts.
         { fields: ['revoked', 'createdAt'] },
         { fields: ['revoked', 'name'] },
@@ -130,22 +169,78 @@ export const tokens: Projection = {
     switch (event.type) {
       case 'TokenCreated': {
         const { tokenId: _, ...data } = event.data
-        return put({ ...data, nameFolded: foldCase(data.name), createdAt: at, ...live })
+        return put({ ...bornWith(event, data), rotatable: data.rotatable, createdAt: at })
       }
       case 'TokenImported': {
         const { tokenId: _, oldId: __, lastAccessed, ...data } = event.data
-        const made = put({ ...data, nameFolded: foldCase(data.name), ...live })
+        const made = put({ ...bornWith(event, data), rotatable: false })
         // As a use, so that later uses replace it.
         return lastAccessed === null ? made : [...made, used(id, lastAccessed)]
       }
-      case 'TokenUpdated': {
-        const { name, ...data } = event.data
-        return put({ ...data, ...(name === undefined ? {} : { name, nameFolded: foldCase(name) }) })
-      }
+      case 'TokenUpdated':
+        return put({ ...event.data, ...folded(event.data) })
       case 'TokenRevoked':
         return put({ revokedAt: at, revoked: true })
+      case 'TokenRotationStarted':
+        return put(secretsOf(started(event)))
+      case 'TokenSecretActivated': {
+        const { hint, graceSeconds } = event.data
+        const seen = { hint, newerIsUsed: true, ...placeOf(event) }
+        if (graceSeconds === null) return [putOf(event, seen)]
+        return [putOf(event, { ...seen, activatedAt: at, retiresAt: secondsAfter(at, graceSeconds) })]
+      }
+      case 'TokenRotationEnded':
+        return put(secretsOf({ secret: event.data.remaining, rotation: null }))
     }
   },
+}
+
+type Born = Extract<LifecycleEvent, { type: 'TokenCreated' | 'TokenImported' }>
+
+const bornWith = (
+  { revision, metadata: { actor: createdBy } }: Born,
+  data: Record<string, Value> & { name: string; description: string | null; hint: string },
+): Record<string, Value> => ({
+  ...data,
+  ...folded(data),
+  secret: { revision, hint: data.hint },
+  createdBy,
+  ...live,
+})
+
+/** The texts that a search looks into. */
+const folded = ({ name, description }: { name?: string; description?: string | null }) => ({
+  ...(name === undefined ? {} : { nameFolded: foldCase(name) }),
+  ...(description === undefined ? {} : { descriptionFolded: description && foldCase(description) }),
+})
+
+/** All members about the secrets, since one that is left out would stay as it was. */
+function secretsOf({ secret, rotation }: Pick<ExistingToken, 'secret' | 'rotation'>): Record<string, Value> {
+  const older = { hash: secret.hash, hashKeyId: secret.hashKeyId }
+  const known = { hint: ownSecret({ secret, rotation }).hint }
+  const named = { secret: { revision: secret.revision, hint: secret.hint } }
+  if (!rotation) return { ...older, ...named, ...known, ...noRotation }
+  const { secret: newer, activatedAt, retiresAt, isUsed, ...how } = rotation
+  return {
+    ...older,
+    ...named,
+    ...known,
+    newerHash: newer.hash,
+    newerHashKeyId: newer.hashKeyId,
+    rotation: { revision: newer.revision, hint: newer.hint, ...how },
+    activatedAt,
+    retiresAt,
+    newerIsUsed: isUsed,
+  }
+}
+
+const noRotation = {
+  newerHash: null,
+  newerHashKeyId: null,
+  rotation: null,
+  activatedAt: null,
+  retiresAt: null,
+  newerIsUsed: false,
 }
 
 /** Closes a token whose history cannot be trusted, or understood, from this event on. */

@@ -1,4 +1,8 @@
+import { type LifecycleType, tokenEventSchemas } from '../src/domain/tokenEvents.ts'
 import { lifecycleKinds } from '../src/domain/upcast.ts'
+
+/** All types of events of a token's life. */
+export const LIFE = Object.keys(tokenEventSchemas) as LifecycleType[]
 
 /**
  * The version of documents that are made of the events of tokens' lives. It is the version that is raised by hand when

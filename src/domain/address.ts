@@ -36,6 +36,25 @@ export function canonicalAddress(text: string): string | null {
   return groups && format(groups)
 }
 
+/** The longest text that can be a block. */
+const LONGEST_BLOCK = 'ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128'.length
+
+/**
+ * The canonical form of an address or a CIDR block. A block of IPv6 addresses that stand for IPv4 ones is written as
+ * IPv4, and a block of one address as that address.
+ * @returns null for a text that is neither, and for a block with bits behind its prefix
+ */
+export function canonicalBlock(text: string): string | null {
+  if (text.length > LONGEST_BLOCK) return null
+  try {
+    const { groups, bits } = parseBlock(text)
+    if (bits === ADDRESS_BITS) return format(groups)
+    return `${format(groups)}/${isIpv4(groups) ? bits - IPV4_FROM_BIT : bits}`
+  } catch {
+    return null
+  }
+}
+
 /** The unit of a limit: an IPv4 address, or the /64 of an IPv6 address, since a single caller has all of that. */
 export function limitedAs(address: string): string {
   const groups = parse(address)

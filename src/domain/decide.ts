@@ -1,6 +1,7 @@
+import { canonical } from './chain.ts'
 import { Refusal } from './errors.ts'
 import type { Actor, EventData, EventType } from './events.ts'
-import type { TokenState } from './token.ts'
+import { type ExistingToken, ownSecret, rotationStatusAt, type Secret, type TokenState } from './token.ts'
 
 /** What a command does to a token: a fact without its envelope. A command causes one at most. */
 export type Fact<T extends EventType = EventType> = T extends EventType
@@ -30,7 +31,13 @@ export function changed(state: TokenState, change: TokenUpdate): TokenUpdate {
   if (state.status === 'none') return data
   if (change.name === state.name) delete data.name
   if (change.expiresAt === state.expiresAt) delete data.expiresAt
-  if (change.scopes !== undefined && sameScopes(change.scopes, state.scopes)) delete data.scopes
+  if (change.scopes !== undefined && sameTexts(change.scopes, state.scopes)) delete data.scopes
+  if (change.description === state.description) delete data.description
+  if (change.rotatable === state.rotatable) delete data.rotatable
+  if (change.metadata !== undefined && canonical(change.metadata) === canonical(state.metadata))
+    delete data.metadata
+  if (change.allowedIps !== undefined && sameTexts(change.allowedIps, state.allowedIps))
+    delete data.allowedIps
   return data
 }
 
@@ -44,12 +51,11 @@ export function update(
   ifMatch: (revision: number) => boolean,
   by: Actor['kind'],
 ): Fact<'TokenUpdated'> | null {
-  if (state.status === 'none') throw new Refusal('not_found', 'No such token.')
-  if (state.status === 'revoked') throw new Refusal('token_revoked', 'A revoked token cannot be changed.')
-  if (!ifMatch(state.revision)) throw staleRevision()
-  const data = changed(state, change)
+  const token = living(state, 'changed')
+  if (!ifMatch(token.revision)) throw staleRevision()
+  const data = changed(token, change)
   if (Object.keys(data).length === 0) return null
-  assertRoom(state.revision + 1, by)
+  assertRoom(token.revision + 1, by)
   return { type: 'TokenUpdated', data }
 }
 
@@ -77,5 +83,79 @@ export function revoke(
 export const staleRevision = () =>
   new Refusal('precondition_failed', 'The token has changed since the revision that was named.')
 
-const sameScopes = (a: readonly string[], b: readonly string[] = []): boolean =>
-  a.length === b.length && a.every((scope, i) => scope === b[i])
+const sameTexts = (a: readonly string[] | null, b: readonly string[] | null): boolean =>
+  a === null || b === null ? a === b : a.length === b.length && a.every((text, i) => text === b[i])
+
+/** How a rotation is asked for. */
+export interface RotationRequest {
+  /** The secret that the token is to get. */
+  secret: Omit<Secret, 'revision'>
+  activate: 'on_first_use' | 'now'
+  graceSeconds: number
+  /** Who asks. A token may replace only what it has begun itself. */
+  by: Actor
+}
+
+/**
+ * While a rotation is pending, another one replaces the newer secret, which nobody may have got. In the grace it does
+ * so as long as nobody has used it; the older secret retires when it was going to.
+ * @param now RFC 3339 UTC
+ */
+export function rotate(
+  state: TokenState,
+  { by, secret, ...how }: RotationRequest,
+  ifMatch: (revision: number) => boolean,
+  now: string,
+): Fact<'TokenRotationStarted'> {
+  const token = living(state, 'rotated')
+  const { rotation } = token
+  const status = rotationStatusAt(token, now)
+  if (status !== null && rotation) {
+    const isOwn = rotation.startedBy.kind === by.kind && rotation.startedBy.id === by.id
+    const mayReplace = by.kind === 'token' ? status === 'pending' && isOwn : !rotation.isUsed
+    if (!mayReplace) throw new Refusal('rotation_under_way', 'A rotation of the token is under way.')
+  }
+  if (!ifMatch(token.revision)) throw staleRevision()
+  assertRoom(token.revision + 1, by.kind)
+  const older = status === null ? ownSecret(token) : token.secret
+  const retiresAt = status === 'grace' ? (rotation?.retiresAt ?? null) : null
+  const beside = { ...older, retiresAt }
+  return { type: 'TokenRotationStarted', data: { ...secret, ...how, beside } }
+}
+
+/** @param now RFC 3339 UTC */
+export function endRotation(
+  state: TokenState,
+  status: 'pending' | 'grace',
+  ifMatch: (revision: number) => boolean,
+  { now, by }: { now: string; by: Actor['kind'] },
+): Fact<'TokenRotationEnded'> {
+  const token = living(state, 'changed')
+  const { rotation, secret } = token
+  if (!rotation || rotationStatusAt(token, now) !== status)
+    throw new Refusal('no_such_rotation', `No rotation of the token is ${inWords[status]}.`)
+  if (!ifMatch(token.revision)) throw staleRevision()
+  assertRoom(token.revision + 1, by)
+  const [dead, remaining] = status === 'pending' ? [rotation.secret, secret] : [secret, rotation.secret]
+  return { type: 'TokenRotationEnded', data: { status, hint: dead.hint, remaining } }
+}
+
+const inWords = { pending: 'pending', grace: 'in its grace' }
+
+/**
+ * The first use of the newer secret. Of several that see it, one writes it.
+ * @param revision of the secret that was used
+ */
+export function activate(state: TokenState, revision: number): Fact<'TokenSecretActivated'> | null {
+  if (state.status !== 'active') return null
+  const { rotation } = state
+  if (rotation?.secret.revision !== revision || rotation.isUsed) return null
+  const graceSeconds = rotation.activatedAt === null ? rotation.graceSeconds : null
+  return { type: 'TokenSecretActivated', data: { revision, hint: rotation.secret.hint, graceSeconds } }
+}
+
+function living(state: TokenState, change: string): ExistingToken {
+  if (state.status === 'none') throw new Refusal('not_found', 'No such token.')
+  if (state.status === 'revoked') throw new Refusal('token_revoked', `A revoked token cannot be ${change}.`)
+  return state
+}

@@ -8,6 +8,10 @@ export type RefusalCode =
   | 'precondition_failed'
   | 'token_limit_reached'
   | 'token_history_full'
+  | 'rotation_under_way'
+  | 'no_such_rotation'
+  | 'secret_retiring'
+  | 'token_may_not_manage'
   | 'idempotency_key_reused'
   | 'conflict'
 

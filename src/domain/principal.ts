@@ -25,4 +25,6 @@ export interface Principal {
   subject?: string
   /** The scopes of the token, of the JWT's claim, or those that the host says the user has. */
   scopes: readonly string[]
+  /** Only a token has them: texts that were written into it for the host. */
+  metadata?: Readonly<Record<string, string>>
 }

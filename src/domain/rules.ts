@@ -1,3 +1,4 @@
+import { canonicalBlock } from './address.ts'
 import { holdsCredential } from './credential.ts'
 import type { InputError } from './errors.ts'
 import { DAY_MS } from './time.ts'
@@ -14,6 +15,12 @@ const MAX_NAME = 100
  */
 const MAX_RAW_NAME = 6 * MAX_NAME
 const MAX_REASON = 200
+const MAX_DESCRIPTION = 500
+const MAX_RAW_DESCRIPTION = 6 * MAX_DESCRIPTION
+const LABEL = /^[A-Za-z0-9_.-]{1,40}$/
+const MAX_LABELS = 16
+const MAX_LABEL_TEXT = 200
+const MAX_ALLOWED_IPS = 100
 /** The length in characters of `2026-11-22T08:00:00.123456789+01:00`. */
 const MAX_TIME = 35
 /** Control characters, line and paragraph separators, lone surrogates, bidirectional embeddings and overrides. */
@@ -75,15 +82,68 @@ export function nameProblem(name: string): string | null {
   if (!isWithin(name, 1, MAX_NAME)) return `must be 1 to ${MAX_NAME} characters after trimming`
   if (UNPRINTABLE.test(name)) return 'must not contain control or bidirectional-override characters'
   if (!VISIBLE.test(name)) return 'must contain a letter, a digit or another character that can be seen'
-  if (holdsCredential(name)) return 'must not contain a token'
-  return null
+  return textProblem(name)
+}
+
+/** A description may have several lines. One without any text is none. */
+export function normaliseDescription(description: string): string | null {
+  const trimmed = trim(description)
+  if (trimmed === '') return null
+  return trimmed.length > MAX_RAW_DESCRIPTION ? trimmed : trimmed.normalize('NFC')
+}
+
+/** @param description the result of `normaliseDescription` */
+export function descriptionProblem(description: string): string | null {
+  if (!isWithin(description, 0, MAX_DESCRIPTION)) return `must be at most ${MAX_DESCRIPTION} characters`
+  return textProblem(description.replace(/[\n\t]/g, ' '))
+}
+
+/** Checks names, values, and how many there are. */
+export function metadataErrors(metadata: Readonly<Record<string, string>>): InputError[] {
+  const names = Object.keys(metadata)
+  if (names.length > MAX_LABELS)
+    return [{ path: ['metadata'], message: `must have at most ${MAX_LABELS} members` }]
+  return names.flatMap((name): InputError[] => {
+    if (!LABEL.test(name))
+      return [{ path: ['metadata'], message: `must have names that match ${LABEL.source}` }]
+    const message =
+      labelProblem(metadata[name] as string) ?? (holdsCredential(name) ? 'must not contain a token' : null)
+    return message === null ? [] : [{ path: ['metadata', name], message }]
+  })
+}
+
+const labelProblem = (text: string): string | null =>
+  isWithin(text, 0, MAX_LABEL_TEXT) ? textProblem(text) : `must be at most ${MAX_LABEL_TEXT} characters`
+
+/** @param allowedIps in canonical form, or as they were written if they are none */
+export function allowedIpsErrors(allowedIps: readonly string[]): InputError[] {
+  if (allowedIps.length < 1 || allowedIps.length > MAX_ALLOWED_IPS)
+    return [
+      {
+        path: ['allowedIps'],
+        message: `must have 1 to ${MAX_ALLOWED_IPS} addresses or CIDR blocks, or be null`,
+      },
+    ]
+  return allowedIps.flatMap((block, i): InputError[] =>
+    canonicalBlock(block) === null
+      ? [
+          {
+            path: ['allowedIps', i],
+            message: 'must be an address or a CIDR block without bits behind its prefix',
+          },
+        ]
+      : [],
+  )
 }
 
 export function reasonProblem(reason: string): string | null {
-  if (!isWithin(reason, 0, MAX_REASON)) return `must be at most ${MAX_REASON} characters`
-  if (UNPRINTABLE.test(reason)) return 'must not contain control or bidirectional-override characters'
-  if (holdsCredential(reason)) return 'must not contain a token'
-  return null
+  return isWithin(reason, 0, MAX_REASON) ? textProblem(reason) : `must be at most ${MAX_REASON} characters`
+}
+
+/** @param text whose length has been judged */
+function textProblem(text: string): string | null {
+  if (UNPRINTABLE.test(text)) return 'must not contain control or bidirectional-override characters'
+  return holdsCredential(text) ? 'must not contain a token' : null
 }
 
 /** Counts characters as code points. Each has at most two UTF-16 units. */

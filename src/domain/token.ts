@@ -1,14 +1,49 @@
-import type { LifecycleEvent } from './events.ts'
+import type { Actor, LifecycleEvent, RecordedEvent } from './events.ts'
+import { secondsAfter } from './time.ts'
+
+/** What makes a token valid, as far as it is stored. */
+export interface Secret {
+  /** The revision of the event that brought it. It names the secret among those of its token. */
+  revision: number
+  hash: string
+  hashKeyId: string
+  hint: string
+}
+
+/**
+ * Two secrets at a time: the newer one, and the token's own, older one. It is pending until the newer one is used for
+ * the first time or was activated at once; then the older one is accepted until `retiresAt`. No event says that this
+ * time has passed.
+ */
+export interface Rotation {
+  /** The newer one. */
+  secret: Secret
+  startedAt: string
+  startedBy: Actor
+  graceSeconds: number
+  /** Null while it is pending. */
+  activatedAt: string | null
+  /** Null while it is pending. */
+  retiresAt: string | null
+  /** Was the newer secret used? */
+  isUsed: boolean
+}
 
 /** What is known of a token from the events of its stream. */
 interface Facts {
   tokenId: string
   accountId: string
   name: string
-  hash: string
-  hashKeyId: string
-  hint: string
+  description: string | null
+  metadata: Readonly<Record<string, string>>
+  /** Null: it may be used from anywhere. */
+  allowedIps: readonly string[] | null
+  rotatable: boolean
+  /** The only one, or the older one of two. */
+  secret: Secret
+  rotation: Rotation | null
   scopes: readonly string[]
+  createdBy: Actor
   createdAt: string
   updatedAt: string
   expiresAt: string | null
@@ -26,21 +61,18 @@ export type ExistingToken = Exclude<TokenState, { status: 'none' }>
 export const initialState: TokenState = { status: 'none' }
 
 export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
-  const { at } = event.metadata
+  const { at, actor } = event.metadata
   const { revision } = event
+  const born = { status: 'active', rotation: null, createdBy: actor, revokedAt: null, revision } as const
   switch (event.type) {
-    case 'TokenCreated':
-      return {
-        status: 'active',
-        ...event.data,
-        createdAt: at,
-        updatedAt: at,
-        revokedAt: null,
-        revision,
-      }
+    case 'TokenCreated': {
+      const { hash, hashKeyId, hint, ...data } = event.data
+      const secret = { revision, hash, hashKeyId, hint }
+      return { ...born, ...data, secret, createdAt: at, updatedAt: at }
+    }
     case 'TokenImported': {
-      const { oldId: _, lastAccessed: __, ...data } = event.data
-      return { status: 'active', ...data, revokedAt: null, revision }
+      const { oldId: _, lastAccessed: __, hash, hashKeyId, hint, ...data } = event.data
+      return { ...born, ...data, rotatable: false, secret: { revision, hash, hashKeyId, hint } }
     }
     case 'TokenUpdated':
       return state.status === 'none' ? state : { ...state, ...event.data, updatedAt: at, revision }
@@ -48,8 +80,67 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
       return state.status === 'none'
         ? state
         : { ...state, status: 'revoked', updatedAt: at, revokedAt: state.revokedAt ?? at, revision }
+    case 'TokenRotationStarted':
+      return state.status === 'none' ? state : { ...state, ...started(event), updatedAt: at, revision }
+    case 'TokenSecretActivated':
+      return state.status === 'none' ? state : { ...state, ...activated(state.rotation, event), revision }
+    case 'TokenRotationEnded':
+      return state.status === 'none'
+        ? state
+        : { ...state, secret: event.data.remaining, rotation: null, updatedAt: at, revision }
   }
 }
+
+/** The secrets of a token from the start of a rotation on. Without any grace there is only one again, at once. */
+export function started({
+  data,
+  metadata: { at, actor },
+  revision,
+}: RecordedEvent<'TokenRotationStarted'>): Pick<ExistingToken, 'secret' | 'rotation'> {
+  const { activate, graceSeconds, beside } = data
+  const { hash, hashKeyId, hint } = data
+  const secret: Secret = { revision, hash, hashKeyId, hint }
+  const { retiresAt, ...older } = beside
+  const isActive = activate === 'now' || retiresAt !== null
+  if (isActive && retiresAt === null && graceSeconds === 0) return { secret, rotation: null }
+  return {
+    secret: older,
+    rotation: {
+      secret,
+      startedAt: at,
+      startedBy: actor,
+      graceSeconds,
+      activatedAt: isActive ? at : null,
+      retiresAt: retiresAt ?? (isActive ? secondsAfter(at, graceSeconds) : null),
+      isUsed: false,
+    },
+  }
+}
+
+function activated(
+  rotation: Rotation | null,
+  { data: { graceSeconds }, metadata: { at } }: RecordedEvent<'TokenSecretActivated'>,
+): { rotation: Rotation | null } {
+  if (!rotation) return { rotation }
+  const grace = graceSeconds === null ? {} : { activatedAt: at, retiresAt: secondsAfter(at, graceSeconds) }
+  return { rotation: { ...rotation, ...grace, isUsed: true } }
+}
+
+/** What is said of a rotation that has not ended, neither by an event nor by the time. */
+export type RotationStatus = 'pending' | 'grace'
+
+type Rotating = Pick<ExistingToken, 'secret' | 'rotation' | 'revokedAt'>
+
+/** @returns null if only one secret is accepted */
+export function rotationStatusAt({ rotation, revokedAt }: Rotating, now: string): RotationStatus | null {
+  if (!rotation || revokedAt !== null) return null
+  if (rotation.retiresAt === null) return 'pending'
+  return rotation.retiresAt > now ? 'grace' : null
+}
+
+/** The secret that a token is known by: the newer one, once it is more than pending. */
+export const ownSecret = ({ secret, rotation }: Pick<Rotating, 'secret' | 'rotation'>): Secret =>
+  rotation && rotation.activatedAt !== null ? rotation.secret : secret
 
 /** The history of a `damaged` token cannot be trusted or applied, so the token authenticates nobody. */
 export type TokenStatus = 'active' | 'expired' | 'revoked' | 'damaged'

@@ -1,21 +1,59 @@
 import { PLAIN_KEY_ID } from './credential.ts'
-import { id, time, nullableTime, text, hash, scopes } from './schemaParts.ts'
+import {
+  allowedIps,
+  hash,
+  id,
+  labels,
+  nullableText,
+  nullableTime,
+  revision,
+  scopes,
+  seconds,
+  text,
+  time,
+} from './schemaParts.ts'
+
+/** What people write into a token, but for its name and scopes. */
+const described = {
+  description: nullableText,
+  // Names and texts that mean something to the host alone.
+  metadata: labels,
+  // Addresses and CIDR blocks in canonical form. Null: it may be used from anywhere.
+  allowedIps,
+  // May the token begin a rotation of itself?
+  rotatable: { type: 'boolean' },
+} as const
+
+/** The members that name one secret, besides the revision of the event that brought it. */
+const secret = { hash, hashKeyId: text, hint: { type: 'string' } } as const
 
 /** The events of a token's life, from its creation to its end. */
 export const tokenEventSchemas = {
   TokenCreated: {
     type: 'object',
     additionalProperties: false,
-    required: ['tokenId', 'accountId', 'name', 'hash', 'hashKeyId', 'hint', 'scopes', 'expiresAt'],
+    required: [
+      'tokenId',
+      'accountId',
+      'name',
+      'hash',
+      'hashKeyId',
+      'hint',
+      'scopes',
+      'expiresAt',
+      'description',
+      'metadata',
+      'allowedIps',
+      'rotatable',
+    ],
     properties: {
       tokenId: id,
       accountId: text,
       name: text,
-      hash,
-      hashKeyId: text,
-      hint: { type: 'string' },
+      ...secret,
       scopes,
       expiresAt: nullableTime,
+      ...described,
     },
   },
   TokenImported: {
@@ -34,6 +72,9 @@ export const tokenEventSchemas = {
       'lastAccessed',
       'expiresAt',
       'oldId',
+      'description',
+      'metadata',
+      'allowedIps',
     ],
     properties: {
       tokenId: id,
@@ -50,19 +91,74 @@ export const tokenEventSchemas = {
       expiresAt: nullableTime,
       // The row's id in the old table. If it was a UUID, the token has the same one.
       oldId: text,
+      description: described.description,
+      metadata: described.metadata,
+      allowedIps: described.allowedIps,
     },
   },
   TokenUpdated: {
     type: 'object',
     additionalProperties: false,
     minProperties: 1,
-    properties: { name: text, scopes, expiresAt: nullableTime },
+    // Each member as it is from now on, `metadata` as well.
+    properties: { name: text, scopes, expiresAt: nullableTime, ...described },
   },
   TokenRevoked: {
     type: 'object',
     additionalProperties: false,
     required: ['reason'],
     properties: { reason: { type: ['string', 'null'] } },
+  },
+  // The token has another secret from now on, which this event brings.
+  TokenRotationStarted: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['hash', 'hashKeyId', 'hint', 'activate', 'graceSeconds', 'beside'],
+    properties: {
+      ...secret,
+      // When the grace of the older secret begins.
+      activate: { enum: ['on_first_use', 'now'] },
+      // How long the older secret is accepted from then on.
+      graceSeconds: seconds,
+      // The older secret. Any other secret of the token is dead from now on.
+      beside: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['hash', 'hashKeyId', 'hint', 'revision', 'retiresAt'],
+        // `retiresAt`: the older secret was retiring already, and its time stays.
+        properties: { ...secret, revision, retiresAt: nullableTime },
+      },
+    },
+  },
+  // The newer secret was used for the first time. If the rotation was pending, the grace of the older one begins.
+  TokenSecretActivated: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['revision', 'hint', 'graceSeconds'],
+    properties: {
+      // Of the newer secret.
+      revision,
+      hint: secret.hint,
+      // Null: the grace had begun before.
+      graceSeconds: { ...seconds, type: ['integer', 'null'] },
+    },
+  },
+  // One of the two secrets is dead from now on: the newer one of a pending rotation, or the older one in its grace.
+  TokenRotationEnded: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['status', 'hint', 'remaining'],
+    properties: {
+      status: { enum: ['pending', 'grace'] },
+      // Of the dead one.
+      hint: secret.hint,
+      remaining: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['hash', 'hashKeyId', 'hint', 'revision'],
+        properties: { ...secret, revision },
+      },
+    },
   },
 } as const
 

@@ -18,11 +18,18 @@ interface Versions {
   steps: Record<number, (data: Record<string, unknown>) => Record<string, unknown>>
 }
 
+/** Before version 2, a token had no such members. */
+const undescribed = { description: null, metadata: {}, allowedIps: null }
+
 export const versions: Record<EventType, Versions> = {
-  TokenCreated: { current: 1, steps: {} },
-  TokenImported: { current: 1, steps: {} },
-  TokenUpdated: { current: 1, steps: {} },
+  TokenCreated: { current: 2, steps: { 1: (data) => ({ ...data, ...undescribed, rotatable: false }) } },
+  TokenImported: { current: 2, steps: { 1: (data) => ({ ...data, ...undescribed }) } },
+  // Version 2 may change members that tokens did not have before.
+  TokenUpdated: { current: 2, steps: { 1: (data) => data } },
   TokenRevoked: { current: 1, steps: {} },
+  TokenRotationStarted: { current: 1, steps: {} },
+  TokenSecretActivated: { current: 1, steps: {} },
+  TokenRotationEnded: { current: 1, steps: {} },
   TokenUsed: { current: 2, steps: { 1: withCallers } },
   TokensUsed: { current: 1, steps: {} },
   UsageLost: { current: 1, steps: {} },

@@ -8,17 +8,18 @@ export interface Quota {
 
 export interface RateLimit {
   /**
-   * Counts one event of a caller in the current minute.
-   * @param once if given, at most one event with this mark is counted in a minute
+   * Counts one event of a caller in the current window.
+   * @param once if given, at most one event with this mark is counted in a window
    */
   count(caller: string, once?: string): Quota
-  /** How many more events there may be in this minute. It counts none itself. */
+  /** How many more events there may be in this window. It counts none itself. */
   left(caller: string): number
 }
 
-const WINDOW_MS = 60_000
+/** The length of a window unless it is given, in milliseconds. */
+const MINUTE_MS = 60_000
 /**
- * The number of callers that are counted separately in one minute. Any more of them share one count, so that memory
+ * The number of callers that are counted separately in one window. Any more of them share one count, so that memory
  * stays bounded.
  */
 const MAX_CALLERS = 50_000
@@ -26,15 +27,17 @@ const EVERYBODY_ELSE = ''
 const UNLIMITED: Quota = { exceeded: false, headers: {} }
 
 /**
- * A fixed window of one minute, in this process's memory. It is written by hand, since no library bounds what it keeps
+ * Fixed windows in this process's memory. It is written by hand, since no library bounds what it keeps
  * for each caller.
- * @param quota events a minute for each caller; 0 for no limit
+ * @param quota events in a window for each caller; 0 for no limit
  * @param now monotonic milliseconds
+ * @param windowMs the length of a window in milliseconds
  */
 export function createRateLimit(
   policy: string,
   quota: number,
   now: () => number = performance.now.bind(performance),
+  windowMs = MINUTE_MS,
 ): RateLimit {
   let startedAt = Number.NEGATIVE_INFINITY
   let counts = new Map<string, number>()
@@ -42,11 +45,11 @@ export function createRateLimit(
 
   function roll(): number {
     const elapsed = now() - startedAt
-    if (elapsed < WINDOW_MS) return WINDOW_MS - elapsed
+    if (elapsed < windowMs) return windowMs - elapsed
     startedAt = now()
     counts = new Map()
     marks = new Set()
-    return WINDOW_MS
+    return windowMs
   }
 
   const keyOf = (caller: string): string =>
@@ -57,7 +60,7 @@ export function createRateLimit(
     return {
       exceeded,
       headers: {
-        'RateLimit-Policy': `"${policy}";q=${quota};w=${WINDOW_MS / 1000}`,
+        'RateLimit-Policy': `"${policy}";q=${quota};w=${windowMs / 1000}`,
         RateLimit: `"${policy}";r=${Math.max(0, quota - used)};t=${seconds}`,
         ...(exceeded ? { 'Retry-After': String(seconds) } : {}),
       },
@@ -83,7 +86,7 @@ export function createRateLimit(
   }
 }
 
-/** @param quota one that is exceeded, or was until its minute ended a moment ago */
+/** @param quota one that is exceeded, or was until its window ended a moment ago */
 export const rateLimited = ({ headers }: Quota): Problem =>
   new Problem('rate_limited', 'Wait until the time in Retry-After has passed.', {
     headers: { 'Retry-After': '1', ...headers },

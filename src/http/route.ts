@@ -19,7 +19,7 @@ export interface Route {
    */
   who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself' | 'operator' | 'client'
   query?: object
-  body?: { schema: object; types: readonly string[] }
+  body?: { schema: object; types: readonly string[]; isOptional?: boolean }
   /** Request headers that this route reads. */
   headers?: Record<string, string>
   answers: Record<number, Answer>

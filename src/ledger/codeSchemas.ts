@@ -5,12 +5,18 @@ interface ObjectSchema {
   required: readonly string[]
 }
 
-/** The schema of HTTP input, with the names that members and values have in code. */
+/** The schema of HTTP input, with the names that members have in code. */
 export const inCode = ({ properties, required, ...schema }: ObjectSchema): object => ({
   ...schema,
   required: required.map(camelCase),
   properties: camelCased(
-    Object.fromEntries(Object.entries(properties).map(([name, member]) => [name, valuesInCode(member)])),
+    Object.fromEntries(
+      Object.entries(properties).map(([name, member]) => [
+        name,
+        // Its values are names of members.
+        name === 'sort' ? valuesInCode(member) : member,
+      ]),
+    ),
   ),
 })
 

@@ -22,11 +22,16 @@ import { feedRoutes } from '../http/routes/feed.ts'
 import { type Health, operationRoutes } from '../http/routes/operations.ts'
 import { oauthRoutes } from '../http/routes/oauth.ts'
 import { operatorMiddleware, operatorRoutes } from '../http/routes/operators.ts'
+import { rotationRoutes } from '../http/routes/rotations.ts'
 import { tokenRoutes } from '../http/routes/tokens.ts'
 import { verifyRoutes } from '../http/routes/verify.ts'
 import { version } from '../version.ts'
 import type { Parts, UseCases } from './parts.ts'
 import { requestsOf } from './requests.ts'
+
+/** How often a token may change itself. Whoever has stolen it must not fill its history. */
+const OWN_CHANGES_PER_HOUR = 10
+const HOUR_MS = 3_600_000
 
 /** Everything that is served over HTTP, with its limits and its description. */
 export function httpOf(
@@ -56,6 +61,14 @@ export function httpOf(
   }
   const shownTo = { ...shown, authenticateRequest: requests.managers }
   const streams = createEventStreams()
+  const changedBy = {
+    ...shownTo,
+    limits: {
+      writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
+      ownChanges: createRateLimit('own changes', OWN_CHANGES_PER_HOUR, undefined, HOUR_MS),
+    },
+    scopeCeiling: settings.scopeCeiling,
+  }
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
     ...feedRoutes({
@@ -66,12 +79,8 @@ export function httpOf(
       stillGood: requests.stillGood,
       log,
     }),
-    ...tokenRoutes({
-      ...shownTo,
-      manage: useCases.manage,
-      writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
-      scopeCeiling: settings.scopeCeiling,
-    }),
+    ...tokenRoutes({ ...changedBy, manage: useCases.manage }),
+    ...rotationRoutes({ ...changedBy, rotations: useCases.rotations }),
   ]
   const operators = operatorRoutes({
     ...shown,

@@ -125,6 +125,7 @@ export async function startLedger<Account extends object>(
     async close() {
       stopping = true
       http.endStreams()
+      await useCases.activator.stop()
       await parts.stop()
       http.close()
     },

@@ -16,11 +16,14 @@ import { createFeedWatch } from '../application/feed/watch.ts'
 import { createRetention } from '../application/retention/retention.ts'
 import { createGates } from '../application/scheduling/gates.ts'
 import { createAccountLimit } from '../application/tokens/accountLimit.ts'
+import { createActivator } from '../application/tokens/activator.ts'
 import { createIdentify } from '../application/tokens/identify.ts'
 import { createManage } from '../application/tokens/manage.ts'
 import { createRevokeMany } from '../application/tokens/revocations.ts'
+import { createRotations } from '../application/tokens/rotate.ts'
 import { createRecorder } from '../application/usage/recorder.ts'
 import type { Pepper } from '../domain/credential.ts'
+import type { StoredEvent } from '../domain/events.ts'
 import type { Configuration } from '../settings/configuration.ts'
 import { warnOfMadePeppers } from '../settings/devSecrets.ts'
 import type { TokenLedgerOptions } from '../settings/options.ts'
@@ -176,31 +179,40 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     operatorScope: settings.operatorScope,
     telemetry: metrics,
   })
-  const manage = createManage({
+  const executing = {
     store,
     readModel,
-    patience: patienceOfChange(settings.eventStoreTimeoutMs),
-    async project(events) {
+    async project(events: readonly StoredEvent[]) {
       await projector.apply(events)
       feed.applied(events)
       feedWatch.look()
     },
-    close: projector.close,
-    limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
     clock,
     ids,
+    telemetry: metrics,
+  }
+  const writing = {
+    ...executing,
+    patience: patienceOfChange(settings.eventStoreTimeoutMs),
     randomBytes,
     prefix,
     pepper: keys.peppers[0] as Pepper,
+  }
+  const manage = createManage({
+    ...writing,
+    close: projector.close,
+    limit: createAccountLimit(readModel, clock, settings.maxTokensPerAccount),
     maxLifetimeDays: settings.tokenMaxLifetimeDays,
     catalogue: settings.scopes && new Set(settings.scopes.map(({ name }) => name)),
     reservedScope: settings.operatorScope,
-    telemetry: metrics,
   })
+  const activator = createActivator({ ...executing, instance: ids.random() })
+  const rotations = createRotations({ ...writing, settled: activator.settled })
   const identify = createIdentify(guard.readModel, keys.peppers)
   return {
     authenticator,
-    manage: expecting(index, manage),
+    ...expecting(index, manage, rotations),
+    activator,
     queries: questions(createQueries(guard.readModel, clock)),
     ...questions({
       identify,

@@ -12,7 +12,7 @@ import type { Parts, UseCases } from './parts.ts'
 /** Finds out who sends a request, by whatever they bring. */
 export function requestsOf(
   { settings, clock, recorder, resolveUser }: Parts,
-  { authenticator }: Pick<UseCases, 'authenticator'>,
+  { authenticator, activator }: Pick<UseCases, 'authenticator' | 'activator'>,
   log: Logger,
 ) {
   const addressOf = callerAddress({ hops: settings.trustProxyHops, from: settings.trustProxyFrom })
@@ -21,6 +21,7 @@ export function requestsOf(
     authenticator,
     recorder,
     failures,
+    onFirstUse: activator.activate,
     strict: settings.auditMode === 'strict',
     now: clock,
   })

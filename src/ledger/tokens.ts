@@ -3,6 +3,8 @@ import { type RangeInput, usageRange } from '../application/analytics/range.ts'
 import { ids } from '../application/eventLog/ids.ts'
 import { type Clock, iso } from '../application/ports/clock.ts'
 import type { CommandContext } from '../application/tokens/execute.ts'
+import { seenToken } from '../application/eventLog/tokenStream.ts'
+import type { RotationInput } from '../application/tokens/rotate.ts'
 import type { TokenInput } from '../application/tokens/input.ts'
 import { targetOf } from '../application/tokens/manage.ts'
 import type { ListQuery, ResultPage, Sort } from '../application/tokens/query.ts'
@@ -29,13 +31,29 @@ export interface NewToken {
   /** RFC 3339, in the future. Null or left out: the token never expires. */
   expiresAt?: string | null | undefined
   scopes?: readonly string[] | undefined
+  /** At most 500 characters. */
+  description?: string | null | undefined
+  /** At most 16 members with texts of at most 200 characters. `authenticate()` gives them to you with the principal. */
+  metadata?: Readonly<Record<string, string>> | undefined
+  /** Addresses and CIDR blocks from which alone the token is accepted. Null or left out: from anywhere. */
+  allowedIps?: readonly string[] | null | undefined
+  /** May the token rotate itself? Default: no. */
+  rotatable?: boolean | undefined
 }
 
 /** A merge patch: members that are left out stay as they are. */
-export interface TokenChange {
+export interface TokenChange extends Partial<Omit<NewToken, 'name' | 'scopes' | 'metadata'>> {
   name?: string | undefined
-  expiresAt?: string | null | undefined
   scopes?: readonly string[] | null | undefined
+  /** Merged into what is there; null takes a member away. */
+  metadata?: Readonly<Record<string, string | null>> | null | undefined
+}
+
+export interface RotateInput {
+  /** How long the older secret is accepted beside the newer one, in seconds: 0 to 604,800. Default: 86,400. */
+  graceSeconds?: number | undefined
+  /** When that time begins: at the first use of the newer secret (the default), or at once. */
+  activate?: 'on_first_use' | 'now' | undefined
 }
 
 export interface CommandOptions {
@@ -105,6 +123,8 @@ export interface Tokens {
   get(accountId: string, id: string): Promise<Token>
   list(accountId: string, query?: TokenListQuery): Promise<ResultPage<Token>>
   update(accountId: string, id: string, change: TokenChange, options: CommandOptions): Promise<Token>
+  /** Gives the token another secret. The older one is accepted beside it for a time. */
+  rotate(accountId: string, id: string, input: RotateInput, options: CommandOptions): Promise<CreatedToken>
   /** Once it resolves, no request with this token is accepted any more. Revoking again changes nothing. */
   revoke(accountId: string, id: string, options: RevokeOptions): Promise<void>
   /** The usage of one token. */
@@ -117,6 +137,7 @@ export interface Tokens {
 
 const parseCreate = bodyValidator<TokenInput>(inCode(schemas.createBody))
 const parsePatch = bodyValidator<TokenInput>(inCode(schemas.patchBody))
+const parseRotation = bodyValidator<RotationInput>(inCode(schemas.rotationBody))
 const parseList = bodyValidator<ListQuery>(inCode(schemas.listQuery))
 const parsePage = bodyValidator<{ limit: number; cursor?: string }>(inCode(schemas.pageQuery))
 const parseUsage = bodyValidator<RangeInput & { route?: string }>(inCode(schemas.usageQuery))
@@ -124,7 +145,7 @@ const parseOptions = bodyValidator<RevokeOptions>(commandOptions)
 
 /** @param settings `scopeCeiling` says whether a ceiling that a caller names has an effect */
 export function tokensOf(
-  { manage, queries }: UseCases,
+  { manage, rotations, queries }: UseCases,
   { scopeCeiling }: { scopeCeiling: boolean },
   clock: Clock,
 ): Tokens {
@@ -151,7 +172,7 @@ export function tokensOf(
     const { context, ceiling, key } = commandOf(options)
     const { token, secret } = await manage.create(context, accountId, parseCreate(input), key, ceiling)
     if (secret === null)
-      return shownToken(token.tokenId, await queries.token(accountId, token.tokenId), now())
+      return shownToken(token.tokenId, seenToken(await queries.token(accountId, token.tokenId)), now())
     return { ...shownToken(token.tokenId, token, now()), token: secret }
   }
 
@@ -170,11 +191,13 @@ export function tokensOf(
   return {
     create: answering(create) as Tokens['create'],
     usage: answering(usage) as Tokens['usage'],
-    get: answering(async (accountId, id) => shownToken(id, await queries.token(accountId, id), now())),
+    get: answering(async (accountId, id) =>
+      shownToken(id, seenToken(await queries.token(accountId, id)), now()),
+    ),
     list: answering(async (accountId, query) => {
       const { data, nextCursor } = await queries.list(accountId, parseList(asQuery(query)))
       const at = now()
-      return { data: data.map((token) => shownToken(token.id, token, at)), nextCursor }
+      return { data: data.map((token) => shownToken(token.id, seenToken(token), at)), nextCursor }
     }),
     update: answering(async (accountId, id, change, options) => {
       const { context, ceiling, ifMatch } = commandOf(options)
@@ -186,6 +209,14 @@ export function tokensOf(
         ceiling,
       )
       return shownToken(id, { ...changed, lastAccessed: seen.lastAccessed ?? null }, now())
+    }),
+    rotate: answering(async (accountId, id, input, options) => {
+      const { context, ceiling, ifMatch } = commandOf(options)
+      const seen = await queries.token(accountId, id)
+      const asked = parseRotation(asQuery(input))
+      const { token, secret } = await rotations.rotate(context, { seen, ifMatch }, asked, ceiling)
+      const shown = shownToken(id, { ...token, lastAccessed: seen.lastAccessed ?? null }, now())
+      return { ...shown, token: secret }
     }),
     revoke: answering(async (accountId, id, options) => {
       const { context, ifMatch, reason } = commandOf(options)

@@ -2,24 +2,33 @@ import type { Principal } from '../domain/principal.ts'
 import type { ResultPage } from '../application/tokens/query.ts'
 import type { Tally, Usage } from '../application/analytics/usage.ts'
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
-import { statusAt, type TokenStatus } from '../domain/token.ts'
+import {
+  type ExistingToken,
+  ownSecret,
+  type RotationStatus,
+  rotationStatusAt,
+  statusAt,
+  type TokenStatus,
+} from '../domain/token.ts'
 import { snakeCased } from './names.ts'
 
 /** The only shapes of tokens that leave. Every member is named here, so that no other can leave by accident. */
 
-/** A token, folded from its events or read from the read model: both have these members. */
-export interface TokenLike {
-  accountId: string
-  name: string
+/** A token, folded from its events or read from the read model. */
+export type TokenLike = ExistingToken & { lastAccessed?: string | null; stopped?: string }
+
+/** The other one of two secrets that are accepted. */
+export interface ShownRotation {
+  /** `pending`: the newer secret was not used yet. `grace`: the older one is accepted until `retiresAt`. */
+  status: RotationStatus
+  /** Of the secret that is not the one of the token's own `hint`: the newer one while pending, the older one in the grace. */
   hint: string
-  scopes: readonly string[]
-  createdAt: string
-  updatedAt: string
-  lastAccessed?: string | null
-  expiresAt: string | null
-  revokedAt: string | null
-  revision: number
-  stopped?: string
+  startedAt: string
+  startedBy: { kind: string; id: string }
+  /** Null while pending. */
+  activatedAt: string | null
+  /** Null while pending. */
+  retiresAt: string | null
 }
 
 /** A token as everybody sees it. Times are RFC 3339 in UTC with milliseconds. */
@@ -27,10 +36,19 @@ export interface Token {
   id: string
   accountId: string
   name: string
+  description: string | null
+  metadata: Readonly<Record<string, string>>
   /** Prefix and last four characters of the body: `tkl_…9fQz`. */
   hint: string
   scopes: readonly string[]
+  /** Addresses and CIDR blocks from which it is accepted; null: any. */
+  allowedIps: readonly string[] | null
+  /** May it begin a rotation of itself? */
+  rotatable: boolean
+  /** Null: only one secret is accepted. */
+  rotation: ShownRotation | null
   status: TokenStatus
+  createdBy: { kind: string; id: string }
   createdAt: string
   updatedAt: string
   lastAccessed: string | null
@@ -42,7 +60,8 @@ export interface Token {
 }
 
 /**
- * Nobody knows which scopes and which expiry a damaged token has. It may do nothing, and so nothing is shown of them.
+ * Nobody knows which scopes and which expiry a damaged token has. It may do nothing, and so nothing is shown of what it
+ * may.
  */
 export function shownToken(id: string, token: TokenLike, now: string): Token {
   const status = statusAt(token, now)
@@ -51,9 +70,15 @@ export function shownToken(id: string, token: TokenLike, now: string): Token {
     id,
     accountId: token.accountId,
     name: token.name,
-    hint: token.hint,
+    description: token.description,
+    metadata: token.metadata,
+    hint: ownSecret(token).hint,
     scopes: isKnown ? token.scopes : [],
+    allowedIps: isKnown ? token.allowedIps : null,
+    rotatable: isKnown && token.rotatable,
+    rotation: isKnown ? shownRotation(token, now) : null,
     status,
+    createdBy: actorOf(token.createdBy),
     createdAt: token.createdAt,
     updatedAt: token.updatedAt,
     lastAccessed: token.lastAccessed ?? null,
@@ -63,8 +88,21 @@ export function shownToken(id: string, token: TokenLike, now: string): Token {
   }
 }
 
-export const presentToken = (id: string, token: TokenLike, now: string) =>
-  snakeCased(shownToken(id, token, now))
+function shownRotation(token: TokenLike, now: string): ShownRotation | null {
+  const { secret, rotation } = token
+  const status = rotationStatusAt(token, now)
+  if (!rotation || status === null) return null
+  const { startedAt, startedBy, activatedAt, retiresAt } = rotation
+  const { hint } = rotation.activatedAt === null ? rotation.secret : secret
+  return { status, hint, startedAt, startedBy: actorOf(startedBy), activatedAt, retiresAt }
+}
+
+const actorOf = ({ kind, id }: { kind: string; id: string }) => ({ kind, id })
+
+export function presentToken(id: string, token: TokenLike, now: string) {
+  const shown = shownToken(id, token, now)
+  return { ...snakeCased(shown), rotation: shown.rotation && snakeCased(shown.rotation) }
+}
 
 /** A token as it was. The events of its life do not say when it had last been used, so neither does this. */
 export function presentTokenAt(id: string, token: TokenLike, at: string) {
@@ -94,15 +132,21 @@ export const shownEvent = (event: HistoryDocument): TokenEvent => ({
   type: event.type,
   revision: event.revision,
   at: event.at,
-  actor: { kind: event.actor.kind, id: event.actor.id },
+  actor: actorOf(event.actor),
   requestId: event.requestId,
   data: event.data,
 })
 
 export const presentEvent = (event: HistoryDocument) => ({
   ...snakeCased(shownEvent(event)),
-  data: snakeCased(event.data),
+  data: snakeCased(
+    Object.fromEntries(Object.entries(event.data).map(([name, value]) => [name, named(name, value)])),
+  ),
 })
+
+/** Members of members are ours as well where they name a secret; those of metadata are not. */
+const named = (name: string, value: unknown): unknown =>
+  name === 'beside' || name === 'remaining' ? snakeCased(value as object) : value
 
 export const shownUsage = (usage: Usage) => ({
   from: usage.from,

@@ -84,7 +84,7 @@ describe('a process that does not know every event of a token', () => {
   })
 
   for (const [what, type, how, isOpen, byCommands] of [
-    ['of a type it does not know', 'TokenRotationStarted', { data: { hash: 'f'.repeat(64) } }, false, true],
+    ['of a type it does not know', 'TokenSplit', { data: { hash: 'f'.repeat(64) } }, false, true],
     [
       'of such a type that only informs',
       'TokenExpiring',

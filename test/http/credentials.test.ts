@@ -231,7 +231,13 @@ describe('A host app behind authenticate()', () => {
   it('finds principal and account in ctx.state', async () => {
     const withToken = await (await fetch(`${url}/`, { headers: tokenHeader(token.token) })).json()
     expect(withToken).to.deep.equal({
-      principal: { kind: 'token', accountId: 'acct_1', tokenId: token.id, scopes: ['orders:read'] },
+      principal: {
+        kind: 'token',
+        accountId: 'acct_1',
+        tokenId: token.id,
+        scopes: ['orders:read'],
+        metadata: {},
+      },
       account: { id: 'acct_1', plan: 'pro' },
     })
     const withJwt = await (await fetch(`${url}/`, { headers: bearer(jwt) })).json()

@@ -51,6 +51,10 @@ describe('The history of a token', () => {
           hint: token.hint,
           scopes: [],
           expires_at: '2027-01-01T00:00:00.000Z',
+          description: null,
+          metadata: {},
+          allowed_ips: null,
+          rotatable: false,
         },
       },
       {

@@ -9,6 +9,7 @@ import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import type { Step as LogStep } from '../../src/application/ports/checkpoints.ts'
 import type { RecordedEvent } from '../../src/domain/events.ts'
+import { undescribed } from '../support/events/undescribed.ts'
 import { describeOnMongo, type MongoServer, someMongo } from '../support/stores/mongod.ts'
 import { openPatiently } from '../support/stores/patient.ts'
 import { sweep } from '../support/suite/sweep.ts'
@@ -29,6 +30,10 @@ const change = fc.record(
     name: fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme' }),
     scopes: fc.array(fc.constantFrom('read', 'write'), { maxLength: 2 }),
     expiresAt: fc.option(fc.nat(10_000).map(time)),
+    description: fc.option(fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme' })),
+    metadata: fc.dictionary(fc.constantFrom('team', 'a.b', '__proto__', '-'), fc.string({ maxLength: 3 })),
+    allowedIps: fc.option(fc.constant(['192.0.2.0/24', '::1'])),
+    rotatable: fc.boolean(),
   },
   { requiredKeys: [] },
 )
@@ -73,6 +78,32 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('update' as const), token, change }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('revoke' as const), token }) },
   {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('rotate' as const),
+      token,
+      activate: fc.constantFrom('now', 'on_first_use'),
+      graceSeconds: fc.constantFrom(0, 60),
+      retiresAt: fc.option(fc.constant(time(50))),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('activate' as const),
+      token,
+      graceSeconds: fc.option(fc.constantFrom(0, 60)),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('end' as const),
+      token,
+      status: fc.constantFrom('pending', 'grace'),
+    }),
+  },
+  {
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('use' as const),
@@ -84,6 +115,13 @@ const step = fc.oneof(
   },
 )
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
+
+/** The first secret of a token is the one that it was made with; no two secrets are the same. */
+const secretOf = (tokenId: string, n: number): Record<string, unknown> => ({
+  hash: `${n}`.padStart(4, '0').repeat(4) + tokenId.replaceAll('-', '').padEnd(48, '0').slice(0, 48),
+  hashKeyId: 'k2',
+  hint: `secret ${n}`,
+})
 
 function historyOf(steps: readonly Step[]): Happened[] {
   const history: Happened[] = []
@@ -146,6 +184,7 @@ function historyOf(steps: readonly Step[]): Happened[] {
           name: 'First',
           scopes: [],
           expiresAt: null,
+          ...undescribed,
           ...one.change,
         })
         break
@@ -163,6 +202,9 @@ function historyOf(steps: readonly Step[]): Happened[] {
           lastAccessed: one.lastAccessed,
           expiresAt: null,
           oldId: '17',
+          description: 'Older',
+          metadata: { row: '17', 'a.b': '', ['__proto__']: 'own' },
+          allowedIps: ['10.0.0.0/8'],
         })
         break
       case 'update':
@@ -172,6 +214,29 @@ function historyOf(steps: readonly Step[]): Happened[] {
       case 'revoke':
         if (!ended.has(one.token)) happen(stream, 'TokenRevoked', { reason: null })
         ended.add(one.token)
+        break
+      case 'rotate':
+        happen(stream, 'TokenRotationStarted', {
+          ...secretOf(tokenId, history.length),
+          activate: one.activate,
+          graceSeconds: one.graceSeconds,
+          beside: { revision: 0, ...secretOf(tokenId, 0), retiresAt: one.retiresAt },
+        })
+        break
+      case 'activate':
+        happen(stream, 'TokenSecretActivated', {
+          revision: 1,
+          hint: 'newer',
+          graceSeconds: one.graceSeconds,
+        })
+        break
+      case 'end':
+        happen(stream, 'TokenRotationEnded', {
+          status: one.status,
+          hint: 'dead',
+          remaining: { revision: 1, ...secretOf(tokenId, 0) },
+        })
+        break
     }
   }
   return history
@@ -287,6 +352,7 @@ async function documentsOf(model: ReadModel): Promise<Expected> {
     tokenUsage: await all('tokenUsage'),
     tokenActivity: await all('tokenActivity'),
     tokenActions: await all('tokenActions'),
+    rotatedSecrets: await all('rotatedSecrets'),
   }
 }
 

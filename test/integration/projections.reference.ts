@@ -46,9 +46,19 @@ export interface Expected {
   tokenUsage: Json[]
   tokenActivity: Json[]
   tokenActions: Json[]
+  rotatedSecrets: Json[]
 }
 
-const LIFE = ['TokenCreated', 'TokenImported', 'TokenUpdated', 'TokenRevoked']
+const LIFE = [
+  'TokenCreated',
+  'TokenImported',
+  'TokenUpdated',
+  'TokenRevoked',
+  'TokenRotationStarted',
+  'TokenSecretActivated',
+  'TokenRotationEnded',
+]
+const ROTATIONS = LIFE.slice(4)
 
 /** @param history in log order */
 export function expectedAfter(history: readonly Happened[]): Expected {
@@ -60,6 +70,7 @@ export function expectedAfter(history: readonly Happened[]): Expected {
     tokenUsage: usageRows(used),
     tokenActivity: activityRows(used),
     tokenActions: life.filter(({ metadata }) => metadata.actor.kind === 'token').map(actionRow),
+    rotatedSecrets: rotatedSecrets(life),
   }
 }
 
@@ -71,13 +82,25 @@ function usesOf({ type, data }: Happened): Use[] {
 
 function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[] {
   const byId = new Map<string, Json>()
-  for (const { type, stream, revision, data, metadata } of life) {
+  for (const event of life) {
+    const { type, stream, revision, data, metadata } = event
     const id = stream.replace('apiToken-', '')
+    if (ROTATIONS.includes(type)) {
+      rotated(byId.get(id) ?? {}, event)
+      continue
+    }
     const { tokenId: _, reason: __, oldId: ___, ...fields } = data
     const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null, revoked: false }
     Object.assign(token, { updatedAt: metadata.at }, fields, { revision, chain: metadata.chain })
     if (type === 'TokenRevoked') Object.assign(token, { revokedAt: metadata.at, revoked: true })
     if (typeof fields.name === 'string') token.nameFolded = folded(fields.name)
+    if (fields.description !== undefined)
+      token.descriptionFolded = typeof fields.description === 'string' ? folded(fields.description) : null
+    if (revision === 0) {
+      token.createdBy = metadata.actor
+      token.secret = { revision, hint: data.hint }
+      token.rotatable ??= false
+    }
     byId.set(id, token)
   }
   for (const [id, token] of byId) {
@@ -87,6 +110,75 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
     if (times.length > 0) token.lastAccessed = times.sort().at(-1)
   }
   return [...byId.values()]
+}
+
+interface Named {
+  revision: number
+  hash: string
+  hashKeyId: string
+  hint: string
+}
+
+/** What an event of a rotation makes of a token. */
+function rotated(token: Json, { type, revision, metadata, data }: Happened): void {
+  const only = ({ hash, hashKeyId, ...secret }: Named): Json => ({
+    hash,
+    hashKeyId,
+    secret: { revision: secret.revision, hint: secret.hint },
+  })
+  const none = {
+    newerHash: null,
+    newerHashKeyId: null,
+    rotation: null,
+    activatedAt: null,
+    retiresAt: null,
+    newerIsUsed: false,
+  }
+  const later = (seconds: unknown): string =>
+    new Date(Date.parse(metadata.at) + Number(seconds) * 1000).toISOString()
+  Object.assign(token, { revision, chain: metadata.chain })
+  if (type === 'TokenSecretActivated') {
+    Object.assign(token, { newerIsUsed: true, hint: data.hint })
+    if (data.graceSeconds !== null)
+      Object.assign(token, { activatedAt: metadata.at, retiresAt: later(data.graceSeconds) })
+    return
+  }
+  token.updatedAt = metadata.at
+  if (type === 'TokenRotationEnded') {
+    const remaining = data.remaining as Named
+    Object.assign(token, only(remaining), none, { hint: remaining.hint })
+    return
+  }
+  const { beside, activate, graceSeconds, hash, hashKeyId, hint } = data as unknown as Named & {
+    beside: Named & { retiresAt: string | null }
+    activate: string
+    graceSeconds: number
+  }
+  if (activate === 'now' && beside.retiresAt === null && graceSeconds === 0) {
+    Object.assign(token, only({ revision, hash, hashKeyId, hint }), none, { hint })
+    return
+  }
+  const isActive = activate === 'now' || beside.retiresAt !== null
+  Object.assign(token, only(beside), {
+    newerHash: hash,
+    newerHashKeyId: hashKeyId,
+    hint: isActive ? hint : beside.hint,
+    rotation: { revision, hint, graceSeconds, startedAt: metadata.at, startedBy: metadata.actor },
+    activatedAt: isActive ? metadata.at : null,
+    retiresAt: beside.retiresAt ?? (isActive ? later(graceSeconds) : null),
+    newerIsUsed: false,
+  })
+}
+
+function rotatedSecrets(life: readonly Happened[]): Json[] {
+  const rows = new Map<string, Json>()
+  for (const { type, stream, revision, data } of life) {
+    if (type !== 'TokenRotationStarted') continue
+    const tokenId = stream.replace('apiToken-', '')
+    for (const { hash, hint, ...secret } of [{ ...data, revision }, data.beside] as unknown as Named[])
+      rows.set(hash, { id: hash, tokenId, revision: secret.revision, hint })
+  }
+  return [...rows.values()]
 }
 
 /** Folds each letter by itself, as it is without its neighbours. */
@@ -102,11 +194,18 @@ function historyRows(life: readonly Happened[]): Json[] {
     life.filter(({ revision }) => revision === 0).map(({ stream, data }) => [stream, data.accountId]),
   )
   return life.map(({ id, type, stream, revision, position, data, metadata }) => {
-    const { hash: _, hashKeyId: __, ...shown } = data
+    const shown = withoutHashes(data)
     const { at, actor, requestId } = metadata
     const place = { tokenId: stream.replace('apiToken-', ''), accountId: owners.get(stream), position }
     return { id, ...place, type, revision, at, actor, requestId, data: shown }
   })
+}
+
+function withoutHashes(data: Json): Json {
+  const { hash: _, hashKeyId: __, beside, remaining, ...shown } = data
+  for (const [name, secret] of Object.entries({ beside, remaining }))
+    if (secret !== undefined) shown[name] = withoutHashes(secret as Json)
+  return shown
 }
 
 function actionRow({ id, type, stream, revision, metadata }: Happened): Json {

@@ -6,7 +6,7 @@ import { HostError } from '../ports/errors.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import type { Operator, Principal } from '../../domain/principal.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
-import type { TokenIndex } from './tokenIndex.ts'
+import type { Found, TokenIndex } from './tokenIndex.ts'
 import type { TokenRecord } from './records.ts'
 import type { User } from './user.ts'
 
@@ -46,6 +46,8 @@ export interface Refused {
   /** The id of a token that is known, but no longer good. */
   tokenId?: string
   accountId?: string
+  /** The revision of the event that brought the secret, if it was one of the token's until a rotation. */
+  secret?: number
 }
 
 export type Decision = Accepted | Refused
@@ -78,7 +80,7 @@ export interface Authenticator {
 }
 
 type Kind = Credential['kind'] | 'user'
-type Find = () => TokenRecord | Promise<TokenRecord | null>
+type Find = () => TokenRecord | Promise<Found>
 
 /**
  * How many accounts are remembered that the host did not know when it was last asked. Beyond this, all are forgotten.
@@ -101,11 +103,20 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   const closed = new Set<string>()
 
   /** Checks a record by itself. @returns a refusal, or null for a good one */
-  function flaw(record: TokenRecord | null): Refused | null {
-    if (!record) return refuse('unknown')
+  function flaw(record: TokenRecord): Refused | null {
     if (record.revoked) return refuseKnown(record, 'revoked')
     if (record.stopped !== null) return refuseKnown(record, 'stopped')
-    return record.expiresAt <= clock() ? refuseKnown(record, 'expired', true) : null
+    const now = clock()
+    if (record.retiresAt <= now) return { ...refuseKnown(record, 'retired', true), secret: record.secret }
+    return record.expiresAt <= now ? refuseKnown(record, 'expired', true) : null
+  }
+
+  /** The record that was found, if it is good. */
+  function goodOf(found: Found): TokenRecord | Refused {
+    if (!found) return refuse('unknown')
+    if ('isRetired' in found)
+      return { ...refuse('retired', true), tokenId: found.tokenId, secret: found.secret }
+    return flaw(found) ?? found
   }
 
   /**
@@ -148,9 +159,8 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     let account: object | null = null
     let stored = false
     for (let found = first; ; found = find()) {
-      const record = await found
-      const refused = flaw(record)
-      if (refused || !record) return refused ?? refuse('unknown')
+      const record = goodOf(await found)
+      if ('refused' in record) return record
       const { accountId } = record.principal
       account ??= await accountOf(accountId, asker)
       if (!account) return refuse('no_account')

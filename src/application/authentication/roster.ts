@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import type { Document } from '../ports/documents.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 
 /**
@@ -55,7 +56,7 @@ export function createRoster(
     for (let last = ''; ; ) {
       const after = last === '' ? {} : { after: { value: last, id: last } }
       const page = await readModel.find('tokens', { where: [], limit: PAGE, ...after })
-      for (const { hash, revokedAt } of page) if (revokedAt === null) found.add(String(hash))
+      for (const token of page) addTo(found, token)
       if (page.length < PAGE) break
       last = page.at(-1)?.id ?? ''
       await nextTurn()
@@ -68,7 +69,7 @@ export function createRoster(
     changedSince = now()
     const where = [{ field: 'id', op: 'in' as const, value: ids }]
     const found = await readModel.find('tokens', { where, order: 'any', limit: ids.length })
-    for (const { hash, revokedAt } of found) if (revokedAt === null) prints?.add(String(hash))
+    for (const token of found) addTo(prints, token)
     for (const id of ids) changed.delete(id)
   }
 
@@ -112,6 +113,12 @@ export function createRoster(
     },
     size: () => prints?.size() ?? 0,
   }
+}
+
+/** Adds the hashes of a token that is not revoked. */
+function addTo(prints: Prints | null, { hash, newerHash, revokedAt }: Document): void {
+  if (revokedAt !== null) return
+  for (const one of [hash, newerHash]) if (typeof one === 'string') prints?.add(one)
 }
 
 // --- Pieces of hashes ----------------------------------------------------------------------------------------------

@@ -1,8 +1,12 @@
 import { hash } from 'node:crypto'
+import type { RotatedSecretDocument } from '../../../projections/rotatedSecrets.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
+import { parseBlocks } from '../../domain/address.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../../domain/credential.ts'
+import { bySecret } from '../readModel/secrets.ts'
+import { secretsOf } from '../eventLog/tokenStream.ts'
 import { type Asker, BusyError, createGate, LOOK_UPS, OverLimitError } from '../scheduling/gate.ts'
-import { createRecords, type TokenRecord } from './records.ts'
+import { createRecords, type RetiredSecret, type TokenRecord } from './records.ts'
 import { createRoster } from './roster.ts'
 import { ageOf, type Instant, now as readClocks } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
@@ -10,18 +14,21 @@ import { StoreUnavailableError } from '../ports/errors.ts'
 import type { DocumentReader, Watchable } from '../ports/readModel.ts'
 import type { Watch } from '../ports/sharing.ts'
 
+/** What a look-up finds. Null: no token has, or had, this secret. */
+export type Found = TokenRecord | RetiredSecret | null
+
 export interface TokenIndex {
   /** The record of a token that is in memory, if memory may decide at the moment; otherwise null. */
   held(token: string, isLegacy: boolean): TokenRecord | null
   /**
-   * The current record of a token, or null for an unknown token. A token that is known to be good is looked up whenever
+   * The current record of a token, or null for an unknown token. A secret that a token had before a rotation is known. A token that is known to be good is looked up whenever
    * it is needed. All others wait in a queue for their look-ups, which is limited.
    * @param isLegacy looks among imported tokens only; without it, among all others
    * @param asker the caller, whose look-ups in vain are limited
    * @throws OverLimitError, BusyError if it was not looked up; StoreUnavailableError if it was good before and is
    *   missing now; what the read model throws
    */
-  find(token: string, isLegacy?: boolean, asker?: Asker): TokenRecord | Promise<TokenRecord | null>
+  find(token: string, isLegacy?: boolean, asker?: Asker): TokenRecord | Promise<Found>
   /** Announces a token that has just been made. */
   expect(token: string): void
   /** May the record still be used for a decision? Ask again after every wait. */
@@ -89,12 +96,7 @@ export function createTokenIndex(
     isLegacy ? [hashLegacyToken(token)] : peppers.map((pepper) => hashToken(pepper, token))
 
   /** A look-up that waits in the queue. If the queue refuses a token that exists by the roster, it waits no longer. */
-  async function loadUnknown(
-    token: string,
-    key: string,
-    isLegacy: boolean,
-    asker?: Asker,
-  ): Promise<TokenRecord | null> {
+  async function loadUnknown(token: string, key: string, isLegacy: boolean, asker?: Asker): Promise<Found> {
     try {
       return await strangers.run(() => load(token, key, isLegacy, 'unknown'), asker)
     } catch (error) {
@@ -110,7 +112,7 @@ export function createTokenIndex(
     key: string,
     isLegacy: boolean,
     of: 'known' | 'unknown',
-  ): Promise<TokenRecord | null> {
+  ): Promise<Found> {
     const hashes = hashesOf(token, isLegacy)
     counted[of]++
     const forgetGood = () => {
@@ -121,33 +123,48 @@ export function createTokenIndex(
       const lookUp: LookUp = { changed: new Set(), anything: false }
       lookUps.add(lookUp)
       const readAt = now()
-      const where: Condition[] = [{ field: 'hash', op: 'in', value: hashes }]
-      const [found] = await readModel
-        .find('tokens', { where, order: 'any', limit: 1 })
+      const [document] = await readModel
+        .find('tokens', { where: bySecret(hashes), order: 'any', limit: 1 })
         .finally(() => lookUps.delete(lookUp))
+      const found = document as TokenDocument | undefined
       // The token has changed during the look-up. What was read may be older than the change, so it is not used.
       const { anything, changed } = lookUp
       if (anything || (found && changed.has(found.id))) continue
       // The token may be one that has just been made. Other tokens change all the time, so this is tried only once.
       if (!found && changed.size > 0 && isFirst) continue
-      // Documents of tokens are never removed. Somebody has removed this one from the read model by other means.
-      if (!found && good.has(key))
-        throw new StoreUnavailableError('a token that was good is not there any more')
+      if (!found) {
+        const retired = await retiredSecret(hashes)
+        // Documents of tokens are never removed. Somebody has removed this one from the read model by other means.
+        if (!retired && good.has(key))
+          throw new StoreUnavailableError('a token that was good is not there any more')
+        forgetGood()
+        return retired
+      }
+      const made = toRecord(found, hashes, readAt)
       // A hash is valid only as the kind that it was made as: a keyed hash never matches a plain one, or the other way
       // round.
-      if (!found || (found.hashKeyId === PLAIN_KEY_ID) !== isLegacy) {
+      if ((made.keyId === PLAIN_KEY_ID) !== isLegacy) {
         forgetGood()
         return null
       }
-      const record = records.keep(key, toRecord(found as unknown as TokenDocument, readAt))
+      const record = records.keep(key, made.record)
       if (isGood(record)) good.add(key)
       else forgetGood()
       if (isCurrent(record)) return record
     }
   }
 
-  const isGood = ({ revoked, stopped, expiresAt }: TokenRecord): boolean =>
-    !revoked && stopped === null && expiresAt > now().wall
+  /** Only a secret of a token that was rotated is found there. */
+  async function retiredSecret(hashes: readonly string[]): Promise<RetiredSecret | null> {
+    const where: Condition[] = [{ field: 'id', op: 'in', value: hashes }]
+    const [found] = await readModel.find('rotatedSecrets', { where, order: 'any', limit: 1 })
+    if (!found) return null
+    const { tokenId, revision } = found as unknown as RotatedSecretDocument
+    return { isRetired: true, tokenId, secret: revision }
+  }
+
+  const isGood = ({ revoked, stopped, expiresAt, retiresAt }: TokenRecord): boolean =>
+    !revoked && stopped === null && Math.min(expiresAt, retiresAt) > now().wall
 
   function evict(tokenIds: ReadonlySet<string> | null): void {
     roster.changed(tokenIds)
@@ -200,20 +217,52 @@ export function createTokenIndex(
   }
 }
 
-function toRecord(token: TokenDocument, readAt: Instant): TokenRecord {
-  const { id, accountId, scopes, createdAt, expiresAt, revokedAt, revision, stopped = null } = token
-  return {
-    principal: Object.freeze({ kind: 'token', accountId, tokenId: id, scopes: Object.freeze([...scopes]) }),
+/** @param hashes of the secret that was sent, one for each key */
+function toRecord(
+  token: TokenDocument,
+  hashes: readonly string[],
+  readAt: Instant,
+): { record: TokenRecord; keyId: string } {
+  const {
+    id,
+    accountId,
+    scopes,
+    metadata,
+    allowedIps,
+    createdAt,
+    expiresAt,
+    revokedAt,
+    revision,
+    stopped = null,
+  } = token
+  const { secret, rotation } = secretsOf(token)
+  const isNewer = rotation !== null && hashes.includes(rotation.secret.hash)
+  const used = isNewer ? rotation.secret : secret
+  const record: TokenRecord = {
+    principal: {
+      kind: 'token',
+      accountId,
+      tokenId: id,
+      scopes: Object.freeze([...scopes]),
+      metadata: Object.freeze(metadata),
+    },
     tokenId: id,
     createdAt: Date.parse(createdAt),
-    expiresAt: expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt),
+    secret: used.revision,
+    retiresAt: isNewer ? Number.POSITIVE_INFINITY : timeOr(rotation?.retiresAt),
+    isUnused: isNewer && !rotation.isUsed,
+    allowedIps: allowedIps && allowedIps.flatMap(parseBlocks),
+    expiresAt: timeOr(expiresAt),
     revoked: revokedAt !== null,
     stopped,
     revision,
     readAt,
     stale: false,
   }
+  return { record, keyId: used.hashKeyId }
 }
+
+const timeOr = (at: string | null | undefined): number => (at ? Date.parse(at) : Number.POSITIVE_INFINITY)
 
 /**
  * Remembers the texts that were added last, between `cap` and twice as many. It has two halves, and the older half is

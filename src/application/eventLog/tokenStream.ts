@@ -1,9 +1,9 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { genesis, isLinked, storedChain } from '../../domain/chain.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
+import type { Actor, LifecycleEvent, StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
-import { evolve, initialState, type TokenState } from '../../domain/token.ts'
+import { type ExistingToken, evolve, initialState, type TokenState } from '../../domain/token.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { flawOf } from './eventCheck.ts'
 import type { EventStore } from '../ports/eventStore.ts'
@@ -40,16 +40,38 @@ export const unborn = (tokenId: string): LoadedToken => ({
 })
 
 /** The state of a token as the read model has it. */
-export function projected(token: TokenDocument): Folded {
-  const { id: tokenId, accountId, name, hash, hashKeyId, hint, scopes } = token
-  const { createdAt, updatedAt, expiresAt, revokedAt, revision, chain } = token
-  const identity = { tokenId, accountId, hash, hashKeyId, hint, createdAt }
-  const facts = { ...identity, name, scopes, expiresAt, updatedAt, revision }
-  const state: TokenState =
+export function projected(token: TokenDocument): Folded & { state: ExistingToken } {
+  const { id: tokenId, accountId, name, description, metadata, allowedIps, rotatable, scopes } = token
+  const { createdBy, createdAt, updatedAt, expiresAt, revokedAt, revision, chain } = token
+  const identity = { tokenId, accountId, createdBy: createdBy as Actor, createdAt, ...secretsOf(token) }
+  const described = { name, description, metadata, allowedIps, rotatable }
+  const facts = { ...identity, ...described, scopes, expiresAt, updatedAt, revision }
+  const state: ExistingToken =
     revokedAt === null
       ? { status: 'active', revokedAt, ...facts }
       : { status: 'revoked', revokedAt, ...facts }
   return { state, revision, chain }
+}
+
+/** A token as the read model shows it, with what no event of its stream says. */
+export type SeenToken = ExistingToken & { lastAccessed: string | null; stopped?: string }
+
+export const seenToken = (token: TokenDocument): SeenToken => ({
+  ...projected(token).state,
+  lastAccessed: token.lastAccessed ?? null,
+  ...(token.stopped === undefined ? {} : { stopped: token.stopped }),
+})
+
+/** The secrets of a token as the read model has them. */
+export function secretsOf(token: TokenDocument): Pick<ExistingToken, 'secret' | 'rotation'> {
+  const { hash, hashKeyId, secret: named, rotation = null, newerHash, newerHashKeyId } = token
+  const secret = { ...named, hash, hashKeyId }
+  if (!rotation) return { secret, rotation: null }
+  const { revision, hint, ...how } = rotation
+  const newer = { revision, hint, hash: newerHash ?? '', hashKeyId: newerHashKeyId ?? '' }
+  const { activatedAt = null, retiresAt = null, newerIsUsed: isUsed = false } = token
+  const startedBy = how.startedBy as Actor
+  return { secret, rotation: { secret: newer, ...how, startedBy, activatedAt, retiresAt, isUsed } }
 }
 
 /** As `evolve`, but also takes an informational event of an unknown type, which changes nothing but the revision. */

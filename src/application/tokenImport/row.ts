@@ -86,6 +86,9 @@ export function readRow(text: string, now: string): ImportedToken | string {
     lastAccessed,
     expiresAt,
     oldId,
+    description: null,
+    metadata: {},
+    allowedIps: null,
   }
 }
 

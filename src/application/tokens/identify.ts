@@ -1,7 +1,8 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../../domain/credential.ts'
-import type { Condition } from '../ports/documents.ts'
+import { secretsOf } from '../eventLog/tokenStream.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
+import { bySecret } from '../readModel/secrets.ts'
 
 /**
  * Finds the tokens that secrets belong to, also revoked, expired and imported ones, and those with an earlier prefix.
@@ -25,13 +26,21 @@ export function createIdentify(
   async function some(secrets: readonly string[]): Promise<(TokenDocument | null)[]> {
     const hashed = secrets.map(hashesOf)
     const value = hashed.flat().map(([hash]) => hash)
-    const where: Condition[] = [{ field: 'hash', op: 'in', value }]
-    const found = await readModel.find('tokens', { where, order: 'any', limit: value.length })
-    const byHash = new Map(found.map((token) => [token.hash, token as unknown as TokenDocument]))
+    const found = await readModel.find('tokens', {
+      where: bySecret(value),
+      order: 'any',
+      limit: value.length,
+    })
+    const byHash = new Map<string, { keyId: string; token: TokenDocument }>()
+    for (const token of found as unknown as TokenDocument[]) {
+      const { secret, rotation } = secretsOf(token)
+      byHash.set(secret.hash, { keyId: secret.hashKeyId, token })
+      if (rotation) byHash.set(rotation.secret.hash, { keyId: rotation.secret.hashKeyId, token })
+    }
     // A keyed hash never matches a plain one, or the other way round.
     const tokenOf = ([hash, keyId]: [string, string]): TokenDocument | null => {
-      const token = byHash.get(hash)
-      return token && (token.hashKeyId === PLAIN_KEY_ID) === (keyId === PLAIN_KEY_ID) ? token : null
+      const { token, ...known } = byHash.get(hash) ?? { token: null, keyId: '' }
+      return (known.keyId === PLAIN_KEY_ID) === (keyId === PLAIN_KEY_ID) ? token : null
     }
     return hashed.map((hashes) => hashes.map(tokenOf).find((token) => token !== null) ?? null)
   }

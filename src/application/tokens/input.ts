@@ -1,6 +1,17 @@
+import { canonicalBlock } from '../../domain/address.ts'
 import type { TokenUpdate } from '../../domain/decide.ts'
 import { type InputError, Refusal } from '../../domain/errors.ts'
-import { expiryProblem, nameProblem, normaliseName, parseTime, scopeErrors } from '../../domain/rules.ts'
+import {
+  allowedIpsErrors,
+  descriptionProblem,
+  expiryProblem,
+  metadataErrors,
+  nameProblem,
+  normaliseDescription,
+  normaliseName,
+  parseTime,
+  scopeErrors,
+} from '../../domain/rules.ts'
 
 /**
  * What people want a token to have. The types are right, but the values are not checked yet. Members that are left out
@@ -11,7 +22,16 @@ export interface TokenInput {
   /** RFC 3339. */
   expiresAt?: string | null
   scopes?: string[] | null
+  description?: string | null
+  /** Merged into what is there, as RFC 7396 says: null takes a member away. */
+  metadata?: Readonly<Record<string, string | null>> | null
+  /** Addresses and CIDR blocks; null: it may be used from anywhere. */
+  allowedIps?: string[] | null
+  rotatable?: boolean
 }
+
+/** `TokenInput` in the one form of all equal input. Metadata are still to be merged. */
+export type TokenChange = Omit<TokenUpdate, 'metadata'> & Pick<TokenInput, 'metadata'>
 
 /** Checks input by the rules and the present time. */
 export function assertValid(change: TokenUpdate, now: string, maxLifetimeDays: number | null): void {
@@ -23,12 +43,16 @@ export function assertValid(change: TokenUpdate, now: string, maxLifetimeDays: n
     add('expiresAt', expiryProblem(change.expiresAt, now, maxLifetimeDays))
   }
   errors.push(...scopeErrors(change.scopes ?? []))
+  if (change.description) add('description', descriptionProblem(change.description))
+  errors.push(...metadataErrors(change.metadata ?? {}))
+  if (change.allowedIps) errors.push(...allowedIpsErrors(change.allowedIps))
   if (errors.length > 0) throw invalid(errors)
 }
 
 /** Gives equal input one form, without looking at a clock. A repeated command is compared in this form. */
-export function normalise({ name, expiresAt, scopes }: TokenInput): TokenUpdate {
-  const change: TokenUpdate = {}
+export function normalise({ name, expiresAt, scopes, description, ...others }: TokenInput): TokenChange {
+  const { metadata, allowedIps, rotatable } = others
+  const change: TokenChange = {}
   if (name !== undefined) change.name = normaliseName(name)
   if (scopes !== undefined) change.scopes = [...new Set(scopes ?? [])]
   if (expiresAt !== undefined) {
@@ -37,7 +61,29 @@ export function normalise({ name, expiresAt, scopes }: TokenInput): TokenUpdate 
       throw invalid([{ path: ['expiresAt'], message: 'must be an RFC 3339 time' }])
     }
   }
+  if (description !== undefined) change.description = description && normaliseDescription(description)
+  if (metadata !== undefined) change.metadata = metadata
+  if (allowedIps !== undefined) change.allowedIps = allowedIps && normaliseBlocks(allowedIps)
+  if (rotatable !== undefined) change.rotatable = rotatable
   return change
+}
+
+/** What is no block stays as it is, and is refused later. */
+const normaliseBlocks = (blocks: readonly string[]): string[] => [
+  ...new Set(blocks.map((block) => canonicalBlock(block) ?? block)),
+]
+
+/** Applies a change of metadata (RFC 7396). */
+export function merged(
+  metadata: Readonly<Record<string, string>>,
+  change: Readonly<Record<string, string | null>> | null,
+): Record<string, string> {
+  const members = new Map(change === null ? [] : Object.entries(metadata))
+  for (const [name, value] of Object.entries(change ?? {})) {
+    if (value === null) members.delete(name)
+    else members.set(name, value)
+  }
+  return Object.fromEntries(members)
 }
 
 export const invalid = (errors: InputError[]) =>

@@ -1,8 +1,8 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { canonical } from '../../domain/chain.ts'
-import { formatToken, hashToken, hintOf, type Pepper } from '../../domain/credential.ts'
 import * as decide from '../../domain/decide.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
+import type { EventData } from '../../domain/events.ts'
 import { reasonProblem } from '../../domain/rules.ts'
 import { assertGrantable, type Catalogue, type Ceiling } from '../../domain/scopes.ts'
 import { type ExistingToken, statusAt, type TokenState } from '../../domain/token.ts'
@@ -11,7 +11,8 @@ import { iso } from '../ports/clock.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 import type { AccountLimit } from './accountLimit.ts'
 import { type CommandContext, createExecutor, type ExecuteDependencies } from './execute.ts'
-import { assertValid, invalid, normalise, type TokenInput } from './input.ts'
+import { assertValid, invalid, merged, normalise, type TokenInput } from './input.ts'
+import { newSecret, type SecretMaker, type StoredSecret } from './newSecret.ts'
 import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
 
 export interface Created {
@@ -66,13 +67,10 @@ export const targetOf = (seen: TokenDocument, ifMatch: Target['ifMatch'], now: s
   damaged: statusAt(seen, now) === 'damaged',
 })
 
-interface Dependencies extends ExecuteDependencies {
+interface Dependencies extends ExecuteDependencies, SecretMaker {
   close: (tokenId: string, reason: string) => Promise<void>
   readModel: DocumentReader
   limit: AccountLimit
-  randomBytes: (size: number) => Uint8Array
-  prefix: string
-  pepper: Pepper
   maxLifetimeDays: number | null
   catalogue?: Catalogue
   /** The scope that no token can have. Default: there is none. */
@@ -105,9 +103,8 @@ export function createManage(deps: Dependencies): Manage {
 
   return {
     async create(context, accountId, input, idempotencyKey, ceiling = null) {
-      const { name = '', scopes = [], expiresAt = null } = normalise(input)
-      const bodyHash =
-        idempotencyKey === null ? undefined : ids.digest(canonical({ name, scopes, expiresAt }))
+      const asked = wanted(input)
+      const bodyHash = idempotencyKey === null ? undefined : ids.digest(canonical(asGiven(asked)))
       const tokenId = idempotencyKey === null ? ids.random() : ids.derived(accountId, idempotencyKey)
 
       const replay = async (): Promise<Created | null> => {
@@ -125,20 +122,11 @@ export function createManage(deps: Dependencies): Manage {
       const earlier = idempotencyKey === null ? null : await refuseDamaged(tokenId, replay)
       if (earlier) return earlier
       // As they were written, with those that come twice, so that an error names the right place.
-      const asked = input.scopes ?? []
-      assertGood({ name, scopes: asked, expiresAt })
-      assertGrantable(asked, [], { catalogue, ceiling, reserved })
-      const secret = formatToken(deps.prefix, deps.randomBytes(32))
-      const data = {
-        tokenId,
-        accountId,
-        name,
-        hash: hashToken(deps.pepper, secret),
-        hashKeyId: deps.pepper.id,
-        hint: hintOf(deps.prefix, secret),
-        scopes,
-        expiresAt,
-      }
+      const scopes = input.scopes ?? []
+      assertGood({ ...asked, scopes })
+      assertGrantable(scopes, [], { catalogue, ceiling, reserved })
+      const { secret, stored } = newSecret(deps)
+      const data = { tokenId, accountId, ...asked, ...stored }
       try {
         const creation = { context, tokenId, from: null, bodyHash }
         const token = await deps.limit.within(accountId, tokenId, () =>
@@ -160,8 +148,11 @@ export function createManage(deps: Dependencies): Manage {
       const from = knownOf(tokenId, seen)
       /** Members that the token has already are not checked, since the rules, or the time, may no longer allow them. */
       const changeTo = (state: TokenState): decide.TokenUpdate => {
-        const isOldName = state.status !== 'none' && input.name === state.name
-        return decide.changed(state, isOldName ? { ...change, name: state.name } : change)
+        const { metadata, ...others } = change
+        if (state.status === 'none') return others
+        const name = input.name === state.name ? { name: state.name } : {}
+        const labels = metadata === undefined ? {} : { metadata: merged(state.metadata, metadata) }
+        return decide.changed(state, { ...others, ...name, ...labels })
       }
       const assertMayChange = (state: TokenState, had: readonly string[] | null): void => {
         const changes = changeTo(state)
@@ -217,6 +208,33 @@ export function createManage(deps: Dependencies): Manage {
       }
     },
   }
+}
+
+type Wanted = Omit<EventData<'TokenCreated'>, 'tokenId' | 'accountId' | keyof StoredSecret>
+
+/** What a new token is to be, in the one form of all equal input. */
+function wanted(input: TokenInput): Wanted {
+  const { name = '', scopes = [], expiresAt = null, ...described } = normalise(input)
+  const { description = null, metadata = null, allowedIps = null, rotatable = false } = described
+  return {
+    name,
+    scopes,
+    expiresAt,
+    description,
+    metadata: merged({}, metadata),
+    allowedIps,
+    rotatable,
+  }
+}
+
+/**
+ * The members that a repeated creation is compared by. Those that came later count only if they are not what they are
+ * without being given, since keys of earlier creations have been digested without them.
+ */
+function asGiven({ name, scopes, expiresAt, ...later }: Wanted): object {
+  const isGiven = ([, value]: [string, unknown]): boolean =>
+    value !== null && value !== false && canonical(value) !== '{}'
+  return { name, scopes, expiresAt, ...Object.fromEntries(Object.entries(later).filter(isGiven)) }
 }
 
 /** Does a change of the expiry make a token count again that no longer counts, or soon will not? */

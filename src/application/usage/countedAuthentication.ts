@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto'
 import { countedRoute } from '../../../projections/tokenActivity.ts'
 import { limitedAs } from '../../domain/address.ts'
-import { FIRST_SECRET } from '../../domain/usageEntries.ts'
 import type {
   Accepted,
   Authenticator,
@@ -53,6 +52,8 @@ interface Dependencies<Quota> {
   authenticator: Pick<Authenticator, 'authenticate'>
   recorder: Pick<Recorder, 'record' | 'store'>
   failures: FailureLimit<Quota>
+  /** Called when a secret is accepted of which no use is known yet. Nobody waits for what it does. */
+  onFirstUse: (use: { tokenId: string; secret: number; ip: string | null; userAgent: string | null }) => void
   /** If set, a use is stored before it is served. */
   strict: boolean
   now: () => number
@@ -72,12 +73,12 @@ export type CountedAuthentication<Quota> = (
 export function createCountedAuthentication<Quota extends { exceeded: boolean }>(
   deps: Dependencies<Quota>,
 ): CountedAuthentication<Quota> {
-  const { authenticator, recorder, failures, strict, now } = deps
+  const { authenticator, recorder, failures, onFirstUse, strict, now } = deps
 
   function useOf(record: TokenRecord, purpose: Purpose, outcome: string): Use {
     const { method, route } = countedRoute(purpose.method, purpose.route)
     const { ip, userAgent } = purpose
-    return { record, secret: FIRST_SECRET, at: now(), outcome, method, route, ip, userAgent }
+    return { record, secret: record.secret, at: now(), outcome, method, route, ip, userAgent }
   }
 
   function countFailure(attempt: Attempt, refusal: Refused): CountedRefusal<Quota> {
@@ -104,6 +105,10 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
   function count(attempt: Attempt, decision: Decision): CountedDecision<Quota> {
     if ('refused' in decision) return countFailure(attempt, decision)
     const { record } = decision
+    if (record?.isUnused) {
+      const { ip, userAgent } = attempt.purpose()
+      onFirstUse({ tokenId: record.tokenId, secret: record.secret, ip, userAgent })
+    }
     if (record && !strict) {
       attempt.onAccepted((outcome) => recorder.record(useOf(record, attempt.purpose(), outcome)))
     }

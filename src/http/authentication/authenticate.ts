@@ -91,6 +91,9 @@ export function admit(ctx: Context, accepted: Accepted, by: AuthenticateRequest)
   state.acceptances.push({ by, accepted })
   ctx.state.principal = accepted.principal
   ctx.state.account = accepted.account
+  const retiresAt = accepted.record?.retiresAt ?? Number.POSITIVE_INFINITY
+  if (retiresAt !== Number.POSITIVE_INFINITY)
+    ctx.res.setHeader('Token-Retires-At', new Date(retiresAt).toISOString())
   return accepted
 }
 

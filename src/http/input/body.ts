@@ -5,7 +5,7 @@ import { HostError } from '../../application/ports/errors.ts'
 import { repeatedMember } from '../../domain/json.ts'
 import { Problem } from '../problem.ts'
 
-const JSON_TYPES = ['application/json', 'application/merge-patch+json']
+export const JSON_TYPES = ['application/json', 'application/merge-patch+json']
 /** The largest length of most bodies, in bytes. */
 const USUAL_LIMIT = 32 * 1024
 /** The largest length of a `Content-Type`, in characters. */
@@ -45,8 +45,7 @@ export function jsonReader(limit: number): (ctx: Context) => Promise<unknown> {
 
 async function read(ctx: Context, parse: ReturnType<typeof parserOf>, limit: number): Promise<unknown> {
   const { headers } = ctx.req
-  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
-  if (!hasBody) throw malformed('The body is empty.')
+  if (!hasBody(ctx)) throw malformed('The body is empty.')
   if ((headers['content-type'] ?? '').length > MAX_TYPE || !ctx.request.is(JSON_TYPES))
     throw unsupported('Send application/json.')
   const charset = ctx.request.charset.toLowerCase()
@@ -61,6 +60,12 @@ async function read(ctx: Context, parse: ReturnType<typeof parserOf>, limit: num
   assertText(rawBody ?? '', limit)
   return body
 }
+
+/** As `readJson`, for a body of which every member has a default: without a body it is `{}`. */
+export const readJsonOrNothing = async (ctx: Context): Promise<unknown> => (hasBody(ctx) ? readJson(ctx) : {})
+
+const hasBody = ({ req: { headers } }: Context): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 
 function leftByParser({ req, request }: Context, limit: number): unknown {
   const { body, rawBody } = request as { body?: unknown; rawBody?: unknown }

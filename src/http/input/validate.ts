@@ -51,7 +51,7 @@ export function queryValidator<T>(schema: object): (params: URLSearchParams) => 
 
 export function bodyValidator<T>(schema: object): (body: unknown) => T {
   const validate = compiled(schema)
-  const { properties = {} } = schema as { properties?: Record<string, { maxItems?: number }> }
+  const { properties = {} } = schema as { properties?: Record<string, Sized> }
   return (body) => {
     if (body !== null && typeof body === 'object' && !Array.isArray(body)) assertFew(body, properties)
     return validated<T>(validate(), body, (path) => path)
@@ -62,14 +62,24 @@ export function bodyValidator<T>(schema: object): (body: unknown) => T {
  * The validator looks at every member and every item, and reports each that is wrong. So their number is checked
  * before.
  */
-function assertFew(body: object, properties: Record<string, { maxItems?: number }>): void {
+function assertFew(body: object, properties: Record<string, Sized>): void {
   const names = Object.keys(body)
   if (names.length > MAX_MEMBERS) assertKnown(names, properties, '/')
-  for (const [name, { maxItems = Number.POSITIVE_INFINITY }] of Object.entries(properties)) {
-    const items = (body as Record<string, unknown>)[name]
-    if (Array.isArray(items) && items.length > maxItems)
-      throw invalid([{ pointer: `/${name}`, message: `must NOT have more than ${maxItems} items` }])
+  for (const [name, { maxItems = MAX_MEMBERS, maxProperties = MAX_MEMBERS }] of Object.entries(properties)) {
+    const value = (body as Record<string, unknown>)[name]
+    if (typeof value !== 'object' || value === null) continue
+    const [size, most, what] = Array.isArray(value)
+      ? [value.length, maxItems, 'items']
+      : [Object.keys(value).length, maxProperties, 'members']
+    if (size > most)
+      throw invalid([{ pointer: `/${name}`, message: `must NOT have more than ${most} ${what}` }])
   }
+}
+
+/** How large the value of a member may be, by its schema. */
+interface Sized {
+  maxItems?: number
+  maxProperties?: number
 }
 
 /** @throws Problem 422 that names all members which are not among the properties */

@@ -58,7 +58,12 @@ function operation(route: Route, method: string): object {
       ...headerParameters(route.headers),
     ],
     ...(route.body
-      ? { requestBody: { required: true, content: contentOf(route.body.types, route.body.schema) } }
+      ? {
+          requestBody: {
+            required: !route.body.isOptional,
+            content: contentOf(route.body.types, route.body.schema),
+          },
+        }
       : {}),
     responses: { ...answers(route), ...errors(route) },
   }
@@ -98,10 +103,14 @@ const pathParameters = (path: string): object[] =>
   }))
 
 function queryParameters(query: object | undefined): object[] {
-  const { properties = {} } = (query ?? {}) as { properties?: Record<string, { description?: string }> }
+  const { properties = {}, required = [] } = (query ?? {}) as {
+    properties?: Record<string, { description?: string }>
+    required?: readonly string[]
+  }
   return Object.entries(properties).map(([name, { description, ...schema }]) => ({
     name,
     in: 'query',
+    ...(required.includes(name) ? { required: true } : {}),
     ...(description ? { description } : {}),
     schema,
   }))

@@ -22,6 +22,39 @@ export const reasonInput = {
   description: 'Goes into the history. No token.',
 }
 
+export const descriptionInput = {
+  type: ['string', 'null'],
+  description: 'At most 500 characters, in several lines if need be. No token.',
+  example: 'Deploys the shop from its CI.',
+}
+
+/** Texts that mean something to the host alone. */
+const label = { type: 'string', description: 'At most 200 characters. No token.' }
+const labelName = 'Names match `[A-Za-z0-9_.-]{1,40}`.'
+export const metadata = { type: 'object', additionalProperties: label, description: labelName }
+export const metadataInput = {
+  ...metadata,
+  maxProperties: 16,
+  description: `At most 16 members. ${labelName}`,
+  example: { team: 'shop' },
+}
+export const metadataPatch = {
+  ...metadataInput,
+  type: ['object', 'null'],
+  additionalProperties: { ...label, type: ['string', 'null'] },
+  maxProperties: 32,
+  description: `Merged (RFC 7396): null takes a member away. At most 16 remain. ${labelName}`,
+}
+
+export const allowedIpsInput = {
+  type: ['array', 'null'],
+  items: { type: 'string' },
+  minItems: 1,
+  maxItems: 100,
+  description: 'Addresses and CIDR blocks from which alone the token is accepted; null: from anywhere.',
+  example: ['192.0.2.7', '2001:db8::/32'],
+}
+
 export const momentInput = {
   type: 'string',
   anyOf: [

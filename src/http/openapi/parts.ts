@@ -5,6 +5,7 @@ export const nullableTime = { ...time, type: ['string', 'null'] } as const
 export const count = { type: 'integer', minimum: 0 } as const
 export const uuid = { type: 'string', format: 'uuid' } as const
 
+/** An object that has these members and no others. */
 export const object = <P extends Record<string, object>>(
   properties: P,
   optional: readonly (keyof P)[] = [],

@@ -1,111 +1,58 @@
 import { feedPage, historyPage } from './events.ts'
-import { cursor, expiresAtInput, momentInput, nameInput, reasonInput, scopeItems } from './inputs.ts'
-import { arrayOf, count, limit, nextCursor, nullableTime, object, time, uuid } from './parts.ts'
+import { metadata, scopeItems } from './inputs.ts'
+import { arrayOf, count, nextCursor, nullableTime, object, time, uuid } from './parts.ts'
 
-/** JSON Schemas of requests and answers. They validate requests, and `/openapi.json` shows them. */
+export * from './requests.ts'
+
+/** JSON Schemas of answers, which `/openapi.json` shows, and through this module those of requests. */
 
 export const refTo = (name: keyof typeof components) => ({ $ref: `#/components/schemas/${name}` })
 
-// --- Requests ------------------------------------------------------------------------------------------------
-
-const scopesInput = {
-  type: 'array',
-  items: scopeItems,
-  maxItems: 32,
-}
-
-export const createBody = object({ name: nameInput, expires_at: expiresAtInput, scopes: scopesInput }, [
-  'expires_at',
-  'scopes',
-])
-
-export const patchBody = object(
-  { name: nameInput, expires_at: expiresAtInput, scopes: { ...scopesInput, type: ['array', 'null'] } },
-  ['name', 'expires_at', 'scopes'],
-)
-
-export const noQuery = object({})
-export const readQuery = object(
-  {
-    at: momentInput,
-  },
-  ['at'],
-)
-export const pageQuery = object({ limit, cursor }, ['limit', 'cursor'])
-export const listQuery = object(
-  {
-    status: { enum: ['live', 'active', 'expired', 'revoked', 'all'], default: 'live' },
-    q: { type: 'string', maxLength: 100, description: 'Text in the name, ignoring case.' },
-    sort: {
-      enum: ['created_at', 'name', 'last_accessed', 'expires_at'].flatMap((field) => [field, `-${field}`]),
-      default: '-created_at',
-    },
-    limit,
-    cursor,
-  },
-  ['status', 'q', 'sort', 'limit', 'cursor'],
-)
-/** How many buckets (hours and days, of each token by itself) one answer reads at most: about ten seconds of work. */
-export const MOST_BUCKETS = 1_000_000
-
-export const usageQuery = object(
-  {
-    from: {
-      ...time,
-      description:
-        'Inclusive; default: 30 days before now. A range with uses of more than 1,000,000 hours or days, of each token for itself, is refused.',
-    },
-    to: { ...time, description: 'Exclusive; default: now.' },
-    granularity: { enum: ['hour', 'day'], default: 'day' },
-    route: {
-      type: 'string',
-      maxLength: 300,
-      description: 'Only requests on this route, as usage names it: `/orders/:id`, or `GET /orders/:id`.',
-    },
-  },
-  ['from', 'to', 'granularity', 'route'],
-)
-const days = { type: 'integer', minimum: 1, maximum: 3650 } as const
-export const reportQuery = object(
-  {
-    from: { ...time, description: 'Of the range of `top`, inclusive; default: 30 days before its end.' },
-    to: { ...time, description: 'Exclusive; default: now.' },
-    idle_days: { ...days, default: 90, description: 'Not used for so many days is idle.' },
-    expiring_days: { ...days, default: 30, description: 'What expires within so many days is shown.' },
-    limit: { ...limit, description: 'Rows of a list.' },
-  },
-  ['from', 'to', 'idle_days', 'expiring_days', 'limit'],
-)
-export const sinceQuery = object(
-  { since: { ...time, description: 'The hour that it lies in counts whole. Default: the creation.' } },
-  ['since'],
-)
-export const revokeQuery = object(
-  {
-    reason: reasonInput,
-  },
-  ['reason'],
-)
-
-// --- Answers -------------------------------------------------------------------------------------------------
-
 export const status = { enum: ['active', 'expired', 'revoked', 'damaged'] } as const
+
+/** Who did something. */
+const actor = object({ kind: { type: 'string' }, id: { type: 'string' } })
 
 const resource = {
   id: uuid,
   account_id: { type: 'string' },
   name: { type: 'string' },
+  description: { type: ['string', 'null'] },
+  metadata,
   hint: {
     type: 'string',
     description: 'Prefix and last four characters of the body; `…` alone for an imported token.',
     example: 'tkl_…9fQz',
   },
   scopes: arrayOf(scopeItems),
+  allowed_ips: { ...arrayOf({ type: 'string' }), type: ['array', 'null'] },
+  rotatable: { type: 'boolean' },
+  rotation: {
+    ...object({
+      status: {
+        enum: ['pending', 'grace'],
+        description:
+          '`pending`: the newer secret was not used yet. `grace`: the older one is accepted until `retires_at`.',
+      },
+      hint: {
+        type: 'string',
+        description:
+          'Of the secret that is not that of the `hint` above: the newer one while pending, the older one in the grace.',
+      },
+      started_at: time,
+      started_by: actor,
+      activated_at: nullableTime,
+      retires_at: nullableTime,
+    }),
+    type: ['object', 'null'],
+    description: 'Null: only one secret is accepted.',
+  },
   status: {
     ...status,
     description:
       'A damaged token authenticates nobody: what is shown is what was known of it, without scopes and expiry.',
   },
+  created_by: actor,
   created_at: time,
   updated_at: time,
   last_accessed: nullableTime,

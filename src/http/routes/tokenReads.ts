@@ -5,6 +5,7 @@ import type { Queries } from '../../application/analytics/queries.ts'
 import { type RangeInput, sinceTime, usageRange } from '../../application/analytics/range.ts'
 import { routeFilter } from '../../application/analytics/routeFilter.ts'
 import type { UsageOptions } from '../../application/analytics/usage.ts'
+import { seenToken } from '../../application/eventLog/tokenStream.ts'
 import { type Clock, iso } from '../../application/ports/clock.ts'
 import { askedMoment, type TokenAt } from '../../application/tokens/asOf.ts'
 import type { ListQuery, Sort } from '../../application/tokens/query.ts'
@@ -66,13 +67,13 @@ export function tokenReads({ queries, tokenAt, clock }: ReadDependencies) {
       const at = now()
       sendJson(
         ctx,
-        presentPage(page, (token) => presentToken(token.id, token, at)),
+        presentPage(page, (token) => presentToken(token.id, seenToken(token), at)),
       )
     },
 
     async token(ctx: Context, token: TokenDocument): Promise<void> {
       const { at } = parseRead(queryOf(ctx))
-      if (at === undefined) return send(ctx, token.id, token)
+      if (at === undefined) return send(ctx, token.id, seenToken(token))
       const then = await tokenAt(token, askedMoment(at))
       sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
     },

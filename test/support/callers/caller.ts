@@ -8,6 +8,16 @@ interface Tally {
   outcomes: Record<string, number>
 }
 
+/** Null in answers about a token with a single secret. */
+interface Rotation {
+  status: string
+  hint: string
+  started_at: string
+  started_by: { kind: string; id: string }
+  activated_at: string
+  retires_at: string
+}
+
 /** All members of all answers. The service's own description says which of them have to be there. */
 export interface Body extends Tally {
   id: string
@@ -15,6 +25,12 @@ export interface Body extends Tally {
   name: string
   hint: string
   scopes: string[]
+  description: string | null
+  metadata: Record<string, string>
+  allowed_ips: string[] | null
+  rotatable: boolean
+  rotation: Rotation
+  created_by: { kind: string; id: string }
   status: string | number
   created_at: string
   updated_at: string

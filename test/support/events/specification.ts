@@ -4,6 +4,7 @@ import { Refusal, type RefusalCode } from '../../../src/domain/errors.ts'
 import type { LifecycleEvent } from '../../../src/domain/events.ts'
 import type { LifecycleType } from '../../../src/domain/tokenEvents.ts'
 import { tokenStream } from '../../../src/domain/streams.ts'
+import { versions } from '../../../src/domain/upcast.ts'
 import { evolve, initialState, type TokenState } from '../../../src/domain/token.ts'
 
 /** Given the events of a token, when a command is decided, then this is the result. */
@@ -22,7 +23,7 @@ export function recorded(fact: LifecycleFact, revision: number): LifecycleEvent 
     actor: { kind: 'jwt', id: 'a' },
     requestId: 'r',
     correlationId: 'r',
-    schemaVersion: 1,
+    schemaVersion: versions[fact.type].current,
     chain: '0'.repeat(64),
   }
   return { ...fact, id, metadata, stream: tokenStream(TOKEN_ID), revision, position: String(revision + 1) }

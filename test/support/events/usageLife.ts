@@ -1,3 +1,4 @@
+import { undescribed } from './undescribed.ts'
 import { projections } from '../../../projections/index.ts'
 import { ids } from '../../../src/application/eventLog/ids.ts'
 import type { EventStore } from '../../../src/application/ports/eventStore.ts'
@@ -104,6 +105,7 @@ export async function createTokens(store: EventStore, at: string): Promise<void>
         name: accountId,
         hash: ids.digest(tokenId),
         hashKeyId: 'k1',
+        ...undescribed,
         hint: 'tkl_…abcd',
         scopes: [],
         expiresAt: null,

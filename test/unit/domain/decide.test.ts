@@ -3,6 +3,7 @@ import { type TokenUpdate, create, importToken, revoke, update } from '../../../
 import { Refusal } from '../../../src/domain/errors.ts'
 import type { EventData } from '../../../src/domain/events.ts'
 import type { TokenState } from '../../../src/domain/token.ts'
+import { undescribed } from '../../support/events/undescribed.ts'
 import { given, type LifecycleFact, TOKEN_ID } from '../../support/events/specification.ts'
 
 const LATER = '2027-01-01T00:00:00.000Z'
@@ -16,6 +17,7 @@ const data: EventData<'TokenCreated'> = {
   hint: 'tkl_…abcd',
   scopes: ['a', 'b'],
   expiresAt: null,
+  ...undescribed,
 }
 const created: LifecycleFact = { type: 'TokenCreated', data }
 const updated = (change: TokenUpdate): LifecycleFact => ({ type: 'TokenUpdated', data: change })

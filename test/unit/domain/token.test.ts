@@ -1,12 +1,14 @@
 import { expect } from 'chai'
+import type { Fact } from '../../../src/domain/decide.ts'
 import { statusAt } from '../../../src/domain/token.ts'
+import { undescribed } from '../../support/events/undescribed.ts'
 import { given, type LifecycleFact, TOKEN_ID, timeOf } from '../../support/events/specification.ts'
 
 const NOW = '2026-03-01T10:00:00.000Z'
 const BEFORE = '2026-03-01T09:59:59.999Z'
 const AFTER = '2026-03-01T10:00:00.001Z'
 
-const created: LifecycleFact = {
+const created: Fact<'TokenCreated'> = {
   type: 'TokenCreated',
   data: {
     tokenId: TOKEN_ID,
@@ -17,6 +19,7 @@ const created: LifecycleFact = {
     hint: 'tkl_…abcd',
     scopes: ['a'],
     expiresAt: null,
+    ...undescribed,
   },
 }
 const renamed: LifecycleFact = { type: 'TokenUpdated', data: { name: 'second' } }
@@ -45,9 +48,13 @@ describe('the state of a token', () => {
   })
 
   it('starts with what it was created with', () => {
+    const { hash, hashKeyId, hint, ...data } = created.data
     expect(given(created).state).to.deep.equal({
       status: 'active',
-      ...created.data,
+      ...data,
+      secret: { revision: 0, hash, hashKeyId, hint },
+      rotation: null,
+      createdBy: { kind: 'jwt', id: 'a' },
       createdAt: timeOf(0),
       updatedAt: timeOf(0),
       revokedAt: null,
@@ -56,16 +63,20 @@ describe('the state of a token', () => {
   })
 
   it('starts with the old times where it was imported, and goes on with the new ones', () => {
-    const { hint: _, ...known } = created.data
-    const old = { ...known, hint: '…', createdAt: '2024-01-01T00:00:00.000Z', updatedAt: BEFORE }
+    const { hash, hint: _, hashKeyId: __, rotatable: ___, ...known } = created.data
+    const old = { ...known, createdAt: '2024-01-01T00:00:00.000Z', updatedAt: BEFORE }
+    const secret = { hash, hint: '…', hashKeyId: 'sha256' as const }
     const imported: LifecycleFact = {
       type: 'TokenImported',
-      data: { ...old, hashKeyId: 'sha256', lastAccessed: NOW, oldId: '17' },
+      data: { ...old, ...secret, lastAccessed: NOW, oldId: '17' },
     }
     const state = {
       ...old,
       status: 'active',
-      hashKeyId: 'sha256',
+      secret: { revision: 0, ...secret },
+      rotation: null,
+      rotatable: false,
+      createdBy: { kind: 'jwt', id: 'a' },
       revokedAt: null,
       revision: 0,
     }

@@ -25,6 +25,8 @@ const FOLDER = join(projectRoot, 'test/golden/events')
 const TOKEN = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e03')
 const BY_USER = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e04')
 const IMPORTED = tokenStream('0c1f9b7e-4d2a-4e0b-9a65-7b1d3c5e8f21')
+const DESCRIBED = tokenStream('0195506f-6c00-7a31-9c4e-5d2f8b1a7e05')
+const IMPORTED_LATER = tokenStream('0c1f9b7e-4d2a-4e0b-9a65-7b1d3c5e8f22')
 const USAGE = usageStream('0195506b-0000-7f10-8a2b-3c4d5e6f7081', '2026-03-01T10:12:39.400Z')
 
 interface Golden {
@@ -116,6 +118,41 @@ const goldens: Record<string, Golden> = {
     after: null,
     sha256: '0ecbb0ede91f97d73a00eedc82558ae6651cd23731fad91bb8b2bc387233ef75',
   },
+  'TokenCreated.v2.json': {
+    stream: DESCRIBED,
+    after: null,
+    sha256: 'f350431686949a0e429789f566dbbf101888cb715b1b01fead8b7531c3da4b43',
+  },
+  'TokenUpdated.v2.json': {
+    stream: DESCRIBED,
+    after: 'TokenCreated.v2.json',
+    sha256: 'c1a4b546a0449503734cfbc358466867990c7842f144da621f33e6989fe49058',
+  },
+  'TokenRotationStarted.v1.json': {
+    stream: DESCRIBED,
+    after: 'TokenUpdated.v2.json',
+    sha256: '96fad04bd17d4104751bc61ab4f6f9b83fd376aa40fdebcab984f894bdd9c48e',
+  },
+  'TokenSecretActivated.v1.json': {
+    stream: DESCRIBED,
+    after: 'TokenRotationStarted.v1.json',
+    sha256: '722dd46a8773a2521afa8b949d741bb036a96091c6e210eb735946bfe72ba04f',
+  },
+  'TokenRotationEnded.v1.json': {
+    stream: DESCRIBED,
+    after: 'TokenSecretActivated.v1.json',
+    sha256: 'e534d2e6d8c6cd36a6fb44212e083396de43e8d738a327331c09c3d0188a90eb',
+  },
+  'TokenRotationStarted.v1.grace.json': {
+    stream: DESCRIBED,
+    after: 'TokenRotationEnded.v1.json',
+    sha256: '4f3b9d4ecbfeaf33498a692c61ca2a698fa2aa44f263f2dc7720e9dab3a8a46a',
+  },
+  'TokenImported.v2.json': {
+    stream: IMPORTED_LATER,
+    after: null,
+    sha256: 'f9bd143e11d5febc5138ceea344bfdfc2286f441483ea9001420d500bbefd381',
+  },
 }
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
@@ -130,11 +167,15 @@ function goldenEvent(file: string): StoredEvent {
 }
 
 describe('golden events', () => {
-  it('are there for each version of each type up to the current one, and for kinds of actors that came later', () => {
+  it('are there for each version of each type up to the current one, and for what came later within a version', () => {
     const wanted = types.flatMap((type) =>
       Array.from({ length: versions[type].current }, (_, i) => `${type}.v${i + 1}.json`),
     )
-    const others = ['TokenCreated.v1.user.json', 'TokenRevoked.v1.code.json']
+    const others = [
+      'TokenCreated.v1.user.json',
+      'TokenRevoked.v1.code.json',
+      'TokenRotationStarted.v1.grace.json',
+    ]
     expect(readdirSync(FOLDER)).to.have.members([...wanted, ...others])
     expect(Object.keys(goldens)).to.have.members([...wanted, ...others])
   })

@@ -17,10 +17,21 @@ const MADE_FROM: Record<string, Record<string, number>> = {
   'tokenHistory 4': {},
   'tokenUsage 2': { TokenUsed: 2, UsageRolledUp: 1 },
   'tokenActivity 2': { TokenUsed: 2, TokenCreated: 1, TokenUpdated: 1, TokenRevoked: 1 },
+  'tokenActivity 3': {
+    TokensUsed: 1,
+    TokenUsed: 2,
+    TokenCreated: 2,
+    TokenImported: 2,
+    TokenUpdated: 2,
+    TokenRevoked: 1,
+    TokenRotationStarted: 1,
+    TokenSecretActivated: 1,
+    TokenRotationEnded: 1,
+  },
+  'rotatedSecrets 1': { TokenRotationStarted: 1 },
   'refusedEvents 1': { TokenUsed: 2 },
   'tokens 4': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
   'tokenUsage 3': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
-  'tokenActivity 3': { TokensUsed: 1, TokenUsed: 2, TokenCreated: 1, TokenUpdated: 1, TokenRevoked: 1 },
   'refusedEvents 2': { TokenUsed: 2, UsageRolledUp: 2 },
 }
 

@@ -111,7 +111,7 @@ describe('An audit of decisions', () => {
   })
 
   it('says where it does not understand what a stream says, once, and goes on with the rest', async () => {
-    await write(stream, [movableEvent('TokenRotationStarted'), movableEvent('TokenRotationStarted')])
+    await write(stream, [movableEvent('TokenSplit'), movableEvent('TokenSplit')])
     await write(stream, [movableEvent('TokenExpiring', {}, { informational: true })])
     await use(4, -1000)
     await revoke()
@@ -124,7 +124,7 @@ describe('An audit of decisions', () => {
       onDamage: (damage) => void damages.push(damage),
     })
     expect(damages.map((one) => ({ ...one, position: '' }))).to.deep.equal([
-      { stream, revision: 2, position: '', what: 'is of an unknown type TokenRotationStarted' },
+      { stream, revision: 2, position: '', what: 'is of an unknown type TokenSplit' },
       { stream: USAGE, revision: 2, position: '', what: 'is of an unknown version of TokenUsed' },
     ])
     expect([audited.damages, audited.findings, audited.revokedTokens]).to.deep.equal([2, 1, 1])

@@ -49,7 +49,7 @@ describe('what events change', () => {
   it('passes over an event that only informs, and stops at one of another unknown type', async () => {
     const tokenId = tokenIdOf(log.find(isOfToken)?.stream ?? '')
     await appendTo(store, tokenId, 'TokenExpiring', { data: { days: 7 }, informational: true })
-    await appendTo(store, tokenId, 'TokenRotationStarted')
+    await appendTo(store, tokenId, 'TokenSplit')
     const damaged: string[] = []
     const telemetry = { ...countingTelemetry(), damaged: (kind: string) => void damaged.push(kind) }
     const [informs, unknown] = log.slice(-2) as [StoredEvent, StoredEvent]
@@ -63,8 +63,8 @@ describe('what events change', () => {
         revision: informs.revision,
         fields: { revision: informs.revision, chain: storedChain(informs) },
       },
-      { ...change, revision: unknown.revision, fields: { stopped: 'unknown type TokenRotationStarted' } },
-      refusalOf(unknown, 'unknown type TokenRotationStarted', 0),
+      { ...change, revision: unknown.revision, fields: { stopped: 'unknown type TokenSplit' } },
+      refusalOf(unknown, 'unknown type TokenSplit', 0),
     ])
     expect([...changed]).to.deep.equal([tokenId])
     expect(damaged).to.deep.equal(['skipped', 'type'])

@@ -53,7 +53,7 @@ describe('An import of an old table', () => {
       status: 'active',
       createdAt: '2024-05-01T10:00:00.000Z',
       updatedAt: '2024-06-01T08:00:00.500Z',
-      hash: sha256(oldToken(1)),
+      secret: { revision: 0, hash: sha256(oldToken(1)), hashKeyId: 'sha256', hint: '…' },
       revision: 0,
     })
     expect(event?.stored.metadata).to.deep.include({

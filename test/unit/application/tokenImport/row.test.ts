@@ -38,6 +38,9 @@ describe('a row of an old table', () => {
       lastAccessed: '2026-11-19T23:59:59.123Z',
       expiresAt: '2026-12-24T17:00:00.000Z',
       oldId: UUID_OF_ROW,
+      description: null,
+      metadata: {},
+      allowedIps: null,
     })
   })
 

@@ -32,6 +32,7 @@ function lab(decision: Decision, { strict = false, left = 1 } = {}) {
       },
       left: () => left,
     },
+    onFirstUse: ({ tokenId, secret }) => steps.push(`first use of ${tokenId} ${secret}`),
     strict,
     now: () => 0,
   })
