@@ -33,6 +33,11 @@ import { requestsOf } from './requests.ts'
 const OWN_CHANGES_PER_HOUR = 10
 const HOUR_MS = 3_600_000
 
+const limitsOf = (writesPerMinute: number) => ({
+  writes: createRateLimit('writes', writesPerMinute),
+  ownChanges: createRateLimit('own changes', OWN_CHANGES_PER_HOUR, undefined, HOUR_MS),
+})
+
 /** Everything that is served over HTTP, with its limits and its description. */
 export function httpOf(
   parts: Parts,
@@ -63,10 +68,7 @@ export function httpOf(
   const streams = createEventStreams()
   const changedBy = {
     ...shownTo,
-    limits: {
-      writes: createRateLimit('writes', settings.rateLimitWritesPerMinute),
-      ownChanges: createRateLimit('own changes', OWN_CHANGES_PER_HOUR, undefined, HOUR_MS),
-    },
+    limits: limitsOf(settings.rateLimitWritesPerMinute),
     scopeCeiling: settings.scopeCeiling,
   }
   const tokens: Route[] = [

@@ -48,6 +48,7 @@ describe('An imported token', () => {
       oldRow(8, { expires_at: '2025-01-01T00:00:00Z' }),
       oldRow(9),
       oldRow(10, { account_id: 'acct_2', token: sha256(LIKE_OURS) }),
+      oldRow(21),
     ]
     service = await importedInto(rows, { acceptLegacyTokens: true, clock: () => now })
     anyone = callerOf(service.url)
@@ -82,9 +83,15 @@ describe('An imported token', () => {
       id: '',
       account_id: 'acct_1',
       name: 'old token 1',
+      description: null,
+      metadata: {},
       hint: '…',
       scopes: [],
+      allowed_ips: null,
+      rotatable: false,
+      rotation: null,
       status: 'active',
+      created_by: { kind: 'system', id: 'import-tokens' },
       created_at: '2024-05-01T10:00:00.000Z',
       updated_at: '2024-06-01T08:00:00.500Z',
       last_accessed: lastAccessed,
@@ -92,6 +99,25 @@ describe('An imported token', () => {
       revoked_at: null,
       revision: 0,
     })
+  })
+
+  it('rotates to a secret of our format, and the old one is good until its grace is over', async () => {
+    const { body } = await owner.get(`${TOKENS}?q=old+token+21`)
+    const { id } = body.data[0] as { id: string }
+    const rotated = await owner.post(`${TOKENS}/${id}/rotations`, { grace_seconds: 600 })
+    expect(rotated.status, rotated.text).to.equal(201)
+    expect(rotated.body.token).to.match(/^tkl_[0-9A-Za-z]{49}$/)
+    expect((await use(21)).status).to.equal(200)
+    expect((await verify(tokenHeader(rotated.body.token))).status).to.equal(200)
+    await eventually(async () =>
+      expect((await owner.get(`${TOKENS}/${id}`)).body).to.deep.include({
+        hint: rotated.body.rotation.hint,
+      }),
+    )
+    expect((await use(21)).headers.get('token-retires-at')).to.match(/Z$/)
+    expect((await owner.delete(`${TOKENS}/${id}/rotations?status=grace`)).status).to.equal(204)
+    await expectRefused(tokenHeader(oldToken(21)))
+    expect((await verify(tokenHeader(rotated.body.token))).status).to.equal(200)
   })
 
   it('is not accepted after Bearer: what has not our prefix there is a JWT', async () => {

@@ -112,6 +112,7 @@ describe('Rotating a token', () => {
     now = retires
     expect(await verify(token.token)).to.equal(401)
     expect(await verify(newer)).to.equal(200)
+    expect(await service.ledger.metrics()).to.contain('\ntokenledger_retired_secret_uses_total 1\n')
     expect((await read()).rotation).to.equal(null)
   })
 

@@ -48,6 +48,10 @@ export function createMetrics(log: Logger): Metrics {
     },
     registry,
   )
+  const retired = counter(
+    'retired_secret_uses_total',
+    'Requests with a secret that its token had until a rotation; they are refused.',
+  )
   const appends = histogram(
     'append_duration_seconds',
     'Appends to the event store until their outcome was known.',
@@ -76,7 +80,10 @@ export function createMetrics(log: Logger): Metrics {
     responded(method, route, status, seconds) {
       responded(METHODS.has(method) ? method : 'other', route, status, seconds)
     },
-    authenticated,
+    authenticated(kind, outcome) {
+      authenticated(kind, outcome)
+      if (outcome === 'retired') retired.inc()
+    },
     appended(seconds, events) {
       appends.observe(seconds)
       appended.inc(events)
