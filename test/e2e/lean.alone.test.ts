@@ -139,13 +139,37 @@ describe('a process that has an EventStoreDB for itself', function () {
   it('does both without its lease: what the test above would see', async () => {
     const command = await patchedService('src/application/sharing/eventStoreLease.js', [
       ['shared || !vigil.hasSlept()', 'true'],
-      ['flaw !== null || !isRival', 'true || !isRival'],
+      ['flaw === null && isRival', 'false && isRival'],
       [': !isHeld())', ': false)'],
       ['if (!shared && vigil.hasSlept())', 'if (false)'],
     ])
     const { accepted, changed, events } = await takenOver(await fleet.add({ env: ALONE, command }))
     expect(accepted).to.include(200)
     expect([changed, events]).to.deep.equal([200, ['TokenCreated', 'TokenUpdated']])
+  })
+
+  it('goes on when an older event store was put in its place and is taken away again', async () => {
+    const first = await fleet.add({ env: ALONE })
+    await fleet.eventStore.command('back-up')
+    expect(await first.service.stop()).to.equal(0)
+    const { api } = await fleet.add({ env: ALONE })
+    const { body } = await untilServed(() => api.create({ name: 'kept' }))
+    const checks = async () => {
+      const answer = await api.call<{ checks: { event_store: string } }>('GET', '/health/ready')
+      return [answer.status, answer.body.checks.event_store]
+    }
+    // By then its lease has to be renewed before the next change.
+    await sleep(3_000)
+    await fleet.eventStore.command('restore')
+    await eventually(async () => {
+      expect((await api.create({ name: 'not here' })).status).to.equal(503)
+      expect(await checks()).to.deep.equal([503, 'replaced'])
+    })
+    expect((await api.patch(body.id, { name: 'changed' })).status).to.equal(503)
+    await fleet.eventStore.command('undo-restore')
+    await eventually(async () => expect(await checks()).to.deep.equal([200, 'ok']))
+    expect((await untilServed(() => api.patch(body.id, { name: 'changed' }))).status).to.equal(200)
+    expect(await api.use(body.token)).to.equal(200)
   })
 
   it('is asked in vain when it is frozen for less than its lease lasts, and answers when it wakes', async () => {

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { LEASE_STREAM } from '../../domain/streams.ts'
 import type { Ids } from '../eventLog/ids.ts'
 import { LONGEST_CALL_MS } from '../eventLog/patience.ts'
 import { ageOf, type Clock, type Instant, now as readClocks } from '../ports/clock.ts'
 import { LeadershipLostError, StoreUnavailableError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
+import { followLease } from './leaseFollower.ts'
 import { isAnswered, isRival, join, type StartTimes, whatToDo } from './leaseStart.ts'
 import { createLeaseStream, type LeaseStream } from './leaseStream.ts'
 import { createVigil } from './vigil.ts'
@@ -87,21 +87,24 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
   const { signal } = stopping
   const part: Part = { stream, times, now, signal, read, isLost: () => flaw !== null }
   let flaw: string | null = null
-  /** The store was out of reach, so that others may have done anything meanwhile. */
-  let isUnsure = false
   let answering: Promise<void> | null = null
   let confirming: Promise<void> | null = null
 
-  function noticeLoss(): void {
+  function notice(): void {
     const said = stream.last()
-    if (flaw !== null || !isRival(stream, said, shared)) return
-    flaw = `${name} was taken over while this process did not answer: ${whatToDo(said)}`
-    log.error({ reason: flaw }, 'the event store belongs to another process: nothing is decided any more')
+    if (flaw === null && isRival(stream, said, shared)) {
+      flaw = `${name} was taken over while this process did not answer: ${whatToDo(said)}`
+      log.error({ reason: flaw }, 'the event store belongs to another process: nothing is decided here')
+    } else if (flaw !== null && stream.isMine()) {
+      // It was another log that said so, and it has been taken away again.
+      flaw = null
+      log.info({}, 'the event store belongs to this process again')
+    }
   }
 
   async function read(): Promise<void> {
     await stream.read()
-    noticeLoss()
+    notice()
     assertMay()
   }
 
@@ -113,6 +116,16 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
     stream.inTurn(async () => {
       do await read()
       while (!(await stream.write('held')))
+    })
+
+  /** Renews the lease. @returns false if another process has it */
+  const keep = (): Promise<boolean> =>
+    stream.inTurn(async () => {
+      do {
+        await read()
+        if (!stream.isMine()) return false
+      } while (!(await stream.write('held')))
+      return true
     })
 
   function isHeld(): boolean {
@@ -127,7 +140,6 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
       await (shared ? stream.inTurn(read) : renew())
       // Who has slept in the middle of it knows only what was before. A server that is slow is no sleep.
     } while (vigil.sleeps() !== sleeps)
-    isUnsure = false
     vigil.caughtUpWith(sleeps)
   }
 
@@ -139,18 +151,14 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
     return confirming
   }
 
-  async function follow(): Promise<void> {
-    for await (const { events, caughtUp } of store.subscribe(stream.position(), [LEASE_STREAM], signal)) {
-      if (events.length === 0 && !caughtUp) isUnsure = true
-      stream.take(events)
-      noticeLoss()
-      if (stream.question() === null || flaw !== null) continue
-      answering ??= answer(part)
-        .catch(() => {})
-        .finally(() => {
-          answering = null
-        })
-    }
+  function onRead(): void {
+    notice()
+    if (stream.question() === null || flaw !== null) return
+    answering ??= answer(part)
+      .catch(() => {})
+      .finally(() => {
+        answering = null
+      })
   }
 
   try {
@@ -160,7 +168,8 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
     throw error
   }
   vigil.caughtUpWith(vigil.sleeps())
-  const following = follow().catch((err: unknown) => {
+  const follower = followLease({ store, stream, lookMs: times.lookMs, signal, onRead })
+  const following = follower.done.catch((err: unknown) => {
     if (!signal.aborted) log.error({ err }, 'the lease of the event store is not followed any more')
   })
 
@@ -175,29 +184,21 @@ export async function joinEventStore(deps: Dependencies): Promise<EventStoreLeas
 
     async beforeWrite() {
       assertMay()
-      if (shared ? isUnsure || vigil.hasSlept() : !isHeld()) await confirm()
+      if (shared ? follower.isUnsure() || vigil.hasSlept() : !isHeld()) await confirm()
     },
 
     leads: () => flaw === null && stream.isMine(),
 
     async acquire() {
       assertMay()
-      if (stream.isMine()) {
-        await renew()
-        return true
-      }
-      const isAbandoned = ageOf(stream.seenAt(), now()) > times.abandonedMs
+      if (stream.isMine() && (await keep())) return true
+      const isAbandoned = ageOf(stream.saidAt(), now()) > times.abandonedMs
       return stream.last()?.state === 'released' || isAbandoned ? takeOver(part) : false
     },
 
     async beforeWork() {
       assertMay()
-      if (isHeld()) return
-      const isRenewed = await stream.inTurn(async () => {
-        await read()
-        return stream.isMine() && stream.write('held')
-      })
-      if (!isRenewed) throw new LeadershipLostError('another process does this work now')
+      if (!isHeld() && !(await keep())) throw new LeadershipLostError('another process does this work now')
     },
 
     async stop() {
@@ -226,7 +227,10 @@ interface Part {
   isLost: () => boolean
 }
 
-/** Whoever has the lease answers at once, and another one where nobody does. */
+/**
+ * Whoever has the lease answers at once, and another one where nobody does. That one says only that it is there: who has
+ * the lease may be in the middle of what one alone may do.
+ */
 async function answer({ stream, times, signal, read, isLost }: Part): Promise<void> {
   if (!stream.isMine()) {
     // To those that share the store as well, only the one who has the lease can say that it is there.
@@ -236,7 +240,8 @@ async function answer({ stream, times, signal, read, isLost }: Part): Promise<vo
   while (stream.question() !== null && !isLost()) {
     const answered = stream.inTurn(async () => {
       await read()
-      if (stream.question() !== null) await stream.write('held')
+      const isMineOrFree = stream.isMine() || stream.last()?.state === 'released'
+      if (stream.question() !== null) await stream.write(isMineOrFree ? 'held' : 'present')
     })
     await answered.catch(() => sleep(times.lookMs, undefined, { signal }))
   }
@@ -245,12 +250,12 @@ async function answer({ stream, times, signal, read, isLost }: Part): Promise<vo
 /** @returns whether this process has the lease now, since nobody had it */
 async function takeOver(part: Part): Promise<boolean> {
   const { stream, read } = part
-  let before = stream.last()
+  let before = stream.heard()
   const asked = await stream.inTurn(async () => {
     await read()
-    before = stream.last()
+    before = stream.heard()
     if (stream.isMine()) return 'held'
-    if (before?.state === 'released') return (await stream.write('held')) ? 'held' : 'late'
+    if (stream.last()?.state === 'released') return (await stream.write('held')) ? 'held' : 'late'
     return (await stream.write('asked')) ? 'asked' : 'late'
   })
   if (asked !== 'asked') return asked === 'held'

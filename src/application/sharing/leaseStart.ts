@@ -9,7 +9,7 @@ export interface StartTimes {
   /** Who has not answered for so long has no lease any more, and none of its appends is under way. */
   goneMs: number
   lookMs: number
-  /** How long a start tries a store that takes no appends yet. */
+  /** How long a start tries a store that does not answer. */
   patienceMs: number
 }
 
@@ -26,18 +26,26 @@ interface Start {
 
 /**
  * Takes part beside those that share the store, or alone, once it is certain that nobody is there who would mind.
- * @throws StoreInUseError whose message says what to do; StoreUnavailableError it has taken no append for the whole time
+ * @throws StoreInUseError whose message says what to do; StoreUnavailableError it has not answered for too long
  */
 export async function join(start: Start): Promise<void> {
-  const { times, now } = start
-  for (const begun = now(); ; ) {
+  for (;;) {
     try {
       if (await tryToJoin(start)) return
     } catch (error) {
-      if (!(error instanceof StoreUnavailableError) || ageOf(begun, now()) > times.patienceMs) throw error
-      await sleep(times.lookMs)
+      await outlast(start, error)
     }
   }
+}
+
+/** Waits a little, unless the store has not answered for too long. @throws the error */
+async function outlast(
+  { stream, times, now, signal }: Pick<Start, 'stream' | 'times' | 'now' | 'signal'>,
+  error: unknown,
+): Promise<void> {
+  if (!(error instanceof StoreUnavailableError) || ageOf(stream.answeredAt(), now()) > times.patienceMs)
+    throw error
+  await sleep(times.lookMs, undefined, { signal })
 }
 
 /** @returns false to begin again, since somebody else has written */
@@ -49,24 +57,32 @@ async function tryToJoin(start: Start): Promise<boolean> {
   const isFree = last === null || (last.state === 'released' && !last.shared)
   if (isFree && stream.question() === null) return stream.write('held')
   if (shared && last?.shared) return true
+  const heard = stream.heard()
   if (!(await stream.write('asked'))) return false
   log.info({}, 'another process may use the event store: waiting for its answer')
-  if (!(await isAnswered(start, last))) return stream.write('held')
+  if (!(await isAnswered(start, heard))) return stream.write('held')
   const said = stream.last()
   if (isRival(stream, said, shared)) throw new StoreInUseError(name, whatToDo(said))
   return false
 }
 
-/** @returns whether anybody who has the lease has said anything since it was last said what `before` says */
+/** @returns whether anybody who is there has said anything since `heard` was said */
 export async function isAnswered(
-  { stream, times, now, signal }: Pick<Start, 'stream' | 'times' | 'now' | 'signal'>,
-  before: LeaseState | null,
+  start: Pick<Start, 'stream' | 'times' | 'now' | 'signal'>,
+  heard: LeaseState | null,
 ): Promise<boolean> {
-  const asked = now()
+  const { stream, times, now, signal } = start
+  let asked = now()
   while (ageOf(asked, now()) < times.goneMs) {
     await sleep(times.lookMs, undefined, { signal })
-    await stream.read()
-    if (stream.last() !== before) return true
+    try {
+      await stream.read()
+    } catch (error) {
+      await outlast(start, error)
+      // Nor may the other one have come through.
+      asked = now()
+    }
+    if (stream.heard() !== heard) return true
   }
   return false
 }

@@ -33,15 +33,24 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
   let tail = start
   /** What the last process that had the lease said. */
   let last: LeaseState | null = null
+  /** What was last said by a process that is there, whether or not it has the lease. */
+  let heard: LeaseState | null = null
   let question: LeaseState | null = null
-  let seenAt = now()
+  let saidAt = now()
   let heldAt: Instant | null = null
+  let answeredAt = now()
   let turn: Promise<unknown> = Promise.resolve()
 
-  function fold(said: LeaseState): void {
-    if (said.state === 'asked') question = said
-    else [last, question] = [said, null]
-    seenAt = now()
+  function fold(said: LeaseState, at: string): void {
+    if (said.state === 'asked') {
+      question = said
+      return
+    }
+    ;[heard, question] = [said, null]
+    if (said.state === 'present') return
+    last = said
+    const { monotonic, wall } = now()
+    saidAt = { monotonic, wall: Math.min(wall, Date.parse(at)) }
   }
 
   function take(events: readonly StoredEvent[]): void {
@@ -49,22 +58,31 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
       if (event.revision <= tail.revision) continue
       tail = { revision: event.revision, chain: storedChain(event), position: event.position }
       const read = upcast(event)
-      if (read.kind === 'event' && read.event.type === 'LeaseAdvanced') fold(read.event.data)
+      if (read.kind === 'event' && read.event.type === 'LeaseAdvanced')
+        fold(read.event.data, read.event.metadata.at)
     }
   }
 
   return {
     process,
     last: () => last,
+    heard: () => heard,
     isMine: () => last?.process === process && last.state === 'held',
     /** What another process has asked and nobody has answered. */
     question: () => (question?.process === process ? null : question),
-    /** When something was last heard of the lease. */
-    seenAt: () => seenAt,
+    /** When the last process that had the lease said something. */
+    saidAt: () => saidAt,
     /** When the append began that showed last that this process has the lease. */
     heldAt: () => heldAt,
+    /** When the store last answered. */
+    answeredAt: () => answeredAt,
     position: () => tail.position,
     take,
+
+    /** What comes next may be another log: it is read from its beginning. */
+    begin(): void {
+      tail = start
+    },
 
     /** Does one thing at a time: each reads first what has come before it. */
     inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -75,6 +93,7 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
 
     async read(): Promise<void> {
       take(await store.readStream(LEASE_STREAM, tail.revision + 1))
+      answeredAt = now()
     },
 
     /** @returns false if another process was faster. @throws StoreUnavailableError nobody knows */
@@ -91,14 +110,16 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
           expected,
           [event as NewEvent],
         )
+        answeredAt = now()
         take([{ ...(event as NewEvent), stream: LEASE_STREAM, revision, position }])
         if (state === 'held') heldAt = begun
         return true
       } catch (error) {
         if (error instanceof UnknownOutcomeError) throw new StoreUnavailableError(error.message)
         if (!(error instanceof ConflictError)) throw error
-        // A log that ends before what was read is another one, and is read from its beginning.
-        if (error.actual < tail.revision) tail = start
+        // Whoever guards the log will say so, and what this process knows is right again when the right one is back.
+        if (error.actual < tail.revision)
+          throw new StoreUnavailableError('the event store ends before what was in it')
         return false
       }
     },

@@ -7,7 +7,11 @@ import {
   StoreUnavailableError,
 } from '../../../../src/application/ports/errors.ts'
 import type { EventStore } from '../../../../src/application/ports/eventStore.ts'
-import { type EventStoreLease, joinEventStore } from '../../../../src/application/sharing/eventStoreLease.ts'
+import {
+  type EventStoreLease,
+  joinEventStore,
+  type LeaseTimes,
+} from '../../../../src/application/sharing/eventStoreLease.ts'
 import { LEASE_STREAM } from '../../../../src/domain/streams.ts'
 import { eventually } from '../../../support/suite/eventually.ts'
 import { type MemoryStore, memoryStore } from '../../../support/stores/memoryStore.ts'
@@ -24,8 +28,26 @@ interface Process {
   /** Hears and says nothing any more, until it is thawed. */
   freeze(): void
   thaw(): void
+  /** Its subscription is lost, and comes back when it is thawed, but not before. */
+  cutOff(): void
   /** From now on each of its calls takes less than a sleep, and two of them take longer. It is awake meanwhile. */
   slow(): void
+}
+
+interface Control {
+  frozen: boolean
+  /** How often its subscription was lost. */
+  losses: number
+  isCutOff: boolean
+  onCall(): Promise<void>
+}
+
+interface StartOptions {
+  /** Moves the clock of the one that starts, so that it does not wait for answers that do not come. */
+  hurry?: boolean
+  /** What its clocks show then, in milliseconds. */
+  at?: number
+  times?: Partial<LeaseTimes>
 }
 
 describe('the lease of an event store', () => {
@@ -43,7 +65,7 @@ describe('the lease of an event store', () => {
   const states = (): string[] => memory.log.map(({ data }) => (data as { state: string }).state)
 
   /** The store as one process sees it, with what comes as it comes. */
-  function seen(control: { frozen: boolean; onCall(): Promise<void> }): EventStore {
+  function seen(control: Control): EventStore {
     const awake = async (): Promise<void> => {
       while (control.frozen) await sleep(1)
       await control.onCall()
@@ -59,23 +81,31 @@ describe('the lease of an event store', () => {
         return memory.store.readStream(...what)
       },
       async *subscribe(after, prefixes, signal) {
+        let caughtUp = false
+        const before = control.losses
         for (let position = after ?? ''; !signal.aborted; await sleep(1)) {
+          if (control.losses !== before) yield { events: [], caughtUp: false, interrupted: true }
+          if (control.losses !== before) return
+          if (control.isCutOff) continue
           await awake()
           const events = memory.log.filter(
             (event) =>
               event.position > position && prefixes.some((prefix) => event.stream.startsWith(prefix)),
           )
           position = events.at(-1)?.position ?? position
-          if (events.length > 0) yield { events, caughtUp: true }
+          if (events.length > 0 || !caughtUp) yield { events, caughtUp: true }
+          caughtUp = true
         }
       },
     }
   }
 
-  /** @param hurry moves the clock of the one that starts, so that it does not wait for answers that do not come */
-  async function start(shared: boolean, hurry = false): Promise<Process> {
-    const clock = { monotonic: 0, wall: 0 }
-    const control = { frozen: false, onCall: async () => {} }
+  async function start(
+    shared: boolean,
+    { hurry = false, at = 0, times = {} }: StartOptions = {},
+  ): Promise<Process> {
+    const clock = { monotonic: at, wall: at }
+    const control: Control = { frozen: false, losses: 0, isCutOff: false, onCall: async () => {} }
     const pass = (ms: number): void => {
       clock.monotonic += ms
       clock.wall += ms
@@ -87,7 +117,7 @@ describe('the lease of an event store', () => {
       clock: () => clock.wall,
       ids,
       telemetry: { log: SILENT },
-      times: TIMES,
+      times: { ...TIMES, ...times },
       now: () => ({ ...clock }),
     })
     const timer = setInterval(() => pass(hurry ? 20 : 0), 5)
@@ -96,7 +126,11 @@ describe('the lease of an event store', () => {
       lease,
       pass,
       freeze: () => void (control.frozen = true),
-      thaw: () => void (control.frozen = false),
+      thaw: () => void Object.assign(control, { frozen: false, isCutOff: false }),
+      cutOff() {
+        control.losses++
+        control.isCutOff = true
+      },
       slow() {
         control.onCall = async () => {
           for (let n = 0; n < 5; n++) {
@@ -143,10 +177,11 @@ describe('the lease of an event store', () => {
     const [holder, other] = [await start(SHARED), await start(SHARED)]
     holder.freeze()
     expect(await failure(start(ALONE))).to.be.instanceOf(StoreInUseError)
-    expect(other.lease.leads()).to.equal(true)
+    expect(states()).to.deep.equal(['held', 'asked', 'present'])
+    // It may be in the middle of the work of one, and has lost nothing.
+    expect([holder.lease.leads(), other.lease.leads()]).to.deep.equal([true, false])
     holder.thaw()
-    await eventually(() => expect(holder.lease.leads()).to.equal(false))
-    expect(holder.lease.flaw()).to.equal(null)
+    expect([await holder.lease.acquire(), holder.lease.flaw()]).to.deep.equal([true, null])
   })
 
   it('is free at once after a stop of who had the store alone, and after a silence in any other case', async () => {
@@ -154,7 +189,7 @@ describe('the lease of an event store', () => {
     await one.lease.stop()
     const two = await start(ALONE)
     two.freeze()
-    await start(ALONE, true)
+    await start(ALONE, { hurry: true })
     expect(states()).to.deep.equal(['held', 'released', 'held', 'asked', 'held'])
   })
 
@@ -170,7 +205,7 @@ describe('the lease of an event store', () => {
       const one = await start(shared)
       await one.lease.beforeWrite()
       one.freeze()
-      await start(ALONE, true)
+      await start(ALONE, { hurry: true })
       // It has slept as long as the other one has waited.
       one.pass(TIMES.goneMs + 20)
       const [written, looked] = [failure(one.lease.beforeWrite()), failure(one.lease.sound())]
@@ -234,6 +269,86 @@ describe('the lease of an event store', () => {
     two.thaw()
     expect(await late).to.be.instanceOf(LeadershipLostError)
     expect(await two.lease.acquire()).to.equal(false)
+  })
+
+  it('is left to whoever has it by a holder that hears of that only when it renews it', async () => {
+    const [one, two] = [await start(SHARED), await start(SHARED)]
+    one.freeze()
+    const late = one.lease.acquire()
+    two.pass(TIMES.abandonedMs + 1)
+    const acquiring = two.lease.acquire()
+    const timer = setInterval(() => two.pass(20), 5)
+    expect(await acquiring.finally(() => clearInterval(timer))).to.equal(true)
+    one.thaw()
+    expect(await late).to.equal(false)
+    expect([one.lease.leads(), two.lease.leads()]).to.deep.equal([false, true])
+  })
+
+  it('is taken after a long silence also by who has not heard it all, having just been started', async () => {
+    const one = await start(SHARED)
+    one.freeze()
+    const next = await start(SHARED, { at: TIMES.abandonedMs + 1 })
+    const acquiring = next.lease.acquire()
+    const timer = setInterval(() => next.pass(20), 5)
+    expect(await acquiring.finally(() => clearInterval(timer))).to.equal(true)
+  })
+
+  it('is looked at before each write by who was cut off, until it hears of it again', async () => {
+    const { lease, cutOff, thaw } = await start(SHARED)
+    let reads = 0
+    const { readStream } = memory.store
+    memory.store.readStream = async (...what) => {
+      reads++
+      return readStream(...what)
+    }
+    const looks = async (): Promise<number> => {
+      const before = reads
+      await lease.beforeWrite()
+      return reads - before
+    }
+    await eventually(async () => expect(await looks()).to.equal(0))
+    cutOff()
+    await eventually(async () => expect(await looks()).to.equal(1))
+    expect([await looks(), await looks()]).to.deep.equal([1, 1])
+    thaw()
+    await eventually(async () => expect(await looks()).to.equal(0))
+  })
+
+  it("is its holder's again when another log was in place and is taken away", async () => {
+    const before = await start(ALONE)
+    const old = [...memory.log]
+    await before.lease.stop()
+    const { lease, pass, cutOff, thaw } = await start(ALONE)
+    await lease.beforeWrite()
+    const own = [...memory.log]
+    for (const between of [() => {}, () => void lease.beforeWrite().catch(() => {})]) {
+      memory.log.splice(0, memory.log.length, ...old)
+      cutOff()
+      thaw()
+      pass(TIMES.heldMs + 1)
+      expect(await failure(lease.beforeWrite())).to.be.instanceOf(StoreUnavailableError)
+      between()
+      await sleep(20)
+      memory.log.splice(0, memory.log.length, ...own)
+      cutOff()
+      thaw()
+      await eventually(() => lease.beforeWrite())
+      expect([lease.flaw(), lease.leads()]).to.deep.equal([null, true])
+      own.splice(0, own.length, ...memory.log)
+    }
+  })
+
+  it('is waited for as long as it takes where reads are lost meanwhile', async () => {
+    const one = await start(ALONE)
+    one.freeze()
+    let reads = 0
+    const { readStream } = memory.store
+    memory.store.readStream = async (...what) => {
+      if ([4, 7].includes(++reads)) throw new StoreUnavailableError('lost')
+      return readStream(...what)
+    }
+    await start(ALONE, { hurry: true, times: { patienceMs: TIMES.goneMs / 2 } })
+    expect(states()).to.deep.equal(['held', 'asked', 'held'])
   })
 
   it('is kept by who is asked after a long silence, and answers', async () => {
