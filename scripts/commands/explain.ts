@@ -125,7 +125,7 @@ const shownUse = ({ place, window: { stream, revision, data }, verdict }: Assess
 
 const usesTable = (uses: readonly AssessedUse[]): string =>
   table(
-    ['uses', 'first', 'last', 'accepted', 'on revision', 'address', 'which'],
+    ['uses', 'first', 'last', 'accepted', 'on revision', 'address', 'that revision'],
     uses.map(({ place, window: { data }, verdict }) => [
       place,
       data.firstAt,

@@ -109,7 +109,7 @@ export function createLogGuard({
     if (wrong === null && flaw !== null) log.info({}, 'the event store is again the one that it was')
     if (wrong !== null && flaw === null) {
       const reason = `${wrong}. ${whatToDo(readModel.remedy)}`
-      log.error({ reason }, 'the event store is not the one that it was: nothing is decided any more')
+      log.error({ reason }, 'the event store is not the one that it was: nothing is decided until it is')
     }
     flaw = wrong
   }

@@ -187,7 +187,7 @@ export function createProjector({
   /** Follows the log for one term, and renews the lease meanwhile. */
   async function leadFor(inTerm: number, onCaughtUp: () => void): Promise<void> {
     // A log that is not the right one ends a term at once, again and again.
-    if (inTerm !== announcedTerm) telemetry.log.info({ term: inTerm }, 'leads the projectors')
+    if (inTerm !== announcedTerm) telemetry.log.info({ term: inTerm }, 'fills the read model from the log')
     announcedTerm = inTerm
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, stopping.signal])
