@@ -88,7 +88,8 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     await projector.start()
     guard.start()
-    const feed = createFeed(sharing.questions(readModel))
+    const ofReadModel = createFeed(readModel)
+    const feed = { ...ofReadModel, ...sharing.questions({ read: ofReadModel.read }) }
     const feedWatch = createFeedWatch(feed, log)
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({

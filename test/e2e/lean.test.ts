@@ -91,6 +91,8 @@ describe('three processes on EventStoreDB alone, each with a read model of its o
     expect((await one.api.call('GET', path)).status).to.equal(200)
     // Of which token, and what it did.
     expect((await beatsOf(one)) - before).to.be.at.most(2)
+    expect((await one.api.call('GET', '/settings/api-tokens/events')).status).to.equal(200)
+    expect((await beatsOf(one)) - before).to.be.at.most(3)
   })
 
   it('write heartbeats while look-ups come that no usage proves, and none at other times', async () => {
