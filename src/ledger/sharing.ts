@@ -8,6 +8,7 @@ import {
   type Currency,
   currentModel,
   modelAsAsked,
+  type Questions,
   questionsAsAsked,
 } from '../application/sharing/currentModel.ts'
 import { type EventStoreLease, joinEventStore } from '../application/sharing/eventStoreLease.ts'
@@ -23,7 +24,7 @@ export interface Sharing {
   lookUps(readModel: ReadModel): ReadModel
   decisions(readModel: ReadModel): ReadModel
   /** Everything else that is asked of the read model. */
-  questions<Q extends object>(questions: Q): Q
+  questions<Q extends Questions<Q>>(questions: Q): Q
   /** The event store for commands, for usage, and for work that one process does for all. */
   commands(store: EventStore): EventStore
   usage(store: EventStore): EventStore

@@ -61,17 +61,22 @@ export function modelAsAsked(readModel: ReadModel, asAsked: () => Promise<void>)
   return { ...readModel, get, find, count }
 }
 
+type Question = (...args: never[]) => Promise<unknown>
+
+export type Questions<Q> = { [Name in keyof Q]: Question }
+
 /**
  * Questions that are answered after all that was acknowledged, to whatever process, before they were asked: once for
  * each, however much it reads.
  * @param asAsked waits until the read model is as new as its call. @throws StoreUnavailableError
  */
-export function questionsAsAsked<Q extends object>(questions: Q, asAsked: () => Promise<void>): Q {
+export function questionsAsAsked<Q extends Questions<Q>>(questions: Q, asAsked: () => Promise<void>): Q {
   const ask =
-    <A extends unknown[], T>(question: (...args: A) => Promise<T>) =>
-    async (...args: A): Promise<T> => {
+    (question: Question): Question =>
+    async (...args) => {
       await asAsked()
       return question(...args)
     }
-  return Object.fromEntries(Object.entries(questions).map(([name, question]) => [name, ask(question)])) as Q
+  const asked = Object.entries<Question>(questions).map(([name, question]) => [name, ask(question)])
+  return Object.fromEntries(asked) as Q
 }
