@@ -12,6 +12,7 @@ import { createQueries, type Queries } from '../../src/application/analytics/que
 import type { Sort } from '../../src/application/tokens/query.ts'
 import type { StatusFilter } from '../../src/application/tokens/tokenList.ts'
 import { Refusal } from '../../src/domain/errors.ts'
+import { undescribed } from '../support/events/undescribed.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
 import { openPatiently } from '../support/stores/patient.ts'
 import { rejection } from '../contract/fixtures.ts'
@@ -66,7 +67,17 @@ function inOrder(tokens: readonly Token[], sort: Sort): string[] {
 }
 
 const toChanges = ({ id, lastAccessed, ...token }: Token): DocumentChange[] => {
-  const rest = { hash: id, hashKeyId: 'k1', hint: '…', scopes: [], updatedAt: token.createdAt, revision: 0 }
+  const rest = {
+    ...undescribed,
+    hash: id,
+    hashKeyId: 'k1',
+    hint: '…',
+    secret: { revision: 0, hint: '…' },
+    scopes: [],
+    createdBy: { kind: 'jwt', id: ACCOUNT },
+    updatedAt: token.createdAt,
+    revision: 0,
+  }
   const fields = { accountId: ACCOUNT, nameFolded: token.name, revoked: token.revokedAt !== null }
   return [
     { kind: 'put', collection: 'tokens', id, revision: 0, fields: { ...token, ...rest, ...fields } },

@@ -21,6 +21,7 @@ import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/c
 import { eventually } from '../support/suite/eventually.ts'
 import { askEverything, type Values } from '../support/callers/everyRequest.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { undescribed } from '../support/events/undescribed.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../support/stores/mongod.ts'
 import { whenAvailable, openPatiently, patient } from '../support/stores/patient.ts'
 import { countingTelemetry } from '../support/stores/pieces.ts'
@@ -224,7 +225,10 @@ async function bury(url: string): Promise<void> {
       hash: `dead ${i}`,
       hashKeyId: 'k1',
       hint: '…',
+      secret: { revision: 0, hint: '…' },
+      ...undescribed,
       scopes: [],
+      createdBy: { kind: 'jwt', id: 'acct_1' },
       createdAt: time,
       updatedAt: time,
       expiresAt: isRevoked ? null : time,
