@@ -16,6 +16,7 @@ import { readModel } from './commands/readModel.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { report } from './commands/report.ts'
 import { serveCommand } from './commands/serve.ts'
+import { tokensCommand } from './commands/tokens.ts'
 import { usage } from './commands/usage.ts'
 import { verify } from './commands/verify.ts'
 import { dispatch } from './cli/dispatch.ts'
@@ -23,6 +24,7 @@ import { dispatch } from './cli/dispatch.ts'
 const commands: readonly Command[] = [
   serveCommand,
   jwt,
+  tokensCommand,
   oauthClient,
   history,
   explain,

@@ -22,7 +22,7 @@ export type ExitCode = 0 | 1 | 3
 export interface Given<O extends Options = Options> {
   /** Each option is given at most once, and none is empty. */
   values: Values<O>
-  /** There are as many as the command names. */
+  /** At least as many as the command names, and no more unless it takes more. */
   args: readonly string[]
 }
 
@@ -49,6 +49,8 @@ export interface Command<O extends Options = Options> {
   help: string
   /** Names of the arguments, all required. */
   args: readonly string[]
+  /** May any number of arguments follow those? Default: no. */
+  takesMore?: boolean
   options: O
   /** @throws WrongUse, SettingsError: exit code 2; StoreUnavailableError, CouldNotLook: 3; any other error: 1 */
   run(given: Given<O>, io: Io): Promise<ExitCode>

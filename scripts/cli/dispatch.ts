@@ -65,7 +65,7 @@ function wantsHelp(argv: readonly string[]): boolean {
 }
 
 /** @throws WrongUse */
-function parse({ args, options }: Command, argv: readonly string[]): Given {
+function parse({ args, options, takesMore = false }: Command, argv: readonly string[]): Given {
   const { values, positionals, tokens } = parseStrictly(options, argv)
   const seen = new Set<string>()
   for (const token of tokens) {
@@ -76,7 +76,7 @@ function parse({ args, options }: Command, argv: readonly string[]): Given {
   }
   const missing = args[positionals.length]
   if (missing !== undefined) throw new WrongUse(`${missing} is missing.`)
-  if (positionals.length > args.length) throw new WrongUse('Too many arguments.')
+  if (positionals.length > args.length && !takesMore) throw new WrongUse('Too many arguments.')
   return { values: values as Given['values'], args: positionals }
 }
 

@@ -55,6 +55,21 @@ export function isToken(prefix: string, text: string): boolean {
   return text.slice(end) === checkOf(text.slice(0, end))
 }
 
+/** All tokens in a text, of whatever prefix, each once, in the order in which they come. */
+export function tokensIn(text: string): string[] {
+  const found = new Set<string>()
+  for (const { index } of text.matchAll(/_(?=[0-9A-Za-z]{49})/g)) {
+    const rest = text.slice(index, index + 1 + BODY + CHECK)
+    const [before = ''] = /[a-z0-9]{0,16}$/.exec(text.slice(Math.max(0, index - 16), index)) ?? []
+    // Any word may stand before a token, and only the check says where it begins.
+    for (let start = 0; start < before.length - 1; start++) {
+      const prefix = before.slice(start)
+      if (PREFIX_PATTERN.test(prefix) && isToken(prefix, prefix + rest)) found.add(prefix + rest)
+    }
+  }
+  return [...found]
+}
+
 /** The part of a token that may be shown: its prefix and the last four characters of its body. */
 export const hintOf = (prefix: string, token: string): string =>
   `${prefix}_…${token.slice(prefix.length + 1 + BODY - 4, prefix.length + 1 + BODY)}`
