@@ -29,38 +29,43 @@ interface Start {
  * @throws StoreInUseError whose message says what to do; StoreUnavailableError it has not answered for too long
  */
 export async function join(start: Start): Promise<void> {
-  for (;;) {
-    try {
-      if (await tryToJoin(start)) return
-    } catch (error) {
-      await outlast(start, error)
-    }
-  }
+  while (!(await tryToJoin(start)));
 }
 
-/** Waits a little, unless the store has not answered for too long. @throws the error */
-async function outlast(
-  { stream, times, now, signal }: Pick<Start, 'stream' | 'times' | 'now' | 'signal'>,
-  error: unknown,
-): Promise<void> {
-  if (!(error instanceof StoreUnavailableError) || ageOf(stream.answeredAt(), now()) > times.patienceMs)
-    throw error
-  await sleep(times.lookMs, undefined, { signal })
+/**
+ * Does something with the store, and tries again where it does not answer.
+ * @throws StoreUnavailableError it has not answered for too long
+ */
+async function patiently<T>(
+  { times, now, signal }: Pick<Start, 'times' | 'now' | 'signal'>,
+  work: () => Promise<T>,
+  onLost: () => void = () => {},
+): Promise<T> {
+  for (const begun = now(); ; ) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError) || ageOf(begun, now()) > times.patienceMs) throw error
+      onLost()
+      await sleep(times.lookMs, undefined, { signal })
+    }
+  }
 }
 
 /** @returns false to begin again, since somebody else has written */
 async function tryToJoin(start: Start): Promise<boolean> {
   const { stream, shared, name, log } = start
-  await stream.read()
+  const write = (state: LeaseState['state']): Promise<boolean> => patiently(start, () => stream.write(state))
+  await patiently(start, stream.read)
   const last = stream.last()
   // Whoever shares a store is not alone when one of them releases the lease.
   const isFree = last === null || (last.state === 'released' && !last.shared)
-  if (isFree && stream.question() === null) return stream.write('held')
+  if (isFree && stream.question() === null) return write('held')
   if (shared && last?.shared) return true
   const heard = stream.heard()
-  if (!(await stream.write('asked'))) return false
+  if (!(await write('asked'))) return false
   log.info({}, 'another process may use the event store: waiting for its answer')
-  if (!(await isAnswered(start, heard))) return stream.write('held')
+  if (!(await isAnswered(start, heard))) return write('held')
   const said = stream.last()
   if (isRival(stream, said, shared)) throw new StoreInUseError(name, whatToDo(said))
   return false
@@ -72,16 +77,10 @@ export async function isAnswered(
   heard: LeaseState | null,
 ): Promise<boolean> {
   const { stream, times, now, signal } = start
-  let asked = now()
-  while (ageOf(asked, now()) < times.goneMs) {
+  for (let asked = now(); ageOf(asked, now()) < times.goneMs; ) {
     await sleep(times.lookMs, undefined, { signal })
-    try {
-      await stream.read()
-    } catch (error) {
-      await outlast(start, error)
-      // Nor may the other one have come through.
-      asked = now()
-    }
+    // Where nothing gets through, no answer does either.
+    await patiently(start, stream.read, () => (asked = now()))
     if (stream.heard() !== heard) return true
   }
   return false

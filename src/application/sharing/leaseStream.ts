@@ -38,7 +38,6 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
   let question: LeaseState | null = null
   let saidAt = now()
   let heldAt: Instant | null = null
-  let answeredAt = now()
   let turn: Promise<unknown> = Promise.resolve()
 
   function fold(said: LeaseState, at: string): void {
@@ -74,8 +73,6 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
     saidAt: () => saidAt,
     /** When the append began that showed last that this process has the lease. */
     heldAt: () => heldAt,
-    /** When the store last answered. */
-    answeredAt: () => answeredAt,
     position: () => tail.position,
     take,
 
@@ -93,7 +90,6 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
 
     async read(): Promise<void> {
       take(await store.readStream(LEASE_STREAM, tail.revision + 1))
-      answeredAt = now()
     },
 
     /** @returns false if another process was faster. @throws StoreUnavailableError nobody knows */
@@ -110,7 +106,6 @@ export function createLeaseStream({ store, clock, ids, now, shared }: Dependenci
           expected,
           [event as NewEvent],
         )
-        answeredAt = now()
         take([{ ...(event as NewEvent), stream: LEASE_STREAM, revision, position }])
         if (state === 'held') heldAt = begun
         return true

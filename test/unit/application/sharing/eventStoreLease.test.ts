@@ -358,6 +358,14 @@ describe('the lease of an event store', () => {
     expect([one.lease.leads(), two.lease.leads()]).to.deep.equal([true, false])
   })
 
+  it('is not tried for any longer where a store can be read and takes nothing', async () => {
+    const error = new StoreUnavailableError('refused')
+    memory.store.append = async () => {
+      throw error
+    }
+    expect(await failure(start(ALONE, { hurry: true }))).to.equal(error)
+  })
+
   it('is tried for until the store takes appends', async () => {
     const { append } = memory.store
     let tries = 0
