@@ -2,7 +2,8 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createLog } from './adapters/telemetry/log.ts'
+import type { Middleware } from 'koa'
+import { createLog, type ServiceLog } from './adapters/telemetry/log.ts'
 import { createOutput } from './adapters/telemetry/output.ts'
 import { developmentJwt } from './settings/developmentJwt.ts'
 import { configurationOf } from './settings/configuration.ts'
@@ -10,7 +11,9 @@ import { DEV_SECRETS_FILE } from './settings/devSecrets.ts'
 import { createApp } from './http/app.ts'
 import { createLineQuota, withQuota } from './http/lineQuota.ts'
 import { createHttpServer, stopServing } from './http/server/server.ts'
-import { startLedger } from './ledger/ledger.ts'
+import { METRICS_PATH, PROBES } from './http/routes/operations.ts'
+import { startLedger, type TokenLedger } from './ledger/ledger.ts'
+import { misspelt } from './settings/names.ts'
 import { isOnThisMachine } from './settings/parsers.ts'
 import { readSettings, type Settings } from './settings/settings.ts'
 import { shownUrl } from './stores/open.ts'
@@ -37,7 +40,9 @@ export async function serve(): Promise<never> {
 async function start(): Promise<void> {
   const configuration = configurationOf(readSettings(process.env), isOnThisMachine)
   const { settings, keys } = configuration
-  const { log, request, print, drained } = createLog(settings.logLevel)
+  const terminal = process.stdout.isTTY && !settings.production ? 'pretty' : 'json'
+  const { log, request, print, drained } = createLog(settings.logLevel, settings.logFormat ?? terminal)
+  for (const suspect of misspelt(process.env)) log.warn({}, suspect)
   // The first process of a container has no default action for signals. Without this it would ignore one while its
   // stores open.
   const giveUp = (signal: NodeJS.Signals) => {
@@ -46,19 +51,20 @@ async function start(): Promise<void> {
   }
   process.on('SIGTERM', giveUp)
   process.on('SIGINT', giveUp)
-  const ledger = await startLedger(configuration, { log })
+  const ledger = await startLedger(configuration, { log, isService: true })
   const strangers = createLineQuota(log, 'requests without a credential from one address in summary')
   const app = createApp({
     log: withQuota(log, strangers),
     observe: ledger.observe((entry) => {
-      if (entry.address === null || strangers.allows(entry.address, String(entry.status))) request(entry)
+      if (PROBES.has(entry.route)) log.debug(entry, 'request')
+      else if (entry.address === null || strangers.allows(entry.address, String(entry.status))) request(entry)
     }),
     routers: [
       ledger.verifyRoutes(),
       ledger.routes(),
       ledger.operatorRoutes(),
       ledger.oauthRoutes(),
-      ledger.operationRoutes(),
+      ledger.operationRoutes({ metrics: settings.metricsPort === null }),
     ],
   })
   const server = createHttpServer(app, {
@@ -66,9 +72,10 @@ async function start(): Promise<void> {
     observe: ledger.observeServer,
   })
   await listen(server, settings)
+  const metrics = await serveMetrics(ledger, settings, log)
   const url = urlOf(server)
   const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
-  log.info({ url, ...stores }, 'listening')
+  log.info({ url, ...metrics?.shown, ...stores }, 'listening')
   if (keys.developmentSecret !== null) {
     print(firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings))
   }
@@ -88,6 +95,7 @@ async function start(): Promise<void> {
     void ledger.drain()
     sleep(settings.shutdownDelayMs)
       .then(() => stopServing(server, ledger.drain, GRACE_MS))
+      .then(() => metrics?.close())
       .then(() => ledger.close())
       .then(() => end(0))
       .catch((err: unknown) => {
@@ -101,7 +109,7 @@ async function start(): Promise<void> {
   process.off('SIGINT', giveUp)
 }
 
-const listen = (server: Server, { host, port }: Settings): Promise<void> =>
+const listen = (server: Server, { host, port }: Pick<Settings, 'host' | 'port'>): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {
@@ -109,6 +117,25 @@ const listen = (server: Server, { host, port }: Settings): Promise<void> =>
       resolve()
     })
   })
+
+/** The metrics on a port of their own, if they are to have one. */
+async function serveMetrics(
+  ledger: Pick<TokenLedger, 'metricsRoutes'>,
+  { metricsPort: port, host }: Settings,
+  log: ServiceLog['log'],
+): Promise<{ shown: { metricsUrl: string }; close(): void } | null> {
+  if (port === null) return null
+  const observe: Middleware = (_, next) => next()
+  const server = createHttpServer(createApp({ log, observe, routers: [ledger.metricsRoutes()] }))
+  await listen(server, { port, host })
+  return {
+    shown: { metricsUrl: `${urlOf(server)}${METRICS_PATH}` },
+    close() {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+}
 
 function urlOf(server: Server): string {
   const { address, family, port } = server.address() as AddressInfo

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path'
 import { sqliteEngine } from '../../src/adapters/sqlite/database/inspect.ts'
 import { DEV_SECRETS_FILE } from '../../src/settings/devSecrets.ts'
 import { sqlitePath } from '../../src/stores/open.ts'
-import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import { misspelt, settingNames } from '../../src/settings/names.ts'
+import type { Settings } from '../../src/settings/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import type { Io } from '../cli/command.ts'
 import { bytes } from '../cli/output.ts'
@@ -18,27 +19,17 @@ export interface SettingUse {
 }
 
 /** All settings, and whether each is set. Values are never shown, since some are secrets. */
-export function settingsInUse(env: Io['env']): SettingUse[] {
-  const names = new Set<string>()
-  // The names come from the code that reads the settings, so a new setting appears here by itself.
-  readSettings(
-    new Proxy<Io['env']>(
-      {},
-      {
-        get(_, name) {
-          names.add(String(name))
-          return undefined
-        },
-      },
-    ),
-  )
-  return [...names].map((name) => ({ name, set: (env[name] ?? '') !== '' }))
-}
+export const settingsInUse = (env: Io['env']): SettingUse[] =>
+  settingNames().map((name) => ({ name, set: (env[name] ?? '') !== '' }))
 
 export function checkSettings(env: Io['env']): Check {
   const settings = settingsInUse(env)
   const set = settings.filter((setting) => setting.set).map(({ name }) => name)
-  return ok('settings', set.length === 0 ? 'all defaults' : `set: ${set.join(', ')}`, { settings })
+  const detail = set.length === 0 ? 'all defaults' : `set: ${set.join(', ')}`
+  const suspects = misspelt(env)
+  if (suspects.length === 0) return ok('settings', detail, { settings })
+  const remedy = 'Look whether these names are spelt as docs/settings.md has them.'
+  return warn('settings', `${detail}; ${suspects.join('; ')}`, remedy, { settings, misspelt: suspects })
 }
 
 export function checkKeys(settings: Settings): Check {

@@ -19,7 +19,12 @@ import { movedTo, type RoutesOptions } from '../http/prefix.ts'
 import { type Route, routerOf } from '../http/route.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
 import { feedRoutes } from '../http/routes/feed.ts'
-import { type Health, operationRoutes } from '../http/routes/operations.ts'
+import {
+  type Health,
+  METRICS_PATH,
+  type OperationOptions,
+  operationRoutes,
+} from '../http/routes/operations.ts'
 import { oauthRoutes } from '../http/routes/oauth.ts'
 import { operatorMiddleware, operatorRoutes } from '../http/routes/operators.ts'
 import { rotationRoutes } from '../http/routes/rotations.ts'
@@ -137,7 +142,16 @@ export function httpOf(
       operatorRoutes: () => operatorMiddleware(operators, requests.admitOperator, sendProblem),
       oauthRoutes: () => routerOf(oauth, sendProblem),
       verifyRoutes: () => routerOf(verify, sendProblem),
-      operationRoutes: () => routerOf(operations, sendProblem),
+      operationRoutes: ({ metrics: isShown = true }: OperationOptions = {}) =>
+        routerOf(
+          operations.filter(({ path }) => isShown || path !== METRICS_PATH),
+          sendProblem,
+        ),
+      metricsRoutes: () =>
+        routerOf(
+          operations.filter(({ path }) => path === METRICS_PATH),
+          sendProblem,
+        ),
       observe: (write = toLog) => observer.middleware(write),
     },
     /** Counts uses as the routes do, and applies their limit of failures. */

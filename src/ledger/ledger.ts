@@ -3,7 +3,7 @@ import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { Principal } from '../domain/principal.ts'
 import type { AuthenticateOptions } from '../http/authentication/authenticate.ts'
 import type { RoutesOptions } from '../http/prefix.ts'
-import type { Health } from '../http/routes/operations.ts'
+import type { Health, OperationOptions } from '../http/routes/operations.ts'
 import type { ConnectionLoad } from '../http/server/connections.ts'
 import { type Configuration, configurationOf } from '../settings/configuration.ts'
 import { settingsOf, type TokenLedgerOptions } from '../settings/options.ts'
@@ -51,7 +51,9 @@ export interface TokenLedger<Account extends object = object> {
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */
-  operationRoutes(): Middleware
+  operationRoutes(options?: OperationOptions): Middleware
+  /** `/metrics` alone, for a port of their own. */
+  metricsRoutes(): Middleware
   /** One log line and one metric for each request. `write` writes the lines in place of the ledger's own log. */
   observe(write?: (entry: RequestEntry) => void): Middleware
   /** Shows in the metrics what the connections of the server hold. */

@@ -27,6 +27,7 @@ import type { StoredEvent } from '../domain/events.ts'
 import type { Configuration } from '../settings/configuration.ts'
 import { warnOfMadePeppers } from '../settings/devSecrets.ts'
 import type { TokenLedgerOptions } from '../settings/options.ts'
+import { version } from '../version.ts'
 import { openStores } from '../stores/open.ts'
 import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
@@ -42,7 +43,13 @@ const BUSY_LAG_S = 1
 export type Parts = Awaited<ReturnType<typeof startParts>>
 
 /** What the host hands in from code, and no setting can express. */
-export type Host = Pick<TokenLedgerOptions, 'resolveAccount' | 'resolveUser' | 'onProblem' | 'log' | 'clock'>
+export type Host = Pick<
+  TokenLedgerOptions,
+  'resolveAccount' | 'resolveUser' | 'onProblem' | 'log' | 'clock'
+> & {
+  /** Is the process the service's alone? */
+  isService?: boolean
+}
 
 /**
  * Opens the stores, brings the read model up to date, and starts counting.
@@ -52,7 +59,8 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
   const { log: whole = createErrorLog(), clock = Date.now } = host
   warnOfMadePeppers(settings, whole)
   const log = withoutRepeatedFaults(whole)
-  const metrics = createMetrics(log)
+  const metrics = createMetrics(log, version)
+  if (host.isService) metrics.ofProcess()
   const jwt = startJwtVerifier(settings, keys.jwt, metrics)
 
   const opened = await openStores(settings, log)

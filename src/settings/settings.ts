@@ -78,11 +78,18 @@ export interface Settings {
   /** The hash of each OAuth client's secret, by its id. Null: there are no such clients. */
   oauthClients: OauthClients | null
   logLevel: LogLevel
+  /** Null: `pretty` on a terminal outside production, and otherwise `json`. */
+  logFormat: LogFormat | null
+  /** The port of its own on which metrics are served. Null: they are served beside everything else. */
+  metricsPort: number | null
   production: boolean
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 type LogLevel = (typeof LOG_LEVELS)[number]
+
+const LOG_FORMATS = ['json', 'pretty'] as const
+type LogFormat = (typeof LOG_FORMATS)[number]
 
 const VERIFY_REQUEST_HEADERS = ['x-original', 'x-forwarded'] as const
 /** `X-Original-Method` and `X-Original-URI` (nginx), or `X-Forwarded-Method` and `X-Forwarded-Uri` (Traefik, Caddy). */
@@ -205,6 +212,8 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     publicUrl: read('publicUrl', 'PUBLIC_URL', null, publicUrl),
     oauthClients: read('oauthClients', 'OAUTH_CLIENTS_FILE', null, readOauthClients),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
+    logFormat: read('logFormat', 'LOG_FORMAT', null, oneOf(LOG_FORMATS)),
+    metricsPort: read('metricsPort', 'METRICS_PORT', null, integer(0, 65_535)),
     production,
   }
   // An issuer may let people choose the scopes of their JWTs, so there the scope has to be named.

@@ -1,6 +1,7 @@
 import pino from 'pino'
 import type { Logger, RequestEntry } from '../../application/ports/telemetry.ts'
 import { createOutput } from './output.ts'
+import { prettyLine } from './prettyLine.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
@@ -42,11 +43,12 @@ const FORM = {
 }
 
 /**
- * Writes lines of JSON to standard output. They are collected for a quarter of a second, since a write for each line
+ * Writes lines to standard output: JSON, or what people can read. They are collected for a quarter of a second, since a write for each line
  * would cost more than the rest of a small request. Nobody ever waits for standard output, whatever happens to it.
  */
-export function createLog(level: LogLevel): ServiceLog {
-  const output = createOutput(1, lossLine)
+export function createLog(level: LogLevel, format: 'json' | 'pretty' = 'json'): ServiceLog {
+  const shown = format === 'pretty' ? prettyLine : (line: string) => line
+  const output = createOutput(1, (lost) => shown(lossLine(lost)))
   let lines = ''
   const handOver = () => {
     if (lines !== '') output.put(lines)
@@ -58,7 +60,7 @@ export function createLog(level: LogLevel): ServiceLog {
   }
   setInterval(handOver, FLUSH_MS).unref()
   process.on('exit', () => output.lastWords(lines))
-  const to = pino({ ...FORM, level }, { write: (line) => add(shortened(line)) })
+  const to = pino({ ...FORM, level }, { write: (line) => add(shown(shortened(line))) })
   const writesRequests = to.isLevelEnabled('info')
   return {
     log: {
@@ -67,7 +69,7 @@ export function createLog(level: LogLevel): ServiceLog {
       bytesWaiting: () => lines.length + output.waiting(),
     },
     request(entry) {
-      if (writesRequests) add(requestLine(entry))
+      if (writesRequests) add(shown(requestLine(entry)))
     },
     print: add,
     async drained() {

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Logger, Telemetry } from '../../application/ports/telemetry.ts'
 import { createCredentialCount, createRequestDurations } from './cells.ts'
 
@@ -15,6 +15,8 @@ export interface Metrics extends Telemetry {
   refused(events: number): void
   /** A value that `read` gives when the metrics are asked for. A record gives several, by the label `of`. */
   gauge(name: string, help: string, read: () => number | Record<string, number>): void
+  /** Adds what is usually known of a process (`process_*`, `nodejs_*`), for a service that has one for itself. */
+  ofProcess(): void
   /** The same for a value that only grows. */
   counter(name: string, help: string, read: () => number | Record<string, number>): void
 }
@@ -24,8 +26,11 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /** The methods that have labels of their own. Others are one label, since callers may invent any number. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
-/** Prometheus metrics in a registry of their own. */
-export function createMetrics(log: Logger): Metrics {
+/**
+ * Prometheus metrics in a registry of their own.
+ * @param version of this package
+ */
+export function createMetrics(log: Logger, version: string): Metrics {
   const registry = new Registry()
   const registers = [registry]
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
@@ -74,6 +79,15 @@ export function createMetrics(log: Logger): Metrics {
     registers,
   })
 
+  new Gauge({
+    name: 'tokenledger_build_info',
+    help: 'The version that runs, and the version of Node: always 1.',
+    labelNames: ['version', 'node'],
+    registers,
+  })
+    .labels(version, process.versions.node)
+    .set(1)
+
   return {
     registry,
     log,
@@ -100,6 +114,7 @@ export function createMetrics(log: Logger): Metrics {
       damaged.labels(kind).inc()
       notCounted.inc(uses)
     },
+    ofProcess: () => collectDefaultMetrics({ register: registry }),
     gauge(name, help, read) {
       new Gauge({
         name: `tokenledger_${name}`,

@@ -26,6 +26,16 @@ export interface Health {
   stopping: boolean
 }
 
+/** What of the routes is served. */
+export interface OperationOptions {
+  /** Default: true. */
+  metrics?: boolean
+}
+
+export const METRICS_PATH = '/metrics'
+/** Routes that machines ask for every few seconds. */
+export const PROBES: ReadonlySet<string> = new Set(['/health/live', '/health/ready', METRICS_PATH])
+
 interface Dependencies {
   health: () => Promise<Health>
   metrics: { contentType: string; text: () => Promise<string> }
@@ -119,7 +129,7 @@ export function operationRoutes({ health, metrics, openapi }: Dependencies): Rou
     },
     {
       ...open,
-      path: '/metrics',
+      path: METRICS_PATH,
       operationId: 'metrics',
       summary: 'Prometheus metrics',
       answers: {

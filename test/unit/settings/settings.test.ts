@@ -61,6 +61,8 @@ describe('settings', () => {
       publicUrl: null,
       oauthClients: null,
       logLevel: 'info',
+      logFormat: null,
+      metricsPort: null,
       production: false,
     })
   })
@@ -100,6 +102,8 @@ describe('settings', () => {
       EVENT_STORE_TIMEOUT_MS: '60000',
       KEEP_ALIVE_MS: '5000',
       LOG_LEVEL: 'warn',
+      LOG_FORMAT: 'pretty',
+      METRICS_PORT: '9100',
       NODE_ENV: 'production',
     })
     const key = Buffer.alloc(32, 7)
@@ -143,6 +147,8 @@ describe('settings', () => {
       publicUrl: 'https://tokens.example.com/ledger',
       oauthClients: null,
       logLevel: 'warn',
+      logFormat: 'pretty',
+      metricsPort: 9100,
       production: true,
     })
     expect(jwtChecksOf(settings)).to.deep.equal({
@@ -300,6 +306,8 @@ describe('settings', () => {
     ],
     ['KEEP_ALIVE_MS', ['1', '72000', '3600000'], ['0', '-1', '1.5', '3600001', '72s', 'Infinity']],
     ['SHUTDOWN_DELAY_MS', ['0', '600000'], ['-1', '1.5', '600001', '3s']],
+    ['LOG_FORMAT', ['json', 'pretty'], ['JSON', 'text']],
+    ['METRICS_PORT', ['0', '65535'], ['-1', '65536', 'none']],
     ['LOG_LEVEL', ['trace', 'silent'], ['INFO', 'verbose']],
     ['HOST', ['localhost', '0.0.0.0', '::1'], ['http://x', 'a b']],
     [
