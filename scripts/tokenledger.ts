@@ -19,6 +19,7 @@ import { serveCommand } from './commands/serve.ts'
 import { tokensCommand } from './commands/tokens.ts'
 import { usage } from './commands/usage.ts'
 import { verify } from './commands/verify.ts'
+import { webhooks } from './commands/webhooks.ts'
 import { dispatch } from './cli/dispatch.ts'
 
 const commands: readonly Command[] = [
@@ -39,6 +40,7 @@ const commands: readonly Command[] = [
   importTokens,
   rebuildCommand,
   readModel,
+  webhooks,
   doctor,
 ]
 

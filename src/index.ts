@@ -33,6 +33,7 @@ export type {
   UsageQuery,
 } from './ledger/tokens.ts'
 export type { VerifyOptions } from './ledger/verify.ts'
+export type { AccountEvent } from './presentation/feed.ts'
 export type { Token, TokenEvent } from './presentation/tokens.ts'
 export type { TokenLedgerOptions } from './settings/options.ts'
 export { SettingsError } from './settings/settings.ts'

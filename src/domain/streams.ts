@@ -9,13 +9,15 @@ export const IMPORT_STREAM = 'tokenImport-lease'
 export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM, 'tokenImport-'] as const
 
 /**
- * Signals of the processes that share an event store to each other: no part of any fact. The server keeps only the newest
- * events of them, so they are projected, exported and audited by nobody.
+ * Signals of processes to each other: no part of any fact. Only the newest events of them are kept, so they are projected,
+ * exported and audited by nobody.
  */
 export const HEARTBEAT_STREAM = 'heartbeat-'
 /** Which processes write to this event store, and which of them does what one alone may do. */
 export const LEASE_STREAM = 'eventStore-lease'
-const SIGNAL_STREAMS = [HEARTBEAT_STREAM, LEASE_STREAM]
+/** How far somebody was told of what happens to tokens: one stream for each of those who are told. */
+export const DELIVERY_STREAM = 'delivery-'
+const SIGNAL_STREAMS = [HEARTBEAT_STREAM, LEASE_STREAM, DELIVERY_STREAM]
 
 export const isSignal = ({ stream }: Pick<StoredEvent, 'stream'>): boolean =>
   SIGNAL_STREAMS.some((prefix) => stream.startsWith(prefix))

@@ -38,6 +38,7 @@ export const versions: Record<EventType, Versions> = {
   ImportAdvanced: { current: 1, steps: {} },
   HeartbeatWritten: { current: 1, steps: {} },
   LeaseAdvanced: { current: 1, steps: {} },
+  DeliveryAdvanced: { current: 1, steps: {} },
 }
 
 /** Before version 2, only the last caller of a window was kept, so nobody knows where the other uses came from. */

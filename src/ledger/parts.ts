@@ -29,6 +29,7 @@ import { warnOfMadePeppers } from '../settings/devSecrets.ts'
 import type { TokenLedgerOptions } from '../settings/options.ts'
 import { version } from '../version.ts'
 import { openStores } from '../stores/open.ts'
+import { startDeliveries } from './deliveries.ts'
 import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
 import { startJwtVerifier } from './jwt.ts'
@@ -45,7 +46,7 @@ export type Parts = Awaited<ReturnType<typeof startParts>>
 /** What the host hands in from code, and no setting can express. */
 export type Host = Pick<
   TokenLedgerOptions,
-  'resolveAccount' | 'resolveUser' | 'onProblem' | 'log' | 'clock'
+  'resolveAccount' | 'resolveUser' | 'onEvent' | 'onProblem' | 'log' | 'clock'
 > & {
   /** Is the process the service's alone? */
   isService?: boolean
@@ -98,7 +99,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     guard.start()
     const ofReadModel = createFeed(readModel)
     const feed = { ...ofReadModel, ...sharing.questions({ read: ofReadModel.read }) }
-    const feedWatch = createFeedWatch(feed, log)
+    const feedWatch = createFeedWatch(ofReadModel, log)
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({
       store: sharing.usage(store),
@@ -130,8 +131,13 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     gaugeParts(metrics, { log, ...stores, index, projector, recorder, retention })
 
+    const telling = { store: sharing.commands(store), clock, feed: ofReadModel, watch: feedWatch, log }
+    const leading = { leads: projector.leads, ...sharing.worker }
+    const deliveries = await startDeliveries(settings, host, { ...telling, ...leading }, metrics)
+
     const others = sharing
     async function stop(): Promise<void> {
+      await deliveries.stop()
       await feedWatch.stop()
       await upkeep.stop()
       await recorder.stop()

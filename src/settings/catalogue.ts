@@ -22,3 +22,12 @@ function entryOf(given: unknown): CatalogueEntry {
   if (Object.keys(others).length > 0) throw new Error('must have no members but name and description')
   return description === undefined ? { name } : { name, description: description as string }
 }
+
+/** Names of scopes, separated by white space. */
+export const parseCatalogue = (text: string): CatalogueEntry[] =>
+  catalogueOf(
+    text
+      .trim()
+      .split(/\s+/)
+      .map((name) => ({ name })),
+  )

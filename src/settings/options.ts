@@ -8,11 +8,13 @@ import { parseBlocks } from '../domain/address.ts'
 import { parsePeppers } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
 import { catalogueOf } from './catalogue.ts'
+import type { AccountEvent } from '../presentation/feed.ts'
 import type { OnProblem } from '../http/problem.ts'
 import { assertJwtOptions } from './jwtOptions.ts'
 import { readOauthClients } from './oauthClients.ts'
 import { originsOf, parseOrigins } from './origins.ts'
 import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
+import { parseWebhookSecrets } from './webhooks.ts'
 
 /** Options that are left out come from the environment (see docs/settings.md), or have their defaults. */
 export interface TokenLedgerOptions<Account extends object = object> {
@@ -90,6 +92,15 @@ export interface TokenLedgerOptions<Account extends object = object> {
   publicUrl?: string
   /** A file with the clients of `oauthRoutes()`, as `tokenledger oauth-client` makes them. Default: no such routes. */
   oauthClientsFile?: string
+  /** Where webhooks are sent: a URL of https, or of http on this machine. Default: nowhere. */
+  webhookUrl?: string
+  /** `whsec_<base64>`, or several of these separated by spaces: webhooks are signed with each. */
+  webhookSecret?: string
+  /**
+   * Called with each event of a token's life: at least once over all processes and restarts, those of one token in
+   * order. What it throws, and taking more than 15 s, is a failure: it is called again later.
+   */
+  onEvent?: (event: AccountEvent) => void | Promise<void>
   /** Writes refusals in the host's own form. Default: problem documents (RFC 9457). */
   onProblem?: OnProblem
   /** A pino logger, or anything with its four methods (`debug`, `info`, `warn`, `error`). Default: warnings and errors go to standard error. */
@@ -133,6 +144,9 @@ const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'truste
   corsOrigins: 'text',
   publicUrl: 'text',
   oauthClientsFile: 'text',
+  webhookUrl: 'text',
+  webhookSecret: 'text',
+  onEvent: 'a function',
   onProblem: 'a function',
   log: 'a log with debug, info, warn and error',
   clock: 'a function',
@@ -169,8 +183,8 @@ const problemsOfKind = (options: TokenLedgerOptions): string[] =>
 export function settingsOf(given: TokenLedgerOptions): Settings {
   const problems = problemsOfKind(given)
   if (problems.length > 0) throw new SettingsError(problems)
-  const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, oauthClientsFile, ...options } =
-    given
+  const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, ...others } = given
+  const { oauthClientsFile, webhookSecret, ...options } = others
   const settings: Partial<Settings> = { ...options }
   const attempt = (name: string, take: () => void): void => {
     try {
@@ -202,6 +216,9 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
   })
   attempt('oauthClientsFile', () => {
     if (oauthClientsFile !== undefined) settings.oauthClients = readOauthClients(oauthClientsFile)
+  })
+  attempt('webhookSecret', () => {
+    if (webhookSecret !== undefined) settings.webhookSecrets = parseWebhookSecrets(webhookSecret)
   })
   attempt('corsOrigins', () => {
     if (corsOrigins !== undefined) settings.corsOrigins = parseOrigins(corsOrigins)

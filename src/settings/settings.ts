@@ -3,7 +3,7 @@ import { isIssuer, LEEWAY_SECONDS, type JwtKeys, type JwtChecks } from '../adapt
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
-import { catalogueOf } from './catalogue.ts'
+import { parseCatalogue } from './catalogue.ts'
 import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
 import { type OauthClients, readOauthClients } from './oauthClients.ts'
 import { parseOrigins } from './origins.ts'
@@ -21,6 +21,7 @@ import {
   tokenHeader,
   trueOrFalse,
 } from './parsers.ts'
+import { parseWebhookSecrets, webhookProblems, webhookUrl } from './webhooks.ts'
 
 /** The settings that the environment gives, read once. */
 export interface Settings {
@@ -69,6 +70,9 @@ export interface Settings {
   verifyRequestHeaders: VerifyRequestHeaders | null
   /** Origins whose pages may call the management routes. Null: none. */
   corsOrigins: readonly string[] | null
+  /** Where webhooks are sent, and the secrets that sign them. Null: nowhere. */
+  webhookUrl: string | null
+  webhookSecrets: readonly Uint8Array[] | null
   /** How long the service keeps an idle connection open, in milliseconds. */
   keepAliveMs: number
   /** How long the service continues to serve after it was asked to stop, with readiness red, in milliseconds. */
@@ -166,14 +170,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     peppers: read('peppers', 'TOKEN_PEPPERS', null, parsePeppers),
     tokenMaxLifetimeDays: read('tokenMaxLifetimeDays', 'TOKEN_MAX_LIFETIME_DAYS', null, integer(1, 36_500)),
     maxTokensPerAccount: read('maxTokensPerAccount', 'MAX_TOKENS_PER_ACCOUNT', 100, integer(1, 1_000_000)),
-    scopes: read('scopes', 'SCOPES', null, (text) =>
-      catalogueOf(
-        text
-          .trim()
-          .split(/\s+/)
-          .map((name) => ({ name })),
-      ),
-    ),
+    scopes: read('scopes', 'SCOPES', null, parseCatalogue),
     operatorScope: read('operatorScope', 'OPERATOR_SCOPE', null, scopeName),
     scopeCeiling: read(
       'scopeCeiling',
@@ -207,6 +204,8 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
       oneOf(VERIFY_REQUEST_HEADERS),
     ),
     corsOrigins: read('corsOrigins', 'CORS_ORIGINS', null, parseOrigins),
+    webhookUrl: read('webhookUrl', 'WEBHOOK_URL', null, webhookUrl),
+    webhookSecrets: read('webhookSecrets', 'WEBHOOK_SECRET', null, parseWebhookSecrets),
     keepAliveMs: read('keepAliveMs', 'KEEP_ALIVE_MS', 72_000, integer(1, 3_600_000)),
     shutdownDelayMs: read('shutdownDelayMs', 'SHUTDOWN_DELAY_MS', production ? 3000 : 0, integer(0, 600_000)),
     publicUrl: read('publicUrl', 'PUBLIC_URL', null, publicUrl),
@@ -222,6 +221,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
   if (isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
   }
+  problems.push(...webhookProblems(settings))
   if (production) {
     if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
       problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)

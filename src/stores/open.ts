@@ -14,7 +14,13 @@ import {
 import { BusyError } from '../adapters/sqlite/database/errors.ts'
 import { generationsOf } from '../adapters/sqlite/documents/generations.ts'
 import type { NewEvent } from '../domain/events.ts'
-import { HEARTBEAT_STREAM, LEASE_STREAM, tokenStream, USAGE_STREAM } from '../domain/streams.ts'
+import {
+  DELIVERY_STREAM,
+  HEARTBEAT_STREAM,
+  LEASE_STREAM,
+  tokenStream,
+  USAGE_STREAM,
+} from '../domain/streams.ts'
 import type { Settings } from '../settings/settings.ts'
 
 /**
@@ -45,10 +51,14 @@ const PAUSE_MS = 500
  * behind the time to roll them up.
  */
 export const MARGIN_DAYS = 7
-/** Of signals only the newest count: a heartbeat is followed by the next, and a question by its answer. */
+/**
+ * Of signals only the newest count: a heartbeat is followed by the next, a question by its answer, and how far a delivery
+ * has come by how far it came later.
+ */
 const SIGNAL_LIMITS = [
   { prefix: HEARTBEAT_STREAM, keeps: { maxCount: 1 } },
   { prefix: LEASE_STREAM, keeps: { maxCount: 100 } },
+  { prefix: DELIVERY_STREAM, keeps: { maxCount: 20 } },
 ]
 
 /** @throws StoreInUseError, StoreUnavailableError, DamagedError; so do later calls of a server */

@@ -17,6 +17,7 @@ const COMMANDS = [
   'export',
   'import',
   'read-model',
+  'webhooks',
   'doctor',
 ]
 const ARGUMENTS: Record<string, string[]> = {

@@ -105,7 +105,10 @@ describe('the metrics that the documents name', () => {
   it('exist', async () => {
     const standIn = await startStandIn()
     const jwt = { issuer: 'an issuer', jwksUrl: 'http://127.0.0.1:1/' }
-    const services = [await startLedger({ jwt }), await startLedger({ eventStoreUrl: standIn.url })]
+    const services = [
+      await startLedger({ jwt, onEvent() {} }),
+      await startLedger({ eventStoreUrl: standIn.url }),
+    ]
     try {
       const texts = await Promise.all(services.map(({ ledger }) => ledger.metrics()))
       const existing = [...texts.join('\n').matchAll(/^# HELP (\w+)/gm)].map(([, name]) => name)

@@ -43,7 +43,7 @@ async function textOf({ body }: Response): Promise<string> {
 }
 
 /** What `fetch` throws says nothing, and its cause does. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const { name, message, cause } = error as Error
   if (name === 'TimeoutError') return `no answer within ${PATIENCE_MS} ms`
   if (!(cause instanceof Error)) return message

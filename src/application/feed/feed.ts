@@ -34,6 +34,8 @@ export interface Feed {
    * @throws StoreUnavailableError, DamagedError
    */
   read(query: FeedQuery, signal?: AbortSignal): Promise<FeedPage>
+  /** Some of the events of one token, from a revision on. They may lie behind `end()`. Throws as `read`. */
+  ofToken(tokenId: string, fromRevision: number): Promise<HistoryDocument[]>
   /** The position up to which all events can be read. @throws StoreUnavailableError */
   end(): Promise<string>
   /** To be called with the events that this process has written, once they are applied. */
@@ -43,6 +45,7 @@ export interface Feed {
 /** How many events are read at once, and how many one page looks at, if most of them are of other types. */
 const READ = 500
 const LOOKED_AT = 5_000
+const READ_OF_TOKEN = 20
 /** How long to wait until the end has come to an event of this process, and how often to look, in milliseconds. */
 const WAIT = { longestMs: 1_000, everyMs: 10 }
 /** Sorts behind every id, so that reading goes on behind the document at a position. */
@@ -102,6 +105,13 @@ export function createFeed(
         if (found.length < size || data.length === limit) break
       }
       return { data, next }
+    },
+
+    async ofToken(tokenId, fromRevision) {
+      const where: Condition[] = [{ field: 'tokenId', op: 'eq', value: tokenId }]
+      const after = { value: fromRevision - 1, id: AFTER_ANY_ID }
+      const query = { where, order: { field: 'revision' }, after, limit: READ_OF_TOKEN }
+      return (await readModel.find('tokenHistory', query)) as unknown as HistoryDocument[]
     },
 
     applied(events) {

@@ -1,4 +1,5 @@
 import type { Logger } from '../ports/telemetry.ts'
+import { createPause } from '../scheduling/pause.ts'
 import type { Feed } from './feed.ts'
 
 /** How often the feed is looked at while somebody follows it, in milliseconds. */
@@ -31,7 +32,7 @@ export function createFeedWatch(
   const followers = new Set<Follower>()
   const stopping = new AbortController()
   let running: Promise<void> | null = null
-  let wakeUp = (): void => {}
+  const { pause, wake } = createPause()
   let isLogged = false
 
   /** @param accounts whose events are new; null: nobody knows */
@@ -60,16 +61,6 @@ export function createFeedWatch(
     return end
   }
 
-  const pause = (): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(resolve, everyMs)
-      timer.unref()
-      wakeUp = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-
   async function run(): Promise<void> {
     let position: string | null = null
     while (followers.size > 0 && !stopping.signal.aborted) {
@@ -80,7 +71,7 @@ export function createFeedWatch(
         if (!isLogged && !stopping.signal.aborted) log.warn({ err }, 'the feed cannot be followed now')
         isLogged = true
       }
-      if (!stopping.signal.aborted) await pause()
+      if (!stopping.signal.aborted) await pause(everyMs)
     }
     running = null
   }
@@ -92,10 +83,10 @@ export function createFeedWatch(
       running ??= run()
       return () => void followers.delete(follower)
     },
-    look: () => wakeUp(),
+    look: wake,
     async stop() {
       stopping.abort()
-      wakeUp()
+      wake()
       await running
     },
   }

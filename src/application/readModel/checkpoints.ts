@@ -2,7 +2,7 @@ import type { Projection } from '../../../projections/projection.ts'
 import { storedChain } from '../../domain/chain.ts'
 import type { Checkpoint, Place, Checkpoints } from '../ports/checkpoints.ts'
 import type { StoredEvent } from '../../domain/events.ts'
-import { USAGE_STREAM } from '../../domain/streams.ts'
+import { isSignal, USAGE_STREAM } from '../../domain/streams.ts'
 
 export async function checkpointsOf(
   filled: { checkpoint(projection: Projection): Promise<Checkpoint | null> },
@@ -36,5 +36,6 @@ export const placeOf = (event: StoredEvent): Place => ({
   link: storedChain(event),
 })
 
-/** Is the event of a stream that retention never shortens? It takes events of usage only. */
-export const isKept = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => !stream.startsWith(USAGE_STREAM)
+/** Is the event of a stream that is never shortened? Only those of usage are, by retention, and those of signals. */
+export const isKept = ({ stream }: Pick<StoredEvent, 'stream'>): boolean =>
+  !stream.startsWith(USAGE_STREAM) && !isSignal({ stream })

@@ -6,6 +6,7 @@ import { expect } from 'chai'
 import { genesis, isLinked, storedChain } from '../../../src/domain/chain.ts'
 import { type EventType, eventSchemas, metadataSchema, type StoredEvent } from '../../../src/domain/events.ts'
 import {
+  DELIVERY_STREAM,
   heartbeatStream,
   IMPORT_STREAM,
   LEASE_STREAM,
@@ -107,6 +108,11 @@ const goldens: Record<string, Golden> = {
     stream: IMPORT_STREAM,
     after: null,
     sha256: 'fa3a143253e0f3e17b6a6e8c36bc685da611d4db6627bd97bb71cc82278482de',
+  },
+  'DeliveryAdvanced.v1.json': {
+    stream: `${DELIVERY_STREAM}webhooks`,
+    after: null,
+    sha256: '8a08bcecee34061a962ac5266ef81c1223edef3105490cb409ae3b234bb88143',
   },
   'HeartbeatWritten.v1.json': {
     stream: heartbeatStream('01956b10-2c41-7a2b-9c3d-4e5f60718293'),
@@ -368,7 +374,7 @@ describe('an event of an unknown type', () => {
 
   it('is also one of a type that belongs elsewhere', () => {
     for (const type of types) {
-      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease)/.test(type)
+      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery)/.test(type)
       const { current: schemaVersion } = versions[type]
       const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
       expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
@@ -397,7 +403,9 @@ describe('an event of an unknown type', () => {
 
 describe('documents that tell of tokens\u2019 lives', () => {
   it('are those of the events that are known, all of which they are made from', () => {
-    const life = types.filter((type) => !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease)/.test(type))
+    const life = types.filter(
+      (type) => !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery)/.test(type),
+    )
     expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
     for (const { version, events } of [tokens, tokenHistory]) {
       expect(version % 1_000).to.equal(lifecycleKinds())

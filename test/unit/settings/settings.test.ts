@@ -56,6 +56,8 @@ describe('settings', () => {
       trustProxyFrom: null,
       verifyRequestHeaders: null,
       corsOrigins: null,
+      webhookUrl: null,
+      webhookSecrets: null,
       keepAliveMs: 72_000,
       shutdownDelayMs: 0,
       publicUrl: null,
@@ -99,6 +101,8 @@ describe('settings', () => {
       TRUST_PROXY_FROM: '10.0.0.0/8, ::1',
       VERIFY_REQUEST_HEADERS: 'x-original',
       CORS_ORIGINS: 'https://app.example.com  http://localhost:5173',
+      WEBHOOK_URL: 'https://app.example.com/hooks?of=tokens',
+      WEBHOOK_SECRET: `whsec_${Buffer.alloc(24, 1).toString('base64')}  whsec_${Buffer.alloc(64, 2).toString('base64')}`,
       EVENT_STORE_TIMEOUT_MS: '60000',
       KEEP_ALIVE_MS: '5000',
       LOG_LEVEL: 'warn',
@@ -142,6 +146,8 @@ describe('settings', () => {
       trustProxyFrom: parseBlocks('10.0.0.0/8 ::1'),
       verifyRequestHeaders: 'x-original',
       corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
+      webhookUrl: 'https://app.example.com/hooks?of=tokens',
+      webhookSecrets: [Buffer.alloc(24, 1), Buffer.alloc(64, 2)],
       keepAliveMs: 5000,
       shutdownDelayMs: 3000,
       publicUrl: 'https://tokens.example.com/ledger',
@@ -224,6 +230,8 @@ describe('settings', () => {
       'TRUST_PROXY_FROM',
       'VERIFY_REQUEST_HEADERS',
       'CORS_ORIGINS',
+      'WEBHOOK_URL',
+      'WEBHOOK_SECRET',
       'KEEP_ALIVE_MS',
       'SHUTDOWN_DELAY_MS',
       'LOG_LEVEL',
@@ -244,6 +252,39 @@ describe('settings', () => {
     expect(problemsOf({ READ_MODEL_URL: 'sqlite:./data/events.db' })).to.have.lengthOf(1)
     const inMemory = 'sqlite::memory:'
     expect(problemsOf({ EVENT_STORE_URL: inMemory, READ_MODEL_URL: inMemory })).to.deep.equal([])
+  })
+
+  it('of webhooks are an address that nobody on the way can read, and secrets of the specification, together', () => {
+    const secret = (bytes: number) => `whsec_${Buffer.alloc(bytes, 1).toString('base64')}`
+    const of = (url: string, text = secret(24)) => problemsOf({ WEBHOOK_URL: url, WEBHOOK_SECRET: text })
+    for (const url of [
+      'https://a.example/hook',
+      'http://127.0.0.1:80/?x=1',
+      'http://[::1]/',
+      'http://localhost/',
+    ])
+      expect(of(url), url).to.deep.equal([])
+    for (const url of [
+      'http://a.example/',
+      'ftp://a.example/',
+      'a.example',
+      'https://u:p@a.example/',
+      'https://a/#x',
+    ])
+      expect(of(url)[0], url).to.match(/^WEBHOOK_URL must be/)
+    for (const bad of [
+      secret(23),
+      secret(65),
+      'whsec_',
+      secret(24).slice(6),
+      `${secret(24)},${secret(24)}`,
+      'whsec_!',
+    ])
+      expect(of('https://a.example/', bad)[0], bad).to.match(/^WEBHOOK_SECRET must be/)
+    expect(of('https://a.example/', ` ${secret(64)} ${secret(24)} `)).to.deep.equal([])
+    const together = ['WEBHOOK_URL and WEBHOOK_SECRET must be set together']
+    expect(problemsOf({ WEBHOOK_URL: 'https://a.example/' })).to.deep.equal(together)
+    expect(problemsOf({ WEBHOOK_SECRET: secret(24) })).to.deep.equal(together)
   })
 
   it('take a retention for events in either store', () => {
