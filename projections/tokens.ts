@@ -181,6 +181,8 @@ export const tokens: Projection = {
         return put({ ...event.data, ...folded(event.data) })
       case 'TokenRevoked':
         return put({ revokedAt: at, revoked: true })
+      case 'TokenLeaked':
+        return [putOf(event, placeOf(event))]
       case 'TokenRotationStarted':
         return put(secretsOf(started(event)))
       case 'TokenSecretActivated': {

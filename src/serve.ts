@@ -64,6 +64,7 @@ async function start(): Promise<void> {
       ledger.routes(),
       ledger.operatorRoutes(),
       ledger.oauthRoutes(),
+      ledger.leakRoutes(),
       ledger.operationRoutes({ metrics: settings.metricsPort === null }),
     ],
   })

@@ -161,7 +161,7 @@ async function revoke(
       : account === undefined
         ? { rows: await revokeIds(send, ids), remaining: 0 }
         : await revokeAccount(send, account, isDryRun)
-  const isFine = rows.every(({ why }) => why === null || why === 'dry_run' || why === 'already_revoked')
+  const isFine = rows.every(({ why }) => FINE.includes(why))
   if (values.json) io.out(json({ data: rows, remaining, dry_run: isDryRun }))
   else {
     io.out(rows.length === 0 ? 'There is nothing to revoke.\n' : shown(rows))
@@ -244,9 +244,12 @@ const RESULTS: Record<NonNullable<Row['why']>, string> = {
   not_found: 'not found',
   already_revoked: 'revoked before',
   dry_run: 'would be revoked',
+  secret_retired: 'not revoked: the secret is dead',
   store_unavailable: 'NOT revoked: try again',
   token_damaged: 'NOT revoked: damaged, and accepted nowhere',
   conflict: 'NOT revoked: try again',
 }
+
+const FINE: readonly Row['why'][] = [null, 'dry_run', 'already_revoked', 'secret_retired']
 
 const resultOf = ({ why }: Row): string => (why === null ? 'revoked' : RESULTS[why])

@@ -80,6 +80,12 @@ export function revoke(
   return { type: 'TokenRevoked', data: { reason } }
 }
 
+/** Of a token in any state: it may have been revoked before it was found. */
+export function leak(state: TokenState, data: EventData<'TokenLeaked'>): Fact<'TokenLeaked'> {
+  if (state.status === 'none') throw new Refusal('not_found', 'No such token.')
+  return { type: 'TokenLeaked', data }
+}
+
 export const staleRevision = () =>
   new Refusal('precondition_failed', 'The token has changed since the revision that was named.')
 

@@ -80,6 +80,8 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
       return state.status === 'none'
         ? state
         : { ...state, status: 'revoked', updatedAt: at, revokedAt: state.revokedAt ?? at, revision }
+    case 'TokenLeaked':
+      return state.status === 'none' ? state : { ...state, revision }
     case 'TokenRotationStarted':
       return state.status === 'none' ? state : { ...state, ...started(event), updatedAt: at, revision }
     case 'TokenSecretActivated':

@@ -109,6 +109,21 @@ export const tokenEventSchemas = {
     required: ['reason'],
     properties: { reason: { type: ['string', 'null'] } },
   },
+  // A secret of the token was found where everybody can read it. Decides nothing: a revocation is an event of its own.
+  TokenLeaked: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['source', 'url', 'type', 'hint'],
+    properties: {
+      // Who has found it, and in what kind of place: `github commit`.
+      source: text,
+      url: text,
+      // What they call such a secret.
+      type: text,
+      // Of the secret.
+      hint: { type: 'string' },
+    },
+  },
   // The token has another secret from now on, which this event brings.
   TokenRotationStarted: {
     type: 'object',
@@ -161,6 +176,11 @@ export const tokenEventSchemas = {
     },
   },
 } as const
+
+/** Types that decide nothing, so that code which does not know them may pass them over. */
+const INFORMATIONAL: readonly string[] = ['TokenLeaked']
+
+export const isInformationalType = (type: string): boolean => INFORMATIONAL.includes(type)
 
 export type LifecycleType = keyof typeof tokenEventSchemas
 

@@ -27,6 +27,7 @@ export const versions: Record<EventType, Versions> = {
   // Version 2 may change members that tokens did not have before.
   TokenUpdated: { current: 2, steps: { 1: (data) => data } },
   TokenRevoked: { current: 1, steps: {} },
+  TokenLeaked: { current: 1, steps: {} },
   TokenRotationStarted: { current: 1, steps: {} },
   TokenSecretActivated: { current: 1, steps: {} },
   TokenRotationEnded: { current: 1, steps: {} },

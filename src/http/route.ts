@@ -17,7 +17,7 @@ export interface Route {
    * Which credentials may come here: `open` needs none. Where a JWT manages tokens, a user of the host's app may do so,
    * too.
    */
-  who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself' | 'operator' | 'client'
+  who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself' | 'operator' | 'client' | 'signed'
   query?: object
   body?: { schema: object; types: readonly string[]; isOptional?: boolean }
   /** Request headers that this route reads. */

@@ -25,12 +25,12 @@ import {
   type OperationOptions,
   operationRoutes,
 } from '../http/routes/operations.ts'
-import { oauthRoutes } from '../http/routes/oauth.ts'
 import { operatorMiddleware, operatorRoutes } from '../http/routes/operators.ts'
 import { rotationRoutes } from '../http/routes/rotations.ts'
 import { tokenRoutes } from '../http/routes/tokens.ts'
 import { verifyRoutes } from '../http/routes/verify.ts'
 import { version } from '../version.ts'
+import { machineRoutes } from './machines.ts'
 import type { Parts, UseCases } from './parts.ts'
 import { requestsOf } from './requests.ts'
 
@@ -57,7 +57,7 @@ export function httpOf(
   const toLog = ({ method, route, status, ms, requestId, principal }: RequestEntry): void =>
     metrics.log.info({ method, route, status, ms, requestId, principal }, 'request')
   const requests = requestsOf(parts, useCases, log)
-  const { addressOf, authenticate, authenticateRequest, failures } = requests
+  const { addressOf, authenticate, authenticateRequest } = requests
   const observer = createObserver(metrics.responded, addressOf)
   metrics.gauge('requests_in_flight', 'Requests under way.', observer.inFlight)
 
@@ -94,19 +94,7 @@ export function httpOf(
     manage: useCases.manage,
     revokeMany: useCases.revokeMany,
   })
-  const oauth = settings.oauthClients
-    ? oauthRoutes({
-        ...settings,
-        clients: settings.oauthClients,
-        authenticate,
-        failures,
-        identify: useCases.identify,
-        manage: useCases.manage,
-        addressOf,
-        clock,
-        telemetry: { authenticated: metrics.authenticated, log },
-      })
-    : []
+  const { oauth, leaks } = machineRoutes(parts, useCases, requests, log)
   const verify = verifyRoutes(authenticateRequest, settings.verifyRequestHeaders)
   const operations = operationRoutes({
     health,
@@ -122,7 +110,7 @@ export function httpOf(
 
   function describeAll(): Buffer {
     const mounted = prefixes.size === 0 ? tokens : [...prefixes].flatMap((at, i) => movedTo(at, tokens, i))
-    const all = [...mounted, ...operators, ...oauth, ...verify, ...operations]
+    const all = [...mounted, ...operators, ...oauth, ...leaks, ...verify, ...operations]
     return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
   }
 
@@ -140,6 +128,7 @@ export function httpOf(
       requireScope: (scope: string) => requireScopeMiddleware(authenticateRequest, sendProblem, scope),
       routes: mount,
       operatorRoutes: () => operatorMiddleware(operators, requests.admitOperator, sendProblem),
+      leakRoutes: () => routerOf(leaks, sendProblem),
       oauthRoutes: () => routerOf(oauth, sendProblem),
       verifyRoutes: () => routerOf(verify, sendProblem),
       operationRoutes: ({ metrics: isShown = true }: OperationOptions = {}) =>

@@ -48,6 +48,11 @@ export interface TokenLedger<Account extends object = object> {
    * Without `oauthClientsFile` it passes every request on.
    */
   oauthRoutes(): Middleware
+  /**
+   * `/leaks/github`, for GitHub's reports of tokens that were found in public. Mount it in front of what reads bodies.
+   * Without `leakAction` it passes every request on.
+   */
+  leakRoutes(): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */

@@ -18,6 +18,7 @@ import { createGates } from '../application/scheduling/gates.ts'
 import { createAccountLimit } from '../application/tokens/accountLimit.ts'
 import { createActivator } from '../application/tokens/activator.ts'
 import { createIdentify } from '../application/tokens/identify.ts'
+import { createTakeLeaks } from '../application/tokens/leaks.ts'
 import { createManage } from '../application/tokens/manage.ts'
 import { createRevokeMany } from '../application/tokens/revocations.ts'
 import { createRotations } from '../application/tokens/rotate.ts'
@@ -223,15 +224,18 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
   })
   const activator = createActivator({ ...executing, instance: ids.random() })
   const rotations = createRotations({ ...writing, settled: activator.settled })
-  const identify = createIdentify(guard.readModel, keys.peppers)
+  const identify = createIdentify({ readModel: guard.readModel, peppers: keys.peppers, clock })
+  const asked = questions({
+    identify,
+    revokeMany: createRevokeMany({ readModel: guard.readModel, identify, manage, clock }),
+  })
+  const action = settings.leakAction ?? 'notify'
   return {
     authenticator,
     ...expecting(index, manage, rotations),
     activator,
     queries: questions(createQueries(guard.readModel, clock)),
-    ...questions({
-      identify,
-      revokeMany: createRevokeMany({ readModel: guard.readModel, identify, manage, clock }),
-    }),
+    ...asked,
+    takeLeaks: createTakeLeaks({ ...writing, identify: asked.identify, manage, action }),
   }
 }

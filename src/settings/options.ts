@@ -11,6 +11,7 @@ import { catalogueOf } from './catalogue.ts'
 import type { AccountEvent } from '../presentation/feed.ts'
 import type { OnProblem } from '../http/problem.ts'
 import { assertJwtOptions } from './jwtOptions.ts'
+import { readLeakKeysFile } from './leakKeys.ts'
 import { readOauthClients } from './oauthClients.ts'
 import { originsOf, parseOrigins } from './origins.ts'
 import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
@@ -101,6 +102,15 @@ export interface TokenLedgerOptions<Account extends object = object> {
    * order. What it throws, and taking more than 15 s, is a failure: it is called again later.
    */
   onEvent?: (event: AccountEvent) => void | Promise<void>
+  /**
+   * What becomes of tokens whose secrets GitHub has found in public: `revoke`, or `notify` to only write it down. Default:
+   * `leakRoutes()` takes no reports.
+   */
+  leakAction?: 'revoke' | 'notify'
+  /** Where the reporter's keys are published. Default: GitHub's own. */
+  leakKeysUrl?: string
+  /** A file with the same document, in place of that. */
+  leakKeysFile?: string
   /** Writes refusals in the host's own form. Default: problem documents (RFC 9457). */
   onProblem?: OnProblem
   /** A pino logger, or anything with its four methods (`debug`, `info`, `warn`, `error`). Default: warnings and errors go to standard error. */
@@ -147,6 +157,9 @@ const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'truste
   webhookUrl: 'text',
   webhookSecret: 'text',
   onEvent: 'a function',
+  leakAction: 'text',
+  leakKeysUrl: 'text',
+  leakKeysFile: 'text',
   onProblem: 'a function',
   log: 'a log with debug, info, warn and error',
   clock: 'a function',
@@ -184,7 +197,7 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
   const problems = problemsOfKind(given)
   if (problems.length > 0) throw new SettingsError(problems)
   const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, ...others } = given
-  const { oauthClientsFile, webhookSecret, ...options } = others
+  const { oauthClientsFile, leakKeysFile, webhookSecret, ...options } = others
   const settings: Partial<Settings> = { ...options }
   const attempt = (name: string, take: () => void): void => {
     try {
@@ -213,6 +226,9 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
   })
   attempt('trustedOrigins', () => {
     if (trustedOrigins !== undefined) settings.trustedOrigins = originsOf(trustedOrigins)
+  })
+  attempt('leakKeysFile', () => {
+    if (leakKeysFile !== undefined) settings.leakKeys = readLeakKeysFile(leakKeysFile)
   })
   attempt('oauthClientsFile', () => {
     if (oauthClientsFile !== undefined) settings.oauthClients = readOauthClients(oauthClientsFile)

@@ -6,6 +6,7 @@ import type { CatalogueEntry } from '../domain/scopes.ts'
 import { parseCatalogue } from './catalogue.ts'
 import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
 import { type OauthClients, readOauthClients } from './oauthClients.ts'
+import { readLeakKeysFile } from './leakKeys.ts'
 import { parseOrigins } from './origins.ts'
 import {
   eventStoreUrl,
@@ -81,6 +82,12 @@ export interface Settings {
   publicUrl: string | null
   /** The hash of each OAuth client's secret, by its id. Null: there are no such clients. */
   oauthClients: OauthClients | null
+  /** What becomes of tokens whose secrets were found in public. Null: nobody can report any. */
+  leakAction: 'revoke' | 'notify' | null
+  /** Where the reporter of leaks publishes its keys. */
+  leakKeysUrl: string
+  /** The same document from a file, in place of the URL. Null: the URL is asked. */
+  leakKeys: unknown
   logLevel: LogLevel
   /** Null: `pretty` on a terminal outside production, and otherwise `json`. */
   logFormat: LogFormat | null
@@ -99,6 +106,7 @@ const VERIFY_REQUEST_HEADERS = ['x-original', 'x-forwarded'] as const
 /** `X-Original-Method` and `X-Original-URI` (nginx), or `X-Forwarded-Method` and `X-Forwarded-Uri` (Traefik, Caddy). */
 export type VerifyRequestHeaders = (typeof VERIFY_REQUEST_HEADERS)[number]
 
+const GITHUB_KEYS = 'https://api.github.com/meta/public_keys/secret_scanning'
 const OPERATOR_SCOPE = 'tokenledger:operator'
 
 /** Everything that is wrong with the settings. It names settings, and never their values. */
@@ -210,6 +218,9 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     shutdownDelayMs: read('shutdownDelayMs', 'SHUTDOWN_DELAY_MS', production ? 3000 : 0, integer(0, 600_000)),
     publicUrl: read('publicUrl', 'PUBLIC_URL', null, publicUrl),
     oauthClients: read('oauthClients', 'OAUTH_CLIENTS_FILE', null, readOauthClients),
+    leakAction: read('leakAction', 'LEAK_ACTION', null, oneOf(['revoke', 'notify'] as const)),
+    leakKeysUrl: read('leakKeysUrl', 'LEAK_KEYS_URL', GITHUB_KEYS, publicUrl),
+    leakKeys: read('leakKeys', 'LEAK_KEYS_FILE', null, readLeakKeysFile),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     logFormat: read('logFormat', 'LOG_FORMAT', null, oneOf(LOG_FORMATS)),
     metricsPort: read('metricsPort', 'METRICS_PORT', null, integer(0, 65_535)),
@@ -217,12 +228,20 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
   }
   // An issuer may let people choose the scopes of their JWTs, so there the scope has to be named.
   if (!settings.jwtKeys || !isIssuer(settings.jwtKeys)) settings.operatorScope ??= OPERATOR_SCOPE
+  problems.push(...problemsTogether(settings, env))
+  if (problems.length > 0) throw new SettingsError(problems)
+  return Object.freeze(settings)
+}
+
+/** What is wrong with settings beside each other, and what is missing in production. */
+function problemsTogether(settings: Settings, env: Environment): string[] {
+  const problems: string[] = []
   const { eventStoreUrl: events, readModelUrl: model } = settings
   if (isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
   }
   problems.push(...webhookProblems(settings))
-  if (production) {
+  if (settings.production) {
     if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
       problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)
     }
@@ -233,8 +252,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     }
     if (!settings.peppers && !env.TOKEN_PEPPERS) problems.push('TOKEN_PEPPERS must be set in production')
   }
-  if (problems.length > 0) throw new SettingsError(problems)
-  return Object.freeze(settings)
+  return problems
 }
 
 export const jwtChecksOf = (settings: Settings): JwtChecks => ({

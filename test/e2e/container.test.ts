@@ -97,7 +97,13 @@ describe('docker-compose.yml', () => {
       },
     )
     readSettings(env)
-    const files = ['JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE', 'AUDIT_KEY_FILE', 'OAUTH_CLIENTS_FILE']
+    const files = [
+      'JWT_PUBLIC_KEY_FILE',
+      'JWT_KEYS_FILE',
+      'AUDIT_KEY_FILE',
+      'OAUTH_CLIENTS_FILE',
+      'LEAK_KEYS_FILE',
+    ]
     for (const name of ['HOST', 'PORT', 'NODE_ENV', ...files]) settings.delete(name)
     expect(Object.keys(app.environment ?? {})).to.have.members([...settings])
   })

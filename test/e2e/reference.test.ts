@@ -8,7 +8,7 @@ import { settingsInUse } from '../../scripts/doctor/hostChecks.ts'
 import { problems } from '../../src/http/problem.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { documents, namesIn, rowsUnder, textOf } from '../support/project/documents.ts'
-import { oauthClientIn, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { machinesIn, startLedger, type TestService } from '../support/processes/ledger.ts'
 import { projectRoot } from '../support/project/package.ts'
 import { startStandIn } from '../support/standIn/standIn.ts'
 
@@ -36,7 +36,7 @@ describe('the table of settings', () => {
     const none = rows
       .filter(([, fallback]) => fallback === NO_DEFAULT)
       .map(([name = '']) => namesIn(name).join())
-    // Four settings name the one source of JWT keys. Without NODE_ENV it is not production.
+    // Four settings name the one source of JWT keys, and JWT_ISSUER may, too. Without NODE_ENV it is not production.
     const expected = Object.values(readSettings({})).filter((value) => value === null || value === undefined)
     expect(none.length).to.equal(expected.length + 3 + 1)
   })
@@ -49,8 +49,8 @@ describe('the page of the HTTP API', () => {
   let folder: string
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
-    const { oauthClientsFile } = oauthClientIn(folder)
-    service = await startLedger({ oauthClientsFile, publicUrl: 'https://tokens.example.com' })
+    const { basic: _, ...machines } = machinesIn(folder)
+    service = await startLedger(machines)
     operations = operationsOf(await (await fetch(`${service.url}/openapi.json`)).json())
   })
   after(async () => {
@@ -159,7 +159,7 @@ function operationsOf(description: unknown): Operation[] {
       const answered = Object.values(responses).flatMap(({ headers = {} }) => Object.keys(headers))
       return {
         route: `${method === 'any' ? 'any' : method.toUpperCase()} ${shown}`,
-        who: whoOf(security.flatMap((one) => Object.keys(one))),
+        who: shown.startsWith('/leaks/') ? 'signed' : whoOf(security.flatMap((one) => Object.keys(one))),
         query: named('query'),
         headers: [...named('header'), ...answered],
       }

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { jwtFor, oauthClientIn, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { jwtFor, machinesIn, startLedger, type TestService } from '../support/processes/ledger.ts'
 import { projectRoot } from '../support/project/package.ts'
 
 interface Request {
@@ -28,9 +28,9 @@ describe('docs/requests.http', () => {
   let client: string
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'tokenledger-'))
-    const { oauthClientsFile, basic } = oauthClientIn(folder)
+    const { basic, ...machines } = machinesIn(folder)
     client = basic
-    service = await startLedger({ oauthClientsFile, publicUrl: 'https://tokens.example.com' })
+    service = await startLedger(machines)
     text = await readFile(join(projectRoot, 'docs/requests.http'), 'utf8')
   })
   after(async () => {

@@ -95,6 +95,7 @@ const step = fc.oneof(
       graceSeconds: fc.option(fc.constantFrom(0, 60)),
     }),
   },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('leak' as const), token }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -229,6 +230,9 @@ function historyOf(steps: readonly Step[]): Happened[] {
           hint: 'newer',
           graceSeconds: one.graceSeconds,
         })
+        break
+      case 'leak':
+        happen(stream, 'TokenLeaked', { source: 'github', url: 'https://x', type: 't', hint: 'leaked' })
         break
       case 'end':
         happen(stream, 'TokenRotationEnded', {

@@ -57,8 +57,9 @@ const LIFE = [
   'TokenRotationStarted',
   'TokenSecretActivated',
   'TokenRotationEnded',
+  'TokenLeaked',
 ]
-const ROTATIONS = LIFE.slice(4)
+const ROTATIONS = LIFE.slice(4, 7)
 
 /** @param history in log order */
 export function expectedAfter(history: readonly Happened[]): Expected {
@@ -87,6 +88,10 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
     const id = stream.replace('apiToken-', '')
     if (ROTATIONS.includes(type)) {
       rotated(byId.get(id) ?? {}, event)
+      continue
+    }
+    if (type === 'TokenLeaked') {
+      Object.assign(byId.get(id) ?? {}, { revision, chain: metadata.chain })
       continue
     }
     const { tokenId: _, reason: __, oldId: ___, ...fields } = data

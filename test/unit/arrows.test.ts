@@ -84,7 +84,7 @@ const mayImport: Record<string, readonly string[]> = {
   'src/http/server': ['src/http'],
 
   'src/adapters/eventstoredb': adapter,
-  'src/adapters/network': ['type src/application/ports'],
+  'src/adapters/network': ['src/application/ports'],
   'src/adapters/jwt': adapter,
   'src/adapters/telemetry': adapter,
   'src/adapters/mongodb/database': adapter,
@@ -119,6 +119,7 @@ const mayImport: Record<string, readonly string[]> = {
     'type src/http',
     'type src/presentation',
     'src/adapters/jwt',
+    'src/adapters/network/leakKeys.ts',
     'src/adapters/eventstoredb/address.ts',
   ],
   'src/stores': ['type src/settings', 'src/adapters', 'src/application/eventLog', ...adapter],

@@ -6,8 +6,14 @@ export interface Key {
   algorithm: 'HS256' | 'RS256' | 'ES256'
 }
 
-/** Finds the key for a JWT, by its header. Undefined: there is none, and the JWT is refused. */
-export type FindKey = (header: { kid?: string; alg?: string }) => Key | undefined | Promise<Key | undefined>
+/** What the header of a JWT says of its key. */
+export interface JwtHeader {
+  kid?: string
+  alg?: string
+}
+
+/** Finds the key for a JWT. Undefined: there is none, and the JWT is refused. */
+export type FindKey = (header: JwtHeader) => Key | undefined | Promise<Key | undefined>
 
 const MIN_RSA_BITS = 2048
 
@@ -22,7 +28,7 @@ export function algorithmOf({
   return null
 }
 
-export type KeySet = (header: { kid?: string; alg?: string }) => Key | undefined
+export type KeySet = (header: JwtHeader) => Key | undefined
 
 /**
  * The keys of a JWK Set (RFC 7517) that verify signatures: those that are not for something else, by `use` or `alg`. An

@@ -4,7 +4,7 @@ import { DamagedError, Refusal } from '../../domain/errors.ts'
 import type { Actor, LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
 import { type ExistingToken, evolve, type TokenState } from '../../domain/token.ts'
-import type { LifecycleType } from '../../domain/tokenEvents.ts'
+import { isInformationalType, type LifecycleType } from '../../domain/tokenEvents.ts'
 import { versions } from '../../domain/upcast.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
 import type { Ids } from '../eventLog/ids.ts'
@@ -40,6 +40,8 @@ interface Command {
   from: Folded | null
   decide: (state: TokenState) => decide.Fact<LifecycleType> | null
   bodyHash?: string | undefined
+  /** The id of the event. If the stream that was read has it, the command was done before. Default: a new one. */
+  id?: string
   attempts?: number
   /** Runs the work for a token in this state, once that is allowed. Default: always at once. */
   admit?: <T>(state: TokenState, work: () => Promise<T>) => Promise<T>
@@ -82,10 +84,10 @@ export function createExecutor(deps: ExecuteDependencies): { execute: Execute; e
     from,
     decide: decided,
     bodyHash,
+    id = ids.random(),
     attempts = MAX_ATTEMPTS,
     admit = (_, work) => work(),
   }: Command): Promise<ExistingToken> {
-    const id = ids.random()
     const stream = tokenStream(tokenId)
     let isDone = false
     /** Events that were read, but may not be in the read model yet, since other processes write to the stream, too. */
@@ -140,6 +142,7 @@ export function createExecutor(deps: ExecuteDependencies): { execute: Execute; e
       ...on.context,
       schemaVersion: versions[fact.type].current,
       ...(on.bodyHash === undefined ? {} : { bodyHash: on.bodyHash }),
+      ...(isInformationalType(fact.type) ? { informational: true as const } : {}),
       chain: '',
     }
     const [event] = link(on.chain, [{ id: on.id, ...fact, metadata } as NewEvent<LifecycleType>])

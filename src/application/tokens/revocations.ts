@@ -21,6 +21,7 @@ export type NotRevoked =
   | 'not_found'
   | 'already_revoked'
   | 'dry_run'
+  | 'secret_retired'
   | 'store_unavailable'
   | 'token_damaged'
   | 'conflict'
@@ -56,6 +57,11 @@ const MOST_REVOKED = 1_000
 /** How many are revoked at the same time. */
 const AT_ONCE = 8
 
+/** A token that was named, perhaps by a secret of it that is dead. */
+type Named = { token: TokenDocument; isDead: boolean } | null
+
+const named = (token: TokenDocument | undefined): Named => (token ? { token, isDead: false } : null)
+
 interface Dependencies {
   readModel: DocumentReader
   identify: Identify
@@ -64,17 +70,17 @@ interface Dependencies {
 }
 
 export function createRevokeMany({ readModel, identify, manage, clock }: Dependencies): RevokeMany {
-  async function tokensOf(which: Revoked): Promise<(TokenDocument | null)[]> {
+  async function tokensOf(which: Revoked): Promise<Named[]> {
     if ('credentials' in which) return identify(which.credentials)
     if ('ids' in which) {
       const found = await findById<TokenDocument>(readModel, 'tokens', which.ids.filter(isUuid))
       const byId = new Map(found.map((token) => [token.id, token]))
-      return which.ids.map((id) => byId.get(id) ?? null)
+      return which.ids.map((id) => named(byId.get(id)))
     }
     const where = tokensThat.notRevoked(which.accountId)
     const order = { field: 'createdAt' }
     const found = await readModel.find('tokens', { where, order, limit: MOST_REVOKED })
-    return found as unknown[] as TokenDocument[]
+    return (found as unknown[] as TokenDocument[]).map(named)
   }
 
   async function remainingOf(which: Revoked, taken: number): Promise<number> {
@@ -90,7 +96,8 @@ export function createRevokeMany({ readModel, identify, manage, clock }: Depende
     const remaining = await remainingOf(which, tokens.length)
     const now = iso(clock())
     const seen = new Set<string>()
-    const data = tokens.map((token): Revocation => {
+    const data = tokens.map((one): Revocation => {
+      const token = one?.token
       // A token of which only uses are known has no account, and nobody can change it.
       if (!token || (token.accountId as string | undefined) === undefined)
         return { token: null, status: null, why: 'not_found' }
@@ -98,6 +105,7 @@ export function createRevokeMany({ readModel, identify, manage, clock }: Depende
       const isRepeat = seen.has(token.id)
       seen.add(token.id)
       if (status === 'revoked' || isRepeat) return { token, status, why: 'already_revoked' }
+      if (one?.isDead) return { token, status, why: 'secret_retired' }
       return { token, status, why: isDryRun ? 'dry_run' : null }
     })
     const due = data.filter(({ why }) => why === null)

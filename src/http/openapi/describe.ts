@@ -74,6 +74,7 @@ function security(who: Route['who']): object[] {
   const jwt = [{ jwt: [] }]
   switch (who) {
     case 'open':
+    case 'signed':
       return []
     case 'jwt':
       return jwt
@@ -170,6 +171,16 @@ function errors(route: Route): Record<string, object> {
 
 function impliedProblems({ method, who, query, body }: Route): ProblemCode[] {
   const implied: ProblemCode[] = ['internal_error']
+  if (who === 'signed')
+    return [
+      ...implied,
+      'malformed_request',
+      'unauthorized',
+      'payload_too_large',
+      'validation_failed',
+      'rate_limited',
+      'store_unavailable',
+    ]
   if (who === 'client') return [...implied, 'rate_limited', 'store_unavailable', 'payload_too_large']
   if (who !== 'open')
     implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')

@@ -56,6 +56,7 @@ export const revocations = object({
           'not_found',
           'already_revoked',
           'dry_run',
+          'secret_retired',
           'store_unavailable',
           'token_damaged',
           'conflict',

@@ -96,9 +96,10 @@ export function oauthRoutes(deps: Dependencies): Route[] {
   })
 
   const revoke = forClients(async (ctx, { kind, subject }, form) => {
-    const [token] = await identify([form.get('token') ?? ''])
-    if (token) {
-      const target = targetOf(token, () => true, iso(deps.clock()))
+    const [found] = await identify([form.get('token') ?? ''])
+    // A secret that a rotation has replaced is dead already, and its token has another one.
+    if (found && !found.isDead) {
+      const target = targetOf(found.token, () => true, iso(deps.clock()))
       await manage.revoke(contextOf(ctx, { kind, id: subject }), target, null)
     }
     // A token that there is not is as good as revoked (RFC 7009 §2.2).

@@ -44,6 +44,7 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
       ledger.routes(),
       ledger.operatorRoutes(),
       ledger.oauthRoutes(),
+      ledger.leakRoutes(),
       ledger.operationRoutes(),
     ],
   })
@@ -63,8 +64,29 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
   }
 }
 
+/** The key of the sample in GitHub's documentation, as GitHub publishes it. */
+export const SAMPLE_KEY = {
+  key_identifier: 'bcb53661c06b4728e59d897fb6165d5c9cda0fd9cdf9d09ead458168deb7518c',
+  key: '-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYAGMWO8XgCamYKMJS6jc/qgvSlAd\nAjPuDPRcXU22YxgBrz+zoN19MzuRyW87qEt9/AmtoNP5GrobzUvQSyJFVw==\n-----END PUBLIC KEY-----\n',
+  is_current: true,
+}
+
+/** Options for routes that are there only where a file is. */
+export function machinesIn(folder: string): TokenLedgerOptions & { basic: string } {
+  const leakKeysFile = join(folder, 'leak-keys.json')
+  writeFileSync(leakKeysFile, JSON.stringify({ public_keys: [SAMPLE_KEY] }))
+  const { oauthClientsFile, basic } = oauthClientIn(folder)
+  return {
+    oauthClientsFile,
+    basic,
+    leakKeysFile,
+    leakAction: 'revoke',
+    publicUrl: 'https://tokens.example.com',
+  }
+}
+
 /** A file with one OAuth client, and how that authenticates. */
-export function oauthClientIn(folder: string): { oauthClientsFile: string; basic: string } {
+function oauthClientIn(folder: string): { oauthClientsFile: string; basic: string } {
   const oauthClientsFile = join(folder, 'oauth-clients.json')
   writeFileSync(oauthClientsFile, JSON.stringify({ try: hash('sha256', SECRET) }))
   return { oauthClientsFile, basic: Buffer.from(`try:${encodeURIComponent(SECRET)}`).toString('base64') }

@@ -154,6 +154,11 @@ const goldens: Record<string, Golden> = {
     after: 'TokenRotationEnded.v1.json',
     sha256: '4f3b9d4ecbfeaf33498a692c61ca2a698fa2aa44f263f2dc7720e9dab3a8a46a',
   },
+  'TokenLeaked.v1.json': {
+    stream: DESCRIBED,
+    after: 'TokenRotationStarted.v1.grace.json',
+    sha256: '4dd4f1f9c0027cf211fba77a4fcac3f6eb645d6fc3b8a85947fa0fb5be5d01ca',
+  },
   'TokenImported.v2.json': {
     stream: IMPORTED_LATER,
     after: null,

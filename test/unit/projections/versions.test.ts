@@ -24,6 +24,7 @@ const MADE_FROM: Record<string, Record<string, number>> = {
     TokenImported: 2,
     TokenUpdated: 2,
     TokenRevoked: 1,
+    TokenLeaked: 1,
     TokenRotationStarted: 1,
     TokenSecretActivated: 1,
     TokenRotationEnded: 1,

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createIssuerKeys, type IssuerKeys } from '../../../../src/adapters/jwt/issuerKeys.ts'
+import { createIssuerKeys } from '../../../../src/adapters/jwt/issuerKeys.ts'
 import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import { gate } from '../../../support/suite/eventually.ts'
 import {
@@ -13,6 +13,7 @@ import {
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
+type IssuerKeys = ReturnType<typeof createIssuerKeys>
 const HOUR = 60 * MINUTE
 
 describe('The keys of an issuer', () => {

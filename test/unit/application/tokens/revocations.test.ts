@@ -100,7 +100,9 @@ describe('Revoking many', () => {
       ...pieces.model.readModel,
       find: async () => [{ id: 'used', lastAccessed: '2026-11-20T12:00:00.000Z' }],
     }
-    const identify: Identify = async () => [{ id: 'used' } as TokenDocument]
+    const identify: Identify = async () => [
+      { token: { id: 'used' } as TokenDocument, hint: '…', isDead: false },
+    ]
     const revokeThem = createRevokeMany({ readModel, identify, manage: pieces.manage, clock: Date.now })
     const { data } = await revokeThem(context(), { credentials: ['x'] }, HOW)
     expect(data).to.deep.equal([{ token: null, status: null, why: 'not_found' }])

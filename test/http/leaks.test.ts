@@ -1,0 +1,264 @@
+import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto'
+import { expect } from 'chai'
+import type { TokenLedgerOptions } from '../../src/index.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { sending, startIssuer, type TestIssuer } from '../support/processes/issuer.ts'
+import { jwtFor, SAMPLE_KEY, startLedger, type TestService } from '../support/processes/ledger.ts'
+
+const KEYS = '/keys'
+const SAMPLE = {
+  body: '[{"source":"commit","token":"some_token","type":"some_type","url":"https://example.com/base-repo-url/"}]',
+  signature:
+    'MEQCIQDaMKqrGnE27S0kgMrEK0eYBmyG0LeZismAEz/BgZyt7AIfXt9fErtRS4XaeSt/AO1RtBY66YcAdjxji410VQV4xg==',
+}
+
+interface Reporter {
+  id: string
+  privateKey: KeyObject
+  listed: { key_identifier: string; key: string; is_current: boolean }
+}
+
+function reporter(id: string, isCurrent = true, namedCurve = 'P-256'): Reporter {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve })
+  const key = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  return { id, privateKey, listed: { key_identifier: id, key, is_current: isCurrent } }
+}
+
+describe('A report of leaked secrets', () => {
+  let publisher: TestIssuer
+  let service: TestService
+  let owner: Api
+  const logged: { fields: Record<string, unknown>; message: string }[] = []
+  const [current, older, p384] = [
+    reporter('current'),
+    reporter('older', false),
+    reporter('p384', true, 'P-384'),
+  ]
+
+  const start = (options: TokenLedgerOptions = {}): Promise<TestService> =>
+    startLedger({
+      leakAction: 'revoke',
+      leakKeysUrl: publisher.url + KEYS,
+      maxTokensPerAccount: 10_000,
+      log: {
+        debug() {},
+        info() {},
+        error() {},
+        warn: (fields, message) => void logged.push({ fields: fields as Record<string, unknown>, message }),
+      },
+      ...options,
+    })
+  before(async () => {
+    publisher = await startIssuer()
+    publisher.at[KEYS] = sending({
+      public_keys: [
+        SAMPLE_KEY,
+        current.listed,
+        older.listed,
+        p384.listed,
+        { key_identifier: 'x', key: 'x' },
+        null,
+      ],
+    })
+    service = await start()
+    owner = callerOf(service.url, bearer(jwtFor('acct_1')))
+  })
+  after(async () => {
+    await service.close()
+    await publisher.close()
+  })
+
+  const headersOf = (id: string, signature: string): Record<string, string> => ({
+    'Content-Type': 'application/json',
+    'Github-Public-Key-Identifier': id,
+    'Github-Public-Key-Signature': signature,
+  })
+  const send = (body: string, headers: Record<string, string>, to = service) =>
+    callerOf(to.url).post('/leaks/github', body, headers)
+  const report = (entries: unknown, by = current, to = service) => {
+    const body = JSON.stringify(entries)
+    const signature = sign('sha256', Buffer.from(body), by.privateKey).toString('base64')
+    return send(body, headersOf(by.id, signature), to)
+  }
+  const labelsOf = ({ body }: { body: unknown }): string[] =>
+    (body as { label: string }[]).map(({ label }) => label)
+  const entry = (token: string, more: object = {}) => ({
+    token,
+    type: 'tokenledger_api_token',
+    url: 'https://github.com/octocat/hello/blob/main/a.txt',
+    source: 'commit',
+    ...more,
+  })
+  const historyOf = async (id: string, of = owner) => (await of.get(`${TOKENS}/${id}/events`)).body.data
+
+  it('is verified as the sample in the documentation of GitHub is', async () => {
+    const { status, body } = await send(SAMPLE.body, headersOf(SAMPLE_KEY.key_identifier, SAMPLE.signature))
+    expect(status).to.equal(200)
+    expect(body).to.deep.equal([
+      { token_hash: hash('sha256', 'some_token'), token_type: 'some_type', label: 'false_positive' },
+    ])
+  })
+
+  it('revokes a token, and its history says where it was found, once for each place', async () => {
+    const { id, token, hint } = await createToken(owner)
+    const elsewhere = entry(token, { url: 'https://elsewhere.example' })
+    for (const entries of [[entry(token)], [entry(token), elsewhere], [entry(token)]]) {
+      const answer = await report(entries)
+      expect(answer.status).to.equal(200)
+      expect(labelsOf(answer)).to.deep.equal(entries.map(() => 'true_positive'))
+      expect(answer.text).not.to.contain(token)
+    }
+    expect((await callerOf(service.url, tokenHeader(token)).get('/auth/verify')).status).to.equal(401)
+    const history = await historyOf(id)
+    expect(history.map(({ type }) => type)).to.deep.equal([
+      'TokenCreated',
+      'TokenRevoked',
+      'TokenLeaked',
+      'TokenLeaked',
+    ])
+    expect(history[1]?.data).to.deep.equal({ reason: 'leaked: reported by github' })
+    expect(history[2]).to.deep.include({
+      actor: { kind: 'system', id: 'github' },
+      data: {
+        source: 'github commit',
+        url: 'https://github.com/octocat/hello/blob/main/a.txt',
+        type: 'tokenledger_api_token',
+        hint,
+      },
+    })
+    const line = logged.find(({ fields }) => fields.tokenId === id)
+    expect(line?.fields).to.include({ accountId: 'acct_1', hint, action: 'revoked' })
+    expect(line?.fields.next).to.match(new RegExp(`^tokenledger blast-radius ${id} --since 20`))
+    expect(JSON.stringify(logged)).not.to.contain(token)
+  })
+
+  it('at the same time, from several, is written down once', async () => {
+    const { id, token } = await createToken(owner)
+    const answers = await Promise.all(Array.from({ length: 8 }, () => report([entry(token)])))
+    for (const { status } of answers) expect(status).to.equal(200)
+    expect((await historyOf(id)).map(({ type }) => type)).to.deep.equal([
+      'TokenCreated',
+      'TokenRevoked',
+      'TokenLeaked',
+    ])
+  })
+
+  it('is only written down where that is wanted', async () => {
+    const told = await start({ leakAction: 'notify' })
+    const other = callerOf(told.url, bearer(jwtFor('acct_1')))
+    const { id, token, updated_at } = await createToken(other)
+    await report([entry(token)], current, told)
+    const { body } = await other.get(`${TOKENS}/${id}`)
+    expect(body).to.include({ status: 'active', revision: 1, updated_at })
+    expect((await historyOf(id, other)).map(({ type }) => type)).to.deep.equal([
+      'TokenCreated',
+      'TokenLeaked',
+    ])
+    expect((await callerOf(told.url, tokenHeader(token)).get('/auth/verify')).status).to.equal(200)
+    expect((await other.patch(`${TOKENS}/${id}`, { name: 'goes on' })).status).to.equal(200)
+    await told.close()
+  })
+
+  it('knows revoked tokens, and secrets that were replaced, whose tokens go on', async () => {
+    const revoked = await createToken(owner)
+    await owner.delete(`${TOKENS}/${revoked.id}`)
+    const rotated = await createToken(owner)
+    const { body } = await owner.post(`${TOKENS}/${rotated.id}/rotations`, {
+      activate: 'now',
+      grace_seconds: 0,
+    })
+    const answer = await report([entry(revoked.token), entry(rotated.token)])
+    expect(labelsOf(answer)).to.deep.equal(['true_positive', 'true_positive'])
+    expect((await historyOf(revoked.id)).at(-1)?.type).to.equal('TokenLeaked')
+    const last = (await historyOf(rotated.id)).at(-1)
+    expect([last?.type, last?.data.hint]).to.deep.equal(['TokenLeaked', rotated.hint])
+    const newer = body.token
+    expect((await callerOf(service.url, tokenHeader(newer)).get('/auth/verify')).status).to.equal(200)
+    const both = await createToken(owner)
+    const pending = await owner.post(`${TOKENS}/${both.id}/rotations`, {})
+    await report([entry(pending.body.token)])
+    expect((await owner.get(`${TOKENS}/${both.id}`)).body.status).to.equal('revoked')
+  })
+
+  it('keeps no secret, wherever in it that stands', async () => {
+    const { id, token } = await createToken(owner)
+    await report([entry(token, { url: `https://x.example/?t=${token}`, source: token, type: token })])
+    expect(JSON.stringify((await historyOf(id)).at(-1))).not.to.contain(token)
+  })
+
+  it('may have ten thousand entries, of other prefixes and of any text', async function () {
+    this.timeout(120_000)
+    const { token } = await createToken(owner)
+    const entries = Array.from({ length: 9_999 }, (_, i) => ({
+      token: `o_${i}`,
+      type: 't',
+      url: '',
+      source: '',
+    }))
+    const answer = await report([...entries, entry(token)])
+    expect(answer.status).to.equal(200)
+    const labels = labelsOf(answer)
+    expect([labels.length, labels.indexOf('true_positive')]).to.deep.equal([10_000, 9_999])
+  })
+
+  it('is signed with any key in the list, current or not, over exactly this body', async () => {
+    expect((await report([entry('x')], older)).status).to.equal(200)
+    const body = JSON.stringify([entry('x')])
+    const signature = sign('sha256', Buffer.from(body), current.privateKey).toString('base64')
+    const wrong: Record<string, [body: string, headers: Record<string, string>]> = {
+      'a changed body': [`${body} `, headersOf('current', signature)],
+      "another's key": [body, headersOf('older', signature)],
+      'no key id': [body, { 'Content-Type': 'application/json', 'Github-Public-Key-Signature': signature }],
+      'no signature': [
+        body,
+        { 'Content-Type': 'application/json', 'Github-Public-Key-Identifier': 'current' },
+      ],
+      'a signature that is none': [body, headersOf('current', 'x')],
+      'a long signature': [body, headersOf('current', 'x'.repeat(1_000))],
+      'a key of another curve': [body, headersOf('p384', signature)],
+      'no body': ['', headersOf('current', signature)],
+    }
+    for (const [what, [text, headers]] of Object.entries(wrong))
+      expect((await send(text, headers)).status, what).to.equal(401)
+  })
+
+  it('is refused as a whole if it is signed and no list of tokens', async () => {
+    for (const entries of [{}, 'text', [1], [{ token: 7 }], [entry('x'), null]])
+      expect((await report(entries)).status, JSON.stringify(entries)).to.equal(422)
+    const text = '['
+    const signature = sign('sha256', Buffer.from(text), current.privateKey).toString('base64')
+    expect((await send(text, headersOf('current', signature))).status).to.equal(400)
+    const huge = `[${' '.repeat(1024 * 1024)}]`
+    const signed = sign('sha256', Buffer.from(huge), current.privateKey).toString('base64')
+    expect((await send(huge, headersOf('current', signed))).status).to.equal(413)
+  })
+
+  it('of unknown keys asks for the list once, however many there are', async () => {
+    const fresh = await start({ rateLimitFailuresPerMinute: 0 })
+    const before = publisher.asked.length
+    const unknown = Array.from({ length: 200 }, (_, i) => send('[]', headersOf(`unknown ${i}`, 'x'), fresh))
+    for (const { status } of await Promise.all(unknown)) expect(status).to.equal(401)
+    expect(publisher.asked.length - before).to.equal(1)
+    await fresh.close()
+  })
+
+  it('is 503 while there are no keys, and to be sent again', async () => {
+    const lost = await start({ leakKeysUrl: `${publisher.url}/nowhere` })
+    expect((await report([entry('x')], current, lost)).status).to.equal(503)
+    await lost.close()
+  })
+
+  it('with a bad signature counts against its address, and then no body is read', async () => {
+    const limited = await start({ rateLimitFailuresPerMinute: 3 })
+    const statuses: number[] = []
+    for (let i = 0; i < 5; i++) statuses.push((await send('[]', headersOf('current', 'x'), limited)).status)
+    expect(statuses).to.deep.equal([401, 401, 401, 429, 429])
+    await limited.close()
+  })
+
+  it('is taken nowhere unless it is said what becomes of it', async () => {
+    const without = await startLedger()
+    expect((await fetch(`${without.url}/leaks/github`, { method: 'POST' })).status).to.equal(404)
+    await without.close()
+  })
+})
