@@ -5,6 +5,8 @@ export interface Operator {
   subject: string
   /** May they look at tokens, but revoke none? */
   isReadOnly: boolean
+  /** From when on their JWT is refused, in milliseconds since 1970. Default: never. */
+  expiresAt?: number
 }
 
 /** A program that asks about tokens by OAuth, or revokes them. */

@@ -71,6 +71,7 @@ export function httpOf(
   }
   const shownTo = { ...shown, authenticateRequest: requests.managers }
   const streams = createEventStreams()
+  const followed = { ...shown, feed: parts.feed, watch: parts.feedWatch, streams, log }
   const changedBy = {
     ...shownTo,
     limits: limitsOf(settings.rateLimitWritesPerMinute),
@@ -79,18 +80,18 @@ export function httpOf(
   const tokens: Route[] = [
     ...analyticsRoutes(shownTo),
     ...feedRoutes({
-      ...shownTo,
-      feed: parts.feed,
-      watch: parts.feedWatch,
-      streams,
+      ...followed,
+      authenticateRequest: requests.managers,
       stillGood: requests.stillGood,
-      log,
     }),
     ...tokenRoutes({ ...changedBy, manage: useCases.manage }),
     ...rotationRoutes({ ...changedBy, rotations: useCases.rotations }),
   ]
   const operators = operatorRoutes({
     ...shown,
+    ...requests,
+    feed: followed,
+    log,
     manage: useCases.manage,
     revokeMany: useCases.revokeMany,
   })

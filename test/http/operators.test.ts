@@ -114,6 +114,31 @@ describe('An operator', () => {
       expect((await operator.get(`${ALL}/${path}`)).status, path).to.equal(404)
   })
 
+  it('follows what happens to the tokens of all accounts, as long as the credential is good', async () => {
+    const [a, b] = [await created(0), await created(1)]
+    const ids: unknown[] = []
+    let after = '0'
+    for (;;) {
+      const { body } = await operator.get(`/admin/events?types=TokenCreated&after=${after}&limit=100`)
+      ids.push(...body.data.map((event) => (event as unknown as Body).token_id))
+      const { next } = body as unknown as { next: string }
+      if (next === after) break
+      after = next
+    }
+    expect(ids).to.include.members([a.id, b.id])
+    const soon = Math.floor(now / 1000) + 3600
+    const headers = { ...bearer(operatorJwt({ exp: soon })), Accept: 'text/event-stream' }
+    const answer = await fetch(`${service.url}/admin/events?after=${after}`, { headers })
+    expect(answer.headers.get('content-type')).to.match(/^text\/event-stream/)
+    const c = await created(1)
+    let text = ''
+    for await (const part of answer.body ?? []) {
+      text += Buffer.from(part).toString('utf8')
+      if (text.includes(c.id)) break
+    }
+    expect(text).to.contain('"account_id":"acct_2"').and.not.to.contain(c.token)
+  })
+
   it('revokes a token of any account, with the reason and the person in its history', async () => {
     const { id, token } = await created(1)
     expect((await operator.delete(`${ALL}/${id}`, { 'If-Match': '"7"' })).status).to.equal(412)

@@ -220,7 +220,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       const claims = await jwt.verify(token)
       if ('refused' in claims || !claims.scopes?.includes(operatorScope)) return null
       telemetry.authenticated('operator', 'accepted')
-      return { kind: 'operator', subject: claims.subject, isReadOnly: false }
+      return { kind: 'operator', subject: claims.subject, isReadOnly: false, expiresAt: claims.expiresAt }
     },
   }
 }

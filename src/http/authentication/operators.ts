@@ -18,12 +18,14 @@ interface Dependencies {
   addressOf: CallerAddress
 }
 
+export type AdmitOperator = (ctx: Context) => Promise<Operator>
+
 /**
  * Finds the operator who asks, by a JWT or by the host's own login.
  * @returns a function that throws Problem 401 for no credential or a bad one, and 404 for any other good one, as for a
  *   path that does not exist
  */
-export function createAdmitOperator(deps: Dependencies): (ctx: Context) => Promise<Operator> {
+export function createAdmitOperator(deps: Dependencies): AdmitOperator {
   const { authenticator, authenticateRequest, readCredential, askUser, addressOf } = deps
 
   async function byJwt(ctx: Context): Promise<Operator | null> {

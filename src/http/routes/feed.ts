@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from 'koa'
-import type { Accepted } from '../../application/authentication/authenticate.ts'
 import { BEGINNING, type Feed, type FeedPage, isPosition } from '../../application/feed/feed.ts'
 import type { FeedWatch } from '../../application/feed/watch.ts'
 import type { Clock } from '../../application/ports/clock.ts'
 import { StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
-import type { Gate } from '../../application/scheduling/gate.ts'
+import type { Asker, Gate } from '../../application/scheduling/gate.ts'
 import { MANAGEMENT_PATH as TOKENS } from '../../domain/managementPath.ts'
 import { isLifecycleType } from '../../domain/tokenEvents.ts'
 import { presentFeedEvent } from '../../presentation/feed.ts'
@@ -29,15 +28,26 @@ import { Problem } from '../problem.ts'
 import { type Route, sendJson } from '../route.ts'
 
 export interface FeedDependencies {
-  authenticateRequest: AuthenticateRequest
   reads: Gate
   feed: Pick<Feed, 'read'>
   watch: FeedWatch
   streams: EventStreams
-  stillGood: StillGood
   clock: Clock
   log: Pick<Logger, 'error'>
   times?: StreamTimes
+}
+
+/** Who reads the feed. */
+export interface FeedReader {
+  /** Null: of all accounts. */
+  accountId: string | null
+  /** Whose streams are counted together. */
+  name: string
+  asker: Asker
+  /** When the credential expires, in milliseconds since 1970. Default: never. */
+  expiresAt?: number | undefined
+  /** Would the credential be accepted now? */
+  isStillGood: () => Promise<boolean>
 }
 
 interface Asked {
@@ -50,24 +60,27 @@ const parseFeed = queryValidator<{ after?: string; types?: string; limit: number
 const STREAMED = 100
 const EVENT_STREAM = 'text/event-stream'
 
-/** The events of an account's tokens, page by page or as they come. It has to come before the routes with `/:id`. */
-export function feedRoutes(deps: FeedDependencies): Route[] {
-  const { reads, watch, streams, stillGood, clock, log, times = STREAM_TIMES } = deps
+/** Answers with the events of tokens, page by page or as they come. */
+export function feedHandler(deps: FeedDependencies) {
+  const { reads, watch, streams, clock, log, times = STREAM_TIMES } = deps
 
-  const read = (accepted: Accepted, asked: Asked, limit: number, signal: AbortSignal): Promise<FeedPage> =>
-    reads.run(
-      () => deps.feed.read({ accountId: accepted.principal.accountId, ...asked, limit }, signal),
-      askerOf(accepted),
-    )
+  const read = (
+    { accountId, asker }: FeedReader,
+    asked: Asked,
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<FeedPage> => reads.run(() => deps.feed.read({ accountId, ...asked, limit }, signal), asker)
 
   /** Ends the stream when its credential would be refused. @returns a function that stops looking */
-  function watchCredential(ctx: Context, accepted: Accepted, end: () => void): () => void {
-    const { expiresAt = Number.POSITIVE_INFINITY } = accepted
+  function watchCredential(
+    { expiresAt = Number.POSITIVE_INFINITY, isStillGood }: FeedReader,
+    end: () => void,
+  ): () => void {
     let timer: NodeJS.Timeout | null = null
     const next = () =>
       setTimeout(() => void check(), Math.min(times.checkMs, Math.max(0, expiresAt - clock())))
     async function check(): Promise<void> {
-      const isGood = await stillGood(ctx, accepted)
+      const isGood = await isStillGood()
       if (timer === null) return
       if (isGood) timer = next()
       else end()
@@ -80,10 +93,10 @@ export function feedRoutes(deps: FeedDependencies): Route[] {
   }
 
   /** As `read`, but waits while the store that it reads cannot be reached. Null if the stream has ended. */
-  async function readOn(accepted: Accepted, asked: Asked, signal: AbortSignal): Promise<FeedPage | null> {
+  async function readOn(reader: FeedReader, asked: Asked, signal: AbortSignal): Promise<FeedPage | null> {
     while (!signal.aborted) {
       try {
-        return await read(accepted, asked, STREAMED, signal)
+        return await read(reader, asked, STREAMED, signal)
       } catch (error) {
         if (!signal.aborted && !(error instanceof StoreUnavailableError)) throw error
         await sleep(times.retryMs, undefined, { signal }).catch(() => {})
@@ -92,7 +105,7 @@ export function feedRoutes(deps: FeedDependencies): Route[] {
     return null
   }
 
-  async function stream(ctx: Context, accepted: Accepted, asked: Asked, gone: AbortSignal): Promise<void> {
+  async function stream(ctx: Context, reader: FeedReader, asked: Asked, gone: AbortSignal): Promise<void> {
     const { res } = ctx
     const ending = new AbortController()
     const { signal } = ending
@@ -106,19 +119,18 @@ export function feedRoutes(deps: FeedDependencies): Route[] {
       isNew = true
       wakeUp()
     }
-    const { accountId } = accepted.principal
-    const leave = streams.enter(accountId, end)
-    const unfollow = watch.follow(accountId, announced)
-    const unwatch = watchCredential(ctx, accepted, end)
+    const leave = streams.enter(reader.name, end)
+    const unfollow = watch.follow(reader.accountId, announced)
+    const unwatch = watchCredential(reader, end)
     gone.addEventListener('abort', end)
     const commenting = setInterval(() => {
       if (res.headersSent && !res.writableNeedDrain) res.write(COMMENT)
     }, times.commentMs)
     try {
       // The first page is read before the answer begins, so that an outage is still a 503.
-      let page: FeedPage | null = await read(accepted, asked, STREAMED, gone)
+      let page: FeedPage | null = await read(reader, asked, STREAMED, gone)
       beginStream(ctx)
-      for (let { after } = asked; page; page = await readOn(accepted, { ...asked, after }, signal)) {
+      for (let { after } = asked; page; page = await readOn(reader, { ...asked, after }, signal)) {
         for (const event of page.data) {
           const block = eventBlock(event.position, presentFeedEvent(event))
           if (!(await written(res, block, times.slowMs, signal))) return
@@ -141,37 +153,58 @@ export function feedRoutes(deps: FeedDependencies): Route[] {
     }
   }
 
-  const handle = readingWith(deps.authenticateRequest)(async (ctx, accepted, gone) => {
-    if (accepted.principal.kind === 'token')
-      throw new Problem('token_may_not_manage', 'Use a JWT to follow what happens to tokens.')
+  return async (ctx: Context, reader: FeedReader, gone: AbortSignal): Promise<void> => {
     const { limit, types, after = BEGINNING } = parseFeed(queryOf(ctx))
     assertPosition(after, '?after')
     const asked = { after, types: typesOf(types) }
     ctx.vary('Accept')
-    if (wantsStream(ctx)) return stream(ctx, accepted, { ...asked, after: resumedFrom(ctx) ?? after }, gone)
-    const { data, next } = await read(accepted, asked, limit, gone)
+    if (wantsStream(ctx)) return stream(ctx, reader, { ...asked, after: resumedFrom(ctx) ?? after }, gone)
+    const { data, next } = await read(reader, asked, limit, gone)
     sendJson(ctx, { data: data.map(presentFeedEvent), next })
+  }
+}
+
+/** What a route to a feed has, for accounts and for operators. */
+export const feedRow = {
+  method: 'get',
+  query: feedQuery,
+  headers: { 'Last-Event-ID': 'For a stream: the position to go on behind. It wins over `after`.' },
+  answers: {
+    200: {
+      description: 'One page; with `Accept: text/event-stream` server-sent events that go on.',
+      content: {
+        'application/json': refTo('FeedPage'),
+        [EVENT_STREAM]: eventStream,
+      },
+    },
+  },
+  problems: ['malformed_request'],
+} as const
+
+interface AccountDependencies extends FeedDependencies {
+  authenticateRequest: AuthenticateRequest
+  stillGood: StillGood
+}
+
+/** The feed of an account. It has to come before the routes with `/:id`. */
+export function feedRoutes({ authenticateRequest, stillGood, ...deps }: AccountDependencies): Route[] {
+  const answer = feedHandler(deps)
+  const handle = readingWith(authenticateRequest)(async (ctx, accepted, gone) => {
+    const { kind, accountId } = accepted.principal
+    if (kind === 'token')
+      throw new Problem('token_may_not_manage', 'Use a JWT to follow what happens to tokens.')
+    const { expiresAt } = accepted
+    const isStillGood = () => stillGood(ctx, accepted)
+    await answer(ctx, { accountId, name: accountId, asker: askerOf(accepted), expiresAt, isStillGood }, gone)
   })
 
   return [
     {
-      method: 'get',
+      ...feedRow,
       path: `${TOKENS}/events`,
       operationId: 'accountEvents',
       summary: "What happened to the account's tokens, in the order of the log: a page, or as it happens",
       who: 'jwt',
-      query: feedQuery,
-      headers: { 'Last-Event-ID': 'For a stream: the position to go on behind. It wins over `after`.' },
-      answers: {
-        200: {
-          description: 'One page; with `Accept: text/event-stream` server-sent events that go on.',
-          content: {
-            'application/json': refTo('FeedPage'),
-            [EVENT_STREAM]: eventStream,
-          },
-        },
-      },
-      problems: ['malformed_request'],
       handle,
     },
   ]

@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import { iso } from '../../application/ports/clock.ts'
+import type { Logger } from '../../application/ports/telemetry.ts'
 import type { Asker, Gate } from '../../application/scheduling/gate.ts'
 import { type Manage, targetOf } from '../../application/tokens/manage.ts'
 import type { Revoked, RevokeMany } from '../../application/tokens/revocations.ts'
@@ -7,6 +8,7 @@ import type { Operator } from '../../domain/principal.ts'
 import { presentRevocations } from '../../presentation/revocations.ts'
 import { queryOf, whileWaitedFor } from '../authentication/authenticated.ts'
 import { jsonReader } from '../input/body.ts'
+import type { AdmitOperator } from '../authentication/operators.ts'
 import { ifMatchOf } from '../input/conditional.ts'
 import { bodyValidator, invalid, queryValidator } from '../input/validate.ts'
 import * as operatorSchemas from '../openapi/operatorSchemas.ts'
@@ -14,9 +16,14 @@ import * as schemas from '../openapi/schemas.ts'
 import { Problem, type SendProblem } from '../problem.ts'
 import { contextOf, requestStateOf } from '../requestState.ts'
 import { type Route, routerOf, sendJson } from '../route.ts'
+import { type FeedDependencies, feedHandler, feedRow } from './feed.ts'
 import { type ListInput, type ReadDependencies, tokenReads } from './tokenReads.ts'
 
 interface Dependencies extends ReadDependencies {
+  feed: FeedDependencies
+  /** For an answer that takes long: would the request be accepted now? */
+  admitOperator: AdmitOperator
+  log: Pick<Logger, 'warn'>
   reads: Gate
   manage: Manage
   revokeMany: RevokeMany
@@ -48,7 +55,7 @@ const OF_OPERATORS: Asker = { name: () => 'operators', left: () => 8 }
  */
 export function operatorMiddleware(
   routes: readonly Route[],
-  admitOperator: (ctx: Context) => Promise<Operator>,
+  admitOperator: AdmitOperator,
   sendProblem: SendProblem,
 ): Middleware {
   const router = routerOf(routes, sendProblem)
@@ -76,10 +83,9 @@ export function operatorRoutes(deps: Dependencies): Route[] {
 
   const revoking = (handle: (ctx: Context, by: Operator) => Promise<void>) => async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    const { caller } = requestStateOf(ctx)
-    if (caller?.kind !== 'operator') throw new Error('a route of operators was reached without one')
-    if (caller.isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
-    await handle(ctx, caller)
+    const operator = operatorOf(ctx)
+    if (operator.isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
+    await handle(ctx, operator)
   }
   const commandOf = (ctx: Context, { subject }: Operator) => contextOf(ctx, { kind: 'operator', id: subject })
 
@@ -102,11 +108,48 @@ export function operatorRoutes(deps: Dependencies): Route[] {
     sendJson(ctx, presentRevocations(await revokeMany(commandOf(ctx, by), whichOf(input), how)))
   })
 
+  /** While nobody can tell, an operator goes on. */
+  const stillGood = async (ctx: Context, expiresAt = Number.POSITIVE_INFINITY): Promise<boolean> => {
+    if (expiresAt <= clock()) return false
+    try {
+      await deps.admitOperator(ctx)
+      return true
+    } catch (err) {
+      if (err instanceof Problem && err.status < 500) return false
+      deps.log.warn({ err }, 'whether the credential of a stream is still good could not be found out')
+      return true
+    }
+  }
+
+  const answerFeed = feedHandler(deps.feed)
+  const events = (ctx: Context) => {
+    ctx.set('Cache-Control', 'no-store')
+    const { subject, expiresAt } = operatorOf(ctx)
+    const reader = {
+      accountId: null,
+      // No account has such a name.
+      name: `\u0000${subject}`,
+      asker: OF_OPERATORS,
+      expiresAt,
+      isStillGood: () => stillGood(ctx, expiresAt),
+    }
+    return whileWaitedFor(ctx, (gone) => answerFeed(ctx, reader, gone))
+  }
+
   const page = { headers: { Link: 'The next page, `rel="next"`, where there is one.' } }
   const next = { cursor: '$response.body#/next_cursor' }
   const read = { method: 'get' as const, who: 'operator' as const }
   const id = `${TOKENS}/:id`
   return [
+    {
+      ...feedRow,
+      path: `${ADMIN}/events`,
+      operationId: 'allEvents',
+      summary:
+        'What happened to the tokens of all accounts, in the order of the log: a page, or as it happens',
+      who: 'operator',
+      handle: events,
+    },
     {
       ...read,
       path: TOKENS,
@@ -209,6 +252,13 @@ export function operatorRoutes(deps: Dependencies): Route[] {
       handle: revocations,
     },
   ]
+}
+
+/** Nobody else comes to these routes. */
+function operatorOf(ctx: Context): Operator {
+  const { caller } = requestStateOf(ctx)
+  if (caller?.kind === 'operator') return caller
+  throw new Error('a route of operators was reached without one')
 }
 
 /** @throws Problem 422 unless exactly one of the three is there */
