@@ -9,7 +9,8 @@ import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { existingPeppers } from '../../src/settings/devSecrets.ts'
 import { compareWithLog } from '../../src/application/logIdentity/sameLog.ts'
-import { PLAIN_KEY_ID } from '../../src/domain/credential.ts'
+import { checkPepperKeys, WrongPepperError } from '../../src/application/authentication/pepperKeys.ts'
+import { type Pepper, PLAIN_KEY_ID } from '../../src/domain/credential.ts'
 import { readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
 import { refusedIn } from '../../src/application/projection/refusals.ts'
 import { STREAMS } from '../../src/domain/streams.ts'
@@ -214,10 +215,24 @@ export function assessRefused({ events, first }: Refused): Check {
 export async function checkPeppers(settings: Settings): Promise<Check | null> {
   if (!isThere(readModelFile(settings.readModelUrl))) return null
   const peppers = existingPeppers(settings)
+  const wrong = await wrongPeppers(settings, peppers ?? [])
+  if (wrong !== null) return fail('peppers', wrong, 'Set TOKEN_PEPPERS to what it was.')
   const configured = new Set(peppers?.map(({ id }) => id))
   return withReadModel(settings, Date.now, async ({ readModel }) =>
     assessPeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
   )
+}
+
+/** What is wrong with keys of which the event store knows another fingerprint; null if nothing is known to be. */
+async function wrongPeppers(settings: Settings, peppers: readonly Pepper[]): Promise<string | null> {
+  try {
+    await withEventStore(settings, ({ store }) => checkPepperKeys(store, peppers))
+    return null
+  } catch (error) {
+    if (error instanceof WrongPepperError) return error.message
+    // Another check says what is wrong with the event store.
+    return null
+  }
 }
 
 /** @param inUse the number of tokens that are not revoked, by the id of the key with which their hashes were made */

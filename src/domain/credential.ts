@@ -121,6 +121,12 @@ export function parsePeppers(text: string): Pepper[] {
 export const hashToken = (pepper: Pepper, token: string): string =>
   createHmac('sha256', pepper.key).update(token).digest('hex')
 
+/**
+ * Tells whether two keys are the same, and nothing else of them: 32 hexadecimal digits of an HMAC over a fixed text.
+ */
+export const fingerprintOf = ({ key }: Pepper): string =>
+  createHmac('sha256', key).update('tokenledger: which key is this?').digest('hex').slice(0, 32)
+
 const MASK = '[credential]'
 /** A token without its prefix. Looking for the prefix first would take sixteen times as long. */
 const TOKEN_REST = new RegExp(`_[0-9A-Za-z]{${BODY + CHECK},}`, 'g')

@@ -1,4 +1,4 @@
-import { id, nullableTime, time } from './schemaParts.ts'
+import { id, nullableTime, text, time } from './schemaParts.ts'
 
 const number = { type: 'integer', minimum: 0 } as const
 
@@ -63,5 +63,12 @@ export const signalEventSchemas = {
       // How many events were tried for so long that they are not tried any more.
       givenUp: number,
     },
+  },
+  // Hashes of this event store were made with this key. Whoever has another key under its id finds none of its tokens.
+  PepperUsed: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['keyId', 'fingerprint'],
+    properties: { keyId: text, fingerprint: { type: 'string', pattern: '^[0-9a-f]{32}$' } },
   },
 } as const

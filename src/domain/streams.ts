@@ -17,7 +17,9 @@ export const HEARTBEAT_STREAM = 'heartbeat-'
 export const LEASE_STREAM = 'eventStore-lease'
 /** How far somebody was told of what happens to tokens: one stream for each of those who are told. */
 export const DELIVERY_STREAM = 'delivery-'
-const SIGNAL_STREAMS = [HEARTBEAT_STREAM, LEASE_STREAM, DELIVERY_STREAM]
+/** With which keys the hashes in this event store were made. A copy of the log in another store has its own. */
+export const PEPPER_STREAM = 'eventStore-peppers'
+const SIGNAL_STREAMS = [HEARTBEAT_STREAM, LEASE_STREAM, DELIVERY_STREAM, PEPPER_STREAM]
 
 export const isSignal = ({ stream }: Pick<StoredEvent, 'stream'>): boolean =>
   SIGNAL_STREAMS.some((prefix) => stream.startsWith(prefix))

@@ -40,6 +40,7 @@ export const versions: Record<EventType, Versions> = {
   HeartbeatWritten: { current: 1, steps: {} },
   LeaseAdvanced: { current: 1, steps: {} },
   DeliveryAdvanced: { current: 1, steps: {} },
+  PepperUsed: { current: 1, steps: {} },
 }
 
 /** Before version 2, only the last caller of a window was kept, so nobody knows where the other uses came from. */

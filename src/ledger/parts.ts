@@ -4,6 +4,7 @@ import { createErrorLog } from '../adapters/telemetry/log.ts'
 import { createMetrics } from '../adapters/telemetry/metrics.ts'
 import { createQueries } from '../application/analytics/queries.ts'
 import { createAuthenticator } from '../application/authentication/authenticate.ts'
+import { createPepperKeys } from '../application/authentication/pepperKeys.ts'
 import { createTokenIndex } from '../application/authentication/tokenIndex.ts'
 import { ids } from '../application/eventLog/ids.ts'
 import { patienceOfChange } from '../application/eventLog/patience.ts'
@@ -23,6 +24,7 @@ import { createManage } from '../application/tokens/manage.ts'
 import { createRevokeMany } from '../application/tokens/revocations.ts'
 import { createRotations } from '../application/tokens/rotate.ts'
 import { createRecorder } from '../application/usage/recorder.ts'
+import type { Logger } from '../application/ports/telemetry.ts'
 import type { Pepper } from '../domain/credential.ts'
 import type { StoredEvent } from '../domain/events.ts'
 import type { Configuration } from '../settings/configuration.ts'
@@ -53,6 +55,12 @@ export type Host = Pick<
   isService?: boolean
 }
 
+/** The stores, with what is known of their last writes and of their faults. */
+const watched = ({ store, readModel }: Awaited<ReturnType<typeof openStores>>, log: Logger) => ({
+  store: knowingItsFaults(knowingItsAppends(store), ['append', 'readStream', 'at', 'head'], log),
+  readModel: knowingItsFaults(knowingItsChanges(readModel), ['apply', 'ping', 'acquireLease'], log),
+})
+
 /**
  * Opens the stores, brings the read model up to date, and starts counting.
  * @throws StoreInUseError, StoreUnavailableError, DamagedError
@@ -65,15 +73,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
   if (host.isService) metrics.ofProcess()
   const jwt = startJwtVerifier(settings, keys.jwt, metrics)
 
-  const opened = await openStores(settings, log)
-  const stores = {
-    store: knowingItsFaults(knowingItsAppends(opened.store), ['append', 'readStream', 'at', 'head'], whole),
-    readModel: knowingItsFaults(
-      knowingItsChanges(opened.readModel),
-      ['apply', 'ping', 'acquireLease'],
-      whole,
-    ),
-  }
+  const stores = watched(await openStores(settings, log), whole)
   const guard = createLogGuard({ ...stores, projections, log })
   const { store, readModel } = guard
   let sharing: Sharing | null = null
@@ -87,7 +87,13 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     const gates = createGates(metrics)
     const lookedUp = sharing.lookUps(readModel)
-    const index = createTokenIndex(lookedUp, keys.peppers, INDEX_CAP, undefined, gates.lookUps)
+    const known = { clock, ids, instance: ids.random(), log, readModel, peppers: keys.peppers }
+    const pepperKeys = createPepperKeys({ ...known, store: sharing.commands(store) })
+    await pepperKeys.check()
+    const index = createTokenIndex(lookedUp, keys.peppers, INDEX_CAP, undefined, {
+      strangers: gates.lookUps,
+      onMatched: pepperKeys.matched,
+    })
     const projector = createProjector({
       ...stores,
       projections,
@@ -139,6 +145,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     const others = sharing
     async function stop(): Promise<void> {
       await deliveries.stop()
+      await pepperKeys.stop()
       await feedWatch.stop()
       await upkeep.stop()
       await recorder.stop()
@@ -163,6 +170,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       sharing,
       gates,
       index,
+      pepperKeys,
       projector,
       recorder,
       feed,
@@ -213,6 +221,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     randomBytes,
     prefix,
     pepper: keys.peppers[0] as Pepper,
+    beforeHash: parts.pepperKeys.beforeHash,
   }
   const manage = createManage({
     ...writing,

@@ -59,6 +59,13 @@ const TRUSTED_MS = 1000
 /** How many tokens are remembered as good. One is forgotten when as many others have been looked up since. */
 const GOOD_CAP = 131_072
 
+export interface IndexOptions {
+  /** The queue for look-ups of tokens that are not known to be good. */
+  strangers?: ReturnType<typeof createGate>
+  /** Called with the id of the key that has made the hash of a token that was found. */
+  onMatched?: (keyId: string) => void
+}
+
 /** A look-up that is under way, and what has changed since it began. */
 interface LookUp {
   changed: Set<string>
@@ -71,14 +78,13 @@ interface LookUp {
  * kept: an unknown credential costs a look-up each time, and a new token is never taken for unknown. At the cap, the
  * record that came first is removed.
  * @param now two clocks, since the machine may be suspended during a look-up
- * @param strangers the queue for look-ups of tokens that are not known to be good
  */
 export function createTokenIndex(
   readModel: DocumentReader & Watchable,
   peppers: readonly Pepper[],
   cap: number,
   now: () => Instant = readClocks,
-  strangers = createGate(LOOK_UPS),
+  { strangers = createGate(LOOK_UPS), onMatched = () => {} }: IndexOptions = {},
 ): TokenIndex {
   const records = createRecords(cap)
   const lookUps = new Set<LookUp>()
@@ -133,7 +139,7 @@ export function createTokenIndex(
       // The token may be one that has just been made. Other tokens change all the time, so this is tried only once.
       if (!found && changed.size > 0 && isFirst) continue
       if (!found) {
-        const retired = await retiredSecret(hashes)
+        const retired = await retiredSecret(readModel, hashes)
         // Documents of tokens are never removed. Somebody has removed this one from the read model by other means.
         if (!retired && good.has(key))
           throw new StoreUnavailableError('a token that was good is not there any more')
@@ -147,20 +153,12 @@ export function createTokenIndex(
         forgetGood()
         return null
       }
+      onMatched(made.keyId)
       const record = records.keep(key, made.record)
       if (isGood(record)) good.add(key)
       else forgetGood()
       if (isCurrent(record)) return record
     }
-  }
-
-  /** Only a secret of a token that was rotated is found there. */
-  async function retiredSecret(hashes: readonly string[]): Promise<RetiredSecret | null> {
-    const where: Condition[] = [{ field: 'id', op: 'in', value: hashes }]
-    const [found] = await readModel.find('rotatedSecrets', { where, order: 'any', limit: 1 })
-    if (!found) return null
-    const { tokenId, revision } = found as unknown as RotatedSecretDocument
-    return { isRetired: true, tokenId, secret: revision }
   }
 
   const isGood = ({ revoked, stopped, expiresAt, retiresAt }: TokenRecord): boolean =>
@@ -215,6 +213,18 @@ export function createTokenIndex(
     lookUps: () => ({ ...counted }),
     isLive,
   }
+}
+
+/** Only a secret of a token that was rotated is found there. */
+async function retiredSecret(
+  readModel: Pick<DocumentReader, 'find'>,
+  hashes: readonly string[],
+): Promise<RetiredSecret | null> {
+  const where: Condition[] = [{ field: 'id', op: 'in', value: hashes }]
+  const [found] = await readModel.find('rotatedSecrets', { where, order: 'any', limit: 1 })
+  if (!found) return null
+  const { tokenId, revision } = found as unknown as RotatedSecretDocument
+  return { isRetired: true, tokenId, secret: revision }
 }
 
 /** @param hashes of the secret that was sent, one for each key */

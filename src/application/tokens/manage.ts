@@ -125,7 +125,7 @@ export function createManage(deps: Dependencies): Manage {
       const scopes = input.scopes ?? []
       assertGood({ ...asked, scopes })
       assertGrantable(scopes, [], { catalogue, ceiling, reserved })
-      const { secret, stored } = newSecret(deps)
+      const { secret, stored } = await newSecret(deps)
       const data = { tokenId, accountId, ...asked, ...stored }
       try {
         const creation = { context, tokenId, from: null, bodyHash }

@@ -7,16 +7,19 @@ export interface SecretMaker {
   prefix: string
   /** The key that signs. */
   pepper: Pepper
+  /** Called before a hash is stored that this key has made. @throws if it is not the right one */
+  beforeHash?: () => Promise<void>
 }
 
 /** What is kept of a secret. */
 export type StoredSecret = Omit<Secret, 'revision'>
 
 /** @returns a new secret, which its holder gets once, and what is kept of it */
-export function newSecret({ randomBytes, prefix, pepper }: SecretMaker): {
+export async function newSecret({ randomBytes, prefix, pepper, beforeHash }: SecretMaker): Promise<{
   secret: string
   stored: StoredSecret
-} {
+}> {
+  await beforeHash?.()
   const secret = formatToken(prefix, randomBytes(32))
   const stored = { hash: hashToken(pepper, secret), hashKeyId: pepper.id, hint: hintOf(prefix, secret) }
   return { secret, stored }

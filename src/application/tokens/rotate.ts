@@ -67,7 +67,7 @@ export function createRotations(deps: Dependencies): Rotations {
 
   return {
     async rotate(context, target, { graceSeconds, activate }, ceiling = null) {
-      const { secret, stored } = newSecret(deps)
+      const { secret, stored } = await newSecret(deps)
       const by = context.actor
       const token = await change(context, target, (state) => {
         const scopes = state.status === 'none' ? [] : state.scopes

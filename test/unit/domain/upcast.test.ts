@@ -10,6 +10,7 @@ import {
   heartbeatStream,
   IMPORT_STREAM,
   LEASE_STREAM,
+  PEPPER_STREAM,
   ROLLED_UP_DAYS,
   rollUpStream,
   tokenStream,
@@ -163,6 +164,11 @@ const goldens: Record<string, Golden> = {
     stream: IMPORTED_LATER,
     after: null,
     sha256: 'f9bd143e11d5febc5138ceea344bfdfc2286f441483ea9001420d500bbefd381',
+  },
+  'PepperUsed.v1.json': {
+    stream: PEPPER_STREAM,
+    after: null,
+    sha256: 'd449184beb5e9155ef2bb12e24faecf16e5feb0dda3c35c8ab48c6dd63a8431b',
   },
 }
 
@@ -379,7 +385,7 @@ describe('an event of an unknown type', () => {
 
   it('is also one of a type that belongs elsewhere', () => {
     for (const type of types) {
-      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery)/.test(type)
+      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery|Pepper)/.test(type)
       const { current: schemaVersion } = versions[type]
       const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
       expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
@@ -409,7 +415,7 @@ describe('an event of an unknown type', () => {
 describe('documents that tell of tokens\u2019 lives', () => {
   it('are those of the events that are known, all of which they are made from', () => {
     const life = types.filter(
-      (type) => !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery)/.test(type),
+      (type) => !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery|Pepper)/.test(type),
     )
     expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
     for (const { version, events } of [tokens, tokenHistory]) {
