@@ -95,7 +95,7 @@ const NONE = '* none'
 export const UNKNOWN_OUTCOME = 'unknown'
 
 /** How many keys are kept by name. For `management` that is more than there can be, whatever callers ask for. */
-export const CAPS = { routes: 100, management: 200, addresses: 100, userAgents: 50 } as const
+export const CAPS = { routes: 100, management: 300, addresses: 100, userAgents: 50 } as const
 
 /** Callers choose these texts, so a text that begins with `*`, like our own keys, gets another `*` in front. */
 const callerKey = (text: string | null): string =>
