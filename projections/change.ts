@@ -9,6 +9,7 @@ export type StoredDocument = Record<string, unknown>
 type Put = Extract<DocumentChange, { kind: 'put' }>
 type Add = Extract<DocumentChange, { kind: 'add' }>
 type Total = Extract<DocumentChange, { kind: 'total' }>
+type Latest = Extract<DocumentChange, { kind: 'latest' }>
 
 /**
  * Applies one change to a document in place, under its guard.
@@ -23,6 +24,8 @@ export function applyChange(document: StoredDocument, change: DocumentChange, is
       return add(document, change)
     case 'total':
       return total(document, change)
+    case 'latest':
+      return latest(document, change)
     case 'insert':
       if (!isNew) return false
       setAll(document, change.fields)
@@ -82,6 +85,12 @@ function total(document: StoredDocument, { position, by, fields }: Total): boole
   document._position = position
   // A copy, since the next `add` counts on in it, and must not change the event that it came from.
   setAll(document, structuredClone(fields))
+  return true
+}
+
+function latest(document: StoredDocument, { field, value }: Latest): boolean {
+  if (value <= (own<string>(document, field) ?? '')) return false
+  set(document, field, value)
   return true
 }
 

@@ -23,6 +23,11 @@ export interface Collection {
   /** The members that `top` fills. Their keys may be any text, which not every store takes as names of fields. */
   counters?: readonly string[]
   /**
+   * A member that changes far more often than all others, and by `latest` only. A store may keep it beside the document,
+   * so that a change of it touches nothing else. It is a text, and an index ends with it.
+   */
+  apart?: string
+  /**
    * For documents of which retention leaves nothing in the log: the member that holds a document's time. A document
    * that is older than the retention knows more than the events, and a rebuild loses it.
    */
@@ -67,6 +72,7 @@ export interface Top {
  *   counts as much already. So the bucket becomes the same whether all, some or none of the `add`s before it were
  *   applied, and later ones count on from it. It has to include every `add` before it; if it does not, the next `total`
  *   corrects that.
+ * - `latest` sets the member that is `apart`, unless it is as great already. So it may come in any order.
  * - `insert` adds a document whose id comes from the event, unless it is there already.
  * - `replace` puts a document in place of whatever is there, even if that cannot be read or violates the schema. It is
  *   for a document to which no other change can be applied any more.
@@ -96,5 +102,6 @@ export type DocumentChange =
       /** Each member is replaced as a whole, also one with counters by key. */
       fields: Record<string, Value>
     }
+  | { kind: 'latest'; collection: string; id: string; field: string; value: string }
   | { kind: 'insert'; collection: string; id: string; fields: Record<string, Value> }
   | { kind: 'replace'; collection: string; id: string; fields: Record<string, Value> }

@@ -5,7 +5,6 @@ import { tokenIdOf } from '../src/domain/streams.ts'
 import { secondsAfter } from '../src/domain/time.ts'
 import { type ExistingToken, ownSecret, started } from '../src/domain/token.ts'
 import { entriesOf } from '../src/domain/usageEntries.ts'
-import { type AddChange, joined } from './joined.ts'
 import { actor, nullable, number, string } from './members.ts'
 import type { DocumentChange, Projection, Value } from './projection.ts'
 import { LIFE, versionOfLife } from './versionOfLife.ts'
@@ -123,6 +122,7 @@ export const tokens: Projection = {
     {
       name: 'tokens',
       schema,
+      apart: 'lastAccessed',
       indexes: [
         { fields: ['hash'], unique: true },
         { fields: ['newerHash'], unique: true },
@@ -143,13 +143,6 @@ export const tokens: Projection = {
     },
   ],
   project(event) {
-    const used = (id: string, lastAccessed: string): AddChange => ({
-      kind: 'add',
-      collection: 'tokens',
-      id,
-      position: event.position,
-      max: { lastAccessed },
-    })
     if (event.type === 'UsageRolledUp') {
       const { tokenId, buckets } = event.data
       return [
@@ -159,8 +152,7 @@ export const tokens: Projection = {
         ),
       ]
     }
-    if (!isLifecycle(event))
-      return joined(entriesOf(event).map(({ tokenId, lastAt }) => used(tokenId, lastAt)))
+    if (!isLifecycle(event)) return entriesOf(event).map(({ tokenId, lastAt }) => used(tokenId, lastAt))
     const { at } = event.metadata
     const id = tokenIdOf(event.stream)
     const put = (fields: Record<string, Value>): DocumentChange[] => [
@@ -244,6 +236,14 @@ const noRotation = {
   retiresAt: null,
   newerIsUsed: false,
 }
+
+const used = (id: string, at: string): DocumentChange => ({
+  kind: 'latest',
+  collection: 'tokens',
+  id,
+  field: 'lastAccessed',
+  value: at,
+})
 
 /** Closes a token whose history cannot be trusted, or understood, from this event on. */
 export const stopToken = (event: Place, reason: string): DocumentChange => putOf(event, { stopped: reason })

@@ -3,7 +3,7 @@ import type { DocumentChange } from '../../projections/projection.ts'
 import { LeadershipLostError, StoreUnavailableError } from '../../src/application/ports/errors.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
 import { rejection } from './fixtures.ts'
-import { add, others, people, piece, place, put, total } from './readModel.fixtures.ts'
+import { add, latest, others, people, piece, place, put, total } from './readModel.fixtures.ts'
 import { queryContract } from './readModelQueries.contract.ts'
 
 export interface ReadModelHarness {
@@ -252,6 +252,52 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
         expect(new Map(Object.entries(document?.routes as object))).to.deep.equal(
           new Map([...keys.map((key) => [key, 3] as const), ['other', 1]]),
         )
+      })
+    })
+
+    describe('latest', () => {
+      const seen = (id: string) => model.get('seen', id)
+      const of = (id: string, revision: number, fields = { of: 'x' }): DocumentChange => ({
+        ...put(id, revision, fields),
+        collection: 'seen',
+      })
+
+      it('raises a member, in whatever order it comes, and makes a document that is missing', async () => {
+        await model.apply([latest('a', '2'), latest('b', '9'), latest('a', '3'), latest('a', '1')])
+        await model.apply([latest('a', '2'), latest('b', '8')])
+        expect(await seen('a')).to.deep.equal({ id: 'a', at: '3' })
+        expect(await seen('b')).to.deep.equal({ id: 'b', at: '9' })
+      })
+
+      it('leaves the rest of a document alone, and is left alone by it', async () => {
+        await model.apply([of('a', 0), latest('a', '1')])
+        await model.apply([latest('a', '2')])
+        await model.apply([of('a', 1, { of: 'y' })])
+        expect(await seen('a')).to.deep.equal({ id: 'a', of: 'y', at: '2' })
+        await model.apply([latest('b', '5')])
+        await model.apply([of('b', 0), latest('b', '4')])
+        expect(await seen('b')).to.deep.equal({ id: 'b', of: 'x', at: '5' })
+      })
+
+      it('is for many documents at once', async () => {
+        const ids = Array.from({ length: 95 }, (_, n) => `a${String(n).padStart(3, '0')}`)
+        await model.apply(ids.flatMap((id) => [of(id, 0), latest(id, id)]))
+        await model.apply(ids.map((id, n) => latest(id, n % 2 === 0 ? `b${id}` : 'A')))
+        const where = [{ field: 'of', op: 'eq' as const, value: 'x' }]
+        const found = await model.find('seen', { where, order: { field: 'at' }, limit: 200 })
+        const expected = ids.map((id, n) => ({ id, of: 'x', at: n % 2 === 0 ? `b${id}` : id }))
+        expect(found).to.deep.equal(expected.sort((a, b) => (a.at < b.at ? -1 : 1)))
+      })
+
+      it('goes with a document that is replaced', async () => {
+        await model.apply([of('a', 0), latest('a', '1')])
+        await model.apply([{ kind: 'replace', collection: 'seen', id: 'a', fields: { of: 'z' } }])
+        expect(await seen('a')).to.deep.equal({ id: 'a', of: 'z' })
+        const replaced = { kind: 'replace' as const, collection: 'seen', id: 'b', fields: { of: 'z' } }
+        await model.apply([of('b', 0), latest('b', '1'), replaced])
+        expect(await seen('b')).to.deep.equal({ id: 'b', of: 'z' })
+        await model.apply([replaced, latest('b', '1')])
+        expect(await seen('b')).to.deep.equal({ id: 'b', of: 'z', at: '1' })
       })
     })
 

@@ -27,6 +27,7 @@ export const people: Projection = {
       ],
     },
     { name: 'rows', schema, indexes: [] },
+    { name: 'seen', schema, apart: 'at', indexes: [{ fields: ['of', 'at'] }] },
   ],
   project: () => [],
 }
@@ -46,6 +47,14 @@ export const put = (
   id,
   revision,
   fields,
+})
+
+export const latest = (id: string, value: string): DocumentChange => ({
+  kind: 'latest',
+  collection: 'seen',
+  id,
+  field: 'at',
+  value,
 })
 
 export const position = (n: number): string => String(n).padStart(16, '0')

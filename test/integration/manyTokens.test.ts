@@ -83,7 +83,7 @@ const toChanges = ({ id, lastAccessed, ...token }: Token): DocumentChange[] => {
     { kind: 'put', collection: 'tokens', id, revision: 0, fields: { ...token, ...rest, ...fields } },
     ...(lastAccessed === undefined
       ? []
-      : [{ kind: 'add', collection: 'tokens', id, position: '1', max: { lastAccessed } } as const]),
+      : [{ kind: 'latest', collection: 'tokens', id, field: 'lastAccessed', value: lastAccessed } as const]),
   ]
 }
 

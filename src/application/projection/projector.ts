@@ -20,7 +20,7 @@ import { advance, lowestCheckpoint, checkpointsOf } from '../readModel/checkpoin
 import type { Checkpoints, Step } from '../ports/checkpoints.ts'
 
 /** How much is applied at once, by weight: what holds the event loop for some milliseconds. */
-const AT_ONCE = 500
+const AT_ONCE = 200
 /** The pause between tries doubles from the first value to the longest. */
 const RETRY_MS = { first: 50, longest: 2000 }
 /** How often a process asks for the lease, or renews it. */

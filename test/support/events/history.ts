@@ -3,6 +3,7 @@ import { ids } from '../../../src/application/eventLog/ids.ts'
 import { genesis, link, storedChain } from '../../../src/domain/chain.ts'
 import type { LifecycleEvent, NewEvent, StoredEvent } from '../../../src/domain/events.ts'
 import { tokenStream, usageStream } from '../../../src/domain/streams.ts'
+import { versions } from '../../../src/domain/upcast.ts'
 import { expectedAfter, type Happened } from '../../integration/projections.reference.ts'
 
 /**
@@ -35,7 +36,8 @@ export async function historyOn(store: EventStore): Promise<History> {
       actor: { kind: 'jwt', id: 'acct_1' },
       requestId: 'r',
       correlationId: 'r',
-      schemaVersion: 1,
+      // Uses in the form of before are read as well, and their documents are the same.
+      schemaVersion: type === 'TokenUsed' ? 1 : versions[type].current,
       chain: '',
     }
     const [event] = link(tail.chain, [{ id: ids.random(), type, data, metadata } as NewEvent])
@@ -62,6 +64,10 @@ export async function historyOn(store: EventStore): Promise<History> {
       hint: 'tkl_…abcd',
       scopes: [],
       expiresAt: null,
+      description: null,
+      metadata: {},
+      allowedIps: null,
+      rotatable: true,
     })
     return tokenId
   }

@@ -35,6 +35,8 @@ function updateOf(target: Target, change: Exclude<DocumentChange, Replace>): Doc
       return add(target, change)
     case 'total':
       return total(target, change)
+    case 'latest':
+      return { $max: { [topLevel(change.field)]: change.value } }
     case 'insert':
       return { $setOnInsert: Object.fromEntries(given(change.fields)) }
   }

@@ -21,6 +21,10 @@ export interface Table {
   collection: Collection
   /** The indexed fields. A column is written only when its field changes, so that most updates touch no index. */
   fields: readonly string[]
+  /** The member that is not in the document, but in a column of its own with a checksum of its own. */
+  apart: string | null
+  /** The columns of a whole document, for `parse`. */
+  columns: string
   /** SQL texts, made once, since they are used several times for each event. */
   statements: {
     load: string
@@ -28,11 +32,15 @@ export interface Table {
     insertMany: string
     /** @param changed indexes of the changed fields in `fields` */
     update(changed: readonly number[]): string
+    /** Sets the member that is apart, whatever it was. */
+    setApart: string
+    /** Raises the member that is apart, of some documents, and makes those that are missing. */
+    raiseApart(documents: number): string
   }
   /** The SQL expression for a field. */
   sql(field: string): string
   indexName(fields: readonly string[]): string
-  /** @param row with the columns `DOCUMENT`. @throws DamagedError if it is not what was written */
+  /** @param row with `columns`. @throws DamagedError if it is not what was written */
   parse(row: SqlRow): [id: string, document: StoredDocument]
 }
 
@@ -48,6 +56,12 @@ export interface Collections {
 const NAME = /^[A-Za-z][A-Za-z0-9]*$/
 const FIELD = /^[A-Za-z][A-Za-z0-9.]*$/
 
+/** The checksum of the member that is apart, and of the id. */
+const APART_CRC = 'apart_crc'
+/** A document of which only the member that is apart is known. */
+export const EMPTY = '{}'
+
+/** A document as one text. */
 export const DOCUMENT = `${bytes('id')}, ${bytes('doc')}, ${integer('crc')}`
 
 export function createCollections(database: Database): Collections {
@@ -130,23 +144,34 @@ function tableOf(collection: Collection, version: number): Table {
   const { name, indexes } = collection
   if (!NAME.test(name)) throw new RangeError(`'${name}' is no collection name`)
   if (!Number.isSafeInteger(version) || version < 0) throw new RangeError(`${version} is no version`)
-  const fields = [...new Set(indexes.flatMap((index) => index.fields))].filter((field) => field !== 'id')
+  const { apart = null } = collection
+  const indexed = [...new Set(indexes.flatMap((index) => index.fields))]
+  const fields = indexed.filter((field) => field !== 'id' && field !== apart)
+  if (apart !== null && !indexed.includes(apart)) throw new RangeError(`no index has '${apart}'`)
   const table = `${name}_v${version}`
+  const columns =
+    apart === null ? DOCUMENT : `${DOCUMENT}, ${bytes(columnOf(apart), 'apart')}, ${integer(APART_CRC)}`
   return {
     name: table,
     collection,
     fields,
-    statements: statementsOf(table, fields.map(columnOf)),
+    apart,
+    columns,
+    statements: statementsOf(table, columns, fields.map(columnOf), apart && columnOf(apart)),
     sql(field) {
       if (!FIELD.test(field)) throw new RangeError(`'${field}' is no field name`)
       if (field === 'id') return 'id'
-      return fields.includes(field) ? columnOf(field) : `json_extract(doc, '$.${field}')`
+      return indexed.includes(field) ? columnOf(field) : `json_extract(doc, '$.${field}')`
     },
     indexName: (names) => [table, ...names.map(columnOf), 'id'].join('_'),
     parse(row) {
       const [id, doc] = [toText(row.idBytes), toBytes(row.docBytes)]
       if (row.crc !== checksum(id, doc)) damaged(name, id)
-      return [id, parsed(doc) ?? damaged(name, id)]
+      const document = parsed(doc) ?? damaged(name, id)
+      if (apart === null || (row.apartBytes === null && row[APART_CRC] === null)) return [id, document]
+      const value = toText(row.apartBytes)
+      if (row[APART_CRC] !== checksum(id, value)) damaged(name, id)
+      return [id, { ...document, [apart]: value }]
     },
   }
 }
@@ -167,8 +192,14 @@ function parsed(doc: Buffer): StoredDocument | null {
   }
 }
 
-function statementsOf(table: string, columns: string[]): Table['statements'] {
-  const all = ['doc', 'crc', ...columns, 'id']
+function statementsOf(
+  table: string,
+  selected: string,
+  columns: string[],
+  apart: string | null,
+): Table['statements'] {
+  const ofApart = apart === null ? [] : [apart, APART_CRC]
+  const all = ['doc', 'crc', ...columns, ...ofApart, 'id']
   const insert = `INSERT INTO ${table} (${all.join(', ')}) VALUES `
   const row = `(${all.map(() => '?').join(', ')})`
   const updates = new Map<string, string>()
@@ -185,7 +216,13 @@ function statementsOf(table: string, columns: string[]): Table['statements'] {
   }
 
   return {
-    load: `SELECT ${DOCUMENT} FROM ${table} WHERE id = ?`,
+    setApart: `UPDATE ${table} SET ${apart} = ?, ${APART_CRC} = ? WHERE id = ?`,
+    raiseApart: (documents) =>
+      `INSERT INTO ${table} (id, doc, crc, ${apart}, ${APART_CRC})
+         VALUES ${Array.from({ length: documents }, () => `(?, '${EMPTY}', ?, ?, ?)`).join(', ')}
+         ON CONFLICT (id) DO UPDATE SET ${apart} = excluded.${apart}, ${APART_CRC} = excluded.${APART_CRC}
+         WHERE ${apart} IS NULL OR ${apart} < excluded.${apart}`,
+    load: `SELECT ${selected} FROM ${table} WHERE id = ?`,
     update,
     insert: insert + row,
     insertMany: insert + Array.from({ length: ROWS_AT_ONCE }, () => row).join(', '),
@@ -195,10 +232,12 @@ function statementsOf(table: string, columns: string[]): Table['statements'] {
 // The table has rowids, so that the large rows are not in the tree of ids: that makes an update three times as fast.
 // The tree of ids is then an index like the others, which can be made last.
 function createTable(database: Database, table: Table): void {
-  const columns = table.fields.map((field) => `, ${checkedColumn(table, field)} ANY`).join('')
+  const apart =
+    table.apart === null ? [] : [`${checkedColumn(table, table.apart)} TEXT`, `${APART_CRC} INTEGER`]
+  const columns = [...table.fields.map((field) => `${checkedColumn(table, field)} ANY`), ...apart]
   database.exec(
     `CREATE TABLE IF NOT EXISTS ${table.name}
-       (id TEXT NOT NULL, doc TEXT NOT NULL, crc INTEGER NOT NULL${columns}) STRICT`,
+       (id TEXT NOT NULL, doc TEXT NOT NULL, ${['crc INTEGER NOT NULL', ...columns].join(', ')}) STRICT`,
   )
 }
 

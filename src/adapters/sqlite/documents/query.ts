@@ -6,7 +6,7 @@ import type { Key } from '../../../application/readModel/order.ts'
 import type { Stretch } from '../../../application/readModel/stretches.ts'
 import { giveWay } from '../../../application/scheduling/turns.ts'
 import { DamagedError } from '../../../domain/errors.ts'
-import { cellAt, DOCUMENT, type Table, toCell } from './collections.ts'
+import { cellAt, type Table, toCell } from './collections.ts'
 import { bytes, type Cell, type Database, type SqlRow, toText } from '../database/database.ts'
 
 /** A piece of SQL, and the values of its parameters in order. Values are never part of the text. */
@@ -45,7 +45,7 @@ export interface Source {
 /** Finds documents, in no particular order. */
 export function findAny({ database, table }: Source, where: readonly Condition[], limit: number): Document[] {
   const { text, values } = whereSql(where, table.sql)
-  const rows = database.prepare(`SELECT ${DOCUMENT} FROM ${table.name} WHERE ${text} LIMIT ?`)
+  const rows = database.prepare(`SELECT ${table.columns} FROM ${table.name} WHERE ${text} LIMIT ?`)
   return rows.all(...values, limit).map((row) => documentOf(table, row, where))
 }
 
@@ -74,7 +74,7 @@ export async function readStretch(
 }
 
 function all({ database, table }: Source, stretch: Stretch, size: number): SqlRow[] {
-  const { text, values } = stretchSql(table, stretch, `${DOCUMENT}, ${valueSql(table, stretch)}`)
+  const { text, values } = stretchSql(table, stretch, `${table.columns}, ${valueSql(table, stretch)}`)
   return database.prepare(`${text} LIMIT ?`).all(...values, size)
 }
 
@@ -84,7 +84,7 @@ function some({ database, table }: Source, stretch: Stretch, size: number): SqlR
   const filter = whereSql(stretch.plan.filter, table.sql)
   return database
     .prepare(
-      `SELECT ${DOCUMENT}, ${valueSql(table, stretch)} FROM (${text} LIMIT ${LOOKED_AT_ONCE})
+      `SELECT ${table.columns}, ${valueSql(table, stretch)} FROM (${text} LIMIT ${LOOKED_AT_ONCE})
        WHERE ${filter.text} LIMIT ?`,
     )
     .all(...values, ...filter.values, size)

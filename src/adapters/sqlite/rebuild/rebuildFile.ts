@@ -3,7 +3,7 @@ import type { Checkpoint, Step } from '../../../application/ports/checkpoints.ts
 import { SharedValueError, StoreUnavailableError } from '../../../application/ports/errors.ts'
 import type { DocumentChange, Projection } from '../../../../projections/projection.ts'
 import { createCheckpointTable, gapBefore, moved } from '../documents/checkpoints.ts'
-import { createCollections, DOCUMENT } from '../documents/collections.ts'
+import { createCollections } from '../documents/collections.ts'
 import { insertDocuments } from '../documents/documents.ts'
 import { bytes, type Database, openDatabase, pagesOf, setJournal, toText } from '../database/database.ts'
 import { DEFERRED } from './deferredChanges.ts'
@@ -221,7 +221,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   function copy(collection: string): void {
     const [source, target] = [live.collections.table(collection), collections.table(collection)]
     database.exec(`DELETE FROM ${target.name}`)
-    for (const some of pagesOf(live.database, source.name, DOCUMENT, COPIED_AT_ONCE)) {
+    for (const some of pagesOf(live.database, source.name, source.columns, COPIED_AT_ONCE)) {
       assertRoom(database.path, 0)
       database.inTransaction('immediate', () => insertDocuments(database, target, some.map(source.parse)))
     }
