@@ -12,6 +12,7 @@ import { importCommand } from './commands/import.ts'
 import { importTokens } from './commands/importTokens.ts'
 import { jwt } from './commands/jwt.ts'
 import { oauthClient } from './commands/oauthClient.ts'
+import { page } from './commands/page.ts'
 import { readModel } from './commands/readModel.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { report } from './commands/report.ts'
@@ -25,6 +26,7 @@ import { dispatch } from './cli/dispatch.ts'
 const commands: readonly Command[] = [
   serveCommand,
   jwt,
+  page,
   tokensCommand,
   oauthClient,
   history,

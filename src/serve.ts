@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { constants } from 'node:os'
@@ -6,11 +7,14 @@ import type { Middleware } from 'koa'
 import { createLog, type ServiceLog } from './adapters/telemetry/log.ts'
 import { createOutput } from './adapters/telemetry/output.ts'
 import { developmentJwt } from './settings/developmentJwt.ts'
+import { developmentLink } from './settings/developmentLink.ts'
 import { configurationOf } from './settings/configuration.ts'
 import { DEV_SECRETS_FILE } from './settings/devSecrets.ts'
 import { createApp } from './http/app.ts'
 import { createLineQuota, withQuota } from './http/lineQuota.ts'
 import { createHttpServer, stopServing } from './http/server/server.ts'
+import { leadTo } from './http/page/leadTo.ts'
+import { PAGE_PATH } from './http/page/options.ts'
 import { METRICS_PATH, PROBES } from './http/routes/operations.ts'
 import { startLedger, type TokenLedger } from './ledger/ledger.ts'
 import { misspelt } from './settings/names.ts'
@@ -20,6 +24,8 @@ import { shownUrl } from './stores/open.ts'
 
 /** How long requests under way may take after a stop was asked for, in milliseconds. */
 const GRACE_MS = 10_000
+/** The account of those who try the service out. */
+const DEVELOPER = 'acct_1'
 
 /**
  * The service as a process: opens the stores that the environment names, listens, and stops in order at SIGTERM or
@@ -66,6 +72,7 @@ async function start(): Promise<void> {
       ledger.oauthRoutes(),
       ledger.leakRoutes(),
       ledger.operationRoutes({ metrics: settings.metricsPort === null }),
+      ...pageOf(ledger, settings),
     ],
   })
   const server = createHttpServer(app, {
@@ -78,7 +85,11 @@ async function start(): Promise<void> {
   const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
   log.info({ url, ...metrics?.shown, ...stores }, 'listening')
   if (keys.developmentSecret !== null) {
-    print(firstSteps(url, developmentJwt(settings, keys.developmentSecret, 'acct_1', 12 * 3600), settings))
+    const who = { id: randomUUID(), accountId: DEVELOPER, can: ['read', 'write'] as const, now: Date.now() }
+    const link = developmentLink((settings.publicUrl ?? url) + PAGE_PATH, keys.peppers, who)
+    print(
+      firstSteps(url, developmentJwt(settings, keys.developmentSecret, DEVELOPER, 12 * 3600), link, settings),
+    )
   }
 
   const end = async (code: number): Promise<never> => {
@@ -145,8 +156,24 @@ function urlOf(server: Server): string {
   return `http://${host}:${port}`
 }
 
-const firstSteps = (url: string, jwt: string, { apiTokenHeader }: Settings): string => `
+/**
+ * The page, and what leads to it. Nobody can get a link to it in production without a public URL, and so it is not
+ * there.
+ */
+function pageOf(ledger: TokenLedger, { publicUrl, production }: Settings): Middleware[] {
+  if (publicUrl === null && production) return []
+  return [
+    ledger.portalRoutes(),
+    ledger.page({ prefix: PAGE_PATH, tryUrl: '/auth/verify' }),
+    leadTo(PAGE_PATH),
+  ]
+}
+
+const firstSteps = (url: string, jwt: string, link: string, { apiTokenHeader }: Settings): string => `
 Tokenledger is listening on ${url} with development secrets (${DEV_SECRETS_FILE}).
+
+See and manage tokens in a browser (this link works once, for 15 minutes; npm run -s tokenledger -- page makes another):
+${link}
 
 Create a token (the JWT in this line is good for 12 hours; npm run -s tokenledger -- jwt makes another):
 curl -sS -w '\\n' -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'

@@ -48,17 +48,21 @@ async function stopService(): Promise<void> {
 
 /** @returns whether there is no error. Errors are printed */
 async function compile(): Promise<boolean> {
-  const compiler = spawn(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], {
-    cwd: ROOT,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  const [code] = await once(compiler, 'exit')
+  const tsc = 'node_modules/typescript/bin/tsc'
+  const isCompiled = (await runs(tsc, '-p', '.')) && (await runs(tsc, '-p', 'src/page'))
+  return isCompiled && runs('dist/scripts/build/page.js')
+}
+
+/** @returns whether the script has succeeded. What it writes is shown */
+async function runs(...script: string[]): Promise<boolean> {
+  const running = spawn(process.execPath, script, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] })
+  const [code] = await once(running, 'exit')
   return code === 0
 }
 
 for (const folder of SOURCES) {
   watch(join(ROOT, folder), { recursive: true }, (_, file) => {
-    if (!file?.endsWith('.ts')) return
+    if (!file || !/\.(ts|css)$/.test(file)) return
     isChanged = true
     wake()
   })

@@ -14,6 +14,8 @@ export type RefusalCode =
   | 'token_may_not_manage'
   | 'idempotency_key_reused'
   | 'conflict'
+  | 'portal_link_used'
+  | 'portal_link_refused'
 
 export interface InputError {
   /**

@@ -1,5 +1,6 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { importEventSchemas } from './importEvents.ts'
+import { portalEventSchemas } from './portalEvents.ts'
 import { time } from './schemaParts.ts'
 import { signalEventSchemas } from './signalEvents.ts'
 import { isLifecycleType, type LifecycleType, tokenEventSchemas } from './tokenEvents.ts'
@@ -14,6 +15,7 @@ export const eventSchemas = {
   ...tokenEventSchemas,
   ...usageEventSchemas,
   ...importEventSchemas,
+  ...portalEventSchemas,
   ...signalEventSchemas,
 } as const
 

@@ -5,8 +5,10 @@ export const USAGE_STREAM = 'tokenUsage-'
 export const ROLLUP_STREAM = 'tokenUsageDaily-'
 /** Holds who imports tokens of an older system, or did so last. Never shortened. */
 export const IMPORT_STREAM = 'tokenImport-lease'
+/** Each holds the one event that says that a link to the page was used. Never shortened. */
+const PORTAL_STREAM = 'portalSession-'
 /** The beginnings of the names of this product's streams. A log may hold streams of others, too. */
-export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM, 'tokenImport-'] as const
+export const STREAMS = [TOKEN_STREAM, USAGE_STREAM, ROLLUP_STREAM, 'tokenImport-', PORTAL_STREAM] as const
 
 /**
  * Signals of processes to each other: no part of any fact. Only the newest events of them are kept, so they are projected,
@@ -28,6 +30,7 @@ export const heartbeatStream = (instance: string): string => HEARTBEAT_STREAM + 
 
 export const isOfToken = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => stream.startsWith(TOKEN_STREAM)
 export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
+export const portalStream = (sessionId: string): string => PORTAL_STREAM + sessionId
 export const tokenStream = (tokenId: string): string => TOKEN_STREAM + tokenId
 
 /** Each stream has one writer and one UTC day: `instance` is unique for each start of a process. */

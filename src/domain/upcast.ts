@@ -37,6 +37,7 @@ export const versions: Record<EventType, Versions> = {
   UsageRolledUp: { current: 2, steps: { 1: withSecrets } },
   UsageDayRolledUp: { current: 1, steps: {} },
   ImportAdvanced: { current: 1, steps: {} },
+  PortalSessionOpened: { current: 1, steps: {} },
   HeartbeatWritten: { current: 1, steps: {} },
   LeaseAdvanced: { current: 1, steps: {} },
   DeliveryAdvanced: { current: 1, steps: {} },

@@ -13,13 +13,17 @@ export interface RoutesOptions {
 const PREFIX = /^(\/[\w.~-]+)+$/
 const DOTS = /\/\.{1,2}(\/|$)/
 
+/** Is it a path that a router can match as it stands? */
+export const isPrefix = (prefix: unknown): boolean =>
+  typeof prefix === 'string' && PREFIX.test(prefix) && !DOTS.test(prefix)
+
 /**
  * The routes that manage tokens, at another path.
  * @param mount the number of the mount, since each operation in a description needs a name of its own
  * @throws TypeError for a prefix that is no path
  */
 export function movedTo(prefix: string, routes: readonly Route[], mount = 0): Route[] {
-  if (typeof prefix !== 'string' || !PREFIX.test(prefix) || DOTS.test(prefix)) {
+  if (!isPrefix(prefix)) {
     throw new TypeError(
       `routes({ prefix: ${JSON.stringify(prefix)} }): a prefix is a path like ${MANAGEMENT_PATH}, with a slash at its ` +
         'start, none at its end, and between slashes only letters, digits, "-", ".", "_" and "~"',

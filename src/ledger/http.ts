@@ -32,6 +32,7 @@ import { verifyRoutes } from '../http/routes/verify.ts'
 import { version } from '../version.ts'
 import { machineRoutes } from './machines.ts'
 import type { Parts, UseCases } from './parts.ts'
+import { type Managers, pageOf } from './page.ts'
 import { requestsOf } from './requests.ts'
 
 /** How often a token may change itself. Whoever has stolen it must not fill its history. */
@@ -69,33 +70,32 @@ export function httpOf(
     tokenAt: createTokenAt(parts.guard.store, log),
     clock,
   }
-  const shownTo = { ...shown, authenticateRequest: requests.managers }
   const streams = createEventStreams()
+  const limits = limitsOf(settings.rateLimitWritesPerMinute)
   const followed = { ...shown, feed: parts.feed, watch: parts.feedWatch, streams, log }
-  const changedBy = {
-    ...shownTo,
-    limits: limitsOf(settings.rateLimitWritesPerMinute),
-    scopeCeiling: settings.scopeCeiling,
+  const tokensFor = ({ managers, stillGood }: Managers): Route[] => {
+    const shownTo = { ...shown, authenticateRequest: managers }
+    const changedBy = { ...shownTo, limits, scopeCeiling: settings.scopeCeiling }
+    return [
+      ...analyticsRoutes(shownTo),
+      ...feedRoutes({ ...followed, authenticateRequest: managers, stillGood }),
+      ...tokenRoutes({ ...changedBy, manage: useCases.manage }),
+      ...rotationRoutes({ ...changedBy, rotations: useCases.rotations }),
+    ]
   }
-  const tokens: Route[] = [
-    ...analyticsRoutes(shownTo),
-    ...feedRoutes({
-      ...followed,
-      authenticateRequest: requests.managers,
-      stillGood: requests.stillGood,
-    }),
-    ...tokenRoutes({ ...changedBy, manage: useCases.manage }),
-    ...rotationRoutes({ ...changedBy, rotations: useCases.rotations }),
-  ]
-  const operators = operatorRoutes({
-    ...shown,
-    ...requests,
-    feed: followed,
-    log,
-    manage: useCases.manage,
-    revokeMany: useCases.revokeMany,
-  })
+  const operatorsFor = (asked: Managers): Route[] =>
+    operatorRoutes({
+      ...shown,
+      ...asked,
+      feed: followed,
+      log,
+      manage: useCases.manage,
+      revokeMany: useCases.revokeMany,
+    })
+  const tokens = tokensFor(requests)
+  const operators = operatorsFor(requests)
   const { oauth, leaks } = machineRoutes(parts, useCases, requests, log)
+  const { page, portalTable } = pageOf(parts, useCases, { requests, tokensFor, operatorsFor, log })
   const verify = verifyRoutes(authenticateRequest, settings.verifyRequestHeaders)
   const operations = operationRoutes({
     health,
@@ -111,7 +111,7 @@ export function httpOf(
 
   function describeAll(): Buffer {
     const mounted = prefixes.size === 0 ? tokens : [...prefixes].flatMap((at, i) => movedTo(at, tokens, i))
-    const all = [...mounted, ...operators, ...oauth, ...leaks, ...verify, ...operations]
+    const all = [...mounted, ...operators, ...portalTable, ...oauth, ...leaks, ...verify, ...operations]
     return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
   }
 
@@ -130,6 +130,8 @@ export function httpOf(
       routes: mount,
       operatorRoutes: () => operatorMiddleware(operators, requests.admitOperator, sendProblem),
       leakRoutes: () => routerOf(leaks, sendProblem),
+      portalRoutes: () => routerOf(portalTable, sendProblem),
+      page,
       oauthRoutes: () => routerOf(oauth, sendProblem),
       verifyRoutes: () => routerOf(verify, sendProblem),
       operationRoutes: ({ metrics: isShown = true }: OperationOptions = {}) =>

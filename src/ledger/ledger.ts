@@ -2,6 +2,7 @@ import type { Middleware } from 'koa'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import type { Principal } from '../domain/principal.ts'
 import type { AuthenticateOptions } from '../http/authentication/authenticate.ts'
+import type { PageOptions } from '../http/page/options.ts'
 import type { RoutesOptions } from '../http/prefix.ts'
 import type { Health, OperationOptions } from '../http/routes/operations.ts'
 import type { ConnectionLoad } from '../http/server/connections.ts'
@@ -53,6 +54,17 @@ export interface TokenLedger<Account extends object = object> {
    * Without `leakAction` it passes every request on.
    */
   leakRoutes(): Middleware
+  /**
+   * The page on which people see and manage their tokens. It knows who is logged in by `resolveUser`, or by a portal
+   * session. Mount it behind what `resolveUser` looks at, and in front of what reads bodies.
+   * @throws TypeError for options that are none
+   */
+  page(options?: PageOptions): Middleware
+  /**
+   * `/settings/portal-sessions`, where a backend gets a link to the page at `/tokens` for somebody who is logged in
+   * there. Without `publicUrl` it passes every request on.
+   */
+  portalRoutes(): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
   /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */

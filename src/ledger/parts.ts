@@ -12,6 +12,7 @@ import { knowingItsFaults, withoutRepeatedFaults } from '../application/health/f
 import { knowingItsAppends, knowingItsChanges } from '../application/health/lastWrite.ts'
 import { createLogGuard } from '../application/logIdentity/logGuard.ts'
 import { createProjector } from '../application/projection/projector.ts'
+import { createPortal } from '../application/portal/portal.ts'
 import { createFeed } from '../application/feed/feed.ts'
 import { createFeedWatch } from '../application/feed/watch.ts'
 import { createRetention } from '../application/retention/retention.ts'
@@ -233,6 +234,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
   })
   const activator = createActivator({ ...executing, instance: ids.random() })
   const rotations = createRotations({ ...writing, settled: activator.settled })
+  const portal = createPortal({ ...writing, peppers: keys.peppers })
   const identify = createIdentify({ readModel: guard.readModel, peppers: keys.peppers, clock })
   const asked = questions({
     identify,
@@ -243,6 +245,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
     authenticator,
     ...expecting(index, manage, rotations),
     activator,
+    portal,
     queries: questions(createQueries(guard.readModel, clock)),
     ...asked,
     takeLeaks: createTakeLeaks({ ...writing, identify: asked.identify, manage, action }),

@@ -13,7 +13,7 @@ import type { OnProblem } from '../http/problem.ts'
 import { assertJwtOptions } from './jwtOptions.ts'
 import { readLeakKeysFile } from './leakKeys.ts'
 import { readOauthClients } from './oauthClients.ts'
-import { originsOf, parseOrigins } from './origins.ts'
+import { originsOf, parseOrigins, parseReturnUrls } from './origins.ts'
 import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
 import { parseWebhookSecrets } from './webhooks.ts'
 
@@ -91,6 +91,8 @@ export interface TokenLedgerOptions<Account extends object = object> {
   corsOrigins?: string
   /** Where callers see the ledger's routes: https, or http on this machine. Default: unknown, and nothing names it. */
   publicUrl?: string
+  /** URLs, separated by spaces, at or below which a portal session may send people back. Default: none. */
+  portalReturnUrls?: string
   /** A file with the clients of `oauthRoutes()`, as `tokenledger oauth-client` makes them. Default: no such routes. */
   oauthClientsFile?: string
   /** Where webhooks are sent: a URL of https, or of http on this machine. Default: nowhere. */
@@ -153,6 +155,7 @@ const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'truste
   verifyRequestHeaders: 'text',
   corsOrigins: 'text',
   publicUrl: 'text',
+  portalReturnUrls: 'text',
   oauthClientsFile: 'text',
   webhookUrl: 'text',
   webhookSecret: 'text',
@@ -197,7 +200,7 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
   const problems = problemsOfKind(given)
   if (problems.length > 0) throw new SettingsError(problems)
   const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, ...others } = given
-  const { oauthClientsFile, leakKeysFile, webhookSecret, ...options } = others
+  const { oauthClientsFile, leakKeysFile, portalReturnUrls, webhookSecret, ...options } = others
   const settings: Partial<Settings> = { ...options }
   const attempt = (name: string, take: () => void): void => {
     try {
@@ -238,6 +241,9 @@ export function settingsOf(given: TokenLedgerOptions): Settings {
   })
   attempt('corsOrigins', () => {
     if (corsOrigins !== undefined) settings.corsOrigins = parseOrigins(corsOrigins)
+  })
+  attempt('portalReturnUrls', () => {
+    if (portalReturnUrls !== undefined) settings.portalReturnUrls = parseReturnUrls(portalReturnUrls)
   })
   if (problems.length > 0) throw new SettingsError(problems)
   return readSettings(process.env, settings)

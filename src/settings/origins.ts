@@ -1,4 +1,5 @@
 import { originOf } from '../domain/origin.ts'
+import { isSecureUrl } from '../domain/secureUrl.ts'
 
 /**
  * Origins that may call the management routes, compared with the header `Origin` as it comes.
@@ -27,4 +28,16 @@ export function originsOf(given: unknown): readonly string[] {
   const good = origins.filter((origin) => origin !== null)
   if (good.length === origins.length) return good
   throw new Error('must be a list of origins like https://app.example.com, without a path')
+}
+
+/**
+ * Where the page may send people back: URLs, separated by white space.
+ * @throws Error that says what is wrong, without the value
+ */
+export function parseReturnUrls(text: string): readonly string[] {
+  const urls = text.split(/\s+/).filter((url) => url !== '')
+  const isEntry = (url: string): boolean =>
+    isSecureUrl(url) && !url.includes('?') && new URL(url).href === url
+  if (urls.length > 0 && urls.every((url) => isEntry(url) || isEntry(`${url}/`))) return urls
+  throw new Error('must be URLs with spaces between them, each like https://app.example.com/settings')
 }

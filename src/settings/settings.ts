@@ -7,7 +7,7 @@ import { parseCatalogue } from './catalogue.ts'
 import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
 import { type OauthClients, readOauthClients } from './oauthClients.ts'
 import { readLeakKeysFile } from './leakKeys.ts'
-import { parseOrigins } from './origins.ts'
+import { parseOrigins, parseReturnUrls } from './origins.ts'
 import {
   eventStoreUrl,
   integer,
@@ -80,6 +80,8 @@ export interface Settings {
   shutdownDelayMs: number
   /** Where callers see the service, without a slash at its end. Null: nobody has said it. */
   publicUrl: string | null
+  /** URLs at or below which the page may send people back. Null: nowhere. */
+  portalReturnUrls: readonly string[] | null
   /** The hash of each OAuth client's secret, by its id. Null: there are no such clients. */
   oauthClients: OauthClients | null
   /** What becomes of tokens whose secrets were found in public. Null: nobody can report any. */
@@ -217,6 +219,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
     keepAliveMs: read('keepAliveMs', 'KEEP_ALIVE_MS', 72_000, integer(1, 3_600_000)),
     shutdownDelayMs: read('shutdownDelayMs', 'SHUTDOWN_DELAY_MS', production ? 3000 : 0, integer(0, 600_000)),
     publicUrl: read('publicUrl', 'PUBLIC_URL', null, publicUrl),
+    portalReturnUrls: read('portalReturnUrls', 'PORTAL_RETURN_URLS', null, parseReturnUrls),
     oauthClients: read('oauthClients', 'OAUTH_CLIENTS_FILE', null, readOauthClients),
     leakAction: read('leakAction', 'LEAK_ACTION', null, oneOf(['revoke', 'notify'] as const)),
     leakKeysUrl: read('leakKeysUrl', 'LEAK_KEYS_URL', GITHUB_KEYS, publicUrl),

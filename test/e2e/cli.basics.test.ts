@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { expect } from 'chai'
 import { cli } from '../support/processes/cli.ts'
+import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
 import { freePort } from '../support/processes/ports.ts'
 import { endServices, ownFolder } from '../support/processes/service.ts'
 
@@ -68,6 +69,17 @@ describe('tokenledger, without any data', () => {
       expect([code, stdout]).to.deep.equal([2, ''])
       for (const name of COMMANDS) expect(stderr).to.contain(name)
     }
+  })
+
+  it('page prints a link for the account, and none in production', async () => {
+    const env = { TOKEN_PEPPERS: PEPPERS, PORT: '4444' }
+    const { code, stdout } = await run(['page', '--account', 'acct_7', '--read-only', '--json'], env)
+    expect(code).to.equal(0)
+    const made = JSON.parse(stdout) as { url: string }
+    expect(made).to.include({ account_id: 'acct_7' })
+    expect(made.url).to.match(/^http:\/\/127\.0\.0\.1:4444\/tokens#code=k1\.[\w-]+$/)
+    expect((await run(['page', '--account', ''], env)).code).to.equal(2)
+    expect((await run(['page'], { ...env, NODE_ENV: 'production', JWT_SECRET: SECRET })).code).to.equal(2)
   })
 
   it('makes the secret of an OAuth client, of which the service needs only the hash', async () => {

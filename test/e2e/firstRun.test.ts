@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { codeOf, cookieOf, exchange } from '../support/callers/portal.ts'
 import { run } from '../support/project/package.ts'
 import {
   endServices,
@@ -41,6 +42,21 @@ describe('the first run', () => {
         .filter((line) => line.includes('TOKEN_PEPPERS is not set'))
     expect(warned().map((line) => JSON.parse(line))).to.have.lengthOf(1)
     expect(warned()[0]).to.include(file).and.include('"level":40')
+  })
+
+  it('prints a link that opens the page, once, to which / leads', async () => {
+    const service = await startService(NO_KEYS)
+    const [link = ''] = /^http:\S+\/tokens#code=\S+$/m.exec(service.output()) ?? []
+    const open = () => exchange(service.url, codeOf(link))
+    const opened = await open()
+    expect(opened.status).to.equal(204)
+    const headers = { cookie: cookieOf(opened) }
+    const session = await fetch(`${service.url}/tokens/api/session`, { headers })
+    expect(await session.json()).to.include({ account_id: 'acct_1', can_write: true })
+    expect((await open()).status).to.equal(409)
+    const home = await fetch(service.url)
+    expect(home.url).to.equal(`${service.url}/tokens`)
+    expect(home.headers.get('content-type')).to.equal('text/html; charset=utf-8')
   })
 
   for (const LOG_LEVEL of ['silent', 'info']) {

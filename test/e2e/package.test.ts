@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline/promises'
 import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
 import { consumerFiles } from '../support/project/consumer.ts'
+import { PAGE_FILES } from '../../src/http/page/files.ts'
 import { type Ended, outsideEnvironment, projectRoot, run } from '../support/project/package.ts'
 import { endServices, startService } from '../support/processes/service.ts'
 
@@ -24,6 +25,8 @@ const VIEWER = [
   'dist/viewer/swagger-ui-bundle.js.LICENSE.txt',
   'dist/viewer/swagger-ui.css',
 ]
+
+const PAGE = ['lit.LICENSE.txt', ...PAGE_FILES].map((name) => `dist/page/${name}`)
 
 /** The package as a user gets it: packed, installed in an empty folder, compiled against, and run. */
 describe('the package', function () {
@@ -58,7 +61,7 @@ describe('the package', function () {
     await rm(folder, { recursive: true, force: true })
   })
 
-  it('holds the compiled library, the viewer, the docs and their papers, and nothing of the workshop', () => {
+  it('holds the compiled library, the viewer, the page, the docs and their papers, and nothing of the workshop', () => {
     expect(packed).to.include.members([
       ...PAPERS,
       'docs/running.md',
@@ -66,9 +69,10 @@ describe('the package', function () {
       'dist/src/index.js',
       'dist/src/index.d.ts',
       ...VIEWER,
+      ...PAGE,
     ])
     const strange = packed.filter(
-      (path) => ![...PAPERS, ...VIEWER].includes(path) && !isCode(path) && !path.startsWith('docs/'),
+      (path) => ![...PAPERS, ...VIEWER, ...PAGE].includes(path) && !isCode(path) && !path.startsWith('docs/'),
     )
     expect(strange).to.deep.equal([])
   })

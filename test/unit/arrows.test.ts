@@ -14,6 +14,7 @@ const useCases = [
   'feed',
   'health',
   'logIdentity',
+  'portal',
   'projection',
   'retention',
   'sharing',
@@ -80,6 +81,17 @@ const mayImport: Record<string, readonly string[]> = {
   'src/http/authentication': ['src/http', 'src/application', 'src/domain', 'projections'],
   'src/http/input': ['src/http', 'src/application/ports', 'src/domain'],
   'src/http/openapi': ['src/http'],
+  'src/http/page': [
+    'src/http',
+    'src/http/authentication',
+    'src/http/input',
+    'src/http/openapi',
+    'src/http/routes',
+    'src/application',
+    'src/domain',
+    // The names of the texts that a host may replace.
+    'src/page/texts.ts',
+  ],
   'src/http/routes': ['src/http', 'src/application', 'src/presentation', 'src/domain', 'projections'],
   'src/http/server': ['src/http'],
 
@@ -137,6 +149,8 @@ const mayImport: Record<string, readonly string[]> = {
     'projections',
   ],
   'src/version.ts': [],
+  // Runs in browsers.
+  'src/page': [],
   // The service as a process.
   'src/serve.ts': ['src/ledger', 'src/http', 'src/settings', 'src/stores', 'src/adapters/telemetry'],
   'src/main.ts': ['src/serve.ts'],

@@ -52,15 +52,18 @@ const OF_OPERATORS: Asker = { name: () => 'operators', left: () => 8 }
 /**
  * Lets operators, and nobody else, come to what is under `/admin/`: whoever is none cannot even find out which paths
  * there are.
+ * @param at the path that takes the place of `/admin`
  */
 export function operatorMiddleware(
   routes: readonly Route[],
   admitOperator: AdmitOperator,
   sendProblem: SendProblem,
+  at = ADMIN,
 ): Middleware {
-  const router = routerOf(routes, sendProblem)
+  const moved = routes.map((route) => ({ ...route, path: at + route.path.slice(ADMIN.length) }))
+  const router = routerOf(moved, sendProblem)
   return async (ctx, next) => {
-    if (!ctx.path.startsWith(`${ADMIN}/`)) return next()
+    if (!ctx.path.startsWith(`${at}/`)) return next()
     try {
       await admitOperator(ctx)
     } catch (error) {

@@ -46,6 +46,8 @@ export async function startLedger(options: TokenLedgerOptions = {}, folder?: str
       ledger.oauthRoutes(),
       ledger.leakRoutes(),
       ledger.operationRoutes(),
+      ledger.portalRoutes(),
+      ledger.page({ tryUrl: '/auth/verify' }),
     ],
   })
   const server = createHttpServer(app)

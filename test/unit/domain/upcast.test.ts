@@ -11,6 +11,7 @@ import {
   IMPORT_STREAM,
   LEASE_STREAM,
   PEPPER_STREAM,
+  portalStream,
   ROLLED_UP_DAYS,
   rollUpStream,
   tokenStream,
@@ -114,6 +115,11 @@ const goldens: Record<string, Golden> = {
     stream: `${DELIVERY_STREAM}webhooks`,
     after: null,
     sha256: '8a08bcecee34061a962ac5266ef81c1223edef3105490cb409ae3b234bb88143',
+  },
+  'PortalSessionOpened.v1.json': {
+    stream: portalStream('01956a40-1c00-7e11-8a2b-4c5d6e7f8091'),
+    after: null,
+    sha256: 'c2e1306d2a7ac7d4de7355885430431f375b3f81ad687b76f15f2a66397f6958',
   },
   'HeartbeatWritten.v1.json': {
     stream: heartbeatStream('01956b10-2c41-7a2b-9c3d-4e5f60718293'),
@@ -385,7 +391,7 @@ describe('an event of an unknown type', () => {
 
   it('is also one of a type that belongs elsewhere', () => {
     for (const type of types) {
-      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery|Pepper)/.test(type)
+      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Portal|Heartbeat|Lease|Delivery|Pepper)/.test(type)
       const { current: schemaVersion } = versions[type]
       const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
       expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
@@ -415,7 +421,7 @@ describe('an event of an unknown type', () => {
 describe('documents that tell of tokens\u2019 lives', () => {
   it('are those of the events that are known, all of which they are made from', () => {
     const life = types.filter(
-      (type) => !/^(TokenUsed|TokensUsed|Usage|Import|Heartbeat|Lease|Delivery|Pepper)/.test(type),
+      (type) => !/^(TokenUsed|TokensUsed|Usage|Import|Portal|Heartbeat|Lease|Delivery|Pepper)/.test(type),
     )
     expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
     for (const { version, events } of [tokens, tokenHistory]) {

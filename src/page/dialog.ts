@@ -1,0 +1,106 @@
+import { ApiError, problemOf } from './api.ts'
+import { t } from './format.ts'
+import { html, nothing, render, type TemplateResult } from './lit.js'
+import { say } from './store.ts'
+
+export interface Dialog {
+  /** Draws the dialog anew. */
+  redraw(): void
+  close(): void
+  /** Does some work with all buttons off, and shows what went wrong. */
+  work(doing: () => Promise<void>): Promise<void>
+  isBusy(): boolean
+  error(): TemplateResult | typeof nothing
+  /** What is wrong with one member of the input. */
+  errorAt(pointer: string): string | null
+  fail(text: string): void
+}
+
+interface DialogOptions {
+  title: string
+  /** Is it left only by what the dialog itself has for it? Default: Escape closes it. */
+  isHeld?: boolean
+  onClose?: () => void
+}
+
+let made = 0
+
+/** Opens a dialog over the page. When it closes, focus is where it was, unless `onClose` moves it. */
+export function openDialog(options: DialogOptions, content: (dialog: Dialog) => TemplateResult): void {
+  const element = document.createElement('dialog')
+  const titleId = `dialog-${++made}`
+  element.setAttribute('aria-labelledby', titleId)
+  const before = document.activeElement
+  let isBusy = false
+  let failure: string | null = null
+  let places = new Map<string, string>()
+
+  const dialog: Dialog = {
+    redraw: () => render(html`<h2 id=${titleId}>${options.title}</h2>${content(dialog)}`, element),
+    close: () => element.close(),
+    isBusy: () => isBusy,
+    error: () => (failure === null ? nothing : html`<p class="error" role="alert">${failure}</p>`),
+    errorAt: (pointer) => places.get(pointer) ?? null,
+    fail(text) {
+      failure = text
+      dialog.redraw()
+    },
+    async work(doing) {
+      if (isBusy) return
+      isBusy = true
+      failure = null
+      places = new Map()
+      dialog.redraw()
+      try {
+        await doing()
+      } catch (error) {
+        failure = messageOf(error)
+        places = new Map(problemOf(error).errors.map(({ pointer, message }) => [pointer, message]))
+      }
+      isBusy = false
+      dialog.redraw()
+      element.querySelector<HTMLElement>('[aria-invalid=true]')?.focus()
+    },
+  }
+
+  element.addEventListener('cancel', (event) => {
+    if (options.isHeld || isBusy) event.preventDefault()
+  })
+  // Browsers let a second Escape through whatever the first one met.
+  element.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && (options.isHeld || isBusy)) event.preventDefault()
+  })
+  element.addEventListener('close', () => {
+    render(nothing, element)
+    element.remove()
+    if (before instanceof HTMLElement && before.isConnected) before.focus()
+    options.onClose?.()
+  })
+  document.body.append(element)
+  dialog.redraw()
+  element.showModal()
+  element.querySelector<HTMLElement>('[autofocus]')?.focus()
+}
+
+/** What went wrong, for people. */
+export function messageOf(error: unknown): string {
+  const { status, code, detail } = problemOf(error)
+  if (!(error instanceof ApiError)) return t('failed')
+  if (status === 0) return t('uncertain')
+  if (status === 503) return t('busy')
+  if (code === 'precondition_failed') return t('changedMeanwhile')
+  if (code === 'rotation_under_way') return t('rotationUnderWay')
+  return detail === '' ? t('failed') : t('failedDetail', { detail })
+}
+
+/** Does it, or, where somebody else was faster, closes the dialog, says so, and shows the token as it is now. */
+export async function orStale(doing: () => Promise<void>, dialog: Dialog, reread: () => void): Promise<void> {
+  try {
+    await doing()
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.problem.code !== 'precondition_failed') throw error
+    dialog.close()
+    say(t('changedMeanwhile'))
+    reread()
+  }
+}

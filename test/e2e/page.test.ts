@@ -1,0 +1,390 @@
+import { expect } from 'chai'
+import type { Browser } from 'playwright-core'
+import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { linkFor } from '../support/callers/portal.ts'
+import { describeWithBrowser, startBrowser, visit, type Visit } from '../support/processes/browser.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { eventually } from '../support/suite/eventually.ts'
+
+const SECRET = /tkl_[0-9A-Za-z]{49}/
+
+describeWithBrowser('The page', function () {
+  this.timeout(120_000)
+  let service: TestService
+  let browser: Browser
+  let visits: Visit[] = []
+  before(async () => {
+    service = await startLedger({
+      publicUrl: 'http://127.0.0.1',
+      portalReturnUrls: 'https://app.example.com/settings',
+      maxTokensPerAccount: 1_000,
+      scopes: [
+        { name: 'orders:read', description: 'See orders and who placed them' },
+        { name: 'orders:write' },
+      ],
+    })
+    browser = await startBrowser()
+  })
+  after(async () => {
+    await browser.close()
+    await service.close()
+  })
+  afterEach(async () => {
+    const faults = visits.flatMap((one) => one.faults)
+    for (const one of visits) await one.close()
+    visits = []
+    expect(faults, 'policy, scripts, other hosts').to.deep.equal([])
+  })
+
+  const owner = (account: string) => callerOf(service.url, bearer(jwtFor(account)))
+  let accounts = 0
+  const ownAccount = (): string => `acct_page_${++accounts}`
+
+  async function open(
+    account: string,
+    options: Parameters<typeof visit>[2] = {},
+    body: object = {},
+    claims = {},
+  ) {
+    const one = await visit(browser, service.url, options)
+    visits.push(one)
+    await one.page.goto(await linkFor(service.url, account, body, claims))
+    await one.page.getByRole('heading', { level: 1 }).waitFor()
+    return one
+  }
+
+  const use = async (token: string, times: number): Promise<void> => {
+    for (let i = 0; i < times; i++) await callerOf(service.url, tokenHeader(token)).get(`${TOKENS}/self`)
+  }
+
+  it('takes the code out of the address at once, and keeps it nowhere', async () => {
+    const { page } = await open(ownAccount())
+    expect(page.url()).to.equal(`${service.url}/tokens`)
+    const kept = await page.evaluate(
+      'JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])',
+    )
+    expect(kept).to.equal('[{},{},""]')
+    await page.reload()
+    await page.getByRole('heading', { name: /^Account/ }).waitFor()
+  })
+
+  it('makes a token and shows its secret once, until it is said to be stored', async () => {
+    const account = ownAccount()
+    const { page, stumbles, picture } = await open(account, {
+      permissions: ['clipboard-read', 'clipboard-write'],
+    })
+    expect(await stumbles()).to.deep.equal([])
+    await picture('list-empty')
+    await page.getByRole('button', { name: 'New token' }).first().click()
+    expect(await page.evaluate('document.activeElement.id')).to.equal('name')
+    expect(await stumbles()).to.deep.equal([])
+    await picture('create')
+    await page.getByRole('button', { name: 'Create token' }).click()
+    await page.getByRole('alert').getByText('Give it a name.').waitFor()
+    await page.getByLabel('Name', { exact: true }).fill('CI deploy')
+    await page.getByLabel('60 days').check()
+    await page.getByLabel(/orders:read/).check()
+    await page.getByRole('button', { name: 'Create token' }).dblclick()
+
+    const field = page.getByLabel('Secret', { exact: true })
+    await field.waitFor()
+    const secret = await field.inputValue()
+    expect(secret).to.match(SECRET)
+    expect(await page.evaluate('document.activeElement.textContent')).to.equal('Copy')
+    expect(await stumbles()).to.deep.equal([])
+    await picture('secret')
+    for (let i = 0; i < 3; i++) await page.keyboard.press('Escape')
+    expect(await field.inputValue(), 'Escape loses nothing').to.equal(secret)
+    await page.getByRole('button', { name: 'Copy' }).click()
+    await page.getByRole('status').getByText('Copied').waitFor()
+    expect(await page.evaluate('navigator.clipboard.readText()')).to.equal(secret)
+    expect(await page.getByRole('button', { name: 'Done' }).isDisabled()).to.equal(true)
+    await page.getByText('Try it').click()
+    expect(await page.locator('pre').textContent()).to.equal(
+      `curl -i ${service.url}/auth/verify -H 'X-API-Token: ${secret}'`,
+    )
+    await page.getByLabel('I have stored it').check()
+    await page.getByRole('button', { name: 'Done' }).click()
+    await page.getByRole('link', { name: 'CI deploy' }).waitFor()
+    await eventually(async () =>
+      expect(await page.evaluate('document.activeElement.textContent')).to.equal('CI deploy'),
+    )
+    const kept = await page.evaluate(
+      'document.documentElement.outerHTML + location.href + JSON.stringify({ ...localStorage, ...sessionStorage, ...history.state })',
+    )
+    expect(kept).to.not.match(SECRET)
+    const { data } = (await owner(account).get(TOKENS)).body
+    expect(
+      data.map(({ name, scopes }) => ({ name, scopes })),
+      'a double click makes one',
+    ).to.deep.equal([{ name: 'CI deploy', scopes: ['orders:read'] }])
+    await use(secret, 1)
+  })
+
+  it('says when the browser did not copy, and selects the secret', async () => {
+    const { page } = await open(ownAccount())
+    await page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+    await page.getByRole('button', { name: 'New token' }).first().click()
+    await page.getByLabel('Name', { exact: true }).fill('x')
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Copy' }).click()
+    await page.getByText('Your browser did not copy it').waitFor()
+    expect(await page.evaluate('getSelection().toString()')).to.match(SECRET)
+  })
+
+  it('shows one token with its use and history, rotates it and revokes it', async () => {
+    const account = ownAccount()
+    const made = await createToken(owner(account), { name: 'Nightly export', scopes: ['orders:read'] })
+    await use(made.token, 3)
+    const { page, stumbles, picture } = await open(account)
+    await eventually(async () => {
+      await page.reload()
+      await page.getByRole('link', { name: 'Nightly export' }).click()
+      await page.getByText('3 requests').first().waitFor({ timeout: 2_000 })
+    })
+    await page.getByText('As a table').click()
+    await page.getByRole('button', { name: '24 hours' }).click()
+    await page.getByRole('img', { name: '24 hours: 3 requests' }).waitFor()
+    await page
+      .getByRole('button', { name: /^As of/ })
+      .first()
+      .click()
+    await page.getByRole('heading', { name: /^As it was on/ }).waitFor()
+    await page
+      .locator('section', { has: page.getByRole('heading', { name: 'Blast radius' }) })
+      .getByRole('button', { name: 'Show' })
+      .click()
+    await page.getByRole('heading', { name: 'Address' }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('details')
+
+    await page.getByRole('button', { name: 'Rotate' }).click()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('rotate')
+    await page.getByRole('button', { name: 'Get the new secret' }).click()
+    const secret = await page.getByLabel('Secret', { exact: true }).inputValue()
+    expect(secret).to.match(SECRET).and.not.equal(made.token)
+    await page.getByLabel('I have stored it').check()
+    await page.getByRole('button', { name: 'Done' }).click()
+    await page.getByRole('heading', { name: /waiting for its first use/ }).waitFor()
+    await use(secret, 1)
+    await eventually(async () => {
+      await page.reload()
+      await page.getByRole('heading', { name: /^The old secret .* works until/ }).waitFor({ timeout: 2_000 })
+    })
+    await picture('rotation-grace')
+    await page.getByRole('button', { name: 'End the old secret now' }).click()
+    expect(await page.evaluate('document.activeElement.textContent')).to.equal('Cancel')
+    await page.locator('dialog').getByRole('button', { name: 'End the old secret now' }).click()
+    await page.getByText('The rotation has ended.').waitFor()
+
+    await page.getByRole('button', { name: 'Revoke' }).click()
+    expect(await page.evaluate('document.activeElement.textContent')).to.equal('Cancel')
+    expect(await stumbles()).to.deep.equal([])
+    await picture('revoke')
+    await page.getByLabel('Reason').fill('tried')
+    await page.locator('dialog').getByRole('button', { name: 'Revoke' }).click()
+    await page.getByText('Nightly export is revoked.').waitFor()
+    await page.getByRole('listitem').getByText('tried').waitFor()
+    expect(await page.getByRole('button', { name: 'Edit' }).count()).to.equal(0)
+    const { body } = await owner(account).get(`${TOKENS}/${made.id}`)
+    expect(body.status).to.equal('revoked')
+  })
+
+  it('is used by keyboard alone', async () => {
+    const account = ownAccount()
+    await createToken(owner(account), { name: 'by keyboard' })
+    const { page } = await open(account)
+    const focused = () => page.evaluate("document.activeElement.textContent.trim().replace(/\\s+/g, ' ')")
+    const tabTo = async (text: string): Promise<void> => {
+      for (let i = 0; i < 40; i++) {
+        if ((await focused()) === text) return
+        await page.keyboard.press('Tab')
+      }
+      throw new Error(`nothing is focused that is called ${text}`)
+    }
+    await page.getByRole('link', { name: 'by keyboard' }).waitFor()
+    await tabTo('by keyboard')
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: 'Revoke' }).waitFor()
+    await tabTo('Revoke')
+    await page.keyboard.press('Enter')
+    expect(await focused()).to.equal('Cancel')
+    await page.keyboard.press('Escape')
+    await eventually(async () => expect(await focused()).to.equal('Revoke'))
+    await page.keyboard.press('Enter')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await page.getByText('by keyboard is revoked.').waitFor()
+  })
+
+  it('says that somebody else was faster, and shows the token as it is now', async () => {
+    const account = ownAccount()
+    const { id } = await createToken(owner(account), { name: 'before' })
+    const { page } = await open(account)
+    await page.getByRole('link', { name: 'before' }).click()
+    await page.getByRole('button', { name: 'Edit' }).click()
+    await owner(account).patch(`${TOKENS}/${id}`, { name: 'of somebody else' })
+    await page.getByLabel('Name', { exact: true }).fill('mine')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Somebody else has changed this token meanwhile').waitFor()
+    await page.getByRole('heading', { name: 'of somebody else' }).waitFor()
+  })
+
+  it('revokes many at once, and says which', async () => {
+    const account = ownAccount()
+    for (const name of ['one', 'two', 'three']) await createToken(owner(account), { name })
+    const { page, stumbles, picture } = await open(account)
+    await page.getByLabel('Select one').check()
+    await page.getByLabel('Select two').check()
+    await page.getByRole('button', { name: 'Revoke selected…' }).click()
+    expect(await page.locator('dialog li').allTextContents()).to.have.length(2)
+    expect(await stumbles()).to.deep.equal([])
+    await picture('bulk')
+    await page.locator('dialog').getByRole('button', { name: 'Revoke' }).click()
+    await page.getByText('2 tokens are revoked.').waitFor()
+    const { data } = (await owner(account).get(TOKENS)).body
+    expect(data.map(({ name }) => name)).to.deep.equal(['three'])
+  })
+
+  it('keeps search and sorting in the address', async () => {
+    const account = ownAccount()
+    for (const name of ['alpha', 'beta']) await createToken(owner(account), { name })
+    const { page, stumbles, picture } = await open(account)
+    await page.getByLabel('Search by name').fill('alp')
+    await page.getByText('1 token shown').waitFor()
+    await page.getByLabel('Sort by').selectOption('name')
+    expect(new URL(page.url()).search).to.equal('?q=alp&sort=name')
+    await page.reload()
+    await page.getByText('1 token shown').waitFor()
+    await page.getByLabel('Search by name').fill('none of them')
+    await page.getByRole('heading', { name: 'No token matches' }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('no-match')
+  })
+
+  it('shows markup and odd characters as text', async () => {
+    const account = ownAccount()
+    const name = '<img src=x onerror=alert(1)>"\'${7*7}'
+    const made = await createToken(owner(account), {
+      name,
+      description: '<script>alert(1)</script>',
+      metadata: { x: '<b>' },
+    })
+    await callerOf(service.url, { ...tokenHeader(made.token), 'User-Agent': '<svg onload=alert(1)>' }).get(
+      `${TOKENS}/self`,
+    )
+    const { page } = await open(account)
+    let alerts = 0
+    page.on('dialog', () => void (alerts += 1))
+    await page.getByRole('link', { name }).click()
+    await page.getByRole('heading', { name }).waitFor()
+    expect(await page.locator('img, script:not([src]), b > b').count()).to.equal(0)
+    expect(alerts).to.equal(0)
+  })
+
+  it('a used link says so', async () => {
+    const link = await linkFor(service.url, ownAccount())
+    for (const heading of [/^Account/, 'This link was used before']) {
+      const one = await visit(browser, service.url)
+      visits.push(one)
+      await one.page.goto(link)
+      await one.page.getByRole('heading', { name: heading }).waitFor()
+      if (typeof heading === 'string') {
+        expect(await one.stumbles()).to.deep.equal([])
+        await one.picture('link-used')
+      }
+    }
+  })
+
+  it('asks before it goes to another account', async () => {
+    const { page, stumbles, picture } = await open(ownAccount())
+    const other = ownAccount()
+    await page.goto('about:blank')
+    await page.goto(await linkFor(service.url, other))
+    await page.getByRole('heading', { name: 'This browser is logged in to another account' }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('other-account')
+    await page.getByRole('button', { name: 'Switch account' }).click()
+    await page.getByRole('heading', { name: `Account ${other}` }).waitFor()
+  })
+
+  it('leads back where the host said, also when the session is over', async () => {
+    const back = 'https://app.example.com/settings/tokens'
+    const { page, picture } = await open(ownAccount(), {}, { return_url: back })
+    expect(await page.getByRole('link', { name: 'Back' }).getAttribute('href')).to.equal(back)
+    await page.context().clearCookies()
+    await page.getByLabel('State').selectOption('all')
+    await page.getByRole('heading', { name: 'Your session is over' }).waitFor()
+    expect(await page.getByRole('link', { name: 'Back' }).getAttribute('href')).to.equal(back)
+    await picture('session-over')
+  })
+
+  it('who may only look finds nothing to change', async () => {
+    const account = ownAccount()
+    await createToken(owner(account), { name: 'seen' })
+    const { page } = await open(account, {}, { can: ['read'] })
+    await page.getByRole('link', { name: 'seen' }).waitFor()
+    expect(await page.getByRole('button', { name: 'New token' }).count()).to.equal(0)
+    await page.getByRole('link', { name: 'seen' }).click()
+    await page.getByRole('heading', { name: 'History' }).waitFor()
+    expect(await page.getByRole('button', { name: /^(Edit|Rotate|Revoke)$/ }).count()).to.equal(0)
+  })
+
+  it('operators see all accounts, and revoke there', async () => {
+    const account = ownAccount()
+    await createToken(owner(account), { name: 'of an owner' })
+    const { page, stumbles, picture } = await open(
+      ownAccount(),
+      {},
+      { can: ['read', 'write', 'operate'] },
+      { scope: 'tokenledger:operator' },
+    )
+    await page.getByRole('button', { name: 'All accounts' }).click()
+    await page.getByLabel('Search by name').fill('of an owner')
+    await page.getByRole('cell', { name: account }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('operator')
+    await page.getByRole('link', { name: 'of an owner', exact: true }).click()
+    await page.getByRole('button', { name: 'Revoke' }).click()
+    await page.locator('dialog').getByRole('button', { name: 'Revoke' }).click()
+    await page.getByText('of an owner is revoked.').waitFor()
+  })
+
+  for (const [look, options] of Object.entries({
+    dark: { colorScheme: 'dark' as const },
+    narrow: { viewport: { width: 320, height: 640 } },
+    'narrow-dark': { viewport: { width: 320, height: 640 }, colorScheme: 'dark' as const },
+  })) {
+    it(`is whole when ${look}`, async () => {
+      const account = ownAccount()
+      const made = await createToken(owner(account), {
+        name: 'A token with quite a long name, as people do give them in practice',
+        description: 'Runs in the cluster, every night',
+        scopes: ['orders:read'],
+      })
+      await createToken(owner(account), {
+        name: 'Grafana',
+        expires_at: new Date(Date.now() + 86_400_000).toISOString(),
+      })
+      await use(made.token, 2)
+      const { page, stumbles, picture } = await open(account, options)
+      const isWide = () => page.evaluate('document.documentElement.scrollWidth > innerWidth')
+      await page.getByRole('link', { name: 'Grafana' }).waitFor()
+      expect(await stumbles()).to.deep.equal([])
+      expect(await isWide()).to.equal(false)
+      await picture(`list-${look}`)
+      await page.getByRole('button', { name: 'New token' }).click()
+      expect(await stumbles()).to.deep.equal([])
+      expect(await isWide()).to.equal(false)
+      await picture(`create-${look}`)
+      await page.keyboard.press('Escape')
+      await page.getByRole('link', { name: /^A token/ }).click()
+      await page.getByRole('listitem').getByText('Created').waitFor()
+      await page.waitForLoadState('networkidle')
+      expect(await stumbles()).to.deep.equal([])
+      expect(await isWide()).to.equal(false)
+      await picture(`details-${look}`)
+    })
+  }
+})
