@@ -1,5 +1,6 @@
 import { cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { benchAddresses } from './addresses.ts'
 import { benchCreate } from './create.ts'
 import { benchAppend } from './eventStore.ts'
 import { benchFlood } from './flood.ts'
@@ -85,6 +86,16 @@ const benchmarks: Record<string, Benchmark> = {
           'look-ups': lookUps,
           'not 200': wrong,
         })),
+      )
+    },
+  ),
+  addresses: benchmark(
+    'may a token that is bound to addresses be used from one?',
+    async () => benchAddresses(),
+    (checks) => {
+      console.log('\nAn address against those that a token may be used from')
+      console.table(
+        checks.map(({ name, blocks, micros }) => ({ address: name, blocks, 'CPU µs': fixed(micros) })),
       )
     },
   ),

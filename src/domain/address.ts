@@ -4,11 +4,10 @@
  */
 type Groups = readonly number[]
 
-/** A CIDR block, or one address. */
+/** All addresses from one to another, as texts that sort as the addresses do. */
 export interface Block {
-  groups: Groups
-  /** How many bits of the groups count, from the first. */
-  bits: number
+  first: string
+  last: string
 }
 
 /** The longest text that can be an address: an IPv6 address that ends as an IPv4 one does, in brackets, with a port. */
@@ -47,7 +46,7 @@ const LONGEST_BLOCK = 'ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128'.length
 export function canonicalBlock(text: string): string | null {
   if (text.length > LONGEST_BLOCK) return null
   try {
-    const { groups, bits } = parseBlock(text)
+    const { groups, bits } = parseCidr(text)
     if (bits === ADDRESS_BITS) return format(groups)
     return `${format(groups)}/${isIpv4(groups) ? bits - IPV4_FROM_BIT : bits}`
   } catch {
@@ -69,16 +68,62 @@ export function limitedAs(address: string): string {
 export function parseBlocks(text: string): Block[] {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== '')
   if (entries.length === 0) throw new Error('must name addresses or CIDR blocks')
-  return entries.map(parseBlock)
+  return blocksOf(entries)
 }
 
-/** @param address in canonical form */
+/**
+ * Ready for `isInside`: in order, and none of them inside another.
+ * @throws Error, as `parseBlocks`
+ */
+export function blocksOf(entries: readonly string[]): Block[] {
+  const outer: Block[] = []
+  const all = entries.map((entry) => blockOf(parseCidr(entry)))
+  // Two CIDR blocks have either no address in common, or one of them has all of the other's.
+  for (const block of all.sort(outerFirst)) if (block.last > (outer.at(-1)?.last ?? '')) outer.push(block)
+  return outer
+}
+
+const outerFirst = (a: Block, b: Block): number =>
+  a.first < b.first || (a.first === b.first && a.last > b.last) ? -1 : 1
+
+/**
+ * It takes about as long for a hundred blocks as for one.
+ * @param blocks as `blocksOf` gives them
+ * @param address in canonical form
+ */
 export function isInside(blocks: readonly Block[], address: string): boolean {
   const groups = parse(address)
-  return groups !== null && blocks.some((block) => holds(block, groups))
+  if (!groups) return false
+  const key = keyOf(groups)
+  let [from, to] = [0, blocks.length]
+  // Before `from`, blocks begin with the address or before it; from `to` on, behind it.
+  while (from < to) {
+    const middle = (from + to) >> 1
+    if ((blocks[middle] as Block).first <= key) from = middle + 1
+    else to = middle
+  }
+  return from > 0 && key <= (blocks[from - 1] as Block).last
 }
 
-function parseBlock(text: string): Block {
+/** IPv4 addresses are apart: a block of IPv6 addresses holds none of them, however large it is. */
+const keyOf = (groups: Groups): string =>
+  isIpv4(groups)
+    ? `4${String.fromCharCode(groups[6] as number, groups[7] as number)}`
+    : `6${String.fromCharCode(...groups)}`
+
+const blockOf = ({ groups, bits }: Cidr): Block => ({
+  first: keyOf(groups),
+  last: keyOf(groups.map((group, i) => group | (0xffff & ~maskOf(bits, i)))),
+})
+
+/** An address, or a CIDR block by its first address. */
+interface Cidr {
+  groups: Groups
+  /** How many bits of the groups count, from the first. */
+  bits: number
+}
+
+function parseCidr(text: string): Cidr {
   const [, address = '', length] = /^([^/]*)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? []
   const groups = parse(address)
   if (!groups) throw new Error('must be addresses and CIDR blocks, like 10.0.0.0/8 or 2001:db8::1')
@@ -91,19 +136,14 @@ function parseBlock(text: string): Block {
   return { groups, bits }
 }
 
-/** A block of IPv6 addresses holds no IPv4 address, however large it is. */
-const holds = (block: Block, groups: Groups): boolean =>
-  (isIpv4(block.groups) && block.bits >= IPV4_FROM_BIT) === isIpv4(groups) &&
-  groups.every((group, i) => (group & maskOf(block.bits, i)) === block.groups[i])
-
 /** The bits of the i-th group that belong to a prefix. */
 function maskOf(bits: number, i: number): number {
   const reached = Math.min(Math.max(bits - i * GROUP_BITS, 0), GROUP_BITS)
   return (0xffff << (GROUP_BITS - reached)) & 0xffff
 }
 
-const isIpv4 = (groups: Groups): boolean =>
-  groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0)
+const isIpv4 = ([a, b, c, d, e, f]: Groups): boolean =>
+  f === 0xffff && a === 0 && b === 0 && c === 0 && d === 0 && e === 0
 
 function withoutPort(text: string): Groups | null {
   const [, address = text, port = '0'] = IN_BRACKETS.exec(text) ?? IPV4_WITH_PORT.exec(text) ?? []
@@ -111,29 +151,38 @@ function withoutPort(text: string): Groups | null {
 }
 
 function parse(text: string): Groups | null {
+  if (text.includes(':')) return parseIpv6(text)
   const ipv4 = parseIpv4(text)
-  if (ipv4) return [0, 0, 0, 0, 0, 0xffff, ...ipv4]
-  const [head = '', tail, ...more] = text.split('::')
-  if (more.length > 0) return null
-  const [first, last] = [parseGroups(head, tail === undefined), parseGroups(tail ?? '', true)]
-  if (!first || !last) return null
-  const missing = GROUPS - first.length - last.length
-  // `::` stands for one group or more.
-  if (tail === undefined ? missing !== 0 : missing < 1) return null
-  return [...first, ...Array<number>(missing).fill(0), ...last]
+  return ipv4 && [0, 0, 0, 0, 0, 0xffff, ...ipv4]
 }
 
-/** @param isEnd are these the last groups? Those may end with an IPv4 address */
-function parseGroups(text: string, isEnd: boolean): number[] | null {
-  if (text === '') return []
-  const parts = text.split(':')
+/** It goes through the text once, since it is part of each request with a token that is bound to addresses. */
+function parseIpv6(text: string): Groups | null {
   const groups: number[] = []
-  for (const [i, part] of parts.entries()) {
-    const ipv4 = isEnd && i === parts.length - 1 ? parseIpv4(part) : null
+  // How many groups stand before `::`.
+  let before = text.startsWith('::') ? 0 : -1
+  let at = before === 0 ? 2 : 0
+  while (at < text.length) {
+    const colon = text.indexOf(':', at)
+    const part = text.slice(at, colon < 0 ? text.length : colon)
+    // The last groups may be written as an IPv4 address.
+    const ipv4 = part.includes('.') && colon < 0 ? parseIpv4(part) : null
     if (ipv4) groups.push(...ipv4)
     else if (GROUP.test(part)) groups.push(Number.parseInt(part, 16))
     else return null
+    if (colon < 0) break
+    at = colon + 1
+    if (text[at] === ':') {
+      if (before >= 0) return null
+      before = groups.length
+      at++
+    } else if (at === text.length) return null
   }
+  const missing = GROUPS - groups.length
+  if (before < 0) return missing === 0 ? groups : null
+  // `::` stands for one group or more.
+  if (missing < 1) return null
+  for (let i = 0; i < missing; i++) groups.splice(before, 0, 0)
   return groups
 }
 

@@ -1,4 +1,4 @@
-import type { Accepted } from '../application/authentication/authenticate.ts'
+import type { Accepted, Source } from '../application/authentication/authenticate.ts'
 import { HostError, RateLimitedError } from '../application/ports/errors.ts'
 import type { CountedAuthentication, Purpose } from '../application/usage/countedAuthentication.ts'
 import { canonicalAddress } from '../domain/address.ts'
@@ -12,7 +12,10 @@ export interface VerifyOptions {
   method?: string | null
   /** The route's pattern, like `/orders/:id`, or its path. A query string is not kept. Default: `verify()`. */
   route?: string | null
-  /** The caller's address. If it is given, bad credentials count against it. Default: unknown. */
+  /**
+   * The caller's address. If it is given, bad credentials count against it. Default: unknown; then a token that is bound
+   * to addresses is not good.
+   */
   ip?: string | null
   /** Default: unknown. */
   userAgent?: string | null
@@ -25,14 +28,15 @@ export async function verifyCredential(
   given: VerifyOptions | null,
 ): Promise<Accepted | null> {
   const options = given ?? {}
-  const purpose = purposeOf(options)
+  const { ip, ...purpose } = purposeOf(options)
   try {
     const decision = await authenticate({
       credential,
+      ip,
       purpose: () => purpose,
       // How the request ends is not known here.
       onAccepted: (count) => count('accepted'),
-      limited: (options.ip ?? null) === null ? 'not' : { address: purpose.ip },
+      isLimited: (options.ip ?? null) !== null,
     })
     if (!('refused' in decision)) return decision
     if (decision.over) throw new RateLimitedError(Number(decision.over.headers['Retry-After'] ?? 1))
@@ -43,7 +47,7 @@ export async function verifyCredential(
 }
 
 /** @throws TypeError for what is neither text nor left out */
-function purposeOf(options: VerifyOptions): Purpose {
+function purposeOf(options: VerifyOptions): Purpose & Source {
   const textOf = (name: keyof VerifyOptions): string => {
     const value: unknown = options[name] ?? ''
     if (typeof value === 'string') return value

@@ -7,7 +7,7 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { Operator, Principal } from '../../domain/principal.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
 import type { Found, TokenIndex } from './tokenIndex.ts'
-import type { TokenRecord } from './records.ts'
+import { mayBeUsedFrom, type TokenRecord } from './records.ts'
 import type { User } from './user.ts'
 
 export interface Credential {
@@ -16,6 +16,14 @@ export interface Credential {
    */
   kind: 'token' | 'legacy' | 'jwt'
   value: string
+}
+
+/** Where a credential comes from. */
+export interface Source {
+  /** The caller's address, in canonical form; null: there is none. */
+  ip: string | null
+  /** Which tokens may do what they ask for from any address. Left out: none but those that are good anywhere. */
+  fromAnywhere?: ((tokenId: string) => boolean) | undefined
 }
 
 /** The host's own account: an object, or null if it is unknown or disabled. */
@@ -38,7 +46,10 @@ export interface Accepted {
   expiresAt?: number
 }
 
-/** `refused` is the reason. It is for the log and the metrics, never for the caller. */
+/** The reason of a good token's refusal at an address that it may not be used from: the only one that callers learn. */
+export const ELSEWHERE = 'ip_not_allowed'
+
+/** `refused` is the reason. It is for the log and the metrics, never for the caller, but for `ELSEWHERE`. */
 export interface Refused {
   /** `limited`: the credential was not checked, since its caller may not cause any work for a store now. */
   refused: string
@@ -63,6 +74,7 @@ export interface Authenticator {
    */
   authenticate(
     credential: Credential,
+    source: Source,
     beforeServing?: BeforeServing,
     asker?: Asker,
   ): Decision | Promise<Decision>
@@ -81,6 +93,16 @@ export interface Authenticator {
 
 type Kind = Credential['kind'] | 'user'
 type Find = () => TokenRecord | Promise<Found>
+
+/** A decision for which something has to be waited for. */
+interface Waiting {
+  find: Find
+  /** What the first look-up gave, or will give. */
+  first: ReturnType<Find>
+  source: Source
+  beforeServing: BeforeServing | undefined
+  asker: Asker | undefined
+}
 
 /**
  * How many accounts are remembered that the host did not know when it was last asked. Beyond this, all are forgotten.
@@ -111,6 +133,12 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     return record.expiresAt <= now ? refuseKnown(record, 'expired', true) : null
   }
 
+  /** What comes behind all that makes a credential bad: is it used where it may be? @returns null if it is */
+  function misplaced(record: TokenRecord, { ip, fromAnywhere }: Source): Refused | null {
+    if (mayBeUsedFrom(record, ip) || fromAnywhere?.(record.tokenId)) return null
+    return refuseKnown(record, ELSEWHERE)
+  }
+
   /** The record that was found, if it is good. */
   function goodOf(found: Found): TokenRecord | Refused {
     if (!found) return refuse('unknown')
@@ -135,6 +163,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
 
   function byRecord(
     { kind, value }: Credential,
+    source: Source,
     beforeServing: BeforeServing | undefined,
     asker: Asker | undefined,
   ): Decision | Promise<Decision> {
@@ -145,17 +174,12 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     const find = () => index.find(value, isLegacy, asker)
     record ??= find()
     if (record instanceof Promise || resolveAccount || beforeServing)
-      return withWaiting(find, record, beforeServing, asker)
-    return flaw(record) ?? accept(record, { id: record.principal.accountId })
+      return withWaiting({ find, first: record, source, beforeServing, asker })
+    return flaw(record) ?? misplaced(record, source) ?? accept(record, { id: record.principal.accountId })
   }
 
   /** Continues the decision if something has to be waited for: the record, the account, or the event store. */
-  async function withWaiting(
-    find: Find,
-    first: ReturnType<Find>,
-    beforeServing: BeforeServing | undefined,
-    asker: Asker | undefined,
-  ): Promise<Decision> {
+  async function withWaiting({ find, first, source, beforeServing, asker }: Waiting): Promise<Decision> {
     let account: object | null = null
     let stored = false
     for (let found = first; ; found = find()) {
@@ -164,6 +188,8 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
       const { accountId } = record.principal
       account ??= await accountOf(accountId, asker)
       if (!account) return refuse('no_account')
+      const elsewhere = misplaced(record, source)
+      if (elsewhere) return elsewhere
       if (beforeServing && !stored && index.isCurrent(record)) {
         await beforeServing(record)
         stored = true
@@ -209,9 +235,10 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   }
 
   return {
-    authenticate(credential, beforeServing, asker) {
+    authenticate(credential, source, beforeServing, asker) {
       const { kind, value } = credential
-      const decision = kind === 'jwt' ? byJwt(value, asker) : byRecord(credential, beforeServing, asker)
+      const decision =
+        kind === 'jwt' ? byJwt(value, asker) : byRecord(credential, source, beforeServing, asker)
       return decision instanceof Promise ? counted(kind, decision) : count(kind, decision)
     },
     authenticateUser: (user) => counted('user', byUser(user)),

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { RotatedSecretDocument } from '../../../projections/rotatedSecrets.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
-import { parseBlocks } from '../../domain/address.ts'
+import { blocksOf } from '../../domain/address.ts'
 import { hashLegacyToken, hashToken, type Pepper, PLAIN_KEY_ID } from '../../domain/credential.ts'
 import { bySecret } from '../readModel/secrets.ts'
 import { secretsOf } from '../eventLog/tokenStream.ts'
@@ -261,7 +261,7 @@ function toRecord(
     secret: used.revision,
     retiresAt: isNewer ? Number.POSITIVE_INFINITY : timeOr(rotation?.retiresAt),
     isUnused: isNewer && !rotation.isUsed,
-    allowedIps: allowedIps && allowedIps.flatMap(parseBlocks),
+    allowedIps: allowedIps && blocksOf(allowedIps),
     expiresAt: timeOr(expiresAt),
     revoked: revokedAt !== null,
     stopped,

@@ -7,8 +7,9 @@ import type {
   Credential,
   Decision,
   Refused,
+  Source,
 } from '../authentication/authenticate.ts'
-import type { TokenRecord } from '../authentication/records.ts'
+import { mayBeUsedFrom, type TokenRecord } from '../authentication/records.ts'
 import type { Asker } from '../scheduling/gate.ts'
 import type { Recorder } from './recorder.ts'
 import type { Use } from './window.ts'
@@ -24,11 +25,10 @@ export interface FailureLimit<Quota> {
 export interface Purpose {
   method: string
   route: string
-  ip: string | null
   userAgent: string | null
 }
 
-export interface Attempt {
+export interface Attempt extends Source {
   credential: Credential
   /** Called when the use is counted. Most of a request's purpose is known only at its end. */
   purpose: () => Purpose
@@ -37,8 +37,8 @@ export interface Attempt {
    * beforehand.
    */
   onAccepted: (count: (outcome: string) => void) => void
-  /** Whose failures are limited: those of an address, or together those without an address (null), or nobody's. */
-  limited: { address: string | null } | 'not'
+  /** Are failures limited: those of an address, and together those without one? */
+  isLimited: boolean
 }
 
 /** A credential that is not good. `over` is present if its caller is beyond the limit of failures. */
@@ -75,15 +75,15 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
 ): CountedAuthentication<Quota> {
   const { authenticator, recorder, failures, onFirstUse, strict, now } = deps
 
-  function useOf(record: TokenRecord, purpose: Purpose, outcome: string): Use {
-    const { method, route } = countedRoute(purpose.method, purpose.route)
-    const { ip, userAgent } = purpose
+  function useOf(record: TokenRecord, { purpose, ip }: Attempt, outcome: string): Use {
+    const { userAgent, ...asked } = purpose()
+    const { method, route } = countedRoute(asked.method, asked.route)
     return { record, secret: record.secret, at: now(), outcome, method, route, ip, userAgent }
   }
 
   function countFailure(attempt: Attempt, refusal: Refused): CountedRefusal<Quota> {
-    if (attempt.limited === 'not') return refusal
-    const caller = limitedBy(attempt.limited.address)
+    if (!attempt.isLimited) return refusal
+    const caller = limitedBy(attempt.ip)
     // Nobody has checked the credential, since its caller has no tries left.
     if (refusal.refused === 'limited') return { ...refusal, over: failures.count(caller) }
     const once = refusal.expired ? hash('sha256', attempt.credential.value, 'base64') : undefined
@@ -95,31 +95,31 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
    * The caller whose look-ups in vain are counted. Most requests need no look-up, so the name is made only when it is
    * needed.
    */
-  function askerOf(limited: Attempt['limited']): Asker | undefined {
-    if (limited === 'not') return undefined
+  function askerOf({ isLimited, ip }: Attempt): Asker | undefined {
+    if (!isLimited) return undefined
     let known: string | undefined
-    const name = () => (known ??= limitedBy(limited.address))
+    const name = () => (known ??= limitedBy(ip))
     return { name, left: () => failures.left(name()) }
   }
 
   function count(attempt: Attempt, decision: Decision): CountedDecision<Quota> {
     if ('refused' in decision) return countFailure(attempt, decision)
     const { record } = decision
-    if (record?.isUnused) {
-      const { ip, userAgent } = attempt.purpose()
+    const { ip } = attempt
+    // A token revokes itself from anywhere. If that fails, its secret must not have become the one in use.
+    if (record?.isUnused && mayBeUsedFrom(record, ip)) {
+      const { userAgent } = attempt.purpose()
       onFirstUse({ tokenId: record.tokenId, secret: record.secret, ip, userAgent })
     }
-    if (record && !strict) {
-      attempt.onAccepted((outcome) => recorder.record(useOf(record, attempt.purpose(), outcome)))
-    }
+    if (record && !strict) attempt.onAccepted((outcome) => recorder.record(useOf(record, attempt, outcome)))
     return decision
   }
 
   return (attempt) => {
     const store = strict
-      ? (record: TokenRecord) => recorder.store(useOf(record, attempt.purpose(), 'accepted'))
+      ? (record: TokenRecord) => recorder.store(useOf(record, attempt, 'accepted'))
       : undefined
-    const decision = authenticator.authenticate(attempt.credential, store, askerOf(attempt.limited))
+    const decision = authenticator.authenticate(attempt.credential, attempt, store, askerOf(attempt))
     return decision instanceof Promise
       ? decision.then((decided) => count(attempt, decided))
       : count(attempt, decision)

@@ -1,6 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import type { Context, Middleware } from 'koa'
-import type { Accepted, Credential } from '../../application/authentication/authenticate.ts'
+import {
+  type Accepted,
+  type Credential,
+  ELSEWHERE,
+  type Source,
+} from '../../application/authentication/authenticate.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type {
   CountedAuthentication,
@@ -35,8 +40,14 @@ const REALM = 'Bearer realm="tokenledger"'
 /** An answer names at most this many scopes, which is as many as a credential may have. */
 const MOST_NAMED = 32
 
-/** Authenticates a request once, however many middlewares ask. Null: it brought no credential. */
-export type AuthenticateRequest = (ctx: Context) => Accepted | null | Promise<Accepted | null>
+/**
+ * Authenticates a request once, however many middlewares ask. Null: it brought no credential.
+ * @param fromAnywhere which tokens may do what the request asks for from any address. Left out: none
+ */
+export type AuthenticateRequest = (
+  ctx: Context,
+  fromAnywhere?: Source['fromAnywhere'],
+) => Accepted | null | Promise<Accepted | null>
 
 /** @returns a function that throws a Problem for a bad credential, and for an outage */
 export function createRequestAuthentication(deps: Dependencies): AuthenticateRequest {
@@ -49,10 +60,11 @@ export function createRequestAuthentication(deps: Dependencies): AuthenticateReq
       const { requestId } = requestStateOf(ctx)
       log.info({ requestId, kind, ...strangerOf(ctx, refused), ...known }, 'credential refused')
     }
-    return over ? rateLimited(over) : unauthorized(true)
+    if (over) return rateLimited(over)
+    return refused === ELSEWHERE ? elsewhere() : unauthorized(true)
   }
 
-  function authenticateRequest(ctx: Context): Accepted | null | Promise<Accepted | null> {
+  const authenticateRequest: AuthenticateRequest = (ctx, fromAnywhere) => {
     const state = requestStateOf(ctx)
     for (const { by, accepted } of state.acceptances) if (by === authenticateRequest) return accepted
     if (!isReadable(ctx)) throw unreadable()
@@ -64,9 +76,11 @@ export function createRequestAuthentication(deps: Dependencies): AuthenticateReq
     if (credential.kind === 'legacy') conceal(ctx, state, credential.value)
     const decision = authenticate({
       credential,
-      purpose: () => purposeOf(ctx, state, address),
+      ip: address,
+      fromAnywhere,
+      purpose: () => purposeOf(ctx, state),
       onAccepted: (count) => countAtEnd(ctx, state, count),
-      limited: { address },
+      isLimited: true,
     })
     return decision instanceof Promise
       ? decision.then((decided) => letIn(ctx, credential, decided))
@@ -113,14 +127,9 @@ function outcomeOf({ writableFinished, statusCode }: ServerResponse, { usedRoute
   return usedRoute !== null && outcome === '2xx' ? 'accepted' : outcome
 }
 
-function purposeOf(ctx: Context, state: RequestState, ip: string | null): Purpose {
+function purposeOf(ctx: Context, state: RequestState): Purpose {
   const asked = state.usedRoute ?? { method: ctx.method, route: callerRoute(ctx) }
-  return {
-    method: asked.method,
-    route: concealed(state, asked.route),
-    ip,
-    userAgent: userAgentOf(ctx),
-  }
+  return { method: asked.method, route: concealed(state, asked.route), userAgent: userAgentOf(ctx) }
 }
 
 /** Middleware for a host's app: sets `ctx.state.principal` and `ctx.state.account`, or answers 401. */
@@ -180,6 +189,8 @@ function lacking(missing: readonly string[]): Problem {
     headers: { 'WWW-Authenticate': `${REALM}, error="insufficient_scope"${scope}` },
   })
 }
+
+const elsewhere = (): Problem => new Problem('ip_not_allowed', 'The token may not be used from this address.')
 
 /** Unknown, revoked, expired and malformed credentials get the same answer. Which one it was is in the log. */
 export function unauthorized(wasSent: boolean): Problem {

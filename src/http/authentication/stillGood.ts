@@ -3,6 +3,7 @@ import type { Accepted, Authenticator, Decision } from '../../application/authen
 import type { Clock } from '../../application/ports/clock.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type { credentialReader } from './credential.ts'
+import type { CallerAddress } from '../callerAddress.ts'
 import type { AskUser } from './users.ts'
 
 interface Dependencies {
@@ -10,6 +11,7 @@ interface Dependencies {
   readCredential: ReturnType<typeof credentialReader>
   /** Null: the host has no login of its own. */
   askUser: AskUser | null
+  addressOf: CallerAddress
   clock: Clock
   log: Pick<Logger, 'warn'>
 }
@@ -19,11 +21,11 @@ export type StillGood = (ctx: Context, accepted: Accepted) => Promise<boolean>
 
 /** While nobody can tell, what was accepted goes on. */
 export function createStillGood(deps: Dependencies): StillGood {
-  const { authenticator, readCredential, askUser, clock, log } = deps
+  const { authenticator, readCredential, askUser, addressOf, clock, log } = deps
 
   async function decideAgain(ctx: Context): Promise<Decision | null> {
     const credential = readCredential(ctx.req)
-    if (credential) return authenticator.authenticate(credential)
+    if (credential) return authenticator.authenticate(credential, { ip: addressOf(ctx.req) })
     const user = await askUser?.(ctx)
     return user ? authenticator.authenticateUser(user) : null
   }

@@ -66,5 +66,5 @@ export function withUsers(authenticateRequest: AuthenticateRequest, deps: Depend
     return null
   }
 
-  return async (ctx) => (await authenticateRequest(ctx)) ?? byUser(ctx, askUser)
+  return async (ctx, fromAnywhere) => (await authenticateRequest(ctx, fromAnywhere)) ?? byUser(ctx, askUser)
 }

@@ -183,7 +183,13 @@ function impliedProblems({ method, who, query, body }: Route): ProblemCode[] {
     ]
   if (who === 'client') return [...implied, 'rate_limited', 'store_unavailable', 'payload_too_large']
   if (who !== 'open')
-    implied.push('duplicate_credential', 'unauthorized', 'rate_limited', 'store_unavailable')
+    implied.push(
+      'duplicate_credential',
+      'unauthorized',
+      'ip_not_allowed',
+      'rate_limited',
+      'store_unavailable',
+    )
   if (who === 'jwt' || who === 'jwt or the token itself') implied.push('token_may_not_manage')
   // Only users of the host's app can get this. They manage tokens, but never ask whether a credential is good.
   if (who !== 'open' && ['post', 'patch', 'delete'].includes(method)) implied.push('cross_origin')

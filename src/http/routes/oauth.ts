@@ -78,10 +78,11 @@ export function oauthRoutes(deps: Dependencies): Route[] {
     const isLegacy = deps.acceptLegacyTokens && isLegacyToken(deps.tokenPrefix, value)
     const decision = await authenticate({
       credential: { kind: isLegacy ? 'legacy' : 'token', value },
-      purpose: () => ({ method: 'CALL', route: client.subject, ip, userAgent: null }),
+      ip,
+      purpose: () => ({ method: 'CALL', route: client.subject, userAgent: null }),
       // What the request with this token came to is not known here.
       onAccepted: (count) => count('accepted'),
-      limited: asked === null ? 'not' : { address: ip },
+      isLimited: asked !== null,
     })
     if ('refused' in decision) {
       const { refused: reason, over, expired: _, ...known } = decision

@@ -27,6 +27,11 @@ export function tokenAccess({ authenticateRequest, reads, limits, scopeCeiling, 
   const now = () => iso(clock())
   const authenticated = readingWith(authenticateRequest)
   const reading = readingWith(authenticateRequest, reads)
+  /** Nobody may be kept from revoking a token that they have, so a token revokes itself from any address. */
+  const authenticatedAnywhere = readingWith((ctx) => {
+    const { id } = ctx.params
+    return authenticateRequest(ctx, (tokenId) => id === undefined || id === tokenId)
+  })
 
   /** Only a JWT or a user may write. `own` is the one token that a token may change: itself. */
   const assertMayWrite = ({ principal: { kind, tokenId }, isReadOnly }: Accepted, own?: string): void => {
@@ -56,7 +61,7 @@ export function tokenAccess({ authenticateRequest, reads, limits, scopeCeiling, 
    * alive. The number of tokens bounds what revoking can cost.
    */
   const revoking = (handle: Writing) =>
-    authenticated(async (ctx, accepted) => {
+    authenticatedAnywhere(async (ctx, accepted) => {
       assertMayWrite(accepted, ctx.params.id)
       await handle(ctx, commandContext(ctx, accepted), accepted)
     })
@@ -72,14 +77,16 @@ export function tokenAccess({ authenticateRequest, reads, limits, scopeCeiling, 
     })
 
   /** `/self` stands for the token's own id. Other credentials have none. */
-  const asSelf = (handle: (ctx: Context) => Promise<void>) =>
-    authenticated(async (ctx, { principal }) => {
+  const asSelfBy = (admitted: typeof authenticated) => (handle: (ctx: Context) => Promise<void>) =>
+    admitted(async (ctx, { principal }) => {
       if (principal.tokenId === undefined) throw new Problem('not_found', 'No API token was sent.')
       ctx.params.id = principal.tokenId
       await handle(ctx)
     })
+  const asSelf = asSelfBy(authenticated)
+  const revokingSelf = asSelfBy(authenticatedAnywhere)
 
   const ceilingOf = ({ ceiling }: Accepted): Ceiling => (scopeCeiling ? ceiling : null)
 
-  return { now, reading, changing, revoking, changingItself, asSelf, ceilingOf }
+  return { now, reading, changing, revoking, changingItself, asSelf, revokingSelf, ceilingOf }
 }

@@ -27,7 +27,7 @@ const parsePatch = bodyValidator<object>(schemas.patchBody)
 export function tokenHandlers(deps: TokenDependencies) {
   const { manage, queries } = deps
   const answer = tokenReads(deps)
-  const { now, reading, changing, revoking, asSelf, ceilingOf } = tokenAccess(deps)
+  const { now, reading, changing, revoking, asSelf, revokingSelf, ceilingOf } = tokenAccess(deps)
 
   const find = (ctx: Context, accountId: string) => queries.token(accountId, ctx.params.id)
 
@@ -81,5 +81,14 @@ export function tokenHandlers(deps: TokenDependencies) {
     answer.events(ctx, await find(ctx, principal.accountId), gone),
   )
 
-  return { list, create, read, patch, revoke, events, asSelf }
+  return {
+    list,
+    create,
+    read,
+    patch,
+    revoke,
+    events,
+    readSelf: asSelf(read),
+    revokeSelf: revokingSelf(revoke),
+  }
 }

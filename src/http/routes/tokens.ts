@@ -5,7 +5,7 @@ import { type TokenDependencies, tokenHandlers } from './tokenHandlers.ts'
 
 /** The table of `/settings/api-tokens`. */
 export function tokenRoutes(deps: TokenDependencies): Route[] {
-  const { list, create, read, patch, revoke, events, asSelf } = tokenHandlers(deps)
+  const { list, create, read, patch, revoke, events, readSelf, revokeSelf } = tokenHandlers(deps)
 
   const token = (description: string) => ({
     description,
@@ -81,7 +81,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
       query: schemas.readQuery,
       answers: { 200: tokenNowOrThen },
       problems: ['not_found', 'token_damaged'],
-      handle: asSelf(read),
+      handle: readSelf,
     },
     {
       method: 'delete',
@@ -93,7 +93,7 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
       headers: ifMatch,
       answers: { 204: { description: 'Revoked.' } },
       problems: ['not_found', 'token_damaged', 'precondition_failed', 'conflict'],
-      handle: asSelf(revoke),
+      handle: revokeSelf,
     },
     {
       method: 'get',

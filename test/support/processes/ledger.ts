@@ -88,7 +88,7 @@ export function machinesIn(folder: string): TokenLedgerOptions & { basic: string
 }
 
 /** A file with one OAuth client, and how that authenticates. */
-function oauthClientIn(folder: string): { oauthClientsFile: string; basic: string } {
+export function oauthClientIn(folder: string): { oauthClientsFile: string; basic: string } {
   const oauthClientsFile = join(folder, 'oauth-clients.json')
   writeFileSync(oauthClientsFile, JSON.stringify({ try: hash('sha256', SECRET) }))
   return { oauthClientsFile, basic: Buffer.from(`try:${encodeURIComponent(SECRET)}`).toString('base64') }

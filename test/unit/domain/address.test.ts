@@ -1,7 +1,13 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { canonicalAddress, isInside, limitedAs, parseBlocks } from '../../../src/domain/address.ts'
+import {
+  canonicalAddress,
+  canonicalBlock,
+  isInside,
+  limitedAs,
+  parseBlocks,
+} from '../../../src/domain/address.ts'
 
 describe('An address', () => {
   const forms: Record<string, string> = {
@@ -139,6 +145,38 @@ describe('Blocks of addresses', () => {
     expect(inside('0.0.0.0/0', '::1')).to.equal(false)
     expect(inside('::/0', '::1')).to.equal(true)
     expect(inside('::/0', '192.0.2.1')).to.equal(false)
+  })
+
+  it('are together as each of them is by itself, whichever way they lie', () => {
+    const block = fc.oneof(
+      fc.tuple(
+        fc.constantFrom('0.0.0.0', '10.0.0.0', '10.128.0.0', '10.128.7.0'),
+        fc.integer({ min: 0, max: 32 }),
+      ),
+      fc.tuple(
+        fc.constantFrom('::', '2001:db8::', '2001:db8:0:8::', '8000::'),
+        fc.integer({ min: 0, max: 128 }),
+      ),
+    )
+    const clean = fc.array(
+      block.map(([address, bits]) => `${address}/${bits}`).filter((text) => canonicalBlock(text) !== null),
+      { minLength: 1, maxLength: 20 },
+    )
+    const near = fc.tuple(clean, fc.nat(), fc.nat({ max: 255 })).map(([blocks, n, i]) => ({
+      blocks,
+      address: (blocks[n % blocks.length] as string)
+        .replace(/\/.*/, '')
+        .replace(/0$|:$/, (end) => `${end === '0' ? '' : ':'}${i}`),
+    }))
+    fc.assert(
+      fc.property(near, ({ blocks, address }) => {
+        const canonical = canonicalAddress(address) as string
+        expect(inside(blocks.join(' '), canonical)).to.equal(blocks.some((one) => inside(one, canonical)))
+      }),
+      { numRuns: 2_000 },
+    )
+    expect(inside('10.1.0.0/16 10.0.0.0/8 10.2.0.0/16', '10.3.0.1')).to.equal(true)
+    expect(inside('::/0 0.0.0.0/1', '192.0.2.1')).to.equal(false)
   })
 
   it('of IPv4 may be written as IPv6', () => {

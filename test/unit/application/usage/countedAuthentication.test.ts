@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { parseBlocks } from '../../../../src/domain/address.ts'
 import type { Authenticator, Decision } from '../../../../src/application/authentication/authenticate.ts'
 import type { TokenRecord } from '../../../../src/application/authentication/records.ts'
 import {
@@ -7,7 +8,12 @@ import {
 } from '../../../../src/application/usage/countedAuthentication.ts'
 import type { Use } from '../../../../src/application/usage/window.ts'
 
-const record = { tokenId: 'a token' } as TokenRecord
+const record = {
+  tokenId: 'a token',
+  secret: 2,
+  allowedIps: null,
+  isUnused: false,
+} as Partial<TokenRecord> as TokenRecord
 const principal = { kind: 'token' as const, accountId: 'acct_1', scopes: [] }
 const accepted: Decision = { principal, account: {}, record, ceiling: null }
 const refused: Decision = { refused: 'unknown', expired: false }
@@ -17,7 +23,7 @@ function lab(decision: Decision, { strict = false, left = 1 } = {}) {
   const told = (verb: string) => (use: Use) =>
     void steps.push(`${verb} ${use.method} ${use.route} ${use.outcome}`)
   const authenticator: Pick<Authenticator, 'authenticate'> = {
-    authenticate(_credential, beforeServing) {
+    authenticate(_credential, _source, beforeServing) {
       if (!beforeServing || 'refused' in decision) return decision
       return beforeServing(record).then(() => decision)
     },
@@ -38,12 +44,13 @@ function lab(decision: Decision, { strict = false, left = 1 } = {}) {
   })
   const attempt: Attempt = {
     credential: { kind: 'token', value: 'a credential' },
-    purpose: () => ({ method: 'GET', route: '/orders', ip: null, userAgent: null }),
+    ip: '192.0.2.1',
+    purpose: () => ({ method: 'GET', route: '/orders', userAgent: null }),
     onAccepted(count) {
       steps.push('served')
       count('2xx')
     },
-    limited: { address: '192.0.2.1' },
+    isLimited: true,
   }
   return { steps, ask: (changes: Partial<Attempt> = {}) => authenticate({ ...attempt, ...changes }) }
 }
@@ -71,7 +78,7 @@ describe('a credential that is authenticated and counted', () => {
     const { ask, steps } = lab(refused)
     expect(ask()).to.deep.equal(refused)
     expect(ask()).to.deep.equal({ ...refused, over: { exceeded: true } })
-    expect(ask({ limited: { address: null } })).to.have.property('over')
+    expect(ask({ ip: null })).to.have.property('over')
     expect(steps).to.deep.equal(['failure of 192.0.2.1', 'failure of 192.0.2.1', 'failure of no address'])
   })
 
@@ -83,8 +90,18 @@ describe('a credential that is authenticated and counted', () => {
 
   it('is nobody’s failure where nobody is to be limited', () => {
     const { ask, steps } = lab(refused)
-    expect(ask({ limited: 'not' })).to.equal(refused)
+    expect(ask({ isLimited: false })).to.equal(refused)
     expect(steps).to.deep.equal([])
+  })
+
+  it('is the first use of a newer secret only at an address that the token may be used from', () => {
+    const isUnused = { ...record, isUnused: true, allowedIps: parseBlocks('192.0.2.0/24') }
+    const { ask, steps } = lab({ ...accepted, record: isUnused })
+    void ask({ ip: '198.51.100.1' })
+    void ask({ ip: null })
+    expect(steps).not.to.include('first use of a token 2')
+    void ask()
+    expect(steps).to.include('first use of a token 2')
   })
 
   it('is beyond the limit where nobody has checked it', () => {

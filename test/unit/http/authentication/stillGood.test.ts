@@ -27,6 +27,7 @@ describe('A credential whose answer takes long', () => {
       if (user instanceof Error) throw user
       return user
     },
+    addressOf: () => null,
     clock: () => 1_000,
     log: { warn() {} },
   })
