@@ -83,6 +83,7 @@ export const MANAGEMENT_ROUTES: Readonly<Record<string, readonly string[]>> = {
   '/:id/events': READ,
   '/:id/rotations': ['POST', 'DELETE'],
   '/:id/usage': READ,
+  '/:id/allowed-ips/check': ['POST'],
   '/:id/blast-radius': READ,
 }
 /** Stands for any other request under that path. */

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { Command } from './cli/command.ts'
 import { audit } from './commands/audit.ts'
+import { allowedIps } from './commands/allowedIps.ts'
 import { blastRadius } from './commands/blastRadius.ts'
 import { checkpoint } from './commands/checkpoint.ts'
 import { doctor } from './commands/doctor.ts'
@@ -33,6 +34,7 @@ const commands: readonly Command[] = [
   explain,
   usage,
   report,
+  allowedIps,
   blastRadius,
   audit,
   verify,

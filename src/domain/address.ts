@@ -105,6 +105,14 @@ export function isInside(blocks: readonly Block[], address: string): boolean {
   return from > 0 && key <= (blocks[from - 1] as Block).last
 }
 
+/**
+ * May a token be used from this address?
+ * @param allowedIps null: it may be used from anywhere
+ * @param ip in canonical form; null: there is no address
+ */
+export const mayBeUsedFrom = (allowedIps: readonly Block[] | null, ip: string | null): boolean =>
+  allowedIps === null || (ip !== null && isInside(allowedIps, ip))
+
 /** IPv4 addresses are apart: a block of IPv6 addresses holds none of them, however large it is. */
 const keyOf = (groups: Groups): string =>
   isIpv4(groups)

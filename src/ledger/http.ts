@@ -17,6 +17,7 @@ import { type OnProblem, problemSender } from '../http/problem.ts'
 import { createRateLimit } from '../http/rateLimit.ts'
 import { movedTo, type RoutesOptions } from '../http/prefix.ts'
 import { type Route, routerOf } from '../http/route.ts'
+import { allowedIpsRoutes } from '../http/routes/allowedIps.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
 import { feedRoutes } from '../http/routes/feed.ts'
 import {
@@ -78,6 +79,7 @@ export function httpOf(
     const changedBy = { ...shownTo, limits, scopeCeiling: settings.scopeCeiling }
     return [
       ...analyticsRoutes(shownTo),
+      ...allowedIpsRoutes(shownTo),
       ...feedRoutes({ ...followed, authenticateRequest: managers, stillGood }),
       ...tokenRoutes({ ...changedBy, manage: useCases.manage }),
       ...rotationRoutes({ ...changedBy, rotations: useCases.rotations }),

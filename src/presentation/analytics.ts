@@ -1,4 +1,5 @@
 import type { BlastRadius, Listed, SeenCaller, SeenRoute } from '../application/analytics/activity.ts'
+import type { CallerCheck } from '../application/analytics/callerCheck.ts'
 import type { Report, ReportList, ReportRow } from '../application/analytics/report.ts'
 import type { ActionDocument } from '../../projections/tokenActivity.ts'
 import { statusAt } from '../domain/token.ts'
@@ -57,6 +58,13 @@ export const presentBlastRadius = (found: BlastRadius, now: string) => ({
     user_agents: userAgents,
   })),
   earlier: { hours: found.earlier.hours, requests: found.earlier.requests },
+})
+
+export const presentCallerCheck = ({ refused, more, accepted, unknown }: CallerCheck) => ({
+  refused: refused.map(({ ip, requests, lastAt }) => ({ ip, requests, last_at: lastAt })),
+  ...(more ? { more_refused: { callers: more.callers, requests: more.requests } } : {}),
+  accepted,
+  unknown,
 })
 
 const presentListed = <T, P>({ data, other, otherHours }: Listed<T>, present: (row: T) => P) => ({

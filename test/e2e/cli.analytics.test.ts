@@ -153,6 +153,39 @@ describe('tokenledger, for analysts, beside a live service', () => {
     })
   })
 
+  describe('allowed-ips --check', () => {
+    const check = (...addresses: string[]) => run('allowed-ips', token.id, '--check', ...addresses)
+
+    it('tells what the HTTP route tells, and ends with 1 where somebody would be refused', async () => {
+      const path = `${TOKENS}/${token.id}/allowed-ips/check`
+      const { body } = await apiOf(service.url).call<object>('POST', path, {
+        body: JSON.stringify({ allowed_ips: ['192.0.2.0/24'] }),
+        headers: { 'content-type': 'application/json' },
+      })
+      const found = await check('192.0.2.0/24', '--json')
+      expect(found.code).to.equal(1)
+      expect(JSON.parse(found.stdout)).to.deep.equal(body)
+      const shown = await check('192.0.2.0/24')
+      expect(shown.stdout)
+        .to.match(/^ +1 +\S+Z +203\.0\.113\.9$/m)
+        .and.contain('Accepted: 2 requests. From an unknown address, or without any: 0 requests.')
+    })
+
+    it('ends with 0 where nobody would be', async () => {
+      const { code, stdout } = await check('203.0.113.9, 192.0.2.0/24')
+      expect([code, stdout]).to.deep.equal([
+        0,
+        'No caller would be refused.\nAccepted: 3 requests. From an unknown address, or without any: 0 requests.\n',
+      ])
+    })
+
+    it('answers 1 for an unknown token and 2 to what are no addresses', async () => {
+      expect((await run('allowed-ips', UNKNOWN, '--check', '192.0.2.1')).code).to.equal(1)
+      for (const args of [[token.id], [token.id, '--check', ','], [token.id, '--check', '192.0.2.1/24'], []])
+        expect((await run('allowed-ips', ...args)).code, args.slice(1).join(' ')).to.equal(2)
+    })
+  })
+
   describe('in the end', () => {
     it('did not disturb the service', async () => {
       expect(await apiOf(service.url).use(token.token)).to.equal(200)

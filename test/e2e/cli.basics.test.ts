@@ -12,6 +12,7 @@ const COMMANDS = [
   'history',
   'explain',
   'usage',
+  'allowed-ips',
   'audit',
   'verify',
   'checkpoint',
@@ -27,6 +28,7 @@ const ARGUMENTS: Record<string, string[]> = {
   audit: ['decisions'],
   verify: ['--chain'],
   usage: ['--token', UNKNOWN],
+  'allowed-ips': [UNKNOWN, '--check', '192.0.2.1'],
   import: ['events.ndjson'],
   'read-model': ['--path'],
 }

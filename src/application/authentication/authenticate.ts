@@ -1,3 +1,4 @@
+import { mayBeUsedFrom } from '../../domain/address.ts'
 import { hasTokenLength, isToken } from '../../domain/credential.ts'
 import { type Asker, OverLimitError } from '../scheduling/gate.ts'
 import type { Clock } from '../ports/clock.ts'
@@ -7,7 +8,7 @@ import type { Telemetry } from '../ports/telemetry.ts'
 import type { Operator, Principal } from '../../domain/principal.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
 import type { Found, TokenIndex } from './tokenIndex.ts'
-import { mayBeUsedFrom, type TokenRecord } from './records.ts'
+import type { TokenRecord } from './records.ts'
 import type { User } from './user.ts'
 
 export interface Credential {
@@ -135,7 +136,7 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
 
   /** What comes behind all that makes a credential bad: is it used where it may be? @returns null if it is */
   function misplaced(record: TokenRecord, { ip, fromAnywhere }: Source): Refused | null {
-    if (mayBeUsedFrom(record, ip) || fromAnywhere?.(record.tokenId)) return null
+    if (mayBeUsedFrom(record.allowedIps, ip) || fromAnywhere?.(record.tokenId)) return null
     return refuseKnown(record, ELSEWHERE)
   }
 

@@ -1,4 +1,4 @@
-import { type Block, isInside } from '../../domain/address.ts'
+import type { Block } from '../../domain/address.ts'
 import type { Principal } from '../../domain/principal.ts'
 import { bytesOf } from '../../domain/text.ts'
 import type { Instant } from '../ports/clock.ts'
@@ -32,10 +32,6 @@ export interface TokenRecord {
    */
   stale: boolean
 }
-
-/** May the token be used from this address? @param ip in canonical form; null: there is no address */
-export const mayBeUsedFrom = ({ allowedIps }: Pick<TokenRecord, 'allowedIps'>, ip: string | null): boolean =>
-  allowedIps === null || (ip !== null && isInside(allowedIps, ip))
 
 /** What is known of a credential that was a secret of a token, and is none any more. */
 export interface RetiredSecret {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { countedRoute } from '../../../projections/tokenActivity.ts'
-import { limitedAs } from '../../domain/address.ts'
+import { limitedAs, mayBeUsedFrom } from '../../domain/address.ts'
 import type {
   Accepted,
   Authenticator,
@@ -9,7 +9,7 @@ import type {
   Refused,
   Source,
 } from '../authentication/authenticate.ts'
-import { mayBeUsedFrom, type TokenRecord } from '../authentication/records.ts'
+import type { TokenRecord } from '../authentication/records.ts'
 import type { Asker } from '../scheduling/gate.ts'
 import type { Recorder } from './recorder.ts'
 import type { Use } from './window.ts'
@@ -107,7 +107,7 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
     const { record } = decision
     const { ip } = attempt
     // A token revokes itself from anywhere. If that fails, its secret must not have become the one in use.
-    if (record?.isUnused && mayBeUsedFrom(record, ip)) {
+    if (record?.isUnused && mayBeUsedFrom(record.allowedIps, ip)) {
       const { userAgent } = attempt.purpose()
       onFirstUse({ tokenId: record.tokenId, secret: record.secret, ip, userAgent })
     }

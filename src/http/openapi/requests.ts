@@ -44,6 +44,8 @@ export const createBody = object({ ...patched, scopes: scopesInput, metadata: me
 
 export const patchBody = object(patched, Object.keys(patched) as (keyof typeof patched)[])
 
+export const allowedIpsCheckBody = object({ allowed_ips: { ...allowedIpsInput, type: 'array' } })
+
 export const rotationBody = object(
   {
     grace_seconds: {

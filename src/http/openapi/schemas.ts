@@ -187,6 +187,26 @@ export const components = {
     hours: arrayOf(object({ at: time, ...tally, addresses: count, user_agents: count })),
     earlier: object({ hours: count, requests: count }),
   }),
+  AllowedIpsCheck: object(
+    {
+      refused: {
+        ...arrayOf(object({ ip: { type: 'string' }, requests: count, last_at: time })),
+        maxItems: 1_000,
+        description: 'Callers that would be refused, most requests first. `last_at` is exact to the hour.',
+      },
+      more_refused: {
+        ...object({ callers: count, requests: count }),
+        description: 'Only where more callers would be refused than are shown.',
+      },
+      accepted: { ...count, description: 'Requests that would have been accepted.' },
+      unknown: {
+        ...count,
+        description:
+          'Requests without an address, which would be refused, or from one that was not kept by name.',
+      },
+    },
+    ['more_refused'],
+  ),
   HistoryPage: historyPage,
   FeedPage: feedPage,
   Principal: object({
