@@ -36,12 +36,14 @@ export interface Collection {
 
 /**
  * A list of fields. The id comes behind them, so that the order of documents is always complete. A unique index has
- * only one field. A unique or sparse index leaves out the documents that lack its last field, which is a text.
+ * only one field. A unique or sparse index leaves out the documents that lack its last field, which is a text. An index
+ * with `without` leaves out those that have this one of its fields.
  */
 export interface Index {
   fields: readonly string[]
   unique?: boolean
   sparse?: boolean
+  without?: string
 }
 
 export interface DocumentSchema {

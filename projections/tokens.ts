@@ -130,6 +130,8 @@ export const tokens: Projection = {
         { fields: ['accountId', 'revoked', 'name'] },
         { fields: ['accountId', 'revoked', 'expiresAt'] },
         { fields: ['accountId', 'revoked', 'lastAccessed'] },
+        // Those that were never used. A use changes the entries of no token but at its first.
+        { fields: ['accountId', 'revoked', 'lastAccessed', 'createdAt'], without: 'lastAccessed' },
         { fields: ['accountId', 'stopped'], sparse: true },
         { fields: ['revoked', 'hashKeyId'] },
         { fields: ['revoked', 'newerHashKeyId'], sparse: true },
@@ -138,6 +140,7 @@ export const tokens: Projection = {
         { fields: ['revoked', 'name'] },
         { fields: ['revoked', 'expiresAt'] },
         { fields: ['revoked', 'lastAccessed'] },
+        { fields: ['revoked', 'lastAccessed', 'createdAt'], without: 'lastAccessed' },
         { fields: ['hint'] },
       ],
     },

@@ -8,6 +8,7 @@ import type { RotationInput } from '../application/tokens/rotate.ts'
 import type { TokenInput } from '../application/tokens/input.ts'
 import { targetOf } from '../application/tokens/manage.ts'
 import type { ListQuery, ResultPage, Sort } from '../application/tokens/query.ts'
+import type { TokenCounts } from '../application/tokens/tokenCounts.ts'
 import type { StatusFilter } from '../application/tokens/tokenList.ts'
 import { isAccountId } from '../domain/rules.ts'
 import type { Ceiling } from '../domain/scopes.ts'
@@ -15,8 +16,10 @@ import { readIdempotencyKey, readIfMatch } from '../http/input/conditional.ts'
 import { bodyValidator, invalid } from '../http/input/validate.ts'
 import * as schemas from '../http/openapi/schemas.ts'
 import {
+  type ListedToken,
   shownEvent,
   shownToken,
+  shownTokenPage,
   shownUsage,
   shownUsageTokens,
   type Token,
@@ -78,8 +81,18 @@ export interface RevokeOptions extends CommandOptions {
 export interface TokenListQuery {
   /** Default: `live`. */
   status?: StatusFilter | undefined
-  /** Text that the name contains. Upper and lower case are the same. */
+  /** Text that the name or the description contains. Upper and lower case are the same. */
   q?: string | undefined
+  /** Only tokens that were not used for so many days, and not made since then. */
+  unusedDays?: number | undefined
+  /** Only tokens that expire within so many days. */
+  expiringDays?: number | undefined
+  /** Only tokens that never expire. */
+  neverExpires?: boolean | undefined
+  /** Whether the account's tokens are counted, too. */
+  counts?: boolean | undefined
+  /** 1 to 30: each token has its requests on so many days until today (UTC), too. */
+  daily?: number | undefined
   /** Default: `-createdAt`. */
   sort?: Sort | undefined
   /** 1 to 100. Default: 25. */
@@ -102,6 +115,8 @@ export interface UsageQuery {
 /** How to ask for a page. */
 export type PageQuery = Pick<TokenListQuery, 'limit' | 'cursor'>
 
+export type TokenList = ResultPage<ListedToken> & { counts?: TokenCounts }
+
 /** `token` is the credential: it is shown here, and never again. */
 export type CreatedToken = Token & { token: string }
 export type TokenUsage = { tokenId: string } & ReturnType<typeof shownUsage>
@@ -121,7 +136,8 @@ export interface Tokens {
   create(accountId: string, input: NewToken, options: CommandOptions): Promise<Token & { token?: string }>
   /** Revoked tokens are found, too. */
   get(accountId: string, id: string): Promise<Token>
-  list(accountId: string, query?: TokenListQuery): Promise<ResultPage<Token>>
+  /** With `counts`: those that are not revoked; of them, those that expire within 14 days, never, or are unused for 90. */
+  list(accountId: string, query?: TokenListQuery): Promise<TokenList>
   update(accountId: string, id: string, change: TokenChange, options: CommandOptions): Promise<Token>
   /** Gives the token another secret. The older one is accepted beside it for a time. */
   rotate(accountId: string, id: string, input: RotateInput, options: CommandOptions): Promise<CreatedToken>
@@ -195,9 +211,8 @@ export function tokensOf(
       shownToken(id, seenToken(await queries.token(accountId, id)), now()),
     ),
     list: answering(async (accountId, query) => {
-      const { data, nextCursor } = await queries.list(accountId, parseList(asQuery(query)))
-      const at = now()
-      return { data: data.map((token) => shownToken(token.id, seenToken(token), at)), nextCursor }
+      const page = await queries.list(accountId, parseList(asQuery(query)))
+      return shownTokenPage(page, seenToken, now())
     }),
     update: answering(async (accountId, id, change, options) => {
       const { context, ceiling, ifMatch } = commandOf(options)

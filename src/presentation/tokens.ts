@@ -1,7 +1,9 @@
 import type { Principal } from '../domain/principal.ts'
-import type { ResultPage } from '../application/tokens/query.ts'
+import type { ResultPage, TokenPage } from '../application/tokens/query.ts'
+import type { TokenCounts } from '../application/tokens/tokenCounts.ts'
 import type { Tally, Usage } from '../application/analytics/usage.ts'
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
+import type { TokenDocument } from '../../projections/tokens.ts'
 import {
   type ExistingToken,
   ownSecret,
@@ -103,6 +105,42 @@ export function presentToken(id: string, token: TokenLike, now: string) {
   const shown = shownToken(id, token, now)
   return { ...snakeCased(shown), rotation: shown.rotation && snakeCased(shown.rotation) }
 }
+
+/** A token in a list. */
+export interface ListedToken extends Token {
+  /** Only if it was asked for: the requests on each day (UTC), oldest first; today is the last. */
+  daily?: readonly number[]
+}
+
+/** @param asSeen a token as the presenters know it */
+export const shownTokenPage = (
+  { data, nextCursor, counts, daily }: TokenPage,
+  asSeen: (token: TokenDocument) => TokenLike,
+  now: string,
+): ResultPage<ListedToken> & { counts?: TokenCounts } => ({
+  data: data.map((token) => ({ ...shownToken(token.id, asSeen(token), now), ...dailyOf(daily, token.id) })),
+  nextCursor,
+  ...(counts ? { counts: countsOf(counts) } : {}),
+})
+
+export const presentTokenPage = (
+  { data, nextCursor, counts, daily }: TokenPage,
+  asSeen: (token: TokenDocument) => TokenLike,
+  now: string,
+) => ({
+  data: data.map((token) => ({ ...presentToken(token.id, asSeen(token), now), ...dailyOf(daily, token.id) })),
+  next_cursor: nextCursor,
+  ...(counts ? { counts: snakeCased(countsOf(counts)) } : {}),
+})
+
+const dailyOf = (daily: TokenPage['daily'], id: string) => (daily ? { daily: daily.get(id) ?? [] } : {})
+
+const countsOf = ({ live, expiring, neverExpires, unused }: TokenCounts): TokenCounts => ({
+  live,
+  expiring,
+  neverExpires,
+  unused,
+})
 
 /** A token as it was. The events of its life do not say when it had last been used, so neither does this. */
 export function presentTokenAt(id: string, token: TokenLike, at: string) {

@@ -24,6 +24,7 @@ export const people: Projection = {
         { fields: ['kind'] },
         ...['age', 'city', 'name', 'active'].map((field) => ({ fields: ['kind', field] })),
         { fields: ['kind', 'note'], sparse: true },
+        { fields: ['kind', 'age', 'name'], without: 'age' },
       ],
     },
     { name: 'rows', schema, indexes: [] },

@@ -149,6 +149,31 @@ export function queryContract(model: () => ReadModel): void {
       expect(some.map(({ id }) => id)).to.have.members(['a', 'f'])
     })
 
+    it('looks up numbers by ids, and nothing else of the documents', async () => {
+      const where: Condition[] = [{ field: 'id', op: 'in', value: ['b', 'a', 'none'] }]
+      const some = await model().find('people', { where, order: 'any', limit: 3, numbers: ['age'] })
+      const whole = await model().find('people', { where, order: 'any', limit: 3 })
+      const byId = (those: readonly { id: string }[]) => [...those].sort((x, y) => (x.id < y.id ? -1 : 1))
+      expect(byId(some)).to.deep.equal(byId(whole.map(({ id, age }) => ({ id, age }))))
+    })
+
+    it('knows those that have no value by an index without all others, and follows a change', async () => {
+      const none: Condition = { field: 'age', op: 'eq', value: null }
+      const later: Condition = { field: 'name', op: 'gt', value: '' }
+      const order = { field: 'name' }
+      const counted = () => model().count('people', [PEOPLE, none, later], 10)
+      const before = await found([none, later], { order })
+      expect(before).to.have.lengthOf.above(1)
+      expect(await counted()).to.equal(before.length)
+      await model().apply([put(before.charAt(0), 9, { age: 7 })])
+      expect(await found([none, later], { order })).to.equal(before.slice(1))
+      expect(await counted()).to.equal(before.length - 1)
+      await model().apply([put(before.charAt(0), 10, { age: null })])
+      expect(await found([none, later], { order })).to.equal(before)
+      const seven: Condition = { field: 'age', op: 'eq', value: 7 }
+      expect(await rejection(model().count('people', [PEOPLE, seven, later], 1))).to.be.instanceOf(RangeError)
+    })
+
     it('takes no field name that is more than a name', async () => {
       const where: Condition[] = [PEOPLE, { field: "a') OR 1 --", op: 'eq', value: 1 }]
       expect(await rejection(model().find('people', { where, limit: 1 }))).to.be.instanceOf(Error)

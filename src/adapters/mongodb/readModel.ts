@@ -197,10 +197,10 @@ function readModel(
       return found && present(target, found)
     },
 
-    async find(collection, { where, order, after = null, limit }, signal) {
+    async find(collection, { where, order, after = null, limit, numbers }, signal) {
       const source = sourceOf(collection)
       return sound(async () => {
-        if (order === 'any') return findAny(source, where, limit)
+        if (order === 'any') return findAny(source, where, limit, numbers)
         const plan = planOf(source.target.collection, where, order)
         return readPage(plan, { after, limit }, (stretch, atMost) =>
           readStretch(source, stretch, atMost, signal),

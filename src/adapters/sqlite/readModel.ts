@@ -22,7 +22,7 @@ import { openLive } from './documents/openLive.ts'
 import { guardModel } from './documents/modelGuard.ts'
 import { beginNext } from './rebuild/nextGeneration.ts'
 import { clearLeft, type HandedOver, openHandedOver, checkHandedOver } from './rebuild/handedOver.ts'
-import { countStretch, findAny, readStretch, type Source } from './documents/query.ts'
+import { countStretch, findAny, findNumbers, readStretch, type Source } from './documents/query.ts'
 import { createReservations } from './documents/reservations.ts'
 import { seal } from './documents/seal.ts'
 import { walBytes } from './database/walWatch.ts'
@@ -207,7 +207,7 @@ function readModel(generations: Generations, opened: ModelFile, { lock, log }: O
       return document ? present<Document>(id, document) : nothing(null)
     },
 
-    async find(collection, { where, order, after = null, limit }, signal) {
+    async find(collection, { where, order, after = null, limit, numbers }, signal) {
       const source = sourceOf(collection)
       const found = await pageOf()
       return found.length > 0 ? found : nothing(found)
@@ -215,7 +215,7 @@ function readModel(generations: Generations, opened: ModelFile, { lock, log }: O
       async function pageOf(): Promise<Document[]> {
         if (order === 'any') {
           if (limit > 1) await giveWay(signal)
-          return findAny(source(), where, limit)
+          return numbers ? findNumbers(source(), where, numbers, limit) : findAny(source(), where, limit)
         }
         const plan = planOf(source().table.collection, where, order)
         return readPage(plan, { after, limit }, (stretch, atMost) =>

@@ -24,4 +24,9 @@ export interface Query {
   /** Continues behind the document that has this value in the ordering field, and this id. */
   after?: { value: Scalar; id: string }
   limit: number
+  /**
+   * Only for a look-up by ids: reads these members, which are whole numbers, and no others. A store looks at nothing
+   * else of a document, so it does not find out whether that is damaged.
+   */
+  numbers?: readonly string[]
 }

@@ -33,7 +33,7 @@ export function planOf(collection: Collection, where: readonly Condition[], orde
   const { field = 'id', descending = false } = order === 'any' ? {} : (order ?? {})
   const isServed = (index: readonly string[]): boolean =>
     field === 'id' ? leading(index, where) === index.length : isLast(index, field, where)
-  const [best] = indexesOf(collection)
+  const [best] = indexesOf(collection, where)
     .filter(isServed)
     .map((index) => planBy(index, where, field === 'id' ? index.length : index.length - 1))
     .sort((a, b) => a.filter.length - b.filter.length)
@@ -48,7 +48,7 @@ export function planOf(collection: Collection, where: readonly Condition[], orde
  * @throws RangeError if no index knows all of the conditions
  */
 export function countPlanOf(collection: Collection, where: readonly Condition[]): Plan {
-  const plan = indexesOf(collection)
+  const plan = indexesOf(collection, where)
     .filter((index) => leading(index, where) >= index.length - 1)
     .map((index) => planBy(index, where, leading(index, where)))
     .find(({ filter }) => filter.length === 0)
@@ -57,12 +57,18 @@ export function countPlanOf(collection: Collection, where: readonly Condition[])
 }
 
 /**
- * The fields of the indexes that queries may use. An index of ids always exists; unique indexes are for look-ups only.
+ * The fields of the indexes that a query may use. An index of ids always exists; unique indexes are for look-ups only,
+ * and an index without the documents that have a field is for queries that want none of those.
  */
-const indexesOf = ({ indexes }: Collection): (readonly string[])[] => [
+const indexesOf = ({ indexes }: Collection, where: readonly Condition[]): (readonly string[])[] => [
   [],
-  ...indexes.filter(({ unique }) => !unique).map(({ fields }) => fields),
+  ...indexes
+    .filter(({ unique, without }) => !unique && (without === undefined || where.some(isAbsenceOf(without))))
+    .map(({ fields }) => fields),
 ]
+
+const isAbsenceOf = (field: string) => (condition: Condition) =>
+  !('any' in condition) && condition.field === field && isAbsence(condition)
 
 /** How many of the first fields of an index are compared for equality. */
 function leading(index: readonly string[], where: readonly Condition[]): number {

@@ -1,3 +1,5 @@
+import { DAY_MS } from '../../domain/time.ts'
+import { iso } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
 
 /**
@@ -7,7 +9,7 @@ import type { Condition } from '../ports/documents.ts'
 
 type Account = string | null
 
-const inState = (accountId: Account, isRevoked: boolean): Condition[] => [
+export const inState = (accountId: Account, isRevoked: boolean): Condition[] => [
   ...(accountId === null ? [] : [{ field: 'accountId', op: 'eq', value: accountId } as const]),
   { field: 'revoked', op: 'eq', value: isRevoked },
 ]
@@ -16,20 +18,44 @@ export const notRevoked = (accountId: Account): Condition[] => inState(accountId
 
 export const revoked = (accountId: Account): Condition[] => inState(accountId, true)
 
+export const neverExpires: Condition = { field: 'expiresAt', op: 'eq', value: null }
+export const notExpired = (now: string): Condition => ({
+  any: [neverExpires, { field: 'expiresAt', op: 'gt', value: now }],
+})
+export const hasExpired = (now: string): Condition => ({ field: 'expiresAt', op: 'lte', value: now })
+
+/** From now on, and within so many days. */
+export const expiresWithin = (days: number, now: string): Condition[] => [
+  { field: 'expiresAt', op: 'gt', value: now },
+  { field: 'expiresAt', op: 'lte', value: iso(Date.parse(now) + days * DAY_MS) },
+]
+
+/** Not used for so many days, and not made since then. */
+export const unusedFor = (days: number, now: string): Condition[] => {
+  const [used, never] = unusedEither(days, now)
+  return [{ any: [...used, neverUsed] }, ...never.filter((one) => one !== neverUsed)]
+}
+
+const neverUsed: Condition = { field: 'lastAccessed', op: 'eq', value: null }
+
+/** The same as two conditions, each of which an index serves: last used by then, or never used and made by then. */
+export function unusedEither(days: number, now: string): [used: Condition[], never: Condition[]] {
+  const then = iso(Date.parse(now) - days * DAY_MS)
+  return [
+    [{ field: 'lastAccessed', op: 'lte', value: then }],
+    [neverUsed, { field: 'createdAt', op: 'lte', value: then }],
+  ]
+}
+
 /** Neither revoked nor expired. */
 export const active = (accountId: Account, at: string): Condition[] => [
   ...notRevoked(accountId),
-  {
-    any: [
-      { field: 'expiresAt', op: 'eq', value: null },
-      { field: 'expiresAt', op: 'gt', value: at },
-    ],
-  },
+  notExpired(at),
 ]
 
 export const expired = (accountId: Account, now: string): Condition[] => [
   ...notRevoked(accountId),
-  { field: 'expiresAt', op: 'lte', value: now },
+  hasExpired(now),
 ]
 
 export const damaged = (accountId: string): Condition[] => [

@@ -5,27 +5,35 @@ import { decodeCursor, encodeCursor } from '../readModel/cursor.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition, Document, Scalar } from '../ports/documents.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
-import { listTokens, type StatusFilter } from './tokenList.ts'
+import { dailyRequests } from '../readModel/dailyRequests.ts'
+import { countTokens, type TokenCounts } from './tokenCounts.ts'
+import { listTokens, type TokenFilter } from './tokenList.ts'
 import { isUuid } from '../../domain/uuid.ts'
 
 type SortField = 'createdAt' | 'name' | 'lastAccessed' | 'expiresAt'
 /** With `-` in front, the greatest value comes first. */
 export type Sort = SortField | `-${SortField}`
 
-export interface ListQuery {
-  status: StatusFilter
-  /** Text that the name contains, ignoring case. */
-  q?: string
-  /** The hint that the tokens have, with four characters. */
-  hint?: string
+export interface ListQuery extends TokenFilter {
   sort: Sort
   limit: number
   cursor?: string
+  /** Are the tokens to be counted as well? That is independent of the filter. */
+  counts?: boolean
+  /** On how many days, until today, the requests of each token are wanted. */
+  daily?: number
 }
 
 export interface ResultPage<T> {
   data: T[]
   nextCursor: string | null
+}
+
+/** What was not asked for is null. */
+export interface TokenPage extends ResultPage<TokenDocument> {
+  counts: TokenCounts | null
+  /** The requests on each of the days that were asked for, by token id, oldest first. */
+  daily: ReadonlyMap<string, readonly number[]> | null
 }
 
 export interface TokenQueries {
@@ -36,7 +44,7 @@ export interface TokenQueries {
    */
   token(accountId: string | null, id: string): Promise<TokenDocument>
   /** A damaged token is listed among those that are not revoked. It is neither active nor expired. */
-  list(accountId: string | null, query: ListQuery, signal?: AbortSignal): Promise<ResultPage<TokenDocument>>
+  list(accountId: string | null, query: ListQuery, signal?: AbortSignal): Promise<TokenPage>
   history(
     tokenId: string,
     query: { limit: number; cursor?: string },
@@ -54,17 +62,20 @@ export function createTokenQueries(readModel: DocumentReader, clock: Clock): Tok
       return asToken(found as Document)
     },
 
-    async list(accountId, { cursor, sort, limit, ...asked }, signal) {
+    async list(accountId, { cursor, sort, limit, counts = false, daily: days, ...asked }, signal) {
       const of = `tokens ${sort}`
       const order = { field: sort.replace('-', ''), descending: sort.startsWith('-') }
       const after = cursor === undefined ? null : decodeCursor(of, cursor)
       const query = { ...asked, order, after, limit: limit + 1 }
-      return pageOf(
-        await listTokens(readModel, accountId, query, iso(clock()), signal),
-        limit,
-        of,
-        order.field,
-      )
+      const now = iso(clock())
+      const found = await listTokens(readModel, accountId, query, now, signal)
+      const page = pageOf<TokenDocument>(found, limit, of, order.field)
+      const ids = page.data.map(({ id }) => id)
+      return {
+        ...page,
+        counts: counts ? await countTokens(readModel, accountId, now, signal) : null,
+        daily: days === undefined ? null : await dailyRequests(readModel, ids, { days, now }, signal),
+      }
     },
 
     async history(tokenId, { limit, cursor }, signal) {

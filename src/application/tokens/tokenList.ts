@@ -1,18 +1,29 @@
 import { foldCase, type TokenDocument } from '../../../projections/tokens.ts'
+import { DAY_MS } from '../../domain/time.ts'
 import { statusAt } from '../../domain/token.ts'
-import type { Condition, Document, Query } from '../ports/documents.ts'
+import { iso } from '../ports/clock.ts'
+import type { Condition, Document } from '../ports/documents.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 import { compareBy, type Key } from '../readModel/order.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 
 export type StatusFilter = 'live' | 'active' | 'expired' | 'revoked' | 'all'
 
-export interface TokenList {
+/** Which tokens are listed; all that is named has to be true of them. */
+export interface TokenFilter {
   status: StatusFilter
-  /** Text that the name contains, ignoring case. */
+  /** Text that the name or the description contains, ignoring case. */
   q?: string
   /** The hint that the tokens have. */
   hint?: string
+  /** They were not used for so many days, and not made since then. */
+  unusedDays?: number
+  /** They expire within so many days from now, and have not expired yet. */
+  expiringDays?: number
+  neverExpires?: boolean
+}
+
+export interface TokenList extends TokenFilter {
   order: { field: string; descending: boolean }
   after: Key | null
   limit: number
@@ -22,71 +33,116 @@ export interface TokenList {
 const sound: Condition = { field: 'stopped', op: 'eq', value: null }
 
 /**
- * Up to this many active or expired tokens are sorted here. Beyond that, they are picked out of an index that holds
- * both.
+ * Up to this many tokens that an index picks out are sorted here. Beyond that, they are picked out of the index that has
+ * the order.
  */
 const MOST_SORTED = 500
 /** How many tokens with one hint are looked at: there are 14 million hints. */
 const MOST_HINTED = 1_000
 
+/** What an index picks out: conditions, and the field that the index ends with. */
+interface Picked {
+  where: readonly Condition[]
+  field: string
+}
+
 /**
  * Tokens of an account, or of all (null), in an order. One index has the order of revoked tokens, and one that of the
- * others; another knows which of those have expired. No index can have both, since expiry depends on the time of the
- * question.
+ * others. No index can have an order and know as well what has expired or was not used, since that depends on the time
+ * of the question; other indexes know that.
  * @param now RFC 3339 UTC
  */
 export async function listTokens(
   readModel: DocumentReader,
   accountId: string | null,
-  { status, q, hint, order, after, limit }: TokenList,
+  { order, after, limit, ...filter }: TokenList,
   now: string,
   signal?: AbortSignal,
 ): Promise<Document[]> {
-  const named: Condition[] = q ? [{ field: 'nameFolded', op: 'contains', value: foldCase(q) }] : []
-  const find = (where: readonly Condition[], query: Pick<Query, 'order' | 'after' | 'limit'>) =>
-    readModel.find('tokens', { where: [...where, ...named], ...query }, signal)
-  const read = (where: readonly Condition[]) => find(where, { order, ...(after && { after }), limit })
   const inOrder = (found: readonly Document[]) => firstBehind(found, order, after).slice(0, limit)
-  /** Those that the index of expiry knows. */
-  const byExpiry = async (where: readonly Condition[]) => {
-    if (order.field === 'expiresAt') return read(where)
-    const all = await find(where, { order: { field: 'expiresAt' }, limit: MOST_SORTED + 1 })
-    return all.length > MOST_SORTED ? read(where) : inOrder(all)
+  const read = (where: readonly Condition[]) =>
+    readModel.find('tokens', { where, order, ...(after && { after }), limit }, signal)
+  const { picks, those, others } = conditionsOf(filter, now)
+
+  /** The revoked ones, or the others. */
+  async function inState(isRevoked: boolean): Promise<Document[]> {
+    const of = tokensThat.inState(accountId, isRevoked)
+    const isInOrder = picks.length === 0 || (picks.length === 1 && picks[0]?.field === order.field)
+    const found: Document[] = []
+    for (const { where, field } of isInOrder ? [] : picks) {
+      const query = { where: [...of, ...where, ...others], order: { field }, limit: MOST_SORTED + 1 }
+      found.push(...(await readModel.find('tokens', query, signal)))
+      if (found.length > MOST_SORTED) break
+    }
+    return isInOrder || found.length > MOST_SORTED ? read([...of, ...those, ...others]) : inOrder(found)
   }
 
-  if (hint !== undefined) {
-    const where: Condition[] = [{ field: 'hint', op: 'eq', value: hint }]
-    const found = await find(where, { order: 'any', limit: MOST_HINTED })
+  if (filter.hint !== undefined) {
+    const where: Condition[] = [{ field: 'hint', op: 'eq', value: filter.hint }, ...namedBy(filter)]
+    const found = await readModel.find('tokens', { where, order: 'any', limit: MOST_HINTED }, signal)
     return inOrder(
-      found.filter((token) => isListed(token as unknown as TokenDocument, accountId, status, now)),
+      found.filter((token) => isListed(token as unknown as TokenDocument, accountId, filter, now)),
     )
   }
-  switch (status) {
-    case 'live':
-      return read(tokensThat.notRevoked(accountId))
-    case 'revoked':
-      return read(tokensThat.revoked(accountId))
-    case 'expired':
-      return byExpiry([...tokensThat.expired(accountId, now), sound])
-    case 'all': {
-      const both = [tokensThat.notRevoked(accountId), tokensThat.revoked(accountId)]
-      return inOrder((await Promise.all(both.map(read))).flat())
-    }
-    case 'active':
-      return byExpiry([...tokensThat.active(accountId, now), sound])
-  }
+  const { status } = filter
+  const states = status === 'all' ? [false, true] : [status === 'revoked']
+  const [page = [], ...more] = await Promise.all(states.map(inState))
+  return more.length === 0 ? page : inOrder([...page, ...more.flat()])
 }
 
-/** Is a token, wherever it was found, one of the list? */
+/**
+ * The conditions of a filter: those that an index picks out, `those` in a form for any other index, and `others`, which
+ * no index knows.
+ */
+function conditionsOf(filter: TokenFilter, now: string) {
+  const { status, unusedDays } = filter
+  const expiry = expiryOf(filter, now)
+  const isSound = status === 'active' || status === 'expired' ? [sound] : []
+  const others = [...isSound, ...namedBy(filter)]
+  if (unusedDays === undefined) {
+    const picks: Picked[] = expiry.length === 0 ? [] : [{ where: expiry, field: 'expiresAt' }]
+    return { picks, those: expiry, others }
+  }
+  const [used, never] = tokensThat.unusedEither(unusedDays, now)
+  const picks: Picked[] = [
+    { where: used, field: 'lastAccessed' },
+    { where: never, field: 'createdAt' },
+  ]
+  return { picks, those: tokensThat.unusedFor(unusedDays, now), others: [...expiry, ...others] }
+}
+
+function namedBy({ q }: TokenFilter): Condition[] {
+  if (!q) return []
+  const value = foldCase(q)
+  const contains = (field: string): Condition => ({ field, op: 'contains', value })
+  return [{ any: [contains('nameFolded'), contains('descriptionFolded')] }]
+}
+
+/** What is asked of the expiry. */
+const expiryOf = ({ status, expiringDays, neverExpires }: TokenFilter, now: string): Condition[] => [
+  ...(status === 'active' ? [tokensThat.notExpired(now)] : []),
+  ...(status === 'expired' ? [tokensThat.hasExpired(now)] : []),
+  ...(expiringDays === undefined ? [] : tokensThat.expiresWithin(expiringDays, now)),
+  ...(neverExpires ? [tokensThat.neverExpires] : []),
+]
+
+/** Is a token, wherever it was found, one of the list? Its name is not looked at. */
 function isListed(
   token: TokenDocument,
   accountId: string | null,
-  status: StatusFilter,
+  { status, unusedDays, expiringDays, neverExpires }: TokenFilter,
   now: string,
 ): boolean {
   if (accountId !== null && token.accountId !== accountId) return false
   const own = statusAt(token, now)
-  return status === 'all' || (status === 'live' ? own !== 'revoked' : own === status)
+  if (status !== 'all' && (status === 'live' ? own === 'revoked' : own !== status)) return false
+  const inDays = (days: number): string => iso(Date.parse(now) + days * DAY_MS)
+  const { expiresAt, lastAccessed = token.createdAt } = token
+  if (neverExpires && expiresAt !== null) return false
+  if (unusedDays !== undefined && lastAccessed > inDays(-unusedDays)) return false
+  return (
+    expiringDays === undefined || (expiresAt !== null && expiresAt > now && expiresAt <= inDays(expiringDays))
+  )
 }
 
 function firstBehind(found: readonly Document[], order: TokenList['order'], after: Key | null): Document[] {

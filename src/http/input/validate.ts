@@ -31,7 +31,7 @@ function compiled(schema: object): () => ValidateFunction {
 }
 
 /**
- * A query string is text, so here, and only here, numbers are parsed from text.
+ * A query string is text, so here, and only here, numbers and truth values are parsed from text.
  * @throws Problem 422 from the returned function, with each place that is wrong
  */
 export function queryValidator<T>(schema: object): (params: URLSearchParams) => T {
@@ -39,14 +39,20 @@ export function queryValidator<T>(schema: object): (params: URLSearchParams) => 
   const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
   return (params) => {
     if (params.size > MAX_MEMBERS) assertKnown([...params.keys()], properties, '?')
-    const query: Record<string, string | number> = Object.create(null)
+    const query: Record<string, string | number | boolean> = Object.create(null)
     for (const [name, value] of params) {
       if (name in query)
         throw invalid([{ pointer: `?${escapePointer(name)}`, message: 'must be given once' }])
-      query[name] = properties[name]?.type === 'integer' && WHOLE.test(value) ? Number(value) : value
+      query[name] = valueOf(properties[name]?.type, value)
     }
     return validated<T>(validate(), query, (path) => `?${path.slice(1)}`)
   }
+}
+
+/** What is no value of the type stays text, and is refused for that. */
+function valueOf(type: string | undefined, text: string): string | number | boolean {
+  if (type === 'integer' && WHOLE.test(text)) return Number(text)
+  return type === 'boolean' && (text === 'true' || text === 'false') ? text === 'true' : text
 }
 
 export function bodyValidator<T>(schema: object): (body: unknown) => T {

@@ -70,6 +70,8 @@ export const endRotationQuery = object({
   },
 })
 
+const days = { type: 'integer', minimum: 1, maximum: 3650 } as const
+
 export const noQuery = object({})
 export const readQuery = object(
   {
@@ -81,7 +83,20 @@ export const pageQuery = object({ limit, cursor }, ['limit', 'cursor'])
 export const listQuery = object(
   {
     status: { enum: ['live', 'active', 'expired', 'revoked', 'all'], default: 'live' },
-    q: { type: 'string', maxLength: 100, description: 'Text in the name, ignoring case.' },
+    q: { type: 'string', maxLength: 100, description: 'Text in the name or the description, ignoring case.' },
+    unused_days: {
+      ...days,
+      description: 'Only those that were not used for so many days, and not made since then.',
+    },
+    expiring_days: { ...days, description: 'Only those that expire within so many days.' },
+    never_expires: { type: 'boolean', description: 'Only those that never expire.' },
+    counts: { type: 'boolean', description: 'Whether the answer has `counts`, too.' },
+    daily: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 30,
+      description: 'Each token has `daily`, too: its requests on each of so many days until today.',
+    },
     sort: {
       enum: ['created_at', 'name', 'last_accessed', 'expires_at'].flatMap((field) => [field, `-${field}`]),
       default: '-created_at',
@@ -89,7 +104,18 @@ export const listQuery = object(
     limit,
     cursor,
   },
-  ['status', 'q', 'sort', 'limit', 'cursor'],
+  [
+    'status',
+    'q',
+    'unused_days',
+    'expiring_days',
+    'never_expires',
+    'counts',
+    'daily',
+    'sort',
+    'limit',
+    'cursor',
+  ],
 )
 /** How many buckets (hours and days, of each token by itself) one answer reads at most: about ten seconds of work. */
 export const MOST_BUCKETS = 1_000_000
@@ -111,7 +137,6 @@ export const usageQuery = object(
   },
   ['from', 'to', 'granularity', 'route'],
 )
-const days = { type: 'integer', minimum: 1, maximum: 3650 } as const
 export const reportQuery = object(
   {
     from: { ...time, description: 'Of the range of `top`, inclusive; default: 30 days before its end.' },

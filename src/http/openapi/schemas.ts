@@ -127,7 +127,30 @@ export const components = {
     ...resource,
     token: { type: 'string', description: 'The credential. Shown here and never again.' },
   }),
-  TokenPage: object({ data: arrayOf({ $ref: '#/components/schemas/Token' }), next_cursor: nextCursor }),
+  TokenPage: object(
+    {
+      data: arrayOf(
+        object(
+          {
+            ...resource,
+            daily: {
+              ...arrayOf(count),
+              maxItems: 30,
+              description: 'With `daily`: the requests on each day (UTC), oldest first; today is the last.',
+            },
+          },
+          ['daily'],
+        ),
+      ),
+      next_cursor: nextCursor,
+      counts: {
+        ...object({ live: count, expiring: count, never_expires: count, unused: count }),
+        description:
+          'With `counts`, of all tokens that are not revoked: those that expire within 14 days, that never expire, and that were not used for 90 days.',
+      },
+    },
+    ['counts'],
+  ),
   TokenUsage: object({ token_id: uuid, ...usage }, ['filter']),
   AccountUsage: object(
     {

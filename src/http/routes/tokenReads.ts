@@ -10,12 +10,13 @@ import { type Clock, iso } from '../../application/ports/clock.ts'
 import { askedMoment, type TokenAt } from '../../application/tokens/asOf.ts'
 import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import { presentBlastRadius } from '../../presentation/analytics.ts'
-import { camelCase } from '../../presentation/names.ts'
+import { camelCase, camelCased } from '../../presentation/names.ts'
 import {
   presentEvent,
   presentPage,
   presentToken,
   presentTokenAt,
+  presentTokenPage,
   presentUsage,
   type TokenLike,
 } from '../../presentation/tokens.ts'
@@ -33,7 +34,9 @@ export interface ReadDependencies {
 }
 
 /** What a list may be asked for, as the query string has it. */
-export type ListInput = Omit<ListQuery, 'sort'> & { sort: string }
+export interface ListInput {
+  sort: string
+}
 
 const parseRead = queryValidator<{ at?: string }>(schemas.readQuery)
 const parsePage = queryValidator<{ limit: number; cursor?: string }>(schemas.pageQuery)
@@ -62,13 +65,10 @@ export function tokenReads({ queries, tokenAt, clock }: ReadDependencies) {
 
     /** @param accountId null: of all accounts */
     async list(ctx: Context, accountId: string | null, { sort, ...query }: ListInput, gone: AbortSignal) {
-      const page = await queries.list(accountId, { ...query, sort: camelCase(sort) as Sort }, gone)
+      const asked = camelCased<Omit<ListQuery, 'sort'>>(query)
+      const page = await queries.list(accountId, { ...asked, sort: camelCase(sort) as Sort }, gone)
       if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
-      const at = now()
-      sendJson(
-        ctx,
-        presentPage(page, (token) => presentToken(token.id, seenToken(token), at)),
-      )
+      sendJson(ctx, presentTokenPage(page, seenToken, now()))
     },
 
     async token(ctx: Context, token: TokenDocument): Promise<void> {

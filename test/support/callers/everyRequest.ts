@@ -15,6 +15,15 @@ interface Described {
 /** Values of parameters that the description does not list. If there is a default, it comes first. */
 export type Values = Record<string, (string | undefined)[]>
 
+interface Limits {
+  /** Only one of so many combinations is asked. */
+  step?: number
+  /** Which paths, as the description has them. Default: all. */
+  isAsked?: (path: string) => boolean
+  /** Which combinations are not asked. Default: none. */
+  isLeftOut?: (query: URLSearchParams) => boolean
+}
+
 /** The page is so small that following it meets every kind of page. */
 const PAGED: Record<string, string> = { limit: '2' }
 /** How many pages are followed. */
@@ -23,8 +32,6 @@ const PAGES = 4
 /**
  * Asks every route that only reads, with every combination of values, page by page.
  * @param places values of the parameters in paths
- * @param step only one of so many combinations is asked
- * @param isAsked which paths, as the description has them. Default: all
  * @returns the number of requests
  * @throws AssertionError for a parameter without values
  */
@@ -32,8 +39,7 @@ export async function askEverything(
   api: Api,
   places: Record<string, string>,
   values: Values,
-  step = 1,
-  isAsked: (path: string) => boolean = () => true,
+  { step = 1, isAsked = () => true, isLeftOut = () => false }: Limits = {},
 ): Promise<number> {
   const { paths } = (await api.get('/openapi.json')).body as unknown as Described
   let asked = 0
@@ -41,8 +47,8 @@ export async function askEverything(
     if (!get || !isAsked(template)) continue
     const path = template.replace(/\{(\w+)\}/g, (_, name: string) => valueOf(places, name, template))
     const parameters = (get.parameters ?? []).filter((parameter) => parameter.in === 'query')
-    for (const [n, query] of combinations(parameters, values, template).entries())
-      if (n % step === 0) asked += await follow(api, path, query)
+    const queries = combinations(parameters, values, template).filter((query) => !isLeftOut(query))
+    for (const [n, query] of queries.entries()) if (n % step === 0) asked += await follow(api, path, query)
   }
   return asked
 }

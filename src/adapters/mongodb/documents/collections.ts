@@ -94,11 +94,13 @@ async function makeCollection(database: Db, name: string, validator: Stored): Pr
   }
 }
 
-async function makeIndex(collection: Collection, { fields, unique, sparse }: Index): Promise<void> {
+async function makeIndex(collection: Collection, { fields, unique, sparse, without }: Index): Promise<void> {
   const keys = unique ? keysOf(fields, []) : keysOf(fields)
   // The index has only documents with a text in the field, since `null` may be in many.
-  const partial = { partialFilterExpression: { [pathOf(fields.at(-1) ?? '')]: { $gte: '' } } }
-  await collection.createIndex(keys, { ...(unique && { unique }), ...((unique || sparse) && partial) })
+  const having = (unique || sparse) && { [pathOf(fields.at(-1) ?? '')]: { $gte: '' } }
+  const filter = without === undefined ? having : { [pathOf(without)]: { $eq: null } }
+  const partial = filter && { partialFilterExpression: filter }
+  await collection.createIndex(keys, { ...(unique && { unique }), ...partial })
 }
 
 /** The keys of an index, by which it is made, and named in a query. */

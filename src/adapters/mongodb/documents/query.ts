@@ -35,10 +35,10 @@ export async function findAny(
   { target, read }: Source,
   where: readonly Condition[],
   limit: number,
+  numbers?: readonly string[],
 ): Promise<FoundDocument[]> {
-  const found = await read((collection) =>
-    collection.find(filterOf(where), { limit, batchSize: limit + 1 }).toArray(),
-  )
+  const options = { limit, batchSize: limit + 1, ...(numbers && { projection: keysOf(numbers, []) }) }
+  const found = await read((collection) => collection.find(filterOf(where), options).toArray())
   return found.map((document) => present(target, document))
 }
 

@@ -246,10 +246,11 @@ function createIdIndex(database: Database, table: Table): void {
 }
 
 function createIndexes(database: Database, table: Table): void {
-  for (const { fields, unique = false, sparse = false } of table.collection.indexes) {
+  for (const { fields, unique = false, sparse = false, without } of table.collection.indexes) {
     const names = fields.map(table.sql)
     const columns = unique ? names : [...names, 'id']
-    const partial = unique || sparse ? ` WHERE ${names.at(-1)} IS NOT NULL` : ''
+    const having = unique || sparse ? ` WHERE ${names.at(-1)} IS NOT NULL` : ''
+    const partial = without === undefined ? having : ` WHERE ${table.sql(without)} IS NULL`
     database.exec(
       `CREATE ${unique ? 'UNIQUE ' : ''}INDEX IF NOT EXISTS ${table.indexName(fields)}
          ON ${table.name} (${columns.join(', ')})${partial}`,
