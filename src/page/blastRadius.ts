@@ -23,7 +23,10 @@ interface BlastRadius {
   addresses: Listed<{ ip: string | null }>
   user_agents: Listed<{ user_agent: string | null }>
   routes: Listed<{ method: string; route: string }>
-  management: { events: { total: number; data: { type: string; at: string; token_id: string }[] } }
+  management: {
+    requests: Listed<{ method: string; route: string }>
+    events: { total: number; data: { type: string; at: string; token_id: string }[] }
+  }
 }
 
 let found: BlastRadius | null = null
@@ -57,7 +60,7 @@ const table = <T>(
   { data, other }: Listed<T>,
   name: (row: T & Seen) => TemplateResult | string,
 ) => html`
-  <div>
+  <div ?hidden=${data.length === 0}>
     <h3>${title}</h3>
     <table>
       <thead>
@@ -83,15 +86,18 @@ const table = <T>(
   </div>
 `
 
+const routeName = ({ method, route }: { method: string; route: string }) =>
+  html`<code dir="ltr">${method} ${route}</code>`
+
 function result(blast: BlastRadius): TemplateResult {
-  const { events } = blast.management
+  const { events, requests } = blast.management
   if (blast.total.requests === 0) return html`<p class="muted">${t('noUse')}</p>`
   return html`
     <p class="big">${count('requests', blast.total.requests)}</p>
     <div class="stack">
       ${table(t('ip'), blast.addresses, ({ ip }) => html`<code>${ip ?? t('unknown')}</code>`)}
       ${table(t('userAgent'), blast.user_agents, (row) => html`<span dir="auto">${row.user_agent ?? t('unknown')}</span>`)}
-      ${table(t('route'), blast.routes, ({ method, route }) => html`<code dir="ltr">${method} ${route}</code>`)}
+      ${table(t('route'), blast.routes, routeName)} ${table(t('managed'), requests, routeName)}
     </div>
     ${
       events.total === 0

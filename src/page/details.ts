@@ -90,8 +90,10 @@ export function details(): TemplateResult {
   return html`
     ${head()}
     <div class="heading">
-      <h1 dir="auto">${shown.name}</h1>
-      <span class="states">${stateOf(shown)}</span>
+      <div class="named">
+        <h1 dir="auto">${shown.name}</h1>
+        <span class="states">${stateOf(shown)}</span>
+      </div>
       ${actions(shown)}
     </div>
     ${shown.description === null ? nothing : html`<p class="lead" dir="auto">${shown.description}</p>`}
