@@ -11,7 +11,9 @@ import { endServices, ownFolder, startService } from '../support/processes/servi
 
 /** The service as it was before `TokenUpdated` existed. */
 const olderService = () =>
-  patchedService('src/domain/upcast.js', [['TokenUpdated: { current: 1, steps: {} },', '']])
+  patchedService('src/domain/upcast.js', [
+    ['TokenUpdated: { current: 2, steps: { 1: (data) => data } },', ''],
+  ])
 
 const refused = async (api: Api): Promise<string[]> => {
   const { body } = await api.call<string>('GET', '/metrics')
@@ -95,14 +97,14 @@ describe('a process that does not know every event of a token', () => {
     [
       'of a version it does not know',
       'TokenUpdated',
-      { data: { name: 'x' }, schemaVersion: 2 },
+      { data: { name: 'x' }, schemaVersion: 3 },
       false,
       false,
     ],
     [
       'of such a version that only informs',
       'TokenUpdated',
-      { schemaVersion: 2, informational: true },
+      { schemaVersion: 3, informational: true },
       false,
       false,
     ],

@@ -163,6 +163,12 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
     tokens: (answers.tokens as Record<string, unknown>[]).map((token) => ({ ...token, chain: null })),
   })
 
+  /** Another store has other positions. */
+  const withoutPositions = ({ tokenHistory, ...answers }: Record<string, unknown>) => ({
+    ...answers,
+    tokenHistory: (tokenHistory as Record<string, unknown>[]).map((row) => ({ ...row, position: null })),
+  })
+
   it('a read model that is filled again equals the one before, and the one of a store that drops nothing', async () => {
     const before = await allDays()
     const log = await logOf(place.store)
@@ -189,7 +195,7 @@ function keepsTotals(makePlace: MakePlace, openReadModel: (folder: string) => Pr
       await importEvents(other.store, chunked(from))
       from = await fileOf(other.store)
       expect(from).to.equal(file)
-      expect(await rebuilt(other.store)).to.deep.equal(before)
+      expect(withoutPositions(await rebuilt(other.store))).to.deep.equal(withoutPositions(before))
       // When it continues, nothing is rolled up a second time.
       const retention = retentionOn(other.store, life)
       await retention.run()
