@@ -1,5 +1,6 @@
 import type { Projection } from './projection.ts'
 import { refusedEvents } from './refusedEvents.ts'
+import { retiredSecretUses } from './retiredSecretUses.ts'
 import { rotatedSecrets } from './rotatedSecrets.ts'
 import { tokenActivity } from './tokenActivity.ts'
 import { tokenHistory } from './tokenHistory.ts'
@@ -13,5 +14,6 @@ export const projections: readonly Projection[] = [
   tokenUsage,
   tokenActivity,
   rotatedSecrets,
+  retiredSecretUses,
   refusedEvents,
 ]

@@ -1,16 +1,18 @@
 import type { FromSchema } from 'json-schema-to-ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
-import { string } from './members.ts'
+import { nullable, string } from './members.ts'
 import type { Projection } from './projection.ts'
 
 const schema = {
   type: 'object',
   additionalProperties: false,
-  required: ['id', 'tokenId', 'revision', 'hint'],
+  required: ['id', 'tokenId', 'accountId', 'revision', 'hint'],
   properties: {
     // The secret's hash.
     id: string,
     tokenId: string,
+    // Null where the token's first event cannot be read, since nothing else says whose it is.
+    accountId: nullable,
     // The revision of the event that brought the secret.
     revision: { type: 'integer' },
     hint: string,
@@ -27,17 +29,17 @@ export const rotatedSecrets: Projection = {
   name: 'rotatedSecrets',
   version: 1,
   events: ['TokenRotationStarted'],
-  // Documents are found by their ids.
-  collections: [{ name: 'rotatedSecrets', schema, indexes: [] }],
+  collections: [{ name: 'rotatedSecrets', schema, indexes: [{ fields: ['tokenId', 'revision'] }] }],
   project(event) {
     if (event.type !== 'TokenRotationStarted') return []
     const { beside, ...newer } = event.data
     const tokenId = tokenIdOf(event.stream)
+    const { accountId = null } = event
     return [{ ...newer, revision: event.revision }, beside].map(({ hash: id, hint, revision }) => ({
       kind: 'insert' as const,
       collection: 'rotatedSecrets',
       id,
-      fields: { tokenId, revision, hint },
+      fields: { tokenId, accountId, revision, hint },
     }))
   },
 }

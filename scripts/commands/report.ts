@@ -82,6 +82,11 @@ const listsOf = (shown: Shown) => [
     list: shown.expiring,
   },
   { name: 'without_expiry', title: 'Without expiry, oldest first', list: shown.without_expiry },
+  {
+    name: 'retired_secret_uses',
+    title: 'Refused with a secret that had retired, most often first',
+    list: shown.retired_secret_uses,
+  },
 ]
 
 const HEADER = ['token', 'account', 'status', 'created', 'last used', 'expires', 'name']

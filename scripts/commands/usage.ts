@@ -1,7 +1,8 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
 import type { UsageRange } from '../../src/application/analytics/buckets.ts'
-import type { Tally, Usage } from '../../src/application/analytics/usage.ts'
-import { presentUsage, presentUsageTokens } from '../../src/presentation/tokens.ts'
+import type { SecretUses } from '../../src/application/analytics/secretUses.ts'
+import type { Tally, Usage, UsageOfToken } from '../../src/application/analytics/usage.ts'
+import { presentUsage, presentUsageOfToken, presentUsageTokens } from '../../src/presentation/tokens.ts'
 import { type ModelReads, withReadModel } from '../cli/stores.ts'
 import { type RouteFilter, routeFilter } from '../../src/application/analytics/routeFilter.ts'
 import { usageRange } from '../../src/application/analytics/range.ts'
@@ -55,7 +56,7 @@ export const usage = defineCommand({
     const route = values.route === undefined ? undefined : checked(() => routeFilter(values.route ?? ''))
     const found = await withReadModel(settings, io.now, (reads) => usageOf(reads, owner, range, route))
     if (values.json) io.out(json(shownUsage(owner, found)))
-    else io.out(values.csv ? bucketsCsv(found) : report(found, 'account' in owner))
+    else io.out(values.csv ? bucketsCsv(found) : report(found))
     return 0
   },
 })
@@ -100,10 +101,12 @@ async function usageOf(
   return queries.usageOfAccount(owner.account, range, { route })
 }
 
+const isOfToken = (found: Usage): found is UsageOfToken => 'secrets' in found
+
 /** The same as in the answers over HTTP. */
 const shownUsage = (owner: Owner, found: Usage): object =>
-  'token' in owner
-    ? { token_id: owner.token, ...presentUsage(found) }
+  'token' in owner && isOfToken(found)
+    ? { token_id: owner.token, ...presentUsageOfToken(found) }
     : { ...presentUsage(found), ...presentUsageTokens(found) }
 
 export function bucketsCsv({ buckets, total }: Pick<Usage, 'buckets' | 'total'>): string {
@@ -111,7 +114,7 @@ export function bucketsCsv({ buckets, total }: Pick<Usage, 'buckets' | 'total'>)
   return csv(['at', 'requests', ...classes], buckets.map(bucketRow(classes)))
 }
 
-function report(found: Usage, isAccount: boolean): string {
+function report(found: Usage): string {
   const classes = classesOf(found.total)
   const outcomes = classes.map((name) => `${found.total.outcomes?.[name]} ${name}`).join(', ')
   const parts = [
@@ -125,7 +128,15 @@ function report(found: Usage, isAccount: boolean): string {
     ['method', 'requests', 'route'],
     found.routes.map(({ method, route, requests }) => [method, requests, route]),
   )
-  if (isAccount) {
+  if (isOfToken(found)) {
+    // The only secret of a token that was not rotated has all requests.
+    const secrets = found.secrets ?? []
+    if (secrets.length > 1) add(['secret', 'requests', 'last used'], secrets.map(secretRow))
+    if (found.retiredSecretUses) {
+      const { requests, lastAt } = found.retiredSecretUses
+      parts.push(`Refused with a secret that had retired: ${plural(requests, 'request')}, last ${lastAt}\n`)
+    }
+  } else {
     add(
       ['token', 'requests', 'last used', 'name'],
       found.tokens.map(({ tokenId, requests, lastAccessed, name }) => [
@@ -139,6 +150,12 @@ function report(found: Usage, isAccount: boolean): string {
   }
   return parts.join('\n')
 }
+
+const secretRow = ({ hint, requests, lastAccessed }: SecretUses): (string | number)[] => [
+  hint ?? 'unknown',
+  requests,
+  lastAccessed ?? 'never',
+]
 
 /** What the counts of a single route leave out. */
 function filtered({ filter }: Usage): string {

@@ -33,6 +33,7 @@ export const versions: Record<EventType, Versions> = {
   TokenRotationEnded: { current: 1, steps: {} },
   TokenUsed: { current: 2, steps: { 1: withCallers } },
   TokensUsed: { current: 1, steps: {} },
+  RetiredSecretsUsed: { current: 1, steps: {} },
   UsageLost: { current: 1, steps: {} },
   UsageRolledUp: { current: 2, steps: { 1: withSecrets } },
   UsageDayRolledUp: { current: 1, steps: {} },

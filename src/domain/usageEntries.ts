@@ -36,6 +36,9 @@ export const usesIn = (event: Pick<StoredEvent, 'type' | 'data'>): number =>
     0,
   )
 
+/** The refused requests with secrets of one token that was rotated, in one window of one process and on one day. */
+export type RetiredEntry = EventData<'RetiredSecretsUsed'>['entries'][number]
+
 /**
  * What an event costs to read and to apply, in events of other types: one that holds the uses of many tokens weighs as
  * much as one for each of them.

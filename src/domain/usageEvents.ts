@@ -101,6 +101,45 @@ export const usageEventSchemas = {
     required: alwaysOfUses,
     properties: ofUses,
   },
+  /**
+   * Requests with secrets of tokens that had retired, or were dead for another reason, in one window of one process: one
+   * entry for each token, secret and UTC day. They were refused, so they are no uses.
+   */
+  RetiredSecretsUsed: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['entries'],
+    properties: {
+      entries: {
+        type: 'array',
+        minItems: 1,
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: [
+            'tokenId',
+            'accountId',
+            'secret',
+            'count',
+            'firstAt',
+            'lastAt',
+            'lastIp',
+            'lastUserAgent',
+          ],
+          properties: {
+            tokenId: id,
+            accountId: text,
+            secret: revision,
+            count,
+            firstAt: time,
+            lastAt: time,
+            lastIp: nullableText,
+            lastUserAgent: nullableText,
+          },
+        },
+      },
+    },
+  },
   UsageLost: {
     type: 'object',
     additionalProperties: false,

@@ -21,6 +21,7 @@ import {
   shownToken,
   shownTokenPage,
   shownUsage,
+  shownUsageOfToken,
   shownUsageTokens,
   type Token,
   type TokenEvent,
@@ -119,7 +120,7 @@ export type TokenList = ResultPage<ListedToken> & { counts?: TokenCounts }
 
 /** `token` is the credential: it is shown here, and never again. */
 export type CreatedToken = Token & { token: string }
-export type TokenUsage = { tokenId: string } & ReturnType<typeof shownUsage>
+export type TokenUsage = { tokenId: string } & ReturnType<typeof shownUsageOfToken>
 export type AccountUsage = ReturnType<typeof shownUsage> & ReturnType<typeof shownUsageTokens>
 
 /**
@@ -199,7 +200,7 @@ export function tokensOf(
     const { route, ...range } = parseUsage(asQuery(isOfToken ? more : of))
     const filter = route === undefined ? undefined : routeFilter(route)
     const asked = [usageRange(range, now()), { route: filter, mostBuckets: schemas.MOST_BUCKETS }] as const
-    if (token) return { tokenId: token.id, ...shownUsage(await queries.usageOfToken(token, ...asked)) }
+    if (token) return { tokenId: token.id, ...shownUsageOfToken(await queries.usageOfToken(token, ...asked)) }
     const found = await queries.usageOfAccount(accountId, ...asked)
     return { ...shownUsage(found), ...shownUsageTokens(found) }
   }

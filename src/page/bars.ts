@@ -41,9 +41,7 @@ export interface Bar {
   outcomes: Record<string, number>
 }
 
-const CHART = { wide: 720, narrow: 320, height: 160, left: 44, bottom: 20, top: 8 }
-/** As in the style sheet. */
-const NARROW = '(max-width: 760px)'
+const CHART = { width: 720, height: 160, left: 44, bottom: 20, top: 8 }
 
 export const sumOf = (outcomes: Record<string, number>, of: readonly string[]): number =>
   of.reduce((sum, name) => sum + (outcomes[name] ?? 0), 0)
@@ -55,9 +53,7 @@ function roundUp(n: number): number {
 }
 
 export function barChart(bars: readonly Bar[], label: string) {
-  const { height, left, bottom, top } = CHART
-  const isNarrow = matchMedia(NARROW).matches
-  const width = isNarrow ? CHART.narrow : CHART.wide
+  const { width, height, left, bottom, top } = CHART
   const totals = bars.map(({ outcomes }) => Object.values(outcomes).reduce((a, b) => a + b, 0))
   const most = roundUp(Math.max(1, ...totals))
   const step = (width - left) / bars.length
@@ -66,7 +62,7 @@ export function barChart(bars: readonly Bar[], label: string) {
   const line = (n: number) => svg`
     <path class="grid" d="M${left} ${base - n * scale}H${width}" />
     <text class="axis end" x=${left - 8} y=${base - n * scale + 4}>${number(n)}</text>`
-  const every = Math.ceil(bars.length / (isNarrow ? 3 : 6))
+  const every = Math.ceil(bars.length / 6)
   const stack = ({ outcomes, label: name }: Bar, i: number) => {
     let y = base
     return svg`<g><title>${name}: ${number(totals[i] ?? 0)}</title>
@@ -78,11 +74,11 @@ export function barChart(bars: readonly Bar[], label: string) {
           ? nothing
           : svg`<rect class=${kind} x=${left + i * step + step * 0.15} y=${y} width=${step * 0.7} height=${h} />`
       })}
-      ${i % every === 0 ? svg`<text class=${i === bars.length - 1 ? 'axis end' : 'axis'} x=${i === bars.length - 1 ? width : left + i * step} y=${height - 4}>${name}</text>` : nothing}
+      ${i % every === 0 ? svg`<text class="axis" x=${left + i * step} y=${height - 4}>${name}</text>` : nothing}
     </g>`
   }
   return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label=${label}>
-    ${(most % 2 === 0 ? [0, most / 2, most] : [0, most]).map(line)} ${bars.map(stack)}
+    ${most === 1 ? [0, 1].map(line) : [0, most / 2, most].map(line)} ${bars.map(stack)}
   </svg>`
 }
 

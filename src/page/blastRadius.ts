@@ -23,10 +23,7 @@ interface BlastRadius {
   addresses: Listed<{ ip: string | null }>
   user_agents: Listed<{ user_agent: string | null }>
   routes: Listed<{ method: string; route: string }>
-  management: {
-    requests: Listed<{ method: string; route: string }>
-    events: { total: number; data: { type: string; at: string; token_id: string }[] }
-  }
+  management: { events: { total: number; data: { type: string; at: string; token_id: string }[] } }
 }
 
 let found: BlastRadius | null = null
@@ -60,7 +57,7 @@ const table = <T>(
   { data, other }: Listed<T>,
   name: (row: T & Seen) => TemplateResult | string,
 ) => html`
-  <div ?hidden=${data.length === 0}>
+  <div>
     <h3>${title}</h3>
     <table>
       <thead>
@@ -86,18 +83,15 @@ const table = <T>(
   </div>
 `
 
-const routeName = ({ method, route }: { method: string; route: string }) =>
-  html`<code dir="ltr">${method} ${route}</code>`
-
 function result(blast: BlastRadius): TemplateResult {
-  const { events, requests } = blast.management
+  const { events } = blast.management
   if (blast.total.requests === 0) return html`<p class="muted">${t('noUse')}</p>`
   return html`
     <p class="big">${count('requests', blast.total.requests)}</p>
     <div class="stack">
       ${table(t('ip'), blast.addresses, ({ ip }) => html`<code>${ip ?? t('unknown')}</code>`)}
       ${table(t('userAgent'), blast.user_agents, (row) => html`<span dir="auto">${row.user_agent ?? t('unknown')}</span>`)}
-      ${table(t('route'), blast.routes, routeName)} ${table(t('managed'), requests, routeName)}
+      ${table(t('route'), blast.routes, ({ method, route }) => html`<code dir="ltr">${method} ${route}</code>`)}
     </div>
     ${
       events.total === 0

@@ -90,10 +90,8 @@ export function details(): TemplateResult {
   return html`
     ${head()}
     <div class="heading">
-      <div class="named">
-        <h1 dir="auto">${shown.name}</h1>
-        <span class="states">${stateOf(shown)}</span>
-      </div>
+      <h1 dir="auto">${shown.name}</h1>
+      <span class="states">${stateOf(shown)}</span>
       ${actions(shown)}
     </div>
     ${shown.description === null ? nothing : html`<p class="lead" dir="auto">${shown.description}</p>`}

@@ -59,19 +59,7 @@ async function lookAt(id: string, at: string): Promise<void> {
 const actorOf = ({ kind, id }: TokenEvent['actor']): string => (kind === 'system' ? t('actorSystem') : id)
 
 /** What an event says, member by member, as text. */
-const HIDDEN = ['token_id', 'account_id', 'beside', 'remaining', 'secret', 'revision', 'activate']
-const LABELS: Record<string, () => string> = {
-  name: () => t('name'),
-  description: () => t('description'),
-  scopes: () => t('scopes'),
-  hint: () => t('secret'),
-  expires_at: () => t('expires'),
-  allowed_ips: () => t('addresses'),
-  rotatable: () => t('rotatable'),
-  reason: () => t('reason'),
-  metadata: () => t('metadata'),
-  grace_seconds: () => t('graceSeconds'),
-}
+const HIDDEN = ['token_id', 'account_id', 'beside', 'remaining', 'secret']
 const shownValue = (value: unknown): string => {
   if (value === null || value === undefined) return '–'
   if (typeof value === 'string') return /^\d{4}-\d\d-\d\dT/.test(value) ? moment(value) : value
@@ -86,7 +74,7 @@ const data = ({ data: members }: TokenEvent) => {
   return shown.length === 0
     ? nothing
     : html`<dl class="data">
-        ${shown.map(([name, value]) => html`<div><dt>${LABELS[name]?.() ?? name.replaceAll('_', ' ')}</dt><dd dir="auto">${shownValue(value)}</dd></div>`)}
+        ${shown.map(([name, value]) => html`<div><dt>${name.replaceAll('_', ' ')}</dt><dd dir="auto">${shownValue(value)}</dd></div>`)}
       </dl>`
 }
 

@@ -180,7 +180,6 @@ export const english = {
   rotateHint:
     'The token gets a second secret. Both work until the grace is over, so that nothing stops meanwhile.',
   grace: 'How long does the old secret stay good?',
-  graceSeconds: 'Grace, in seconds',
   graceNone: 'Not at all: it stops now',
   graceHour: '1 hour after the first use of the new one',
   graceDay: '1 day after the first use of the new one',
@@ -247,7 +246,6 @@ export const english = {
   last: 'Last',
   otherOne: 'and {n} more',
   otherOther: 'and {n} more',
-  managed: 'Routes of tokens',
   actions: 'Changes that it made itself',
   unknown: 'Unknown',
   actorSystem: 'Tokenledger',

@@ -18,6 +18,7 @@ export const presentReport = (report: Report) => ({
   idle: { days: report.query.idleDays, ...presentList(report.idle) },
   expiring: { days: report.query.expiringDays, ...presentList(report.expiring) },
   without_expiry: presentList(report.withoutExpiry),
+  retired_secret_uses: presentList(report.retiredSecretUses),
 })
 
 const presentList = ({ total, data }: ReportList) => ({ total, data: data.map(presentRow) })

@@ -1,7 +1,8 @@
 import type { Principal } from '../domain/principal.ts'
 import type { ResultPage, TokenPage } from '../application/tokens/query.ts'
 import type { TokenCounts } from '../application/tokens/tokenCounts.ts'
-import type { Tally, Usage } from '../application/analytics/usage.ts'
+import type { RetiredSum } from '../application/analytics/secretUses.ts'
+import type { Tally, Usage, UsageOfToken } from '../application/analytics/usage.ts'
 import type { HistoryDocument } from '../../projections/tokenHistory.ts'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import {
@@ -200,6 +201,24 @@ export const shownUsage = (usage: Usage) => ({
 })
 
 export const presentUsage = (usage: Usage) => snakeCased(shownUsage(usage))
+
+export const shownUsageOfToken = (usage: UsageOfToken) => ({
+  ...shownUsage(usage),
+  secrets:
+    usage.secrets?.map(({ hint, requests, lastAccessed }) => ({ hint, requests, lastAccessed })) ?? null,
+  ...(usage.retiredSecretUses && { retiredSecretUses: shownRetired(usage.retiredSecretUses) }),
+})
+
+const shownRetired = ({ requests, lastAt }: RetiredSum) => ({ requests, lastAt })
+
+export function presentUsageOfToken(usage: UsageOfToken) {
+  const { secrets, retiredSecretUses: retired, ...shown } = shownUsageOfToken(usage)
+  return {
+    ...snakeCased(shown),
+    secrets: secrets?.map(snakeCased) ?? null,
+    ...(retired && { retired_secret_uses: snakeCased(retired) }),
+  }
+}
 
 export const shownUsageTokens = (usage: Usage) => ({
   tokens: usage.tokens.map(({ tokenId, name, requests, lastAccessed }) => ({

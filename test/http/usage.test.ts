@@ -50,13 +50,14 @@ describe('Usage', () => {
     )
 
   it('of an unused token is empty, over the last 30 days, by day', async () => {
-    const { id } = await createToken(owner)
+    const { id, hint } = await createToken(owner)
     const body = await read(id)
     expect(body).to.deep.equal({
       token_id: id,
       from: '2026-10-24T12:00:00.000Z',
       to: '2026-11-23T12:00:00.000Z',
       granularity: 'day',
+      secrets: [{ hint, requests: 0, last_accessed: null }],
       ...UNUSED,
     })
   })

@@ -105,6 +105,23 @@ const step = fc.oneof(
     }),
   },
   {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('refuse' as const),
+      writer: fc.nat(2),
+      // Several in one event, and often of the same day.
+      entries: fc.array(
+        fc.record({
+          token,
+          secret: fc.nat(3),
+          from: fc.nat(3 * 3_600),
+          count: fc.integer({ min: 1, max: 9 }),
+        }),
+        { minLength: 1, maxLength: 3 },
+      ),
+    }),
+  },
+  {
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('use' as const),
@@ -164,9 +181,27 @@ function historyOf(steps: readonly Step[]): Happened[] {
     else if (entries.length > 0) happen(stream, 'TokensUsed', { entries })
   }
 
+  /** Such an event may come before anything is known of the token. */
+  const happenRefusals = ({ entries, writer }: Extract<Step, { kind: 'refuse' }>): void =>
+    happen(`tokenUsage-${writer}_20261102`, 'RetiredSecretsUsed', {
+      entries: entries.map(({ token: n, from, ...entry }) => ({
+        ...entry,
+        tokenId: uuid(900_000 + n),
+        accountId: `account-${n % 2}`,
+        firstAt: time(from),
+        lastAt: time(from + 30),
+        lastIp: null,
+        lastUserAgent: null,
+      })),
+    })
+
   for (const one of steps) {
     if (one.kind === 'use') {
       happenUses(one)
+      continue
+    }
+    if (one.kind === 'refuse') {
+      happenRefusals(one)
       continue
     }
     const tokenId = uuid(900_000 + one.token)
@@ -357,6 +392,7 @@ async function documentsOf(model: ReadModel): Promise<Expected> {
     tokenActivity: await all('tokenActivity'),
     tokenActions: await all('tokenActions'),
     rotatedSecrets: await all('rotatedSecrets'),
+    retiredSecretUses: await all('retiredSecretUses'),
   }
 }
 

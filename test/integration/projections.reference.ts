@@ -47,6 +47,7 @@ export interface Expected {
   tokenActivity: Json[]
   tokenActions: Json[]
   rotatedSecrets: Json[]
+  retiredSecretUses: Json[]
 }
 
 const LIFE = [
@@ -72,6 +73,7 @@ export function expectedAfter(history: readonly Happened[]): Expected {
     tokenActivity: activityRows(used),
     tokenActions: life.filter(({ metadata }) => metadata.actor.kind === 'token').map(actionRow),
     rotatedSecrets: rotatedSecrets(life),
+    retiredSecretUses: retiredRows(history),
   }
 }
 
@@ -177,13 +179,44 @@ function rotated(token: Json, { type, revision, metadata, data }: Happened): voi
 
 function rotatedSecrets(life: readonly Happened[]): Json[] {
   const rows = new Map<string, Json>()
+  const owners = ownersIn(life)
   for (const { type, stream, revision, data } of life) {
     if (type !== 'TokenRotationStarted') continue
     const tokenId = stream.replace('apiToken-', '')
+    const accountId = owners.get(stream)
     for (const { hash, hint, ...secret } of [{ ...data, revision }, data.beside] as unknown as Named[])
-      rows.set(hash, { id: hash, tokenId, revision: secret.revision, hint })
+      rows.set(hash, { id: hash, tokenId, accountId, revision: secret.revision, hint })
   }
   return [...rows.values()]
+}
+
+const ownersIn = (life: readonly Happened[]): Map<string, unknown> =>
+  new Map(life.filter(({ revision }) => revision === 0).map(({ stream, data }) => [stream, data.accountId]))
+
+function retiredRows(history: readonly Happened[]): Json[] {
+  const entries = history
+    .filter(({ type }) => type === 'RetiredSecretsUsed')
+    .flatMap(
+      ({ data }) => data.entries as Pick<Use, 'tokenId' | 'accountId' | 'count' | 'firstAt' | 'lastAt'>[],
+    )
+  const startOf = ({ firstAt }: { firstAt: string }): string => `${firstAt.slice(0, 10)}T00:00:00.000Z`
+  const ids = new Set(entries.map((entry) => `${entry.tokenId}_${startOf(entry)}`))
+  return [...ids].map((id) => {
+    const some = entries.filter((entry) => `${entry.tokenId}_${startOf(entry)}` === id)
+    const { tokenId, accountId } = some[0] as (typeof some)[number]
+    return {
+      id,
+      tokenId,
+      accountId,
+      at: id.slice(tokenId.length + 1),
+      requests: some.reduce((sum, { count }) => sum + count, 0),
+      firstAt: some.map(({ firstAt }) => firstAt).sort()[0],
+      lastAt: some
+        .map(({ lastAt }) => lastAt)
+        .sort()
+        .at(-1),
+    }
+  })
 }
 
 /** Folds each letter by itself, as it is without its neighbours. */
@@ -195,9 +228,7 @@ const folded = (name: string): string =>
     .normalize('NFC')
 
 function historyRows(life: readonly Happened[]): Json[] {
-  const owners = new Map(
-    life.filter(({ revision }) => revision === 0).map(({ stream, data }) => [stream, data.accountId]),
-  )
+  const owners = ownersIn(life)
   return life.map(({ id, type, stream, revision, position, data, metadata }) => {
     const shown = withoutHashes(data)
     const { at, actor, requestId } = metadata

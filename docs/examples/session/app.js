@@ -50,8 +50,6 @@ export function createApp(ledger, sessionKey) {
     ctx.body = `${ctx.status}: this app could not do that.\n`
   })
   app.use(session({ sameSite: 'lax' }, app))
-  // The page on which people see and manage their tokens, in a browser that is logged in here.
-  app.use(ledger.page({ prefix: '/tokens', title: 'Tokens for the bookshop', theme: { accent: '#0b6e4f' } }))
   app.use(bodyParser())
   // Behind the session, which resolveUser looks at. The tokens are at /api/settings/api-tokens.
   app.use(mount('/api', ledger.routes()))

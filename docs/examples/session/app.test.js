@@ -29,13 +29,6 @@ describe('the app', () => {
     await orders().expect(401)
   })
 
-  it('has a page for tokens, which knows who is logged in', async () => {
-    const page = await ada.get('/tokens').expect(200)
-    assert.match(page.text, /<title>Tokens for the bookshop<\/title>/)
-    assert.equal((await ada.get('/tokens/api/session').expect(200)).body.subject, 'ada')
-    await request(createApp(ledger, 'a key for tests').callback()).get('/tokens/api/session').expect(401)
-  })
-
   it('gives out no scope that Ada lacks', async () => {
     const answer = await ada.post('/api/settings/api-tokens').send({ name: 'more', scopes: ['orders:write'] })
     assert.equal(answer.status, 403)

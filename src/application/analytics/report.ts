@@ -8,6 +8,7 @@ import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 import * as tokensThat from '../readModel/statuses.ts'
+import { retiredUses } from './secretUses.ts'
 import { byRequests } from './usage.ts'
 
 /** What a report is asked for. `from` (inclusive) and `to` (exclusive) are the range of `top`. */
@@ -23,7 +24,7 @@ export interface ReportQuery {
 export interface ReportRow {
   token: TokenDocument
   status: TokenStatus
-  /** Requests in the range; null in all lists but `top`. */
+  /** Requests in the range, for `retiredSecretUses` the refused ones; null in all other lists but `top`. */
   requests: number | null
 }
 
@@ -54,6 +55,8 @@ export interface Report {
   expiring: ReportList
   /** Tokens that never expire, oldest first. */
   withoutExpiry: ReportList
+  /** Tokens of which secrets that had retired were sent in the range, most often first, including revoked ones. */
+  retiredSecretUses: ReportList
 }
 
 export interface ReportOptions extends Effort {
@@ -81,6 +84,7 @@ interface Lists {
   idle: Top<TokenDocument>
   expiring: Top<TokenDocument>
   withoutExpiry: Top<TokenDocument>
+  retired: Top<Used>
 }
 
 /** Tokens whose usage is looked up at a time. */
@@ -160,8 +164,16 @@ export function createReportQuery(readModel: DocumentReader, clock: Clock): Repo
       const tokens = await (accountId === null
         ? ofAll(asked, lists, options)
         : ofAccount(accountId, asked, lists, options))
-      const used = new Map(lists.top.first())
-      const found = await findById<TokenDocument>(readModel, 'tokens', [...used.keys()], options.signal)
+      const { signal } = options
+      const owner = accountId === null ? null : { accountId }
+      const retired = await retiredUses(readModel, owner, query, signal)
+      await addAll(
+        lists.retired,
+        [...retired].map(([id, { requests }]) => [id, requests] as const),
+        signal,
+      )
+      const ids = [lists.top, lists.retired].flatMap((list) => list.first().map(([id]) => id))
+      const found = await findById<TokenDocument>(readModel, 'tokens', [...new Set(ids)], signal)
       const known = new Map(found.map((token) => [token.id, token]))
       return { query, accountId, tokens, ...shown(lists, asked.at, known) }
     },
@@ -192,6 +204,7 @@ const createLists = (limit: number): Lists => ({
   idle: createTop(limit, firstBy('lastAccessed')),
   expiring: createTop(limit, firstBy('expiresAt')),
   withoutExpiry: createTop(limit, firstBy('createdAt')),
+  retired: createTop(limit, byRequests),
 })
 
 /** Puts an active token into the lists that do not depend on how often it was used. */
@@ -204,25 +217,29 @@ function place(lists: Lists, token: TokenDocument, { idleBefore, expiringBefore 
 }
 
 function shown(
-  { top, ...lists }: Lists,
+  { top, retired, ...lists }: Lists,
   at: string,
-  used: ReadonlyMap<string, TokenDocument>,
+  known: ReadonlyMap<string, TokenDocument>,
 ): Omit<Report, 'query' | 'accountId' | 'tokens'> {
   const listOf = (list: Top<TokenDocument>): ReportList => ({
     total: list.total(),
     data: list.first().map((token) => ({ token, status: statusAt(token, at), requests: null })),
   })
-  const rows = top.first().flatMap(([id, requests]): ReportRow[] => {
-    const token = used.get(id)
-    return token ? [{ token, status: statusAt(token, at), requests }] : []
+  const usedOf = (list: Top<Used>): ReportList => ({
+    total: list.total(),
+    data: list.first().flatMap(([id, requests]): ReportRow[] => {
+      const token = known.get(id)
+      return token ? [{ token, status: statusAt(token, at), requests }] : []
+    }),
   })
   return {
     at,
-    top: { total: top.total(), data: rows },
+    top: usedOf(top),
     neverUsed: listOf(lists.neverUsed),
     idle: listOf(lists.idle),
     expiring: listOf(lists.expiring),
     withoutExpiry: listOf(lists.withoutExpiry),
+    retiredSecretUses: usedOf(retired),
   }
 }
 

@@ -5,6 +5,14 @@ import { addAll, createTop, eachDocument, findById } from '../readModel/pages.ts
 import { type Clock, iso } from '../ports/clock.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 import { isOnRoute, type RouteFilter } from './routeFilter.ts'
+import {
+  addSecrets,
+  type RetiredSum,
+  retiredUses,
+  type SecretUses,
+  secretUses,
+  type UsesBySecret,
+} from './secretUses.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 
 export interface Tally {
@@ -33,13 +41,20 @@ export interface Usage extends UsageRange {
   moreTokens: boolean
 }
 
+export interface UsageOfToken extends Usage {
+  /** Null where they are not known, as for outcomes. */
+  secrets: SecretUses[] | null
+  /** Null: there were none. */
+  retiredSecretUses: RetiredSum | null
+}
+
 export interface UsageOptions extends Effort {
   route?: RouteFilter | undefined
 }
 
 export interface UsageQueries {
   /** @throws Refusal, as `eachBucket` */
-  usageOfToken(token: TokenDocument, range: UsageRange, options?: UsageOptions): Promise<Usage>
+  usageOfToken(token: TokenDocument, range: UsageRange, options?: UsageOptions): Promise<UsageOfToken>
   usageOfAccount(accountId: string, range: UsageRange, options?: UsageOptions): Promise<Usage>
 }
 
@@ -57,6 +72,7 @@ export function createUsageQuery(readModel: DocumentReader, clock: Clock): Usage
       buckets: new Map(),
       routes: new Map(),
       byToken: new Map(),
+      bySecret: new Map(),
     }
     const buckets = eachBucket(readModel, owner, { range, now: iso(clock()) }, options)
     for await (const bucket of buckets) add(collected, bucket, range)
@@ -106,8 +122,16 @@ export function createUsageQuery(readModel: DocumentReader, clock: Clock): Usage
     async usageOfToken(token, range, options = {}) {
       const collected = await collect({ tokenId: token.id }, range, options)
       // The token may have been used since it was read.
-      const latest = (await readModel.get('tokens', token.id)) as TokenDocument | null
-      return { ...present(collected, range), lastAccessed: latest?.lastAccessed ?? null, ...NO_TOKENS }
+      const latest = ((await readModel.get('tokens', token.id)) as TokenDocument | null) ?? token
+      const { signal } = options
+      const retired = await retiredUses(readModel, { tokenId: token.id }, range, signal)
+      return {
+        ...present(collected, range),
+        lastAccessed: latest.lastAccessed ?? null,
+        ...NO_TOKENS,
+        secrets: collected.filter ? null : await secretUses(readModel, latest, collected.bySecret, signal),
+        retiredSecretUses: retired.get(token.id) ?? null,
+      }
     },
 
     async usageOfAccount(accountId, range, options = {}) {
@@ -146,12 +170,13 @@ interface Collected {
   buckets: Map<string, Tally>
   routes: Map<string, number>
   byToken: Map<string, number>
+  bySecret: UsesBySecret
 }
 
 const empty = (route?: RouteFilter | null): Tally => ({ requests: 0, outcomes: route ? null : {} })
 
 function add(collected: Collected, document: UsageDocument, { granularity }: UsageRange): void {
-  const { filter, byToken } = collected
+  const { filter, byToken, bySecret } = collected
   const routes = Object.entries(document.routes).filter(([key]) => !filter || isOnRoute(key, filter))
   const requests = filter ? routes.reduce((sum, [, n]) => sum + n, 0) : document.requests
   if (filter) filter.other += document.routes[OTHER_ROUTES] ?? 0
@@ -166,6 +191,7 @@ function add(collected: Collected, document: UsageDocument, { granularity }: Usa
       tally.outcomes[outcome] = (tally.outcomes[outcome] ?? 0) + n
     }
   }
+  addSecrets(bySecret, document)
   for (const [route, n] of routes) addRoute(collected.routes, route, n)
   byToken.set(document.tokenId, (byToken.get(document.tokenId) ?? 0) + requests)
 }

@@ -143,8 +143,10 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   /** The record that was found, if it is good. */
   function goodOf(found: Found): TokenRecord | Refused {
     if (!found) return refuse('unknown')
-    if ('isRetired' in found)
-      return { ...refuse('retired', true), tokenId: found.tokenId, secret: found.secret }
+    if ('isRetired' in found) {
+      const { tokenId, accountId, secret } = found
+      return { ...refuse('retired', true), tokenId, ...(accountId !== null && { accountId }), secret }
+    }
     return flaw(found) ?? found
   }
 

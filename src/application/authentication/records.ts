@@ -37,6 +37,9 @@ export interface TokenRecord {
 export interface RetiredSecret {
   isRetired: true
   tokenId: string
+  /** Null where nobody knows whose the token is, since its history is damaged. */
+  accountId: string | null
+  /** The revision of the event that brought the secret. */
   secret: number
 }
 

@@ -223,8 +223,8 @@ async function retiredSecret(
   const where: Condition[] = [{ field: 'id', op: 'in', value: hashes }]
   const [found] = await readModel.find('rotatedSecrets', { where, order: 'any', limit: 1 })
   if (!found) return null
-  const { tokenId, revision } = found as unknown as RotatedSecretDocument
-  return { isRetired: true, tokenId, secret: revision }
+  const { tokenId, accountId, revision } = found as unknown as RotatedSecretDocument
+  return { isRetired: true, tokenId, accountId, secret: revision }
 }
 
 /** @param hashes of the secret that was sent, one for each key */

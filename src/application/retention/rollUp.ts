@@ -95,10 +95,10 @@ async function foldDay(
   for await (const event of usesOf(store, days, pending, covered.refused, inspect)) {
     signal.throwIfAborted()
     if (isFirst) covered.streams.set(event.stream, event.revision)
-    if (event.type !== 'UsageLost') {
+    if (event.type === 'TokensUsed' || event.type === 'TokenUsed') {
       isUsed = true
       fold.use(event)
-    } else if (isFirst) covered.lost += event.data.count
+    } else if (event.type === 'UsageLost' && isFirst) covered.lost += event.data.count
   }
   return isUsed
 }

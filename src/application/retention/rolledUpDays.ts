@@ -8,16 +8,18 @@ import { flawOf } from '../eventLog/eventCheck.ts'
 import { linked, type StreamTail } from '../eventLog/linkedEvents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 
-export type UsageEvent = RecordedEvent<'TokensUsed' | 'TokenUsed' | 'UsageLost'>
+export type UsageEvent = RecordedEvent<'TokensUsed' | 'TokenUsed' | 'RetiredSecretsUsed' | 'UsageLost'>
 
 /**
- * A usage event, with the UTC days (`2026-11-22`) that its uses count for; null if this version cannot count it.
+ * A usage event, with the UTC days (`2026-11-22`) that its uses count for; null if this version cannot count it. Refused
+ * requests with retired secrets are no uses: no day is rolled up for them.
  */
 export function usageOf(stored: StoredEvent): { event: UsageEvent; days: ReadonlySet<string> } | null {
   const read = upcast(stored)
   if (read.kind !== 'event' || flawOf(read.event) !== null) return null
   const { event } = read
   if (event.type === 'UsageLost') return { event, days: new Set([dayOf({ firstAt: event.data.from })]) }
+  if (event.type === 'RetiredSecretsUsed') return { event, days: new Set() }
   if (event.type !== 'TokensUsed' && event.type !== 'TokenUsed') return null
   return { event, days: new Set(entriesOf(event).map(dayOf)) }
 }

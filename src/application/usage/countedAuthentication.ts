@@ -50,7 +50,7 @@ export type CountedDecision<Quota> = Accepted | CountedRefusal<Quota>
 
 interface Dependencies<Quota> {
   authenticator: Pick<Authenticator, 'authenticate'>
-  recorder: Pick<Recorder, 'record' | 'store'>
+  recorder: Pick<Recorder, 'record' | 'store' | 'refused'>
   failures: FailureLimit<Quota>
   /** Called when a secret is accepted of which no use is known yet. Nobody waits for what it does. */
   onFirstUse: (use: { tokenId: string; secret: number; ip: string | null; userAgent: string | null }) => void
@@ -81,6 +81,13 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
     return { record, secret: record.secret, at: now(), outcome, method, route, ip, userAgent }
   }
 
+  /** Such a use changes nothing. Its owner is told of it, since somebody still has the old secret. */
+  function recordRetired({ purpose, ip }: Attempt, { tokenId, accountId, secret }: Refused): void {
+    if (tokenId === undefined || accountId === undefined || secret === undefined) return
+    const { userAgent } = purpose()
+    recorder.refused({ tokenId, accountId, secret, at: now(), ip, userAgent })
+  }
+
   function countFailure(attempt: Attempt, refusal: Refused): CountedRefusal<Quota> {
     if (!attempt.isLimited) return refusal
     const caller = limitedBy(attempt.ip)
@@ -103,7 +110,10 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
   }
 
   function count(attempt: Attempt, decision: Decision): CountedDecision<Quota> {
-    if ('refused' in decision) return countFailure(attempt, decision)
+    if ('refused' in decision) {
+      recordRetired(attempt, decision)
+      return countFailure(attempt, decision)
+    }
     const { record } = decision
     const { ip } = attempt
     // A token revokes itself from anywhere. If that fails, its secret must not have become the one in use.

@@ -12,6 +12,7 @@ import { ConflictError, StoreUnavailableError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
 import { systemEvent } from '../eventLog/systemEvent.ts'
+import { createRetiredUses, type RetiredUse } from './retiredUses.ts'
 import { createUsageWindow, type Room, type UsageFact, type Use } from './window.ts'
 
 export interface Recorder {
@@ -23,6 +24,8 @@ export interface Recorder {
    *   use, it is not counted either.
    */
   store(use: Use): Promise<void>
+  /** Counts a refused request with a retired secret, to be stored with the next flush. */
+  refused(use: RetiredUse): void
   /** Stores everything that is counted so far. Only one flush runs at a time. */
   flush(): Promise<void>
   start(): void
@@ -71,6 +74,7 @@ export function createRecorder(deps: Dependencies): Recorder {
   let instance = ids.random()
   let tail = { stream: '', revision: -1, chain: '' }
   const window = createUsageWindow(room)
+  const retired = createRetiredUses()
   /** Events of ended windows that are not stored yet. There are only a few more than one append takes. */
   let queue: NewEvent[] = []
   let flushing: Promise<void> | null = null
@@ -87,8 +91,9 @@ export function createRecorder(deps: Dependencies): Recorder {
     const before = window.bytes()
     while (queue.length < PER_APPEND.events && before - window.bytes() < PER_APPEND.bytes) {
       const fact = window.take()
-      if (!fact) return
-      queue.push(systemEvent(masked(fact), { clock, ids, instance }))
+      const made = fact ? masked(fact) : retired.take()
+      if (!made) return
+      queue.push(systemEvent(made, { clock, ids, instance }))
     }
   }
 
@@ -157,7 +162,7 @@ export function createRecorder(deps: Dependencies): Recorder {
     )
   }
 
-  const pending = (): number => window.size() + queue.length
+  const pending = (): number => window.size() + retired.size() + queue.length
 
   function lose(use: Use): void {
     telemetry.usageLost(1)
@@ -168,6 +173,10 @@ export function createRecorder(deps: Dependencies): Recorder {
   return {
     record(use) {
       if (isStopped || !window.count(use)) lose(use)
+    },
+
+    refused(use) {
+      if (!isStopped) retired.count(use)
     },
 
     async store(use) {

@@ -151,7 +151,23 @@ export const components = {
     },
     ['counts'],
   ),
-  TokenUsage: object({ token_id: uuid, ...usage }, ['filter']),
+  TokenUsage: object(
+    {
+      token_id: uuid,
+      ...usage,
+      secrets: {
+        type: ['array', 'null'],
+        items: object({ hint: nullableText, requests: count, last_accessed: nullableTime }),
+        maxItems: 100,
+        description: 'Those that are accepted, or were used in the range, newest first. Null with a filter.',
+      },
+      retired_secret_uses: {
+        ...object({ requests: count, last_at: time }),
+        description: 'Refused requests with secrets that had retired. Only where there are any.',
+      },
+    },
+    ['filter', 'retired_secret_uses'],
+  ),
   AccountUsage: object(
     {
       ...usage,
@@ -175,6 +191,7 @@ export const components = {
     idle: object({ days: count, ...reportList }),
     expiring: object({ days: count, ...reportList }),
     without_expiry: object(reportList),
+    retired_secret_uses: object(reportList),
   }),
   BlastRadius: object({
     token_id: uuid,

@@ -17,7 +17,7 @@ import {
   presentToken,
   presentTokenAt,
   presentTokenPage,
-  presentUsage,
+  presentUsageOfToken,
   type TokenLike,
 } from '../../presentation/tokens.ts'
 import { queryOf } from '../authentication/authenticated.ts'
@@ -86,7 +86,7 @@ export function tokenReads({ queries, tokenAt, clock }: ReadDependencies) {
 
     async usage(ctx: Context, token: TokenDocument, gone: AbortSignal): Promise<void> {
       const found = await queries.usageOfToken(token, ...askedUsage(ctx, now(), gone))
-      await sendLongJson(ctx, { token_id: token.id, ...presentUsage(found) }, gone)
+      await sendLongJson(ctx, { token_id: token.id, ...presentUsageOfToken(found) }, gone)
     },
 
     async blastRadius(ctx: Context, token: TokenDocument, gone: AbortSignal): Promise<void> {

@@ -91,6 +91,11 @@ const goldens: Record<string, Golden> = {
     after: 'TokenUsed.v2.json',
     sha256: 'b68d0083d16ae8caa9153b2dd64bd24b7dd5231d828d35d72d948cd05240e4b4',
   },
+  'RetiredSecretsUsed.v1.json': {
+    stream: USAGE,
+    after: 'TokensUsed.v1.json',
+    sha256: 'dc79d3454995b4f8d497d2f7b43a801934311cccbae76ee9712714a3ee32ff88',
+  },
   'UsageRolledUp.v1.json': {
     stream: rollUpStream('2026-03-01'),
     after: null,
@@ -391,7 +396,8 @@ describe('an event of an unknown type', () => {
 
   it('is also one of a type that belongs elsewhere', () => {
     for (const type of types) {
-      const isLife = !/^(TokenUsed|TokensUsed|Usage|Import|Portal|Heartbeat|Lease|Delivery|Pepper)/.test(type)
+      const isLife =
+        !/^(TokenUsed|TokensUsed|Retired|Usage|Import|Portal|Heartbeat|Lease|Delivery|Pepper)/.test(type)
       const { current: schemaVersion } = versions[type]
       const [inLife, inUse] = [stored(TOKEN, type, { schemaVersion }), stored(USAGE, type, { schemaVersion })]
       expect(upcast(inLife).kind, type).to.equal(isLife ? 'event' : 'unknown-type')
@@ -421,7 +427,8 @@ describe('an event of an unknown type', () => {
 describe('documents that tell of tokens\u2019 lives', () => {
   it('are those of the events that are known, all of which they are made from', () => {
     const life = types.filter(
-      (type) => !/^(TokenUsed|TokensUsed|Usage|Import|Portal|Heartbeat|Lease|Delivery|Pepper)/.test(type),
+      (type) =>
+        !/^(TokenUsed|TokensUsed|Retired|Usage|Import|Portal|Heartbeat|Lease|Delivery|Pepper)/.test(type),
     )
     expect(lifecycleKinds()).to.equal(life.reduce((sum, type) => sum + versions[type].current, 0))
     for (const { version, events } of [tokens, tokenHistory]) {

@@ -31,6 +31,7 @@ const MADE_FROM: Record<string, Record<string, number>> = {
   },
   'rotatedSecrets 1': { TokenRotationStarted: 1 },
   'refusedEvents 1': { TokenUsed: 2 },
+  'retiredSecretUses 1': { RetiredSecretsUsed: 1 },
   'tokens 4': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
   'tokenUsage 3': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
   'refusedEvents 2': { TokenUsed: 2, UsageRolledUp: 2 },

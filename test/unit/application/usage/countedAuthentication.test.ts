@@ -6,6 +6,7 @@ import {
   type Attempt,
   createCountedAuthentication,
 } from '../../../../src/application/usage/countedAuthentication.ts'
+import type { RetiredUse } from '../../../../src/application/usage/retiredUses.ts'
 import type { Use } from '../../../../src/application/usage/window.ts'
 
 const record = {
@@ -20,6 +21,7 @@ const refused: Decision = { refused: 'unknown', expired: false }
 
 function lab(decision: Decision, { strict = false, left = 1 } = {}) {
   const steps: string[] = []
+  const retired: RetiredUse[] = []
   const told = (verb: string) => (use: Use) =>
     void steps.push(`${verb} ${use.method} ${use.route} ${use.outcome}`)
   const authenticator: Pick<Authenticator, 'authenticate'> = {
@@ -30,7 +32,11 @@ function lab(decision: Decision, { strict = false, left = 1 } = {}) {
   }
   const authenticate = createCountedAuthentication({
     authenticator,
-    recorder: { record: told('counted'), store: async (use) => told('stored')(use) },
+    recorder: {
+      record: told('counted'),
+      store: async (use) => told('stored')(use),
+      refused: (use) => void retired.push(use),
+    },
     failures: {
       count(caller, once) {
         steps.push(`failure of ${caller}${once === undefined ? '' : ', once'}`)
@@ -52,7 +58,7 @@ function lab(decision: Decision, { strict = false, left = 1 } = {}) {
     },
     isLimited: true,
   }
-  return { steps, ask: (changes: Partial<Attempt> = {}) => authenticate({ ...attempt, ...changes }) }
+  return { steps, retired, ask: (changes: Partial<Attempt> = {}) => authenticate({ ...attempt, ...changes }) }
 }
 
 describe('a credential that is authenticated and counted', () => {
@@ -85,6 +91,23 @@ describe('a credential that is authenticated and counted', () => {
   it('is a failure once where it has only expired', () => {
     const { ask, steps } = lab({ refused: 'expired', expired: true })
     void ask()
+    expect(steps).to.deep.equal(['failure of 192.0.2.1, once'])
+  })
+
+  it('is told of where a secret of its token has retired, whoever is limited, and is no use', () => {
+    const decision = { refused: 'retired', expired: true, tokenId: 'a token', accountId: 'acct_1', secret: 3 }
+    const { ask, retired, steps } = lab(decision)
+    void ask()
+    void ask({ isLimited: false })
+    const use = {
+      tokenId: 'a token',
+      accountId: 'acct_1',
+      secret: 3,
+      at: 0,
+      ip: '192.0.2.1',
+      userAgent: null,
+    }
+    expect(retired).to.deep.equal([use, use])
     expect(steps).to.deep.equal(['failure of 192.0.2.1, once'])
   })
 
