@@ -15,10 +15,11 @@ export const audit = defineCommand({
   usage: 'decisions [--tolerance <milliseconds>] [--json]',
   help: [
     'Reads the whole log and holds each use to what the log said of its token before that use was stored. Certain:',
-    'accepted on a revision at which the token was revoked, or that it never had; no clock is looked at. Possible:',
-    `accepted on an older revision, and counted later than ${REVOCATION_BOUND_MS} ms after the revocation (what another process may`,
-    'take to hear of it), by the times in the events; clocks that differ, a request that lasted (a use is counted',
-    'when its answer ends) or a revocation that was answered late would explain it. Exit code 1 if any is found.',
+    'accepted on a revision at which the token was revoked, or that it never had, or with a secret that was dead on',
+    'that revision; no clock is looked at. Possible: accepted on an older revision, or with a secret whose grace had',
+    `ended, and counted later than ${REVOCATION_BOUND_MS} ms after that end or the revocation (what another process may take to`,
+    'hear of it), by the times in the events; clocks that differ, a request that lasted (a use is counted when its',
+    'answer ends) or a revocation that was answered late would explain it. Exit code 1 if any is found.',
   ].join('\n'),
   args: ['decisions'],
   options: {
@@ -76,8 +77,10 @@ const shown = (finding: Finding): object => ({
   first_at: finding.firstAt,
   last_at: finding.lastAt,
   token_revision: finding.tokenRevision,
+  secret: finding.secret,
   uses: { at_least: finding.uses.atLeast, at_most: finding.uses.atMost },
   revoked_at: finding.revokedAt,
+  secret_until: finding.secretUntil,
   late_ms: finding.lateMs,
 })
 
@@ -86,7 +89,7 @@ function findingText({ kind, what, tokenId, uses, lateMs, ...of }: Finding): str
   const count = atLeast === atMost ? plural(atMost, 'use') : `${atLeast} to ${plural(atMost, 'use')}`
   const late = lateMs === null ? '' : `, by up to ${lateMs} ms`
   return printable(
-    `${kind}: token ${tokenId}, ${count} from ${of.firstAt} to ${of.lastAt} on revision ${of.tokenRevision}: ` +
+    `${kind}: token ${tokenId}, ${count} from ${of.firstAt} to ${of.lastAt} on revision ${of.tokenRevision} with the secret of revision ${of.secret}: ` +
       `${what}${late} (revision ${of.revision} of ${of.stream})`,
   )
 }
@@ -103,11 +106,15 @@ function summary({ withinBound, shortened, damages, findings, ...sums }: Audited
   const { events, uses, revokedTokens } = sums
   const lines = [
     `${plural(events, 'event')}, ${plural(uses, 'use')}, ${plural(revokedTokens, 'revoked token')}`,
-    `${plural(withinBound, 'use')} on an older revision within ${REVOCATION_BOUND_MS} ms of a revocation, as they may be.`,
+    `${plural(withinBound, 'use')} on an older revision within ${REVOCATION_BOUND_MS} ms of a revocation or of the end of a secret, as they may be.`,
   ]
   if (shortened > 0)
     lines.push(`${plural(shortened, 'usage stream')} shortened by retention: what is gone is not checked.`)
   if (damages > 0) lines.push(`${plural(damages, 'place')} damaged: what stands there is not checked.`)
-  lines.push(findings === 0 ? 'No revoked token was accepted.' : `${plural(findings, 'finding')}.`)
+  lines.push(
+    findings === 0
+      ? 'No revoked token and no retired secret was accepted.'
+      : `${plural(findings, 'finding')}.`,
+  )
   return `${lines.join('\n')}\n`
 }

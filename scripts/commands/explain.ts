@@ -1,9 +1,11 @@
 import type { FoundThen } from '../../src/application/tokens/asOf.ts'
 import type { UsesAround, UseWindow, Verdict } from '../../src/application/audit/explain.ts'
 import { presentEvent } from '../../src/presentation/tokens.ts'
+import type { RetiredEntry } from '../../src/domain/usageEntries.ts'
+import type { ExistingToken } from '../../src/domain/token.ts'
 import { asOfSound, historyOf, missingText } from '../../src/application/tokens/asOf.ts'
 import { type EventReads, withEventStore } from '../cli/stores.ts'
-import { assessUses, usesAround } from '../../src/application/audit/explain.ts'
+import { assessUses, hintOfSecret, usesAround } from '../../src/application/audit/explain.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom } from '../cli/command.ts'
 import { flawText, UNKNOWN_THEN } from '../cli/damage.ts'
@@ -49,7 +51,12 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
   if (then?.found === false) throw new NotFound(missingText(then.why))
   bar.step('reading the log')
   const around = await usesAround(store, tokenId, at, (count) => bar.at(null, count))
-  const uses = listOf(around).map((use) => ({ ...use, verdict: assessUses(sound, use.window) }))
+  const uses = listOf(around).map((use) => ({
+    ...use,
+    hint: hintOfSecret(sound, use.window.data.secret),
+    verdict: assessUses(sound, use.window),
+  }))
+  const retired = around.retired.map((entry) => ({ ...entry, hint: hintOfSecret(sound, entry.secret) }))
   const history = historyOf(then ? then.events : events).map(presentEvent)
   const token = then && tokenThen(tokenId, then)
   const decision = then && decisionOf(then)
@@ -66,6 +73,7 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
       token,
       events: history,
       uses: uses.map(shownUse),
+      retired: retired.map(shownRetired),
       lost: around.lost,
       ...(flaws.length > 0 ? { damaged: flaws } : {}),
       ...(around.damages.length > 0 ? { uses_damaged: around.damages } : {}),
@@ -73,6 +81,10 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
     text: [
       `${eventsTable(history)}\nAt ${at}\n${token ? tokenTable(token) : ''}${decision ? decisionText(decision) : UNKNOWN_THEN}\n`,
       uses.length === 0 ? 'No use of it is recorded.\n' : usesTable(uses),
+      ...retired.map(
+        ({ count, hint, firstAt, lastAt }) =>
+          `${plural(count, 'request')} with ${hint ?? 'a secret'}, which had retired, refused from ${firstAt} to ${lastAt}.\n`,
+      ),
       ...around.lost.map(
         (lost) => `${plural(lost.count, 'use')} of any tokens could not be kept: ${lost.cause}.\n`,
       ),
@@ -97,18 +109,30 @@ function listOf({ before, during, after }: UsesAround): ListedUse[] {
 }
 
 /** What should have happened to a request at that time, by the token's history. */
-const decisionOf = ({ status, token }: FoundThen) => ({
+const decisionOf = ({ status, token, at }: FoundThen) => ({
   outcome: status === 'active' ? 'accepted' : 'refused',
   status,
   revision: token.revision,
+  // The secrets that are accepted, and until when.
+  secrets: status === 'active' ? secretsAt(token, at) : [],
 })
 
-const decisionText = ({ outcome, status, revision }: ReturnType<typeof decisionOf>): string =>
-  `By its history a request at that time is ${outcome}: at revision ${revision} the token is ${status}.`
+function secretsAt({ secret, rotation }: ExistingToken, at: string) {
+  const newer = rotation ? [{ hint: rotation.secret.hint, until: null }] : []
+  const until = rotation?.retiresAt ?? null
+  const older = until === null || at < until ? [{ hint: secret.hint, until }] : []
+  return [...newer, ...older]
+}
 
-type AssessedUse = ListedUse & { verdict: Verdict }
+function decisionText({ outcome, status, revision, secrets }: ReturnType<typeof decisionOf>): string {
+  const shown = secrets.map(({ hint, until }) => `${hint}${until === null ? '' : ` until ${until}`}`)
+  const which = shown.length > 0 ? `, with ${shown.join(' or ')}` : ''
+  return `By its history a request at that time is ${outcome}: at revision ${revision} the token is ${status}${which}.`
+}
 
-const shownUse = ({ place, window: { stream, revision, data }, verdict }: AssessedUse): object => ({
+type AssessedUse = ListedUse & { hint: string | null; verdict: Verdict }
+
+const shownUse = ({ place, window: { stream, revision, data }, hint, verdict }: AssessedUse): object => ({
   place,
   first_at: data.firstAt,
   last_at: data.lastAt,
@@ -118,20 +142,31 @@ const shownUse = ({ place, window: { stream, revision, data }, verdict }: Assess
   last_ip: data.lastIp,
   last_user_agent: data.lastUserAgent,
   token_revision: data.tokenRevision,
+  secret: { revision: data.secret, hint },
   verdict,
   stream,
   revision,
 })
 
+const shownRetired = ({ hint, ...entry }: RetiredEntry & { hint: string | null }): object => ({
+  first_at: entry.firstAt,
+  last_at: entry.lastAt,
+  requests: entry.count,
+  secret: { revision: entry.secret, hint },
+  last_ip: entry.lastIp,
+  last_user_agent: entry.lastUserAgent,
+})
+
 const usesTable = (uses: readonly AssessedUse[]): string =>
   table(
-    ['uses', 'first', 'last', 'accepted', 'on revision', 'address', 'that revision'],
-    uses.map(({ place, window: { data }, verdict }) => [
+    ['uses', 'first', 'last', 'accepted', 'on revision', 'with', 'address', 'that revision'],
+    uses.map(({ place, window: { data }, hint, verdict }) => [
       place,
       data.firstAt,
       data.lastAt,
       data.count,
       data.tokenRevision,
+      hint ?? 'unknown',
       data.lastIp ?? 'none',
       verdictText(verdict),
     ]),
@@ -146,6 +181,15 @@ function verdictText(verdict: Verdict): string {
     case 'unknown':
       return 'cannot be told: the history is damaged there'
     case 'impossible':
-      return verdict.why === 'revoked' ? 'IS THAT OF A REVOKED TOKEN' : 'IS NONE OF THIS TOKEN'
+      return IMPOSSIBLE[verdict.why]
+    case 'retired':
+      return `had a secret that retired at ${verdict.retiredAt}, ${verdict.ms} ms before the last use`
   }
+}
+
+const IMPOSSIBLE = {
+  revoked: 'IS THAT OF A REVOKED TOKEN',
+  'no such revision': 'IS NONE OF THIS TOKEN',
+  'dead secret': 'HAD NO SUCH SECRET ANY MORE',
+  'no such secret': 'NEVER HAD SUCH A SECRET',
 }

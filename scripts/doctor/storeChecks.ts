@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { existsSync } from 'node:fs'
 import type { Projection } from '../../projections/projection.ts'
+import type { TokenDocument } from '../../projections/tokens.ts'
 import type { Refused } from '../../src/application/projection/refusals.ts'
 import { countEvents, quickCheck, sizeOf } from '../../src/adapters/sqlite/database/inspect.ts'
 import { LARGE_BYTES } from '../../src/adapters/sqlite/database/walWatch.ts'
 import type { Condition } from '../../src/application/ports/documents.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
-import type { ReadModel } from '../../src/application/ports/readModel.ts'
+import type { DocumentReader, ReadModel } from '../../src/application/ports/readModel.ts'
 import { existingPeppers } from '../../src/settings/devSecrets.ts'
 import { compareWithLog } from '../../src/application/logIdentity/sameLog.ts'
 import { checkPepperKeys, WrongPepperError } from '../../src/application/authentication/pepperKeys.ts'
 import { type Pepper, PLAIN_KEY_ID } from '../../src/domain/credential.ts'
 import { readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
+import { eachDocument } from '../../src/application/readModel/pages.ts'
 import { refusedIn } from '../../src/application/projection/refusals.ts'
 import { STREAMS } from '../../src/domain/streams.ts'
 import { withEventStore, withReadModel } from '../cli/stores.ts'
@@ -218,8 +220,9 @@ export async function checkPeppers(settings: Settings): Promise<Check | null> {
   const wrong = await wrongPeppers(settings, peppers ?? [])
   if (wrong !== null) return fail('peppers', wrong, 'Set TOKEN_PEPPERS to what it was.')
   const configured = new Set(peppers?.map(({ id }) => id))
+  const now = new Date().toISOString()
   return withReadModel(settings, Date.now, async ({ readModel }) =>
-    assessPeppers(await keyIdsInUse(readModel), configured, settings.acceptLegacyTokens),
+    assessPeppers(await keyIdsInUse(readModel, now), configured, settings.acceptLegacyTokens),
   )
 }
 
@@ -235,7 +238,7 @@ async function wrongPeppers(settings: Settings, peppers: readonly Pepper[]): Pro
   }
 }
 
-/** @param inUse the number of tokens that are not revoked, by the id of the key with which their hashes were made */
+/** @param inUse the number of tokens that are not revoked, by the ids of the keys with which their hashes were made */
 export function assessPeppers(
   inUse: ReadonlyMap<string, number>,
   configured: ReadonlySet<string>,
@@ -259,18 +262,34 @@ export function assessPeppers(
 
 const COUNT_NO_FURTHER = 1_000_000
 
-/** Goes from one key id to the next, so that the memory does not depend on the number of tokens. */
-async function keyIdsInUse(readModel: ReadModel): Promise<Map<string, number>> {
+/**
+ * Of tokens with two secrets, both count, until the older one has retired. Goes from one key id to the next, so that
+ * the memory does not depend on the number of tokens.
+ */
+export async function keyIdsInUse(
+  readModel: Pick<DocumentReader, 'find' | 'count'>,
+  now: string,
+): Promise<Map<string, number>> {
   const inUse = new Map<string, number>()
+  const add = (id: string, tokens: number) => inUse.set(id, (inUse.get(id) ?? 0) + tokens)
   const notRevoked: Condition = { field: 'revoked', op: 'eq', value: false }
   for (let last = ''; ; ) {
     const where: Condition[] = [notRevoked, { field: 'hashKeyId', op: 'gt', value: last }]
     const [next] = await readModel.find('tokens', { where, order: { field: 'hashKeyId' }, limit: 1 })
-    if (!next) return inUse
+    if (!next) break
     last = String(next.hashKeyId)
     const ofKey: Condition = { field: 'hashKeyId', op: 'eq', value: last }
-    inUse.set(last, await readModel.count('tokens', [notRevoked, ofKey], COUNT_NO_FURTHER))
+    add(last, await readModel.count('tokens', [notRevoked, ofKey], COUNT_NO_FURTHER))
   }
+  const where: Condition[] = [notRevoked, { field: 'newerHashKeyId', op: 'gt', value: '' }]
+  const rotated = { where, order: { field: 'newerHashKeyId' } }
+  for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', rotated)) {
+    const { hashKeyId, newerHashKeyId, retiresAt } = token
+    add(String(newerHashKeyId), 1)
+    if (hashKeyId === newerHashKeyId || (typeof retiresAt === 'string' && retiresAt <= now))
+      add(hashKeyId, -1)
+  }
+  return new Map([...inUse].filter(([, tokens]) => tokens > 0))
 }
 
 /** Does the file exist? For a server, connecting will show whether it is there. */

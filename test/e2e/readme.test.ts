@@ -62,7 +62,7 @@ const PRINTED: Record<string, readonly RegExp[]> = {
     /^tokenledger_usage_lost_total 0$/m,
   ],
   'docs/auditors.md': [
-    /No revoked token was accepted\./,
+    /No revoked token and no retired secret was accepted\./,
     /No link is broken\./,
     /The log holds the \d+ events? of the checkpoint[\s\S]*The log holds the \d+ events? of the checkpoint/,
     /is refused: at revision \d the token is revoked/,

@@ -1,20 +1,25 @@
 import { isOfToken, tokenIdOf } from '../../domain/streams.ts'
-import type { RecordedEvent, StoredEvent } from '../../domain/events.ts'
+import { isLifecycle, type RecordedEvent, type StoredEvent } from '../../domain/events.ts'
 import { notUnderstood, upcast } from '../../domain/upcast.ts'
 import { entriesOf, type UsageEntry } from '../../domain/usageEntries.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import { createCompactMap } from './compactMap.ts'
+import { createSecretLives } from './secretLives.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { type Damage, type Walked, walkLog } from './verifyLog.ts'
 
-/** How long after the answer to a revocation another process may still accept the token, in milliseconds. */
+/**
+ * How long after the answer to a revocation, or to what ends a secret, another process may still accept it, in
+ * milliseconds.
+ */
 export const REVOCATION_BOUND_MS = 2000
 
 /**
  * Uses of one token in one flush window that its history does not allow.
  * - `certain`: the order of the log and the revision show it, whatever the clocks say.
  * - `possible`: the times in the events show it. It could be explained by clocks that differ by `lateMs`, by a request
- *   that lasted so long (a use is counted when its answer ends), or by a revocation that was answered so late.
+ *   that lasted so long (a use is counted when its answer ends), or by a revocation, or the end of a secret, that was
+ *   answered so late.
  */
 export interface Finding {
   kind: 'certain' | 'possible'
@@ -27,10 +32,15 @@ export interface Finding {
   lastAt: string
   /** The revision of the token on which they were decided. */
   tokenRevision: number
+  /** Which secret was used: the revision of the event that brought it. */
+  secret: number
   /** How many of the uses the finding is about. */
   uses: { atLeast: number; atMost: number }
+  /** When the token was revoked; null if the finding is not about that. */
   revokedAt: string | null
-  /** How long after the revocation plus the bound the last use was, in milliseconds. */
+  /** Until when the secret was accepted; null if the finding is not about that. */
+  secretUntil: string | null
+  /** How long after that time plus the bound the last use was, in milliseconds. */
   lateMs: number | null
 }
 
@@ -38,7 +48,7 @@ export interface Audited extends Walked {
   /** How many uses were looked at. */
   uses: number
   revokedTokens: number
-  /** Uses on an older revision in windows that end after the revocation and within the bound. */
+  /** Uses on an older revision in windows that end within the bound after the revocation or the end of their secret. */
   withinBound: number
   findings: number
 }
@@ -64,10 +74,11 @@ const UNKNOWABLE = 2 ** 32 - 1
  * Compares every use with what the log said of its token before the use was stored. A use that was stored before a
  * revocation cannot have been decided after it. Events of damaged streams are left out and reported as damage. The
  * first event of a stream that this code does not understand is reported as well, since it may have revoked the token.
- * Takes about 120 bytes of memory for each token.
+ * Takes about 120 bytes of memory for each token, and 40 for each rotation.
  */
 export async function auditDecisions(store: EventStore, audit: Audit): Promise<Audited> {
   const tokens = createCompactMap(BYTES)
+  const secrets = createSecretLives()
   const sums = { uses: 0, revokedTokens: 0, withinBound: 0, findings: 0, damages: 0 }
   let found: Finding[] = []
   /** Streams with an event that this code does not understand. Only the first such event of a stream is reported. */
@@ -85,6 +96,7 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
       unclear.add(stream)
       notUnderstandable.push({ stream, revision, position, what })
       sums.damages++
+      if (isOfToken(event)) secrets.giveUp(tokenIdOf(stream))
     }
     return flaw === null ? known : null
   }
@@ -93,8 +105,9 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
     const id = tokenIdOf(event.stream)
     const token = tokens.get(id) ?? tokens.add(id)
     token.writeUInt32LE(isSound ? event.revision : UNKNOWABLE, NEWEST)
-    if (!isSound) return
+    if (!isSound) return secrets.giveUp(id)
     const known = read(event)
+    if (known && isLifecycle(known)) secrets.learn(known)
     if (known?.type !== 'TokenRevoked' || token.readUInt32LE(REVOKED) > 0) return
     token.writeUInt32LE(event.revision + 1, REVOKED)
     token.writeDoubleLE(Date.parse(known.metadata.at), REVOKED_AT)
@@ -107,9 +120,9 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
   }
 
   function checkUse({ stream, revision }: StoredEvent, entry: UsageEntry): void {
-    const { tokenId, tokenRevision, firstAt, lastAt, count } = entry
+    const { tokenId, tokenRevision, secret, firstAt, lastAt, count } = entry
     sums.uses += count
-    const use = { tokenId, stream, revision, firstAt, lastAt, tokenRevision }
+    const use = { tokenId, stream, revision, firstAt, lastAt, tokenRevision, secret }
     const certain = (what: string, revokedAt: string | null = null) =>
       found.push({
         kind: 'certain',
@@ -117,28 +130,42 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
         ...use,
         uses: { atLeast: count, atMost: count },
         revokedAt,
+        secretUntil: null,
         lateMs: null,
       })
+    /** Uses on an older revision than that of the end. */
+    const late = (end: number, what: string, of: 'revokedAt' | 'secretUntil'): void => {
+      const limit = end + REVOCATION_BOUND_MS + audit.toleranceMs
+      if (Date.parse(lastAt) <= limit) {
+        if (Date.parse(lastAt) > end) sums.withinBound += count
+        return
+      }
+      // All uses were decided on the same revision. Only the times of the first and the last use are known.
+      const uses = Date.parse(firstAt) > limit ? exactly(count) : { atLeast: 1, atMost: count - 1 }
+      const lateMs = Date.parse(lastAt) - end - REVOCATION_BOUND_MS
+      const ends = { revokedAt: null, secretUntil: null, [of]: iso(end) }
+      found.push({ kind: 'possible', what, ...use, uses, ...ends, lateMs })
+    }
 
     const token = tokens.get(tokenId)
     if (!token) return void certain('accepted before the log knew of the token')
     if (tokenRevision > token.readUInt32LE(NEWEST))
       return void certain('accepted on a revision that the token did not have')
     const revoked = token.readUInt32LE(REVOKED) - 1
-    if (revoked < 0) return
     const revokedAt = token.readDoubleLE(REVOKED_AT)
-    if (tokenRevision >= revoked)
+    if (revoked >= 0 && tokenRevision >= revoked)
       return void certain('accepted on a revision at which the token was revoked', iso(revokedAt))
-    const limit = revokedAt + REVOCATION_BOUND_MS + audit.toleranceMs
-    const lateMs = Date.parse(lastAt) - revokedAt - REVOCATION_BOUND_MS
-    if (Date.parse(lastAt) <= limit) {
-      if (Date.parse(lastAt) > revokedAt) sums.withinBound += count
-      return
-    }
-    // All uses were decided on the same revision. Only the times of the first and the last use are known.
-    const uses = Date.parse(firstAt) > limit ? exactly(count) : { atLeast: 1, atMost: count - 1 }
-    const what = 'accepted on an older revision than that of the revocation, after the bound'
-    found.push({ kind: 'possible', what, ...use, uses, revokedAt: iso(revokedAt), lateMs })
+    const flaw = secrets.flawOf(entry)
+    if (flaw?.kind === 'certain') return void certain(flaw.what)
+    const secretUntil = flaw?.until ?? Number.POSITIVE_INFINITY
+    if (revoked >= 0 && revokedAt <= secretUntil)
+      late(
+        revokedAt,
+        'accepted on an older revision than that of the revocation, after the bound',
+        'revokedAt',
+      )
+    else if (flaw)
+      late(secretUntil, 'accepted with a secret that had retired or ended, after the bound', 'secretUntil')
   }
 
   async function report(): Promise<void> {

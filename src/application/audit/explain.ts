@@ -1,13 +1,13 @@
 import { DamagedError } from '../../domain/errors.ts'
-import type { EventData, RecordedEvent, StoredEvent } from '../../domain/events.ts'
+import type { EventData, LifecycleEvent, RecordedEvent, StoredEvent } from '../../domain/events.ts'
 import { USAGE_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
-import { entriesOf, type UsageEntry } from '../../domain/usageEntries.ts'
+import { entriesOf, type RetiredEntry, type UsageEntry } from '../../domain/usageEntries.ts'
 import { asOf } from '../tokens/asOf.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import type { SoundEvents } from '../eventLog/soundEvents.ts'
-import { readSome } from '../eventLog/tokenStream.ts'
+import { readSome, type TokenEvent } from '../eventLog/tokenStream.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct, placeOf } from '../eventLog/productEvents.ts'
 
@@ -29,6 +29,8 @@ export interface UsesAround {
   before: UseWindow | null
   after: UseWindow | null
   lost: LostUses[]
+  /** Refused requests with secrets of the token that had retired, in windows on either side of the time. */
+  retired: RetiredEntry[]
   /** Parts of the log that are missing or damaged, and may hold more uses. */
   damages: string[]
 }
@@ -52,6 +54,7 @@ export async function usesAround(
 ): Promise<UsesAround> {
   const during: FoundWindow[] = []
   const lost: Extract<RecordedEvent, { type: 'UsageLost' }>[] = []
+  const retired: { event: RecordedEvent; data: RetiredEntry }[] = []
   let before: FoundWindow | null = null
   let after: FoundWindow | null = null
   let events = 0
@@ -67,10 +70,13 @@ export async function usesAround(
         continue
       }
       if (event.type === 'UsageLost' && event.data.from <= at && at <= event.data.to) lost.push(event)
+      if (event.type === 'RetiredSecretsUsed')
+        for (const data of event.data.entries)
+          if (data.tokenId === tokenId && isDuring(data, at)) retired.push({ event, data })
       for (const data of entriesOf(event)) {
         if (data.tokenId !== tokenId) continue
         const { firstAt, lastAt } = data
-        if (firstAt <= at && at <= lastAt) during.push({ event, data })
+        if (isDuring(data, at)) during.push({ event, data })
         else if (lastAt < at && lastAt >= (before?.data.lastAt ?? '')) before = { event, data }
         else if (firstAt > at && (after === null || firstAt < after.data.firstAt)) after = { event, data }
       }
@@ -78,7 +84,8 @@ export async function usesAround(
     onProgress((events += batch.length))
   }
   const windows = [...during, ...[before, after].filter((window) => window !== null)]
-  const unsound = await unsoundAmong(store, new Set([...windows.map(({ event }) => event), ...lost]))
+  const shownEvents = [...windows, ...retired].map(({ event }) => event)
+  const unsound = await unsoundAmong(store, new Set([...shownEvents, ...lost]))
   for (const [event, wrong] of unsound) damages.push(`${placeOf(event)} cannot be shown: ${wrong}`)
   const shown = (window: FoundWindow | null): UseWindow | null =>
     window && !unsound.has(window.event) ? toWindow(window) : null
@@ -89,9 +96,13 @@ export async function usesAround(
     before: shown(before),
     after: shown(after),
     lost: lost.filter((event) => !unsound.has(event)).map(({ data }) => data),
+    retired: retired.filter(({ event }) => !unsound.has(event)).map(({ data }) => data),
     damages,
   }
 }
+
+const isDuring = ({ firstAt, lastAt }: Pick<UsageEntry, 'firstAt' | 'lastAt'>, at: string): boolean =>
+  firstAt <= at && at <= lastAt
 
 const isUsage = ({ stream }: StoredEvent): boolean => stream.startsWith(USAGE_STREAM)
 
@@ -154,16 +165,27 @@ export type Verdict =
   | { kind: 'behind'; change: { revision: number; type: string; at: string }; ms: number }
   /** The event at that revision, before it or next to it is missing or damaged. */
   | { kind: 'unknown' }
+  /** The secret had retired up to `ms` milliseconds before, by the clocks of the events. */
+  | { kind: 'retired'; retiredAt: string; ms: number }
   /** No difference of clocks can explain the uses. */
-  | { kind: 'impossible'; why: 'revoked' | 'no such revision' }
+  | { kind: 'impossible'; why: 'revoked' | 'no such revision' | 'dead secret' | 'no such secret' }
 
 /** Compares uses with the history of their token. */
 export function assessUses({ events, flaws }: SoundEvents, { data }: UseWindow): Verdict {
-  const { tokenRevision, lastAt } = data
+  const { tokenRevision, secret, lastAt } = data
   if (flaws.some(({ from }) => from <= tokenRevision)) return { kind: 'unknown' }
   const then = asOf(events, { revision: tokenRevision })
   if (!then.found) return { kind: 'impossible', why: 'no such revision' }
   if (then.token.status === 'revoked') return { kind: 'impossible', why: 'revoked' }
+  const { secret: older, rotation } = then.token
+  if (secret !== older.revision && secret !== rotation?.secret.revision)
+    return {
+      kind: 'impossible',
+      why: secret <= tokenRevision && broughtBy(events, secret) ? 'dead secret' : 'no such secret',
+    }
+  const retiredAt = secret === older.revision ? (rotation?.retiresAt ?? null) : null
+  if (retiredAt !== null && retiredAt < lastAt)
+    return { kind: 'retired', retiredAt, ms: Date.parse(lastAt) - Date.parse(retiredAt) }
   if (flaws.some(({ from }) => from === tokenRevision + 1)) return { kind: 'unknown' }
   const next = events[tokenRevision + 1]?.stored
   if (!next) return { kind: 'current' }
@@ -171,4 +193,16 @@ export function assessUses({ events, flaws }: SoundEvents, { data }: UseWindow):
   if (lastAt <= at) return { kind: 'current' }
   const { revision, type } = next
   return { kind: 'behind', change: { revision, type, at }, ms: Date.parse(lastAt) - Date.parse(at) }
+}
+
+/** Which event brought the secret? */
+const broughtBy = (events: readonly TokenEvent[], secret: number): LifecycleEvent | null => {
+  const known = events.find(({ stored }) => stored.revision === secret)?.known
+  return known && 'hash' in known.data ? known : null
+}
+
+/** The hint of one of the token's secrets; null where its history does not say. */
+export const hintOfSecret = ({ events }: SoundEvents, secret: number): string | null => {
+  const event = broughtBy(events, secret)
+  return event && 'hint' in event.data ? event.data.hint : null
 }

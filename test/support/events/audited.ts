@@ -4,7 +4,7 @@ import { type Damage, type Walked, walkLog } from '../../../src/application/audi
 import { genesis, link, storedChain } from '../../../src/domain/chain.ts'
 import type { EventData, NewEvent, StoredEvent } from '../../../src/domain/events.ts'
 import { usageStream } from '../../../src/domain/streams.ts'
-import type { UsageEntry } from '../../../src/domain/usageEntries.ts'
+import type { RetiredEntry, UsageEntry } from '../../../src/domain/usageEntries.ts'
 import { createWriter } from './movable.ts'
 
 /** Events at chosen times, as the service writes them, for tests of audits. */
@@ -33,6 +33,48 @@ export const created = (tokenId: string, at = time(0)): NewEvent =>
   })
 export const renamed = (name: string, at = time(0)): NewEvent => event('TokenUpdated', at, { name })
 export const revoked = (at = time(0)): NewEvent => event('TokenRevoked', at, { reason: 'leaked' })
+const secretOf = (revision: number) => ({
+  hash: `${revision % 10}a`.repeat(32),
+  hashKeyId: 'k1',
+  hint: `tkl_…${String(revision).padStart(4, '0')}`,
+})
+/** @param revision of this event, which names the new secret */
+export const rotated = (
+  revision: number,
+  {
+    beside = 0,
+    graceSeconds = 60,
+    activate = 'on_first_use',
+    retiresAt = null as string | null,
+    at = time(0),
+  } = {},
+): NewEvent =>
+  event('TokenRotationStarted', at, {
+    ...secretOf(revision),
+    activate,
+    graceSeconds,
+    beside: { ...secretOf(beside), revision: beside, retiresAt },
+  })
+export const activated = (revision: number, graceSeconds: number | null, at = time(0)): NewEvent =>
+  event('TokenSecretActivated', at, { ...named(revision), graceSeconds }, { kind: 'system', id: INSTANCE })
+const named = (revision: number) => ({ revision, hint: secretOf(revision).hint })
+export const rotationEnded = (
+  status: 'pending' | 'grace',
+  { dead, remaining }: { dead: number; remaining: number },
+  at = time(0),
+): NewEvent =>
+  event('TokenRotationEnded', at, {
+    status,
+    hint: secretOf(dead).hint,
+    remaining: { ...secretOf(remaining), revision: remaining },
+  })
+/** Refused requests with a secret of before. */
+export const refusedOnes = (tokenId: string, what: Partial<RetiredEntry> = {}): NewEvent => {
+  const { count = 1, firstAt = time(0), lastAt = firstAt } = what
+  const last = { lastIp: '10.0.0.1', lastUserAgent: null }
+  const one = { tokenId, accountId: 'acct_1', secret: 0, count, firstAt, lastAt, ...last, ...what }
+  return event('RetiredSecretsUsed', lastAt, { entries: [one] }, { kind: 'system', id: INSTANCE })
+}
 export const entry = (tokenId: string, what: Partial<UsageEntry> = {}): UsageEntry => {
   const { count = 1, firstAt = time(0), lastAt = firstAt } = what
   return {

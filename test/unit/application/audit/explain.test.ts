@@ -55,7 +55,14 @@ describe('Uses around a time', () => {
   })
 
   it('are none where none are recorded', async () => {
-    expect(await at(0)).to.deep.equal({ during: [], before: null, after: null, lost: [], damages: [] })
+    expect(await at(0)).to.deep.equal({
+      during: [],
+      before: null,
+      after: null,
+      lost: [],
+      retired: [],
+      damages: [],
+    })
   })
 
   it('may be among those that could not be kept', async () => {
