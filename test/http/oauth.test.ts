@@ -118,6 +118,24 @@ describe('OAuth', () => {
     for (const unknown of ['nothing', jwtFor('acct_1')]) expect((await revoke(unknown)).status).to.equal(200)
   })
 
+  it('revokes and introspects by either secret of a token, and changes nothing by one that has retired', async () => {
+    const { id, token } = await createToken(owner)
+    const rotate = async (input: object) => (await owner.post(`${TOKENS}/${id}/rotations`, input)).body.token
+    const second = await rotate({ activate: 'now', grace_seconds: 60 })
+    expect([await isActive(token), await isActive(second)]).to.deep.equal([true, true])
+    now += 60_000
+    expect([await isActive(token), await isActive(second)]).to.deep.equal([false, true])
+    expect((await revoke(token)).status).to.equal(200)
+    const third = await rotate({ activate: 'now', grace_seconds: 0 })
+    expect((await revoke(token)).status).to.equal(200)
+    expect((await revoke(second)).status).to.equal(200)
+    expect([await isActive(second), await isActive(third)]).to.deep.equal([false, true])
+    expect((await owner.get(`${TOKENS}/${id}`)).body.status).to.equal('active')
+    const pending = await rotate({})
+    expect((await revoke(pending)).status).to.equal(200)
+    expect([await isActive(pending), await isActive(third)]).to.deep.equal([false, false])
+  })
+
   it('knows its clients by id and secret, form-encoded as RFC 6749 has it', async () => {
     const { token } = await createToken(owner)
     const odd = basic('odd.client', SECRET_OF['odd.client'])

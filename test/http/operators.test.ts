@@ -208,6 +208,35 @@ describe('An operator', () => {
       expect((await callerOf(service.url, tokenHeader(d.token)).get('/auth/verify')).status).to.equal(401)
     })
 
+    it('takes a secret that has retired for none of the token, whose newer one stays good', async () => {
+      const token = await created(1)
+      const owner = callerOf(service.url, bearer(jwtFor(token.account_id)))
+      const rotate = async (input: object) =>
+        (await owner.post(`${TOKENS}/${token.id}/rotations`, input)).body.token
+      const second = await rotate({ activate: 'now', grace_seconds: 60 })
+      const credentials = [token.token, second]
+      const whys = async (isDryRun = false) =>
+        (await revoke({ credentials }, isDryRun)).rows.map(({ id, found, why }) => [id, found, why])
+      expect(await whys(true)).to.deep.equal([
+        [token.id, true, 'dry_run'],
+        [token.id, true, 'already_revoked'],
+      ])
+      now += 60_000
+      expect(await whys(true)).to.deep.equal([
+        [token.id, true, 'secret_retired'],
+        [token.id, true, 'dry_run'],
+      ])
+      const third = await rotate({ activate: 'now', grace_seconds: 0 })
+      expect(await whys()).to.deep.equal([
+        [token.id, true, 'secret_retired'],
+        [token.id, true, 'secret_retired'],
+      ])
+      expect((await callerOf(service.url, tokenHeader(third)).get('/auth/verify')).status).to.equal(200)
+      credentials.push(third)
+      expect((await whys()).at(-1)).to.deep.equal([token.id, true, null])
+      expect((await whys()).map(([, , why]) => why)).to.deep.equal(Array(3).fill('already_revoked'))
+    })
+
     it('names an account, whose expired tokens go as well', async () => {
       const owner = callerOf(service.url, bearer(jwtFor('acct_3')))
       await createToken(owner, { expires_at: new Date(now + 60_000).toISOString() })

@@ -102,10 +102,12 @@ export function createRevokeMany({ readModel, identify, manage, clock }: Depende
       if (!token || (token.accountId as string | undefined) === undefined)
         return { token: null, status: null, why: 'not_found' }
       const status = statusAt(token, now)
+      const isDead = one?.isDead ?? false
       const isRepeat = seen.has(token.id)
-      seen.add(token.id)
+      // A dead secret revokes nothing, so a living one of the same token, named after it, has to.
+      if (!isDead) seen.add(token.id)
       if (status === 'revoked' || isRepeat) return { token, status, why: 'already_revoked' }
-      if (one?.isDead) return { token, status, why: 'secret_retired' }
+      if (isDead) return { token, status, why: 'secret_retired' }
       return { token, status, why: isDryRun ? 'dry_run' : null }
     })
     const due = data.filter(({ why }) => why === null)
