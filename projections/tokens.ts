@@ -2,11 +2,13 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { storedChain } from '../src/domain/chain.ts'
 import { isLifecycle, type LifecycleEvent, type StoredEvent } from '../src/domain/events.ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
+import { firstNotice, noticeAfter } from '../src/domain/expiry.ts'
 import { secondsAfter } from '../src/domain/time.ts'
-import { type ExistingToken, ownSecret, started } from '../src/domain/token.ts'
+import { noticeOf, started } from '../src/domain/token.ts'
 import { entriesOf } from '../src/domain/usageEntries.ts'
 import { actor, nullable, number, string } from './members.ts'
 import type { DocumentChange, Projection, Value } from './projection.ts'
+import { secretFields } from './secretFields.ts'
 import { LIFE, versionOfLife } from './versionOfLife.ts'
 
 const schema = {
@@ -30,6 +32,7 @@ const schema = {
     'createdAt',
     'updatedAt',
     'expiresAt',
+    'noticeAt',
     'revokedAt',
     'revoked',
     'revision',
@@ -81,6 +84,8 @@ const schema = {
     createdAt: string,
     updatedAt: string,
     expiresAt: nullable,
+    // When somebody is told next that it expires, or has expired. Null: never.
+    noticeAt: nullable,
     revokedAt: nullable,
     // Part of indexes, so that a list of tokens that are not revoked does not have to step over revoked ones.
     revoked: { type: 'boolean' },
@@ -142,6 +147,8 @@ export const tokens: Projection = {
         { fields: ['revoked', 'lastAccessed'] },
         { fields: ['revoked', 'lastAccessed', 'createdAt'], without: 'lastAccessed' },
         { fields: ['hint'] },
+        // For those of which somebody has to be told that they expire.
+        { fields: ['noticeAt'], sparse: true },
       ],
     },
   ],
@@ -173,13 +180,13 @@ export const tokens: Projection = {
         return lastAccessed === null ? made : [...made, used(id, lastAccessed)]
       }
       case 'TokenUpdated':
-        return put({ ...event.data, ...folded(event.data) })
+        return put({ ...event.data, ...folded(event.data), ...noticeOf(event.data, at) })
       case 'TokenRevoked':
-        return put({ revokedAt: at, revoked: true })
+        return put({ revokedAt: at, revoked: true, noticeAt: null })
       case 'TokenLeaked':
         return [putOf(event, placeOf(event))]
       case 'TokenRotationStarted':
-        return put(secretsOf(started(event)))
+        return put(secretFields(started(event)))
       case 'TokenSecretActivated': {
         const { hint, graceSeconds } = event.data
         const seen = { hint, newerIsUsed: true, ...placeOf(event) }
@@ -187,7 +194,13 @@ export const tokens: Projection = {
         return [putOf(event, { ...seen, activatedAt: at, retiresAt: secondsAfter(at, graceSeconds) })]
       }
       case 'TokenRotationEnded':
-        return put(secretsOf({ secret: event.data.remaining, rotation: null }))
+        return put(secretFields({ secret: event.data.remaining, rotation: null }))
+      case 'TokenExpiring': {
+        const noticeAt = noticeAfter(event.data.expiresAt, event.data.days)
+        return [putOf(event, { noticeAt, ...placeOf(event) })]
+      }
+      case 'TokenExpired':
+        return [putOf(event, { noticeAt: null, ...placeOf(event) })]
     }
   },
 }
@@ -195,11 +208,17 @@ export const tokens: Projection = {
 type Born = Extract<LifecycleEvent, { type: 'TokenCreated' | 'TokenImported' }>
 
 const bornWith = (
-  { revision, metadata: { actor: createdBy } }: Born,
-  data: Record<string, Value> & { name: string; description: string | null; hint: string },
+  { revision, metadata: { at, actor: createdBy } }: Born,
+  data: Record<string, Value> & {
+    name: string
+    description: string | null
+    hint: string
+    expiresAt: string | null
+  },
 ): Record<string, Value> => ({
   ...data,
   ...folded(data),
+  noticeAt: firstNotice(data.expiresAt, at),
   secret: { revision, hint: data.hint },
   createdBy,
   ...live,
@@ -210,35 +229,6 @@ const folded = ({ name, description }: { name?: string; description?: string | n
   ...(name === undefined ? {} : { nameFolded: foldCase(name) }),
   ...(description === undefined ? {} : { descriptionFolded: description && foldCase(description) }),
 })
-
-/** All members about the secrets, since one that is left out would stay as it was. */
-function secretsOf({ secret, rotation }: Pick<ExistingToken, 'secret' | 'rotation'>): Record<string, Value> {
-  const older = { hash: secret.hash, hashKeyId: secret.hashKeyId }
-  const known = { hint: ownSecret({ secret, rotation }).hint }
-  const named = { secret: { revision: secret.revision, hint: secret.hint } }
-  if (!rotation) return { ...older, ...named, ...known, ...noRotation }
-  const { secret: newer, activatedAt, retiresAt, isUsed, ...how } = rotation
-  return {
-    ...older,
-    ...named,
-    ...known,
-    newerHash: newer.hash,
-    newerHashKeyId: newer.hashKeyId,
-    rotation: { revision: newer.revision, hint: newer.hint, ...how },
-    activatedAt,
-    retiresAt,
-    newerIsUsed: isUsed,
-  }
-}
-
-const noRotation = {
-  newerHash: null,
-  newerHashKeyId: null,
-  rotation: null,
-  activatedAt: null,
-  retiresAt: null,
-  newerIsUsed: false,
-}
 
 const used = (id: string, at: string): DocumentChange => ({
   kind: 'latest',

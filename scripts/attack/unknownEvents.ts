@@ -19,7 +19,7 @@ const CASES: Case[] = [
   { what: 'such a type with no data', type: 'X', how: { schemaVersion: 7 }, isGood: false },
   {
     what: 'such a type that only informs',
-    type: 'TokenExpiring',
+    type: 'TokenRemarked',
     how: { informational: true },
     isGood: true,
   },

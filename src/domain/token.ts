@@ -1,4 +1,5 @@
 import type { Actor, LifecycleEvent, RecordedEvent } from './events.ts'
+import { firstNotice, noticeAfter } from './expiry.ts'
 import { secondsAfter } from './time.ts'
 
 /** What makes a token valid, as far as it is stored. */
@@ -47,6 +48,8 @@ interface Facts {
   createdAt: string
   updatedAt: string
   expiresAt: string | null
+  /** When somebody is told next that it expires, or has expired; null if never. */
+  noticeAt: string | null
   /** The revision of the newest event that is included. */
   revision: number
 }
@@ -68,18 +71,29 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
     case 'TokenCreated': {
       const { hash, hashKeyId, hint, ...data } = event.data
       const secret = { revision, hash, hashKeyId, hint }
-      return { ...born, ...data, secret, createdAt: at, updatedAt: at }
+      const noticeAt = firstNotice(data.expiresAt, at)
+      return { ...born, ...data, noticeAt, secret, createdAt: at, updatedAt: at }
     }
     case 'TokenImported': {
       const { oldId: _, lastAccessed: __, hash, hashKeyId, hint, ...data } = event.data
-      return { ...born, ...data, rotatable: false, secret: { revision, hash, hashKeyId, hint } }
+      const noticeAt = firstNotice(data.expiresAt, at)
+      return { ...born, ...data, noticeAt, rotatable: false, secret: { revision, hash, hashKeyId, hint } }
     }
     case 'TokenUpdated':
-      return state.status === 'none' ? state : { ...state, ...event.data, updatedAt: at, revision }
+      return state.status === 'none'
+        ? state
+        : { ...state, ...event.data, ...noticeOf(event.data, at), updatedAt: at, revision }
     case 'TokenRevoked':
       return state.status === 'none'
         ? state
-        : { ...state, status: 'revoked', updatedAt: at, revokedAt: state.revokedAt ?? at, revision }
+        : {
+            ...state,
+            status: 'revoked',
+            updatedAt: at,
+            revokedAt: state.revokedAt ?? at,
+            noticeAt: null,
+            revision,
+          }
     case 'TokenLeaked':
       return state.status === 'none' ? state : { ...state, revision }
     case 'TokenRotationStarted':
@@ -90,8 +104,20 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
       return state.status === 'none'
         ? state
         : { ...state, secret: event.data.remaining, rotation: null, updatedAt: at, revision }
+    case 'TokenExpiring': {
+      const noticeAt = noticeAfter(event.data.expiresAt, event.data.days)
+      return state.status === 'none' ? state : { ...state, noticeAt, revision }
+    }
+    case 'TokenExpired':
+      return state.status === 'none' ? state : { ...state, noticeAt: null, revision }
   }
 }
+
+/** A new expiry is told anew. */
+export const noticeOf = (
+  { expiresAt }: { expiresAt?: string | null },
+  at: string,
+): { noticeAt?: string | null } => (expiresAt === undefined ? {} : { noticeAt: firstNotice(expiresAt, at) })
 
 /** The secrets of a token from the start of a rotation on. Without any grace there is only one again, at once. */
 export function started({

@@ -175,10 +175,23 @@ export const tokenEventSchemas = {
       },
     },
   },
+  // It decides nothing. Of the notices that were due at the same time, only the most urgent was written.
+  TokenExpiring: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['days', 'expiresAt'],
+    properties: { days: { enum: [30, 7, 1] }, expiresAt: time },
+  },
+  TokenExpired: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['expiresAt'],
+    properties: { expiresAt: time },
+  },
 } as const
 
 /** Types that decide nothing, so that code which does not know them may pass them over. */
-const INFORMATIONAL: readonly string[] = ['TokenLeaked']
+const INFORMATIONAL: readonly string[] = ['TokenLeaked', 'TokenExpiring', 'TokenExpired']
 
 export const isInformationalType = (type: string): boolean => INFORMATIONAL.includes(type)
 

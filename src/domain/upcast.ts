@@ -31,6 +31,8 @@ export const versions: Record<EventType, Versions> = {
   TokenRotationStarted: { current: 1, steps: {} },
   TokenSecretActivated: { current: 1, steps: {} },
   TokenRotationEnded: { current: 1, steps: {} },
+  TokenExpiring: { current: 1, steps: {} },
+  TokenExpired: { current: 1, steps: {} },
   TokenUsed: { current: 2, steps: { 1: withCallers } },
   TokensUsed: { current: 1, steps: {} },
   RetiredSecretsUsed: { current: 1, steps: {} },

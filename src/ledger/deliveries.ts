@@ -7,9 +7,13 @@ import { ids } from '../application/eventLog/ids.ts'
 import { presentFeedEvent, shownFeedEvent } from '../presentation/feed.ts'
 import type { Settings } from '../settings/settings.ts'
 import { takeRequestToResume } from '../stores/resumeRequest.ts'
+import type { Feeds } from './feeds.ts'
 import type { Host } from './parts.ts'
 
-type Context = Pick<DeliveryDependencies, 'store' | 'clock' | 'feed' | 'watch' | 'log' | 'leads' | 'acquire'>
+type Context = Pick<
+  DeliveryDependencies,
+  'store' | 'clock' | 'ids' | 'telemetry' | 'log' | 'leads' | 'acquire'
+> & { feeds: Feeds }
 
 export interface Deliveries {
   stop(): Promise<void>
@@ -22,11 +26,12 @@ export interface Deliveries {
 export async function startDeliveries(
   settings: Pick<Settings, 'webhookUrl' | 'webhookSecrets' | 'eventStoreUrl'>,
   { onEvent }: Pick<Host, 'onEvent'>,
-  context: Context,
+  { feeds, ...context }: Context,
   metrics: Metrics,
 ): Promise<Deliveries> {
   const { webhookUrl: url, webhookSecrets: secrets } = settings
-  const common = { ...context, telemetry: metrics, ids, instance: ids.random(), random: Math.random }
+  const following = { feed: feeds.ofReadModel, watch: feeds.watch }
+  const common = { ...context, ...following, instance: ids.random(), random: Math.random }
   const deliveries: Record<string, Delivery> = {}
   if (url !== null && secrets !== null) {
     deliveries.webhooks = createDelivery({

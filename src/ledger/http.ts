@@ -73,7 +73,7 @@ export function httpOf(
   }
   const streams = createEventStreams()
   const limits = limitsOf(settings.rateLimitWritesPerMinute)
-  const followed = { ...shown, feed: parts.feed, watch: parts.feedWatch, streams, log }
+  const followed = { ...shown, feed: parts.feeds.feed, watch: parts.feeds.watch, streams, log }
   const tokensFor = ({ managers, stillGood }: Managers): Route[] => {
     const shownTo = { ...shown, authenticateRequest: managers }
     const changedBy = { ...shownTo, limits, scopeCeiling: settings.scopeCeiling }

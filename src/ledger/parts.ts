@@ -12,9 +12,8 @@ import { knowingItsFaults, withoutRepeatedFaults } from '../application/health/f
 import { knowingItsAppends, knowingItsChanges } from '../application/health/lastWrite.ts'
 import { createLogGuard } from '../application/logIdentity/logGuard.ts'
 import { createProjector } from '../application/projection/projector.ts'
+import { createNotices } from '../application/notices/notices.ts'
 import { createPortal } from '../application/portal/portal.ts'
-import { createFeed } from '../application/feed/feed.ts'
-import { createFeedWatch } from '../application/feed/watch.ts'
 import { createRetention } from '../application/retention/retention.ts'
 import { createGates } from '../application/scheduling/gates.ts'
 import { createAccountLimit } from '../application/tokens/accountLimit.ts'
@@ -27,13 +26,13 @@ import { createRotations } from '../application/tokens/rotate.ts'
 import { createRecorder } from '../application/usage/recorder.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import type { Pepper } from '../domain/credential.ts'
-import type { StoredEvent } from '../domain/events.ts'
 import type { Configuration } from '../settings/configuration.ts'
 import { warnOfMadePeppers } from '../settings/devSecrets.ts'
 import type { TokenLedgerOptions } from '../settings/options.ts'
 import { version } from '../version.ts'
 import { openStores } from '../stores/open.ts'
 import { startDeliveries } from './deliveries.ts'
+import { createFeeds } from './feeds.ts'
 import { expecting } from './expecting.ts'
 import { gaugeParts } from './gauges.ts'
 import { startJwtVerifier } from './jwt.ts'
@@ -105,9 +104,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     await projector.start()
     guard.start()
-    const ofReadModel = createFeed(readModel)
-    const feed = { ...ofReadModel, ...sharing.questions({ read: ofReadModel.read }) }
-    const feedWatch = createFeedWatch(ofReadModel, log)
+    const feeds = createFeeds(readModel, sharing, projector, log)
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({
       store: sharing.usage(store),
@@ -139,15 +136,19 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     gaugeParts(metrics, { log, ...stores, index, projector, recorder, retention })
 
-    const telling = { store: sharing.commands(store), clock, feed: ofReadModel, watch: feedWatch, log }
+    const commands = { store: sharing.commands(store), clock, ids, telemetry: metrics }
     const leading = { leads: projector.leads, ...sharing.worker }
-    const deliveries = await startDeliveries(settings, host, { ...telling, ...leading }, metrics)
+    const deliveries = await startDeliveries(settings, host, { ...commands, ...leading, feeds, log }, metrics)
+    const { project } = feeds
+    const notices = createNotices({ ...commands, ...leading, readModel, project, instance: ids.random() })
+    notices.start()
 
     const others = sharing
     async function stop(): Promise<void> {
+      await notices.stop()
       await deliveries.stop()
       await pepperKeys.stop()
-      await feedWatch.stop()
+      await feeds.watch.stop()
       await upkeep.stop()
       await recorder.stop()
       await retention.stop()
@@ -174,8 +175,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       pepperKeys,
       projector,
       recorder,
-      feed,
-      feedWatch,
+      feeds,
       stop,
     }
   } catch (error) {
@@ -190,7 +190,6 @@ export type UseCases = ReturnType<typeof useCasesOf>
 
 /** The use cases that HTTP and the library's own functions call. */
 export function useCasesOf({ settings, keys, clock, metrics, guard, index, projector, ...parts }: Parts) {
-  const { feed, feedWatch } = parts
   const store = parts.sharing.commands(guard.store)
   const { questions } = parts.sharing
   const readModel = parts.sharing.decisions(guard.readModel)
@@ -207,11 +206,7 @@ export function useCasesOf({ settings, keys, clock, metrics, guard, index, proje
   const executing = {
     store,
     readModel,
-    async project(events: readonly StoredEvent[]) {
-      await projector.apply(events)
-      feed.applied(events)
-      feedWatch.look()
-    },
+    project: parts.feeds.project,
     clock,
     ids,
     telemetry: metrics,

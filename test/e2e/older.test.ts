@@ -89,7 +89,7 @@ describe('a process that does not know every event of a token', () => {
     ['of a type it does not know', 'TokenSplit', { data: { hash: 'f'.repeat(64) } }, false, true],
     [
       'of such a type that only informs',
-      'TokenExpiring',
+      'TokenRemarked',
       { data: { days: 7 }, informational: true },
       true,
       true,

@@ -29,7 +29,8 @@ const change = fc.record(
   {
     name: fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme' }),
     scopes: fc.array(fc.constantFrom('read', 'write'), { maxLength: 2 }),
-    expiresAt: fc.option(fc.nat(10_000).map(time)),
+    // Some are told beforehand, and some so late that nothing is told.
+    expiresAt: fc.option(fc.oneof(fc.nat(100), fc.nat(10_000_000)).map(time)),
     description: fc.option(fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme' })),
     metadata: fc.dictionary(fc.constantFrom('team', 'a.b', '__proto__', '-'), fc.string({ maxLength: 3 })),
     allowedIps: fc.option(fc.constant(['192.0.2.0/24', '::1'])),
@@ -77,6 +78,15 @@ const step = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('update' as const), token, change }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('revoke' as const), token }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('notice' as const),
+      token,
+      days: fc.constantFrom(30, 7, 1, 0),
+      expiresAt: fc.nat(10_000_000).map(time),
+    }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -250,6 +260,10 @@ function historyOf(steps: readonly Step[]): Happened[] {
       case 'revoke':
         if (!ended.has(one.token)) happen(stream, 'TokenRevoked', { reason: null })
         ended.add(one.token)
+        break
+      case 'notice':
+        if (one.days === 0) happen(stream, 'TokenExpired', { expiresAt: one.expiresAt })
+        else happen(stream, 'TokenExpiring', { days: one.days, expiresAt: one.expiresAt })
         break
       case 'rotate':
         happen(stream, 'TokenRotationStarted', {

@@ -59,8 +59,12 @@ const LIFE = [
   'TokenSecretActivated',
   'TokenRotationEnded',
   'TokenLeaked',
+  'TokenExpiring',
+  'TokenExpired',
 ]
 const ROTATIONS = LIFE.slice(4, 7)
+/** How many days before it expires that is told. */
+const NOTICES = [30, 7, 1, 0]
 
 /** @param history in log order */
 export function expectedAfter(history: readonly Happened[]): Expected {
@@ -96,10 +100,18 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
       Object.assign(byId.get(id) ?? {}, { revision, chain: metadata.chain })
       continue
     }
+    if (type === 'TokenExpiring' || type === 'TokenExpired') {
+      const noticeAt = nextNotice(data.expiresAt, (days) => days < Number(data.days ?? 0))
+      Object.assign(byId.get(id) ?? {}, { noticeAt, revision, chain: metadata.chain })
+      continue
+    }
     const { tokenId: _, reason: __, oldId: ___, ...fields } = data
     const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null, revoked: false }
     Object.assign(token, { updatedAt: metadata.at }, fields, { revision, chain: metadata.chain })
-    if (type === 'TokenRevoked') Object.assign(token, { revokedAt: metadata.at, revoked: true })
+    if (type === 'TokenRevoked')
+      Object.assign(token, { revokedAt: metadata.at, revoked: true, noticeAt: null })
+    if (fields.expiresAt !== undefined)
+      token.noticeAt = nextNotice(fields.expiresAt, (_days, due) => due > metadata.at)
     if (typeof fields.name === 'string') token.nameFolded = folded(fields.name)
     if (fields.description !== undefined)
       token.descriptionFolded = typeof fields.description === 'string' ? folded(fields.description) : null
@@ -226,6 +238,15 @@ const folded = (name: string): string =>
     .flatMap((letters) => [...letters].map((letter) => (letter === 'ς' ? 'σ' : letter.toLowerCase())))
     .join('')
     .normalize('NFC')
+
+function nextNotice(expiresAt: unknown, isNext: (days: number, due: string) => boolean): string | null {
+  if (typeof expiresAt !== 'string') return null
+  for (const days of NOTICES) {
+    const due = new Date(Date.parse(expiresAt) - days * 86_400_000).toISOString()
+    if (isNext(days, due)) return due
+  }
+  return null
+}
 
 function historyRows(life: readonly Happened[]): Json[] {
   const owners = ownersIn(life)

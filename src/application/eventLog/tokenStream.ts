@@ -42,10 +42,10 @@ export const unborn = (tokenId: string): LoadedToken => ({
 /** The state of a token as the read model has it. */
 export function projected(token: TokenDocument): Folded & { state: ExistingToken } {
   const { id: tokenId, accountId, name, description, metadata, allowedIps, rotatable, scopes } = token
-  const { createdBy, createdAt, updatedAt, expiresAt, revokedAt, revision, chain } = token
+  const { createdBy, createdAt, updatedAt, expiresAt, noticeAt, revokedAt, revision, chain } = token
   const identity = { tokenId, accountId, createdBy: createdBy as Actor, createdAt, ...secretsOf(token) }
   const described = { name, description, metadata, allowedIps, rotatable }
-  const facts = { ...identity, ...described, scopes, expiresAt, updatedAt, revision }
+  const facts = { ...identity, ...described, scopes, expiresAt, noticeAt, updatedAt, revision }
   const state: ExistingToken =
     revokedAt === null
       ? { status: 'active', revokedAt, ...facts }

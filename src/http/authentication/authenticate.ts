@@ -6,6 +6,7 @@ import {
   ELSEWHERE,
   type Source,
 } from '../../application/authentication/authenticate.ts'
+import type { TokenRecord } from '../../application/authentication/records.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type {
   CountedAuthentication,
@@ -105,10 +106,16 @@ export function admit(ctx: Context, accepted: Accepted, by: AuthenticateRequest)
   state.acceptances.push({ by, accepted })
   ctx.state.principal = accepted.principal
   ctx.state.account = accepted.account
-  const retiresAt = accepted.record?.retiresAt ?? Number.POSITIVE_INFINITY
-  if (retiresAt !== Number.POSITIVE_INFINITY)
-    ctx.res.setHeader('Token-Retires-At', new Date(retiresAt).toISOString())
+  if (accepted.record) setTimes(ctx, accepted.record)
   return accepted
+}
+
+/** Says until when the credential is good. */
+function setTimes({ res }: Context, { expiresAt, retiresAt }: TokenRecord): void {
+  if (expiresAt !== Number.POSITIVE_INFINITY)
+    res.setHeader('Token-Expires-At', new Date(expiresAt).toISOString())
+  if (retiresAt !== Number.POSITIVE_INFINITY)
+    res.setHeader('Token-Retires-At', new Date(retiresAt).toISOString())
 }
 
 /** Counts the use when the response has ended, since its status is known only then. */

@@ -57,6 +57,7 @@ describe('the state of a token', () => {
       createdBy: { kind: 'jwt', id: 'a' },
       createdAt: timeOf(0),
       updatedAt: timeOf(0),
+      noticeAt: null,
       revokedAt: null,
       revision: 0,
     })
@@ -77,6 +78,7 @@ describe('the state of a token', () => {
       rotation: null,
       rotatable: false,
       createdBy: { kind: 'jwt', id: 'a' },
+      noticeAt: null,
       revokedAt: null,
       revision: 0,
     }

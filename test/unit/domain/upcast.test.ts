@@ -71,6 +71,16 @@ const goldens: Record<string, Golden> = {
     after: 'TokenCreated.v1.user.json',
     sha256: '6d1b01c98095854c69cb75514e8a42cfaa622e68f0d1105e73735df5730b0cec',
   },
+  'TokenExpiring.v1.json': {
+    stream: BY_USER,
+    after: 'TokenCreated.v1.user.json',
+    sha256: '10750d942f32ab7c9c70d46265f4a222a91abfc2844550de88d02b2a59057c9c',
+  },
+  'TokenExpired.v1.json': {
+    stream: BY_USER,
+    after: 'TokenExpiring.v1.json',
+    sha256: '76a6d2059ab02881ea4853745aad73b0d6bc1d744215b5e892a651a64eff556c',
+  },
   'TokenUsed.v1.json': {
     stream: USAGE,
     after: null,

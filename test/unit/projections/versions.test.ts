@@ -28,6 +28,8 @@ const MADE_FROM: Record<string, Record<string, number>> = {
     TokenRotationStarted: 1,
     TokenSecretActivated: 1,
     TokenRotationEnded: 1,
+    TokenExpiring: 1,
+    TokenExpired: 1,
   },
   'rotatedSecrets 1': { TokenRotationStarted: 1 },
   'refusedEvents 1': { TokenUsed: 2 },

@@ -112,7 +112,7 @@ describe('An audit of decisions', () => {
 
   it('says where it does not understand what a stream says, once, and goes on with the rest', async () => {
     await write(stream, [movableEvent('TokenSplit'), movableEvent('TokenSplit')])
-    await write(stream, [movableEvent('TokenExpiring', {}, { informational: true })])
+    await write(stream, [movableEvent('TokenRemarked', {}, { informational: true })])
     await use(4, -1000)
     await revoke()
     await use(5, 5000)

@@ -30,6 +30,7 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
   createdAt: AT,
   updatedAt: AT,
   expiresAt: null,
+  noticeAt: null,
   revokedAt: null,
   revoked: false,
   revision: 0,

@@ -48,7 +48,7 @@ describe('what events change', () => {
 
   it('passes over an event that only informs, and stops at one of another unknown type', async () => {
     const tokenId = tokenIdOf(log.find(isOfToken)?.stream ?? '')
-    await appendTo(store, tokenId, 'TokenExpiring', { data: { days: 7 }, informational: true })
+    await appendTo(store, tokenId, 'TokenRemarked', { data: { days: 7 }, informational: true })
     await appendTo(store, tokenId, 'TokenSplit')
     const damaged: string[] = []
     const telemetry = { ...countingTelemetry(), damaged: (kind: string) => void damaged.push(kind) }

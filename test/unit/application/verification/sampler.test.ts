@@ -106,7 +106,7 @@ describe('the sampler', () => {
     const { id } = await pieces.create('one')
     const { store } = pieces.events
     await growHistory(store, id, 300)
-    await appendTo(store, id, 'TokenExpiring', { informational: true })
+    await appendTo(store, id, 'TokenRemarked', { informational: true })
     await eventually(async () => {
       expect((await pieces.model.readModel.get('tokens', id))?.revision).to.equal(300)
     })
