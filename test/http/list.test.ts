@@ -125,14 +125,15 @@ describe('Listing tokens', () => {
   it('walks every order page by page without leaving out or repeating any, by cursor and by Link alike', async () => {
     for (const sort of SORTS.flatMap((field) => [field, `-${field}`])) {
       for (const limit of [1, 3, 8]) {
-        const whole = (await list(`?status=all&sort=${sort}`)).data
-        const walked: Body[] = []
+        // A token that expires meanwhile is told of, so its revision may move.
+        const whole = (await list(`?status=all&sort=${sort}`)).data.map(({ id }) => id)
+        const walked: string[] = []
         let path = `${TOKENS}?status=all&sort=${sort}&limit=${limit}`
         for (let pages = 0; path !== ''; pages++) {
           expect(pages, 'it ends').to.be.below(10)
           const { body, headers } = await owner.get(path)
           expect(body.data).to.have.lengthOf.at.most(limit)
-          walked.push(...body.data)
+          walked.push(...body.data.map(({ id }) => id))
           path = nextOf(headers.get('link'))
           expect(path === '', 'Link and next_cursor agree').to.equal(body.next_cursor === null)
           if (path !== '')
