@@ -128,9 +128,11 @@ const row = (token: Token) => html`
   </tr>
 `
 
+const whose = (): string => (isOfAll() ? t('everyone') : t('account', { account: session().account_id }))
+
 const table = () => html`
   <table class="tokens">
-    <caption class="hidden">${t('shownOther', { n: tokens.rows.length })}</caption>
+    <caption class="hidden">${whose()}</caption>
     <thead>
       <tr>
         ${mayRevoke() ? html`<td class="check"></td>` : nothing}
@@ -177,7 +179,7 @@ const everyone = () => html`
 
 export const list = () => html`
   <div class="heading">
-    <h1>${isOfAll() ? t('everyone') : t('account', { account: session().account_id })}</h1>
+    <h1>${whose()}</h1>
     ${session().is_operator ? everyone() : nothing}
     ${mayWrite() ? html`<button type="button" class="primary" @click=${openCreate}>${t('newToken')}</button>` : nothing}
   </div>

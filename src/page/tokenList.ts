@@ -3,6 +3,8 @@ import { ask, type Problem, problemOf } from './api.ts'
 import { redraw, session, type Token } from './store.ts'
 
 const PAGE = 50
+/** For how many days each row has a bar. */
+const DAYS = 30
 const EXPIRING_DAYS = 14
 const UNUSED_DAYS = 90
 
@@ -40,6 +42,8 @@ const queryOf = (at: Place, cursor: string | null) => ({
   ...(at.only === 'expiring' ? { expiring_days: EXPIRING_DAYS } : {}),
   ...(at.only === 'never' ? { never_expires: true } : {}),
   ...(at.only === 'unused' ? { unused_days: UNUSED_DAYS } : {}),
+  daily: DAYS,
+  ...(cursor === null ? { counts: true } : {}),
 })
 
 /** Reads the list from its beginning, or the next page of it. */

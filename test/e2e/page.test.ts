@@ -263,6 +263,60 @@ describeWithBrowser('The page', function () {
     await picture('no-match')
   })
 
+  it('counts what needs a look, and shows it at a click, with a bar for each day', async () => {
+    const account = ownAccount()
+    const soon = new Date(Date.now() + 5 * 86_400_000).toISOString()
+    const later = new Date(Date.now() + 50 * 86_400_000).toISOString()
+    const made = await createToken(owner(account), { name: 'expires soon', expires_at: soon })
+    await createToken(owner(account), { name: 'expires later', expires_at: later })
+    await createToken(owner(account), { name: 'stays for ever' })
+    await use(made.token, 4)
+    const { page, stumbles, picture } = await open(account)
+    await eventually(async () => {
+      await page.reload()
+      await page.getByRole('img', { name: '4 uses in the last 30 days' }).waitFor({ timeout: 2_000 })
+    })
+    await page.getByRole('button', { name: '3 Live' }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('list')
+    for (const [counter, name, query] of [
+      ['1 Expire within 14 days', 'expires soon', '?only=expiring'],
+      ['1 Never expire', 'stays for ever', '?only=never'],
+    ] as const) {
+      await page.getByRole('button', { name: counter }).click()
+      await page.getByText('1 token shown').waitFor()
+      await page.getByRole('link', { name }).waitFor()
+      expect(new URL(page.url()).search).to.equal(query)
+      await page.getByRole('button', { name: counter }).click()
+      await page.getByText('3 tokens shown').waitFor()
+    }
+    await page.getByRole('button', { name: '0 Unused for 90 days' }).click()
+    await page.getByRole('heading', { name: 'No token matches' }).waitFor()
+    await page.goBack()
+    await page.getByText('3 tokens shown').waitFor()
+  })
+
+  it('says who would be shut out by new addresses', async () => {
+    const account = ownAccount()
+    const made = await createToken(owner(account), { name: 'from here' })
+    await use(made.token, 2)
+    const { page, stumbles, picture } = await open(account)
+    await page.getByRole('link', { name: 'from here' }).click()
+    await page.getByRole('button', { name: 'Edit' }).click()
+    await page.getByLabel(/^Allowed addresses/).fill('203.0.113.0/24')
+    await eventually(async () => {
+      await page.getByRole('button', { name: 'Who would be shut out?' }).click()
+      await page.getByText('127.0.0.1 · 2 requests').waitFor({ timeout: 2_000 })
+    })
+    expect(await stumbles()).to.deep.equal([])
+    await picture('edit')
+    await page.getByLabel(/^Allowed addresses/).fill('127.0.0.0/8')
+    await page.getByRole('button', { name: 'Who would be shut out?' }).click()
+    await page.getByText('Nobody who used it').waitFor()
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('from here is saved.').waitFor()
+  })
+
   it('shows markup and odd characters as text', async () => {
     const account = ownAccount()
     const name = '<img src=x onerror=alert(1)>"\'${7*7}'
