@@ -1,13 +1,5 @@
 import { expect } from 'chai'
-import {
-  type Api,
-  type Body,
-  bearer,
-  callerOf,
-  createToken,
-  TOKENS,
-  tokenHeader,
-} from '../support/callers/caller.ts'
+import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
