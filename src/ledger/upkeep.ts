@@ -1,5 +1,5 @@
 import type { Projection } from '../../projections/projection.ts'
-import type { LifecycleEvent } from '../domain/events.ts'
+import type { StoredEvent } from '../domain/events.ts'
 import type { EventStore } from '../application/ports/eventStore.ts'
 import type { ReadModel } from '../application/ports/readModel.ts'
 import type { Telemetry } from '../application/ports/telemetry.ts'
@@ -17,7 +17,7 @@ interface Deps {
   projections: readonly Projection[]
   telemetry: Telemetry & SampleTelemetry
   /** Applies a token's events again. */
-  apply: (events: readonly LifecycleEvent[]) => Promise<void>
+  apply: (events: readonly StoredEvent[]) => Promise<void>
   /** For how many days usage events are kept. Null: for ever. */
   retentionDays: number | null
 }

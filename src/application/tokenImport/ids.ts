@@ -10,6 +10,14 @@ const IMPORTED_EVENTS = '7a1c5e88-90d4-4f3b-a2b6-c4e8f05d3b19'
 export const importedTokenId = (accountId: string, oldId: string): string =>
   v5(JSON.stringify([accountId, oldId]), IMPORTED_TOKENS)
 
-/** The id (UUID v5) of the event that a row becomes. Equal rows give equal ids, different rows different ones. */
-export const importedEventId = (data: EventData<'TokenImported'>): string =>
-  v5(canonical(data), IMPORTED_EVENTS)
+/**
+ * The id (UUID v5) of the event that a row becomes. Equal rows give equal ids, different rows different ones. Members
+ * that rows did not have in version 1 of the event count only if they say something, since ids of rows that were
+ * imported then were made without them.
+ */
+export function importedEventId(data: EventData<'TokenImported'>): string {
+  const { description, metadata, allowedIps, ...ofVersion1 } = data
+  const later = { description, metadata: Object.keys(metadata).length > 0 ? metadata : null, allowedIps }
+  const said = Object.entries(later).filter(([, value]) => value !== null)
+  return v5(canonical({ ...ofVersion1, ...Object.fromEntries(said) }), IMPORTED_EVENTS)
+}

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DocumentChange, Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import type { LifecycleEvent } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
 import { createAccounts } from '../eventLog/accounts.ts'
 import { createChanges } from '../projection/changes.ts'
 import { type DocumentDifference, differencesOf, look } from './differences.ts'
@@ -15,7 +15,7 @@ interface Deps {
   readModel: DocumentReader
   projections: readonly Projection[]
   /** Applies events again, to mend documents. Default: nothing is mended. */
-  apply?: (events: readonly LifecycleEvent[]) => Promise<void>
+  apply?: (events: readonly StoredEvent[]) => Promise<void>
 }
 
 export interface CheckedToken {
@@ -66,8 +66,9 @@ async function mend(deps: Deps, tokenId: string, signal: AbortSignal): Promise<b
   return !isEmpty && (await compareToken(deps, tokenId, signal)).differences.length === 0
 }
 
-async function* eventsOf({ store }: Pick<Deps, 'store'>, tokenId: string): AsyncGenerator<LifecycleEvent[]> {
-  for await (const events of tokenEvents(store, tokenId)) yield events.flatMap(({ known }) => known ?? [])
+/** The events as they are stored: in a newer version they would no longer follow from one another. */
+async function* eventsOf({ store }: Pick<Deps, 'store'>, tokenId: string): AsyncGenerator<StoredEvent[]> {
+  for await (const events of tokenEvents(store, tokenId)) yield events.map(({ stored }) => stored)
 }
 
 type Compared = Omit<CheckedToken, 'isMended'>

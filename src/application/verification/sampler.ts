@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import type { LifecycleEvent, StoredEvent } from '../../domain/events.ts'
+import type { StoredEvent } from '../../domain/events.ts'
 import { TOKEN_STREAM, tokenIdOf, tokenStream } from '../../domain/streams.ts'
 import { DAY_MS } from '../../domain/time.ts'
 import { type StoredEntry, storedEntries, weightOf } from '../../domain/usageEntries.ts'
@@ -32,7 +32,7 @@ interface Deps {
   projections: readonly Projection[]
   telemetry: SampleTelemetry
   /** Applies events again, which restores what is missing or old in the documents of a token. */
-  apply?: (events: readonly LifecycleEvent[]) => Promise<void>
+  apply?: (events: readonly StoredEvent[]) => Promise<void>
   /** For how many days usage events are kept. Null, the default: for ever. */
   retentionDays?: number | null
   everyMs: number
