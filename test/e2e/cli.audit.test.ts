@@ -2,6 +2,7 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { hintOf } from '../../src/domain/credential.ts'
 import type { Checkpoint } from '../../src/application/audit/checkpoint.ts'
 import { apiOf, type CreatedToken, type HistoryRow } from '../support/callers/api.ts'
 import { cli } from '../support/processes/cli.ts'
@@ -93,7 +94,12 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
 
     it('explains why a token was accepted, and why it is refused since', async () => {
       const first = await runJson<Explained>(['explain', gone.id, history[0]?.at ?? ''])
-      expect(first.decision).to.deep.equal({ outcome: 'accepted', status: 'active', revision: 0 })
+      expect(first.decision).to.deep.equal({
+        outcome: 'accepted',
+        status: 'active',
+        revision: 0,
+        secrets: [{ hint: hintOf('tkl', gone.token), until: null }],
+      })
       expect(first.events).to.have.lengthOf(1)
       const [use] = first.uses
       expect(use).to.deep.include({
@@ -105,7 +111,12 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
       const during = await runJson<Explained>(['explain', gone.id, use?.first_at ?? ''])
       expect(during.uses.map(({ place }) => place)).to.deep.equal(['during'])
       const later = await runJson<Explained>(['explain', gone.id, revokedAt()])
-      expect(later.decision).to.deep.equal({ outcome: 'refused', status: 'revoked', revision: 1 })
+      expect(later.decision).to.deep.equal({
+        outcome: 'refused',
+        status: 'revoked',
+        revision: 1,
+        secrets: [],
+      })
       expect(later.uses.map(({ place }) => place)).to.deep.equal(['before'])
       const { code, stdout } = await run(['explain', gone.id, revokedAt()])
       expect(code).to.equal(0)

@@ -64,6 +64,8 @@ export async function startBehind(behind: Behind, env: Environment = {}): Promis
       PATH: process.env.PATH,
       NODE_V8_COVERAGE: process.env.NODE_V8_COVERAGE,
       PORT: String(port),
+      // On a terminal it would be for people.
+      LOG_FORMAT: 'json',
       JWT_SECRET: SECRET,
       TOKEN_PEPPERS: PEPPERS,
       RATE_LIMIT_WRITES_PER_MINUTE: '0',
