@@ -121,13 +121,18 @@ describe('a token revoked on one of three processes on EventStoreDB alone', func
     await fire.stop()
     expect(fire.lastAccepted() - at).to.be.above(BOUND_MS)
 
+    // After a pause, what has come meanwhile and what is asked are read in no certain order. So this is tried some times.
     const sleeper = await fleet.add({ command })
-    const asleep = await warmToken([...fleet.members, sleeper], 'asleep')
-    sleeper.service.signal('SIGSTOP')
-    await revoke(one, asleep.id)
-    const waiting = Array.from({ length: 20 }, () => statusOf(sleeper.api.url, asleep.token))
-    await sleep(BOUND_MS + 500)
-    sleeper.service.signal('SIGCONT')
-    expect(await Promise.all(waiting)).to.include(200)
+    const seen = new Set<number>()
+    for (let tries = 0; tries < 10 && !seen.has(200); tries++) {
+      const asleep = await warmToken([...fleet.members, sleeper], `asleep ${tries}`)
+      sleeper.service.signal('SIGSTOP')
+      await revoke(one, asleep.id)
+      const waiting = Array.from({ length: 20 }, () => statusOf(sleeper.api.url, asleep.token))
+      await sleep(BOUND_MS + 500)
+      sleeper.service.signal('SIGCONT')
+      for (const status of await Promise.all(waiting)) seen.add(status)
+    }
+    expect([...seen]).to.include(200)
   })
 })
