@@ -97,7 +97,17 @@ function usage(tokenId: string, granularity: 'hour' | 'day', at: string): Made {
   return [
     'tokenUsage',
     usageId(tokenId, granularity, at),
-    { tokenId, accountId: BUSY, granularity, at, requests: 80, outcomes: OUTCOMES, ...within(at), routes },
+    {
+      tokenId,
+      accountId: BUSY,
+      granularity,
+      at,
+      requests: 80,
+      outcomes: OUTCOMES,
+      ...within(at),
+      routes,
+      secrets: { 0: { requests: 80, lastAt: at } },
+    },
   ]
 }
 

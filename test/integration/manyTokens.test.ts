@@ -97,9 +97,9 @@ const usesOf = (tokenId: string, n: number): DocumentChange[] =>
       id: usageId(tokenId, granularity, at),
       position: '1',
       set: { tokenId, accountId: ACCOUNT, granularity, at },
-      sum: { requests, 'outcomes.2xx': requests },
+      sum: { requests, 'outcomes.2xx': requests, 'secrets.0.requests': requests },
       min: { firstAt: at },
-      max: { lastAt: at },
+      max: { lastAt: at, 'secrets.0.lastAt': at },
       top: [{ field: 'routes', cap: 50, other: '* other', counts: [[`GET /r/${n}`, requests]] }],
     }
   })
