@@ -20,6 +20,9 @@ import { describeWithMongod, type Mongod, startMongod } from '../support/stores/
 import { openPatiently } from '../support/stores/patient.ts'
 import { countingTelemetry } from '../support/stores/pieces.ts'
 
+/** Samples are picked by chance: on a busy machine it may take long until one is about a given token. In milliseconds. */
+const SAMPLED_MS = 90_000
+
 const versionOf = (name: string): string =>
   `${name}_v${projections.find((one) => one.collections.some((of) => of.name === name))?.version}`
 
@@ -81,8 +84,9 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
     }
 
     async function noticed(collection: string, id: string): Promise<void> {
-      await eventually(() =>
-        expect(logged.map((one) => `${one.collection}/${one.id}`)).to.include(`${collection}/${id}`),
+      await eventually(
+        () => expect(logged.map((one) => `${one.collection}/${one.id}`)).to.include(`${collection}/${id}`),
+        SAMPLED_MS,
       )
     }
 
@@ -142,7 +146,10 @@ function samplerOn(name: string, makeHarness: (folder: string) => Promise<Harnes
       const before = await harness.model.get('tokens', id)
       await without('tokens', id)
       sample()
-      await eventually(() => expect(logged).to.deep.include({ collection: 'tokens', id, mended: true }))
+      await eventually(
+        () => expect(logged).to.deep.include({ collection: 'tokens', id, mended: true }),
+        SAMPLED_MS,
+      )
       const { lastAccessed: _, ...token } = before as Document
       expect(await harness.model.get('tokens', id)).to.deep.equal(token)
     })
