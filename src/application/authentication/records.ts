@@ -49,8 +49,8 @@ const MAX_BYTES = 64 * 1024 * 1024
 const RECORD_BYTES = 480
 
 /**
- * Records by the key of their secret; a token may have two. At the cap, the one that came first is removed. A record that was removed would
- * not be marked when its token changes, so it becomes stale at once.
+ * Records by the key of their secret; a token may have two. At the cap, the one that came first is removed. A record
+ * that was removed would not be marked when its token changes, so it becomes stale at once.
  */
 export function createRecords(cap: number) {
   const records = new Map<string, TokenRecord>()

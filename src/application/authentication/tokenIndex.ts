@@ -21,8 +21,9 @@ export interface TokenIndex {
   /** The record of a token that is in memory, if memory may decide at the moment; otherwise null. */
   held(token: string, isLegacy: boolean): TokenRecord | null
   /**
-   * The current record of a token, or null for an unknown token. A secret that a token had before a rotation is known. A token that is known to be good is looked up whenever
-   * it is needed. All others wait in a queue for their look-ups, which is limited.
+   * The current record of a token, or null for an unknown token. A secret that a token had before a rotation is known.
+   * A token that is known to be good is looked up whenever it is needed. All others wait in a queue for their look-ups,
+   * which is limited.
    * @param isLegacy looks among imported tokens only; without it, among all others
    * @param asker the caller, whose look-ups in vain are limited
    * @throws OverLimitError, BusyError if it was not looked up; StoreUnavailableError if it was good before and is

@@ -13,7 +13,7 @@ import type { AccountLimit } from './accountLimit.ts'
 import { type CommandContext, createExecutor, type ExecuteDependencies } from './execute.ts'
 import { assertValid, invalid, merged, normalise, type TokenInput } from './input.ts'
 import { newSecret, type SecretMaker, type StoredSecret } from './newSecret.ts'
-import { damagedToken, revokeDamaged } from './revokeDamaged.ts'
+import { damagedToken, refusingDamage, revokeDamaged } from './revokeDamaged.ts'
 
 export interface Created {
   token: ExistingToken
@@ -90,16 +90,8 @@ export function createManage(deps: Dependencies): Manage {
   const assertGood = (change: decide.TokenUpdate): void =>
     assertValid(change, iso(clock()), deps.maxLifetimeDays)
 
-  /** For damage that is only found now. */
-  async function refuseDamaged<T>(tokenId: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work()
-    } catch (error) {
-      if (!(error instanceof DamagedError)) throw error
-      deps.telemetry.log.error({ err: error, tokenId }, 'the history of a token is damaged')
-      throw damagedToken(UNCHANGEABLE)
-    }
-  }
+  const refuseDamaged = <T>(tokenId: string, work: () => Promise<T>): Promise<T> =>
+    refusingDamage(deps, { tokenId, advice: UNCHANGEABLE }, work)
 
   return {
     async create(context, accountId, input, idempotencyKey, ceiling = null) {

@@ -1,6 +1,6 @@
 import { storedChain } from '../../domain/chain.ts'
 import { staleRevision } from '../../domain/decide.ts'
-import { type DamagedError, Refusal } from '../../domain/errors.ts'
+import { DamagedError, Refusal } from '../../domain/errors.ts'
 import type { LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
 import { appendUntilKnown } from '../eventLog/append.ts'
@@ -67,6 +67,21 @@ async function lastEvent(
   for await (const { events, damage } of readPastDamage(store, stream, Math.max(0, from)))
     last = (damage ? 'damaged' : events.at(-1)) ?? last
   return last !== 'damaged' && last?.metadata === null ? 'damaged' : last
+}
+
+/** For damage that is only found by the work. @throws Refusal in its place, which says `advice` */
+export async function refusingDamage<T>(
+  { telemetry }: { telemetry: Pick<Telemetry, 'log'> },
+  { tokenId, advice }: { tokenId: string; advice: string },
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error
+    telemetry.log.error({ err: error, tokenId }, 'the history of a token is damaged')
+    throw damagedToken(advice)
+  }
 }
 
 export const damagedToken = (what: string): Refusal =>

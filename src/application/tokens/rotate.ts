@@ -1,5 +1,4 @@
 import * as decide from '../../domain/decide.ts'
-import { DamagedError } from '../../domain/errors.ts'
 import { assertGrantable, type Ceiling } from '../../domain/scopes.ts'
 import type { ExistingToken, RotationStatus } from '../../domain/token.ts'
 import { projected } from '../eventLog/tokenStream.ts'
@@ -7,7 +6,7 @@ import { iso } from '../ports/clock.ts'
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { type CommandContext, createExecutor, type ExecuteDependencies } from './execute.ts'
 import { newSecret, type SecretMaker } from './newSecret.ts'
-import { damagedToken } from './revokeDamaged.ts'
+import { damagedToken, refusingDamage } from './revokeDamaged.ts'
 
 /** A token as the read model shows it, from which its stream is read on. */
 export interface RotationTarget {
@@ -56,13 +55,9 @@ export function createRotations(deps: Dependencies): Rotations {
   ): Promise<ExistingToken> {
     if (seen.stopped !== undefined) throw damagedToken(UNCHANGEABLE)
     await deps.settled(seen.id)
-    try {
-      return await execute({ context, tokenId: seen.id, from: projected(seen), decide: decided })
-    } catch (error) {
-      if (!(error instanceof DamagedError)) throw error
-      deps.telemetry.log.error({ err: error, tokenId: seen.id }, 'the history of a token is damaged')
-      throw damagedToken(UNCHANGEABLE)
-    }
+    return refusingDamage(deps, { tokenId: seen.id, advice: UNCHANGEABLE }, () =>
+      execute({ context, tokenId: seen.id, from: projected(seen), decide: decided }),
+    )
   }
 
   return {

@@ -1,5 +1,5 @@
+import { readOnce } from '../readOnce.ts'
 import { hash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import type { Context } from 'koa'
 import type { Route } from '../route.ts'
 
@@ -79,7 +79,7 @@ export function fileRoutes(prefix: string, { title, lang, theme, config }: PageC
   const files = new Map<string, ServedFile>(
     PAGE_FILES.map((name) => [
       name,
-      { type: name.endsWith('.css') ? CSS : JAVASCRIPT, read: readOnce(name) },
+      { type: name.endsWith('.css') ? CSS : JAVASCRIPT, read: readOnce(new URL(name, FOLDER)) },
     ]),
   )
   files.set('theme.css', made(CSS, theme))
@@ -146,15 +146,3 @@ ${PAGE_FILES.filter((name) => name.endsWith('.js'))
 </body>
 </html>
 `
-
-/** Reads at the first need, and again only if that failed. */
-function readOnce(name: string): () => Promise<Buffer> {
-  let reading: Promise<Buffer> | null = null
-  return () => {
-    reading ??= readFile(new URL(name, FOLDER)).catch((error: unknown) => {
-      reading = null
-      throw error
-    })
-    return reading
-  }
-}

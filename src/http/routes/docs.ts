@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readOnce } from '../readOnce.ts'
 import type { Context } from 'koa'
 import { Problem } from '../problem.ts'
 import type { Route } from '../route.ts'
@@ -64,8 +64,11 @@ const JAVASCRIPT = 'text/javascript; charset=utf-8'
 export function docsRoutes(): Route[] {
   const files = new Map([
     ['start.js', { type: JAVASCRIPT, read: async () => Buffer.from(START) }],
-    ['swagger-ui-bundle.js', { type: JAVASCRIPT, read: readOnce('swagger-ui-bundle.js') }],
-    ['swagger-ui.css', { type: 'text/css; charset=utf-8', read: readOnce('swagger-ui.css') }],
+    ['swagger-ui-bundle.js', { type: JAVASCRIPT, read: readOnce(new URL('swagger-ui-bundle.js', FOLDER)) }],
+    [
+      'swagger-ui.css',
+      { type: 'text/css; charset=utf-8', read: readOnce(new URL('swagger-ui.css', FOLDER)) },
+    ],
   ])
 
   const page = (ctx: Context) => {
@@ -112,16 +115,4 @@ export function docsRoutes(): Route[] {
       handle: asset,
     },
   ]
-}
-
-/** Reads at the first need, and again only if that failed. */
-function readOnce(name: string): () => Promise<Buffer> {
-  let reading: Promise<Buffer> | null = null
-  return () => {
-    reading ??= readFile(new URL(name, FOLDER)).catch((error: unknown) => {
-      reading = null
-      throw error
-    })
-    return reading
-  }
 }
