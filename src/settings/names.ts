@@ -50,21 +50,22 @@ function familiesOf(names: readonly string[]): string[] {
 }
 
 /** One letter in four may differ, and two at most: short names are near to many others. */
-const isNear = (name: string, known: string): boolean => {
-  const most = Math.min(2, Math.floor(known.length / 4))
-  return Math.abs(name.length - known.length) <= most && distance(name, known) <= most
-}
+const isNear = (name: string, known: string): boolean =>
+  isWithin(Math.min(2, Math.floor(known.length / 4)), name, known)
 
-/** How many letters have to be inserted, removed or replaced (Levenshtein). */
-function distance(a: string, b: string): number {
+/** Whether at most so many letters have to be inserted, removed or replaced (Levenshtein). Ends as soon as it knows. */
+function isWithin(most: number, a: string, b: string): boolean {
+  if (Math.abs(a.length - b.length) > most) return false
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (const [i, letter] of [...a].entries()) {
+  for (let i = 0; i < a.length; i++) {
     const next = [i + 1]
-    for (const [j, other] of [...b].entries()) {
-      const replaced = (row[j] as number) + (letter === other ? 0 : 1)
+    for (let j = 0; j < b.length; j++) {
+      const replaced = (row[j] as number) + (a[i] === b[j] ? 0 : 1)
       next.push(Math.min(replaced, (row[j + 1] as number) + 1, (next[j] as number) + 1))
     }
+    // No later row has a smaller least.
+    if (Math.min(...next) > most) return false
     row = next
   }
-  return row[b.length] as number
+  return (row[b.length] as number) <= most
 }

@@ -156,7 +156,8 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
     it('finds the links whole', async () => {
       const verified = await runJson<Verified>(['verify', '--chain'])
       expect(verified).to.deep.include({ ok: true, damaged: [], checkpoint: null })
-      expect(verified.events).to.be.at.least(6)
+      // Two creations, a change, a revocation, and the three uses: one event, if all were in the same flush.
+      expect(verified.events).to.be.at.least(5)
       expect((await run(['verify', '--chain'])).stdout).to.contain('No link is broken.')
     })
 
