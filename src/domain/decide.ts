@@ -1,12 +1,8 @@
 import { canonical } from './chain.ts'
 import { Refusal } from './errors.ts'
-import type { Actor, EventData, EventType } from './events.ts'
+import type { Actor, EventData, Fact } from './events.ts'
+import { lastDue } from './expiry.ts'
 import { type ExistingToken, ownSecret, rotationStatusAt, type Secret, type TokenState } from './token.ts'
-
-/** What a command does to a token: a fact without its envelope. A command causes one at most. */
-export type Fact<T extends EventType = EventType> = T extends EventType
-  ? { type: T; data: EventData<T> }
-  : never
 
 export type TokenUpdate = EventData<'TokenUpdated'>
 
@@ -158,6 +154,17 @@ export function activate(state: TokenState, revision: number): Fact<'TokenSecret
   if (rotation?.secret.revision !== revision || rotation.isUsed) return null
   const graceSeconds = rotation.activatedAt === null ? rotation.graceSeconds : null
   return { type: 'TokenSecretActivated', data: { revision, hint: rotation.secret.hint, graceSeconds } }
+}
+
+/** The notice of an expiry that is due now; null if none is. */
+export function notice(state: TokenState, now: string): Fact<'TokenExpiring'> | Fact<'TokenExpired'> | null {
+  if (state.status !== 'active' || state.expiresAt === null) return null
+  const { expiresAt, noticeAt } = state
+  if (noticeAt === null || noticeAt > now) return null
+  const days = lastDue(expiresAt, now)
+  return days === 0
+    ? { type: 'TokenExpired', data: { expiresAt } }
+    : { type: 'TokenExpiring', data: { days, expiresAt } }
 }
 
 function living(state: TokenState, change: string): ExistingToken {

@@ -68,6 +68,11 @@ export interface StoredEvent {
   accountId?: string | null
 }
 
+/** What a command does to a token: a fact without its envelope. A command causes one at most. */
+export type Fact<T extends EventType = EventType> = T extends EventType
+  ? { type: T; data: EventData<T> }
+  : never
+
 /** An event on its way into the store. */
 export type NewEvent<T extends EventType = EventType> = T extends EventType
   ? { id: string; type: T; data: EventData<T>; metadata: Metadata }

@@ -1,5 +1,3 @@
-import type { Fact } from './decide.ts'
-import type { TokenState } from './token.ts'
 import { DAY_MS } from './time.ts'
 
 /** So many days before a token expires, and when it does, that is told. */
@@ -22,15 +20,8 @@ export function noticeAfter(expiresAt: string, told: number): string | null {
 }
 
 /**
- * The notice that is due now; null if none is. After a time in which nobody could tell, it is the most urgent one, and
- * those before it are left out.
+ * So many days before the expiry is the newest notice that is due. After a time in which nobody could tell, it is the
+ * most urgent one, and those before it are left out.
  */
-export function notice(state: TokenState, now: string): Fact<'TokenExpiring'> | Fact<'TokenExpired'> | null {
-  if (state.status !== 'active' || state.expiresAt === null) return null
-  const { expiresAt, noticeAt } = state
-  if (noticeAt === null || noticeAt > now) return null
-  const days = NOTICES.findLast((some) => before(expiresAt, some) <= now) ?? 30
-  return days === 0
-    ? { type: 'TokenExpired', data: { expiresAt } }
-    : { type: 'TokenExpiring', data: { days, expiresAt } }
-}
+export const lastDue = (expiresAt: string, now: string): Days =>
+  NOTICES.findLast((days) => before(expiresAt, days) <= now) ?? 30

@@ -5,10 +5,10 @@ import { createHostDelivery } from '../application/delivery/hostFunction.ts'
 import { createWebhooks, WEBHOOK_TYPES } from '../application/delivery/webhook.ts'
 import { ids } from '../application/eventLog/ids.ts'
 import { presentFeedEvent, shownFeedEvent } from '../presentation/feed.ts'
+import type { TokenLedgerOptions } from '../settings/options.ts'
 import type { Settings } from '../settings/settings.ts'
 import { takeRequestToResume } from '../stores/resumeRequest.ts'
 import type { Feeds } from './feeds.ts'
-import type { Host } from './parts.ts'
 
 type Context = Pick<
   DeliveryDependencies,
@@ -25,7 +25,7 @@ export interface Deliveries {
  */
 export async function startDeliveries(
   settings: Pick<Settings, 'webhookUrl' | 'webhookSecrets' | 'eventStoreUrl'>,
-  { onEvent }: Pick<Host, 'onEvent'>,
+  { onEvent }: Pick<TokenLedgerOptions, 'onEvent'>,
   { feeds, ...context }: Context,
   metrics: Metrics,
 ): Promise<Deliveries> {

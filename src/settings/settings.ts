@@ -243,7 +243,7 @@ function problemsTogether(settings: Settings, env: Environment): string[] {
   if (isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)) {
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
   }
-  problems.push(...webhookProblems(settings))
+  problems.push(...webhookProblems(settings.webhookUrl, settings.webhookSecrets))
   if (settings.production) {
     if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
       problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)

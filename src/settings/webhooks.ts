@@ -1,6 +1,5 @@
 import { isSecureUrl } from '../domain/secureUrl.ts'
 import type { Parse } from './parsers.ts'
-import type { Settings } from './settings.ts'
 
 const SECRET = /^whsec_([A-Za-z0-9+/]+={0,2})$/
 /** Of a secret, as Standard Webhooks 1.0 has it. */
@@ -23,7 +22,6 @@ export const parseWebhookSecrets: Parse<Uint8Array[]> = (text) =>
     })
 
 /** @returns what is wrong with both together */
-export function webhookProblems(settings: Pick<Settings, 'webhookUrl' | 'webhookSecrets'>): string[] {
-  const { webhookUrl: url, webhookSecrets: secrets } = settings
+export function webhookProblems(url: string | null, secrets: readonly Uint8Array[] | null): string[] {
   return (url === null) === (secrets === null) ? [] : ['WEBHOOK_URL and WEBHOOK_SECRET must be set together']
 }

@@ -402,6 +402,14 @@ describe('imported packages', () => {
   it('two files may not import each other', () => {
     for (const at of circle) expect(refusals.get(at)).to.deep.equal(['import(no-cycle)'])
   })
+
+  const ofTypes = [
+    place('src/application/three.ts', "import type { X } from './four.ts'; export type Y = X | null"),
+    place('src/application/four.ts', "import type { Y } from './three.ts'; export type X = Y[]"),
+  ]
+  it('nor each other’s types', () => {
+    for (const at of ofTypes) expect(refusals.get(at)).to.deep.equal(['import(no-cycle)'])
+  })
 })
 
 interface Report {

@@ -1,5 +1,4 @@
-import type { Fact } from '../../domain/decide.ts'
-import type { NewEvent } from '../../domain/events.ts'
+import type { Fact, NewEvent } from '../../domain/events.ts'
 import { versions } from '../../domain/upcast.ts'
 import type { Ids } from './ids.ts'
 import { type Clock, iso } from '../ports/clock.ts'

@@ -1,6 +1,6 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { DamagedError } from '../../domain/errors.ts'
-import { notice } from '../../domain/expiry.ts'
+import { notice } from '../../domain/decide.ts'
 import { projected } from '../eventLog/tokenStream.ts'
 import { iso } from '../ports/clock.ts'
 import type { DocumentReader } from '../ports/readModel.ts'

@@ -1,6 +1,5 @@
 import { genesis, link, storedChain } from '../../domain/chain.ts'
-import type { Fact } from '../../domain/decide.ts'
-import type { NewEvent } from '../../domain/events.ts'
+import type { Fact, NewEvent } from '../../domain/events.ts'
 import { ROLLED_UP_DAYS, rollUpStream, USAGE_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
 import { type AppendDependencies, appendUntilKnown, firstAppend } from '../eventLog/append.ts'

@@ -1,7 +1,6 @@
-import type * as decide from '../../domain/decide.ts'
 import { link } from '../../domain/chain.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
-import type { Actor, LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
+import type { Actor, Fact, LifecycleEvent, NewEvent, StoredEvent } from '../../domain/events.ts'
 import { tokenStream } from '../../domain/streams.ts'
 import { type ExistingToken, evolve, type TokenState } from '../../domain/token.ts'
 import { isInformationalType, type LifecycleType } from '../../domain/tokenEvents.ts'
@@ -38,7 +37,7 @@ interface Command {
   tokenId: string
   /** What is known of the token. Null: it is to be made, and should not exist. */
   from: Folded | null
-  decide: (state: TokenState) => decide.Fact<LifecycleType> | null
+  decide: (state: TokenState) => Fact<LifecycleType> | null
   bodyHash?: string | undefined
   /** The id of the event. If the stream that was read has it, the command was done before. Default: a new one. */
   id?: string
@@ -68,7 +67,7 @@ interface Following {
 
 export type Execute = (command: Command) => Promise<ExistingToken>
 /** Makes an event of a fact, linked to `chain`. */
-export type Envelope = (fact: decide.Fact<LifecycleType>, on: Following) => NewEvent<LifecycleType>
+export type Envelope = (fact: Fact<LifecycleType>, on: Following) => NewEvent<LifecycleType>
 
 export function createExecutor(deps: ExecuteDependencies): { execute: Execute; envelope: Envelope } {
   const { store, clock, ids } = deps
@@ -135,7 +134,7 @@ export function createExecutor(deps: ExecuteDependencies): { execute: Execute; e
     }
   }
 
-  function envelope(fact: decide.Fact<LifecycleType>, on: Following): NewEvent<LifecycleType> {
+  function envelope(fact: Fact<LifecycleType>, on: Following): NewEvent<LifecycleType> {
     const now = iso(clock())
     const metadata = {
       at: on.after !== null && on.after > now ? on.after : now,

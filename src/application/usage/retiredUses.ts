@@ -1,4 +1,4 @@
-import type { Fact } from '../../domain/decide.ts'
+import type { Fact } from '../../domain/events.ts'
 import { keptText, LOOKED_AT } from '../../domain/credential.ts'
 import { cutText, ownCopy } from '../../domain/text.ts'
 import { DAY_MS } from '../../domain/time.ts'

@@ -1,7 +1,7 @@
 import { isManagement } from '../../../projections/tokenActivity.ts'
 import { OTHER_ROUTES } from '../../../projections/tokenUsage.ts'
 import { LOOKED_AT } from '../../domain/credential.ts'
-import type { Fact } from '../../domain/decide.ts'
+import type { Fact } from '../../domain/events.ts'
 import { bytesOf, cutText, ownCopy } from '../../domain/text.ts'
 import { FIRST_SECRET, type UsageEntry } from '../../domain/usageEntries.ts'
 import { iso } from '../ports/clock.ts'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Fact } from '../../../src/domain/decide.ts'
+import type { Fact } from '../../../src/domain/events.ts'
 import { Refusal, type RefusalCode } from '../../../src/domain/errors.ts'
 import type { LifecycleEvent } from '../../../src/domain/events.ts'
 import type { LifecycleType } from '../../../src/domain/tokenEvents.ts'

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { firstNotice, notice, noticeAfter } from '../../../src/domain/expiry.ts'
+import { notice } from '../../../src/domain/decide.ts'
+import { firstNotice, noticeAfter } from '../../../src/domain/expiry.ts'
 import type { TokenState } from '../../../src/domain/token.ts'
 
 const DAY = 86_400_000

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Fact } from '../../../src/domain/decide.ts'
+import type { Fact } from '../../../src/domain/events.ts'
 import { statusAt } from '../../../src/domain/token.ts'
 import { undescribed } from '../../support/events/undescribed.ts'
 import { given, type LifecycleFact, TOKEN_ID, timeOf } from '../../support/events/specification.ts'
