@@ -25,10 +25,11 @@ export const importTokens = defineCommand({
   usage: '<file> [--dry-run] [--json]',
   help: [
     'One JSON object a line: id, token (the SHA-256 of the token in hex), account_id, name, created_at, updated_at,',
-    'last_accessed and expires_at (null or infinity for never); times in RFC 3339 with their zone. A UUID stays the id of',
-    'its token, for another id one is derived from account and id. All rows are checked and compared with the store',
-    'before the first is written; a row that cannot be taken is named by its line. Running it again changes nothing,',
-    'and goes on where a run was killed. MAX_TOKENS_PER_ACCOUNT and TOKEN_MAX_LIFETIME_DAYS do not apply.',
+    'last_accessed and expires_at (null or infinity for never); times in RFC 3339 with their zone. If wanted also scopes,',
+    'description, metadata and allowed_ips, as for any token. A UUID stays the id of its token, for another id one is',
+    'derived from account and id. All rows are checked and compared with the store before the first is written; a row',
+    'that cannot be taken is named by its line. Running it again changes nothing, and goes on where a run was killed.',
+    'SCOPES and OPERATOR_SCOPE apply, MAX_TOKENS_PER_ACCOUNT and TOKEN_MAX_LIFETIME_DAYS do not.',
     'On SQLite stop the service first; on EventStoreDB it may run on. A second import beside one that runs is refused.',
     'The service accepts such tokens with ACCEPT_LEGACY_TOKENS=true, in the API token header.',
   ].join('\n'),
@@ -70,8 +71,12 @@ async function takeOver(
 ): Promise<Outcome> {
   const chunks = createReadStream(path)
   bar.step('checking the rows', 'row')
-  const now = new Date(io.now()).toISOString()
-  const rows = await checkRows(chunks, now, (done) => bar.at(chunks.bytesRead / size, done))
+  const rules = {
+    now: new Date(io.now()).toISOString(),
+    catalogue: settings.scopes && new Set(settings.scopes.map(({ name }) => name)),
+    reservedScope: settings.operatorScope,
+  }
+  const rows = await checkRows(chunks, rules, (done) => bar.at(chunks.bytesRead / size, done))
   if (rows.count === 0) throw new NotFound('There is no row in the file.')
 
   const compare = (store: EventStore): Promise<Uint8Array> => {

@@ -128,6 +128,34 @@ describe('tokenledger import-tokens, on SQLite', () => {
     )
   })
 
+  it('takes over what a token may do, from where, and what is written about it', async () => {
+    const said = {
+      scopes: ['orders:read'],
+      description: 'Reads orders at night',
+      metadata: { team: 'shop' },
+      allowed_ips: ['127.0.0.0/8'],
+    }
+    const elsewhere = oldRow(2, { allowed_ips: ['::ffff:192.0.2.0/120'] })
+    await write(fileOfRows([oldRow(1, { ...said, id: UUID_OF_ROW }), elsewhere]))
+    const operators = await cli(['import-tokens', 'rows.ndjson'], folder, { OPERATOR_SCOPE: 'orders:read' })
+    const catalogue = await cli(['import-tokens', 'rows.ndjson'], folder, { SCOPES: 'orders:write' })
+    for (const { code, stderr } of [operators, catalogue])
+      expect([code, stderr]).to.deep.equal([
+        1,
+        'Line 1: scopes/0 is not one of the scopes that tokens can have.\nNothing was imported.\n',
+      ])
+    expect((await run('rows.ndjson')).stdout).to.equal('2 rows: 2 imported, 0 already there.\n')
+    expect((await run('rows.ndjson')).stdout).to.equal('2 rows: 0 imported, 2 already there.\n')
+
+    const service = await startService(ACCEPT, folder)
+    const api = apiOf(service.url)
+    expect((await api.list()).body.data.find(({ id }) => id === UUID_OF_ROW)).to.deep.include(said)
+    expect(await api.use(oldToken(1))).to.equal(200)
+    expect(await api.use(oldToken(2))).to.equal(403)
+    await service.stop()
+    expect((await run('rows.ndjson')).stdout).to.equal('2 rows: 0 imported, 2 already there.\n')
+  })
+
   it('takes nothing of a file with bad rows, and names them', async () => {
     await write(fileOfRows([oldRow(1), oldRow(2, { name: '' }), oldRow(3, { token: oldRow(1).token })]))
     const refused = await run('rows.ndjson')

@@ -43,7 +43,7 @@ const sideways: Record<string, readonly string[]> = {
   'src/application/delivery': ['type src/application/feed'],
   'src/application/notices': ['src/application/tokens'],
   'src/application/projection': ['src/application/logIdentity'],
-  'src/application/tokenImport': ['src/application/transfer'],
+  'src/application/tokenImport': ['src/application/tokens', 'src/application/transfer'],
   'src/application/transfer': ['src/application/retention'],
   'src/application/usage': ['type src/application/authentication'],
   'src/application/verification': ['src/application/projection'],

@@ -1,6 +1,6 @@
 import { importedEventId } from './ids.ts'
 import { type Column, createColumn, createKeyTable, type KeyTable } from './keyTable.ts'
-import { BYTE_ORDER_MARK, readRow } from './row.ts'
+import { BYTE_ORDER_MARK, readRow, type RowRules } from './row.ts'
 import { linesOf } from '../transfer/file.ts'
 
 export interface RowProblem {
@@ -29,8 +29,7 @@ export interface CheckedRows {
   count: number
   /** The number of the last row's line. */
   lines: number
-  /** The present, by which the rows were checked: RFC 3339 UTC. */
-  now: string
+  rules: RowRules
   /** Line numbers by token id and by hash. */
   byToken: KeyTable
   byHash: KeyTable
@@ -63,7 +62,7 @@ const isBlank = (text: string): boolean => text.trim() === '' && !text.includes(
  */
 export async function checkRows(
   chunks: AsyncIterable<Uint8Array>,
-  now: string,
+  rules: RowRules,
   onProgress: OnProgress,
 ): Promise<CheckedRows> {
   const problems = createProblems()
@@ -72,7 +71,7 @@ export async function checkRows(
   for await (const { line, text } of rowLinesOf(chunks)) {
     count++
     while (++lines < line) eventIds.push(NO_EVENT)
-    const row = readRow(text, now)
+    const row = readRow(text, rules)
     if (typeof row === 'string') {
       problems.add(line, row)
     } else {
@@ -85,7 +84,7 @@ export async function checkRows(
     onProgress(count)
   }
   problems.assertNone()
-  return { count, lines, now, byToken, byHash, eventIds }
+  return { count, lines, rules, byToken, byHash, eventIds }
 }
 
 /** The bytes of a UUID or a hash. Any other text gives bytes that match no row. */

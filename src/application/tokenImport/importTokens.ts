@@ -132,7 +132,7 @@ export async function importRows(
   }
 
   for await (const { line, text } of rowLinesOf(chunks)) {
-    const row = readRow(text, rows.now)
+    const row = readRow(text, rows.rules)
     if (typeof row === 'string') throw changed(line)
     const id = importedEventId(row)
     if (Buffer.compare(rows.eventIds.at(line - 1), bytesOf(id)) !== 0) throw changed(line)

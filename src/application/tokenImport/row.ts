@@ -1,9 +1,12 @@
 import { hashLegacyToken, holdsCredential, PLAIN_KEY_ID, UNKNOWN_HINT } from '../../domain/credential.ts'
+import { Refusal } from '../../domain/errors.ts'
 import type { EventData } from '../../domain/events.ts'
 import { repeatedMember } from '../../domain/json.ts'
 import { isAccountId, isForeignId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
-import { importedTokenId } from './ids.ts'
+import { assertGrantable, type Catalogue } from '../../domain/scopes.ts'
 import { isUuid } from '../../domain/uuid.ts'
+import { assertValid, merged, normalise } from '../tokens/input.ts'
+import { importedTokenId } from './ids.ts'
 
 export type ImportedToken = EventData<'TokenImported'>
 
@@ -17,7 +20,18 @@ const MEMBERS = [
   'last_accessed',
   'expires_at',
 ] as const
-type OldRow = Record<(typeof MEMBERS)[number], unknown>
+/** A row without one of these is a token without it, as one with null is. */
+const OPTIONAL = ['scopes', 'description', 'metadata', 'allowed_ips'] as const
+type OldRow = Record<(typeof MEMBERS)[number], unknown> & Partial<Record<(typeof OPTIONAL)[number], unknown>>
+
+/** What rows are checked by, besides the rules for all tokens. */
+export interface RowRules {
+  /** The present: RFC 3339 UTC. Times at which something has happened to a token must not be later. */
+  now: string
+  catalogue: Catalogue
+  /** The scope that no token can have. Null: there is none. */
+  reservedScope: string | null
+}
 
 const SHA256_HEX = /^[0-9a-f]{64}$/i
 /** As PostgreSQL writes a time that never comes. */
@@ -29,16 +43,16 @@ export const BYTE_ORDER_MARK = '\uFEFF'
 
 /**
  * Reads a row of an old table as a token of this service.
- * @param text one JSON object with all of `MEMBERS` and no other
- * @param now RFC 3339 UTC: times at which something has happened to the token must not be later
+ * @param text one JSON object with all of `MEMBERS`, any of `OPTIONAL` and no other
  * @returns the token; or, for a row that cannot be imported, text that says what is wrong with it, without its values
  */
-export function readRow(text: string, now: string): ImportedToken | string {
+export function readRow(text: string, rules: RowRules): ImportedToken | string {
   if (text.startsWith(BYTE_ORDER_MARK))
     return 'it begins with a byte order mark (BOM, U+FEFF): write the file anew, as UTF-8 without one'
   const row = parse(text)
   if (row === 'repeats') return 'it has a member twice: which of them is meant nobody can tell'
-  if (!row) return `it is not a JSON object with the members ${MEMBERS.join(', ')} and no other`
+  if (!row)
+    return `it is not a JSON object with the members ${MEMBERS.join(', ')}, if wanted ${OPTIONAL.join(', ')}, and no other`
   const wrong: string[] = []
   const need = <T>(value: T | null, member: keyof OldRow, what: string): T => {
     if (value === null) wrong.push(`${member} must be ${what}`)
@@ -46,7 +60,7 @@ export function readRow(text: string, now: string): ImportedToken | string {
   }
   const past = (member: keyof OldRow): string => {
     const time = need(timeOf(row[member]), member, TIME)
-    if (time > now) wrong.push(`${member} must not be in the future`)
+    if (time > rules.now) wrong.push(`${member} must not be in the future`)
     return time
   }
 
@@ -67,11 +81,22 @@ export function readRow(text: string, now: string): ImportedToken | string {
     row.expires_at === null || row.expires_at === INFINITY
       ? null
       : need(timeOf(row.expires_at), 'expires_at', `null, or ${TIME}`)
-  if (wrong.length > 0) return wrong.join('; ')
+  const optional = readOptional(row, rules)
+  if (Array.isArray(optional)) wrong.push(...optional)
+  if (Array.isArray(optional) || wrong.length > 0) return wrong.join('; ')
 
-  const shown = { id: oldId, account_id: accountId, name }
-  for (const [member, value] of Object.entries(shown)) {
-    if (holdsCredential(value) || hashLegacyToken(value) === hash) return `${member} must not be a token`
+  const { scopes, description, metadata } = optional
+  const shown = {
+    id: [oldId],
+    account_id: [accountId],
+    name: [name],
+    scopes,
+    description: description === null ? [] : [description],
+    metadata: Object.entries(metadata).flat(),
+  }
+  for (const [member, texts] of Object.entries(shown)) {
+    if (texts.some((one) => holdsCredential(one) || hashLegacyToken(one) === hash))
+      return `${member} must not be a token`
   }
   return {
     tokenId: isUuid(oldId.toLowerCase()) ? oldId.toLowerCase() : importedTokenId(accountId, oldId),
@@ -80,15 +105,51 @@ export function readRow(text: string, now: string): ImportedToken | string {
     hash,
     hashKeyId: PLAIN_KEY_ID,
     hint: UNKNOWN_HINT,
-    scopes: [],
     createdAt,
     updatedAt,
     lastAccessed,
     expiresAt,
     oldId,
-    description: null,
-    metadata: {},
-    allowedIps: null,
+    ...optional,
+  }
+}
+
+type Optional = Pick<ImportedToken, 'scopes' | 'description' | 'metadata' | 'allowedIps'>
+
+/**
+ * The members that a row need not have, by the rules for tokens that are made here.
+ * @returns what is wrong with them, if something is, without their values
+ */
+function readOptional(row: OldRow, { now, catalogue, reservedScope }: RowRules): Optional | string[] {
+  const wrong: string[] = []
+  const read = <T>(member: (typeof OPTIONAL)[number], is: (value: unknown) => value is T, what: string) => {
+    const value = row[member] ?? null
+    if (value === null || is(value)) return value
+    wrong.push(`${member} must be null, or ${what}`)
+    return null
+  }
+  const scopes = read('scopes', isTexts, 'a list of texts') ?? []
+  const description = read('description', isText, 'a text')
+  const metadata = read('metadata', isLabels, 'an object of texts') ?? {}
+  const allowedIps = read('allowed_ips', isTexts, 'a list of texts')
+  if (wrong.length > 0) return wrong
+  const all = { scopes, description, metadata, allowedIps }
+  const { description: text = null, allowedIps: blocks = null, ...normal } = normalise(all)
+  try {
+    assertValid({ scopes, description: text, metadata, allowedIps: blocks }, now, null)
+    assertGrantable(scopes, [], { catalogue, ceiling: null, reserved: reservedScope })
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error
+    return error.errors.map(({ path: [member, part], message }) => {
+      const place = typeof part === 'number' ? `/${part}` : ''
+      return `${member === 'allowedIps' ? 'allowed_ips' : member}${place} ${message}`
+    })
+  }
+  return {
+    scopes: normal.scopes ?? [],
+    description: text,
+    metadata: merged({}, metadata),
+    allowedIps: blocks,
   }
 }
 
@@ -99,7 +160,8 @@ function parse(text: string): OldRow | 'repeats' | null {
     if (repeatedMember(text) !== null) return 'repeats'
     if (row === null || typeof row !== 'object' || Array.isArray(row)) return null
     const isWhole = MEMBERS.every((member) => Object.hasOwn(row, member))
-    return isWhole && Object.keys(row).length === MEMBERS.length ? (row as OldRow) : null
+    const known: readonly string[] = [...MEMBERS, ...OPTIONAL]
+    return isWhole && Object.keys(row).every((member) => known.includes(member)) ? (row as OldRow) : null
   } catch {
     return null
   }
@@ -114,3 +176,10 @@ const hashOf = (value: unknown): string | null =>
   typeof value === 'string' && SHA256_HEX.test(value) ? value.toLowerCase() : null
 
 const timeOf = (value: unknown): string | null => (typeof value === 'string' ? parseTime(value) : null)
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText)
+
+const isLabels = (value: unknown): value is Record<string, string> =>
+  typeof value === 'object' && !Array.isArray(value) && Object.values(value ?? {}).every(isText)

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { checkRows } from '../../../src/application/tokenImport/checkRows.ts'
 import { compareRows, importRows } from '../../../src/application/tokenImport/importTokens.ts'
+import type { RowRules } from '../../../src/application/tokenImport/row.ts'
 import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import { chunked } from './transfer.ts'
 
@@ -30,6 +31,7 @@ export const fileOfRows = (rows: readonly OldRow[]): string =>
   rows.map((row) => `${JSON.stringify(row)}\n`).join('')
 
 export const NOW = '2026-11-20T00:00:00.000Z'
+export const RULES: RowRules = { now: NOW, catalogue: null, reservedScope: null }
 
 /** Imports the rows in the same steps as the command. */
 export async function takeOver(
@@ -37,7 +39,7 @@ export async function takeOver(
   file: string,
   now: string = NOW,
 ): Promise<{ written: number; there: number }> {
-  const rows = await checkRows(chunked(file), now, () => {})
+  const rows = await checkRows(chunked(file), { ...RULES, now }, () => {})
   const found = await compareRows(rows, store, () => {})
   const clock = () => Date.parse(now)
   const written = await importRows(chunked(file), rows, found, { store, clock }, () => {})

@@ -25,6 +25,7 @@ import {
   NOW,
   oldRow,
   oldToken,
+  RULES,
   sha256,
   takeOver,
   UUID_OF_ROW,
@@ -195,7 +196,7 @@ describe('An import of an old table', () => {
     })
 
     it('that ends in the middle of a row', async () => {
-      expect(await refused(file.slice(0, -10))).to.deep.equal([{ line: ROWS, message: readRow('', NOW) }])
+      expect(await refused(file.slice(0, -10))).to.deep.equal([{ line: ROWS, message: readRow('', RULES) }])
     })
 
     it('into a store that is damaged', async () => {
@@ -222,7 +223,7 @@ describe('An import of an old table', () => {
         expect(await takeOver(memory.store, text)).to.deep.equal({ written: ROWS, there: 0 })
         expect(await takeOver(memory.store, file)).to.deep.equal({ written: 0, there: ROWS })
         expect(await takeOver(memory.store, text)).to.deep.equal({ written: 0, there: ROWS })
-        expect((await checkRows(chunked(text), NOW, () => {})).count).to.equal(ROWS)
+        expect((await checkRows(chunked(text), RULES, () => {})).count).to.equal(ROWS)
       })
     }
 
@@ -252,7 +253,7 @@ describe('An import of an old table', () => {
   describe('of a file that changes under it', () => {
     async function importing(second: string): Promise<{ error: unknown; written: number }> {
       const { store, log } = memoryStore()
-      const checked = await checkRows(chunked(file), NOW, () => {})
+      const checked = await checkRows(chunked(file), RULES, () => {})
       const there = await compareRows(checked, store, () => {})
       const error = await rejection(
         importRows(chunked(second), checked, there, { store, clock: () => 0 }, () => {}),
@@ -293,7 +294,7 @@ describe('An import of an old table', () => {
     const note = (error: unknown) => void unhandled.push(error)
     process.prependListener('unhandledRejection', note)
     try {
-      const checked = await checkRows(chunked(file), NOW, () => {})
+      const checked = await checkRows(chunked(file), RULES, () => {})
       const there = new Uint8Array(checked.count)
       const stores = { store: refusing, clock: () => 0 }
       const error = await rejection(importRows(slowly(), checked, there, stores, () => {}))
@@ -324,7 +325,7 @@ describe('An import of an old table', () => {
       },
       advance() {},
     }
-    const checked = await checkRows(chunked(file), NOW, () => {})
+    const checked = await checkRows(chunked(file), RULES, () => {})
     const there = new Uint8Array(checked.lines)
     const stores = { store: silent, clock: () => 0, lease }
     expect(await rejection(importRows(chunked(file), checked, there, stores, () => {}))).to.equal(lost)

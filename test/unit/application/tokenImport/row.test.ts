@@ -1,9 +1,16 @@
 import { expect } from 'chai'
 import { type ImportedToken, readRow } from '../../../../src/application/tokenImport/row.ts'
 import { formatToken } from '../../../../src/domain/credential.ts'
-import { NOW, type OldRow, oldRow, oldToken, sha256, UUID_OF_ROW } from '../../../support/events/oldTable.ts'
+import {
+  type OldRow,
+  oldRow,
+  oldToken,
+  RULES,
+  sha256,
+  UUID_OF_ROW,
+} from '../../../support/events/oldTable.ts'
 
-const read = (row: OldRow): ImportedToken | string => readRow(JSON.stringify(row), NOW)
+const read = (row: OldRow): ImportedToken | string => readRow(JSON.stringify(row), RULES)
 
 function tokenOf(row: OldRow): ImportedToken {
   const token = read(row)
@@ -97,7 +104,7 @@ describe('a row of an old table', () => {
       '"name":"other"',
       '"name":{"a":1,"a":2}',
     ])
-      expect(readRow(row.replace('}', `,${again}}`), NOW), again).to.match(/^it has a member twice/)
+      expect(readRow(row.replace('}', `,${again}}`), RULES), again).to.match(/^it has a member twice/)
   })
 
   const bad: [member: string, values: unknown[]][] = [
@@ -123,14 +130,45 @@ describe('a row of an old table', () => {
     ]),
     ['last_accessed', ['2024-05-02 10:00:00+00', '2026-11-20T00:00:01Z', '', 0, false]],
     ['expires_at', ['2027-01-01', 'never', 0, '', false]],
+    ['scopes', ['orders:read', {}, [1], [null], ['A'], Array.from({ length: 33 }, (_, i) => `scope${i}`)]],
+    ['description', ['x'.repeat(501), 'a\u0000b', formatToken('tkl', Buffer.alloc(32)), 1, ['text']]],
+    [
+      'metadata',
+      [
+        { 'a b': '' },
+        { a: 1 },
+        { a: null },
+        { a: 'x'.repeat(201) },
+        { a: formatToken('tkl', Buffer.alloc(32)) },
+        Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`name${i}`, ''])),
+        ['a'],
+        'a',
+      ],
+    ],
+    [
+      'allowed_ips',
+      [
+        [],
+        ['10.0.0.1/8'],
+        ['fe80::1%eth0'],
+        ['::ffff:0:0/95'],
+        ['010.0.0.1'],
+        ['10.0.0.1:80'],
+        ['[::1]'],
+        [1],
+        '10.0.0.1',
+        Array.from({ length: 101 }, (_, i) => `10.0.0.${i}`),
+      ],
+    ],
   ]
   for (const [member, values] of bad) {
     for (const value of values) {
       it(`is refused by name for ${member}: ${JSON.stringify(value).slice(0, 40)}`, () => {
         const wrong = reasonOf(oldRow(1, { [member]: value }))
-        expect(wrong).to.match(new RegExp(`^${member} (must|must not) `))
+        expect(wrong).to.match(new RegExp(`^${member}(/\\d)? must `))
         expect(wrong.split(';')).to.have.lengthOf(1)
-        if (typeof value === 'string' && value.length > 9) expect(wrong).not.to.contain(value)
+        for (const text of [value, ...Object.values(Object(value))])
+          if (typeof text === 'string' && text.length > 9) expect(wrong).not.to.contain(text)
       })
     }
   }
@@ -144,6 +182,13 @@ describe('a row of an old table', () => {
 
   it('is refused where a text of it is the token itself, or a token of ours', () => {
     const token = 'the-old-secret-itself'
+    const words = 'abcdefghijklmnop'
+    const hidden = { scopes: ['a', words], description: words, metadata: { a: words } }
+    for (const [member, value] of Object.entries({ ...hidden, metadata: { [words]: 'a' } }))
+      expect(read(oldRow(1, { token: sha256(words), [member]: value }))).to.equal(
+        `${member} must not be a token`,
+      )
+    expect(read(oldRow(1, { token: sha256(words), ...hidden }))).to.equal('scopes must not be a token')
     for (const member of ['id', 'account_id', 'name']) {
       for (const row of [
         oldRow(1, { token: sha256(token), [member]: token }),
@@ -158,14 +203,44 @@ describe('a row of an old table', () => {
 
   it('is refused with a member too few or too many: a misspelt expiry would live for ever', () => {
     const { expires_at: _, ...without } = oldRow(1)
-    for (const row of [without, { ...without, expiresAt: null }, { ...oldRow(1), scopes: [] }]) {
+    for (const row of [without, { ...without, expiresAt: null }, { ...oldRow(1), allowedIps: null }]) {
       expect(read(row)).to.match(/^it is not a JSON object with the members id, token, .* and no other$/)
     }
   })
 
+  it('may say what its token is for, what it may do and from where, in the one form of all tokens', () => {
+    const row = oldRow(1, {
+      scopes: ['orders:read', 'a', 'orders:read'],
+      description: '  Cafe\u0301\nof the shop ',
+      metadata: { team: 'shop' },
+      allowed_ips: ['::ffff:192.0.2.7', '2001:DB8::/32', '192.0.2.7/32'],
+    })
+    expect(read(row)).to.deep.include({
+      scopes: ['orders:read', 'a'],
+      description: 'Café\nof the shop',
+      metadata: { team: 'shop' },
+      allowedIps: ['192.0.2.7', '2001:db8::/32'],
+    })
+  })
+
+  it('is the same row with null as without what it need not have', () => {
+    const nothing = { scopes: null, description: null, metadata: null, allowed_ips: null }
+    expect(read(oldRow(1, nothing))).to.deep.equal(read(oldRow(1)))
+    expect(read(oldRow(1, { scopes: [], description: ' ', metadata: {} }))).to.deep.equal(read(oldRow(1)))
+  })
+
+  it('has scopes of the catalogue only, and never that of operators', () => {
+    const rules = { ...RULES, catalogue: new Set(['a', 'b', 'operator']), reservedScope: 'operator' }
+    const readBy = (scopes: string[]) => readRow(JSON.stringify(oldRow(1, { scopes })), rules)
+    expect(readBy(['b', 'a'])).to.deep.include({ scopes: ['b', 'a'] })
+    const unknown = 'is not one of the scopes that tokens can have'
+    expect(readBy(['a', 'c'])).to.equal(`scopes/1 ${unknown}`)
+    expect(readBy(['operator', 'a', 'a', 'c'])).to.equal(`scopes/0 ${unknown}; scopes/3 ${unknown}`)
+  })
+
   for (const text of ['', '\n', 'null', '1', '"x"', '[]', '{', '{"id":1}', '{"__proto__":1}']) {
     it(`is refused where it is none: ${JSON.stringify(text)}`, () => {
-      expect(readRow(text, NOW)).to.be.a('string').and.contain('it is not a JSON object')
+      expect(readRow(text, RULES)).to.be.a('string').and.contain('it is not a JSON object')
     })
   }
 })
