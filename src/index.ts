@@ -36,6 +36,6 @@ export type {
 export type { VerifyOptions } from './ledger/verify.ts'
 export type { AccountEvent } from './presentation/feed.ts'
 export type { PageTexts } from './page/texts.ts'
-export type { Token, TokenEvent } from './presentation/tokens.ts'
+export type { Token, TokenEvent, TokenHistory } from './presentation/tokens.ts'
 export type { TokenLedgerOptions } from './settings/options.ts'
 export { SettingsError } from './settings/settings.ts'

@@ -97,17 +97,20 @@ function findingText({ kind, what, tokenId, uses, lateMs, ...of }: Finding): str
 const presentAudited = (audited: Audited): object => ({
   events: audited.events,
   uses: audited.uses,
+  retired_secret_uses: audited.retiredSecretUses,
   revoked_tokens: audited.revokedTokens,
   within_bound: audited.withinBound,
   shortened: audited.shortened,
 })
 
 function summary({ withinBound, shortened, damages, findings, ...sums }: Audited): string {
-  const { events, uses, revokedTokens } = sums
+  const { events, uses, revokedTokens, retiredSecretUses: retired } = sums
   const lines = [
     `${plural(events, 'event')}, ${plural(uses, 'use')}, ${plural(revokedTokens, 'revoked token')}`,
     `${plural(withinBound, 'use')} on an older revision within ${REVOCATION_BOUND_MS} ms of a revocation or of the end of a secret, as they may be.`,
   ]
+  if (retired > 0)
+    lines.push(`${plural(retired, 'request')} with a secret that had retired, refused as it should be.`)
   if (shortened > 0)
     lines.push(`${plural(shortened, 'usage stream')} shortened by retention: what is gone is not checked.`)
   if (damages > 0) lines.push(`${plural(damages, 'place')} damaged: what stands there is not checked.`)

@@ -17,14 +17,14 @@ import { bodyValidator, invalid } from '../http/input/validate.ts'
 import * as schemas from '../http/openapi/schemas.ts'
 import {
   type ListedToken,
-  shownEvent,
+  shownHistory,
   shownToken,
   shownTokenPage,
   shownUsage,
   shownUsageOfToken,
   shownUsageTokens,
   type Token,
-  type TokenEvent,
+  type TokenHistory,
 } from '../presentation/tokens.ts'
 import { commandOptions, inCode } from './codeSchemas.ts'
 import type { UseCases } from './parts.ts'
@@ -149,7 +149,7 @@ export interface Tokens {
   /** The usage of all tokens of the account, with a row for each. */
   usage(accountId: string, query?: UsageQuery): Promise<AccountUsage>
   /** The history of a token, oldest event first. */
-  history(accountId: string, id: string, query?: PageQuery): Promise<ResultPage<TokenEvent>>
+  history(accountId: string, id: string, query?: PageQuery): Promise<TokenHistory>
 }
 
 const parseCreate = bodyValidator<TokenInput>(inCode(schemas.createBody))
@@ -240,8 +240,8 @@ export function tokensOf(
     }),
     history: answering(async (accountId, id, query) => {
       const token = await queries.token(accountId, id)
-      const { data, nextCursor } = await queries.history(token.id, parsePage(asQuery(query)))
-      return { data: data.map(shownEvent), nextCursor }
+      const page = await queries.history(token.id, parsePage(asQuery(query)))
+      return shownHistory(page, await queries.retiredUsesOf(token))
     }),
   }
 }

@@ -1,7 +1,7 @@
 import { ask, problemOf, tokenPath, type Problem } from './api.ts'
 import { facts } from './facts.ts'
 import { valueOf } from './fields.ts'
-import { ago, day, eventText, localInput, moment, t } from './format.ts'
+import { ago, count, day, eventText, localInput, moment, t } from './format.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { stateOf, trouble } from './parts.ts'
 import { redraw, type Token, type TokenEvent } from './store.ts'
@@ -9,7 +9,14 @@ import { isOfAll } from './tokenList.ts'
 
 const PAGE = 100
 
+interface History {
+  data: TokenEvent[]
+  next_cursor: string | null
+  retired_secret_uses?: { requests: number; last_at: string }
+}
+
 let events: TokenEvent[] = []
+let retired: History['retired_secret_uses']
 let next: string | null = null
 let isLoaded = false
 let problem: Problem | null = null
@@ -32,10 +39,11 @@ export async function loadHistory(id: string, more = false): Promise<void> {
   try {
     const query = { limit: PAGE, cursor: more ? next : null }
     const path = tokenPath(id, isOfAll(), '/events')
-    const { body } = await ask<{ data: TokenEvent[]; next_cursor: string | null }>(path, { query })
+    const { body } = await ask<History>(path, { query })
     if (mine !== turn) return
     events = more ? [...events, ...body.data] : body.data
     next = body.next_cursor
+    retired = body.retired_secret_uses
     isLoaded = true
     problem = null
   } catch (error) {
@@ -155,7 +163,14 @@ const asOf = (token: Token) => html`
 function timeline(token: Token): TemplateResult {
   if (problem) return trouble(problem, () => void loadHistory(token.id))
   if (!isLoaded) return html`<p class="muted wait">${t('loading')}</p>`
-  return html`<ol class="timeline">${events.toReversed().map(entry(token.id))}</ol>
+  return html`${
+    retired
+      ? html`<p class="muted">
+          ${count('retiredUses', retired.requests)} ${t('retiredLast', { date: moment(retired.last_at) })}
+        </p>`
+      : nothing
+  }
+    <ol class="timeline">${events.toReversed().map(entry(token.id))}</ol>
     ${
       next === null
         ? nothing

@@ -166,6 +166,11 @@ export interface TokenEvent {
   data: Record<string, unknown>
 }
 
+export interface TokenHistory extends ResultPage<TokenEvent> {
+  /** Refused requests with secrets that had retired. Only where there are any. */
+  retiredSecretUses?: RetiredSum
+}
+
 export const shownEvent = (event: HistoryDocument): TokenEvent => ({
   id: event.id,
   type: event.type,
@@ -181,6 +186,21 @@ export const presentEvent = (event: HistoryDocument) => ({
   data: snakeCased(
     Object.fromEntries(Object.entries(event.data).map(([name, value]) => [name, named(name, value)])),
   ),
+})
+
+/** @param retired requests that are no events, since they change nothing. Null: there were none */
+export const shownHistory = (
+  { data, nextCursor }: ResultPage<HistoryDocument>,
+  retired: RetiredSum | null,
+): TokenHistory => ({
+  data: data.map(shownEvent),
+  nextCursor,
+  ...(retired && { retiredSecretUses: shownRetired(retired) }),
+})
+
+export const presentHistory = (page: ResultPage<HistoryDocument>, retired: RetiredSum | null) => ({
+  ...presentPage(page, presentEvent),
+  ...(retired && { retired_secret_uses: snakeCased(shownRetired(retired)) }),
 })
 
 /** Members of members are ours as well where they name a secret; those of metadata are not. */

@@ -177,6 +177,12 @@ describeWithBrowser('The page', function () {
     expect(await page.evaluate('document.activeElement.textContent')).to.equal('Cancel')
     await page.locator('dialog').getByRole('button', { name: 'End the old secret now' }).click()
     await page.getByText('The rotation has ended.').waitFor()
+    expect(await page.getByText('a secret that had retired').count()).to.equal(0)
+    await use(made.token, 2)
+    await eventually(async () => {
+      await page.reload()
+      await page.getByText('2 requests came with a secret that had retired').waitFor({ timeout: 2_000 })
+    })
 
     await page.getByRole('button', { name: 'Revoke' }).click()
     expect(await page.evaluate('document.activeElement.textContent')).to.equal('Cancel')

@@ -74,6 +74,7 @@ describe('The usage of a token that is rotated', () => {
     const second = await rotate({ activate: 'now', grace_seconds: 0 })
     const third = await rotate({ activate: 'now', grace_seconds: 10 })
     expect(await usage()).to.not.have.property('retired_secret_uses')
+    expect((await owner.get(`${path}/events`)).body).to.have.all.keys('data', 'next_cursor')
     expect(await verify(token.token)).to.equal(401)
     expect(await verify(second)).to.equal(200)
     now += 10_000
@@ -83,6 +84,11 @@ describe('The usage of a token that is rotated', () => {
     await eventually(async () => {
       expect((await usage()).retired_secret_uses).to.deep.equal({ requests: 3, last_at: iso(now) })
       expect((await usage()).total.requests).to.equal(2)
+    })
+    const history = (await owner.get(`${path}/events?limit=1`)).body as unknown as Usage
+    expect(history.retired_secret_uses).to.deep.equal({ requests: 3, last_at: iso(now) })
+    expect(await service.ledger.tokens.history(token.account_id, token.id)).to.deep.include({
+      retiredSecretUses: { requests: 3, lastAt: iso(now) },
     })
     const { body } = await owner.get(`${TOKENS}/report`)
     const { retired_secret_uses: listed } = body as unknown as { retired_secret_uses: Body }

@@ -14,6 +14,7 @@ import {
   type UsesBySecret,
 } from './secretUses.ts'
 import * as tokensThat from '../readModel/statuses.ts'
+import { DAY_MS } from '../../domain/time.ts'
 
 export interface Tally {
   requests: number
@@ -56,6 +57,8 @@ export interface UsageQueries {
   /** @throws Refusal, as `eachBucket` */
   usageOfToken(token: TokenDocument, range: UsageRange, options?: UsageOptions): Promise<UsageOfToken>
   usageOfAccount(accountId: string, range: UsageRange, options?: UsageOptions): Promise<Usage>
+  /** Since the token was made. Null: there were none. */
+  retiredUsesOf(token: TokenDocument, signal?: AbortSignal): Promise<RetiredSum | null>
 }
 
 const MOST_TOKENS = 1_000
@@ -148,6 +151,12 @@ export function createUsageQuery(readModel: DocumentReader, clock: Clock): Usage
         })),
         moreTokens: isMore,
       }
+    },
+
+    async retiredUsesOf({ id, createdAt }, signal) {
+      // The clocks of other processes may be ahead.
+      const range = { from: createdAt, to: iso(clock() + DAY_MS) }
+      return (await retiredUses(readModel, { tokenId: id }, range, signal)).get(id) ?? null
     },
   }
 }

@@ -47,6 +47,8 @@ export interface Finding {
 export interface Audited extends Walked {
   /** How many uses were looked at. */
   uses: number
+  /** Refused requests with secrets that had retired. They are no uses. */
+  retiredSecretUses: number
   revokedTokens: number
   /** Uses on an older revision in windows that end within the bound after the revocation or the end of their secret. */
   withinBound: number
@@ -79,7 +81,7 @@ const UNKNOWABLE = 2 ** 32 - 1
 export async function auditDecisions(store: EventStore, audit: Audit): Promise<Audited> {
   const tokens = createCompactMap(BYTES)
   const secrets = createSecretLives()
-  const sums = { uses: 0, revokedTokens: 0, withinBound: 0, findings: 0, damages: 0 }
+  const sums = { uses: 0, retiredSecretUses: 0, revokedTokens: 0, withinBound: 0, findings: 0, damages: 0 }
   let found: Finding[] = []
   /** Streams with an event that this code does not understand. Only the first such event of a stream is reported. */
   const unclear = createCompactMap(1)
@@ -116,7 +118,10 @@ export async function auditDecisions(store: EventStore, audit: Audit): Promise<A
 
   function checkUses(event: StoredEvent): void {
     const known = read(event)
-    if (known) for (const entry of entriesOf(known)) checkUse(event, entry)
+    if (!known) return
+    for (const entry of entriesOf(known)) checkUse(event, entry)
+    if (known.type !== 'RetiredSecretsUsed') return
+    for (const { count } of known.data.entries) sums.retiredSecretUses += count
   }
 
   function checkUse({ stream, revision }: StoredEvent, entry: UsageEntry): void {

@@ -31,7 +31,15 @@ const event = {
   data: { type: 'object' },
 }
 
-export const historyPage = object({ data: arrayOf(object(event)), next_cursor: nextCursor })
+export const retiredSecretUses = {
+  ...object({ requests: count, last_at: time }),
+  description: 'Refused requests with secrets that had retired. Only where there are any.',
+}
+
+export const historyPage = object(
+  { data: arrayOf(object(event)), next_cursor: nextCursor, retired_secret_uses: retiredSecretUses },
+  ['retired_secret_uses'],
+)
 
 export const feedPage = object({
   data: arrayOf(object({ ...event, token_id: uuid, account_id: { type: 'string' } })),

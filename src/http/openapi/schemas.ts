@@ -1,4 +1,4 @@
-import { feedPage, historyPage } from './events.ts'
+import { feedPage, historyPage, retiredSecretUses } from './events.ts'
 import { metadata, scopeItems } from './inputs.ts'
 import { arrayOf, count, nextCursor, nullableTime, object, time, uuid } from './parts.ts'
 
@@ -161,10 +161,7 @@ export const components = {
         maxItems: 100,
         description: 'Those that are accepted, or were used in the range, newest first. Null with a filter.',
       },
-      retired_secret_uses: {
-        ...object({ requests: count, last_at: time }),
-        description: 'Refused requests with secrets that had retired. Only where there are any.',
-      },
+      retired_secret_uses: retiredSecretUses,
     },
     ['filter', 'retired_secret_uses'],
   ),

@@ -12,8 +12,7 @@ import type { ListQuery, Sort } from '../../application/tokens/query.ts'
 import { presentBlastRadius } from '../../presentation/analytics.ts'
 import { camelCase, camelCased } from '../../presentation/names.ts'
 import {
-  presentEvent,
-  presentPage,
+  presentHistory,
   presentToken,
   presentTokenAt,
   presentTokenPage,
@@ -78,10 +77,10 @@ export function tokenReads({ queries, tokenAt, clock }: ReadDependencies) {
       sendJson(ctx, presentTokenAt(token.id, then.token, then.at))
     },
 
-    async events(ctx: Context, { id }: TokenDocument, gone: AbortSignal): Promise<void> {
-      const page = await queries.history(id, parsePage(queryOf(ctx)), gone)
+    async events(ctx: Context, token: TokenDocument, gone: AbortSignal): Promise<void> {
+      const page = await queries.history(token.id, parsePage(queryOf(ctx)), gone)
       if (page.nextCursor !== null) ctx.set('Link', nextLink(ctx, page.nextCursor))
-      sendJson(ctx, presentPage(page, presentEvent))
+      sendJson(ctx, presentHistory(page, await queries.retiredUsesOf(token, gone)))
     },
 
     async usage(ctx: Context, token: TokenDocument, gone: AbortSignal): Promise<void> {

@@ -147,15 +147,15 @@ describe('An audit of decisions about a token that was rotated', () => {
     expect(found).to.deep.equal([])
   })
 
-  it('takes the refused uses of a retired secret for none', async () => {
+  it('counts the refused uses of a retired secret by themselves', async () => {
     const store = await logOf([rotated(1, { activate: 'now', graceSeconds: 0 })])
     await writerTo(store)(USAGE, [refusedOnes(id, { count: 3, firstAt: time(500_000) })])
-    const { findings, uses, damages } = await auditDecisions(store, {
+    const { findings, uses, retiredSecretUses, damages } = await auditDecisions(store, {
       toleranceMs: 0,
       onFinding() {},
       onDamage() {},
     })
-    expect([findings, uses, damages]).to.deep.equal([0, 0, 0])
+    expect([findings, uses, retiredSecretUses, damages]).to.deep.equal([0, 0, 3, 0])
   })
 })
 
