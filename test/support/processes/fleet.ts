@@ -64,7 +64,9 @@ export async function startFleet(size: number, options: FleetOptions = {}): Prom
     return { service, api: apiOf(service.url), toEvents, toModel }
   }
 
-  const members = await Promise.all(Array.from({ length: size }, () => add()))
+  // The first one leads. What the others know of its changes, they have heard.
+  const first = await add()
+  const members = [first, ...(await Promise.all(Array.from({ length: size - 1 }, () => add())))]
   return {
     members,
     eventStore,
