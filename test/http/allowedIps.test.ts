@@ -254,9 +254,10 @@ describe('A token that is bound to addresses', () => {
 })
 
 describe('Requests from where a token may not be used', () => {
+  let now = Date.now()
   let service: TestService
   before(async () => {
-    service = await startLedger({ trustProxyHops: 1, rateLimitFailuresPerMinute: 3 })
+    service = await startLedger({ trustProxyHops: 1, rateLimitFailuresPerMinute: 3, clock: () => now })
   })
   after(() => service.close())
 
@@ -271,5 +272,23 @@ describe('Requests from where a token may not be used', () => {
       expect(await status(address)).to.equal(429)
     }
     expect(await status(HOME)).to.equal(200)
+  })
+
+  it('are 401 from the moment on at which a secret that is in memory expires or retires', async () => {
+    const owner = callerOf(service.url, { ...bearer(jwtFor('acct_2')), 'X-Forwarded-For': HOME })
+    const bound = { allowed_ips: [HOME] }
+    const expiring = await createToken(owner, { ...bound, expires_at: new Date(now + 10_000).toISOString() })
+    const retiring = await createToken(owner, bound)
+    await owner.post(`${TOKENS}/${retiring.id}/rotations`, { activate: 'now', grace_seconds: 10 })
+    for (const [away, { token }] of Object.entries({ '198.51.100.2': expiring, '198.51.100.3': retiring })) {
+      const status = async (address: string) =>
+        (await callerOf(service.url, { 'X-Forwarded-For': address }).get('/auth/verify', tokenHeader(token)))
+          .status
+      for (let i = 0; i < 2; i++) expect(await status(HOME)).to.equal(200)
+      expect(await status(away)).to.equal(403)
+      now += 10_000
+      expect(await status(away)).to.equal(401)
+      now -= 10_000
+    }
   })
 })
