@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import Koa from 'koa'
 import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import type { TokenUsage } from '../../src/index.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
@@ -76,6 +77,29 @@ describe('A strict audit', () => {
         { method: 'GET', route: `${TOKENS}/:id`, requests: 1 },
       ])
     })
+  })
+
+  it('begins the grace with the first use of a new secret that was stored, beside which the old one goes on', async () => {
+    const owner = callerOf(service.url, bearer(jwtFor('acct_5')))
+    const { id, token: older } = await createToken(owner)
+    const newer = (await owner.post(`${TOKENS}/${id}/rotations`, { grace_seconds: 600 })).body.token
+    const use = async (secret: string) =>
+      (await callerOf(service.url, tokenHeader(secret)).get('/auth/verify')).status
+    const rotation = async () => (await owner.get(`${TOKENS}/${id}`)).body.rotation
+    expect(await use(older)).to.equal(200)
+    expect((await rotation()).status).to.equal('pending')
+    const before = await metric('events_appended_total')
+    expect(await use(newer)).to.equal(200)
+    expect(await metric('events_appended_total'), 'the use').to.be.at.least(before + 1)
+    await eventually(async () => expect((await rotation()).status).to.equal('grace'))
+    expect([await use(older), await use(newer)]).to.deep.equal([200, 200])
+    await eventually(async () => {
+      const { secrets } = (await owner.get(`${TOKENS}/${id}/usage`)).body as unknown as TokenUsage
+      expect(secrets?.map(({ requests }) => requests)).to.deep.equal([2, 2])
+    })
+    const { body } = await owner.get(`${TOKENS}/${id}/events`)
+    const types = body.data.map(({ type }: { type: string }) => type)
+    expect(types).to.deep.equal(['TokenCreated', 'TokenRotationStarted', 'TokenSecretActivated'])
   })
 
   it('serves nobody while uses cannot be stored: 503, and the credential stays good', async () => {

@@ -90,6 +90,25 @@ function indexOver(documents: TokenDocument[], { peppers = [NEW], cap = 100, isA
   return { index, seen, look, holds }
 }
 
+/** In the grace of a rotation; the newer secret of `a` is `newer a`. */
+const rotatedOf = (token: string, fields: Partial<TokenDocument> = {}): TokenDocument =>
+  documentOf(token, NEW, {
+    newerHash: hashToken(NEW, `newer ${token}`),
+    newerHashKeyId: NEW.id,
+    rotation: {
+      revision: 1,
+      hint: 'tkl_…efgh',
+      startedAt: AT,
+      startedBy: { kind: 'jwt', id: 'acct_1' },
+      graceSeconds: 60,
+    },
+    activatedAt: AT,
+    retiresAt: '2026-03-01T10:01:00.000Z',
+    newerIsUsed: true,
+    revision: 2,
+    ...fields,
+  })
+
 const idsOf = (...tokens: string[]): Set<string> => new Set(tokens.map((token) => `id of ${token}`))
 
 function change(documents: TokenDocument[], fields: Partial<TokenDocument>): void {
@@ -424,6 +443,32 @@ describe('the token index', () => {
       expect((await look('a')).tokenId).to.equal('id of a')
       index.evict(idsOf('b'))
       expect(holds('a')).to.equal(true)
+    })
+
+    it('lets one secret of a token go, and forgets the other when the token changes', async () => {
+      const rotated = [rotatedOf('a'), rotatedOf('b')]
+      const { index, look, holds } = indexOver(rotated, { cap: 2 })
+      const [older, newer] = [await look('a'), await look('newer a')]
+      expect([older.secret, newer.secret]).to.deep.equal([0, 1])
+      await look('b')
+      expect([holds('a'), holds('newer a'), index.size()]).to.deep.equal([false, true, 2])
+      expect(index.isCurrent(older), 'nobody would mark it when the token changes').to.equal(false)
+      index.evict(idsOf('a'))
+      expect([holds('newer a'), index.isCurrent(newer), index.size()]).to.deep.equal([false, false, 1])
+      await look('newer a')
+      index.evict(idsOf('b'))
+      index.evict(idsOf('a'))
+      expect([index.size(), index.bytes()]).to.deep.equal([0, 0])
+    })
+
+    it('counts the memory of both secrets of a token, and what they share once', async () => {
+      const { index, look } = indexOver([rotatedOf('a', { metadata: { text: 'x'.repeat(200) } })])
+      await look('a')
+      const one = index.bytes()
+      await look('newer a')
+      expect(index.bytes() - one).to.be.within(1, one / 2)
+      index.evict(idsOf('a'))
+      expect([index.size(), index.bytes()]).to.deep.equal([0, 0])
     })
 
     it('lets nobody go for a token that it holds already', async () => {

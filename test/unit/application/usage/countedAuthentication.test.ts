@@ -7,6 +7,7 @@ import {
   createCountedAuthentication,
 } from '../../../../src/application/usage/countedAuthentication.ts'
 import type { RetiredUse } from '../../../../src/application/usage/retiredUses.ts'
+import { rejection } from '../../../contract/fixtures.ts'
 import type { Use } from '../../../../src/application/usage/window.ts'
 
 const record = {
@@ -19,7 +20,7 @@ const principal = { kind: 'token' as const, accountId: 'acct_1', scopes: [] }
 const accepted: Decision = { principal, account: {}, record, ceiling: null }
 const refused: Decision = { refused: 'unknown', expired: false }
 
-function lab(decision: Decision, { strict = false, left = 1 } = {}) {
+function lab(decision: Decision, { strict = false, left = 1, store = async () => {} } = {}) {
   const steps: string[] = []
   const retired: RetiredUse[] = []
   const told = (verb: string) => (use: Use) =>
@@ -34,7 +35,10 @@ function lab(decision: Decision, { strict = false, left = 1 } = {}) {
     authenticator,
     recorder: {
       record: told('counted'),
-      store: async (use) => told('stored')(use),
+      async store(use) {
+        await store()
+        told('stored')(use)
+      },
       refused: (use) => void retired.push(use),
     },
     failures: {
@@ -125,6 +129,16 @@ describe('a credential that is authenticated and counted', () => {
     expect(steps).not.to.include('first use of a token 2')
     void ask()
     expect(steps).to.include('first use of a token 2')
+  })
+
+  it('is the first use of a newer secret in the strict mode only once it is stored', async () => {
+    const decision = { ...accepted, record: { ...record, isUnused: true } }
+    const { ask, steps } = lab(decision, { strict: true })
+    await ask()
+    expect(steps).to.deep.equal(['stored GET /orders accepted', 'first use of a token 2'])
+    const failing = lab(decision, { strict: true, store: () => Promise.reject(new Error('store is down')) })
+    expect(await rejection(Promise.resolve(failing.ask()))).to.have.property('message', 'store is down')
+    expect(failing.steps).to.deep.equal([])
   })
 
   it('is beyond the limit where nobody has checked it', () => {
