@@ -1,3 +1,4 @@
+import { leaks } from './leaks.ts'
 import type { Projection } from './projection.ts'
 import { refusedEvents } from './refusedEvents.ts'
 import { retiredSecretUses } from './retiredSecretUses.ts'
@@ -15,5 +16,6 @@ export const projections: readonly Projection[] = [
   tokenActivity,
   rotatedSecrets,
   retiredSecretUses,
+  leaks,
   refusedEvents,
 ]

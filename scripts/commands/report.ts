@@ -8,7 +8,7 @@ import { checked, rangeFrom, wholeNumber } from '../cli/input.ts'
 import { csv, json, plural, progress, table } from '../cli/output.ts'
 
 type Shown = ReturnType<typeof presentReport>
-type TokenRow = Shown['top']['data'][number]
+type TokenRow = Shown['top']['data'][number] & { leak?: Shown['leaked']['data'][number]['leak'] }
 
 const MAX_DAYS = 3650
 const MAX_ROWS = 100
@@ -19,8 +19,9 @@ export const report = defineCommand({
   usage:
     '[--account <id>] [--from <time>] [--to <time>] [--idle-days <n>] [--expiring-days <n>] [--limit <n>] [--csv | --json]',
   help:
-    'From the read model, of all accounts unless told otherwise. Revoked and expired tokens are counted, and among the\n' +
-    'most used; the other lists hold active tokens only.',
+    'From the read model, of all accounts unless told otherwise. Revoked and expired tokens are counted, and among those\n' +
+    'that are used most, have retired secrets, or were found in public; the other lists hold active tokens only.\n' +
+    'blast-radius <token-id> --since <time> says what a token did since it was found.',
   args: [],
   options: {
     account: { type: 'string', value: '<id>', help: 'Only tokens of this account.' },
@@ -87,9 +88,11 @@ const listsOf = (shown: Shown) => [
     title: 'Refused with a secret that had retired, most often first',
     list: shown.retired_secret_uses,
   },
+  { name: 'leaked', title: 'Found in public, latest first, with the requests since', list: shown.leaked },
 ]
 
 const HEADER = ['token', 'account', 'status', 'created', 'last used', 'expires', 'name']
+const OF_LEAK = ['found', 'secret', 'by', 'where']
 
 const cells = (row: TokenRow): (string | number)[] => [
   ...(row.requests === undefined ? [] : [row.requests]),
@@ -100,6 +103,7 @@ const cells = (row: TokenRow): (string | number)[] => [
   row.last_accessed ?? 'never',
   row.expires_at ?? 'never',
   row.name,
+  ...(row.leak ? [row.leak.at, row.leak.hint, row.leak.source, row.leak.url] : []),
 ]
 
 function asText(shown: Shown): string {
@@ -107,7 +111,12 @@ function asText(shown: Shown): string {
   const counts = `${shown.at}: ${plural(active, 'active token')}, ${expired} expired, ${revoked} revoked`
   const parts = listsOf(shown).map(({ title, list: { total, data } }) => {
     const many = total > data.length ? `, the first ${data.length}` : ''
-    const header = data[0]?.requests === undefined ? HEADER : ['requests', ...HEADER]
+    const [first]: readonly TokenRow[] = data
+    const header = [
+      ...(first?.requests === undefined ? [] : ['requests']),
+      ...HEADER,
+      ...(first?.leak ? OF_LEAK : []),
+    ]
     return `${title} (${total}${many})\n${data.length > 0 ? table(header, data.map(cells)) : ''}`
   })
   return [`${counts}${damaged > 0 ? `, ${damaged} damaged` : ''}\n`, ...parts].join('\n')
@@ -123,13 +132,16 @@ const CSV_HEADER = [
   'last_accessed',
   'expires_at',
   'name',
+  'leaked_at',
+  'leak_source',
+  'leak_url',
 ]
 
 const asCsv = (shown: Shown): string =>
   csv(
     CSV_HEADER,
     listsOf(shown).flatMap(({ name, list }) =>
-      list.data.map((row) => [
+      list.data.map((row: TokenRow) => [
         name,
         row.token_id,
         row.account_id,
@@ -139,6 +151,9 @@ const asCsv = (shown: Shown): string =>
         row.last_accessed ?? '',
         row.expires_at ?? '',
         row.name,
+        row.leak?.at ?? '',
+        row.leak?.source ?? '',
+        row.leak?.url ?? '',
       ]),
     ),
   )

@@ -1,5 +1,6 @@
 import type { BlastRadius, Listed, SeenCaller, SeenRoute } from '../application/analytics/activity.ts'
 import type { CallerCheck } from '../application/analytics/callerCheck.ts'
+import type { LeakedRow } from '../application/analytics/leakedTokens.ts'
 import type { Report, ReportList, ReportRow } from '../application/analytics/report.ts'
 import type { ActionDocument } from '../../projections/tokenActivity.ts'
 import { statusAt } from '../domain/token.ts'
@@ -19,6 +20,7 @@ export const presentReport = (report: Report) => ({
   expiring: { days: report.query.expiringDays, ...presentList(report.expiring) },
   without_expiry: presentList(report.withoutExpiry),
   retired_secret_uses: presentList(report.retiredSecretUses),
+  leaked: { total: report.leaked.total, data: report.leaked.data.map(presentLeaked) },
 })
 
 const presentList = ({ total, data }: ReportList) => ({ total, data: data.map(presentRow) })
@@ -32,6 +34,11 @@ const presentRow = ({ token, status, requests }: ReportRow) => ({
   created_at: token.createdAt,
   last_accessed: token.lastAccessed ?? null,
   expires_at: token.expiresAt,
+})
+
+const presentLeaked = ({ leak: { at, source, url, type, hint }, ...row }: LeakedRow) => ({
+  ...presentRow(row),
+  leak: { at, source, url, type, hint },
 })
 
 export const presentBlastRadius = (found: BlastRadius, now: string) => ({

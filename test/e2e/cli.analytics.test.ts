@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { apiOf, type CreatedToken } from '../support/callers/api.ts'
+import { leakEntry, reporter, signedReport } from '../support/callers/leaks.ts'
 import { type CliResult, cli } from '../support/processes/cli.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { endServices, type ServiceProcess, startService } from '../support/processes/service.ts'
@@ -11,12 +15,14 @@ interface List {
   total: number
   data: { token_id: string; account_id: string }[]
 }
-type Report = Record<'top' | 'never_used' | 'without_expiry', List> & { account_id: string | null }
+type Report = Record<'top' | 'never_used' | 'without_expiry' | 'leaked', List> & { account_id: string | null }
 
 describe('tokenledger, for analysts, beside a live service', () => {
   let service: ServiceProcess
   let token: CreatedToken
   let unused: CreatedToken
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
+  const scanner = reporter('scanner')
 
   const run = (...args: string[]): Promise<CliResult> => cli(args, service.folder)
 
@@ -38,10 +44,14 @@ describe('tokenledger, for analysts, beside a live service', () => {
     })
 
   before(async () => {
+    const leakKeysFile = join(folder, 'keys.json')
+    writeFileSync(leakKeysFile, JSON.stringify({ public_keys: [scanner.listed] }))
     service = await startService({
       USAGE_FLUSH_MS: '20',
       TRUST_PROXY_HOPS: '1',
       VERIFY_REQUEST_HEADERS: 'x-original',
+      LEAK_ACTION: 'notify',
+      LEAK_KEYS_FILE: leakKeysFile,
     })
     const api = apiOf(service.url)
     token = (await api.create({ name: 'used, by =me' })).body
@@ -53,7 +63,10 @@ describe('tokenledger, for analysts, beside a live service', () => {
       expect((await api.usage(token.id)).body.total.requests).to.equal(3)
     })
   })
-  after(endServices)
+  after(async () => {
+    await endServices()
+    rmSync(folder, { recursive: true })
+  })
 
   describe('usage --route', () => {
     it('counts one route, as the HTTP route does', async () => {
@@ -94,7 +107,7 @@ describe('tokenledger, for analysts, beside a live service', () => {
       expect(stdout).to.contain('\nNever used, oldest first (1)\n').and.to.contain(unused.id)
       const csv = (await run('report', '--limit', '1', '--csv')).stdout.split('\r\n')
       expect(csv[0]).to.equal(
-        'list,token_id,account_id,status,requests,created_at,last_accessed,expires_at,name',
+        'list,token_id,account_id,status,requests,created_at,last_accessed,expires_at,name,leaked_at,leak_source,leak_url',
       )
       expect(csv.slice(1).map((line) => line.split(',')[0])).to.deep.equal([
         'top',
@@ -102,7 +115,24 @@ describe('tokenledger, for analysts, beside a live service', () => {
         'without_expiry',
         '',
       ])
-      expect(csv[1]).to.match(/^top,[^,]+,acct_1,active,3,.*,"used, by =me"$/)
+      expect(csv[1]).to.match(/^top,[^,]+,acct_1,active,3,.*,"used, by =me",,,$/)
+    })
+
+    it('shows what was found in public, where, and what the token did since', async () => {
+      const url = 'https://github.com/a/b\u001B[2J'
+      const { body, headers } = signedReport(scanner, [leakEntry(unused.token, { url })])
+      const answer = await fetch(`${service.url}/leaks/github`, { method: 'POST', body, headers })
+      expect(answer.status).to.equal(200)
+      const { leaked } = await runJson<Report>('report')
+      expect(leaked.data.map((row) => row.token_id)).to.deep.equal([unused.id])
+      const { stdout } = await run('report')
+      expect(stdout).to.contain(
+        '\nFound in public, latest first, with the requests since (1)\nrequests  token',
+      )
+      expect(stdout).to.contain('github commit  https://github.com/a/b\uFFFD[2J\n')
+      const csv = (await run('report', '--csv')).stdout.split('\r\n')
+      expect(csv.at(-2)).to.match(/^leaked,[^,]+,acct_2,active,0,.*,unused,20[^,]+Z,github commit,https:/)
+      expect(`${stdout}${csv.join('')}`).not.to.contain(unused.token)
     })
 
     it('answers 1 for an account that there is nothing of, and 2 to what it cannot take', async () => {
@@ -189,7 +219,8 @@ describe('tokenledger, for analysts, beside a live service', () => {
   describe('in the end', () => {
     it('did not disturb the service', async () => {
       expect(await apiOf(service.url).use(token.token)).to.equal(200)
-      expect(service.output()).not.to.match(/"level":(40|50|60)/)
+      const faults = service.output().match(/"level":(?:40|50|60).*/g) ?? []
+      expect(faults.filter((line) => !line.includes('a secret of a token was found'))).to.deep.equal([])
     })
   })
 })

@@ -1,8 +1,15 @@
-import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto'
+import { hash, sign } from 'node:crypto'
 import { expect } from 'chai'
 import type { TokenLedgerOptions } from '../../src/index.ts'
 import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import {
+  leakEntry as entry,
+  reporter,
+  signedHeaders as headersOf,
+  signedReport,
+} from '../support/callers/leaks.ts'
 import { sending, startIssuer, type TestIssuer } from '../support/processes/issuer.ts'
+import { eventually } from '../support/suite/eventually.ts'
 import { jwtFor, SAMPLE_KEY, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const KEYS = '/keys'
@@ -12,16 +19,11 @@ const SAMPLE = {
     'MEQCIQDaMKqrGnE27S0kgMrEK0eYBmyG0LeZismAEz/BgZyt7AIfXt9fErtRS4XaeSt/AO1RtBY66YcAdjxji410VQV4xg==',
 }
 
-interface Reporter {
-  id: string
-  privateKey: KeyObject
-  listed: { key_identifier: string; key: string; is_current: boolean }
-}
-
-function reporter(id: string, isCurrent = true, namedCurve = 'P-256'): Reporter {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve })
-  const key = publicKey.export({ type: 'spki', format: 'pem' }).toString()
-  return { id, privateKey, listed: { key_identifier: id, key, is_current: isCurrent } }
+interface Leaked {
+  token_id: string
+  status: string
+  requests: number
+  leak: Record<string, unknown>
 }
 
 describe('A report of leaked secrets', () => {
@@ -68,27 +70,14 @@ describe('A report of leaked secrets', () => {
     await publisher.close()
   })
 
-  const headersOf = (id: string, signature: string): Record<string, string> => ({
-    'Content-Type': 'application/json',
-    'Github-Public-Key-Identifier': id,
-    'Github-Public-Key-Signature': signature,
-  })
   const send = (body: string, headers: Record<string, string>, to = service) =>
     callerOf(to.url).post('/leaks/github', body, headers)
   const report = (entries: unknown, by = current, to = service) => {
-    const body = JSON.stringify(entries)
-    const signature = sign('sha256', Buffer.from(body), by.privateKey).toString('base64')
-    return send(body, headersOf(by.id, signature), to)
+    const { body, headers } = signedReport(by, entries)
+    return send(body, headers, to)
   }
   const labelsOf = ({ body }: { body: unknown }): string[] =>
     (body as { label: string }[]).map(({ label }) => label)
-  const entry = (token: string, more: object = {}) => ({
-    token,
-    type: 'tokenledger_api_token',
-    url: 'https://github.com/octocat/hello/blob/main/a.txt',
-    source: 'commit',
-    ...more,
-  })
   const historyOf = async (id: string, of = owner) => (await of.get(`${TOKENS}/${id}/events`)).body.data
 
   it('is verified as the sample in the documentation of GitHub is', async () => {
@@ -156,6 +145,42 @@ describe('A report of leaked secrets', () => {
     ])
     expect((await callerOf(told.url, tokenHeader(token)).get('/auth/verify')).status).to.equal(200)
     expect((await other.patch(`${TOKENS}/${id}`, { name: 'goes on' })).status).to.equal(200)
+    await told.close()
+  })
+
+  it('is shown in the report of the account, with the requests since', async () => {
+    const told = await start({ leakAction: 'notify', usageFlushMs: 20 })
+    const other = callerOf(told.url, bearer(jwtFor('acct_1')))
+    const [first, second] = [await createToken(other), await createToken(other)]
+    const foreign = await createToken(callerOf(told.url, bearer(jwtFor('acct_2'))))
+    const listed = async () =>
+      ((await other.get(`${TOKENS}/report`)).body as unknown as { leaked: { total: number; data: Leaked[] } })
+        .leaked
+    expect(await listed()).to.deep.equal({ total: 0, data: [] })
+    const elsewhere = { url: 'https://elsewhere.example/', source: 'issue' }
+    await report([entry(first.token)], current, told)
+    await report([entry(second.token), entry(foreign.token)], current, told)
+    await report([entry(first.token, elsewhere)], current, told)
+    await callerOf(told.url, tokenHeader(first.token)).get('/auth/verify')
+    await eventually(async () => {
+      const { total, data } = await listed()
+      expect(total).to.equal(2)
+      expect(data.map(({ token_id, status, requests }) => [token_id, status, requests])).to.deep.equal([
+        [first.id, 'active', 1],
+        [second.id, 'active', 0],
+      ])
+      const { at, ...leak } = data[0]?.leak ?? {}
+      expect(at).to.equal((await historyOf(first.id, other)).at(-1)?.at)
+      expect(leak).to.deep.equal({
+        source: 'github issue',
+        url: 'https://elsewhere.example/',
+        type: 'tokenledger_api_token',
+        hint: first.hint,
+      })
+    })
+    await other.delete(`${TOKENS}/${second.id}`)
+    expect((await listed()).data[1]).to.include({ token_id: second.id, status: 'revoked' })
+    expect((await other.get(`${TOKENS}/report?limit=1`)).text).not.to.contain('octocat')
     await told.close()
   })
 

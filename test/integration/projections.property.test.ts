@@ -407,6 +407,7 @@ async function documentsOf(model: ReadModel): Promise<Expected> {
     tokenActions: await all('tokenActions'),
     rotatedSecrets: await all('rotatedSecrets'),
     retiredSecretUses: await all('retiredSecretUses'),
+    leaks: await all('leaks'),
   }
 }
 

@@ -48,6 +48,7 @@ export interface Expected {
   tokenActions: Json[]
   rotatedSecrets: Json[]
   retiredSecretUses: Json[]
+  leaks: Json[]
 }
 
 const LIFE = [
@@ -78,6 +79,7 @@ export function expectedAfter(history: readonly Happened[]): Expected {
     tokenActions: life.filter(({ metadata }) => metadata.actor.kind === 'token').map(actionRow),
     rotatedSecrets: rotatedSecrets(life),
     retiredSecretUses: retiredRows(history),
+    leaks: leakRows(life),
   }
 }
 
@@ -200,6 +202,18 @@ function rotatedSecrets(life: readonly Happened[]): Json[] {
       rows.set(hash, { id: hash, tokenId, accountId, revision: secret.revision, hint })
   }
   return [...rows.values()]
+}
+
+function leakRows(life: readonly Happened[]): Json[] {
+  const owners = ownersIn(life)
+  const found = life.filter(({ type }) => type === 'TokenLeaked')
+  return found.map(({ id, stream, metadata, data }) => ({
+    id,
+    tokenId: stream.replace('apiToken-', ''),
+    accountId: owners.get(stream),
+    at: metadata.at,
+    ...data,
+  }))
 }
 
 const ownersIn = (life: readonly Happened[]): Map<string, unknown> =>

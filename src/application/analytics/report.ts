@@ -3,6 +3,7 @@ import { bucketStart } from '../../../projections/tokenUsage.ts'
 import { DAY_MS } from '../../domain/time.ts'
 import { statusAt, type TokenStatus } from '../../domain/token.ts'
 import { eachBucket, type Effort, type Owner } from './buckets.ts'
+import { type LeakedRow, leakedTokens } from './leakedTokens.ts'
 import { addAll, createTop, eachDocument, findById, type Top } from '../readModel/pages.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
@@ -24,7 +25,7 @@ export interface ReportQuery {
 export interface ReportRow {
   token: TokenDocument
   status: TokenStatus
-  /** Requests in the range, for `retiredSecretUses` the refused ones; null in all other lists but `top`. */
+  /** Requests in the range, for `retiredSecretUses` the refused ones; null in the lists that have none. */
   requests: number | null
 }
 
@@ -57,6 +58,8 @@ export interface Report {
   withoutExpiry: ReportList
   /** Tokens of which secrets that had retired were sent in the range, most often first, including revoked ones. */
   retiredSecretUses: ReportList
+  /** Tokens whose secrets were found in public, at any time: those that were reported last first. */
+  leaked: { total: number; data: LeakedRow[] }
 }
 
 export interface ReportOptions extends Effort {
@@ -175,7 +178,8 @@ export function createReportQuery(readModel: DocumentReader, clock: Clock): Repo
       const ids = [lists.top, lists.retired].flatMap((list) => list.first().map(([id]) => id))
       const found = await findById<TokenDocument>(readModel, 'tokens', [...new Set(ids)], signal)
       const known = new Map(found.map((token) => [token.id, token]))
-      return { query, accountId, tokens, ...shown(lists, asked.at, known) }
+      const leaked = await leakedTokens(readModel, { accountId, limit: query.limit, now: asked.at }, signal)
+      return { query, accountId, tokens, ...shown(lists, asked.at, known), leaked }
     },
   }
 }
@@ -220,7 +224,7 @@ function shown(
   { top, retired, ...lists }: Lists,
   at: string,
   known: ReadonlyMap<string, TokenDocument>,
-): Omit<Report, 'query' | 'accountId' | 'tokens'> {
+): Omit<Report, 'query' | 'accountId' | 'tokens' | 'leaked'> {
   const listOf = (list: Top<TokenDocument>): ReportList => ({
     total: list.total(),
     data: list.first().map((token) => ({ token, status: statusAt(token, at), requests: null })),

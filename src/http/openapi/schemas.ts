@@ -105,6 +105,10 @@ const reportRow = {
 /** `total` counts all rows that there are, `data` shows the first of them. */
 const reportList = { total: count, data: arrayOf(object(reportRow, ['requests'])) }
 
+const text = { type: 'string' }
+/** What was said of a leak. */
+const leakPlace = { source: text, url: text, type: text, hint: text }
+
 const seen = { requests: count, first_hour: time, last_hour: time }
 const nullableText = { type: ['string', 'null'] }
 const others = {
@@ -189,6 +193,16 @@ export const components = {
     expiring: object({ days: count, ...reportList }),
     without_expiry: object(reportList),
     retired_secret_uses: object(reportList),
+    leaked: object({
+      total: count,
+      data: arrayOf(
+        object({
+          ...reportRow,
+          requests: { ...count, description: 'Since the hour in which the leak was reported.' },
+          leak: object({ at: time, ...leakPlace }),
+        }),
+      ),
+    }),
   }),
   BlastRadius: object({
     token_id: uuid,

@@ -36,6 +36,7 @@ const MADE_FROM: Record<string, Record<string, number>> = {
   'retiredSecretUses 1': { RetiredSecretsUsed: 1 },
   'tokens 4': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
   'tokenUsage 3': { TokensUsed: 1, TokenUsed: 2, UsageRolledUp: 2 },
+  'leaks 1': { TokenLeaked: 1 },
   'refusedEvents 2': { TokenUsed: 2, UsageRolledUp: 2 },
 }
 
