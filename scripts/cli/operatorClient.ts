@@ -27,6 +27,10 @@ export const SERVICE_OPTIONS = {
   },
 } as const
 
+interface Refused {
+  errors?: { pointer: string; message: string }[]
+}
+
 /** A revocation of a thousand tokens takes a while. */
 const PATIENCE_MS = 120_000
 const JWT_SECONDS = 60
@@ -53,8 +57,11 @@ export function operatorClient(
       ...(body && { body: JSON.stringify(body) }),
     })
     const text = await answer.text()
-    if (answer.ok) return JSON.parse(text) as T
-    throw refusalOf(answer.status, text, path)
+    const found = parsed(text)
+    if (!found)
+      throw new CouldNotLook(`Something else than the service answers there, with status ${answer.status}.`)
+    if (answer.ok) return found as T
+    throw refusalOf(answer.status, found, path)
   }
 
   return {
@@ -76,8 +83,17 @@ async function send(url: string, request: RequestInit): Promise<Response> {
   }
 }
 
+/** Null for what is not JSON. Nobody is shown its text. */
+function parsed(text: string): object | null {
+  try {
+    return Object(JSON.parse(text)) as object
+  } catch {
+    return null
+  }
+}
+
 /** What the service says of the input names places in it, and never values. */
-function refusalOf(status: number, text: string, path: string): Error {
+function refusalOf(status: number, answer: Refused, path: string): Error {
   if (status === 401) return new CouldNotLook('The service does not accept this JWT.')
   if (status === 404 && path.split('/').length > 2) return new NotFound('There is no such token.')
   if (status === 404)
@@ -85,7 +101,7 @@ function refusalOf(status: number, text: string, path: string): Error {
       'For the service this is no JWT of an operator: it lacks the scope, or the URL is wrong.',
     )
   if (status !== 422) return new CouldNotLook(`The service answers with status ${status}. Its log says why.`)
-  const { errors = [] } = JSON.parse(text) as { errors?: { pointer: string; message: string }[] }
+  const { errors = [] } = answer
   return new WrongUse(errors.map(({ pointer, message }) => `${pointer} ${message}.`).join(' '))
 }
 
@@ -94,14 +110,20 @@ function defaultUrl({ host, port }: Settings): string {
   return `http://${near.includes(':') ? `[${near}]` : near}:${port}`
 }
 
+/** What the runtime says of a header that cannot be sent has all of it, so it is checked before. */
+const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
+
 function readJwt(path: string): string {
+  let jwt: string
   try {
-    return readFileSync(path, 'utf8').trim()
+    jwt = readFileSync(path, 'utf8').trim()
   } catch (error) {
     throw new WrongUse(
       `--jwt-file names a file that cannot be read (${(error as NodeJS.ErrnoException).code}).`,
     )
   }
+  if (!JWT.test(jwt)) throw new WrongUse('--jwt-file names a file that is no JWT.')
+  return jwt
 }
 
 /** As the login would make it. The history names the user of this machine. */

@@ -1,8 +1,7 @@
-import { readFileSync, statSync } from 'node:fs'
 import type { presentRevocations } from '../../src/presentation/revocations.ts'
 import type { presentEvent, presentToken, presentUsage } from '../../src/presentation/tokens.ts'
 import { defineCommand, type ExitCode, type Io, JSON_OPTION, tokenIdFrom, WrongUse } from '../cli/command.ts'
-import { batchesOf, type FoundSecret, secretsIn } from '../cli/leakedSecrets.ts'
+import { batchesOf, type FoundSecret, secretsInFile } from '../cli/leakedSecrets.ts'
 import { type OperatorClient, operatorClient, SERVICE_OPTIONS } from '../cli/operatorClient.ts'
 import { json, plural, progress, table } from '../cli/output.ts'
 import { eventsTable, tokenTable } from '../cli/tokenTables.ts'
@@ -12,8 +11,8 @@ type Revoked = ReturnType<typeof presentRevocations>
 type Row = Revoked['data'][number] & { line?: number }
 
 const MOST_LISTED = 100_000
-/** The largest file of secrets that is read, in bytes. */
-const MOST_BYTES = 16 * 1024 * 1024
+/** How many ids one request names. */
+const MOST_IDS = 1_000
 
 export const tokensCommand = defineCommand({
   name: 'tokens',
@@ -157,7 +156,7 @@ async function revoke(
     client.post('/revocations', { ...which, reason, dry_run: isDryRun })
   const { rows, remaining } =
     path !== undefined
-      ? await revokeSecrets(send, readSecrets(path), io)
+      ? await revokeSecrets(send, secretsInFile(path), io)
       : account === undefined
         ? { rows: await revokeIds(send, ids), remaining: 0 }
         : await revokeAccount(send, account, isDryRun)
@@ -173,8 +172,11 @@ async function revoke(
 type Send = (which: object) => Promise<Revoked>
 
 async function revokeIds(send: Send, texts: readonly string[]): Promise<Row[]> {
-  const { data } = await send({ ids: texts.map((text) => tokenIdFrom(text, '<id>')) })
-  return data
+  const ids = texts.map((text) => tokenIdFrom(text, '<id>'))
+  const rows: Row[] = []
+  for (let from = 0; from < ids.length; from += MOST_IDS)
+    rows.push(...(await send({ ids: ids.slice(from, from + MOST_IDS) })).data)
+  return rows
 }
 
 async function revokeAccount(
@@ -206,22 +208,6 @@ async function revokeSecrets(
   }
   bar.done()
   return { rows, remaining: 0 }
-}
-
-/** @throws WrongUse, without anything of the file */
-function readSecrets(path: string): FoundSecret[] {
-  let text: string
-  try {
-    if (statSync(path).size > MOST_BYTES) throw new WrongUse('--from-file names a file of more than 16 MiB.')
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if (error instanceof WrongUse) throw error
-    const { code } = error as NodeJS.ErrnoException
-    throw new WrongUse(`--from-file names a file that cannot be read (${code}).`)
-  }
-  const secrets = secretsIn(text)
-  if (secrets.length === 0) throw new WrongUse('--from-file names a file in which no secret was found.')
-  return secrets
 }
 
 function shown(rows: readonly Row[]): string {

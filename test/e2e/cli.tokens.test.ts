@@ -1,4 +1,6 @@
 import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -144,6 +146,9 @@ describe('tokenledger tokens, beside a live service', () => {
     expect(await list(poor)).to.include({ code: 3, stdout: '' })
     expect(await list(bad)).to.include({ code: 3, stderr: 'The service does not accept this JWT.\n' })
     expect((await list('nothing.jwt')).code).to.equal(2)
+    const two = await list(await fileOf('two.jwt', 'sentinel.a.b\nsentinel.c.d\n'))
+    expect(two).to.deep.include({ code: 2, stdout: '' })
+    expect(two.stderr).to.match(/^--jwt-file names a file that is no JWT\.\n/)
     const none = await run(['list', ...at()], {
       JWT_SECRET: undefined,
       NODE_ENV: 'production',
@@ -163,6 +168,27 @@ describe('tokenledger tokens, beside a live service', () => {
     expect(away.stderr).to.match(
       /^The service does not answer at http:\/\/127\.0\.0\.1:\d+: ECONNREFUSED\.\n$/,
     )
+  })
+
+  it('says so where something else answers than the service', async () => {
+    for (const status of [200, 404, 422]) {
+      const other = createServer((_, response) => response.writeHead(status).end('<html>sentinel</html>'))
+      await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+      const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+      const { code, stdout, stderr } = await run(['list', '--url', url])
+      expect([code, stdout], String(status)).to.deep.equal([3, ''])
+      expect(stderr).not.to.contain('sentinel')
+      other.close()
+    }
+  })
+
+  it('takes more ids than one request does', async () => {
+    const ids = Array.from(
+      { length: 1_001 },
+      (_, i) => `01890000-0000-7000-8000-${String(i).padStart(12, '0')}`,
+    )
+    const rows = await rowsOf(['revoke', ...ids, '--reason', 'x', '--dry-run'], 1)
+    expect(rows.map(({ why }) => why)).to.deep.equal(ids.map(() => 'not_found'))
   })
 
   it('answers 2 to what it cannot take, and repeats no value', async () => {

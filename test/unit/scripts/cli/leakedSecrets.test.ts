@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
-import { batchesOf, secretsIn } from '../../../../scripts/cli/leakedSecrets.ts'
+import { WrongUse } from '../../../../scripts/cli/command.ts'
+import { batchesOf, secretsIn, secretsInFile } from '../../../../scripts/cli/leakedSecrets.ts'
 import { formatToken, tokensIn } from '../../../../src/domain/credential.ts'
 
 const [a, b] = [formatToken('tkl', randomBytes(32)), formatToken('other9', randomBytes(32))]
@@ -41,6 +45,28 @@ describe('The secrets of a file', () => {
     expect(secretsIn(' \n\n')).to.deep.equal([])
   })
 
+  it('are the tokens within its words, where they have some', () => {
+    expect(secretsIn(`TOKEN=${a}\n{"token":"${b}"}\nold-secret-of-another-system\n`)).to.deep.equal([
+      { secret: a, line: 1 },
+      { secret: b, line: 2 },
+      { secret: 'old-secret-of-another-system', line: 3 },
+    ])
+  })
+
+  it('are found where a line was broken within them', () => {
+    const broken = `${a.slice(0, 20)}\r\n  ${a.slice(20)} and ${b.slice(0, 30)}=\n${b.slice(30)}.`
+    expect(secretsIn(`it was ${broken}`)).to.deep.equal([
+      { secret: a, line: 1 },
+      { secret: b, line: 2 },
+    ])
+  })
+
+  it('are not more than can be looked for', () => {
+    const words = (n: number) => Array.from({ length: n }, (_, i) => `word-${i}`).join('\n')
+    expect(secretsIn(words(100_000))).to.have.lengthOf(100_000)
+    expect(() => secretsIn(words(100_001))).to.throw(WrongUse, 'more than 100000 secrets')
+  })
+
   it('are sent in pieces that the service takes', () => {
     const many = Array.from({ length: 2_500 }, (_, i) => ({ secret: `secret ${i}`, line: i + 1 }))
     expect([...batchesOf(many)].map((batch) => batch.length)).to.deep.equal([1_000, 1_000, 500])
@@ -48,5 +74,38 @@ describe('The secrets of a file', () => {
     for (const batch of batchesOf(long))
       expect(JSON.stringify(batch.map(({ secret }) => secret)).length).to.be.below(256 * 1024)
     expect([...batchesOf(long)].flat()).to.deep.equal(long)
+  })
+})
+
+describe('A file of secrets', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
+  const path = join(folder, 'found')
+  after(() => rmSync(folder, { recursive: true }))
+  const secretsOf = (content: string | Buffer) => {
+    writeFileSync(path, content)
+    return secretsInFile(path).map(({ secret }) => secret)
+  }
+
+  it('may be in UTF-8 or, as some shells write it, in UTF-16', () => {
+    const text = `\uFEFFfound: ${a}\n`
+    expect(secretsOf(text)).to.deep.equal([a])
+    expect(secretsOf(Buffer.from(text, 'utf16le'))).to.deep.equal([a])
+    expect(secretsOf(Buffer.from(text, 'utf16le').swap16())).to.deep.equal([a])
+  })
+
+  it('may be of any bytes', () => {
+    const bytes = Buffer.concat([randomBytes(10_000), Buffer.from(` ${a}\0`), randomBytes(10_000)])
+    expect(secretsOf(bytes)).to.include(a)
+  })
+
+  it('is read up to a limit, also if it has no end', () => {
+    expect(() => secretsOf(Buffer.alloc(16 * 1024 * 1024 + 1, a))).to.throw(WrongUse, 'more than 16 MiB')
+    expect(() => secretsInFile('/dev/zero')).to.throw(WrongUse, 'more than 16 MiB')
+  })
+
+  it('is named wrongly where nothing can be read, or no secret is in it', () => {
+    expect(() => secretsInFile(folder)).to.throw(WrongUse, 'cannot be read (EISDIR)')
+    expect(() => secretsInFile(join(folder, 'nothing'))).to.throw(WrongUse, 'cannot be read (ENOENT)')
+    expect(() => secretsOf('no secret in here')).to.throw(WrongUse, 'no secret was found')
   })
 })
