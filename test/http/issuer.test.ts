@@ -1,5 +1,7 @@
+import { createPublicKey } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { HS256, exp, forge } from '../support/callers/jws.ts'
+import { encode, exp, forge, HS256, sealed } from '../support/callers/jws.ts'
 import { bearer, callerOf } from '../support/callers/caller.ts'
 import {
   DISCOVERY,
@@ -10,67 +12,12 @@ import {
   startIssuer,
   type TestIssuer,
 } from '../support/processes/issuer.ts'
+import { projectRoot } from '../support/project/package.ts'
 import { startLedger, type TestService } from '../support/processes/ledger.ts'
 
-/** Discovery documents with the members that these products send, for an issuer at `url`. */
-const documents: Record<string, (url: string) => [path: string, issuer: string, document: object]> = {
-  Keycloak: (url) => {
-    const issuer = `${url}/realms/shop`
-    const at = (name: string) => `${issuer}/protocol/openid-connect/${name}`
-    return [
-      `/realms/shop${DISCOVERY}`,
-      issuer,
-      {
-        issuer,
-        authorization_endpoint: at('auth'),
-        token_endpoint: at('token'),
-        introspection_endpoint: at('token/introspect'),
-        userinfo_endpoint: at('userinfo'),
-        end_session_endpoint: at('logout'),
-        frontchannel_logout_session_supported: true,
-        jwks_uri: `${url}${KEYS}`,
-        check_session_iframe: at('login-status-iframe.html'),
-        grant_types_supported: ['authorization_code', 'implicit', 'refresh_token', 'client_credentials'],
-        response_types_supported: ['code', 'none', 'id_token', 'token', 'code id_token token'],
-        subject_types_supported: ['public', 'pairwise'],
-        id_token_signing_alg_values_supported: [
-          'PS384',
-          'RS384',
-          'EdDSA',
-          'ES384',
-          'HS256',
-          'ES256',
-          'RS256',
-        ],
-        mtls_endpoint_aliases: { token_endpoint: at('token'), revocation_endpoint: at('revoke') },
-        tls_client_certificate_bound_access_tokens: true,
-      },
-    ]
-  },
-  Auth0: (url) => {
-    const issuer = `${url}/`
-    return [
-      DISCOVERY,
-      issuer,
-      {
-        issuer,
-        authorization_endpoint: `${issuer}authorize`,
-        token_endpoint: `${issuer}oauth/token`,
-        device_authorization_endpoint: `${issuer}oauth/device/code`,
-        userinfo_endpoint: `${issuer}userinfo`,
-        mfa_challenge_endpoint: `${issuer}mfa/challenge`,
-        jwks_uri: `${url}${KEYS}`,
-        registration_endpoint: `${issuer}oidc/register`,
-        revocation_endpoint: `${issuer}oauth/revoke`,
-        scopes_supported: ['openid', 'profile', 'offline_access', 'name', 'email'],
-        code_challenge_methods_supported: ['S256', 'plain'],
-        id_token_signing_alg_values_supported: ['HS256', 'RS256', 'PS256'],
-        request_uri_parameter_supported: false,
-        dpop_signing_alg_values_supported: ['ES256'],
-      },
-    ]
-  },
-}
+/** Where the samples say that these products are, which name their issuer in different ways. */
+const PLACE = 'https://login.example'
+const PRODUCTS = { Keycloak: '/realms/shop', Auth0: '/' }
 
 describe('JWTs of an issuer that publishes its keys', () => {
   let issuer: TestIssuer
@@ -92,15 +39,24 @@ describe('JWTs of an issuer that publishes its keys', () => {
     return { service, ask: (token: string) => callerOf(service.url).get('/auth/verify', bearer(token)) }
   }
 
-  for (const [product, documentOf] of Object.entries(documents)) {
-    it(`are accepted by the discovery document of ${product}`, async () => {
-      const [path, named, document] = documentOf(issuer.url)
-      issuer.at[path] = sending(document)
+  for (const [product, path] of Object.entries(PRODUCTS)) {
+    it(`are accepted by what ${product} publishes`, async () => {
+      const text = readFileSync(`${projectRoot}test/samples/issuers/${product.toLowerCase()}.json`, 'utf8')
+      const { discovery, keys } = JSON.parse(
+        text.replaceAll(PLACE, issuer.url).replace('MODULUS', String(key.jwk.n)),
+      ) as { discovery: { issuer: string; jwks_uri: string }; keys: { kid: string }[] }
+      issuer.at[path.replace(/\/$/, '') + DISCOVERY] = sending(discovery)
+      issuer.at[new URL(discovery.jwks_uri).pathname] = sending({ keys })
+      const named = issuer.url + path
+      expect(discovery.issuer).to.equal(named)
       const { ask } = await serviceOf({ issuer: named, audience: 'tokens' })
-      const good = { iss: named, aud: ['tokens', 'account'] }
-      expect((await ask(signedBy(key, good))).status).to.equal(200)
-      expect((await ask(signedBy(key, { ...good, iss: issuer.url.slice(0, -1) }))).status).to.equal(401)
-      expect((await ask(signedBy(key, { ...good, aud: 'account' }))).status).to.equal(401)
+      const signed = (claims: object, kid = 'k3yForSignatures') =>
+        ask(signedBy({ ...key, kid }, { iss: named, aud: ['tokens', 'account'], ...claims }))
+      expect((await signed({})).status).to.equal(200)
+      expect((await signed({ iss: issuer.url + (path === '/' ? '' : `${path}/`) })).status).to.equal(401)
+      expect((await signed({ aud: 'account' })).status).to.equal(401)
+      for (const { kid } of keys)
+        if (kid !== 'k3yForSignatures') expect((await signed({}, kid)).status).to.equal(401)
     })
   }
 
@@ -118,9 +74,52 @@ describe('JWTs of an issuer that publishes its keys', () => {
     const ec = signingKey(key.kid)
     expect((await ask(signedBy(other, { iss: 'shop' }))).status).to.equal(401)
     expect((await ask(signedBy(ec, { iss: 'shop' }))).status).to.equal(401)
+  })
+
+  it('are refused whatever they say of their key, and the issuer is not asked for it', async () => {
+    const elsewhere = await startIssuer()
+    const mine = signingKey('mine', 'rsa')
+    elsewhere.publish(mine)
+    const { ask } = await serviceOf({ issuer: 'shop', jwksUrl: issuer.url + KEYS })
     const claims = { sub: 'acct_1', iss: 'shop', exp: exp() }
-    const forged = forge({ ...HS256, kid: key.kid }, claims, JSON.stringify(key.jwk))
-    expect((await ask(forged)).status).to.equal(401)
+    const { kid, privateKey } = key
+    const header = { alg: 'RS256', kid }
+    expect((await ask(sealed(header, claims, privateKey))).status).to.equal(200)
+    const secrets = ['spki', 'pkcs1'].flatMap((type) => {
+      const published = createPublicKey(privateKey)
+      const pem = published.export({ type: type as 'spki', format: 'pem' }).toString()
+      return [pem, pem.trim(), published.export({ type: type as 'spki', format: 'der' }).toString('latin1')]
+    })
+    const refused: Record<string, string> = {
+      'no signature': `${encode({ alg: 'none' })}.${encode(claims)}.`,
+      'no signature, of a key': `${encode({ alg: 'none', kid })}.${encode(claims)}.`,
+      'a key that it brings along': sealed({ ...header, jwk: mine.jwk }, claims, mine.privateKey),
+      'where its keys are': sealed(
+        { ...header, jku: elsewhere.url + KEYS, x5u: elsewhere.url },
+        claims,
+        mine.privateKey,
+      ),
+      'an extension': sealed({ ...header, crit: ['exp'], exp: 1 }, claims, privateKey),
+      'no extension': sealed({ ...header, crit: [] }, claims, privateKey),
+      'another form of its claims': sealed({ ...header, b64: false, crit: ['b64'] }, claims, privateKey),
+      'an algorithm of another type of key': sealed({ ...header, alg: 'ES256' }, claims, privateKey),
+      'an algorithm that is not ours': sealed({ ...header, alg: 'RS512' }, claims, privateKey, 'sha512'),
+      'an algorithm in lower case': sealed({ ...header, alg: 'rs256' }, claims, privateKey),
+      'many algorithms': sealed({ ...header, alg: ['RS256'] }, claims, privateKey),
+      'very deep things': sealed(
+        `{"alg":"RS256","kid":"${kid}","more":${'['.repeat(5_000)}${']'.repeat(5_000)}}`,
+        claims,
+        mine.privateKey,
+      ),
+    }
+    for (const [i, secret] of [...secrets, JSON.stringify(key.jwk), String(key.jwk.n)].entries())
+      refused[`the public key as a secret (${i})`] = forge({ ...HS256, kid }, claims, secret)
+    for (const [what, token] of Object.entries(refused)) expect((await ask(token)).status, what).to.equal(401)
+    expect([issuer.asked, elsewhere.asked]).to.deep.equal([[KEYS], []])
+    for (const odd of [7, null, {}, ['k'], '', 'x'.repeat(1_000), '../certs', '__proto__'])
+      expect((await ask(sealed({ ...header, kid: odd }, claims, privateKey))).status).to.equal(401)
+    expect(issuer.asked.length, 'for ids that are not known, and not again within 30 s').to.be.at.most(2)
+    await elsewhere.close()
   })
 
   it('are 503 and never 401 while there are no keys, and tokens go on with readiness green', async () => {

@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPairSync } from 'node:crypto'
+import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { expect } from 'chai'
 import type { JwtOptions } from '../../../src/index.ts'
 import { bearer, callerOf } from './caller.ts'
@@ -17,6 +17,12 @@ export const encode = (value: unknown): string =>
 export function forge(header: object, payload: unknown, secret = SECRET): string {
   const input = `${encode(header)}.${encode(payload)}`
   return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
+}
+
+/** The same, signed with an RSA key. */
+export function sealed(header: unknown, payload: unknown, key: KeyObject, digest = 'sha256'): string {
+  const input = `${encode(header)}.${encode(payload)}`
+  return `${input}.${sign(digest, Buffer.from(input), key).toString('base64url')}`
 }
 
 export const statusOf = async ({ url }: TestService, token: string): Promise<number> =>
