@@ -34,6 +34,7 @@ import { openStores } from '../stores/open.ts'
 import { startDeliveries } from './deliveries.ts'
 import { createFeeds } from './feeds.ts'
 import { expecting } from './expecting.ts'
+import { fillFirst } from './firstFill.ts'
 import { gaugeParts } from './gauges.ts'
 import { startJwtVerifier } from './jwt.ts'
 import { type Sharing, startSharing } from './sharing.ts'
@@ -90,6 +91,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     const known = { clock, ids, instance: ids.random(), log, readModel, peppers: keys.peppers }
     const pepperKeys = createPepperKeys({ ...known, store: sharing.commands(store) })
     await pepperKeys.check()
+    await fillFirst(settings, { store, readModel, telemetry: metrics })
     const index = createTokenIndex(lookedUp, keys.peppers, INDEX_CAP, undefined, {
       strangers: gates.lookUps,
       onMatched: pepperKeys.matched,
