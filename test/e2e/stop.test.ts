@@ -8,7 +8,9 @@ import { stopServing } from '../../src/http/server/server.ts'
 import { createTokenLedger } from '../../src/ledger/ledger.ts'
 import { apiOf, type CreatedToken, type Usage } from '../support/callers/api.ts'
 import { eventually } from '../support/suite/eventually.ts'
+import { cli } from '../support/processes/cli.ts'
 import { jwtFor, PEPPERS, SECRET, startLedger } from '../support/processes/ledger.ts'
+import { startStandInProcess } from '../support/standIn/process.ts'
 import {
   endServices,
   failingService,
@@ -181,6 +183,21 @@ describe('a stop', () => {
     // A use is an accepted credential. So a request whose answer was cut off also counts, at most one for each worker.
     expect(total.requests).to.be.within(accepted, accepted + workers.length)
     expect(total.outcomes['accepted']).to.be.at.least(accepted)
+  })
+
+  it('leaves no event unprojected: whoever reads the read model without a service finds the last uses', async () => {
+    const standIn = await startStandInProcess()
+    const service = await startService({
+      EVENT_STORE_URL: `esdb://127.0.0.1:${standIn.port}?tls=false`,
+      USAGE_FLUSH_MS: '3600000',
+    })
+    const api = apiOf(service.url)
+    const { id, token } = (await api.create({ name: 'read afterwards' })).body
+    for (let i = 0; i < 3; i++) expect(await api.use(token)).to.equal(200)
+    expect(await service.stop()).to.equal(0)
+    await standIn.kill()
+    const { stdout, stderr } = await cli(['usage', '--token', id, '--json'], service.folder)
+    expect(JSON.parse(stdout).total.requests, stderr).to.equal(3)
   })
 
   it('in strict mode keeps every use as well', async () => {

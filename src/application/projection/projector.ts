@@ -9,6 +9,7 @@ import { createAccounts } from '../eventLog/accounts.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import { piecesOf } from '../eventLog/pieces.ts'
 import { createOwners } from './owners.ts'
+import { untilProjected } from './untilProjected.ts'
 import { inspectAll } from '../eventLog/logReader.ts'
 import { LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
@@ -46,7 +47,7 @@ export interface Projector {
    * @throws ForeignLogError the read model was filled from another log
    */
   start(): Promise<void>
-  /** Stops following, and releases the lease for another process. */
+  /** Follows for up to two seconds to the end of the log as it is now; then stops, and releases the lease. */
   stop(): Promise<void>
   /** Seconds since the read model was last known to have caught up with the log; 0 while it has. */
   lag(): number
@@ -269,6 +270,7 @@ export function createProjector({
     },
 
     async stop() {
+      if (term !== null) await untilProjected({ store, readModel, projections, telemetry })
       stopping.abort()
       await running
       await readModel
