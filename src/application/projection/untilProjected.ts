@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { hasReached } from '../logIdentity/sameLog.ts'
@@ -27,12 +28,12 @@ export async function untilProjected({
   projections,
   telemetry,
 }: Dependencies): Promise<void> {
-  let isOver = false
+  const over = AbortSignal.timeout(PATIENCE_MS)
   const isProjected = async (end: string | null): Promise<boolean> =>
     hasReached(store, lowestCheckpoint(await checkpointsOf(readModel, projections)), end)
   async function look(): Promise<void> {
     const end = await store.head()
-    while (!isOver && !(await isProjected(end))) await sleep(PAUSE_MS)
+    while (!over.aborted && !(await isProjected(end))) await sleep(PAUSE_MS)
   }
   const looking = look().catch((err: unknown) =>
     telemetry.log.warn(
@@ -40,6 +41,5 @@ export async function untilProjected({
       'the last events may not be in the read model yet: the next start brings them',
     ),
   )
-  await Promise.race([looking, sleep(PATIENCE_MS, undefined, { ref: false })])
-  isOver = true
+  await Promise.race([looking, once(over, 'abort')])
 }
