@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../../projections/projection.ts'
 import { hasReached } from '../logIdentity/sameLog.ts'
@@ -28,12 +27,12 @@ export async function untilProjected({
   projections,
   telemetry,
 }: Dependencies): Promise<void> {
-  const over = AbortSignal.timeout(PATIENCE_MS)
+  const over = new AbortController()
   const isProjected = async (end: string | null): Promise<boolean> =>
     hasReached(store, lowestCheckpoint(await checkpointsOf(readModel, projections)), end)
   async function look(): Promise<void> {
     const end = await store.head()
-    while (!over.aborted && !(await isProjected(end))) await sleep(PAUSE_MS)
+    while (!over.signal.aborted && !(await isProjected(end))) await sleep(PAUSE_MS)
   }
   const looking = look().catch((err: unknown) =>
     telemetry.log.warn(
@@ -41,5 +40,6 @@ export async function untilProjected({
       'the last events may not be in the read model yet: the next start brings them',
     ),
   )
-  await Promise.race([looking, once(over, 'abort')])
+  await Promise.race([looking, sleep(PATIENCE_MS, undefined, { ref: false })])
+  over.abort()
 }
