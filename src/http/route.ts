@@ -3,6 +3,7 @@ import type { Context, Middleware } from 'koa'
 import type { Accepted } from '../application/authentication/authenticate.ts'
 import { Refusal } from '../domain/errors.ts'
 import { setJsonHeaders } from './jsonHeaders.ts'
+import type { Tag } from './tags.ts'
 import { Problem, type ProblemCode, type SendProblem, toProblem } from './problem.ts'
 import { requestStateOf } from './requestState.ts'
 import { isReadable, unreadable } from './requestTarget.ts'
@@ -13,13 +14,16 @@ export interface Route {
   path: string
   operationId: string
   summary: string
+  /** Under which heading the description has it. */
+  tag?: Tag
   /**
    * Which credentials may come here: `open` needs none. Where a JWT manages tokens, a user of the host's app may do so,
    * too.
    */
   who: 'open' | 'any' | 'jwt' | 'token' | 'jwt or the token itself' | 'operator' | 'client' | 'signed'
   query?: object
-  body?: { schema: object; types: readonly string[]; isOptional?: boolean }
+  /** `example`: a body that is accepted as it stands. */
+  body?: { schema: object; types: readonly string[]; isOptional?: boolean; example?: object }
   /** Request headers that this route reads. */
   headers?: Record<string, string>
   answers: Record<number, Answer>

@@ -13,6 +13,8 @@ import { createEventStreams } from '../http/eventStream.ts'
 import { createLineQuota, withQuota } from '../http/lineQuota.ts'
 import { createObserver } from '../http/observe.ts'
 import { describe } from '../http/openapi/describe.ts'
+import { newTokenExample } from '../http/routes/newTokenExample.ts'
+import { tagged } from '../http/tags.ts'
 import { type OnProblem, problemSender } from '../http/problem.ts'
 import { createRateLimit } from '../http/rateLimit.ts'
 import { movedTo, type RoutesOptions } from '../http/prefix.ts'
@@ -72,17 +74,17 @@ export function httpOf(
     clock,
   }
   const streams = createEventStreams()
+  const example = newTokenExample(settings, clock())
   const limits = limitsOf(settings.rateLimitWritesPerMinute)
   const followed = { ...shown, feed: parts.feeds.feed, watch: parts.feeds.watch, streams, log }
   const tokensFor = ({ managers, stillGood }: Managers): Route[] => {
     const shownTo = { ...shown, authenticateRequest: managers }
     const changedBy = { ...shownTo, limits, scopeCeiling: settings.scopeCeiling }
     return [
-      ...analyticsRoutes(shownTo),
-      ...allowedIpsRoutes(shownTo),
-      ...feedRoutes({ ...followed, authenticateRequest: managers, stillGood }),
-      ...tokenRoutes({ ...changedBy, manage: useCases.manage }),
-      ...rotationRoutes({ ...changedBy, rotations: useCases.rotations }),
+      ...tagged('Usage', [...analyticsRoutes(shownTo), ...allowedIpsRoutes(shownTo)]),
+      ...tagged('Events', feedRoutes({ ...followed, authenticateRequest: managers, stillGood })),
+      ...tagged('Tokens', tokenRoutes({ ...changedBy, manage: useCases.manage, newTokenExample: example })),
+      ...tagged('Rotation', rotationRoutes({ ...changedBy, rotations: useCases.rotations })),
     ]
   }
   const operatorsFor = (asked: Managers): Route[] =>
@@ -113,7 +115,15 @@ export function httpOf(
 
   function describeAll(): Buffer {
     const mounted = prefixes.size === 0 ? tokens : [...prefixes].flatMap((at, i) => movedTo(at, tokens, i))
-    const all = [...mounted, ...operators, ...portalTable, ...oauth, ...leaks, ...verify, ...operations]
+    const all = [
+      ...mounted,
+      ...tagged('Operators', operators),
+      ...tagged('Page', portalTable),
+      ...tagged('OAuth', oauth),
+      ...tagged('Leaks', leaks),
+      ...tagged('Authentication', verify),
+      ...tagged('Operation', operations),
+    ]
     return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
   }
 

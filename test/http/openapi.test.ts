@@ -1,7 +1,8 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
-import { startLedger, type TestService } from '../support/processes/ledger.ts'
+import { bearer, callerOf, createToken } from '../support/callers/caller.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 describe('The description at /openapi.json', () => {
   let service: TestService
@@ -58,6 +59,22 @@ describe('The description at /openapi.json', () => {
     }
   })
 
+  it('groups its operations under headings that say what they are about', async () => {
+    const { paths, tags = [] } = (await (await fetch(`${service.url}/openapi.json`)).json()) as Paths
+    const used = Object.values(paths).flatMap((item) => Object.values(item).map((one) => one.tags?.join()))
+    expect(new Set(used)).to.deep.equal(new Set(tags.map(({ name }) => name)))
+    expect(tags.map(({ name }) => name)).to.deep.equal([
+      'Tokens',
+      'Rotation',
+      'Usage',
+      'Events',
+      'Authentication',
+      'Operators',
+      'Operation',
+    ])
+    for (const { description } of tags) expect(description).to.match(/^[A-Z].*[.?]$/)
+  })
+
   it('allows at a path of its own what is served there', async () => {
     for (const [path, allowed] of [
       ['/settings/api-tokens/report', 'HEAD, GET'],
@@ -85,11 +102,64 @@ describe('The description at /openapi.json', () => {
   })
 })
 
+describe('The examples of the description', () => {
+  const OPERATOR = bearer(jwtFor('acct_1', { scope: 'tokenledger:operator shop:sell' }))
+  let service: TestService
+  before(async () => {
+    service = await startLedger({
+      publicUrl: 'http://127.0.0.1',
+      scopes: [{ name: 'shop:sell' }, { name: 'shop:buy' }],
+      tokenMaxLifetimeDays: 7,
+    })
+  })
+  after(() => service.close())
+
+  it('are accepted as they stand, under these settings', async () => {
+    const { id } = await createToken(callerOf(service.url, OPERATOR), {
+      expires_at: new Date(Date.now() + 3_600_000).toISOString(),
+    })
+    const { paths } = (await (await fetch(`${service.url}/openapi.json`)).json()) as Paths
+    const answers: Record<string, number> = {}
+    for (const [path, item] of Object.entries(paths))
+      for (const [method, { operationId, requestBody }] of Object.entries(item))
+        for (const [type, { example }] of Object.entries(requestBody?.content ?? {})) {
+          if (path.includes('/self/')) continue
+          const headers = { ...OPERATOR, 'Content-Type': type }
+          const init = { method: method.toUpperCase(), headers, body: JSON.stringify(example) }
+          const answer = await fetch(service.url + path.replace('{id}', id), init)
+          expect(answer.ok, `${operationId}: ${await answer.clone().text()}`).to.equal(true)
+          answers[operationId] = answer.status
+        }
+    expect(Object.keys(answers)).to.have.members([
+      'createToken',
+      'updateToken',
+      'rotateToken',
+      'checkAllowedIps',
+      'createPortalSession',
+      'revokeTokens',
+    ])
+  })
+
+  it('stand in no parameter that means something else when it is left out', async () => {
+    const { paths } = (await (await fetch(`${service.url}/openapi.json`)).json()) as Paths
+    const filledIn = Object.values(paths).flatMap((item) =>
+      Object.values(item).flatMap(({ parameters }) =>
+        parameters.filter(({ in: place, schema }) => place === 'query' && 'example' in schema),
+      ),
+    )
+    expect(new Set(filledIn.map(({ name }) => name))).to.deep.equal(new Set(['types']))
+  })
+})
+
 interface Described {
   operationId: string
+  tags?: string[]
   parameters: { name: string; in: string; schema: object }[]
-  requestBody?: { content: Record<string, { schema: { properties: Record<string, object> } }> }
+  requestBody?: {
+    content: Record<string, { schema: { properties: Record<string, object> }; example?: object }>
+  }
 }
 interface Paths {
+  tags?: { name: string; description: string }[]
   paths: Record<string, Record<string, Described>>
 }

@@ -1,6 +1,7 @@
 import { type ProblemCode, problems } from '../problem.ts'
 import type { Route } from '../route.ts'
 import { components } from './schemas.ts'
+import { type Tag, tags } from '../tags.ts'
 
 interface Info {
   version: string
@@ -28,6 +29,7 @@ export function describe(routes: readonly Route[], { version, tokenHeader }: Inf
     },
     // Relative to the place where this is served: behind a prefix, `/` would belong to somebody else.
     servers: [{ url: './' }],
+    tags: tagsOf(routes),
     paths,
     components: {
       schemas: components,
@@ -47,10 +49,18 @@ export function describe(routes: readonly Route[], { version, tokenHeader }: Inf
   }
 }
 
+function tagsOf(routes: readonly Route[]): object[] {
+  const used = new Set(routes.map(({ tag }) => tag))
+  return (Object.keys(tags) as Tag[])
+    .filter((name) => used.has(name))
+    .map((name) => ({ name, description: tags[name] }))
+}
+
 function operation(route: Route, method: string): object {
   return {
     operationId: route.method === 'all' ? `${route.operationId}_${method}` : route.operationId,
     summary: route.summary,
+    ...(route.tag ? { tags: [route.tag] } : {}),
     security: security(route.who),
     parameters: [
       ...pathParameters(route.path),
@@ -61,7 +71,7 @@ function operation(route: Route, method: string): object {
       ? {
           requestBody: {
             required: !route.body.isOptional,
-            content: contentOf(route.body.types, route.body.schema),
+            content: contentOf(route.body.types, route.body.schema, route.body.example),
           },
         }
       : {}),
@@ -89,8 +99,8 @@ function security(who: Route['who']): object[] {
   }
 }
 
-const contentOf = (types: readonly string[], schema: object) =>
-  Object.fromEntries(types.map((type) => [type, { schema }]))
+const contentOf = (types: readonly string[], schema: object, example?: object) =>
+  Object.fromEntries(types.map((type) => [type, { schema, ...(example && { example }) }]))
 
 const bySchema = (content: Record<string, object>) =>
   Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema }]))

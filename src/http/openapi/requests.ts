@@ -14,6 +14,9 @@ import { limit, object, time } from './parts.ts'
 
 /** JSON Schemas of bodies and queries. They validate requests, and `/openapi.json` shows them. */
 
+/** Viewers fill examples in, and would ask for a past time where nothing is meant. */
+const { example: _, ...moment } = time
+
 const scopesInput = {
   type: 'array',
   items: scopeItems,
@@ -123,11 +126,11 @@ export const MOST_BUCKETS = 1_000_000
 export const usageQuery = object(
   {
     from: {
-      ...time,
+      ...moment,
       description:
         'Inclusive; default: 30 days before now. A range with uses of more than 1,000,000 hours or days, of each token for itself, is refused.',
     },
-    to: { ...time, description: 'Exclusive; default: now.' },
+    to: { ...moment, description: 'Exclusive; default: now.' },
     granularity: { enum: ['hour', 'day'], default: 'day' },
     route: {
       type: 'string',
@@ -139,8 +142,8 @@ export const usageQuery = object(
 )
 export const reportQuery = object(
   {
-    from: { ...time, description: 'Of the range of `top`, inclusive; default: 30 days before its end.' },
-    to: { ...time, description: 'Exclusive; default: now.' },
+    from: { ...moment, description: 'Of the range of `top`, inclusive; default: 30 days before its end.' },
+    to: { ...moment, description: 'Exclusive; default: now.' },
     idle_days: { ...days, default: 90, description: 'Not used for so many days is idle.' },
     expiring_days: { ...days, default: 30, description: 'What expires within so many days is shown.' },
     limit: { ...limit, description: 'Rows of a list.' },
@@ -148,7 +151,7 @@ export const reportQuery = object(
   ['from', 'to', 'idle_days', 'expiring_days', 'limit'],
 )
 export const sinceQuery = object(
-  { since: { ...time, description: 'The hour that it lies in counts whole. Default: the creation.' } },
+  { since: { ...moment, description: 'The hour that it lies in counts whole. Default: the creation.' } },
   ['since'],
 )
 export const revokeQuery = object(

@@ -45,7 +45,11 @@ export function allowedIpsRoutes({ authenticateRequest, reads, queries }: Depend
       summary: 'Which callers of the last 30 days would these addresses shut out? Changes nothing',
       who: 'jwt',
       query: schemas.noQuery,
-      body: { schema: schemas.allowedIpsCheckBody, types: ['application/json'] },
+      body: {
+        schema: schemas.allowedIpsCheckBody,
+        types: ['application/json'],
+        example: { allowed_ips: ['192.0.2.7', '2001:db8::/32'] },
+      },
       answers: { 200: { description: 'Counts.', schema: schemas.refTo('AllowedIpsCheck') } },
       problems: ['not_found'],
       handle: check,

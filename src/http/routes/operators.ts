@@ -244,7 +244,11 @@ export function operatorRoutes(deps: Dependencies): Route[] {
       summary: 'Revoke all tokens of an account, or those with these ids or secrets; or say what would go',
       who: 'operator',
       query: schemas.noQuery,
-      body: { schema: operatorSchemas.revocationsBody, types: ['application/json'] },
+      body: {
+        schema: operatorSchemas.revocationsBody,
+        types: ['application/json'],
+        example: { account_id: 'acct_1', reason: 'left the company', dry_run: true },
+      },
       answers: {
         200: {
           description: 'What became of each, in the order of the input.',

@@ -84,7 +84,7 @@ export function portalRoutes(deps: Dependencies): Route[] {
       summary: 'A link that opens the page for somebody, once and within a minute',
       who: 'jwt',
       query: noQuery,
-      body: { schema: portalBody, types: JSON_TYPES, isOptional: true },
+      body: { schema: portalBody, types: JSON_TYPES, isOptional: true, example: { can: ['read', 'write'] } },
       answers: { 201: { description: 'Send the browser there.', schema: portalSession } },
       problems: ['insufficient_scope'],
       handle: create,

@@ -66,7 +66,12 @@ export function rotationRoutes(deps: Dependencies): Route[] {
   const rotation = {
     method: 'post' as const,
     query: schemas.noQuery,
-    body: { schema: schemas.rotationBody, types: JSON_TYPES, isOptional: true },
+    body: {
+      schema: schemas.rotationBody,
+      types: JSON_TYPES,
+      isOptional: true,
+      example: { grace_seconds: 3_600, activate: 'on_first_use' },
+    },
     headers: ifMatch,
     answers: {
       201: {

@@ -4,7 +4,7 @@ import type { Route } from '../route.ts'
 import { type TokenDependencies, tokenHandlers } from './tokenHandlers.ts'
 
 /** The table of `/settings/api-tokens`. */
-export function tokenRoutes(deps: TokenDependencies): Route[] {
+export function tokenRoutes(deps: TokenDependencies & { newTokenExample: object }): Route[] {
   const { list, create, read, patch, revoke, events, readSelf, revokeSelf } = tokenHandlers(deps)
 
   const token = (description: string) => ({
@@ -47,7 +47,11 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
       summary: 'Create a token; its credential is in this answer only',
       who: 'jwt',
       query: schemas.noQuery,
-      body: { schema: schemas.createBody, types: ['application/json', 'application/merge-patch+json'] },
+      body: {
+        schema: schemas.createBody,
+        types: ['application/json', 'application/merge-patch+json'],
+        example: deps.newTokenExample,
+      },
       headers: {
         'Idempotency-Key': '1 to 255 visible ASCII characters: the same key and body make one token.',
       },
@@ -113,7 +117,11 @@ export function tokenRoutes(deps: TokenDependencies): Route[] {
       summary: 'Change name, expiry or scopes (RFC 7396)',
       who: 'jwt',
       query: schemas.noQuery,
-      body: { schema: schemas.patchBody, types: ['application/merge-patch+json', 'application/json'] },
+      body: {
+        schema: schemas.patchBody,
+        types: ['application/merge-patch+json', 'application/json'],
+        example: { name: 'CI deploy', metadata: { team: 'shop' } },
+      },
       headers: ifMatch,
       answers: { 200: token('The token as it is now.') },
       problems: [
