@@ -29,6 +29,7 @@ export const isSignal = ({ stream }: Pick<StoredEvent, 'stream'>): boolean =>
 export const heartbeatStream = (instance: string): string => HEARTBEAT_STREAM + instance
 
 export const isOfToken = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => stream.startsWith(TOKEN_STREAM)
+export const isPortal = ({ stream }: Pick<StoredEvent, 'stream'>): boolean => stream.startsWith(PORTAL_STREAM)
 export const tokenIdOf = (stream: string): string => stream.slice(TOKEN_STREAM.length)
 export const portalStream = (sessionId: string): string => PORTAL_STREAM + sessionId
 export const tokenStream = (tokenId: string): string => TOKEN_STREAM + tokenId

@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import { hintOf } from '../../src/domain/credential.ts'
 import type { Checkpoint } from '../../src/application/audit/checkpoint.ts'
 import { apiOf, type CreatedToken, type HistoryRow } from '../support/callers/api.ts'
+import { codeOf, exchange } from '../support/callers/portal.ts'
 import { cli } from '../support/processes/cli.ts'
 import { eventually } from '../support/suite/eventually.ts'
 import { PEPPERS, SECRET } from '../support/processes/ledger.ts'
@@ -147,8 +148,32 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
       )
     })
 
+    it('says who opened the page, from where, and not twice for a link that was used twice', async () => {
+      const { url: link } = await runJson<{ url: string }>(['page', '--account', 'acct_of_ada'])
+      for (const status of [204, 409]) expect((await exchange(url, codeOf(link))).status).to.equal(status)
+      const audited = await runJson<{ ok: boolean; found: object[] }>(['audit', 'sessions'])
+      expect(audited).to.deep.include({ ok: true, sessions: 1 })
+      expect(audited.found[0]).to.include({
+        kind: 'session',
+        account_id: 'acct_of_ada',
+        ip: '127.0.0.1',
+        user_agent: 'node',
+      })
+      const text = (await run(['audit', 'sessions'])).stdout
+      expect(text).to.match(/ of account acct_of_ada may read, write, from 127\.0\.0\.1, node \(request /)
+      const ofOther = await runJson<{ found: object[] }>(['audit', 'sessions', '--account', 'acct_1'])
+      expect(ofOther.found).to.deep.equal([])
+    })
+
     it('answers 2 to an audit of nothing, and to a tolerance that is none', async () => {
-      for (const args of [[], ['everything'], ['decisions', '--tolerance', '1s'], ['decisions', 'more']]) {
+      for (const args of [
+        [],
+        ['everything'],
+        ['decisions', '--tolerance', '1s'],
+        ['decisions', 'more'],
+        ['decisions', '--account', 'acct_1'],
+        ['sessions', '--tolerance', '1'],
+      ]) {
         expect((await run(['audit', ...args])).code, args.join(' ')).to.equal(2)
       }
     })
