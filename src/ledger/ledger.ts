@@ -61,8 +61,8 @@ export interface TokenLedger<Account extends object = object> {
    */
   page(options?: PageOptions): Middleware
   /**
-   * `/settings/portal-sessions`, where a backend gets a link to the page at `/tokens` for somebody who is logged in
-   * there. Without `publicUrl` it passes every request on.
+   * `/settings/portal-sessions`, where a backend gets a link to the page for somebody who is logged in there: to the one
+   * that was mounted first, at its prefix below `publicUrl`. Without `publicUrl` it passes every request on.
    */
   portalRoutes(): Middleware
   /** `/auth/verify`, for reverse proxies. */

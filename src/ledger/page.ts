@@ -9,6 +9,7 @@ import { PAGE_PATH } from '../http/page/options.ts'
 import { createPage } from '../http/page/page.ts'
 import { createPortalCookie } from '../http/page/portalCookie.ts'
 import { sessionRoutes } from '../http/page/sessionRoutes.ts'
+import { assertShown } from '../http/page/shownAccount.ts'
 import { problemSender } from '../http/problem.ts'
 import type { Route } from '../http/route.ts'
 import { portalRoutes } from '../http/routes/portal.ts'
@@ -37,11 +38,19 @@ export function pageOf(
   const cookie = createPortalCookie(portal, publicUrl?.startsWith('https:') ?? settings.production)
   const portalUser = createAskUser(cookie.userOf, trustedOrigins)
   /** The portal's cookie counts here only, and before the host's own login. */
-  const askUser: AskUser = async (ctx) => (await portalUser?.(ctx)) ?? (await requests.askUser?.(ctx)) ?? null
+  const askUser: AskUser = async (ctx) => {
+    const user = (await portalUser?.(ctx)) ?? (await requests.askUser?.(ctx)) ?? null
+    if (user) assertShown(ctx, user.accountId)
+    return user
+  }
   const asked = requests.managersWith(askUser)
 
-  const page = (options: PageOptions = {}): Middleware =>
-    createPage(
+  /** Of the page that was mounted first: links lead there. */
+  let pagePath: string | null = null
+
+  function page(options: PageOptions = {}): Middleware {
+    pagePath ??= options.prefix ?? PAGE_PATH
+    return createPage(
       {
         tokens: tokensFor(asked),
         operators: operatorsFor(asked),
@@ -63,6 +72,7 @@ export function pageOf(
       },
       options,
     )
+  }
 
   /** Nothing is made of a request, so without a public URL there is no link to give. */
   const portalTable: Route[] =
@@ -73,7 +83,7 @@ export function pageOf(
           pepper: keys.peppers[0] as Pepper,
           newId: ids.random,
           clock,
-          pageUrl: publicUrl + PAGE_PATH,
+          pageUrl: () => publicUrl + (pagePath ?? PAGE_PATH),
           returnUrls: settings.portalReturnUrls ?? [],
           operatorScope: settings.operatorScope,
         })

@@ -7,7 +7,8 @@ import request from 'supertest'
 import { PAGE_FILES } from '../../src/http/page/files.ts'
 import type { User } from '../../src/index.ts'
 import { startHost, type HostApp } from '../support/processes/hostApp.ts'
-import { startLedger, type TestService } from '../support/processes/ledger.ts'
+import { codeOf } from '../support/callers/portal.ts'
+import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 import { projectRoot } from '../support/project/package.ts'
 
 const FOLDER = join(projectRoot, 'dist/page')
@@ -84,9 +85,13 @@ describe('The page in an app', () => {
         koa.use(
           mount('/app', ledger.page({ prefix: '/keys', title: '<b>Keys</b>', theme: { accent: '#0b6e4f' } })),
         )
+        koa.use(mount('/app', ledger.portalRoutes()))
         koa.use(ledger.authenticate())
       },
-      { resolveUser: (ctx) => (ctx.get('X-Login') === 'ada' ? user : null) },
+      {
+        publicUrl: 'http://127.0.0.1/app',
+        resolveUser: (ctx) => (ctx.get('X-Login') === 'ada' ? user : null),
+      },
     )
   })
   after(() => app.close())
@@ -101,6 +106,58 @@ describe('The page in an app', () => {
     expect(text).to.include('<title>&lt;b&gt;Keys&lt;/b&gt;</title>').and.to.include('src="keys/app.js"')
     expect(await (await ask('/')).text()).to.include('src="app.js"')
     expect(await (await ask('/theme.css')).text()).to.equal(':root { --accent: #0b6e4f; }\n')
+  })
+
+  it('shows the path that the caller sees in what it answers', async () => {
+    const made = await ask('/api/tokens', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"name":"first"}',
+    })
+    const { id } = (await made.json()) as { id: string }
+    expect(made.headers.get('location')).to.equal(`/app/keys/api/tokens/${id}`)
+    await ask('/api/tokens', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"name":"second"}',
+    })
+    const page = await ask('/api/tokens?limit=1')
+    expect(page.headers.get('link')).to.match(/^<\/app\/keys\/api\/tokens\?.+>; rel="next"$/)
+    const [, next = ''] = /<([^>]+)>/.exec(page.headers.get('link') ?? '') ?? []
+    const second = (await (await fetch(app.url + next, { headers: { 'X-Login': 'ada' } })).json()) as {
+      data: object[]
+    }
+    expect(second.data).to.have.lengthOf(1)
+  })
+
+  it('is where links of the portal lead, below the public URL', async () => {
+    const answer = await fetch(`${app.url}/app/settings/portal-sessions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${jwtFor('acct_1')}` },
+    })
+    const { url } = (await answer.json()) as { url: string }
+    expect(url).to.match(/^http:\/\/127\.0\.0\.1\/app\/keys#code=/)
+    const opened = await ask('/api/session', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ code: codeOf(url) }),
+    })
+    expect(opened.status).to.equal(204)
+  })
+
+  it('does nothing in another account than the page shows', async () => {
+    const change = (shown: string) =>
+      ask('/api/tokens', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'page-account': shown },
+        body: '{"name":"x"}',
+      })
+    const refused = await change('acct_2')
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).to.deep.equal([
+      409,
+      'other_account',
+    ])
+    expect((await change('acct_1')).status).to.equal(201)
   })
 
   it('knows who is logged in by the host', async () => {

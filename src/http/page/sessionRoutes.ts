@@ -62,7 +62,6 @@ export function sessionRoutes(path: string, deps: Dependencies): Route[] {
       max_lifetime_days: settings.tokenMaxLifetimeDays,
       expires_at: ticket && iso(ticket.expiresAt),
       return_url: ticket?.returnUrl ?? null,
-      now: iso(clock()),
     })
   })
 

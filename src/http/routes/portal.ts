@@ -24,8 +24,8 @@ interface Dependencies {
   pepper: Pepper
   newId: () => string
   clock: Clock
-  /** Where callers see the page. */
-  pageUrl: string
+  /** Where callers see the page, once it is mounted. */
+  pageUrl: () => string
   returnUrls: readonly string[]
   operatorScope: string | null
 }
@@ -60,7 +60,7 @@ export function portalRoutes(deps: Dependencies): Route[] {
     if (code.length > LONGEST_TICKET)
       throw invalid([{ pointer: '/', message: 'the scopes of the JWT are too long for a session' }])
     ctx.status = 201
-    sendJson(ctx, { url: `${deps.pageUrl}#code=${code}`, expires_at: iso(expiresAt) })
+    sendJson(ctx, { url: `${deps.pageUrl()}#code=${code}`, expires_at: iso(expiresAt) })
   })
 
   /** Nobody gives out more than they may do themselves. */
