@@ -32,16 +32,30 @@ export interface Asked {
   ifMatch?: string | null
   /** May be sent again when the answer was lost: it takes effect once. */
   idempotencyKey?: string
+  /** As GET: doing it twice is the same as doing it once. */
+  isRepeatable?: boolean
 }
 
 const PAUSES_MS = [400, 1_200, 3_000]
 
 let onRetry: (isRetrying: boolean) => void = () => {}
 let onSessionOver: () => void = () => {}
+let onOtherAccount: () => void = () => {}
+/** The account that is shown. The server refuses what another tab's account would be changed by. */
+let account: string | null = null
 
-export function listen(retrying: typeof onRetry, sessionOver: typeof onSessionOver): void {
+export function listen(
+  retrying: typeof onRetry,
+  sessionOver: typeof onSessionOver,
+  otherAccount: typeof onOtherAccount,
+): void {
   onRetry = retrying
   onSessionOver = sessionOver
+  onOtherAccount = otherAccount
+}
+
+export function askFor(accountId: string | null): void {
+  account = accountId
 }
 
 /**
@@ -49,8 +63,8 @@ export function listen(retrying: typeof onRetry, sessionOver: typeof onSessionOv
  * @throws ApiError
  */
 export async function ask<T>(path: string, asked: Asked = {}): Promise<Answer<T>> {
-  const { method = 'GET', idempotencyKey } = asked
-  const isSafe = method === 'GET' || idempotencyKey !== undefined
+  const { method = 'GET', idempotencyKey, isRepeatable = method === 'GET' } = asked
+  const isSafe = isRepeatable || idempotencyKey !== undefined
   for (let tries = 0; ; tries++) {
     try {
       const answer = await askOnce<T>(path, asked)
@@ -78,6 +92,7 @@ async function askOnce<T>(path: string, asked: Asked): Promise<Answer<T>> {
   if (body) headers['Content-Type'] = 'application/json'
   if (ifMatch) headers['If-Match'] = ifMatch
   if (idempotencyKey) headers['Idempotency-Key'] = idempotencyKey
+  if (account !== null) headers['Page-Account'] = encodeURIComponent(account)
   const sent = { method, headers, cache: 'no-store' as const, credentials: 'same-origin' as const }
   const answer = await fetch(url, body ? { ...sent, body: JSON.stringify(body) } : sent).catch(() => null)
   if (!answer) throw new ApiError({ status: 0, code: 'unreachable', detail: '', errors: [] })
@@ -86,6 +101,7 @@ async function askOnce<T>(path: string, asked: Asked): Promise<Answer<T>> {
   if (answer.ok) return { status: answer.status, body: json as T, etag: answer.headers.get('ETag') }
   const { code = '', detail = '', errors = [] } = (json ?? {}) as Partial<Problem>
   if (answer.status === 401 && path !== 'session') onSessionOver()
+  if (code === 'other_account' && path !== 'session') onOtherAccount()
   throw new ApiError({ status: answer.status, code, detail, errors })
 }
 

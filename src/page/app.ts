@@ -4,9 +4,9 @@ import { details, openDetails } from './details.ts'
 import { t, useTexts } from './format.ts'
 import { list } from './list.ts'
 import { html, nothing, render, type TemplateResult } from './lit.js'
-import { backLink, enter, leave, outside, signOut, switching } from './session.ts'
+import { backLink, enter, enterOther, leave, onEnter, outside, signOut, switching } from './session.ts'
 import { type Config, drawWith, redraw, type Session, shared } from './store.ts'
-import { loadList } from './tokenList.ts'
+import { forgetList, loadList } from './tokenList.ts'
 
 const root = document.getElementById('app') as HTMLElement
 const CONFIG = new URL('config.json', import.meta.url)
@@ -35,9 +35,9 @@ function content(): TemplateResult {
   const { phase } = shared
   switch (phase.kind) {
     case 'starting':
-      return html`<main><p class="muted">${t('loading')}</p></main>`
+      return html`<main tabindex="-1"><p class="muted">${t('loading')}</p></main>`
     case 'out':
-      return outside(phase.why)
+      return outside(phase)
     case 'switching':
       return switching(phase.code)
     case 'in':
@@ -59,6 +59,13 @@ const page = () => html`
   <div class="notice" role="status">${shared.notice}</div>
 `
 
+/** Focus that goes away with what had it would begin again at the top of the page. */
+function draw(): void {
+  const wasInside = root.contains(document.activeElement)
+  render(page(), root)
+  if (wasInside && document.activeElement === document.body) root.querySelector('main')?.focus()
+}
+
 function load(): void {
   if (shared.phase.kind !== 'in') return
   if (place.token === null) void loadList()
@@ -68,7 +75,7 @@ function load(): void {
 async function start(): Promise<void> {
   shared.config = (await (await fetch(CONFIG)).json()) as Config
   useTexts(shared.config.texts, shared.config.lang)
-  drawWith(() => render(page(), root))
+  drawWith(draw)
   redraw()
   listen(
     (isRetrying) => {
@@ -76,6 +83,7 @@ async function start(): Promise<void> {
       redraw()
     },
     () => leave('over'),
+    () => void enterOther(),
   )
   const online = () => {
     shared.isOnline = navigator.onLine
@@ -84,10 +92,13 @@ async function start(): Promise<void> {
   }
   addEventListener('online', online)
   addEventListener('offline', online)
+  addEventListener('resize', redraw)
   onMove(load)
+  onEnter(() => {
+    forgetList()
+    load()
+  })
   await enter()
-  // After another account's link was accepted, the tokens have to be read once somebody is in.
-  load()
 }
 
 void start()

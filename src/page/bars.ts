@@ -5,26 +5,19 @@ import { html, nothing, svg } from './lit.js'
 
 const SPARK = { width: 4, height: 24, least: 2 }
 
-/** A bar for each day, oldest first. */
+/** A bar for each day, oldest first. One path has them all, since a list has thousands. */
 export function sparkline(days: readonly number[], label: string) {
   const most = Math.max(1, ...days)
-  const width = days.length * SPARK.width
-  return html`<svg
-    class="spark"
-    viewBox="0 0 ${width} ${SPARK.height}"
-    width=${width}
-    height=${SPARK.height}
-    role="img"
-    aria-label=${label}
-  >
+  const { width: step, height: full, least } = SPARK
+  const width = days.length * step
+  const bars = days.map((n, i) => {
+    const height = Math.max(least, (n / most) * full)
+    return n === 0 ? '' : `M${i * step} ${full}v${-height}h${step - 1}v${height}z`
+  })
+  return html`<svg class="spark" viewBox="0 0 ${width} ${full}" width=${width} height=${full} role="img" aria-label=${label}>
     <title>${label}</title>
-    <path class="base" d="M0 ${SPARK.height - 0.5}H${width}" />
-    ${days.map((n, i) => {
-      const height = n === 0 ? 0 : Math.max(SPARK.least, (n / most) * SPARK.height)
-      return n === 0
-        ? nothing
-        : svg`<rect x=${i * SPARK.width} y=${SPARK.height - height} width=${SPARK.width - 1} height=${height} />`
-    })}
+    <path class="base" d="M0 ${full - 0.5}H${width}" />
+    <path class="bars" d=${bars.join('')} />
   </svg>`
 }
 
@@ -41,28 +34,34 @@ export interface Bar {
   outcomes: Record<string, number>
 }
 
-const CHART = { width: 720, height: 160, left: 44, bottom: 20, top: 8 }
+/** The room that the longest label of an axis needs. */
+const LABEL = 50
+/** As in the style sheet. */
+const NARROW = 760
+const CHART = { height: 160, left: 44, bottom: 20, top: 8 }
 
 export const sumOf = (outcomes: Record<string, number>, of: readonly string[]): number =>
   of.reduce((sum, name) => sum + (outcomes[name] ?? 0), 0)
 
-/** The next number up of 1, 2 or 5 with zeros, so that the axis has a round end. */
+/** The next number up of 1, 2 or 4 with zeros, so that the axis has a round end and a whole middle. */
 function roundUp(n: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, n)))
-  return ([1, 2, 5, 10].find((step) => step * power >= n) ?? 10) * power
+  return ([1, 2, 4, 10].find((step) => step * power >= n) ?? 10) * power
 }
 
 export function barChart(bars: readonly Bar[], label: string) {
-  const { width, height, left, bottom, top } = CHART
+  const { height, left, bottom, top } = CHART
+  // Drawn as wide as it is shown, about, so that its texts can be read.
+  const width = innerWidth < NARROW ? 320 : 720
   const totals = bars.map(({ outcomes }) => Object.values(outcomes).reduce((a, b) => a + b, 0))
-  const most = roundUp(Math.max(1, ...totals))
+  const most = Math.max(2, roundUp(Math.max(...totals)))
   const step = (width - left) / bars.length
   const scale = (height - bottom - top) / most
   const base = height - bottom
   const line = (n: number) => svg`
     <path class="grid" d="M${left} ${base - n * scale}H${width}" />
     <text class="axis end" x=${left - 8} y=${base - n * scale + 4}>${number(n)}</text>`
-  const every = Math.ceil(bars.length / 6)
+  const every = Math.ceil((bars.length * LABEL * 2) / (width - left))
   const stack = ({ outcomes, label: name }: Bar, i: number) => {
     let y = base
     return svg`<g><title>${name}: ${number(totals[i] ?? 0)}</title>
@@ -74,11 +73,15 @@ export function barChart(bars: readonly Bar[], label: string) {
           ? nothing
           : svg`<rect class=${kind} x=${left + i * step + step * 0.15} y=${y} width=${step * 0.7} height=${h} />`
       })}
-      ${i % every === 0 ? svg`<text class="axis" x=${left + i * step} y=${height - 4}>${name}</text>` : nothing}
+      ${
+        i % every === 0 && left + i * step < width - LABEL
+          ? svg`<text class="axis" x=${left + i * step} y=${height - 4}>${name}</text>`
+          : nothing
+      }
     </g>`
   }
   return html`<svg class="chart" viewBox="0 0 ${width} ${height}" role="img" aria-label=${label}>
-    ${most === 1 ? [0, 1].map(line) : [0, most / 2, most].map(line)} ${bars.map(stack)}
+    ${[0, most / 2, most].map(line)} ${bars.map(stack)}
   </svg>`
 }
 

@@ -37,6 +37,13 @@ export function forgetBlast(): void {
   since = ''
 }
 
+/** What the token did since then, without anybody asking. */
+export function showBlast(id: string, at: string): void {
+  if (found) return
+  since = localInput(new Date(at))
+  void load(id)
+}
+
 async function load(id: string): Promise<void> {
   isLoading = true
   redraw()
@@ -56,13 +63,14 @@ const table = <T>(
   title: string,
   { data, other }: Listed<T>,
   name: (row: T & Seen) => TemplateResult | string,
-) => html`
-  <div>
+) => {
+  if (data.length === 0) return nothing
+  return html`<div>
     <h3>${title}</h3>
     <table>
       <thead>
         <tr>
-          <th scope="col">${title}</th>
+          <th scope="col"><span class="hidden">${title}</span></th>
           <th scope="col">${t('first')}</th>
           <th scope="col">${t('last')}</th>
           <th scope="col" class="n">${t('requests')}</th>
@@ -80,8 +88,8 @@ const table = <T>(
       </tbody>
     </table>
     ${other > 0 ? html`<p class="muted">${count('other', other)}</p>` : nothing}
-  </div>
-`
+  </div>`
+}
 
 function result(blast: BlastRadius): TemplateResult {
   const { events } = blast.management

@@ -32,6 +32,7 @@ function openBulk(): void {
   openDialog({ title: count('bulkTitle', going.length) }, (dialog) => {
     const revoke = async () => {
       let failed = 0
+      const first = tokens.rows.findIndex(({ id }) => tokens.selected.has(id))
       for (const { id } of going) {
         try {
           await revokeToken(id, isOperator, reason)
@@ -46,7 +47,7 @@ function openBulk(): void {
       dialog.close()
       say([count('bulkDone', done), failed > 0 ? count('bulkFailed', failed) : ''].join(' '))
       await loadList()
-      requestAnimationFrame(() => focusRow('', 0))
+      requestAnimationFrame(() => focusRow('', first))
     }
     return html`
       <p>${t('bulkHint')}</p>

@@ -51,6 +51,10 @@ async function create(dialog: Dialog, draft: Draft, idempotencyKey: string): Pro
 
 function lostSecret(token: Token, onDone: () => void): void {
   openDialog({ title: t('secretLost'), isHeld: true }, (dialog) => {
+    const leaveIt = () => {
+      dialog.close()
+      onDone()
+    }
     const renew = () =>
       dialog.work(async () => {
         const secret = await replaceSecret(token)
@@ -61,6 +65,7 @@ function lostSecret(token: Token, onDone: () => void): void {
       <p>${t('secretLostHint')}</p>
       ${dialog.error()}
       <p class="actions">
+        <button type="button" ?disabled=${dialog.isBusy()} @click=${leaveIt}>${t('later')}</button>
         <button type="button" class="primary" autofocus ?disabled=${dialog.isBusy()} @click=${() => void renew()}>
           ${t('newSecret')}
         </button>

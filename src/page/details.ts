@@ -1,10 +1,11 @@
 import { follow, place } from './address.ts'
 import { ask, type Problem, problemOf, tokenPath } from './api.ts'
-import { blastRadius, forgetBlast } from './blastRadius.ts'
+import { blastRadius, forgetBlast, showBlast } from './blastRadius.ts'
 import { openEdit } from './edit.ts'
 import { facts } from './facts.ts'
 import { t } from './format.ts'
-import { forgetHistory, historyOf, leakOf, loadHistory } from './history.ts'
+import { forgetHistory, historyOf, loadHistory, newestLeak } from './history.ts'
+import { leakNotice } from './leak.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { stateOf, trouble } from './parts.ts'
 import { openRevoke } from './revoke.ts'
@@ -34,6 +35,8 @@ export async function openDetails(id: string): Promise<void> {
     token = body
     redraw()
     await Promise.all([loadUsage(id), loadHistory(id)])
+    const leak = newestLeak()
+    if (leak && mine === turn) showBlast(id, leak.at)
   } catch (error) {
     if (mine !== turn) return
     problem = problemOf(error)
@@ -91,12 +94,14 @@ export function details(): TemplateResult {
     ${head()}
     <div class="heading">
       <h1 dir="auto">${shown.name}</h1>
-      <span class="states">${stateOf(shown)}</span>
+      <span class="states">
+        ${newestLeak() ? html`<span class="state leaked">${t('leaked')}</span>` : nothing} ${stateOf(shown)}
+      </span>
       ${actions(shown)}
     </div>
     ${shown.description === null ? nothing : html`<p class="lead" dir="auto">${shown.description}</p>`}
-    ${leakOf()} ${rotationNotice(shown, mayWrite(), reread)}
+    ${leakNotice(newestLeak())} ${rotationNotice(shown, mayWrite(), reread)}
     <section class="card">${facts(shown)}</section>
-    ${usage(shown.id)} ${historyOf(shown)} ${blastRadius(shown)}
+    ${usage(shown)} ${historyOf(shown)} ${blastRadius(shown)}
   `
 }

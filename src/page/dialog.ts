@@ -30,13 +30,18 @@ export function openDialog(options: DialogOptions, content: (dialog: Dialog) => 
   const element = document.createElement('dialog')
   const titleId = `dialog-${++made}`
   element.setAttribute('aria-labelledby', titleId)
+  element.toggleAttribute('data-held', options.isHeld === true)
   const before = document.activeElement
   let isBusy = false
   let failure: string | null = null
   let places = new Map<string, string>()
 
   const dialog: Dialog = {
-    redraw: () => render(html`<h2 id=${titleId}>${options.title}</h2>${content(dialog)}`, element),
+    redraw() {
+      // The session may have ended, and the dialog with it.
+      if (element.isConnected)
+        render(html`<h2 id=${titleId}>${options.title}</h2>${content(dialog)}`, element)
+    },
     close: () => element.close(),
     isBusy: () => isBusy,
     error: () => (failure === null ? nothing : html`<p class="error" role="alert">${failure}</p>`),
@@ -90,6 +95,7 @@ export function messageOf(error: unknown): string {
   if (status === 503) return t('busy')
   if (code === 'precondition_failed') return t('changedMeanwhile')
   if (code === 'rotation_under_way') return t('rotationUnderWay')
+  if (code === 'token_revoked') return t('revokedMeanwhile')
   return detail === '' ? t('failed') : t('failedDetail', { detail })
 }
 

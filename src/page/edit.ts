@@ -73,6 +73,7 @@ export function draftOf(token: Token | null): Draft {
 export function tokenFields(dialog: Dialog, draft: Draft): TemplateResult {
   const error = (pointer: string) => dialog.errorAt(pointer)
   const nameError = error('/name')
+  const addressError = error('/allowed_ips') ?? firstUnder(dialog, '/allowed_ips/')
   const change =
     <K extends keyof Draft>(member: K) =>
     (event: Event) => {
@@ -112,14 +113,15 @@ export function tokenFields(dialog: Dialog, draft: Draft): TemplateResult {
         label: t('addresses'),
         isOptional: true,
         hint: t('addressesHint'),
-        error: error('/allowed_ips') ?? firstUnder(dialog, '/allowed_ips/'),
+        error: addressError,
       },
       html`<textarea
         id="addresses"
         rows="2"
         spellcheck="false"
         class="mono"
-        aria-describedby="addresses-hint"
+        aria-describedby=${describedBy('addresses', true, addressError)}
+        aria-invalid=${addressError !== null}
         .value=${draft.addresses}
         @input=${change('addresses')}
       ></textarea>`,

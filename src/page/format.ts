@@ -16,8 +16,13 @@ type Values = Record<string, string | number>
 export const t = (name: keyof PageTexts, values: Values = {}): string =>
   texts[name].replace(/\{(\w+)\}/g, (whole, key: string) => {
     const value = values[key]
-    return typeof value === 'number' ? number(value) : (value ?? whole)
+    return typeof value === 'number' ? number(value) : value === undefined ? whole : isolated(value)
   })
+
+const RIGHT_TO_LEFT = /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u
+
+/** Text that runs from right to left would move what stands beside it. */
+const isolated = (text: string): string => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text)
 
 type Counted = { [N in keyof PageTexts]: N extends `${infer Stem}One` ? Stem : never }[keyof PageTexts]
 
@@ -58,6 +63,12 @@ export function ago(iso: string, now = Date.now()): string {
   for (const [unit, length] of UNITS)
     if (Math.abs(seconds) >= length) return words.format(Math.trunc(seconds / length), unit)
   return words.format(0, 'second')
+}
+
+/** A time of so many seconds in its largest whole unit: `1 day`, `90 minutes`. */
+export function span(seconds: number): string {
+  const [unit, length] = UNITS.find(([, one]) => seconds >= one && seconds % one === 0) ?? ['second', 1]
+  return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / length)
 }
 
 /** What an event is called; of a type that is not known here, its name. */

@@ -1,7 +1,7 @@
 import { ask, problemOf, tokenPath, type Problem } from './api.ts'
 import { facts } from './facts.ts'
 import { valueOf } from './fields.ts'
-import { ago, count, day, eventText, localInput, moment, t } from './format.ts'
+import { ago, count, eventText, localInput, moment, span, t } from './format.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { stateOf, trouble } from './parts.ts'
 import { redraw, type Token, type TokenEvent } from './store.ts'
@@ -26,6 +26,7 @@ let turn = 0
 
 export function forgetHistory(): void {
   events = []
+  retired = undefined
   next = null
   isLoaded = false
   problem = null
@@ -33,17 +34,26 @@ export function forgetHistory(): void {
   chosen = ''
 }
 
-/** Oldest first, as it happened; the page shows the newest first once it has all. */
+/** The server tells the oldest first. Up to so many are read at once, so that the newest are on top at once. */
+const READ_AT_ONCE = 1_000
+
 export async function loadHistory(id: string, more = false): Promise<void> {
   const mine = ++turn
+  const path = tokenPath(id, isOfAll(), '/events')
+  let read = more ? events : []
+  let cursor = more ? next : null
+  const enough = read.length + READ_AT_ONCE
   try {
-    const query = { limit: PAGE, cursor: more ? next : null }
-    const path = tokenPath(id, isOfAll(), '/events')
-    const { body } = await ask<History>(path, { query })
-    if (mine !== turn) return
-    events = more ? [...events, ...body.data] : body.data
-    next = body.next_cursor
-    retired = body.retired_secret_uses
+    do {
+      const query = { limit: PAGE, cursor }
+      const { body } = await ask<History>(path, { query })
+      if (mine !== turn) return
+      read = [...read, ...body.data]
+      cursor = body.next_cursor
+      retired = body.retired_secret_uses
+    } while (cursor !== null && read.length < enough)
+    events = read
+    next = cursor
     isLoaded = true
     problem = null
   } catch (error) {
@@ -66,23 +76,54 @@ async function lookAt(id: string, at: string): Promise<void> {
 
 const actorOf = ({ kind, id }: TokenEvent['actor']): string => (kind === 'system' ? t('actorSystem') : id)
 
-/** What an event says, member by member, as text. */
-const HIDDEN = ['token_id', 'account_id', 'beside', 'remaining', 'secret']
-const shownValue = (value: unknown): string => {
+/** What nobody reads, or what is said elsewhere. */
+const HIDDEN = ['token_id', 'account_id', 'beside', 'remaining', 'secret', 'revision', 'status']
+const LABELS: Record<string, () => string> = {
+  name: () => t('name'),
+  description: () => t('description'),
+  scopes: () => t('scopes'),
+  expires_at: () => t('expires'),
+  allowed_ips: () => t('addresses'),
+  metadata: () => t('metadata'),
+  hint: () => t('hint'),
+  rotatable: () => t('rotatable'),
+  reason: () => t('reason'),
+  days: () => t('daysLeft'),
+  grace_seconds: () => t('graceTime'),
+  activate: () => t('graceFrom'),
+  on_first_use: () => t('firstUse'),
+  now: () => t('atOnce'),
+}
+const label = (name: string): string =>
+  LABELS[name]?.() ?? name.replaceAll('_', ' ').replace(/^./, (first) => first.toUpperCase())
+
+function shownValue(name: string, value: unknown): string {
   if (value === null || value === undefined) return '–'
-  if (typeof value === 'string') return /^\d{4}-\d\d-\d\dT/.test(value) ? moment(value) : value
-  return Array.isArray(value) ? value.join(', ') || '–' : JSON.stringify(value)
+  if (name === 'grace_seconds') return span(Number(value))
+  if (typeof value === 'string') {
+    if (name === 'activate') return label(value)
+    return /^\d{4}-\d\d-\d\dT/.test(value) ? moment(value) : value
+  }
+  if (value === true) return '✓'
+  if (Array.isArray(value)) return value.join(', ') || t('none')
+  return typeof value === 'object'
+    ? Object.entries(value)
+        .map(([member, one]) => `${member}: ${shownValue(member, one)}`)
+        .join(', ')
+    : JSON.stringify(value)
 }
 
-const data = ({ data: members }: TokenEvent) => {
+/** Of a change null is told as well: what was there is gone. */
+const data = ({ type, data: members }: TokenEvent) => {
   const shown = Object.entries(members).filter(
     ([name, value]) =>
-      !HIDDEN.includes(name) && value !== null && JSON.stringify(value) !== '{}' && value !== false,
+      !HIDDEN.includes(name) &&
+      (type === 'TokenUpdated' || (value !== null && value !== false && JSON.stringify(value) !== '{}')),
   )
   return shown.length === 0
     ? nothing
     : html`<dl class="data">
-        ${shown.map(([name, value]) => html`<div><dt>${name.replaceAll('_', ' ')}</dt><dd dir="auto">${shownValue(value)}</dd></div>`)}
+        ${shown.map(([name, value]) => html`<div><dt>${label(name)}</dt><dd dir="auto">${shownValue(name, value)}</dd></div>`)}
       </dl>`
 }
 
@@ -102,17 +143,7 @@ const entry = (id: string) => (event: TokenEvent) =>
   </li>
 `
 
-/** The newest leak, as long as it is the newest thing that matters: before everything else. */
-export function leakOf(): TemplateResult | typeof nothing {
-  const leak = events.findLast(({ type }) => type === 'TokenLeaked')
-  if (!leak) return nothing
-  const { source = '', url = null } = leak.data as { source?: string; url?: string | null }
-  return html`<section class="card callout bad" role="alert">
-    <h2>${t('leakTitle')}</h2>
-    <p>${t('leakWhere', { source, date: day(leak.at) })} ${url === null ? nothing : html`<code>${url}</code>`}</p>
-    <p>${t('leakHint')}</p>
-  </section>`
-}
+export const newestLeak = (): TokenEvent | undefined => events.findLast(({ type }) => type === 'TokenLeaked')
 
 const thenShown = () =>
   then === null
@@ -165,17 +196,19 @@ function timeline(token: Token): TemplateResult {
   if (!isLoaded) return html`<p class="muted wait">${t('loading')}</p>`
   return html`${
     retired
-      ? html`<p class="muted">
+      ? html`<p class="warning">
           ${count('retiredUses', retired.requests)} ${t('retiredLast', { date: moment(retired.last_at) })}
         </p>`
       : nothing
   }
-    <ol class="timeline">${events.toReversed().map(entry(token.id))}</ol>
     ${
       next === null
         ? nothing
-        : html`<button type="button" @click=${() => void loadHistory(token.id, true)}>${t('olderEvents')}</button>`
-    }`
+        : html`<p><button type="button" @click=${() => void loadHistory(token.id, true)}>${t('newerEvents')}</button></p>`
+    }
+    <ol class="timeline">
+      ${events.toReversed().map(entry(token.id))}
+    </ol>`
 }
 
 export const historyOf = (token: Token) => html`

@@ -110,7 +110,7 @@ const row = (token: Token) => html`
     <td data-label=${t('columnLastUse')} class="use">
       <span>${lastUseOf(token)}</span>
       ${
-        token.daily
+        token.daily?.some((n) => n > 0)
           ? sparkline(
               token.daily,
               count(

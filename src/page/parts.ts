@@ -18,10 +18,16 @@ export const stateOf = ({ status, rotation }: Token) => html`
   ${rotation ? html`<span class="state rotating">${t('rotating')}</span>` : nothing}
 `
 
-export const expiryOf = ({ expires_at: at }: Token) =>
+/** Tokens that expire within so many days need a look. */
+export const EXPIRING_DAYS = 14
+
+const isNear = (at: string): boolean => Date.parse(at) < Date.now() + EXPIRING_DAYS * 86_400_000
+
+export const expiryOf = ({ expires_at: at, status }: Token) =>
   at === null
     ? html`<span class="warning">${t('never')}</span>`
-    : html`<time datetime=${at} title=${moment(at)}>${day(at)}</time><span class="sub">${ago(at)}</span>`
+    : html`<time datetime=${at} title=${moment(at)}>${day(at)}</time
+        ><span class="sub ${status === 'active' && isNear(at) ? 'warning' : ''}">${ago(at)}</span>`
 
 export const lastUseOf = ({ last_accessed: at }: Token) =>
   at === null

@@ -19,7 +19,7 @@ export const reasonField = (change: (reason: string) => void) =>
   )
 
 export const revokeToken = (id: string, isOperator: boolean, reason: string) =>
-  ask(tokenPath(id, isOperator), { method: 'DELETE', query: { reason: reason.trim() } })
+  ask(tokenPath(id, isOperator), { method: 'DELETE', query: { reason: reason.trim() }, isRepeatable: true })
 
 export function openRevoke(token: Token, isOperator: boolean, onDone: () => void): void {
   let reason = ''

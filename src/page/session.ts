@@ -1,7 +1,13 @@
-import { ask, problemOf } from './api.ts'
+import { ask, askFor, problemOf } from './api.ts'
 import { t } from './format.ts'
 import { html, nothing } from './lit.js'
-import { type Absence, redraw, type Session, shared } from './store.ts'
+import { type Absence, redraw, say, type Session, shared } from './store.ts'
+
+let entered = (): void => {}
+/** @param listener is called when somebody is in, or somebody else */
+export function onEnter(listener: () => void): void {
+  entered = listener
+}
 
 /** Who is logged in: by the link's code, which is taken out of the address at once, or by a session that is there. */
 export async function enter(): Promise<void> {
@@ -19,7 +25,7 @@ async function exchange(code: string, replace: boolean): Promise<void> {
     if (problem.code === 'other_account') shared.phase = { kind: 'switching', code }
     else if (problem.code === 'portal_link_used') await readSession('used')
     else if (problem.code === 'portal_link_refused') await readSession('refused')
-    else leave('failed')
+    else leave('failed', () => exchange(code, replace))
     redraw()
     return
   }
@@ -30,22 +36,44 @@ async function readSession(otherwise: Absence): Promise<void> {
   try {
     const { body } = await ask<Session>('session')
     shared.phase = { kind: 'in', session: body }
+    askFor(body.account_id)
     redraw()
+    entered()
   } catch (error) {
-    leave(problemOf(error).status === 401 ? otherwise : 'failed')
+    if (problemOf(error).status === 401) leave(otherwise)
+    else leave('failed', () => readSession(otherwise))
   }
 }
 
-export function leave(why: Absence): void {
-  if (shared.phase.kind === 'out') return
-  shared.phase = { kind: 'out', why }
-  document.querySelectorAll('dialog').forEach((dialog) => dialog.remove())
+/** @param again what may be tried once more */
+export function leave(why: Absence, again: () => Promise<void> = () => readSession('none')): void {
+  if (shared.phase.kind === 'out' && why === 'over') return
+  shared.phase = { kind: 'out', why, again }
+  askFor(null)
+  closeDialogs()
   redraw()
 }
 
+/** A secret that nobody has stored yet stays. */
+const closeDialogs = () =>
+  document.querySelectorAll('dialog:not([data-held])').forEach((dialog) => dialog.remove())
+
+/** Another tab has logged in to another account, and what was asked for was refused. */
+export async function enterOther(): Promise<void> {
+  if (shared.phase.kind !== 'in') return
+  closeDialogs()
+  askFor(null)
+  await readSession('over')
+  say(t('accountChanged'))
+}
+
 export async function signOut(): Promise<void> {
-  await ask('session', { method: 'DELETE' }).catch(() => {})
-  leave('signedOut')
+  try {
+    await ask('session', { method: 'DELETE', isRepeatable: true })
+    leave('signedOut')
+  } catch {
+    say(t('signOutFailed'))
+  }
 }
 
 let lastReturnUrl: string | null = null
@@ -66,24 +94,34 @@ const WHY: Record<Absence, () => string> = {
   failed: () => t('unreachable'),
 }
 
+const HINT: Partial<Record<Absence, () => string>> = {
+  refused: () => t('linkAgain'),
+  used: () => t('linkAgain'),
+  failed: () => t('failedHint'),
+}
+
 export const backLink = () => {
   const url = returnUrl()
   return url === null ? nothing : html`<a class="button" href=${url}>${t('back')}</a>`
 }
 
-export const outside = (why: Absence) => html`
-  <main class="card narrow">
+export const outside = ({ why, again }: { why: Absence; again: () => Promise<void> }) => html`
+  <main class="card narrow" tabindex="-1">
     <h1>${WHY[why]()}</h1>
-    <p>${why === 'refused' || why === 'used' ? t('linkAgain') : t('noSessionHint')}</p>
+    <p>${HINT[why]?.() ?? t('noSessionHint')}</p>
     <p class="actions">
-      ${why === 'failed' ? html`<a class="button primary" href=${location.pathname}>${t('tryAgain')}</a>` : nothing}
+      ${
+        why === 'failed'
+          ? html`<button type="button" class="primary" @click=${() => void again()}>${t('tryAgain')}</button>`
+          : nothing
+      }
       ${backLink()}
     </p>
   </main>
 `
 
 export const switching = (code: string) => html`
-  <main class="card narrow">
+  <main class="card narrow" tabindex="-1">
     <h1>${t('otherAccount')}</h1>
     <p>${t('otherAccountHint')}</p>
     <p class="actions">

@@ -64,7 +64,7 @@ export type Absence = 'none' | 'over' | 'signedOut' | 'refused' | 'used' | 'fail
 
 export type Phase =
   | { kind: 'starting' }
-  | { kind: 'out'; why: Absence }
+  | { kind: 'out'; why: Absence; again: () => Promise<void> }
   /** The link is of another account than the session. */
   | { kind: 'switching'; code: string }
   | { kind: 'in'; session: Session }

@@ -31,6 +31,11 @@ export const english = {
   uncertain: 'The answer was lost. It is not known whether this was done: look before you try again.',
   tryAgain: 'Try again',
   changedMeanwhile: 'Somebody else has changed this token meanwhile. You see it as it is now.',
+  failedHint: 'Nothing is lost. Try again in a moment.',
+  signOutFailed: 'You are still signed in: the server did not answer.',
+  accountChanged:
+    'Somebody has logged in to another account in this browser. You see that account now; nothing was changed.',
+  revokedMeanwhile: 'Somebody else has revoked this token meanwhile.',
   tokenGone: 'There is no such token.',
   cancel: 'Cancel',
   close: 'Close',
@@ -133,6 +138,7 @@ export const english = {
   secretLost: 'The token was created, but its secret was lost on the way',
   secretLostHint: 'Nobody has seen it. Get another secret for the same token; the lost one will not work.',
   newSecret: 'Get another secret',
+  later: 'Later',
 
   // One token
   allTokens: 'All tokens',
@@ -152,7 +158,7 @@ export const english = {
   metadata: 'Metadata',
   leakTitle: 'This token was found in a public place',
   leakWhere: 'Reported by {source} on {date}.',
-  leakHint: 'Revoke it, or rotate it without a grace. Below you see what it did since.',
+  leakHint: 'Revoke it, or rotate it without a grace. What it did since stands under Blast radius.',
 
   // Usage
   usage: 'Usage',
@@ -174,6 +180,10 @@ export const english = {
   outcomeFailed: 'Failed (5xx)',
   outcomeOther: 'Aborted',
   secrets: 'Secrets',
+  secretCurrent: 'In use',
+  secretPending: 'Waits for its first use',
+  secretRetires: 'Works until {date}',
+  secretRetired: 'Refused',
 
   // Rotation
   rotateTitle: 'Rotate {name}',
@@ -186,7 +196,8 @@ export const english = {
   graceWeek: '7 days after the first use of the new one',
   rotateNow: 'Get the new secret',
   pendingTitle: 'A new secret is waiting for its first use',
-  pendingHint: 'Both secrets work. The old one retires some time after the first use of {hint}.',
+  pendingHint:
+    'Both secrets work. The old one retires some time after the first use of {hint}. If nobody has the new one, rotate again: the next takes its place.',
   graceTitle: 'The old secret {hint} works until {date}',
   graceHint: 'Replace it wherever it is still in use. The table of secrets below shows whether it is.',
   dropNew: 'Drop the new secret',
@@ -217,10 +228,15 @@ export const english = {
   // History
   history: 'History',
   by: 'by {who}',
-  olderEvents: 'More events',
   retiredUsesOne: '{n} request came with a secret that had retired, and was refused.',
   retiredUsesOther: '{n} requests came with a secret that had retired, and were refused.',
-  retiredLast: 'The last one: {date}.',
+  retiredLast: 'The last one: {date}. Somebody still has it: most often a program that was forgotten.',
+  newerEvents: 'Newer events',
+  daysLeft: 'Days left',
+  graceTime: 'Grace',
+  graceFrom: 'Begins',
+  firstUse: 'with the first use',
+  atOnce: 'at once',
   TokenCreated: 'Created',
   TokenImported: 'Imported',
   TokenUpdated: 'Changed',

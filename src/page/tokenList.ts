@@ -1,11 +1,11 @@
 import { type Place, place } from './address.ts'
 import { ask, type Problem, problemOf } from './api.ts'
+import { EXPIRING_DAYS } from './parts.ts'
 import { redraw, session, type Token } from './store.ts'
 
 const PAGE = 50
 /** For how many days each row has a bar. */
 const DAYS = 30
-const EXPIRING_DAYS = 14
 const UNUSED_DAYS = 90
 
 interface Counts {
@@ -29,6 +29,14 @@ export const tokens = {
   isLoading: false,
   problem: null as Problem | null,
   selected: new Set<string>(),
+}
+
+/** Somebody else is shown from now on. */
+export function forgetList(): void {
+  tokens.rows = []
+  tokens.next = null
+  tokens.counts = null
+  tokens.selected.clear()
 }
 
 let asked = 0

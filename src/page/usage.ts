@@ -3,7 +3,7 @@ import { barChart, legend, OUTCOMES, sumOf, type Bar } from './bars.ts'
 import { count, hour, moment, number, shortDay, t, utcDay } from './format.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { trouble } from './parts.ts'
-import { redraw } from './store.ts'
+import { redraw, type Token } from './store.ts'
 import { isOfAll } from './tokenList.ts'
 
 interface Tally {
@@ -18,7 +18,7 @@ interface Usage {
   total: Tally
   buckets: (Tally & { at: string })[]
   routes: { method: string; route: string; requests: number }[]
-  secrets?: { hint: string; requests: number; last_accessed: string | null }[]
+  secrets?: { hint: string | null; requests: number; last_accessed: string | null }[]
 }
 
 const HOUR_MS = 3_600_000
@@ -143,12 +143,23 @@ const share = (
   <rect width=${Math.max(1, part * 100)} height="4" />
 </svg>`
 
-const secrets = (list: NonNullable<Usage['secrets']>) => html`
+/** What a secret is to its token now. */
+function stateOfSecret({ hint, rotation, status }: Token, of: string | null): string {
+  if (status !== 'active') return t('secretRetired')
+  if (rotation && of === rotation.hint)
+    return rotation.retires_at === null
+      ? t('secretPending')
+      : t('secretRetires', { date: moment(rotation.retires_at) })
+  return of === hint ? t('secretCurrent') : t('secretRetired')
+}
+
+const secrets = (token: Token, list: NonNullable<Usage['secrets']>) => html`
   <h3>${t('secrets')}</h3>
   <table>
     <thead>
       <tr>
         <th scope="col">${t('secret')}</th>
+        <th scope="col">${t('state')}</th>
         <th scope="col">${t('lastUse')}</th>
         <th scope="col" class="n">${t('requests')}</th>
       </tr>
@@ -156,7 +167,8 @@ const secrets = (list: NonNullable<Usage['secrets']>) => html`
     <tbody>
       ${list.map(
         ({ hint, requests, last_accessed: at }) => html`<tr>
-          <td><code>${hint}</code></td>
+          <td><code>${hint ?? t('unknown')}</code></td>
+          <td>${stateOfSecret(token, hint)}</td>
           <td>${at === null ? t('neverUsed') : moment(at)}</td>
           <td class="n">${number(requests)}</td>
         </tr>`,
@@ -165,27 +177,28 @@ const secrets = (list: NonNullable<Usage['secrets']>) => html`
   </table>
 `
 
-function content(id: string): TemplateResult {
-  if (problem) return trouble(problem, () => void loadUsage(id))
+const used = (shown: Usage, label: string) => html`
+  <p class="big">${count('requests', shown.total.requests)}</p>
+  ${legend(shown.total.outcomes)} ${barChart(barsOf(shown), label)} ${asTable(shown)} ${routes(shown)}
+`
+
+function content(token: Token): TemplateResult {
+  if (problem) return trouble(problem, () => void loadUsage(token.id))
   if (!found) return html`<p class="muted wait">${t('loading')}</p>`
-  if (found.total.requests === 0) return html`<p class="muted">${t('noUse')}</p>`
-  const label = `${RANGES[range].label()}: ${count('requests', found.total.requests)}`
+  const { total, secrets: list = [] } = found
+  const label = `${RANGES[range].label()}: ${count('requests', total.requests)}`
   return html`
-    <p class="big">${count('requests', found.total.requests)}</p>
-    ${legend(found.total.outcomes)} ${barChart(barsOf(found), label)} ${asTable(found)}
-    <div class="columns">
-      <div>${routes(found)}</div>
-      ${found.secrets && found.secrets.length > 1 ? html`<div>${secrets(found.secrets)}</div>` : nothing}
-    </div>
+    ${total.requests === 0 ? html`<p class="muted">${t('noUse')}</p>` : used(found, label)}
+    ${list.length > 1 ? secrets(token, list) : nothing}
   `
 }
 
-export const usage = (id: string) => html`
+export const usage = (token: Token) => html`
   <section class="card" aria-labelledby="usage">
     <div class="heading">
       <h2 id="usage">${t('usage')}</h2>
-      ${chooser(id)}
+      ${chooser(token.id)}
     </div>
-    ${content(id)}
+    ${content(token)}
   </section>
 `

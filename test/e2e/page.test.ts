@@ -1,65 +1,19 @@
 import { expect } from 'chai'
-import type { Browser } from 'playwright-core'
-import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
+import { callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
 import { linkFor } from '../support/callers/portal.ts'
-import { describeWithBrowser, startBrowser, visit, type Visit } from '../support/processes/browser.ts'
-import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { describeWithBrowser } from '../support/processes/browser.ts'
+import { pageVisits } from '../support/processes/pageVisits.ts'
 import { eventually } from '../support/suite/eventually.ts'
 
 const SECRET = /tkl_[0-9A-Za-z]{49}/
 
 describeWithBrowser('The page', function () {
   this.timeout(120_000)
-  let service: TestService
-  let browser: Browser
-  let visits: Visit[] = []
-  before(async () => {
-    service = await startLedger({
-      publicUrl: 'http://127.0.0.1',
-      portalReturnUrls: 'https://app.example.com/settings',
-      maxTokensPerAccount: 1_000,
-      scopes: [
-        { name: 'orders:read', description: 'See orders and who placed them' },
-        { name: 'orders:write' },
-      ],
-    })
-    browser = await startBrowser()
-  })
-  after(async () => {
-    await browser.close()
-    await service.close()
-  })
-  afterEach(async () => {
-    const faults = visits.flatMap((one) => one.faults)
-    for (const one of visits) await one.close()
-    visits = []
-    expect(faults, 'policy, scripts, other hosts').to.deep.equal([])
-  })
-
-  const owner = (account: string) => callerOf(service.url, bearer(jwtFor(account)))
-  let accounts = 0
-  const ownAccount = (): string => `acct_page_${++accounts}`
-
-  async function open(
-    account: string,
-    options: Parameters<typeof visit>[2] = {},
-    body: object = {},
-    claims = {},
-  ) {
-    const one = await visit(browser, service.url, options)
-    visits.push(one)
-    await one.page.goto(await linkFor(service.url, account, body, claims))
-    await one.page.getByRole('heading', { level: 1 }).waitFor()
-    return one
-  }
-
-  const use = async (token: string, times: number): Promise<void> => {
-    for (let i = 0; i < times; i++) await callerOf(service.url, tokenHeader(token)).get(`${TOKENS}/self`)
-  }
+  const { service, open, come, owner, ownAccount, use } = pageVisits()
 
   it('takes the code out of the address at once, and keeps it nowhere', async () => {
     const { page } = await open(ownAccount())
-    expect(page.url()).to.equal(`${service.url}/tokens`)
+    expect(page.url()).to.equal(`${service().url}/tokens`)
     const kept = await page.evaluate(
       'JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])',
     )
@@ -101,7 +55,7 @@ describeWithBrowser('The page', function () {
     expect(await page.getByRole('button', { name: 'Done' }).isDisabled()).to.equal(true)
     await page.getByText('Try it').click()
     expect(await page.locator('pre').textContent()).to.equal(
-      `curl -i ${service.url}/auth/verify -H 'X-API-Token: ${secret}'`,
+      `curl -i ${service().url}/auth/verify -H 'X-API-Token: ${secret}'`,
     )
     await page.getByLabel('I have stored it').check()
     await page.getByRole('button', { name: 'Done' }).click()
@@ -122,13 +76,15 @@ describeWithBrowser('The page', function () {
   })
 
   it('says when the browser did not copy, and selects the secret', async () => {
-    const { page } = await open(ownAccount())
+    const { page, stumbles, picture } = await open(ownAccount())
     await page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
     await page.getByRole('button', { name: 'New token' }).first().click()
     await page.getByLabel('Name', { exact: true }).fill('x')
     await page.keyboard.press('Enter')
     await page.getByRole('button', { name: 'Copy' }).click()
     await page.getByText('Your browser did not copy it').waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('copy-failed')
     expect(await page.evaluate('getSelection().toString()')).to.match(SECRET)
   })
 
@@ -167,13 +123,31 @@ describeWithBrowser('The page', function () {
     await page.getByLabel('I have stored it').check()
     await page.getByRole('button', { name: 'Done' }).click()
     await page.getByRole('heading', { name: /waiting for its first use/ }).waitFor()
+    await page.getByRole('cell', { name: 'Waits for its first use' }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('rotation-pending')
     await use(secret, 1)
     await eventually(async () => {
       await page.reload()
       await page.getByRole('heading', { name: /^The old secret .* works until/ }).waitFor({ timeout: 2_000 })
     })
+    // Which secret is used still: the older one had three requests, the newer one has had one.
+    const secrets = page.locator('table', { hasText: /Works until/ }).locator('tbody tr')
+    await eventually(async () => {
+      await page.reload()
+      await secrets.first().waitFor({ timeout: 2_000 })
+      const cells = await secrets.locator('td').allTextContents()
+      expect(cells.filter((_, i) => i % 4 === 1).map((text) => text.replace(/ until .*/, ''))).to.deep.equal([
+        'In use',
+        'Works',
+      ])
+      expect(cells.filter((_, i) => i % 4 === 3)).to.deep.equal(['1', '3'])
+    })
+    expect(await stumbles()).to.deep.equal([])
     await picture('rotation-grace')
     await page.getByRole('button', { name: 'End the old secret now' }).click()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('rotation-end')
     expect(await page.evaluate('document.activeElement.textContent')).to.equal('Cancel')
     await page.locator('dialog').getByRole('button', { name: 'End the old secret now' }).click()
     await page.getByText('The rotation has ended.').waitFor()
@@ -183,6 +157,9 @@ describeWithBrowser('The page', function () {
       await page.reload()
       await page.getByText('2 requests came with a secret that had retired').waitFor({ timeout: 2_000 })
     })
+    await page.getByRole('cell', { name: 'Refused', exact: true }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('retired-uses')
 
     await page.getByRole('button', { name: 'Revoke' }).click()
     expect(await page.evaluate('document.activeElement.textContent')).to.equal('Cancel')
@@ -192,6 +169,9 @@ describeWithBrowser('The page', function () {
     await page.locator('dialog').getByRole('button', { name: 'Revoke' }).click()
     await page.getByText('Nightly export is revoked.').waitFor()
     await page.getByRole('listitem').getByText('tried').waitFor()
+    expect(await page.getByRole('cell', { name: 'In use' }).count(), 'of a revoked token none is').to.equal(0)
+    expect(await stumbles()).to.deep.equal([])
+    await picture('revoked')
     expect(await page.getByRole('button', { name: 'Edit' }).count()).to.equal(0)
     const { body } = await owner(account).get(`${TOKENS}/${made.id}`)
     expect(body.status).to.equal('revoked')
@@ -331,7 +311,7 @@ describeWithBrowser('The page', function () {
       description: '<script>alert(1)</script>',
       metadata: { x: '<b>' },
     })
-    await callerOf(service.url, { ...tokenHeader(made.token), 'User-Agent': '<svg onload=alert(1)>' }).get(
+    await callerOf(service().url, { ...tokenHeader(made.token), 'User-Agent': '<svg onload=alert(1)>' }).get(
       `${TOKENS}/self`,
     )
     const { page } = await open(account)
@@ -344,10 +324,9 @@ describeWithBrowser('The page', function () {
   })
 
   it('a used link says so', async () => {
-    const link = await linkFor(service.url, ownAccount())
+    const link = await linkFor(service().url, ownAccount())
     for (const heading of [/^Account/, 'This link was used before']) {
-      const one = await visit(browser, service.url)
-      visits.push(one)
+      const one = await come()
       await one.page.goto(link)
       await one.page.getByRole('heading', { name: heading }).waitFor()
       if (typeof heading === 'string') {
@@ -360,13 +339,49 @@ describeWithBrowser('The page', function () {
   it('asks before it goes to another account', async () => {
     const { page, stumbles, picture } = await open(ownAccount())
     const other = ownAccount()
+    await createToken(owner(other), { name: 'of the other' })
     await page.goto('about:blank')
-    await page.goto(await linkFor(service.url, other))
+    await page.goto(await linkFor(service().url, other))
     await page.getByRole('heading', { name: 'This browser is logged in to another account' }).waitFor()
     expect(await stumbles()).to.deep.equal([])
     await picture('other-account')
     await page.getByRole('button', { name: 'Switch account' }).click()
     await page.getByRole('heading', { name: `Account ${other}` }).waitFor()
+    await page.getByRole('link', { name: 'of the other' }).waitFor()
+  })
+
+  it('who has no link, or one that is not whole, is told so', async () => {
+    for (const [name, hash, heading] of [
+      ['no-session', '', 'Nobody is logged in here.'],
+      ['link-refused', '#code=k1.AAAA', 'This link is too old or not whole.'],
+    ] as const) {
+      const { page, stumbles, picture } = await come()
+      await page.goto(`${service().url}/tokens${hash}`)
+      await page.getByRole('heading', { name: heading }).waitFor()
+      expect(page.url()).to.equal(`${service().url}/tokens`)
+      expect(await stumbles()).to.deep.equal([])
+      await picture(name)
+    }
+  })
+
+  it('says beside a field what is wrong with it, and goes there', async () => {
+    const account = ownAccount()
+    const { page, stumbles, picture } = await open(account)
+    await page.getByRole('button', { name: 'New token' }).first().click()
+    await page.getByLabel('Name', { exact: true }).fill('wrong')
+    await page.getByLabel('A date').check()
+    await page.getByRole('button', { name: 'Create token' }).click()
+    await page.getByRole('alert').getByText('Choose a day in the future.').waitFor()
+    await page.getByLabel('Expires at the end of').fill('2099-01-01')
+    await page.getByText('Expires on 1 Jan 2099.').waitFor()
+    await page.getByLabel(/^Allowed addresses/).fill('300.0.0.1')
+    await page.getByRole('button', { name: 'Create token' }).click()
+    await page.getByRole('alert').waitFor()
+    await page.locator('#addresses-error').waitFor()
+    expect(await page.evaluate('document.activeElement.id')).to.equal('addresses')
+    expect(await stumbles()).to.deep.equal([])
+    await picture('create-wrong')
+    expect((await owner(account).get(TOKENS)).body.data).to.deep.equal([])
   })
 
   it('leads back where the host said, also when the session is over', async () => {
@@ -383,8 +398,10 @@ describeWithBrowser('The page', function () {
   it('who may only look finds nothing to change', async () => {
     const account = ownAccount()
     await createToken(owner(account), { name: 'seen' })
-    const { page } = await open(account, {}, { can: ['read'] })
+    const { page, stumbles, picture } = await open(account, {}, { can: ['read'] })
     await page.getByRole('link', { name: 'seen' }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('read-only')
     expect(await page.getByRole('button', { name: 'New token' }).count()).to.equal(0)
     await page.getByRole('link', { name: 'seen' }).click()
     await page.getByRole('heading', { name: 'History' }).waitFor()
@@ -406,6 +423,9 @@ describeWithBrowser('The page', function () {
     expect(await stumbles()).to.deep.equal([])
     await picture('operator')
     await page.getByRole('link', { name: 'of an owner', exact: true }).click()
+    await page.getByRole('button', { name: 'Revoke' }).waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('operator-details')
     await page.getByRole('button', { name: 'Revoke' }).click()
     await page.locator('dialog').getByRole('button', { name: 'Revoke' }).click()
     await page.getByText('of an owner is revoked.').waitFor()

@@ -23,6 +23,7 @@ export const PAGE_FILES = [
   'fields.js',
   'format.js',
   'history.js',
+  'leak.js',
   'list.js',
   'lit.js',
   'page.css',
