@@ -52,6 +52,9 @@ export function createDelivery(deps: DeliveryDependencies): Delivery {
   const { name, feed, log, clock, leads, acquire = async () => leads(), tickMs = TICK_MS } = deps
   const outbox = createOutbox(name, deps)
   const stopping = new AbortController()
+  const untilStopped = new Promise<false>((resolve) => {
+    stopping.signal.addEventListener('abort', () => resolve(false), { once: true })
+  })
   const { pause, wake } = createPause()
   let running: Promise<void> = Promise.resolve()
   let lanes: Lanes | null = null
@@ -114,7 +117,8 @@ export function createDelivery(deps: DeliveryDependencies): Delivery {
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
       try {
-        if (leads() || (await acquire())) await deliverAll()
+        // Asking others can take longer than a stop may.
+        if (leads() || (await Promise.race([acquire(), untilStopped]))) await deliverAll()
       } catch (err) {
         if (err instanceof ConflictError || err instanceof LeadershipLostError)
           log.info({ to: name }, 'another process tells of events')

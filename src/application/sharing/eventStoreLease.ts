@@ -41,7 +41,10 @@ export interface LeaseTimes extends StartTimes {
   heldMs: number
   /** A process that was still for so long does not know what others have done meanwhile. Less than `goneMs`. */
   sleptMs: number
-  /** Who leads writes something whenever it works. After such a silence it is asked whether it is still there. */
+  /**
+   * After such a silence of the one who leads, another process that has work for it asks whether it is still there: two
+   * events, once for all processes.
+   */
   abandonedMs: number
 }
 
@@ -54,7 +57,7 @@ const TIMES: LeaseTimes = {
   goneMs: GONE_MS,
   lookMs: 250,
   sleptMs: 4_000,
-  abandonedMs: 15 * 60_000,
+  abandonedMs: 30_000,
   patienceMs: 10_000,
 }
 

@@ -350,6 +350,19 @@ describe('A delivery', () => {
     await isTold('a0')
   })
 
+  it('ends at once while others are asked who is to tell', async () => {
+    leads = false
+    let asked = 0
+    const delivery = await start({
+      acquire() {
+        asked++
+        return new Promise(() => {})
+      },
+    })
+    await eventually(() => expect(asked).to.equal(1))
+    await delivery.stop()
+  })
+
   it('ends soon, whatever is under way, and tells that again later', async () => {
     answer = () => new Promise(() => {})
     const aborted: boolean[] = []
