@@ -14,6 +14,8 @@ import { eventually } from '../support/suite/eventually.ts'
 
 /** Between two tokens, in milliseconds: a receiver is to keep up. */
 const PAUSE_MS = 50
+/** Longer than the time between two checkpoints, in milliseconds. */
+const CHECKPOINT_MS = 2_000
 /** Longer than the lease of who is gone without a word, in milliseconds. */
 const PATIENCE_MS = 120_000
 
@@ -75,7 +77,12 @@ function webhooksOf(start: (env: Record<string, string>) => Promise<Fleet>, ends
       try {
         const work = changing(other.api)
         await eventually(() => expect(receiver.taken.length).to.be.above(20))
+        // What is under way when it ends, and what waits behind it, is behind a checkpoint that was stored meanwhile.
+        receiver.behave = () => 'hang'
+        await eventually(() => expect(receiver.received.length - receiver.taken.length).to.be.above(7))
+        await sleep(CHECKPOINT_MS)
         await end(sender)
+        receiver.behave = () => 200
         const before = receiver.taken.length
         await eventually(() => expect(receiver.taken.length).to.be.above(before + 40), PATIENCE_MS)
         goOn?.(sender)
@@ -96,8 +103,6 @@ function webhooksOf(start: (env: Record<string, string>) => Promise<Fleet>, ends
           expect(one.revision, 'the next of its token').to.equal(next.get(one.tokenId) ?? 0)
           next.set(one.tokenId, one.revision + 1)
         }
-        const doubles = receiver.taken.length - ids.size
-        if (how === 'is stopped') expect(doubles).to.equal(0)
         expect(receiver.problems).to.deep.equal([])
       } finally {
         goOn?.(sender)
