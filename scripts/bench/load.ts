@@ -5,6 +5,8 @@ export interface Load {
   method?: 'GET' | 'POST'
   connections?: number
   amount: number
+  /** Requests per second. Default: as many as are answered. */
+  rate?: number
   body?: string
   /** Headers of the nth request. */
   headers: (n: number) => Record<string, string>
@@ -16,6 +18,7 @@ export async function run({
   method = 'GET',
   connections = 10,
   amount,
+  rate,
   body,
   headers,
 }: Load): Promise<number> {
@@ -26,6 +29,7 @@ export async function run({
     url,
     amount,
     connections,
+    ...(rate !== undefined && { overallRate: rate }),
     requests: [
       {
         method,

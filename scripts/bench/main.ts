@@ -7,6 +7,7 @@ import { benchFlood } from './flood.ts'
 import { benchProjection } from './projection.ts'
 import { benchQueries } from './queries.ts'
 import { benchRebuild } from './rebuild.ts'
+import { benchSpread } from './spread.ts'
 import { benchVerify } from './verify.ts'
 
 const fixed = (value: number, digits = 2): string => value.toFixed(digits)
@@ -59,6 +60,21 @@ const benchmarks: Record<string, Benchmark> = {
         console.log(`throughput with MongoDB against findOne and updateOne: ${fixed(mongodb.rateOfUsual, 1)}`)
       }
       for (const { name, ms } of starts) console.log(`start, ${name}: ${fixed(ms / 1000)} s`)
+    },
+  ),
+  spread: benchmark(
+    'many tokens, each used now and then, against looking up and writing at each request',
+    () => benchSpread(readModel),
+    (rows) => {
+      console.log('\n2,000 requests/s over 100,000 tokens, each with another token')
+      console.table(
+        rows.map(({ name, micros, ofBare, ofUsual }) => ({
+          route: name,
+          'CPU µs/request': fixed(micros, 1),
+          '× bare Koa': fixed(ofBare),
+          '× look up and write': fixed(ofUsual),
+        })),
+      )
     },
   ),
   create: benchmark(
@@ -185,7 +201,7 @@ function helpText(): string {
 Without a name, all are run:
 ${names.join('\n')}
 
-With --read-model mongodb, flood and queries run on MongoDB, and verify on both.
+With --read-model mongodb, spread, flood and queries run on MongoDB, and verify on both.
 The ratios are medians over the turns of one run, in which one contender is measured after the other.
 It runs on Linux only, since it reads CPU time from the scheduler's counters.`
 }

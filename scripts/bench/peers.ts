@@ -5,6 +5,7 @@ import jwt from 'jsonwebtoken'
 import Koa, { type Middleware } from 'koa'
 import { koaBody } from 'koa-body'
 import { MongoClient } from 'mongodb'
+import { connect } from '../../src/adapters/sqlite/database/driver.ts'
 import { createTokenLedger } from '../../src/ledger/ledger.ts'
 
 /**
@@ -50,6 +51,20 @@ async function withLookUp(url: string): Promise<Middleware> {
   }
 }
 
+/** The same with SQLite, and no wait for the disk. */
+async function withRow(path: string): Promise<Middleware> {
+  const database = await connect(path, false)
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+  const find = database.prepare('SELECT id, account_id FROM tokens WHERE hash = ?')
+  const use = database.prepare('UPDATE tokens SET last_accessed = ? WHERE id = ?')
+  return async (ctx, next) => {
+    const token = find.get(createHash('sha256').update(ctx.get('x-api-token')).digest('hex'))
+    if (!token) return ctx.throw(401)
+    use.run(new Date().toISOString(), Number(token.id))
+    await next()
+  }
+}
+
 const created: Middleware = (ctx) => {
   answer(ctx, async () => {})
   ctx.status = 201
@@ -58,8 +73,9 @@ const created: Middleware = (ctx) => {
 const router = new Router()
 router.get('/bare', answer)
 router.get('/jwt', withJwt, answer)
-const { MONGODB_URL, EVENT_STORE_URL } = process.env
+const { MONGODB_URL, USUAL_DATABASE, EVENT_STORE_URL } = process.env
 if (MONGODB_URL) router.get('/usual', await withLookUp(MONGODB_URL), answer)
+if (USUAL_DATABASE) router.get('/usual', await withRow(USUAL_DATABASE), answer)
 if (EVENT_STORE_URL) {
   const ledger = await createTokenLedger()
   router.get('/library', ledger.authenticate(), answer)
