@@ -7,7 +7,8 @@ import { bytes, checksum, type Database, integer, toBytes, toText } from '../dat
 /** The table that holds how far each version of each projection has come. */
 export interface CheckpointTable {
   create(): void
-  get(projection: Projection): Checkpoint | null
+  /** All of them as they are now, to be asked for by projection. Whoever needs several has them read only once. */
+  read(): (projection: Projection) => Checkpoint | null
   set(projection: Projection, checkpoint: Checkpoint): void
 }
 
@@ -36,9 +37,8 @@ export function createCheckpointTable(database: Database): CheckpointTable {
       database.exec('ALTER TABLE checkpoints ADD COLUMN event_crc INTEGER')
     },
 
-    get({ name, version }) {
-      // All rows are checked, not only the wanted one: if its name were damaged, the checkpoint would seem to be
-      // missing.
+    read() {
+      // All rows are checked, not only a wanted one: if its name were damaged, the checkpoint would seem to be missing.
       const rows = database.prepare(SELECT).all()
       for (const { projectionBytes, version: of, positionBytes, crc, eventBytes, event_crc } of rows) {
         const isSound = crc === checksum(toBytes(projectionBytes), String(of), toBytes(positionBytes))
@@ -46,9 +46,11 @@ export function createCheckpointTable(database: Database): CheckpointTable {
           throw new DamagedError(`${database.path}: the checkpoint of ${toText(projectionBytes)} is damaged`)
         }
       }
-      const mine = rows.find((row) => toText(row.projectionBytes) === name && row.version === version)
-      // A checkpoint without its event does not show to which log it belongs. So everything is read again.
-      return mine && mine.event_crc !== null ? (JSON.parse(toText(mine.eventBytes)) as Checkpoint) : null
+      return ({ name, version }) => {
+        const mine = rows.find((row) => toText(row.projectionBytes) === name && row.version === version)
+        // A checkpoint without its event does not show to which log it belongs. So everything is read again.
+        return mine && mine.event_crc !== null ? (JSON.parse(toText(mine.eventBytes)) as Checkpoint) : null
+      }
     },
 
     set({ name, version }, checkpoint) {

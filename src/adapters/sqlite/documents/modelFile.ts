@@ -65,19 +65,22 @@ export function modelFile(database: Database, claim: Claim | undefined, log?: Lo
         files.own()
       }),
 
-    checkpoint: checkpoints.get,
+    checkpoint: (projection) => checkpoints.read()(projection),
 
     async apply(changes, step) {
       if (!claim) throw new StoreUnavailableError(`${database.path} is open for reading only`)
-      const targets = changes.map((change) => [collections.table(change.collection), change] as const)
-      const work = () => {
-        const gap = step ? gapBefore(checkpoints.get, step.from) : null
-        if (gap) throw new Refused(gap)
-        for (const [table, change] of targets) documents.apply(table, change)
-        for (const [projection, to] of step ? moved(checkpoints.get, step) : [])
-          checkpoints.set(projection, to)
+      const targets = changes.map((one) => [collections.table(one.collection), one] as const)
+      const change = (): void => {
+        for (const [table, one] of targets) documents.apply(table, one)
       }
-      await group.submit(work).catch((error: unknown) => {
+      const changeAndMove = (by: Step): void => {
+        const at = checkpoints.read()
+        const gap = gapBefore(at, by.from)
+        if (gap) throw new Refused(gap)
+        change()
+        for (const [projection, to] of moved(at, by)) checkpoints.set(projection, to)
+      }
+      await group.submit(step ? () => changeAndMove(step) : change).catch((error: unknown) => {
         throw toRefusal(error)
       })
     },

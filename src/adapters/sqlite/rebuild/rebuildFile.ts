@@ -169,7 +169,8 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
   for (const projection of all) if (!projections.includes(projection)) copyOnce(projection)
   const tables = all.flatMap((one) => one.collections.map(({ name }) => collections.table(name)))
   const bulk = createBulkLoader(database, tables)
-  const reached = new Map(all.map((projection) => [projection, checkpoints.get(projection)]))
+  const there = checkpoints.read()
+  const reached = new Map(all.map((projection) => [projection, there(projection)]))
   let [changesSince, writing, failed, noRoom] = [0, false, false, false]
 
   const checkpoint = (projection: Projection): Checkpoint | null => reached.get(projection) ?? null
@@ -212,7 +213,7 @@ function filling(database: Database, purpose: Purpose, live: ModelFile): Filling
    * the log, and the guards ignore those that were copied already.
    */
   function copyOnce(projection: Projection): void {
-    if (checkpoints.get(projection) !== null) return
+    if (checkpoints.read()(projection) !== null) return
     const from = live.checkpoint(projection)
     for (const { name } of projection.collections) copy(name)
     if (from !== null) database.inTransaction('immediate', () => checkpoints.set(projection, from))
