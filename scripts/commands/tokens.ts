@@ -35,6 +35,13 @@ export const tokensCommand = defineCommand({
     status: { type: 'string', value: '<status>', help: 'list: Default: live.' },
     hint: { type: 'string', value: '<hint>', help: 'list: only tokens with this hint, like tkl_…9fQz.' },
     q: { type: 'string', value: '<text>', help: 'list: only tokens whose name contains this.' },
+    'unused-days': { type: 'string', value: '<n>', help: 'list: only tokens not used for so many days.' },
+    'expiring-days': {
+      type: 'string',
+      value: '<n>',
+      help: 'list: only tokens that expire within so many days.',
+    },
+    'never-expires': { type: 'boolean', help: 'list: only tokens that never expire.' },
     sort: {
       type: 'string',
       value: '<order>',
@@ -74,6 +81,9 @@ interface ListValues {
   status?: string
   hint?: string
   q?: string
+  'unused-days'?: string
+  'expiring-days'?: string
+  'never-expires'?: boolean
   sort?: string
   limit?: string
   json?: boolean
@@ -85,10 +95,16 @@ async function list(client: OperatorClient, values: ListValues, io: Io): Promise
   if (!/^\d{1,6}$/.test(limit) || most < 1 || most > MOST_LISTED)
     throw new WrongUse(`--limit must be a whole number from 1 to ${MOST_LISTED}.`)
   const { account, status, hint, q, sort } = asked
+  const picked = {
+    unused_days: asked['unused-days'],
+    expiring_days: asked['expiring-days'],
+    never_expires: asked['never-expires'] ? 'true' : undefined,
+  }
   const found: Token[] = []
   let cursor: string | null = null
   do {
-    const query = { account, status, hint, q, sort, limit: String(Math.min(100, most - found.length)) }
+    const size = String(Math.min(100, most - found.length))
+    const query = { account, status, hint, q, ...picked, sort, limit: size }
     const page: { data: Token[]; next_cursor: string | null } = await client.get('/api-tokens', {
       ...query,
       ...(cursor !== null && { cursor }),

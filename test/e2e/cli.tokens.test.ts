@@ -72,6 +72,19 @@ describe('tokenledger tokens, beside a live service', () => {
     expect(await rowsOf(['list', '--q', 'nowhere'], 1)).to.deep.equal([])
   })
 
+  it('lists those that need a look', async () => {
+    const soon = { name: 'look soon', expires_at: new Date(Date.now() + 86_400_000).toISOString() }
+    const { id } = (await apiOf(service.url, 'acct_look').create(soon)).body
+    const never = await create('look never', 'acct_look')
+    const idsOf = async (...picked: string[]) =>
+      (
+        await rowsOf(['list', '--account', 'acct_look', ...picked], picked[0] === '--unused-days' ? 1 : 0)
+      ).map((row) => row.id)
+    expect(await idsOf('--expiring-days', '2')).to.deep.equal([id])
+    expect(await idsOf('--never-expires')).to.deep.equal([never.id])
+    expect(await idsOf('--unused-days', '1')).to.deep.equal([])
+  })
+
   it('lists more than one page', async () => {
     const api = apiOf(service.url, 'acct_many')
     for (let i = 0; i < 99; i++) await api.create({ name: `paged ${i}` })
@@ -200,6 +213,7 @@ describe('tokenledger tokens, beside a live service', () => {
       ['list', 'surplus'],
       ['list', '--limit', '0'],
       ['list', '--status', 'odd'],
+      ['list', '--unused-days', 'odd'],
       ['show'],
       ['show', 'sentinel'],
       ['show', id, id],

@@ -155,6 +155,17 @@ function manyTokens(open: () => Promise<ReadModel>): void {
         }
       })
 
+      it('finds those of which nothing is known that could be a hint', async () => {
+        for (const accountId of [ACCOUNT, null])
+          for (const status of STATUSES) {
+            const those = tokens.filter((token) => isIn(status, token))
+            const query = { status, hint: '…', sort: '-expiresAt', limit: 100 } as const
+            const { data } = await queries.list(accountId, query)
+            expect(data.map(({ id }) => id)).to.deep.equal(inOrder(those, '-expiresAt').slice(0, 100))
+            expect((await queries.list(accountId, { ...query, q: 'nowhere' })).data).to.deep.equal([])
+          }
+      })
+
       it('reports the numbers of all, and lists of active ones', async () => {
         const query = { ...HOURS, idleDays: 1, expiringDays: 1, limit: 10 }
         const report = await queries.report(ACCOUNT, query)

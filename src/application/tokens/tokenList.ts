@@ -1,4 +1,5 @@
 import { foldCase, type TokenDocument } from '../../../projections/tokens.ts'
+import { UNKNOWN_HINT } from '../../domain/credential.ts'
 import { DAY_MS } from '../../domain/time.ts'
 import { statusAt } from '../../domain/token.ts'
 import { iso } from '../ports/clock.ts'
@@ -77,7 +78,7 @@ export async function listTokens(
     return isInOrder || found.length > MOST_SORTED ? read([...of, ...those, ...others]) : inOrder(found)
   }
 
-  if (filter.hint !== undefined) {
+  if (isTelling(filter.hint)) {
     const where: Condition[] = [{ field: 'hint', op: 'eq', value: filter.hint }, ...namedBy(filter)]
     const found = await readModel.find('tokens', { where, order: 'any', limit: MOST_HINTED }, signal)
     return inOrder(
@@ -111,11 +112,15 @@ function conditionsOf(filter: TokenFilter, now: string) {
   return { picks, those: tokensThat.unusedFor(unusedDays, now), others: [...expiry, ...others] }
 }
 
-function namedBy({ q }: TokenFilter): Condition[] {
-  if (!q) return []
+/** Imported tokens may all have the same hint, which picks out nothing. */
+const isTelling = (hint: string | undefined): hint is string => hint !== undefined && hint !== UNKNOWN_HINT
+
+function namedBy({ q, hint }: TokenFilter): Condition[] {
+  const hinted: Condition[] = hint === UNKNOWN_HINT ? [{ field: 'hint', op: 'eq', value: hint }] : []
+  if (!q) return hinted
   const value = foldCase(q)
   const contains = (field: string): Condition => ({ field, op: 'contains', value })
-  return [{ any: [contains('nameFolded'), contains('descriptionFolded')] }]
+  return [...hinted, { any: [contains('nameFolded'), contains('descriptionFolded')] }]
 }
 
 /** What is asked of the expiry. */

@@ -11,7 +11,7 @@ export const allTokensQuery = object(
     hint: {
       type: 'string',
       maxLength: 21,
-      pattern: '^[a-z][a-z0-9]{1,15}_…[0-9A-Za-z]{4}$',
+      pattern: '^([a-z][a-z0-9]{1,15}_)?…([0-9A-Za-z]{4})?$',
       description: 'Only tokens with this hint, as the resource shows it.',
     },
   },
