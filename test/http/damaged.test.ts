@@ -13,7 +13,7 @@ import {
   TOKENS,
   tokenHeader,
 } from '../support/callers/caller.ts'
-import { removeReadModel } from '../support/stores/damage.ts'
+import { loseHistory, removeReadModel } from '../support/stores/damage.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 import { growHistory } from '../support/events/longLife.ts'
 import { longestTurn } from '../support/suite/loop.ts'
@@ -209,10 +209,7 @@ describe('A token whose history is damaged', () => {
 
   it('that the event store has lost cannot be revoked, and is closed in its place', async () => {
     damaged = await createToken(owner)
-    const database = await openDatabase(`${folder}/events.db`, { synchronous: 'FULL' })
-    for (const table of ['events', 'streams'])
-      database.prepare(`DELETE FROM ${table} WHERE stream = ?`).run(tokenStream(damaged.id))
-    database.close()
+    await loseHistory(folder, damaged.id)
     const { status, body } = await owner.delete(path())
     expect([status, body.code]).to.deep.equal([409, 'token_damaged'])
     const self = callerOf(service.url, tokenHeader(damaged.token))

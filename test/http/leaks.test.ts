@@ -10,6 +10,8 @@ import {
 } from '../support/callers/leaks.ts'
 import { sending, startIssuer, type TestIssuer } from '../support/processes/issuer.ts'
 import { eventually } from '../support/suite/eventually.ts'
+import { endServices, ownFolder } from '../support/processes/service.ts'
+import { loseHistory } from '../support/stores/damage.ts'
 import { jwtFor, SAMPLE_KEY, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const KEYS = '/keys'
@@ -37,19 +39,22 @@ describe('A report of leaked secrets', () => {
     reporter('p384', true, 'P-384'),
   ]
 
-  const start = (options: TokenLedgerOptions = {}): Promise<TestService> =>
-    startLedger({
-      leakAction: 'revoke',
-      leakKeysUrl: publisher.url + KEYS,
-      maxTokensPerAccount: 10_000,
-      log: {
-        debug() {},
-        info() {},
-        error() {},
-        warn: (fields, message) => void logged.push({ fields: fields as Record<string, unknown>, message }),
+  const start = (options: TokenLedgerOptions = {}, folder?: string): Promise<TestService> =>
+    startLedger(
+      {
+        leakAction: 'revoke',
+        leakKeysUrl: publisher.url + KEYS,
+        maxTokensPerAccount: 10_000,
+        log: {
+          debug() {},
+          info() {},
+          error() {},
+          warn: (fields, message) => void logged.push({ fields: fields as Record<string, unknown>, message }),
+        },
+        ...options,
       },
-      ...options,
-    })
+      folder,
+    )
   before(async () => {
     publisher = await startIssuer()
     publisher.at[KEYS] = sending({
@@ -203,6 +208,21 @@ describe('A report of leaked secrets', () => {
     const pending = await owner.post(`${TOKENS}/${both.id}/rotations`, {})
     await report([entry(pending.body.token)])
     expect((await owner.get(`${TOKENS}/${both.id}`)).body.status).to.equal('revoked')
+  })
+
+  it('goes on behind a token whose history is damaged, which is closed', async () => {
+    const folder = await ownFolder()
+    const one = await start({}, folder)
+    const its = callerOf(one.url, bearer(jwtFor('acct_1')))
+    const [damaged, sound] = [await createToken(its), await createToken(its)]
+    await loseHistory(folder, damaged.id)
+    const answer = await report([entry(damaged.token), entry(sound.token)], current, one)
+    expect([answer.status, labelsOf(answer)]).to.deep.equal([200, ['true_positive', 'true_positive']])
+    for (const { token } of [damaged, sound])
+      expect((await callerOf(one.url, tokenHeader(token)).get('/auth/verify')).status).to.equal(401)
+    expect((await historyOf(sound.id, its)).at(-1)?.type).to.equal('TokenLeaked')
+    await one.close()
+    await endServices()
   })
 
   it('keeps no secret, wherever in it that stands', async () => {

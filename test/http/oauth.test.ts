@@ -13,6 +13,8 @@ import {
   TOKENS,
   tokenHeader,
 } from '../support/callers/caller.ts'
+import { endServices, ownFolder } from '../support/processes/service.ts'
+import { loseHistory } from '../support/stores/damage.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const FORM = { 'Content-Type': 'application/x-www-form-urlencoded' }
@@ -134,6 +136,20 @@ describe('OAuth', () => {
     const pending = await rotate({})
     expect((await revoke(pending)).status).to.equal(200)
     expect([await isActive(pending), await isActive(third)]).to.deep.equal([false, false])
+  })
+
+  it('takes a token whose history is damaged for revoked, since it is accepted nowhere any more', async () => {
+    const own = await ownFolder()
+    const one = await startLedger({ oauthClientsFile }, own)
+    const its = callerOf(one.url, bearer(jwtFor('acct_1')))
+    const { token, id } = await createToken(its)
+    await loseHistory(own, id)
+    const form = new URLSearchParams({ token }).toString()
+    const answer = await callerOf(one.url).post('/oauth/revoke', form, { ...FORM, ...gateway })
+    expect(answer.status).to.equal(200)
+    expect((await callerOf(one.url, tokenHeader(token)).get('/auth/verify')).status).to.equal(401)
+    await one.close()
+    await endServices()
   })
 
   it('knows its clients by id and secret, form-encoded as RFC 6749 has it', async () => {

@@ -1,12 +1,12 @@
 import { maskCredentials, UNKNOWN_HINT } from '../../domain/credential.ts'
 import * as decide from '../../domain/decide.ts'
-import { DamagedError } from '../../domain/errors.ts'
+import { DamagedError, Refusal } from '../../domain/errors.ts'
 import { unborn } from '../eventLog/tokenStream.ts'
 import { iso } from '../ports/clock.ts'
 import { giveWay } from '../scheduling/turns.ts'
 import { type CommandContext, createExecutor, type ExecuteDependencies } from './execute.ts'
 import type { Identified, Identify } from './identify.ts'
-import { type Manage, targetOf } from './manage.ts'
+import { type Manage, revokeOrClose, targetOf } from './manage.ts'
 
 /** What somebody says that they have found, and where. */
 export interface LeakReport {
@@ -39,6 +39,10 @@ interface Dependencies extends ExecuteDependencies {
 
 /** How much is kept of what a report says, in characters. */
 const KEPT = { url: 1024, source: 100, type: 100 }
+/** Of a token that was found, `not_found` says that its history is gone. */
+const isOfDamage = (error: unknown): boolean =>
+  error instanceof DamagedError || (error instanceof Refusal && error.code === 'not_found')
+
 /** A longer text is no secret of a token. */
 const LONGEST = 512
 
@@ -46,7 +50,7 @@ export function createTakeLeaks(deps: Dependencies): TakeLeaks {
   const { identify, manage, action, telemetry, clock, ids } = deps
   const { execute } = createExecutor(deps)
 
-  /** A leak can be recorded only if the history of the token is sound. */
+  /** A leak can be recorded only if the history of the token is there, and sound. */
   async function record(
     context: CommandContext,
     { token, hint }: Identified,
@@ -69,7 +73,7 @@ export function createTakeLeaks(deps: Dependencies): TakeLeaks {
         decide: (state) => decide.leak(state, data),
       })
     } catch (error) {
-      if (!(error instanceof DamagedError)) throw error
+      if (!isOfDamage(error)) throw error
       telemetry.log.error({ err: error, tokenId: token.id }, 'the history of a token is damaged')
     }
   }
@@ -79,7 +83,7 @@ export function createTakeLeaks(deps: Dependencies): TakeLeaks {
     const target = targetOf(token, () => true, iso(clock()))
     // Revoked first: whatever becomes of the record, nobody can use it. A secret that is dead already costs nothing.
     const isRevoked = action === 'revoke' && !isDead
-    if (isRevoked) await manage.revoke(context, target, `leaked: reported by ${by}`)
+    if (isRevoked) await revokeOrClose(manage, context, target, `leaked: reported by ${by}`)
     await record(context, found, report, by)
     telemetry.log.warn(
       {

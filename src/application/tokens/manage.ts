@@ -67,6 +67,22 @@ export const targetOf = (seen: TokenDocument, ifMatch: Target['ifMatch'], now: s
   damaged: statusAt(seen, now) === 'damaged',
 })
 
+/**
+ * Revokes a token for whoever only wants its secrets to be dead: one that is damaged so that nothing can be written
+ * behind its last event is closed in place of that, and the log says so.
+ * @throws as `revoke`, but for that
+ */
+export async function revokeOrClose(
+  { revoke }: Pick<Manage, 'revoke'>,
+  ...asked: Parameters<Manage['revoke']>
+): Promise<void> {
+  try {
+    await revoke(...asked)
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.code !== 'token_damaged') throw error
+  }
+}
+
 interface Dependencies extends ExecuteDependencies, SecretMaker {
   close: (tokenId: string, reason: string) => Promise<void>
   readModel: DocumentReader

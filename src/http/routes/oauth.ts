@@ -2,7 +2,7 @@ import type { Context } from 'koa'
 import { type Clock, iso } from '../../application/ports/clock.ts'
 import type { Telemetry } from '../../application/ports/telemetry.ts'
 import type { Identify } from '../../application/tokens/identify.ts'
-import { type Manage, targetOf } from '../../application/tokens/manage.ts'
+import { type Manage, revokeOrClose, targetOf } from '../../application/tokens/manage.ts'
 import { type CountedAuthentication, limitedBy } from '../../application/usage/countedAuthentication.ts'
 import { canonicalAddress } from '../../domain/address.ts'
 import { isLegacyToken } from '../../domain/credential.ts'
@@ -101,7 +101,7 @@ export function oauthRoutes(deps: Dependencies): Route[] {
     // A secret that a rotation has replaced is dead already, and its token has another one.
     if (found && !found.isDead) {
       const target = targetOf(found.token, () => true, iso(deps.clock()))
-      await manage.revoke(contextOf(ctx, { kind, id: subject }), target, null)
+      await revokeOrClose(manage, contextOf(ctx, { kind, id: subject }), target, null)
     }
     // A token that there is not is as good as revoked (RFC 7009 §2.2).
     ctx.body = ''

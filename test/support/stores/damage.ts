@@ -12,6 +12,8 @@ import {
 } from '../callers/api.ts'
 import { startLedger } from '../processes/ledger.ts'
 import { ownFolder } from '../processes/service.ts'
+import { openDatabase } from '../../../src/adapters/sqlite/database/database.ts'
+import { tokenStream } from '../../../src/domain/streams.ts'
 
 /** A folder with tokens in every state, closed in good order, and the files in it that can be damaged. */
 export interface Original {
@@ -116,4 +118,12 @@ export async function askEverything(api: Api, { tokens }: Original): Promise<Acc
     })
   }
   return { tokens: told, lists, total }
+}
+
+/** Takes all events of a token out of the log, so that nothing can be written behind them. */
+export async function loseHistory(folder: string, tokenId: string): Promise<void> {
+  const database = await openDatabase(`${folder}/events.db`, { synchronous: 'FULL' })
+  for (const table of ['events', 'streams'])
+    database.prepare(`DELETE FROM ${table} WHERE stream = ?`).run(tokenStream(tokenId))
+  database.close()
 }
