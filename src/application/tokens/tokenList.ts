@@ -37,7 +37,7 @@ const sound: Condition = { field: 'stopped', op: 'eq', value: null }
  * Up to this many tokens that an index picks out are sorted here. Beyond that, they are picked out of the index that has
  * the order.
  */
-const MOST_SORTED = 500
+const MOST_SORTED = 2_000
 /** How many tokens with one hint are looked at: there are 14 million hints. */
 const MOST_HINTED = 1_000
 
@@ -63,19 +63,27 @@ export async function listTokens(
   const inOrder = (found: readonly Document[]) => firstBehind(found, order, after).slice(0, limit)
   const read = (where: readonly Condition[]) =>
     readModel.find('tokens', { where, order, ...(after && { after }), limit }, signal)
+  if (isImpossible(filter)) return []
   const { picks, those, others } = conditionsOf(filter, now)
+
+  async function areFew(of: readonly Condition[]): Promise<boolean> {
+    let left = MOST_SORTED
+    for (const { where } of picks)
+      left -= await readModel.count('tokens', [...of, ...where], left + 1, signal)
+    return left >= 0
+  }
 
   /** The revoked ones, or the others. */
   async function inState(isRevoked: boolean): Promise<Document[]> {
     const of = tokensThat.inState(accountId, isRevoked)
     const isInOrder = picks.length === 0 || (picks.length === 1 && picks[0]?.field === order.field)
+    if (isInOrder || !(await areFew(of))) return read([...of, ...those, ...others])
     const found: Document[] = []
-    for (const { where, field } of isInOrder ? [] : picks) {
-      const query = { where: [...of, ...where, ...others], order: { field }, limit: MOST_SORTED + 1 }
+    for (const { where, field } of picks) {
+      const query = { where: [...of, ...where, ...others], order: { field }, limit: MOST_SORTED }
       found.push(...(await readModel.find('tokens', query, signal)))
-      if (found.length > MOST_SORTED) break
     }
-    return isInOrder || found.length > MOST_SORTED ? read([...of, ...those, ...others]) : inOrder(found)
+    return inOrder(found)
   }
 
   if (isTelling(filter.hint)) {
@@ -124,12 +132,18 @@ function namedBy({ q, hint }: TokenFilter): Condition[] {
 }
 
 /** What is asked of the expiry. */
-const expiryOf = ({ status, expiringDays, neverExpires }: TokenFilter, now: string): Condition[] => [
-  ...(status === 'active' ? [tokensThat.notExpired(now)] : []),
-  ...(status === 'expired' ? [tokensThat.hasExpired(now)] : []),
-  ...(expiringDays === undefined ? [] : tokensThat.expiresWithin(expiringDays, now)),
-  ...(neverExpires ? [tokensThat.neverExpires] : []),
-]
+function expiryOf({ status, expiringDays, neverExpires }: TokenFilter, now: string): Condition[] {
+  if (neverExpires) return [tokensThat.neverExpires]
+  return [
+    ...(status === 'active' ? [tokensThat.notExpired(now)] : []),
+    ...(status === 'expired' ? [tokensThat.hasExpired(now)] : []),
+    ...(expiringDays === undefined ? [] : tokensThat.expiresWithin(expiringDays, now)),
+  ]
+}
+
+/** Can no token be as it is asked for? */
+const isImpossible = ({ status, expiringDays, neverExpires }: TokenFilter): boolean =>
+  Boolean(neverExpires) && (status === 'expired' || expiringDays !== undefined)
 
 /** Is a token, wherever it was found, one of the list? Its name is not looked at. */
 function isListed(
