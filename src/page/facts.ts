@@ -2,6 +2,7 @@ import { moment, t } from './format.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { expiryOf, lastUseOf } from './parts.ts'
 import type { Token } from './store.ts'
+import { isOfAll } from './tokenList.ts'
 
 const fact = (label: string, value: unknown) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`
 const time = (at: string | null) =>
@@ -11,6 +12,7 @@ const codes = (list: readonly string[]) => list.map((one) => html`<code>${one}</
 /** @param isThen is it shown as it was? Then nobody knows when it had last been used */
 export const facts = (shown: Token, isThen = false): TemplateResult => html`
   <dl class="facts">
+    ${isOfAll() ? fact(t('columnAccount'), html`<span dir="auto">${shown.account_id}</span>`) : nothing}
     ${fact(t('hint'), html`<code>${shown.hint}</code>`)}
     ${isThen ? nothing : fact(t('lastUse'), lastUseOf(shown))} ${fact(t('expires'), expiryOf(shown))}
     ${fact(t('scopes'), shown.scopes.length === 0 ? t('none') : codes(shown.scopes))}

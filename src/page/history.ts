@@ -1,3 +1,4 @@
+import { place } from './address.ts'
 import { ask, problemOf, tokenPath, type Problem } from './api.ts'
 import { facts } from './facts.ts'
 import { valueOf } from './fields.ts'
@@ -64,13 +65,18 @@ export async function loadHistory(id: string, more = false): Promise<void> {
 }
 
 async function lookAt(id: string, at: string): Promise<void> {
+  let found: typeof then = { at, token: null }
+  let fault: Problem | null = null
   try {
     const { body } = await ask<Token>(tokenPath(id, isOfAll()), { query: { at } })
-    then = { at, token: body }
+    found = { at, token: body }
   } catch (error) {
-    if (problemOf(error).status === 404) then = { at, token: null }
-    else problem = problemOf(error)
+    if (problemOf(error).status !== 404) fault = problemOf(error)
   }
+  // Meanwhile another token may be shown.
+  if (place.token !== id) return
+  if (fault) problem = fault
+  else then = found
   redraw()
 }
 

@@ -183,7 +183,7 @@ export const list = () => html`
     ${session().is_operator ? everyone() : nothing}
     ${mayWrite() ? html`<button type="button" class="primary" @click=${openCreate}>${t('newToken')}</button>` : nothing}
   </div>
-  ${session().can_write ? nothing : html`<p class="muted">${t('readOnly')}</p>`}
+  ${session().can_write ? nothing : html`<p class="lead">${t('readOnly')}</p>`}
   ${counters()} ${toolbar()} ${mayRevoke() ? bulkBar() : nothing}
   <section class="card flush" aria-busy=${tokens.isLoading}>${body()}</section>
   <div class="foot">

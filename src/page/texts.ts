@@ -148,7 +148,6 @@ export const english = {
   hint: 'Secret',
   id: 'Id',
   createdAt: 'Created',
-  updatedAt: 'Changed',
   lastUse: 'Last use',
   expires: 'Expires',
   revokedAt: 'Revoked',
@@ -248,7 +247,6 @@ export const english = {
   TokenExpired: 'Expired',
   TokenLeaked: 'Found in a public place',
   asOf: 'As of',
-  asOfHint: 'The token as it was at any moment.',
   show: 'Show',
   asOfTitle: 'As it was on {date}',
   asOfNothing: 'There was no such token then.',
@@ -258,7 +256,6 @@ export const english = {
   blastHint:
     'Everything that this token did since a moment: what to look at when its secret is in wrong hands.',
   since: 'Since',
-  sinceCreation: 'Its creation',
   ip: 'Address',
   userAgent: 'Program',
   first: 'First',

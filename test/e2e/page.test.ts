@@ -303,6 +303,53 @@ describeWithBrowser('The page', function () {
     await page.getByText('from here is saved.').waitFor()
   })
 
+  it('shows the newest of a long history first, and all of it', async () => {
+    const account = ownAccount()
+    const { id } = await createToken(owner(account), { name: 'changed often' })
+    for (let i = 1; i <= 104; i++) await owner(account).patch(`${TOKENS}/${id}`, { name: `name ${i}` })
+    const { page } = await open(account)
+    await page.getByRole('link', { name: 'name 104' }).click()
+    const entries = page.locator('.timeline > li')
+    await entries.first().getByText('name 104').waitFor()
+    expect(await entries.count()).to.equal(105)
+  })
+
+  it('draws how requests ended, by day and by hour, and says the same in a table', async () => {
+    const account = ownAccount()
+    const made = await createToken(owner(account), { name: 'mixed' })
+    const api = callerOf(service().url, tokenHeader(made.token))
+    for (let i = 0; i < 5; i++) await api.get(`${TOKENS}/self`)
+    for (let i = 0; i < 2; i++)
+      expect((await api.get(`${TOKENS}/01890000-0000-7000-8000-000000000000`)).status).to.equal(404)
+    const { page, stumbles, picture } = await open(account)
+    await page.getByRole('link', { name: 'mixed' }).click()
+    await eventually(async () => {
+      await page.reload()
+      await page.getByText('7 requests').first().waitFor({ timeout: 2_000 })
+    })
+    for (const range of ['24 hours', '7 days', '30 days']) {
+      await page.getByRole('button', { name: range }).click()
+      const chart = page.getByRole('img', { name: `${range}: 7 requests` })
+      await chart.waitFor()
+      const heights = await chart
+        .locator('rect.good, rect.refused')
+        .evaluateAll((all) =>
+          all.map((one: { getAttribute(name: string): string | null }) => Number(one.getAttribute('height'))),
+        )
+      expect(heights).to.have.lengthOf(2)
+      expect((heights[0] ?? 0) / (heights[1] ?? 1)).to.be.closeTo(5 / 2, 0.01)
+    }
+    await page.getByText('As a table').click()
+    const rows = page.locator('table', { hasText: 'Refused (4xx)' }).locator('tbody tr')
+    expect((await rows.locator('td').allTextContents()).map((text) => text.trim())).to.deep.equal([
+      '5',
+      '2',
+      '7',
+    ])
+    expect(await stumbles()).to.deep.equal([])
+    await picture('outcomes')
+  })
+
   it('shows markup and odd characters as text', async () => {
     const account = ownAccount()
     const name = '<img src=x onerror=alert(1)>"\'${7*7}'
@@ -423,7 +470,8 @@ describeWithBrowser('The page', function () {
     expect(await stumbles()).to.deep.equal([])
     await picture('operator')
     await page.getByRole('link', { name: 'of an owner', exact: true }).click()
-    await page.getByRole('button', { name: 'Revoke' }).waitFor()
+    await page.getByRole('definition').getByText(account, { exact: true }).first().waitFor()
+    await page.getByText('Account', { exact: true }).waitFor()
     expect(await stumbles()).to.deep.equal([])
     await picture('operator-details')
     await page.getByRole('button', { name: 'Revoke' }).click()

@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import mount from 'koa-mount'
 import request from 'supertest'
 import { PAGE_FILES } from '../../src/http/page/files.ts'
+import { english } from '../../src/page/texts.ts'
 import type { User } from '../../src/index.ts'
 import { startHost, type HostApp } from '../support/processes/hostApp.ts'
 import { codeOf } from '../support/callers/portal.ts'
@@ -31,6 +32,17 @@ describe('The files of the page', () => {
     const bytes = PAGE_FILES.reduce((sum, name) => sum + gzipSync(readFileSync(join(FOLDER, name))).length, 0)
     if (this.test) this.test.title += ` (${(bytes / 1000).toFixed(1)} kB)`
     expect(bytes).to.be.lessThan(LARGEST * 1000)
+  })
+
+  it('show each text that a host may replace', () => {
+    const code = PAGE_FILES.filter((name) => name.endsWith('.js') && name !== 'texts.js')
+      .map((name) => readFileSync(join(FOLDER, name), 'utf8'))
+      .join('')
+    // Types of events are texts by their own names, and one of two forms is chosen by a number.
+    const isShown = (name: string): boolean =>
+      /^Token[A-Z]/.test(name) ||
+      [name, name.replace(/(One|Other)$/, '')].some((one) => code.includes(`'${one}'`))
+    expect(Object.keys(english).filter((name) => !isShown(name))).to.deep.equal([])
   })
 
   it('may be framed by nobody, and run no code but their own', async () => {
