@@ -69,6 +69,17 @@ describe('Creating a token', () => {
     expect(name).to.equal('Caf\u00e9 ☕️')
   })
 
+  it('takes a description without any text for none', async () => {
+    for (const description of ['', '  ', '\n\t', null]) {
+      const token = await createToken(owner, { description })
+      expect(token.description, JSON.stringify(description)).to.equal(null)
+      await owner.patch(`${TOKENS}/${token.id}`, { description: 'a' })
+      const { body } = await owner.patch(`${TOKENS}/${token.id}`, { description })
+      expect(body.description, JSON.stringify(description)).to.equal(null)
+      expect(body.revision).to.equal(2)
+    }
+  })
+
   it('counts a name in characters, 1 to 100 of them', async () => {
     for (const name of ['x', 'é'.repeat(100), '🚀'.repeat(100), ` ${'x'.repeat(100)} `]) {
       expect((await owner.post(TOKENS, { name })).status, name).to.equal(201)

@@ -61,7 +61,8 @@ export function normalise({ name, expiresAt, scopes, description, ...others }: T
       throw invalid([{ path: ['expiresAt'], message: 'must be an RFC 3339 time' }])
     }
   }
-  if (description !== undefined) change.description = description && normaliseDescription(description)
+  if (description !== undefined)
+    change.description = description === null ? null : normaliseDescription(description)
   if (metadata !== undefined) change.metadata = metadata
   if (allowedIps !== undefined) change.allowedIps = allowedIps && normaliseBlocks(allowedIps)
   if (rotatable !== undefined) change.rotatable = rotatable
