@@ -69,11 +69,13 @@ export function secretsIn(text: string): FoundSecret[] {
   let [before, n] = ['', 0]
   for (const line of linesOf(text)) {
     n++
+    const joined = endOf(before) + line.slice(0, AROUND)
+    before = line
+    if (line === '') continue
     const tokens = tokensIn(line)
     for (const token of tokens) add(token, n)
-    if (isList && line !== '' && tokens.length === 0) add(line, n)
-    for (const token of tokensIn(endOf(before) + line.slice(0, AROUND))) add(token, n - 1)
-    before = line
+    if (isList && tokens.length === 0) add(line, n)
+    for (const token of tokensIn(joined)) add(token, n - 1)
   }
   return [...found].map(([secret, line]) => ({ secret, line }))
 }
