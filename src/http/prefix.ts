@@ -1,4 +1,5 @@
 import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
+import { assertKnown } from './knownOptions.ts'
 import type { Route } from './route.ts'
 
 export interface RoutesOptions {
@@ -7,6 +8,12 @@ export interface RoutesOptions {
    * `/settings/api-tokens`.
    */
   prefix?: string
+}
+
+/** @throws TypeError for an option that is none */
+export function prefixOf(options: RoutesOptions): string {
+  assertKnown('routes', options, ['prefix'])
+  return options.prefix ?? MANAGEMENT_PATH
 }
 
 /** Segments of characters that no client escapes (RFC 3986 §2.3), and that have no meaning to a router. */

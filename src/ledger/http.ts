@@ -1,5 +1,4 @@
 import type { Middleware } from 'koa'
-import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import { shared } from '../application/health/answers.ts'
 import type { RequestEntry } from '../application/ports/telemetry.ts'
 import { createTokenAt } from '../application/tokens/asOf.ts'
@@ -17,7 +16,7 @@ import { newTokenExample } from '../http/routes/newTokenExample.ts'
 import { tagged } from '../http/tags.ts'
 import { type OnProblem, problemSender } from '../http/problem.ts'
 import { createRateLimit } from '../http/rateLimit.ts'
-import { movedTo, type RoutesOptions } from '../http/prefix.ts'
+import { movedTo, prefixOf, type RoutesOptions } from '../http/prefix.ts'
 import { type Route, routerOf } from '../http/route.ts'
 import { allowedIpsRoutes } from '../http/routes/allowedIps.ts'
 import { analyticsRoutes } from '../http/routes/analytics.ts'
@@ -25,6 +24,7 @@ import { feedRoutes } from '../http/routes/feed.ts'
 import {
   type Health,
   METRICS_PATH,
+  shownOperations,
   type OperationOptions,
   operationRoutes,
 } from '../http/routes/operations.ts'
@@ -127,7 +127,8 @@ export function httpOf(
     return Buffer.from(JSON.stringify(describe(all, { version, tokenHeader: apiTokenHeader })))
   }
 
-  function mount({ prefix: at = MANAGEMENT_PATH }: RoutesOptions = {}): Middleware {
+  function mount(options: RoutesOptions = {}): Middleware {
+    const at = prefixOf(options)
     const moved = movedTo(at, tokens)
     prefixes.add(at)
     description = null
@@ -146,11 +147,8 @@ export function httpOf(
       page,
       oauthRoutes: () => routerOf(oauth, sendProblem),
       verifyRoutes: () => routerOf(verify, sendProblem),
-      operationRoutes: ({ metrics: isShown = true }: OperationOptions = {}) =>
-        routerOf(
-          operations.filter(({ path }) => isShown || path !== METRICS_PATH),
-          sendProblem,
-        ),
+      operationRoutes: (options: OperationOptions = {}) =>
+        routerOf(shownOperations(operations, options), sendProblem),
       metricsRoutes: () =>
         routerOf(
           operations.filter(({ path }) => path === METRICS_PATH),

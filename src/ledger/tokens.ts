@@ -12,6 +12,7 @@ import type { TokenCounts } from '../application/tokens/tokenCounts.ts'
 import type { StatusFilter } from '../application/tokens/tokenList.ts'
 import { isAccountId } from '../domain/rules.ts'
 import type { Ceiling } from '../domain/scopes.ts'
+import type { RotationStatus } from '../domain/token.ts'
 import { readIdempotencyKey, readIfMatch } from '../http/input/conditional.ts'
 import { bodyValidator, invalid } from '../http/input/validate.ts'
 import * as schemas from '../http/openapi/schemas.ts'
@@ -142,6 +143,8 @@ export interface Tokens {
   update(accountId: string, id: string, change: TokenChange, options: CommandOptions): Promise<Token>
   /** Gives the token another secret. The older one is accepted beside it for a time. */
   rotate(accountId: string, id: string, input: RotateInput, options: CommandOptions): Promise<CreatedToken>
+  /** Ends a rotation: the newer secret of a pending one is dead, or the older secret of one in its grace. */
+  endRotation(accountId: string, id: string, status: RotationStatus, options: CommandOptions): Promise<void>
   /** Once it resolves, no request with this token is accepted any more. Revoking again changes nothing. */
   revoke(accountId: string, id: string, options: RevokeOptions): Promise<void>
   /** The usage of one token. */
@@ -155,6 +158,7 @@ export interface Tokens {
 const parseCreate = bodyValidator<TokenInput>(inCode(schemas.createBody))
 const parsePatch = bodyValidator<TokenInput>(inCode(schemas.patchBody))
 const parseRotation = bodyValidator<RotationInput>(inCode(schemas.rotationBody))
+const parseEnd = bodyValidator<{ status: RotationStatus }>(inCode(schemas.endRotationQuery))
 const parseList = bodyValidator<ListQuery>(inCode(schemas.listQuery))
 const parsePage = bodyValidator<{ limit: number; cursor?: string }>(inCode(schemas.pageQuery))
 const parseUsage = bodyValidator<RangeInput & { route?: string }>(inCode(schemas.usageQuery))
@@ -233,6 +237,11 @@ export function tokensOf(
       const { token, secret } = await rotations.rotate(context, { seen, ifMatch }, asked, ceiling)
       const shown = shownToken(id, { ...token, lastAccessed: seen.lastAccessed ?? null }, now())
       return { ...shown, token: secret }
+    }),
+    endRotation: answering(async (accountId, id, status, options) => {
+      const { context, ifMatch } = commandOf(options)
+      const asked = parseEnd({ status })
+      await rotations.end(context, { seen: await queries.token(accountId, id), ifMatch }, asked.status)
     }),
     revoke: answering(async (accountId, id, options) => {
       const { context, ifMatch, reason } = commandOf(options)

@@ -129,7 +129,14 @@ type Kind =
   | 'a function'
   | 'a log with debug, info, warn and error'
 
-/** What each option is, except for those that are checked by functions of their own. */
+/** Options that are checked by functions of their own. */
+const OTHERS: ReadonlySet<string> = new Set([
+  'jwt',
+  'scopes',
+  'trustedOrigins',
+] satisfies (keyof TokenLedgerOptions)[])
+
+/** What each of the others is. */
 const KINDS: Record<Exclude<keyof TokenLedgerOptions, 'jwt' | 'scopes' | 'trustedOrigins'>, Kind> = {
   eventStoreUrl: 'text',
   readModelUrl: 'text',
@@ -188,6 +195,12 @@ function isOf(kind: Kind, value: unknown): boolean {
   }
 }
 
+/** Names that are no options: one that is misspelt must not leave a door open. */
+const problemsOfName = (options: object): string[] =>
+  Object.keys(options)
+    .filter((name) => !Object.hasOwn(KINDS, name) && !OTHERS.has(name))
+    .map((name) => `${name.slice(0, 100)} is no option`)
+
 /** The options that are of another kind, without their values. */
 const problemsOfKind = (options: TokenLedgerOptions): string[] =>
   Object.entries(KINDS).flatMap(([name, kind]) => {
@@ -197,7 +210,7 @@ const problemsOfKind = (options: TokenLedgerOptions): string[] =>
 
 /** @throws SettingsError with every problem of the options, or of the environment where no option is given */
 export function settingsOf(given: TokenLedgerOptions): Settings {
-  const problems = problemsOfKind(given)
+  const problems = [...problemsOfName(given), ...problemsOfKind(given)]
   if (problems.length > 0) throw new SettingsError(problems)
   const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, ...others } = given
   const { oauthClientsFile, leakKeysFile, portalReturnUrls, webhookSecret, ...options } = others

@@ -119,7 +119,7 @@ describe('the example of a login of one’s own', function () {
       50,
     )
     expect(code, stdout + stderr).to.equal(0)
-    expect(stdout).to.match(/\b3 passing\b/)
+    expect(stdout).to.match(/\b4 passing\b/)
     expect(await files()).to.deep.equal(before)
   })
 

@@ -86,6 +86,23 @@ describe('Tokens from code', () => {
     expect(Object.keys(body)).to.include.members(['account_id', 'expires_at', 'last_accessed'])
   })
 
+  it('get another secret, and lose the one or the other', async () => {
+    const { id, token: first } = await make({})
+    const who = async (token: string) => (await ledger.verify(token))?.tokenId ?? null
+    const { token: second, rotation } = await tokens.rotate(ACCOUNT, id, { graceSeconds: 60 }, by)
+    expect(rotation).to.deep.include({ status: 'pending', startedBy: { kind: 'code', id: 'nightly-job' } })
+    await tokens.endRotation(ACCOUNT, id, 'pending', by)
+    expect([await who(first), await who(second)]).to.deep.equal([id, null])
+
+    const { token: third } = await tokens.rotate(ACCOUNT, id, { activate: 'now' }, by)
+    expect([await who(first), await who(third)]).to.deep.equal([id, id])
+    expect(await refused(tokens.endRotation(ACCOUNT, id, 'pending', by))).to.include('no_such_rotation')
+    expect(await refused(tokens.endRotation(ACCOUNT, id, any('both'), by))).to.include('validation_failed')
+    await tokens.endRotation(ACCOUNT, id, 'grace', by)
+    expect([await who(first), await who(third)]).to.deep.equal([null, id])
+    expect((await tokens.get(ACCOUNT, id)).rotation).to.equal(null)
+  })
+
   it('are changed, listed and revoked; the history says that code did it', async () => {
     const { id, token } = await make({ name: 'changes' })
     const changed = await tokens.update(

@@ -200,6 +200,9 @@ describe('The page in an app', () => {
 
   const wrong: [string, unknown][] = [
     ['prefix', 'tokens'],
+    ['returnURL', '/'],
+    ['tryUrl', 5],
+    ['title', null],
     ['lang', '"><script>'],
     ['theme', { accent: 'red; } body { display: none' }],
     ['theme', { accent: 'url(https://evil.example)' }],

@@ -11,6 +11,15 @@ const people = new Map([
   ['bob:babbage', { accountId: 'acct_1', subject: 'bob', scopes: [], can: ['read'] }],
 ])
 
+const LOGIN = `<!doctype html>
+<title>Log in</title>
+<form method="post">
+  <label>Name <input name="name" autocomplete="username"></label>
+  <label>Password <input name="password" type="password" autocomplete="current-password"></label>
+  <button>Log in</button>
+</form>
+`
+
 /** @param stores `{ eventStoreUrl, readModelUrl }` */
 export function openLedger(stores) {
   return createTokenLedger({
@@ -23,10 +32,16 @@ export function openLedger(stores) {
 /** @param sessionKey signs the cookies */
 export function createApp(ledger, sessionKey) {
   const router = new Router()
+  router.get('/login', (ctx) => {
+    ctx.type = 'html'
+    ctx.body = LOGIN
+  })
   router.post('/login', (ctx) => {
     const { name, password } = ctx.request.body ?? {}
     ctx.session.user = people.get(`${name}:${password}`)
     ctx.status = ctx.session.user ? 204 : 401
+    // From the form it goes on to the page.
+    if (ctx.session.user && ctx.is('urlencoded')) ctx.redirect('/tokens')
   })
   router.post('/logout', (ctx) => {
     ctx.session = null
@@ -50,8 +65,10 @@ export function createApp(ledger, sessionKey) {
     ctx.body = `${ctx.status}: this app could not do that.\n`
   })
   app.use(session({ sameSite: 'lax' }, app))
+  // Behind the session, which resolveUser looks at, and in front of what reads bodies.
+  app.use(ledger.page({ returnUrl: '/login', tryUrl: '/api/orders' }))
   app.use(bodyParser())
-  // Behind the session, which resolveUser looks at. The tokens are at /api/settings/api-tokens.
+  // For programs the tokens are at /api/settings/api-tokens.
   app.use(mount('/api', ledger.routes()))
   app.use(router.routes())
   return app

@@ -35,6 +35,15 @@ describe('the app', () => {
     assert.equal(answer.body.code, 'scope_not_grantable')
   })
 
+  it('shows the page of tokens to who is logged in, and leads others to the login', async () => {
+    const page = await ada.get('/tokens').expect(200).expect('Content-Type', /html/)
+    assert.match(page.text, /API tokens/)
+    await ada.get('/tokens/api/session').expect(200)
+    await request(createApp(ledger, 'a key for tests').callback()).get('/tokens/api/session').expect(401)
+    const form = request(createApp(ledger, 'a key for tests').callback()).post('/login').type('form')
+    await form.send({ name: 'ada', password: 'lovelace' }).expect(302).expect('Location', '/tokens')
+  })
+
   it('has a page of its own for what there is not', () =>
     ada.get('/nowhere').expect(404, '404: this app could not do that.\n'))
 })

@@ -24,6 +24,7 @@ import { Problem, type SendProblem } from '../problem.ts'
 import { type Quota, rateLimited } from '../rateLimit.ts'
 import { atEnd, conceal, concealed, type RequestState, requestStateOf, userAgentOf } from '../requestState.ts'
 import { isReadable, unreadable } from '../requestTarget.ts'
+import { assertKnown } from '../knownOptions.ts'
 
 export interface AuthenticateOptions {
   /** Lets a request without a credential pass, as anonymous. A bad credential is refused even then. */
@@ -143,8 +144,10 @@ function purposeOf(ctx: Context, state: RequestState): Purpose {
 export function authenticateMiddleware(
   authenticateRequest: AuthenticateRequest,
   sendProblem: SendProblem,
-  { optional = false }: AuthenticateOptions,
+  how: AuthenticateOptions,
 ): Middleware {
+  assertKnown('authenticate', how, ['optional'])
+  const { optional = false } = how
   return function authenticate(ctx, next) {
     const fail = async (error: unknown) => sendProblem(ctx, error)
     const letIn = (accepted: Accepted | null) => (accepted || optional ? next() : fail(unauthorized(false)))

@@ -1,4 +1,5 @@
 import { english, type PageTexts } from '../../page/texts.ts'
+import { assertKnown } from '../knownOptions.ts'
 import { isPrefix } from '../prefix.ts'
 
 /** What a host may give the page's look. Each is the value of a CSS property: `#0b6e4f`, `8px`, `Inter, sans-serif`. */
@@ -49,13 +50,26 @@ const PROPERTIES: Record<keyof PageTheme, string> = {
   radius: '--radius',
   font: '--font',
 }
+const KNOWN = [
+  'prefix',
+  'title',
+  'theme',
+  'darkTheme',
+  'lang',
+  'texts',
+  'tryUrl',
+  'returnUrl',
+] satisfies (keyof PageOptions)[]
 const VALUE = /^[\w\s#%.,()'"/-]{1,200}$/
 
 /** @throws TypeError that names what is wrong */
 export function assertPageOptions(options: PageOptions): void {
+  assertKnown('page', options, KNOWN)
   const { prefix = PAGE_PATH, lang = 'en', theme = {}, darkTheme = {}, texts = {} } = options
   if (!isPrefix(prefix)) throw wrong('prefix', `must be a path like ${PAGE_PATH}`)
   if (!/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(lang)) throw wrong('lang', 'must be a language like en')
+  for (const name of ['title', 'tryUrl', 'returnUrl'] as const)
+    if (!['string', 'undefined'].includes(typeof options[name])) throw wrong(name, 'must be text')
   for (const [name, given] of Object.entries({ theme, darkTheme })) {
     for (const [property, value] of Object.entries(given)) {
       if (!Object.hasOwn(PROPERTIES, property)) throw wrong(`${name}.${property}`, 'is none of the theme')

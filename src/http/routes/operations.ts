@@ -1,4 +1,5 @@
 import type { Context } from 'koa'
+import { assertKnown } from '../knownOptions.ts'
 import { setJsonHeaders } from '../jsonHeaders.ts'
 import { type Route, sendJson } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
@@ -33,6 +34,14 @@ export interface OperationOptions {
 }
 
 export const METRICS_PATH = '/metrics'
+
+/** @throws TypeError for an option that is none */
+export function shownOperations(operations: readonly Route[], options: OperationOptions): Route[] {
+  assertKnown('operationRoutes', options, ['metrics'])
+  const { metrics: isShown = true } = options
+  return operations.filter(({ path }) => isShown || path !== METRICS_PATH)
+}
+
 /** Routes that machines ask for every few seconds. */
 export const PROBES: ReadonlySet<string> = new Set(['/health/live', '/health/ready', METRICS_PATH])
 

@@ -12,6 +12,16 @@ const problemsOf = (options: Record<string, unknown>): readonly string[] => {
   }
 }
 
+describe('options of the library that there are not', () => {
+  it('are refused by name: one that is misspelt must not leave a door open', () => {
+    expect(problemsOf({ resolveAcount: () => null, tokenPrefx: 'sentinel', toString: 1 })).to.deep.equal([
+      'resolveAcount is no option',
+      'tokenPrefx is no option',
+      'toString is no option',
+    ])
+  })
+})
+
 const text = [null, 7, true, {}, ['text'], () => 'text']
 const number = [null, true, false, {}, [1], () => 1]
 const choice = [null, 1, 0, {}, [true]]
