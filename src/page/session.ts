@@ -12,7 +12,7 @@ export function onEnter(listener: () => void): void {
 /** Who is logged in: by the link's code, which is taken out of the address at once, or by a session that is there. */
 export async function enter(): Promise<void> {
   const [, code] = /^#code=([\w.-]+)$/.exec(location.hash) ?? []
-  if (code === undefined) return readSession('none')
+  if (code === undefined) return void (await readSession('none'))
   history.replaceState(null, '', location.pathname + location.search)
   await exchange(code, false)
 }
@@ -32,21 +32,24 @@ async function exchange(code: string, replace: boolean): Promise<void> {
   await readSession('failed')
 }
 
-async function readSession(otherwise: Absence): Promise<void> {
+/** @returns whether somebody is in */
+async function readSession(otherwise: Absence): Promise<boolean> {
   try {
     const { body } = await ask<Session>('session')
     shared.phase = { kind: 'in', session: body }
     askFor(body.account_id)
     redraw()
     entered()
+    return true
   } catch (error) {
     if (problemOf(error).status === 401) leave(otherwise)
-    else leave('failed', () => readSession(otherwise))
+    else leave('failed', async () => void (await readSession(otherwise)))
+    return false
   }
 }
 
 /** @param again what may be tried once more */
-export function leave(why: Absence, again: () => Promise<void> = () => readSession('none')): void {
+export function leave(why: Absence, again: () => Promise<void> = enter): void {
   if (shared.phase.kind === 'out' && why === 'over') return
   shared.phase = { kind: 'out', why, again }
   askFor(null)
@@ -63,8 +66,7 @@ export async function enterOther(): Promise<void> {
   if (shared.phase.kind !== 'in') return
   closeDialogs()
   askFor(null)
-  await readSession('over')
-  say(t('accountChanged'))
+  if (await readSession('over')) say(t('accountChanged'))
 }
 
 export async function signOut(): Promise<void> {

@@ -239,6 +239,19 @@ describeWithBrowser('The page, in two tabs', function () {
     await page.getByRole('heading', { name: 'Your session is over' }).waitFor()
   })
 
+  it('says only that the session is over where that of the other account has ended, too', async () => {
+    const { page } = await open(ownAccount())
+    await page.getByRole('heading', { name: 'No tokens yet' }).waitFor()
+    await page.route(API_TOKENS, (route) =>
+      route.fulfill({ ...AWAY, status: 409, body: JSON.stringify({ code: 'other_account' }) }),
+    )
+    await page.context().clearCookies()
+    await page.getByLabel('State').selectOption('all')
+    await page.getByRole('heading', { name: 'Your session is over' }).waitFor()
+    await page.waitForLoadState('networkidle')
+    expect(await page.getByText('You see that account now').count()).to.equal(0)
+  })
+
   it('nothing happens in an account that a tab does not show', async () => {
     const [first, second] = [ownAccount(), ownAccount()]
     await createToken(owner(second), { name: 'of the second' })
