@@ -64,6 +64,14 @@ export function failedAgain(
   return pause !== null
 }
 
+/** @param position where the events behind it begin in the log */
+export const readAside = (stored: Delivered['aside'][number], position: string): Aside => ({
+  ...stored,
+  passedOver: position,
+  hasFailedWithOthers: true,
+  isEarly: false,
+})
+
 export function storedAside(aside: Aside): Delivered['aside'][number] {
   const { tokenId, revision, at, waiting, attempts, since, nextAt, reason } = aside
   return { tokenId, revision, at, waiting, attempts, since, nextAt, reason }

@@ -1,6 +1,6 @@
 import type { HistoryDocument } from '../../../projections/tokenHistory.ts'
 import { iso } from '../ports/clock.ts'
-import { type Aside, comeTo, failedAgain, type Failure, newAside, storedAside } from './aside.ts'
+import { type Aside, comeTo, failedAgain, type Failure, newAside, readAside, storedAside } from './aside.ts'
 import type { Delivered } from './outbox.ts'
 
 /** One token's events, which are delivered one after the other. */
@@ -27,15 +27,12 @@ export function createLanes(from: Delivered, random: () => number) {
   const unfinished = new Map<string, string>()
   let readTo = from.position
   let { lastFailure, givenUp, stopped } = from
-  /** Was the last attempt a failure? */
-  let isFailing = false
+  /** Was the last attempt a failure? Where events wait, that is assumed of a time before, of which nobody knows it. */
+  let isFailing = from.aside.length > 0
   let pausedUntil = 0
   let asideCount = from.aside.length
 
-  for (const one of from.aside) {
-    const aside = { ...one, passedOver: from.position, hasFailedWithOthers: true, isEarly: false }
-    lanes.set(one.tokenId, { tokenId: one.tokenId, queue: [], isBusy: false, aside })
-  }
+  for (const one of from.aside) laneOf(one.tokenId).aside = readAside(one, from.position)
 
   function laneOf(tokenId: string): Lane {
     const known = lanes.get(tokenId)
@@ -154,8 +151,11 @@ export function createLanes(from: Delivered, random: () => number) {
       stopped = { at: iso(now), target }
       lastFailure = { at: iso(now), reason: 'gone' }
     },
+    /** Whatever waits is tried again as soon as something is taken. */
     resume(): void {
       stopped = null
+      isFailing = true
+      for (const { aside } of lanes.values()) if (aside) aside.hasFailedWithOthers = true
     },
     stopped: () => stopped,
 

@@ -233,6 +233,47 @@ describe('A delivery', () => {
     await eventually(() => expect(told).to.include('first0'))
   })
 
+  /** Everything fails until the next try of each token is an hour away. */
+  async function failForLong(...tokens: string[]): Promise<Delivery> {
+    answer = () => FAILED
+    const delivery = await start()
+    for (const token of tokens) happen(token)
+    for (let n = 1; n <= 4; n++) {
+      await eventually(() => expect(attempts).to.have.lengthOf(n * tokens.length))
+      await eventually(async () =>
+        expect((await stored())?.aside.map((aside) => aside.attempts)).to.deep.equal(tokens.map(() => n)),
+      )
+      if (n < 4) now = Math.max(...((await stored())?.aside ?? []).map(({ nextAt }) => Date.parse(nextAt)))
+    }
+    return delivery
+  }
+
+  it('also does so where it was started anew in between', async () => {
+    await (await failForLong('a', 'b', 'c')).stop()
+    answer = () => ({ kind: 'delivered' })
+    await start()
+    happen('new')
+    await eventually(() => expect(told).to.have.members(['new0', 'a0', 'b0', 'c0']))
+  })
+
+  it('also does so where it was told to go on', async () => {
+    let isAsked = false
+    await (await failForLong('a', 'b', 'c')).stop()
+    await start({ takeRequestToResume: async () => isAsked })
+    answer = ({ tokenId }) => (tokenId === 'x' ? { kind: 'delivered' } : FAILED)
+    happen('x')
+    await eventually(() => expect(attempts.slice(12)).to.have.members(['x0', 'a0', 'b0', 'c0']))
+    // Since then something was taken, so it is these events that have failed, and not the other side.
+    happen('x')
+    await isTold('x0', 'x1')
+    answer = () => ({ kind: 'gone' })
+    happen('last')
+    await eventually(async () => expect((await stored())?.stopped).to.not.equal(null))
+    answer = () => ({ kind: 'delivered' })
+    isAsked = true
+    await eventually(() => expect(told).to.include.members(['last0', 'a0', 'b0', 'c0']))
+  })
+
   it('keeps the pause that the other side asks for, with everything', async () => {
     answer = ({ id }) =>
       attempts.length === 1 ? { ...FAILED, pauseMs: 60_000 } : ({ kind: 'delivered', id } as Outcome)
