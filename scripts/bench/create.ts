@@ -1,8 +1,8 @@
-import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
 import { run } from './load.ts'
+import { ownFolder } from './ownFolder.ts'
 import { freePort, here, median, startServer } from './processes.ts'
 import { JWT_SECRET, TOKEN_PEPPERS } from './seed.ts'
 
@@ -21,7 +21,7 @@ export async function benchCreate(): Promise<{ bare: number; create: number; ofB
     port: peerPort,
     log: '/dev/null',
   })
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   const port = await freePort()
   const service = await startServer(here('../../src/main.js'), [], {
     cwd: folder,

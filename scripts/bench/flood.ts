@@ -1,8 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { floods, flooded, goodTokens } from '../../test/support/callers/flooded.ts'
 import { PEPPERS, SECRET } from '../../test/support/processes/ledger.ts'
+import { ownFolder } from './ownFolder.ts'
 import { cpuMicros, freePort, here, startServer } from './processes.ts'
 import { inFolder, mongo } from './stores.ts'
 
@@ -26,7 +25,7 @@ const FLOOD_MS = 10_000
  */
 export async function benchFlood(readModel: 'sqlite' | 'mongodb'): Promise<Flooded[]> {
   const server = readModel === 'mongodb' ? await mongo() : null
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   const port = await freePort()
   const service = await startServer(here('../../src/main.js'), [], {
     cwd: folder,
@@ -70,6 +69,5 @@ export async function benchFlood(readModel: 'sqlite' | 'mongodb'): Promise<Flood
   } finally {
     await service.stop()
     await server?.stop()
-    rmSync(folder, { recursive: true, force: true })
   }
 }

@@ -1,7 +1,4 @@
 import { fork } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { projections } from '../../projections/index.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
@@ -14,6 +11,7 @@ import { usageStream } from '../../src/domain/streams.ts'
 import { versions } from '../../src/domain/upcast.ts'
 import { FIRST_SECRET, type UsageEntry } from '../../src/domain/usageEntries.ts'
 import { DAY_MS } from '../../src/domain/time.ts'
+import { ownFolder } from './ownFolder.ts'
 import { here } from './processes.ts'
 import { telemetry } from './seed.ts'
 
@@ -33,14 +31,13 @@ const START = Date.UTC(2026, 0, 1)
 
 /** Projects a log of 1,000,000 uses, of 10,000 tokens and 30 days, in a process of its own. */
 export async function benchProjection(): Promise<Projected> {
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   await writeUsage(folder)
   const projected = await new Promise<Projected>((resolve, reject) => {
     const child = fork(here('./projection.js'), [folder])
     child.once('message', (message) => resolve(message as Projected))
     child.once('exit', (code) => reject(new Error(`the projection ended with ${code}`)))
   })
-  rmSync(folder, { recursive: true })
   return projected
 }
 

@@ -1,9 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
 import { DAY_MS } from '../../src/domain/time.ts'
 import { BIG, BUSY, busyToken, fillMongo, fillSqlite, manyDocuments, type Sizes } from './manyDocuments.ts'
+import { ownFolder } from './ownFolder.ts'
 import { JWT_SECRET } from './seed.ts'
 import { inFolder, mongo, type Stores } from './stores.ts'
 import { type Hold, startWatched, type Watched } from './watched.ts'
@@ -29,7 +27,7 @@ const AT_ONCE = 20
  * expired, and with 90 days of hourly usage of 100 tokens.
  */
 export async function benchQueries(readModel: 'sqlite' | 'mongodb', sizes = SIZES): Promise<Asked[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   const server = readModel === 'mongodb' ? await mongo() : null
   const stores = { ...inFolder(folder), ...(server && { READ_MODEL_URL: server.url('queries') }) }
   try {
@@ -40,7 +38,6 @@ export async function benchQueries(readModel: 'sqlite' | 'mongodb', sizes = SIZE
     return found
   } finally {
     await server?.stop()
-    rmSync(folder, { recursive: true })
   }
 }
 

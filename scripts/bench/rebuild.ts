@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startProbe } from '../../test/support/callers/probe.ts'
+import { ownFolder } from './ownFolder.ts'
 import { USES, writeUsage } from './projection.ts'
 import { freePort, here, startServer } from './processes.ts'
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
@@ -32,7 +32,7 @@ export async function benchRebuild(): Promise<{
   p99Idle: number
   p99Beside: number
 }> {
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   const credentials = await seedTokens(folder, TOKENS)
   await writeUsage(folder)
   const env = { PATH: process.env.PATH ?? '', JWT_SECRET, TOKEN_PEPPERS, ...inFolder(folder) }
@@ -57,7 +57,6 @@ export async function benchRebuild(): Promise<{
   const bad = [...load.statuses.keys()].filter((status) => status !== 200)
   if (bad.length > 0) throw new Error(`good tokens were answered with ${bad.join()}`)
   await server.stop()
-  rmSync(folder, { recursive: true })
   return { alone, beside, p99Idle, p99Beside }
 }
 

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MongoClient } from 'mongodb'
 import { connect } from '../../src/adapters/sqlite/database/driver.ts'
 import { run } from './load.ts'
+import { ownFolder } from './ownFolder.ts'
 import { cpuMicros, freePort, here, median, type Server, startServer } from './processes.ts'
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
 import { inFolder, type Mongo, mongo } from './stores.ts'
@@ -38,13 +37,12 @@ interface Contender {
  */
 export async function benchSpread(readModel: 'sqlite' | 'mongodb'): Promise<SpreadRow[]> {
   const server = readModel === 'mongodb' ? await mongo() : null
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   try {
     const tokens = await seedTokens(folder, TOKENS)
     return await compare(folder, tokens, server)
   } finally {
     await server?.stop()
-    rmSync(folder, { recursive: true })
   }
 }
 
@@ -104,7 +102,7 @@ async function start(
 ): Promise<Contender> {
   const port = await freePort()
   const isPeer = script === './peers.js'
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   const server = await startServer(here(script), isPeer ? [String(port)] : [], {
     cwd: folder,
     env: { PORT: String(port), ...env },

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { copyFileSync, mkdtempSync } from 'node:fs'
+import { copyFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import jwt from 'jsonwebtoken'
 import { MongoClient } from 'mongodb'
 import { run } from './load.ts'
+import { ownFolder } from './ownFolder.ts'
 import { cpuMicros, freePort, here, median, type Server, startServer } from './processes.ts'
 import { JWT_SECRET, seedTokens, TOKEN_PEPPERS } from './seed.ts'
 import { inFolder, type Mongo, mongo, type Stores } from './stores.ts'
@@ -158,7 +159,7 @@ interface Seeded {
 }
 
 async function seeded(count: number): Promise<Seeded> {
-  const folder = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const folder = ownFolder()
   const tokens = await seedTokens(folder, count)
   return { folder, active: tokens.filter((_, i) => i % (count / ACTIVE) === 0) }
 }
@@ -185,7 +186,7 @@ async function service(
 
 /** Starts a service with the same tokens on MongoDB, and writes the documents that the usual way needs. */
 async function onMongo(server: Mongo, { folder, active }: Seeded): Promise<Service> {
-  const own = mkdtempSync(join(tmpdir(), 'tokenledger-bench-'))
+  const own = ownFolder()
   copyFileSync(join(folder, 'events.db'), join(own, 'events.db'))
   const stores = { ...inFolder(own), READ_MODEL_URL: server.url('tokens') }
   const filling = await service('filling', { folder: own, active }, stores)
