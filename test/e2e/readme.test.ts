@@ -56,7 +56,7 @@ const PRINTED: Record<string, readonly RegExp[]> = {
   ],
   'docs/analysts.md': [
     /Never used, oldest first \(\d+\)[\s\S]*nobody uses this/,
-    /never_used,[0-9a-f-]{36},acct_1,active,.*,nobody uses this\r?\n/,
+    /never_used,[0-9a-f-]{36},acct_1,active,.*,nobody uses this,,,\r?\n/,
     /On GET \/orders|On \/orders/,
     /^ +1 .* 1 accepted +GET +\/orders$/m,
     /Where tokens are managed\n.*\n +1 .* 1 4xx +GET +\/settings\/api-tokens\/:id$/m,
