@@ -1,11 +1,19 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { tokensIn } from '../../src/domain/credential.ts'
+import { hasLegacyShape, tokensIn } from '../../src/domain/credential.ts'
 import { WrongUse } from './command.ts'
 
-/** A secret that somebody has found, and the line of the file in which it begins first, counted from 1. */
+/** What may be a secret, and the line of the file in which it begins first, counted from 1. */
 export interface FoundSecret {
   secret: string
   line: number
+  /** Has it the format of a token, perhaps with a wrong check or cut off? Anything else is only a guess. */
+  isToken: boolean
+}
+
+export interface FoundSecrets {
+  secrets: FoundSecret[]
+  /** All that may be a secret, by the lines that have something that may. */
+  lines: { line: number; candidates: string[] }[]
 }
 
 /** The largest file that is read, in bytes. */
@@ -17,7 +25,7 @@ const AROUND = 100
 const MOST_SECRETS = 100_000
 
 /** @throws WrongUse, without anything of the file */
-export function secretsInFile(path: string): FoundSecret[] {
+export function secretsInFile(path: string): FoundSecrets {
   let bytes: Buffer
   try {
     bytes = readUpTo(path, MOST_BYTES + 1)
@@ -26,9 +34,9 @@ export function secretsInFile(path: string): FoundSecret[] {
     throw new WrongUse(`--from-file names a file that cannot be read (${code}).`)
   }
   if (bytes.length > MOST_BYTES) throw new WrongUse('--from-file names a file of more than 16 MiB.')
-  const secrets = secretsIn(decoded(bytes))
-  if (secrets.length === 0) throw new WrongUse('--from-file names a file in which no secret was found.')
-  return secrets
+  const found = secretsIn(decoded(bytes))
+  if (found.lines.length === 0) throw new WrongUse('--from-file names a file in which no secret was found.')
+  return found
 }
 
 /** The first bytes of a file, which may be a pipe or a device without an end. */
@@ -52,32 +60,82 @@ function decoded(bytes: Buffer): string {
   return new TextDecoder(encoding).decode(bytes)
 }
 
+/** What has the look of a token of any prefix; only its check says whether it is one. */
+const ALIKE = /(?<![\w-])[a-z][a-z0-9]{1,15}_[0-9A-Za-z]{20,200}(?![\w-])/g
+/** Long enough to be a secret of another system, which may have the name of a member before it. */
+const WORDS = /(?<!\S)\S{16,300}(?!\S)/g
+/** What stands around values in code, in JSON and in the query of a URL. */
+const MARKS = /["'`,;&?<>(){}[\]|]+/g
+const UP_TO_VALUE = /^[^=:]*[=:]/
+
 /**
- * The secrets in a text. If each line has one word, these are the secrets, whatever their form, unless a token is within
- * the word. Any other text is searched for tokens by their format, also for those within which a line was broken.
- * @throws WrongUse if there are more than can be looked for
+ * What may be a secret in a text: tokens by their format, also those within which a line was broken, and any word, or
+ * value of a member, that can be a secret of another system. If each line has one word, it may have any form.
+ * @throws WrongUse if there are more than can be looked for; of mere guesses, only as many are taken
  */
-export function secretsIn(text: string): FoundSecret[] {
+export function secretsIn(text: string): FoundSecrets {
   let isList = true
   for (const line of linesOf(text)) isList &&= line.length <= LONGEST && !/\s/.test(line)
-  const found = new Map<string, number>()
-  const add = (secret: string, line: number): void => {
-    if (!found.has(secret)) found.set(secret, line)
-    if (found.size > MOST_SECRETS)
+  const wanted = new Map<string, FoundSecret>()
+  const guessed = new Map<string, FoundSecret>()
+  const lines: FoundSecrets['lines'] = []
+
+  function want(secret: string, line: number, isToken: boolean): void {
+    if (!wanted.has(secret)) wanted.set(secret, { secret, line, isToken })
+    if (wanted.size > MOST_SECRETS)
       throw new WrongUse(`There are more than ${MOST_SECRETS} secrets: name fewer at a time.`)
   }
+
+  /** @param broken the token that begins in this line and ends in the next one; neither has its parts any more */
+  function take(rest: string, line: number, broken: readonly string[]): void {
+    const tokens = [...broken, ...tokensIn(rest), ...tokensAlike(rest)]
+    for (const token of tokens) want(token, line, true)
+    const isWord = isList && rest !== '' && tokens.length === 0
+    if (isWord) want(rest, line, false)
+    const guesses = guessesIn(rest)
+    for (const secret of guesses)
+      if (guessed.size < MOST_SECRETS && !guessed.has(secret))
+        guessed.set(secret, { secret, line, isToken: false })
+    const candidates = [...tokens, ...(isWord ? [rest] : []), ...guesses]
+    if (candidates.length > 0) lines.push({ line, candidates })
+  }
+
   let [before, n] = ['', 0]
   for (const line of linesOf(text)) {
+    const broken = brokenToken(before, line)
+    if (before !== '') take(broken?.head ?? before, n, broken ? [broken.token] : [])
+    before = broken?.tail ?? line
     n++
-    const joined = endOf(before) + line.slice(0, AROUND)
-    before = line
-    if (line === '') continue
-    const tokens = tokensIn(line)
-    for (const token of tokens) add(token, n)
-    if (isList && tokens.length === 0) add(line, n)
-    for (const token of tokensIn(joined)) add(token, n - 1)
   }
-  return [...found].map(([secret, line]) => ({ secret, line }))
+  if (before !== '') take(before, n, [])
+  for (const secret of wanted.keys()) guessed.delete(secret)
+  return { secrets: [...wanted.values(), ...guessed.values()].slice(0, MOST_SECRETS), lines }
+}
+
+const tokensAlike = (line: string): string[] =>
+  [...line.matchAll(ALIKE)].map(([text]) => text).filter((text) => tokensIn(text).length === 0)
+
+function guessesIn(line: string): Set<string> {
+  const words = line.match(WORDS) ?? []
+  const parts = line.replace(MARKS, ' ').match(WORDS) ?? []
+  const values = parts.map((part) => part.replace(UP_TO_VALUE, ''))
+  return new Set(
+    [...words, ...parts, ...values].filter((word) => hasLegacyShape(word) && tokensIn(word).length === 0),
+  )
+}
+
+/** The token that begins at the end of one line and ends in the next, and what the two lines have beside it. */
+function brokenToken(before: string, line: string): { token: string; head: string; tail: string } | null {
+  if (before === '' || line === '') return null
+  const end = endOf(before)
+  const joined = end + line.slice(0, AROUND)
+  for (const token of tokensIn(joined)) {
+    const [from, to] = [joined.indexOf(token), joined.indexOf(token) + token.length]
+    if (from >= end.length || to <= end.length) continue
+    const head = before.slice(0, Math.max(0, before.length - AROUND)) + before.slice(-AROUND).slice(0, from)
+    return { token, head, tail: line.slice(to - end.length) }
+  }
+  return null
 }
 
 /** The lines of a text, without the white space around them. */

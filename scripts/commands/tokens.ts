@@ -1,7 +1,7 @@
 import type { presentRevocations } from '../../src/presentation/revocations.ts'
 import type { presentEvent, presentToken, presentUsage } from '../../src/presentation/tokens.ts'
 import { defineCommand, type ExitCode, type Io, JSON_OPTION, tokenIdFrom, WrongUse } from '../cli/command.ts'
-import { batchesOf, type FoundSecret, secretsInFile } from '../cli/leakedSecrets.ts'
+import { batchesOf, type FoundSecrets, secretsInFile } from '../cli/leakedSecrets.ts'
 import { type OperatorClient, operatorClient, SERVICE_OPTIONS } from '../cli/operatorClient.ts'
 import { json, plural, progress, table } from '../cli/output.ts'
 import { eventsTable, tokenTable } from '../cli/tokenTables.ts'
@@ -23,8 +23,9 @@ export const tokensCommand = defineCommand({
     'list: the tokens of all accounts, or of one; --status is live, active, expired, revoked or all.',
     'show: one token, how often it was used in the last 30 days, and its history.',
     'revoke: those with these ids, or all of an account, or those whose secrets are in a file: one on each line, or in a',
-    'text in which they are found by their format. Needs --reason. Begin with --dry-run: it says what would go, and when',
-    'it was last used. No secret of the file is printed. Exit code 1 if one was not found, or could not be revoked.',
+    'text: tokens are found by their format, and secrets of another system as words, or as values in code or JSON. Needs',
+    '--reason. Begin with --dry-run: it says what would go, and when it was last used. No secret of the file is printed.',
+    'Exit code 1 if one was not found, or could not be revoked, or if a line has only what may be a secret and is none.',
     'Where JWT_SECRET is set (or the development secret is used) it makes a JWT by itself; the history then names the',
     'user of this machine. Otherwise --jwt-file has the JWT of an operator.',
   ].join('\n'),
@@ -170,36 +171,49 @@ async function revoke(
   if (named.length !== 1) throw new WrongUse('Name the tokens by ids, or by --account, or by --from-file.')
   const send = (which: object): Promise<Revoked> =>
     client.post('/revocations', { ...which, reason, dry_run: isDryRun })
-  const { rows, remaining } =
+  const { rows, remaining, unknownLines } =
     path !== undefined
       ? await revokeSecrets(send, secretsInFile(path), io)
       : account === undefined
-        ? { rows: await revokeIds(send, ids), remaining: 0 }
+        ? await revokeIds(send, ids)
         : await revokeAccount(send, account, isDryRun)
-  const isFine = rows.every(({ why }) => FINE.includes(why))
-  if (values.json) io.out(json({ data: rows, remaining, dry_run: isDryRun }))
+  const isFine = rows.every(({ why }) => FINE.includes(why)) && (unknownLines ?? []).length === 0
+  if (values.json)
+    io.out(
+      json({
+        data: rows,
+        remaining,
+        dry_run: isDryRun,
+        ...(unknownLines && { unknown_lines: unknownLines }),
+      }),
+    )
   else {
     io.out(rows.length === 0 ? 'There is nothing to revoke.\n' : shown(rows))
     if (remaining > 0) io.out(`and ${plural(remaining, 'token')} more\n`)
+    if (unknownLines && unknownLines.length > 0) io.out(unknownText(unknownLines))
   }
   return isFine ? 0 : 1
 }
 
 type Send = (which: object) => Promise<Revoked>
 
-async function revokeIds(send: Send, texts: readonly string[]): Promise<Row[]> {
+interface Outcome {
+  rows: Row[]
+  /** Tokens of the account that are left. */
+  remaining: number
+  /** Of a file: the lines that have something that may be a secret, and nothing that is known. */
+  unknownLines?: number[]
+}
+
+async function revokeIds(send: Send, texts: readonly string[]): Promise<Outcome> {
   const ids = texts.map((text) => tokenIdFrom(text, '<id>'))
   const rows: Row[] = []
   for (let from = 0; from < ids.length; from += MOST_IDS)
     rows.push(...(await send({ ids: ids.slice(from, from + MOST_IDS) })).data)
-  return rows
+  return { rows, remaining: 0 }
 }
 
-async function revokeAccount(
-  send: Send,
-  accountId: string,
-  isDryRun: boolean,
-): Promise<{ rows: Row[]; remaining: number }> {
+async function revokeAccount(send: Send, accountId: string, isDryRun: boolean): Promise<Outcome> {
   const rows: Row[] = []
   for (;;) {
     const { data, remaining } = await send({ account_id: accountId })
@@ -209,21 +223,39 @@ async function revokeAccount(
   }
 }
 
-async function revokeSecrets(
-  send: Send,
-  secrets: readonly FoundSecret[],
-  io: Io,
-): Promise<{ rows: Row[]; remaining: number }> {
-  const rows: Row[] = []
+/** A guess that is no secret of ours has no row. */
+async function revokeSecrets(send: Send, { secrets, lines }: FoundSecrets, io: Io): Promise<Outcome> {
+  const rows: (Row & { line: number })[] = []
+  const known = new Set<string>()
+  let asked = 0
   const bar = progress(io, 1)
-  bar.step('asking the service', 'secret')
+  bar.step('asking the service', 'candidate')
   for (const batch of batchesOf(secrets)) {
     const { data } = await send({ credentials: batch.map(({ secret }) => secret) })
-    for (const row of data) rows.push({ line: batch[row.index]?.line ?? 0, ...row })
-    bar.at(rows.length / secrets.length, rows.length)
+    for (const [index, row] of data.entries()) {
+      const { secret, line, isToken } = batch[index] ?? { secret: '', line: 0, isToken: false }
+      if (!row.found && !isToken) continue
+      known.add(secret)
+      rows.push({ ...row, line })
+    }
+    asked += batch.length
+    bar.at(asked / secrets.length, asked)
   }
   bar.done()
-  return { rows, remaining: 0 }
+  const unknown = lines.filter(({ candidates }) => !candidates.some((secret) => known.has(secret)))
+  return {
+    rows: rows.sort((a, b) => a.line - b.line),
+    remaining: 0,
+    unknownLines: unknown.map(({ line }) => line),
+  }
+}
+
+const MOST_NAMED = 20
+
+function unknownText(lines: readonly number[]): string {
+  const named = `${lines.slice(0, MOST_NAMED).join(', ')}${lines.length > MOST_NAMED ? ', …' : ''}`
+  const have = lines.length === 1 ? 'has' : 'have'
+  return `${plural(lines.length, 'line')} ${have} what may be a secret, and is none that is known here: ${named}\n`
 }
 
 function shown(rows: readonly Row[]): string {

@@ -85,9 +85,11 @@ export const UNKNOWN_HINT = '…'
 
 const LEGACY_SHAPE = /^[!-~]{16,255}$/
 
+export const hasLegacyShape = (text: string): boolean => LEGACY_SHAPE.test(text)
+
 /** Could `text` be a token of an older system? A token of our own format never is. */
 export const isLegacyToken = (prefix: string, text: string): boolean =>
-  LEGACY_SHAPE.test(text) && !isToken(prefix, text)
+  hasLegacyShape(text) && !isToken(prefix, text)
 
 /** The hash that an older system has stored of its token: plain SHA-256, in lower-case hex. */
 export const hashLegacyToken = (token: string): string => hash('sha256', token, 'hex')

@@ -129,10 +129,14 @@ describe('tokenledger tokens, beside a live service', () => {
     const [a, b] = [await create('leaked a'), await create('leaked b', 'acct_2')]
     secrets.push('not-one-of-ours-but-secret')
     const list = await fileOf('leaked.txt', `${a.token}\nnot-one-of-ours-but-secret\n${b.token}\n`)
-    const dry = await rowsOf(['revoke', '--from-file', list, '--reason', 'leak', '--dry-run'], 1)
-    expect(dry.map(({ line, id, why }) => [line, id, why])).to.deep.equal([
+    const dry = await run(['revoke', '--from-file', list, '--reason', 'leak', '--dry-run', '--json', ...at()])
+    const { data, unknown_lines: unknown } = JSON.parse(dry.stdout) as {
+      data: Row[]
+      unknown_lines: number[]
+    }
+    expect([dry.code, unknown]).to.deep.equal([1, [2]])
+    expect(data.map(({ line, id, why }) => [line, id, why])).to.deep.equal([
       [1, a.id, 'dry_run'],
-      [2, null, 'not_found'],
       [3, b.id, 'dry_run'],
     ])
     const text = await fileOf('leaked.md', `# found here\nTOKEN=${a.token} # a\nand ${b.token}`)
@@ -140,6 +144,18 @@ describe('tokenledger tokens, beside a live service', () => {
     expect(code).to.equal(0)
     expect(stdout).to.match(/^line +id .*\n +2 .* revoked\n +3 .* revoked\n$/)
     expect(await statusOf(a)).to.equal('revoked')
+  })
+
+  it('passes over no line of a file that may have a secret', async () => {
+    const token = await create('beside others')
+    const cut = token.token.slice(0, -3)
+    secrets.push('secret-of-nobody-here', cut)
+    const found = await fileOf('mixed.txt', `secret-of-nobody-here # prod\n${token.token}\nTOKEN=${cut} x\n`)
+    const { stdout, code } = await run(['revoke', '--from-file', found, '--reason', 'leak', ...at()])
+    expect(code).to.equal(1)
+    expect(stdout).to.match(
+      /\n +2 .* revoked\n +3 .* not found\n1 line has what may be a secret, and is none that is known here: 1\n$/,
+    )
   })
 
   it('revokes all of an account', async () => {

@@ -28,49 +28,111 @@ describe('Tokens in a text', () => {
   })
 })
 
+/** Those of which each has a row, whatever the service knows of them, and the others, with their lines. */
+function foundIn(text: string) {
+  const { secrets, lines } = secretsIn(text)
+  const of = (isToken: boolean) =>
+    secrets.filter((found) => found.isToken === isToken).map(({ secret, line }) => ({ secret, line }))
+  return { tokens: of(true), others: of(false), lines: lines.map(({ line }) => line) }
+}
+
 describe('The secrets of a file', () => {
+  const old = 'old-secret-of-another-system'
+
   it('are its lines, if each is one word, whatever their form', () => {
-    expect(secretsIn(`\n${a}\r\nold-secret-of-another-system\n  ${b}  \n${a}\n`)).to.deep.equal([
-      { secret: a, line: 2 },
-      { secret: 'old-secret-of-another-system', line: 3 },
-      { secret: b, line: 4 },
-    ])
+    expect(foundIn(`\n${a}\r\n${old}\n  ${b}  \n${a}\nshort\n`)).to.deep.equal({
+      tokens: [
+        { secret: a, line: 2 },
+        { secret: b, line: 4 },
+      ],
+      others: [
+        { secret: old, line: 3 },
+        { secret: 'short', line: 6 },
+      ],
+      lines: [2, 3, 4, 5, 6],
+    })
   })
 
   it('are the tokens in it, if it is any other text', () => {
-    expect(secretsIn(`# a config\ntoken: ${a}\nword\n\nalso: ${b}, ${a}`)).to.deep.equal([
-      { secret: a, line: 2 },
-      { secret: b, line: 5 },
-    ])
-    expect(secretsIn(' \n\n')).to.deep.equal([])
+    expect(foundIn(`# a config\ntoken: ${a}\nword\n\nalso: ${b}, ${a}`)).to.deep.equal({
+      tokens: [
+        { secret: a, line: 2 },
+        { secret: b, line: 5 },
+      ],
+      others: [],
+      lines: [2, 5],
+    })
+    expect(foundIn(' \n\n')).to.deep.equal({ tokens: [], others: [], lines: [] })
   })
 
   it('are the tokens within its words, where they have some', () => {
-    expect(secretsIn(`TOKEN=${a}\n{"token":"${b}"}\nold-secret-of-another-system\n`)).to.deep.equal([
-      { secret: a, line: 1 },
-      { secret: b, line: 2 },
-      { secret: 'old-secret-of-another-system', line: 3 },
+    expect(foundIn(`TOKEN=${a}\n{"token":"${b}"}\n${old}\n`)).to.deep.equal({
+      tokens: [
+        { secret: a, line: 1 },
+        { secret: b, line: 2 },
+      ],
+      others: [{ secret: old, line: 3 }],
+      lines: [1, 2, 3],
+    })
+  })
+
+  it('are also words that can be secrets of another system, beside whatever else', () => {
+    const padded = 'c2VjcmV0LW9mLWFub3RoZXI='
+    const texts = [
+      `${old} # prod`,
+      `OLD_TOKEN=${old}`,
+      `  "token": "${old}",`,
+      `{"a":1,"token":"${old}"}`,
+      `curl 'https://api.example.com/v1?token=${old}&page=2'`,
+      `Authorization: Bearer ${old}`,
+      `${old} ${a}`,
+    ]
+    for (const text of texts)
+      expect(foundIn(`some text\n${text}`).others, text).to.deep.include({ secret: old, line: 2 })
+    expect(foundIn(`OLD_TOKEN=${padded} # x`).others).to.deep.include({ secret: padded, line: 1 })
+  })
+
+  it('are also what only looks like a token, so that somebody hears of it', () => {
+    expect(foundIn(`see ${flipped} and ${b}\nTOKEN=${b.slice(0, -5)}; x`).tokens).to.have.deep.members([
+      { secret: flipped, line: 1 },
+      { secret: b, line: 1 },
+      { secret: b.slice(0, -5), line: 2 },
     ])
   })
 
-  it('are found where a line was broken within them', () => {
-    const broken = `${a.slice(0, 20)}\r\n  ${a.slice(20)} and ${b.slice(0, 30)}=\n${b.slice(30)}.`
-    expect(secretsIn(`it was ${broken}`)).to.deep.equal([
-      { secret: a, line: 1 },
-      { secret: b, line: 2 },
-    ])
+  it('are found where a line was broken within them, and their parts are none', () => {
+    const broken = `${a.slice(0, 24)}\r\n  ${a.slice(24)} and ${b.slice(0, 30)}=\n${b.slice(30)}.`
+    expect(foundIn(`it was ${broken}`)).to.deep.equal({
+      tokens: [
+        { secret: a, line: 1 },
+        { secret: b, line: 2 },
+      ],
+      others: [],
+      lines: [1, 2],
+    })
+  })
+
+  it('are guessed only as far as they can be looked for, and each line with one is known', () => {
+    const text = (n: number) => Array.from({ length: n }, (_, i) => `log line-with-a-word-${i}`).join('\n')
+    const { secrets, lines } = secretsIn(`${text(100_001)} ${a}`)
+    expect([secrets.length, lines.length]).to.deep.equal([100_000, 100_001])
+    expect(secrets).to.deep.include({ secret: a, line: 100_001, isToken: true })
   })
 
   it('are not more than can be looked for', () => {
     const words = (n: number) => Array.from({ length: n }, (_, i) => `word-${i}`).join('\n')
-    expect(secretsIn(words(100_000))).to.have.lengthOf(100_000)
+    expect(secretsIn(words(100_000)).secrets).to.have.lengthOf(100_000)
     expect(() => secretsIn(words(100_001))).to.throw(WrongUse, 'more than 100000 secrets')
   })
 
   it('are sent in pieces that the service takes', () => {
-    const many = Array.from({ length: 2_500 }, (_, i) => ({ secret: `secret ${i}`, line: i + 1 }))
+    const many = Array.from({ length: 2_500 }, (_, i) => ({
+      secret: `secret ${i}`,
+      line: i + 1,
+      isToken: false,
+    }))
     expect([...batchesOf(many)].map((batch) => batch.length)).to.deep.equal([1_000, 1_000, 500])
-    const long = many.map(({ line }) => ({ secret: 'ä'.repeat(250), line }))
+    const long = many.map((one) => ({ ...one, secret: 'ä'.repeat(250) }))
     for (const batch of batchesOf(long))
       expect(JSON.stringify(batch.map(({ secret }) => secret)).length).to.be.below(256 * 1024)
     expect([...batchesOf(long)].flat()).to.deep.equal(long)
@@ -83,14 +145,13 @@ describe('A file of secrets', () => {
   after(() => rmSync(folder, { recursive: true }))
   const secretsOf = (content: string | Buffer) => {
     writeFileSync(path, content)
-    return secretsInFile(path).map(({ secret }) => secret)
+    return secretsInFile(path).secrets.map(({ secret }) => secret)
   }
 
   it('may be in UTF-8 or, as some shells write it, in UTF-16', () => {
     const text = `\uFEFFfound: ${a}\n`
-    expect(secretsOf(text)).to.deep.equal([a])
-    expect(secretsOf(Buffer.from(text, 'utf16le'))).to.deep.equal([a])
-    expect(secretsOf(Buffer.from(text, 'utf16le').swap16())).to.deep.equal([a])
+    for (const bytes of [text, Buffer.from(text, 'utf16le'), Buffer.from(text, 'utf16le').swap16()])
+      expect(secretsOf(bytes)).to.deep.equal([a])
   })
 
   it('may be of any bytes', () => {
