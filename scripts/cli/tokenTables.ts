@@ -32,19 +32,63 @@ export function eventsTable(events: readonly ShownEvent[]): string {
   return table(['revision', 'time', 'type', 'actor', 'request id', 'what changed'], rows)
 }
 
-/** What each event has changed: `name "CI" → "CI deploy"`. There is no arrow for a member that had no value before. */
-export function changesOf(events: readonly Pick<ShownEvent, 'type' | 'data'>[]): string[] {
+type EventData = Pick<ShownEvent, 'type' | 'data'>
+
+/**
+ * What each event says. Of a change, what was there before as well: `name "CI" → "CI deploy"`. What happened to a secret
+ * is told in words, since it replaces no member.
+ */
+export function changesOf(events: readonly EventData[]): string[] {
   const known: Record<string, unknown> = {}
-  return events.map(({ data }) => {
-    const changes = Object.entries(data)
-      .filter(([name]) => name !== 'token_id')
-      .map(([name, value]) => {
-        const old = Object.hasOwn(known, name) ? `${shortly(known[name])} → ` : ''
-        known[name] = value
-        return `${name} ${old}${shortly(value)}`
-      })
+  return events.map((event) => {
+    const aboutSecrets = secretsText(event)
+    if (aboutSecrets !== null) return aboutSecrets
+    const isState = STATE.includes(event.type)
+    const members = Object.entries(event.data).filter(([name]) => name !== 'token_id')
+    const changes = members.map(([name, value]) => {
+      const old = isState && Object.hasOwn(known, name) ? `${shortly(known[name])} → ` : ''
+      if (isState) known[name] = value
+      return `${name} ${old}${shortly(value)}`
+    })
     return changes.join(', ')
   })
 }
+
+/** The events whose data are what the token is from then on. */
+const STATE = ['TokenCreated', 'TokenImported', 'TokenUpdated']
+
+/** @returns null if it is about something else */
+function secretsText({ type, data }: EventData): string | null {
+  switch (type) {
+    case 'TokenLeaked':
+      return `secret ${shortly(data.hint)} was found by ${shortly(data.source)} as ${shortly(data.type)} at ${shortly(data.url)}`
+    case 'TokenRotationStarted':
+      return `secret ${shortly(data.hint)} is new; ${olderText(data)}`
+    case 'TokenSecretActivated': {
+      const grace =
+        data.grace_seconds === null
+          ? ''
+          : `; the older one is accepted for ${shortly(data.grace_seconds)} s more`
+      return `secret ${shortly(data.hint)} was used for the first time${grace}`
+    }
+    case 'TokenRotationEnded': {
+      const which = data.status === 'pending' ? 'which nobody had used' : 'the older one'
+      return `secret ${shortly(data.hint)}, ${which}, is dead; ${hintIn(data.remaining)} goes on`
+    }
+    default:
+      return null
+  }
+}
+
+function olderText({ beside, activate, grace_seconds: seconds }: EventData['data']): string {
+  const older = hintIn(beside)
+  const { retires_at: until } = beside as { retires_at: string | null }
+  if (until !== null) return `${older} is accepted until ${until}, as before`
+  if (activate === 'on_first_use')
+    return `${older} is accepted until ${shortly(seconds)} s after the first use of the new one`
+  return seconds === 0 ? `${older} is dead` : `${older} is accepted for ${shortly(seconds)} s more`
+}
+
+const hintIn = (secret: unknown): string => shortly((secret as { hint: string }).hint)
 
 const shortly = (value: unknown): string => (value === null ? 'none' : printable(JSON.stringify(value)))

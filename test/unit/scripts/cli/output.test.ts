@@ -73,6 +73,43 @@ describe('Output of the command line', () => {
     ])
   })
 
+  it('tells in words what happened to secrets, and shows no change of what they do not change', () => {
+    const beside = { hint: 'old', revision: 0, retires_at: null }
+    const started = (more: object) => ({
+      type: 'TokenRotationStarted',
+      data: { hint: 'new', activate: 'on_first_use', grace_seconds: 86_400, beside, ...more },
+    })
+    const remaining = { hint: 'new', revision: 1 }
+    const changes = changesOf([
+      { type: 'TokenCreated', data: { hint: 'old', expires_at: '2027' } },
+      started({}),
+      started({ activate: 'now', grace_seconds: 60 }),
+      started({ activate: 'now', grace_seconds: 0 }),
+      started({ beside: { ...beside, retires_at: '2026' } }),
+      { type: 'TokenSecretActivated', data: { revision: 1, hint: 'new', grace_seconds: 86_400 } },
+      { type: 'TokenSecretActivated', data: { revision: 1, hint: 'new', grace_seconds: null } },
+      { type: 'TokenRotationEnded', data: { status: 'grace', hint: 'old', remaining } },
+      { type: 'TokenRotationEnded', data: { status: 'pending', hint: 'newer', remaining } },
+      { type: 'TokenLeaked', data: { source: 'github commit', url: 'https://x', type: 'key', hint: 'new' } },
+      { type: 'TokenExpiring', data: { days: 7, expires_at: '2027' } },
+      { type: 'TokenUpdated', data: { expires_at: '2028' } },
+    ])
+    expect(changes).to.deep.equal([
+      'hint "old", expires_at "2027"',
+      'secret "new" is new; "old" is accepted until 86400 s after the first use of the new one',
+      'secret "new" is new; "old" is accepted for 60 s more',
+      'secret "new" is new; "old" is dead',
+      'secret "new" is new; "old" is accepted until 2026, as before',
+      'secret "new" was used for the first time; the older one is accepted for 86400 s more',
+      'secret "new" was used for the first time',
+      'secret "old", the older one, is dead; "new" goes on',
+      'secret "newer", which nobody had used, is dead; "new" goes on',
+      'secret "new" was found by "github commit" as "key" at "https://x"',
+      'days 7, expires_at "2027"',
+      'expires_at "2027" → "2028"',
+    ])
+  })
+
   it('writes sizes in binary units', () => {
     expect([0, 1023, 1024, 1536, 200 * 1024 ** 2, 2 ** 40].map(bytes)).to.deep.equal([
       '0 B',
