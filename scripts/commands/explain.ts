@@ -115,6 +115,8 @@ const decisionOf = ({ status, token, at }: FoundThen) => ({
   revision: token.revision,
   // The secrets that are accepted, and until when.
   secrets: status === 'active' ? secretsAt(token, at) : [],
+  // Null: from any address.
+  allowed_ips: status === 'active' ? token.allowedIps : null,
 })
 
 function secretsAt({ secret, rotation }: ExistingToken, at: string) {
@@ -124,10 +126,17 @@ function secretsAt({ secret, rotation }: ExistingToken, at: string) {
   return [...newer, ...older]
 }
 
-function decisionText({ outcome, status, revision, secrets }: ReturnType<typeof decisionOf>): string {
+function decisionText({
+  outcome,
+  status,
+  revision,
+  secrets,
+  allowed_ips: addresses,
+}: ReturnType<typeof decisionOf>): string {
   const shown = secrets.map(({ hint, until }) => `${hint}${until === null ? '' : ` until ${until}`}`)
   const which = shown.length > 0 ? `, with ${shown.join(' or ')}` : ''
-  return `By its history a request at that time is ${outcome}: at revision ${revision} the token is ${status}${which}.`
+  const from = addresses === null ? '' : `, from these addresses only: ${addresses.join(', ')}`
+  return `By its history a request at that time is ${outcome}: at revision ${revision} the token is ${status}${which}${from}.`
 }
 
 type AssessedUse = ListedUse & { hint: string | null; verdict: Verdict }

@@ -100,6 +100,7 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
         status: 'active',
         revision: 0,
         secrets: [{ hint: hintOf('tkl', gone.token), until: null }],
+        allowed_ips: null,
       })
       expect(first.events).to.have.lengthOf(1)
       const [use] = first.uses
@@ -117,6 +118,7 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
         status: 'revoked',
         revision: 1,
         secrets: [],
+        allowed_ips: null,
       })
       expect(later.uses.map(({ place }) => place)).to.deep.equal(['before'])
       const { code, stdout } = await run(['explain', gone.id, revokedAt()])
@@ -125,6 +127,16 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
         .to.match(/TokenRevoked +jwt acct_1/)
         .and.contain('is refused: at revision 1 the token is revoked')
         .and.match(/^before +.* was the newest$/m)
+    })
+
+    it('explains from which addresses a token was accepted', async () => {
+      const bound = { name: 'bound', allowed_ips: ['192.0.2.0/24', '2001:db8::1'] }
+      const { body } = await apiOf(url).create(bound)
+      const now = new Date().toISOString()
+      const { stdout } = await run(['explain', body.id, now])
+      expect(stdout).to.match(/is accepted: .*, from these addresses only: 192\.0\.2\.0\/24, 2001:db8::1\.\n/)
+      const { decision } = await runJson<Explained>(['explain', body.id, now])
+      expect(decision).to.deep.include({ allowed_ips: bound.allowed_ips })
     })
 
     it('answers 1 for a token that was not, and 2 to what is no time', async () => {
