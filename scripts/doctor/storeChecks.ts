@@ -34,9 +34,10 @@ export async function checkEventStore(settings: Settings): Promise<Check> {
     const started = performance.now()
     const head = await store.head()
     if (path === null) return answered('event store', settings.eventStoreUrl, started, { head })
-    const [events, size] = [await countEvents(path), sizeOf(path)]
-    const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, head }
-    const detail = `${path}, ${bytes(size.bytes)}, ${plural(events, 'event')}, head ${head ?? 'none'}`
+    const [{ events, signals }, size] = [await countEvents(path), sizeOf(path)]
+    const facts = { path, bytes: size.bytes, wal_bytes: size.walBytes, events, signals, head }
+    const counts = `${plural(events, 'event')} and ${plural(signals, 'signal')} of processes`
+    const detail = `${path}, ${bytes(size.bytes)}, ${counts}, head ${head ?? 'none'}`
     return assessFile('event store', detail, facts)
   })
 }

@@ -21,7 +21,7 @@ export const LEASE_STREAM = 'eventStore-lease'
 export const DELIVERY_STREAM = 'delivery-'
 /** With which keys the hashes in this event store were made. A copy of the log in another store has its own. */
 export const PEPPER_STREAM = 'eventStore-peppers'
-const SIGNAL_STREAMS = [HEARTBEAT_STREAM, LEASE_STREAM, DELIVERY_STREAM, PEPPER_STREAM]
+export const SIGNAL_STREAMS = [HEARTBEAT_STREAM, LEASE_STREAM, DELIVERY_STREAM, PEPPER_STREAM]
 
 export const isSignal = ({ stream }: Pick<StoredEvent, 'stream'>): boolean =>
   SIGNAL_STREAMS.some((prefix) => stream.startsWith(prefix))

@@ -238,6 +238,17 @@ describe('tokenledger, beside a live service', () => {
         .and.contain(', 0 failed\n')
     })
 
+    it('counts the events that are exported, and the signals of processes by themselves', async () => {
+      const counted = async () => {
+        const { checks } = await runJson<{ checks: Check[] }>(['doctor'])
+        return checks.find(({ name }) => name === 'event store')?.facts as { events: number; signals: number }
+      }
+      const [before, { stdout }, after] = [await counted(), await run(['export']), await counted()]
+      const exported = stdout.split('\n').filter((line) => line.includes('"stream"')).length
+      expect(exported).to.be.within(before.events, after.events)
+      expect(after.signals).to.be.at.least(1)
+    })
+
     it('leaves nothing behind in the data folder', async () => {
       const before = await readdir(join(service.folder, 'data'))
       await run(['doctor'])

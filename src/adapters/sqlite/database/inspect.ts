@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { SIGNAL_STREAMS } from '../../../domain/streams.ts'
 import { bytes, type Database, integer, openDatabase, openPlain, toText } from './database.ts'
 import { MEMORY } from './driver.ts'
 import { walBytes } from './walWatch.ts'
@@ -62,11 +63,17 @@ export async function quickCheck(path: string): Promise<string[]> {
   }
 }
 
-/** How many events the file of an event store holds. */
-export async function countEvents(path: string): Promise<number> {
+const COUNTED = `
+  SELECT count(*) AS n, count(*) FILTER (WHERE ${SIGNAL_STREAMS.map(() => 'stream GLOB ?').join(' OR ')}) AS signals
+  FROM events`
+
+/** How many events the file of an event store holds: those of the product, and the signals of processes. */
+export async function countEvents(path: string): Promise<{ events: number; signals: number }> {
   const database = await openDatabase(path, { readOnly: true, synchronous: 'NORMAL' })
   try {
-    return Number(database.prepare('SELECT count(*) AS n FROM events').get()?.n)
+    const found = database.prepare(COUNTED).get(...SIGNAL_STREAMS.map((prefix) => `${prefix}*`))
+    const [all, signals] = [Number(found?.n), Number(found?.signals)]
+    return { events: all - signals, signals }
   } finally {
     database.close()
   }
