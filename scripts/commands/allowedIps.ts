@@ -1,5 +1,5 @@
 import type { TokenDocument } from '../../projections/tokens.ts'
-import { allowedIpsErrors } from '../../src/domain/rules.ts'
+import { allowedIpsErrors, MAX_ALLOWED_IPS } from '../../src/domain/rules.ts'
 import { presentCallerCheck } from '../../src/presentation/analytics.ts'
 import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../cli/command.ts'
 import { json, plural, progress, table } from '../cli/output.ts'
@@ -25,9 +25,12 @@ export const allowedIps = defineCommand({
   async run({ values, args }, io) {
     const settings = storedSettings(io)
     const tokenId = tokenIdFrom(args[0] ?? '', '<token-id>')
-    const allowed = (values.check ?? '').split(/[\s,]+/).filter((text) => text !== '')
+    if (values.check === undefined) throw new WrongUse('--check is missing: it names the addresses.')
+    const allowed = values.check.split(/[\s,]+/).filter((text) => text !== '')
+    if (allowed.length < 1 || allowed.length > MAX_ALLOWED_IPS)
+      throw new WrongUse(`--check must have 1 to ${MAX_ALLOWED_IPS} addresses or CIDR blocks.`)
     const [wrong] = allowedIpsErrors(allowed)
-    if (wrong) throw new WrongUse(`--check: ${wrong.path.length > 1 ? 'each ' : ''}${wrong.message}.`)
+    if (wrong) throw new WrongUse(`--check: address ${Number(wrong.path[1]) + 1} ${wrong.message}.`)
     const bar = progress(io, 1)
     const found = await withReadModel(settings, io.now, async ({ queries, readModel }) => {
       const token = await readModel.get('tokens', tokenId)

@@ -6,9 +6,10 @@ export const serveCommand = defineCommand({
   summary: 'Start the service, as npm start does.',
   usage: '',
   help: [
-    'Its log is lines of JSON on standard output. Where there are no keys, and NODE_ENV is not production, it makes some',
-    'in data/dev-secrets.json and prints two commands to begin with. SIGTERM and SIGINT stop it in order: readiness turns',
-    'red, requests under way end, usage is stored; a second one ends it at once.',
+    'Its log is on standard output: lines of JSON, or outside production text for people where that is a terminal',
+    '(LOG_FORMAT). Where there are no keys, and NODE_ENV is not production, it makes some in data/dev-secrets.json and',
+    'prints two commands to begin with, and a link to the page. SIGTERM and SIGINT stop it in order: readiness turns red,',
+    'requests under way end, usage is stored; a second one ends it at once.',
   ].join('\n'),
   args: [],
   options: {},

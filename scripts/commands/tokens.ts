@@ -125,7 +125,8 @@ async function list(client: OperatorClient, values: ListValues, io: Io): Promise
       token.expires_at ?? 'never',
     ])
     io.out(table(['id', 'account', 'name', 'hint', 'status', 'last used', 'expires'], rows))
-    if (cursor !== null) io.err('There are more: say --limit, or ask for fewer.\n')
+    if (cursor !== null)
+      io.err(`There are more than ${most}: raise --limit, or narrow the list down by filters.\n`)
   }
   return found.length > 0 ? 0 : 1
 }

@@ -20,7 +20,7 @@ const MAX_RAW_DESCRIPTION = 6 * MAX_DESCRIPTION
 const LABEL = /^[A-Za-z0-9_.-]{1,40}$/
 const MAX_LABELS = 16
 const MAX_LABEL_TEXT = 200
-const MAX_ALLOWED_IPS = 100
+export const MAX_ALLOWED_IPS = 100
 /** The length in characters of `2026-11-22T08:00:00.123456789+01:00`. */
 const MAX_TIME = 35
 /** Control characters, line and paragraph separators, lone surrogates, bidirectional embeddings and overrides. */

@@ -197,5 +197,6 @@ export const isInformationalType = (type: string): boolean => INFORMATIONAL.incl
 
 export type LifecycleType = keyof typeof tokenEventSchemas
 
-/** Is it one of the types that the streams of tokens hold, and no other stream does? */
-export const isLifecycleType = (type: string): boolean => Object.hasOwn(tokenEventSchemas, type)
+/** The types that the streams of tokens hold, and no other stream does. */
+export const LIFECYCLE_TYPES = Object.keys(tokenEventSchemas)
+export const isLifecycleType = (type: string): boolean => LIFECYCLE_TYPES.includes(type)

@@ -174,7 +174,7 @@ export function tokensOf(
 
   /** Who does it, and under which conditions. */
   function commandOf(given: RevokeOptions) {
-    const { actor, idempotencyKey, ifMatch, scopes = null, reason = '' } = parseOptions(given)
+    const { actor, idempotencyKey, ifMatch, scopes = null, reason = '' } = parseOptions(given ?? {})
     if (!isAccountId(actor)) throw invalid([{ pointer: '/actor', message: 'must name who does it' }])
     const requestId = ids.random()
     const context: CommandContext = {

@@ -213,6 +213,12 @@ describe('tokenledger, for analysts, beside a live service', () => {
       expect((await run('allowed-ips', UNKNOWN, '--check', '192.0.2.1')).code).to.equal(1)
       for (const args of [[token.id], [token.id, '--check', ','], [token.id, '--check', '192.0.2.1/24'], []])
         expect((await run('allowed-ips', ...args)).code, args.slice(1).join(' ')).to.equal(2)
+      const says = async (...args: string[]) => (await run('allowed-ips', token.id, ...args)).stderr
+      expect(await says()).to.match(/^--check is missing: it names the addresses\.\n/)
+      expect(await says('--check', ',')).to.match(/^--check must have 1 to 100 addresses or CIDR blocks\.\n/)
+      expect(await says('--check', '192.0.2.1,192.0.2.1/24')).to.match(
+        /^--check: address 2 must be an address or /,
+      )
     })
   })
 

@@ -67,7 +67,7 @@ describe('tokenledger tokens, beside a live service', () => {
     const cut = await run(['list', '--q', 'listed', '--limit', '1', ...at()])
     expect([cut.stdout.trim().split('\n').length, cut.stderr]).to.deep.equal([
       2,
-      'There are more: say --limit, or ask for fewer.\n',
+      'There are more than 1: raise --limit, or narrow the list down by filters.\n',
     ])
     expect(await rowsOf(['list', '--q', 'nowhere'], 1)).to.deep.equal([])
   })

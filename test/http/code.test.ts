@@ -317,7 +317,7 @@ describe('Tokens from code', () => {
     ],
     ['a granularity', () => tokens.usage(ACCOUNT, any({ granularity: 'week' })), ['/granularity']],
     ['no actor', (id) => tokens.revoke(ACCOUNT, id, any({})), ['/actor']],
-    ['no options', (id) => tokens.revoke(ACCOUNT, id, any(undefined)), ['']],
+    ['no options', (id) => tokens.revoke(ACCOUNT, id, any(undefined)), ['/actor']],
     ['an empty actor', (id) => tokens.revoke(ACCOUNT, id, { actor: '' }), ['/actor']],
     [
       'an actor that is no text',

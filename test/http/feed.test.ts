@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { LIFECYCLE_TYPES } from '../../src/domain/tokenEvents.ts'
 import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
@@ -125,6 +126,13 @@ describe('The feed of an account', () => {
       expect(status, query).to.equal(422)
       expect(body.code, query).to.equal('validation_failed')
     }
+    const { errors } = (await owner.get(`${FEED}?types=TokenMade`)).body
+    expect(errors).to.deep.equal([
+      {
+        pointer: '?types',
+        message: `must be types of events, separated by commas, out of ${LIFECYCLE_TYPES.join(', ')}`,
+      },
+    ])
     const bad = await owner.get(FEED, { accept: 'text/event-stream', 'last-event-id': 'x' })
     expect(bad.status).to.equal(400)
     expect((await owner.post(FEED, {})).status).to.equal(405)

@@ -187,20 +187,23 @@ describe('OAuth', () => {
 
   it('refuses a form that it cannot read', async () => {
     const { token } = await createToken(owner)
-    const bodies: [what: string, body: string, headers?: Record<string, string>][] = [
-      ['no token', 'token_type_hint=access_token'],
-      ['an empty token', 'token='],
-      ['two tokens', `token=${token}&token=${token}`],
-      ['two addresses', `token=${token}&client_ip=192.0.2.1&client_ip=192.0.2.2`],
-      ['no address', `token=${token}&client_ip=nowhere`],
-      ['an empty address', `token=${token}&client_ip=`],
-      ['JSON', JSON.stringify({ token }), { 'Content-Type': 'application/json' }],
-      ['a long token', `token=${'x'.repeat(513)}`],
+    const [missing, twice] = ['token is missing', 'a parameter must be given once']
+    const noAddress = 'client_ip must be an IP address'
+    const noForm = 'the body must be a form (application/x-www-form-urlencoded)'
+    const bodies: [body: string, why: string, headers?: Record<string, string>][] = [
+      ['token_type_hint=access_token', missing],
+      ['token=', missing],
+      [`token=${token}&token=${token}`, twice],
+      [`token=${token}&client_ip=192.0.2.1&client_ip=192.0.2.2`, twice],
+      [`token=${token}&client_ip=nowhere`, noAddress],
+      [`token=${token}&client_ip=`, noAddress],
+      [JSON.stringify({ token }), noForm, { 'Content-Type': 'application/json' }],
+      [`token=${'x'.repeat(513)}`, 'token must have at most 512 characters'],
     ]
-    for (const [what, body, headers = FORM] of bodies) {
+    for (const [body, why, headers = FORM] of bodies) {
       const answer = await callerOf(service.url).post('/oauth/introspect', body, { ...gateway, ...headers })
-      expect(answer.status, what).to.equal(400)
-      expect(answer.body).to.deep.equal({ error: 'invalid_request' })
+      expect(answer.status, body).to.equal(400)
+      expect(answer.body).to.deep.equal({ error: 'invalid_request', error_description: why })
     }
     const huge = await ask(`token=${token}&x=${'x'.repeat(33_000)}`)
     expect(huge.status).to.equal(413)

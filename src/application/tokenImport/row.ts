@@ -1,4 +1,10 @@
-import { hashLegacyToken, holdsCredential, PLAIN_KEY_ID, UNKNOWN_HINT } from '../../domain/credential.ts'
+import {
+  hashLegacyToken,
+  holdsCredential,
+  keptText,
+  PLAIN_KEY_ID,
+  UNKNOWN_HINT,
+} from '../../domain/credential.ts'
 import { Refusal } from '../../domain/errors.ts'
 import type { EventData } from '../../domain/events.ts'
 import { repeatedMember } from '../../domain/json.ts'
@@ -50,9 +56,7 @@ export function readRow(text: string, rules: RowRules): ImportedToken | string {
   if (text.startsWith(BYTE_ORDER_MARK))
     return 'it begins with a byte order mark (BOM, U+FEFF): write the file anew, as UTF-8 without one'
   const row = parse(text)
-  if (row === 'repeats') return 'it has a member twice: which of them is meant nobody can tell'
-  if (!row)
-    return `it is not a JSON object with the members ${MEMBERS.join(', ')}, if wanted ${OPTIONAL.join(', ')}, and no other`
+  if (typeof row === 'string') return row
   const wrong: string[] = []
   const need = <T>(value: T | null, member: keyof OldRow, what: string): T => {
     if (value === null) wrong.push(`${member} must be ${what}`)
@@ -153,18 +157,36 @@ function readOptional(row: OldRow, { now, catalogue, reservedScope }: RowRules):
   }
 }
 
-/** All members have to be there: one that is missing might be a misspelt expiry, and the token would never expire. */
-function parse(text: string): OldRow | 'repeats' | null {
+/** @returns the row, or text that says what is wrong with it */
+function parse(text: string): OldRow | string {
+  let row: unknown
   try {
-    const row: unknown = JSON.parse(text)
-    if (repeatedMember(text) !== null) return 'repeats'
-    if (row === null || typeof row !== 'object' || Array.isArray(row)) return null
-    const isWhole = MEMBERS.every((member) => Object.hasOwn(row, member))
-    const known: readonly string[] = [...MEMBERS, ...OPTIONAL]
-    return isWhole && Object.keys(row).every((member) => known.includes(member)) ? (row as OldRow) : null
+    row = JSON.parse(text)
   } catch {
-    return null
+    return NO_OBJECT
   }
+  if (row === null || typeof row !== 'object' || Array.isArray(row)) return NO_OBJECT
+  if (repeatedMember(text) !== null) return 'it has a member twice: which of them is meant nobody can tell'
+  return wrongMembers(Object.keys(row)) ?? (row as OldRow)
+}
+
+const NO_OBJECT = 'it is not a JSON object'
+/** How many unknown members are named, and how many characters of the name of each. */
+const MOST_UNKNOWN = 5
+const SHOWN = 64
+
+/** All members have to be there: one that is missing might be a misspelt expiry, and the token would never expire. */
+function wrongMembers(names: readonly string[]): string | null {
+  const known: readonly string[] = [...MEMBERS, ...OPTIONAL]
+  const missing = MEMBERS.filter((member) => !names.includes(member))
+  const unknown = names.filter((name) => !known.includes(name)).slice(0, MOST_UNKNOWN)
+  if (missing.length === 0 && unknown.length === 0) return null
+  const shown = unknown.map((name) => JSON.stringify(keptText(name).slice(0, SHOWN)))
+  const wrong = [
+    ...(missing.length > 0 ? [`it lacks ${missing.join(', ')}`] : []),
+    ...(shown.length > 0 ? [`it has ${shown.join(', ')}, which no row may have`] : []),
+  ]
+  return `${wrong.join('; ')} (a row has ${MEMBERS.join(', ')}, and if wanted ${OPTIONAL.join(', ')})`
 }
 
 function idOf(value: unknown): string | null {

@@ -32,7 +32,13 @@ const active = object(
 )
 export const introspection = { anyOf: [active, object({ active: { const: false } })] }
 
-export const oauthError = object({ error: { enum: ['invalid_request', 'invalid_client'] } })
+export const oauthError = object(
+  {
+    error: { enum: ['invalid_request', 'invalid_client'] },
+    error_description: { ...text, description: 'What is wrong with the form.' },
+  },
+  ['error_description'],
+)
 
 const texts = { type: 'array', items: text }
 export const metadata = object({

@@ -7,7 +7,7 @@ import { StoreUnavailableError } from '../../application/ports/errors.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 import type { Asker, Gate } from '../../application/scheduling/gate.ts'
 import { MANAGEMENT_PATH as TOKENS } from '../../domain/managementPath.ts'
-import { isLifecycleType } from '../../domain/tokenEvents.ts'
+import { isLifecycleType, LIFECYCLE_TYPES } from '../../domain/tokenEvents.ts'
 import { presentFeedEvent } from '../../presentation/feed.ts'
 import type { AuthenticateRequest } from '../authentication/authenticate.ts'
 import { askerOf, queryOf, readingWith } from '../authentication/authenticated.ts'
@@ -236,7 +236,6 @@ function typesOf(text: string | undefined): ReadonlySet<string> | null {
   if (text === undefined) return null
   const types = text.split(',')
   if (types.every(isLifecycleType)) return new Set(types)
-  throw invalid([
-    { pointer: '?types', message: 'must be types of events, separated by commas: TokenCreated' },
-  ])
+  const message = `must be types of events, separated by commas, out of ${LIFECYCLE_TYPES.join(', ')}`
+  throw invalid([{ pointer: '?types', message }])
 }

@@ -57,7 +57,7 @@ export function oauthRoutes(deps: Dependencies): Route[] {
     if (!client) return refuseClient(ctx)
     state.caller = client
     const form = await readForm(ctx)
-    if (!form) return sendError(ctx, 400, 'invalid_request')
+    if (typeof form === 'string') return refuseForm(ctx, form)
     await handle(ctx, client, form)
   }
 
@@ -67,14 +67,14 @@ export function oauthRoutes(deps: Dependencies): Route[] {
     const quota = failures.count(limitedBy(address))
     if (quota.exceeded) throw rateLimited(quota)
     ctx.set('WWW-Authenticate', 'Basic realm="tokenledger"')
-    sendError(ctx, 401, 'invalid_client')
+    sendError(ctx, 401, { error: 'invalid_client' })
   }
 
   const introspect = forClients(async (ctx, client, form) => {
     const value = form.get('token') ?? ''
     const asked = form.get('client_ip')
     const ip = asked === null ? null : canonicalAddress(asked)
-    if (asked !== null && ip === null) return sendError(ctx, 400, 'invalid_request')
+    if (asked !== null && ip === null) return refuseForm(ctx, 'client_ip must be an IP address')
     const isLegacy = deps.acceptLegacyTokens && isLegacyToken(deps.tokenPrefix, value)
     const decision = await authenticate({
       credential: { kind: isLegacy ? 'legacy' : 'token', value },
@@ -171,16 +171,20 @@ function metadataPaths(publicUrl: string): string[] {
 }
 
 /** RFC 6749 §5.2 */
-function sendError(ctx: Context, status: number, error: string): void {
+function sendError(ctx: Context, status: number, body: { error: string; error_description?: string }): void {
   ctx.status = status
-  sendJson(ctx, { error })
+  sendJson(ctx, body)
 }
 
-/** Null for anything but a form with a token, in which no parameter comes twice (RFC 6749 §3.2). */
-async function readForm(ctx: Context): Promise<URLSearchParams | null> {
-  if (!ctx.request.is(FORM)) return null
+const refuseForm = (ctx: Context, why: string): void =>
+  sendError(ctx, 400, { error: 'invalid_request', error_description: why })
+
+/** @returns what is wrong with anything but a form with a token, in which no parameter comes twice (RFC 6749 §3.2) */
+async function readForm(ctx: Context): Promise<URLSearchParams | string> {
+  if (!ctx.request.is(FORM)) return `the body must be a form (${FORM})`
   const form = new URLSearchParams((await readRaw(ctx, LIMIT)).toString('utf8'))
   const token = form.get('token') ?? ''
-  const isRepeated = new Set(form.keys()).size < form.size
-  return token === '' || token.length > LONGEST_TOKEN || isRepeated ? null : form
+  if (new Set(form.keys()).size < form.size) return 'a parameter must be given once'
+  if (token === '') return 'token is missing'
+  return token.length > LONGEST_TOKEN ? `token must have at most ${LONGEST_TOKEN} characters` : form
 }
