@@ -25,7 +25,7 @@ export const tokensCommand = defineCommand({
     'revoke: those with these ids, or all of an account, or those whose secrets are in a file: one on each line, or in a',
     'text: tokens are found by their format, and secrets of another system as words, or as values in code or JSON. Needs',
     '--reason. Begin with --dry-run: it says what would go, and when it was last used. No secret of the file is printed.',
-    'Exit code 1 if one was not found, or could not be revoked, or if a line has only what may be a secret and is none.',
+    'Exit code 1 if one was not found, or could not be revoked, or if a line has only what may be a secret, and none was found.',
     'Where JWT_SECRET is set (or the development secret is used) it makes a JWT by itself; the history then names the',
     'user of this machine. Otherwise --jwt-file has the JWT of an operator.',
   ].join('\n'),
@@ -256,7 +256,7 @@ const MOST_NAMED = 20
 function unknownText(lines: readonly number[]): string {
   const named = `${lines.slice(0, MOST_NAMED).join(', ')}${lines.length > MOST_NAMED ? ', …' : ''}`
   const have = lines.length === 1 ? 'has' : 'have'
-  return `${plural(lines.length, 'line')} ${have} what may be a secret, and is none that is known here: ${named}\n`
+  return `${plural(lines.length, 'line')} ${have} what may be a secret, of which none was found: ${named}\n`
 }
 
 function shown(rows: readonly Row[]): string {

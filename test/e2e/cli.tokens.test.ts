@@ -154,7 +154,7 @@ describe('tokenledger tokens, beside a live service', () => {
     const { stdout, code } = await run(['revoke', '--from-file', found, '--reason', 'leak', ...at()])
     expect(code).to.equal(1)
     expect(stdout).to.match(
-      /\n +2 .* revoked\n +3 .* not found\n1 line has what may be a secret, and is none that is known here: 1\n$/,
+      /\n +2 .* revoked\n +3 .* not found\n1 line has what may be a secret, of which none was found: 1\n$/,
     )
   })
 
