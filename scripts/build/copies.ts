@@ -11,8 +11,13 @@ export function copyFiles(from: URL, to: URL, names: Record<string, string>): vo
   mkdirSync(to, { recursive: true })
   for (const [copy, name] of Object.entries(names)) {
     const text = readFileSync(new URL(name, from), 'utf8').replace(SOURCE_MAP_COMMENT, '\n')
-    // In one step: a service that runs from this folder never reads half a file.
-    writeFileSync(new URL(`${copy}.new`, to), text)
-    renameSync(new URL(`${copy}.new`, to), new URL(copy, to))
+    writeWhole(new URL(copy, to), text)
   }
+}
+
+/** In one step: a service that runs from this folder never reads half a file. */
+export function writeWhole(file: URL, text: string): void {
+  const beside = new URL(`${file.href}.new`)
+  writeFileSync(beside, text)
+  renameSync(beside, file)
 }

@@ -41,7 +41,7 @@ describe('The files of the page', () => {
     // Types of events are texts by their own names, and one of two forms is chosen by a number.
     const isShown = (name: string): boolean =>
       /^Token[A-Z]/.test(name) ||
-      [name, name.replace(/(One|Other)$/, '')].some((one) => code.includes(`'${one}'`))
+      [name, name.replace(/(One|Other)$/, '')].some((one) => code.includes(`"${one}"`))
     expect(Object.keys(english).filter((name) => !isShown(name))).to.deep.equal([])
   })
 
