@@ -1,4 +1,4 @@
-import { redraw } from './store.ts'
+import { hush, redraw } from './store.ts'
 
 /** What of the page's state stands in the URL, so that it can be bookmarked, shared, and gone back to. */
 export interface Place {
@@ -50,6 +50,7 @@ export function onMove(listener: () => void): void {
 
 function moved(next: Place): void {
   place = next
+  hush()
   for (const listener of listeners) listener()
   redraw()
 }

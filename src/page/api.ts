@@ -6,7 +6,7 @@ export interface Problem {
   status: number
   code: string
   detail: string
-  errors: { pointer: string; message: string }[]
+  errors: { pointer: string }[]
 }
 
 /** The server has refused, or cannot be reached (`unreachable`). */

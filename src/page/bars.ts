@@ -23,9 +23,10 @@ export function sparkline(days: readonly number[], label: string) {
 
 /** Classes of outcomes, in the order in which bars are stacked. */
 export const OUTCOMES = [
-  { kind: 'good', label: () => t('outcomeGood'), of: ['2xx', '3xx', '1xx', 'accepted'] },
-  { kind: 'refused', label: () => t('outcomeRefused'), of: ['4xx'] },
-  { kind: 'failed', label: () => t('outcomeFailed'), of: ['5xx'] },
+  { kind: 'good', label: () => t('outcomeGood'), of: ['2xx', '3xx', '1xx'] },
+  { kind: 'open', label: () => t('outcomeOpen'), of: ['accepted'] },
+  { kind: 'client', label: () => t('outcomeClient'), of: ['4xx'] },
+  { kind: 'server', label: () => t('outcomeServer'), of: ['5xx'] },
   { kind: 'other', label: () => t('outcomeOther'), of: ['aborted'] },
 ] as const
 
@@ -84,6 +85,13 @@ export function barChart(bars: readonly Bar[], label: string) {
     ${[0, most / 2, most].map(line)} ${bars.map(stack)}
   </svg>`
 }
+
+/** `Succeeded: 3, Aborted: 1` */
+export const outcomesText = (outcomes: Record<string, number>): string =>
+  OUTCOMES.map(({ label, of }) => ({ n: sumOf(outcomes, of), label: label() }))
+    .filter(({ n }) => n > 0)
+    .map(({ n, label }) => `${label}: ${number(n)}`)
+    .join(', ')
 
 export const legend = (outcomes: Record<string, number>) => html`
   <ul class="legend">

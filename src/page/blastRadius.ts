@@ -1,29 +1,51 @@
+import { follow } from './address.ts'
 import { ask, problemOf, tokenPath, type Problem } from './api.ts'
+import { legend, outcomesText } from './bars.ts'
 import { valueOf } from './fields.ts'
-import { count, eventText, localInput, moment, number, t } from './format.ts'
+import { count, eventText, exactly, localInput, number, t, wholeHour } from './format.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { trouble } from './parts.ts'
 import { redraw, type Token } from './store.ts'
 import { isOfAll } from './tokenList.ts'
 
+type Outcomes = Record<string, number>
+
+/** Times are the starts of whole hours. */
 interface Seen {
   requests: number
   first_hour: string
   last_hour: string
+  outcomes?: Outcomes
 }
 
 interface Listed<T> {
   data: (T & Seen)[]
+  /** Requests that are in no row. */
   other: number
+  other_first_hour: string | null
+  other_last_hour: string | null
+}
+
+type Routes = Listed<{ method: string; route: string }>
+
+interface Action {
+  type: string
+  at: string
+  token_id: string
+  ip: string | null
+  user_agent: string | null
 }
 
 interface BlastRadius {
-  since: string
-  total: { requests: number }
+  first_at: string | null
+  last_at: string | null
+  total: { requests: number; outcomes: Outcomes }
   addresses: Listed<{ ip: string | null }>
   user_agents: Listed<{ user_agent: string | null }>
-  routes: Listed<{ method: string; route: string }>
-  management: { events: { total: number; data: { type: string; at: string; token_id: string }[] } }
+  routes: Routes
+  management: { requests: Routes; events: { total: number; data: Action[] } }
+  hours: { at: string; requests: number; outcomes: Outcomes; addresses: number; user_agents: number }[]
+  earlier: { hours: number; requests: number }
 }
 
 let found: BlastRadius | null = null
@@ -61,54 +83,112 @@ async function load(id: string): Promise<void> {
 
 const table = <T>(
   title: string,
-  { data, other }: Listed<T>,
+  { data, other, ...times }: Listed<T>,
   name: (row: T & Seen) => TemplateResult | string,
 ) => {
-  if (data.length === 0) return nothing
+  if (data.length === 0 && other === 0) return nothing
+  const row = (what: unknown, seen: Seen) => html`<tr>
+    <td class="wide">${what}${seen.outcomes ? html`<span class="sub">${outcomesText(seen.outcomes)}</span>` : nothing}</td>
+    <td data-label=${t('firstHour')}>${wholeHour(seen.first_hour)}</td>
+    <td data-label=${t('lastHour')}>${wholeHour(seen.last_hour)}</td>
+    <td class="n" data-label=${t('requests')}>${number(seen.requests)}</td>
+  </tr>`
   return html`<div>
     <h3>${title}</h3>
     <table>
       <thead>
         <tr>
           <th scope="col"><span class="hidden">${title}</span></th>
-          <th scope="col">${t('first')}</th>
-          <th scope="col">${t('last')}</th>
+          <th scope="col">${t('firstHour')}</th>
+          <th scope="col">${t('lastHour')}</th>
           <th scope="col" class="n">${t('requests')}</th>
         </tr>
       </thead>
       <tbody>
-        ${data.map(
-          (row) => html`<tr>
-            <td class="wide">${name(row)}</td>
-            <td>${moment(row.first_hour)}</td>
-            <td>${moment(row.last_hour)}</td>
-            <td class="n">${number(row.requests)}</td>
+        ${data.map((one) => row(name(one), one))}
+        ${
+          other > 0
+            ? row(html`<span class="muted">${t('others')}</span>`, {
+                requests: other,
+                first_hour: times.other_first_hour ?? '',
+                last_hour: times.other_last_hour ?? '',
+              })
+            : nothing
+        }
+      </tbody>
+    </table>
+  </div>`
+}
+
+const route = ({ method, route: path }: { method: string; route: string }) =>
+  html`<code dir="ltr">${method} ${path}</code>`
+
+const hours = ({ hours: list, earlier }: BlastRadius) => html`<details>
+  <summary>${t('byHour')}</summary>
+  <div class="scroll" tabindex="0">
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">${t('time')}</th>
+          <th scope="col" class="n">${t('ips')}</th>
+          <th scope="col" class="n">${t('userAgents')}</th>
+          <th scope="col" class="n">${t('requests')}</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${list.map(
+          ({ at, requests, outcomes, addresses, user_agents: agents }) => html`<tr>
+            <th scope="row">${wholeHour(at)}<span class="sub">${outcomesText(outcomes)}</span></th>
+            <td class="n">${number(addresses)}</td>
+            <td class="n">${number(agents)}</td>
+            <td class="n">${number(requests)}</td>
           </tr>`,
         )}
       </tbody>
     </table>
-    ${other > 0 ? html`<p class="muted">${count('other', other)}</p>` : nothing}
-  </div>`
-}
+    ${earlier.hours > 0 ? html`<p class="muted">${t('earlier')} ${count('requests', earlier.requests)}</p>` : nothing}
+  </div>
+</details>`
 
-function result(blast: BlastRadius): TemplateResult {
-  const { events } = blast.management
-  if (blast.total.requests === 0) return html`<p class="muted">${t('noUse')}</p>`
+const action = (own: string) => (event: Action) =>
+  html`<li>
+  ${eventText(event.type)} · ${exactly(event.at)}
+  ${
+    event.token_id === own
+      ? nothing
+      : html`· <a
+          href="?token=${event.token_id}"
+          @click=${(click: MouseEvent) => follow(click, { token: event.token_id })}
+          ><code>${event.token_id}</code></a
+        >`
+  }
+  <span class="sub" dir="auto">${[event.ip, event.user_agent].filter(Boolean).join(' · ')}</span>
+</li>`
+
+const actions = ({ total, data }: BlastRadius['management']['events'], own: string) =>
+  total === 0
+    ? nothing
+    : html`<h3>${t('actions')} (${number(total)})</h3>
+        <ul class="plain">
+          ${data.map(action(own))}
+        </ul>
+        ${total > data.length ? html`<p class="muted">${t('firstOnly', { n: data.length })}</p>` : nothing}`
+
+function result(blast: BlastRadius, { id }: Token): TemplateResult {
+  const { first_at: first, last_at: last, management } = blast
+  if (first === null || last === null)
+    return html`<p class="muted">${t('noUse')}</p>
+      ${actions(management.events, id)}`
   return html`
     <p class="big">${count('requests', blast.total.requests)}</p>
+    <p>${t('firstAndLast', { first: exactly(first), last: exactly(last) })}</p>
+    ${legend(blast.total.outcomes)}
     <div class="stack">
       ${table(t('ip'), blast.addresses, ({ ip }) => html`<code>${ip ?? t('unknown')}</code>`)}
       ${table(t('userAgent'), blast.user_agents, (row) => html`<span dir="auto">${row.user_agent ?? t('unknown')}</span>`)}
-      ${table(t('route'), blast.routes, ({ method, route }) => html`<code dir="ltr">${method} ${route}</code>`)}
+      ${table(t('route'), blast.routes, route)} ${table(t('managing'), management.requests, route)}
     </div>
-    ${
-      events.total === 0
-        ? nothing
-        : html`<h3>${t('actions')}</h3>
-            <ul class="plain">
-              ${events.data.map(({ type, at }) => html`<li>${eventText(type)} · ${moment(at)}</li>`)}
-            </ul>`
-    }
+    ${actions(management.events, id)} ${hours(blast)}
   `
 }
 
@@ -139,6 +219,6 @@ export const blastRadius = (token: Token) => html`
     </div>
     <p class="muted">${t('blastHint')}</p>
     <div role="status">${found && !problem ? html`<span class="hidden">${count('requests', found.total.requests)}</span>` : nothing}</div>
-    ${problem ? trouble(problem, () => void load(token.id)) : nothing} ${found && !problem ? result(found) : nothing}
+    ${problem ? trouble(problem, () => void load(token.id)) : nothing} ${found && !problem ? result(found, token) : nothing}
   </section>
 `

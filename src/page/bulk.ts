@@ -60,9 +60,9 @@ function openBulk(): void {
       ${reasonField((text) => {
         reason = text
       })}
-      ${dialog.error()}
+      
       <p role="status">${dialog.isBusy() ? t('bulkProgress', { done, n: going.length }) : ''}</p>
-      <p class="actions">
+      <p class="actions">${dialog.error()}
         <button type="button" autofocus @click=${dialog.close}>${t('cancel')}</button>
         <button type="button" class="danger" ?disabled=${dialog.isBusy()} @click=${() => void dialog.work(revoke)}>
           ${t('revoke')}

@@ -23,8 +23,8 @@ export function openCreate(): void {
       void dialog.work(() => create(dialog, draft, idempotencyKey))
     }
     return html`<form @submit=${submit} novalidate>
-      ${tokenFields(dialog, draft)} ${dialog.error()}
-      <p class="actions">
+      ${tokenFields(dialog, draft)} 
+      <p class="actions">${dialog.error()}
         <button type="button" @click=${dialog.close}>${t('cancel')}</button>
         <button type="submit" class="primary" ?disabled=${dialog.isBusy()}>${t('create')}</button>
       </p>
@@ -40,8 +40,8 @@ async function create(dialog: Dialog, draft: Draft, idempotencyKey: string): Pro
   })
   dialog.close()
   const shown = () => {
-    say(t('created', { name: body.name }))
     go({ only: '', status: 'live', q: '', sort: '-created_at', token: null })
+    say(t('created', { name: body.name }))
     void loadList().then(() => requestAnimationFrame(() => focusRow(body.id)))
   }
   // The first answer was lost: this one tells of the token that it made, without the secret.
@@ -63,8 +63,8 @@ function lostSecret(token: Token, onDone: () => void): void {
       })
     return html`
       <p>${t('secretLostHint')}</p>
-      ${dialog.error()}
-      <p class="actions">
+      
+      <p class="actions">${dialog.error()}
         <button type="button" ?disabled=${dialog.isBusy()} @click=${leaveIt}>${t('later')}</button>
         <button type="button" class="primary" autofocus ?disabled=${dialog.isBusy()} @click=${() => void renew()}>
           ${t('newSecret')}

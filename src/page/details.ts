@@ -4,7 +4,7 @@ import { blastRadius, forgetBlast, showBlast } from './blastRadius.ts'
 import { openEdit } from './edit.ts'
 import { facts } from './facts.ts'
 import { t } from './format.ts'
-import { forgetHistory, historyOf, loadHistory, newestLeak } from './history.ts'
+import { forgetHistory, graceOf, historyOf, loadHistory, newestLeak } from './history.ts'
 import { leakNotice } from './leak.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { stateOf, trouble } from './parts.ts'
@@ -100,7 +100,7 @@ export function details(): TemplateResult {
       ${actions(shown)}
     </div>
     ${shown.description === null ? nothing : html`<p class="lead" dir="auto">${shown.description}</p>`}
-    ${leakNotice(newestLeak())} ${rotationNotice(shown, mayWrite(), reread)}
+    ${leakNotice(newestLeak())} ${rotationNotice(shown, shown.rotation && graceOf(shown.rotation.hint), mayWrite(), reread)}
     <section class="card">${facts(shown)}</section>
     ${usage(shown)} ${historyOf(shown)} ${blastRadius(shown)}
   `

@@ -2,6 +2,7 @@ import { ApiError, problemOf } from './api.ts'
 import { t } from './format.ts'
 import { html, nothing, render, type TemplateResult } from './lit.js'
 import { say } from './store.ts'
+import type { PageTexts } from './texts.ts'
 
 export interface Dialog {
   /** Draws the dialog anew. */
@@ -11,8 +12,8 @@ export interface Dialog {
   work(doing: () => Promise<void>): Promise<void>
   isBusy(): boolean
   error(): TemplateResult | typeof nothing
-  /** What is wrong with one member of the input. */
-  errorAt(pointer: string): string | null
+  /** Has the server refused this member of the input? By its JSON pointer. */
+  isWrong(pointer: string): boolean
   fail(text: string): void
 }
 
@@ -34,7 +35,7 @@ export function openDialog(options: DialogOptions, content: (dialog: Dialog) => 
   const before = document.activeElement
   let isBusy = false
   let failure: string | null = null
-  let places = new Map<string, string>()
+  let wrong = new Set<string>()
 
   const dialog: Dialog = {
     redraw() {
@@ -44,8 +45,8 @@ export function openDialog(options: DialogOptions, content: (dialog: Dialog) => 
     },
     close: () => element.close(),
     isBusy: () => isBusy,
-    error: () => (failure === null ? nothing : html`<p class="error" role="alert">${failure}</p>`),
-    errorAt: (pointer) => places.get(pointer) ?? null,
+    error: () => (failure === null ? nothing : html`<span class="error" role="alert">${failure}</span>`),
+    isWrong: (pointer) => wrong.has(pointer),
     fail(text) {
       failure = text
       dialog.redraw()
@@ -54,17 +55,20 @@ export function openDialog(options: DialogOptions, content: (dialog: Dialog) => 
       if (isBusy) return
       isBusy = true
       failure = null
-      places = new Map()
+      wrong = new Set()
       dialog.redraw()
       try {
         await doing()
       } catch (error) {
         failure = messageOf(error)
-        places = new Map(problemOf(error).errors.map(({ pointer, message }) => [pointer, message]))
+        wrong = new Set(problemOf(error).errors.map(({ pointer }) => pointer))
       }
       isBusy = false
       dialog.redraw()
-      element.querySelector<HTMLElement>('[aria-invalid=true]')?.focus()
+      const refused = element.querySelector<HTMLElement>('[aria-invalid=true]')
+      refused?.focus()
+      // With what is said of it.
+      refused?.closest('.field')?.scrollIntoView({ block: 'nearest' })
     },
   }
 
@@ -87,15 +91,28 @@ export function openDialog(options: DialogOptions, content: (dialog: Dialog) => 
   element.querySelector<HTMLElement>('[autofocus]')?.focus()
 }
 
+const REFUSALS: Partial<Record<string, keyof PageTexts>> = {
+  precondition_failed: 'changedMeanwhile',
+  no_such_rotation: 'changedMeanwhile',
+  rotation_under_way: 'rotationUnderWay',
+  token_revoked: 'revokedMeanwhile',
+  not_found: 'tokenGone',
+  conflict: 'busy',
+  validation_failed: 'inputWrong',
+  scope_not_grantable: 'scopeNotYours',
+  token_limit_reached: 'tooManyTokens',
+  rate_limited: 'tooFast',
+  read_only: 'readOnly',
+}
+
 /** What went wrong, for people. */
 export function messageOf(error: unknown): string {
   const { status, code, detail } = problemOf(error)
   if (!(error instanceof ApiError)) return t('failed')
   if (status === 0) return t('uncertain')
   if (status === 503) return t('busy')
-  if (code === 'precondition_failed') return t('changedMeanwhile')
-  if (code === 'rotation_under_way') return t('rotationUnderWay')
-  if (code === 'token_revoked') return t('revokedMeanwhile')
+  const refusal = REFUSALS[code]
+  if (refusal) return t(refusal)
   return detail === '' ? t('failed') : t('failedDetail', { detail })
 }
 

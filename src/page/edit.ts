@@ -4,10 +4,13 @@ import { type Dialog, openDialog, orStale } from './dialog.ts'
 import { describedBy, field, valueOf } from './fields.ts'
 import { day, t } from './format.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
+import { expiryError, listError, textError } from './inputErrors.ts'
 import { say, session, type Token } from './store.ts'
 
 const PRESETS = ['7', '30', '60', '90']
 const DAY_MS = 86_400_000
+const MOST_SCOPES = 32
+const MOST_ADDRESSES = 100
 
 /** What a form has of a token. */
 export interface Draft {
@@ -22,6 +25,8 @@ export interface Draft {
   scopes: Set<string>
   freeScopes: string
   addresses: string
+  /** The lists as they were sent: the server counts their items. */
+  sent: { scopes: string[]; addresses: string[] }
   rotatable: boolean
   /** What is wrong with it that can be seen here; null: nothing. */
   problem(): string | null
@@ -49,6 +54,7 @@ export function draftOf(token: Token | null): Draft {
     scopes: new Set(token?.scopes),
     freeScopes: token?.scopes.join(' ') ?? '',
     addresses: token?.allowed_ips?.join('\n') ?? '',
+    sent: { scopes: [], addresses: [] },
     rotatable: token?.rotatable ?? false,
     problem() {
       if (this.name.trim() === '') return t('nameMissing')
@@ -58,6 +64,7 @@ export function draftOf(token: Token | null): Draft {
     input() {
       const scopes = session().scopes === null ? wordsOf(this.freeScopes) : [...this.scopes]
       const addresses = wordsOf(this.addresses)
+      this.sent = { scopes, addresses }
       return {
         name: this.name,
         description: this.description.trim() || null,
@@ -71,9 +78,13 @@ export function draftOf(token: Token | null): Draft {
 }
 
 export function tokenFields(dialog: Dialog, draft: Draft): TemplateResult {
-  const error = (pointer: string) => dialog.errorAt(pointer)
-  const nameError = error('/name')
-  const addressError = error('/allowed_ips') ?? firstUnder(dialog, '/allowed_ips/')
+  const nameError = textError(dialog, '/name')
+  const descriptionError = textError(dialog, '/description')
+  const addressError = listError(
+    dialog,
+    { pointer: '/allowed_ips', most: MOST_ADDRESSES, wrong: 'addressesWrong' },
+    draft.sent.addresses,
+  )
   const change =
     <K extends keyof Draft>(member: K) =>
     (event: Event) => {
@@ -96,10 +107,12 @@ export function tokenFields(dialog: Dialog, draft: Draft): TemplateResult {
       />`,
     )}
     ${field(
-      { id: 'description', label: t('description'), isOptional: true, error: error('/description') },
+      { id: 'description', label: t('description'), isOptional: true, error: descriptionError },
       html`<input
         id="description"
         maxlength="500"
+        aria-describedby=${describedBy('description', false, descriptionError)}
+        aria-invalid=${descriptionError !== null}
         autocomplete="off"
         dir="auto"
         .value=${draft.description}
@@ -126,17 +139,8 @@ export function tokenFields(dialog: Dialog, draft: Draft): TemplateResult {
         @input=${change('addresses')}
       ></textarea>`,
     )}
-    ${draft.token === null ? nothing : addressCheck(dialog, draft.token, () => wordsOf(draft.addresses))}
+    ${draft.token === null ? nothing : addressCheck(dialog, draft.token, () => (draft.sent.addresses = wordsOf(draft.addresses)))}
   `
-}
-
-/** The first error of a list's members. */
-const firstUnder = (dialog: Dialog, start: string): string | null => {
-  for (let i = 0; i < 100; i++) {
-    const message = dialog.errorAt(start + i)
-    if (message !== null) return message
-  }
-  return null
 }
 
 /** The days that may be chosen: no more than tokens may live. */
@@ -158,7 +162,7 @@ function expiryFields(dialog: Dialog, draft: Draft): TemplateResult {
     draft.date = valueOf(event)
     dialog.redraw()
   }
-  const problem = dialog.errorAt('/expires_at')
+  const problem = expiryError(dialog)
   return html`<fieldset>
     <legend>${t('expiry')}</legend>
     <div class="pills">
@@ -189,7 +193,11 @@ function expiryText(draft: Draft): string {
 
 function scopeFields(dialog: Dialog, draft: Draft): TemplateResult {
   const { scopes } = session()
-  const problem = dialog.errorAt('/scopes') ?? firstUnder(dialog, '/scopes/')
+  const problem = listError(
+    dialog,
+    { pointer: '/scopes', most: MOST_SCOPES, wrong: 'scopesWrong' },
+    draft.sent.scopes,
+  )
   if (scopes === null) {
     return field(
       { id: 'scopes', label: t('scopes'), isOptional: true, hint: t('scopesFree'), error: problem },
@@ -198,7 +206,8 @@ function scopeFields(dialog: Dialog, draft: Draft): TemplateResult {
         class="mono"
         autocomplete="off"
         spellcheck="false"
-        aria-describedby="scopes-hint"
+        aria-describedby=${describedBy('scopes', true, problem)}
+        aria-invalid=${problem !== null}
         .value=${draft.freeScopes}
         @input=${(event: Event) => {
           draft.freeScopes = valueOf(event)
@@ -267,8 +276,8 @@ export function openEdit(token: Token, onSaved: (saved: Token | null) => void): 
         />
         <span>${t('rotatable')}</span>
       </label>
-      ${dialog.error()}
-      <p class="actions">
+      
+      <p class="actions">${dialog.error()}
         <button type="button" @click=${dialog.close}>${t('cancel')}</button>
         <button type="submit" class="primary" ?disabled=${dialog.isBusy()}>${t('save')}</button>
       </p>

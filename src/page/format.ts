@@ -44,6 +44,19 @@ export const day = (iso: string | number): string =>
 export const moment = (iso: string | number): string =>
   new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(iso))
 
+/** With seconds and the time zone: for what is compared with a log. */
+export const exactly = (iso: string): string =>
+  new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'long' }).format(new Date(iso))
+
+const HOUR_MS = 3_600_000
+
+/** The hour that begins then, from and to; nothing where it is not known. */
+export const wholeHour = (iso: string): string => {
+  const from = Date.parse(iso)
+  const format = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' })
+  return Number.isNaN(from) ? '' : format.formatRange(from, from + HOUR_MS)
+}
+
 /** A day in UTC, as usage is counted. */
 export const utcDay = (iso: string): string =>
   new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeZone: 'UTC' }).format(new Date(iso))

@@ -2,7 +2,7 @@ import { place } from './address.ts'
 import { ask, problemOf, tokenPath, type Problem } from './api.ts'
 import { facts } from './facts.ts'
 import { valueOf } from './fields.ts'
-import { ago, count, eventText, localInput, moment, span, t } from './format.ts'
+import { ago, count, eventText, exactly, localInput, moment, span, t } from './format.ts'
 import { html, nothing, type TemplateResult } from './lit.js'
 import { stateOf, trouble } from './parts.ts'
 import { redraw, type Token, type TokenEvent } from './store.ts'
@@ -83,7 +83,7 @@ async function lookAt(id: string, at: string): Promise<void> {
 const actorOf = ({ kind, id }: TokenEvent['actor']): string => (kind === 'system' ? t('actorSystem') : id)
 
 /** What nobody reads, or what is said elsewhere. */
-const HIDDEN = ['token_id', 'account_id', 'beside', 'remaining', 'secret', 'revision', 'status']
+const HIDDEN = ['token_id', 'account_id', 'beside', 'remaining', 'revision', 'status', 'updated_at']
 const LABELS: Record<string, () => string> = {
   name: () => t('name'),
   description: () => t('description'),
@@ -99,12 +99,20 @@ const LABELS: Record<string, () => string> = {
   activate: () => t('graceFrom'),
   on_first_use: () => t('firstUse'),
   now: () => t('atOnce'),
+  created_at: () => t('createdAt'),
+  last_accessed: () => t('lastUse'),
+  old_id: () => t('oldId'),
+  source: () => t('leakSource'),
+  url: () => t('leakUrl'),
+  type: () => t('leakType'),
 }
 const label = (name: string): string =>
   LABELS[name]?.() ?? name.replaceAll('_', ' ').replace(/^./, (first) => first.toUpperCase())
 
 function shownValue(name: string, value: unknown): string {
-  if (value === null || value === undefined) return '–'
+  if (value === null && name === 'expires_at') return t('never')
+  if (value === null && name === 'allowed_ips') return t('anywhere')
+  if (value === null || value === undefined || value === false) return '–'
   if (name === 'grace_seconds') return span(Number(value))
   if (typeof value === 'string') {
     if (name === 'activate') return label(value)
@@ -119,35 +127,71 @@ function shownValue(name: string, value: unknown): string {
     : JSON.stringify(value)
 }
 
-/** Of a change null is told as well: what was there is gone. */
-const data = ({ type, data: members }: TokenEvent) => {
+type Members = Record<string, unknown>
+
+/** Each event with what the token was before it. All that is needed for that stands in the events before. */
+function withBefore(all: readonly TokenEvent[]): { event: TokenEvent; before: Members }[] {
+  let before: Members = {}
+  return all.map((event) => {
+    const one = { event, before }
+    if (['TokenCreated', 'TokenImported', 'TokenUpdated'].includes(event.type))
+      before = { ...before, ...event.data }
+    return one
+  })
+}
+
+const isNothing = (value: unknown): boolean =>
+  value === null || value === false || JSON.stringify(value) === '{}'
+
+/** Of a change, what was there before is told as well. */
+const data = ({ type, data: members }: TokenEvent, before: Members) => {
+  const isChange = type === 'TokenUpdated'
   const shown = Object.entries(members).filter(
-    ([name, value]) =>
-      !HIDDEN.includes(name) &&
-      (type === 'TokenUpdated' || (value !== null && value !== false && JSON.stringify(value) !== '{}')),
+    ([name, value]) => !HIDDEN.includes(name) && (isChange || !isNothing(value)),
   )
+  const old = (name: string) =>
+    html`<del><span class="hidden">${t('before')} </span>${shownValue(name, before[name])}</del> → `
   return shown.length === 0
     ? nothing
     : html`<dl class="data">
-        ${shown.map(([name, value]) => html`<div><dt>${label(name)}</dt><dd dir="auto">${shownValue(name, value)}</dd></div>`)}
+        ${shown.map(
+          ([name, value]) => html`<div>
+            <dt>${label(name)}</dt>
+            <dd dir="auto">${isChange ? old(name) : nothing}${shownValue(name, value)}</dd>
+          </div>`,
+        )}
       </dl>`
 }
 
-const entry = (id: string) => (event: TokenEvent) =>
-  html`
+/** Of a rotation that has ended, which of the two secrets is dead. */
+const titleOf = ({ type, data: { status } }: TokenEvent): string =>
+  type === 'TokenRotationEnded' ? t(status === 'pending' ? 'endedPending' : 'endedGrace') : eventText(type)
+
+const entry =
+  (id: string) =>
+  ({ event, before }: { event: TokenEvent; before: Members }) =>
+    html`
   <li class=${event.type}>
     <div class="what">
-      <b>${eventText(event.type)}</b> <span class="muted">${t('by', { who: actorOf(event.actor) })}</span>
+      <b>${titleOf(event)}</b> <span class="muted">${t('by', { who: actorOf(event.actor) })}</span>
     </div>
     <div class="when">
-      <time datetime=${event.at} title=${ago(event.at)}>${moment(event.at)}</time>
+      <time datetime=${event.at} title=${ago(event.at)}>${exactly(event.at)}</time>
       <button type="button" class="link" @click=${() => void lookAt(id, event.at)}>
-        ${t('asOf')}<span class="hidden"> ${moment(event.at)}</span>
+        ${t('asOf')}<span class="hidden"> ${exactly(event.at)}</span>
       </button>
     </div>
-    ${data(event)}
+    ${data(event, before)}
   </li>
 `
+
+/** How long the older secret is accepted once the newer one of this hint is in use, in words; null: not known. */
+export function graceOf(hint: string): string | null {
+  const start = events.findLast(
+    ({ type, data: members }) => type === 'TokenRotationStarted' && members.hint === hint,
+  )
+  return start ? span(Number(start.data.grace_seconds)) : null
+}
 
 export const newestLeak = (): TokenEvent | undefined => events.findLast(({ type }) => type === 'TokenLeaked')
 
@@ -155,7 +199,7 @@ const thenShown = () =>
   then === null
     ? nothing
     : html`<div class="then" role="status">
-        <h3>${t('asOfTitle', { date: moment(then.at) })}</h3>
+        <h3>${t('asOfTitle', { date: exactly(then.at) })}</h3>
         ${
           then.token === null
             ? html`<p>${t('asOfNothing')}</p>`
@@ -203,7 +247,7 @@ function timeline(token: Token): TemplateResult {
   return html`${
     retired
       ? html`<p class="warning">
-          ${count('retiredUses', retired.requests)} ${t('retiredLast', { date: moment(retired.last_at) })}
+          ${count('retiredUses', retired.requests)} ${t('retiredLast', { date: exactly(retired.last_at) })}
         </p>`
       : nothing
   }
@@ -213,7 +257,7 @@ function timeline(token: Token): TemplateResult {
         : html`<p><button type="button" @click=${() => void loadHistory(token.id, true)}>${t('newerEvents')}</button></p>`
     }
     <ol class="timeline">
-      ${events.toReversed().map(entry(token.id))}
+      ${withBefore(events).toReversed().map(entry(token.id))}
     </ol>`
 }
 

@@ -37,7 +37,7 @@ export const lastUseOf = ({ last_accessed: at }: Token) =>
 export const trouble = (problem: Problem, again: () => void) => html`
   <div class="empty" role="alert">
     <h2>${problem.status === 0 || problem.status >= 500 ? t('unreachable') : t('failed')}</h2>
-    <p>${problem.detail}</p>
+    <p>${problem.status === 0 || problem.status >= 500 ? t('failedHint') : problem.detail}</p>
     <button type="button" @click=${again}>${t('tryAgain')}</button>
   </div>
 `

@@ -41,8 +41,8 @@ export function openRevoke(token: Token, isOperator: boolean, onDone: () => void
       ${reasonField((text) => {
         reason = text
       })}
-      ${dialog.error()}
-      <p class="actions">
+      
+      <p class="actions">${dialog.error()}
         <button type="button" autofocus @click=${dialog.close}>${t('cancel')}</button>
         <button type="button" class="danger" ?disabled=${dialog.isBusy()} @click=${() => void dialog.work(revoke)}>
           ${t('revoke')}

@@ -58,8 +58,8 @@ export function openRotate(token: Token, onDone: () => void): void {
           </label>`,
         )}
       </fieldset>
-      ${dialog.error()}
-      <p class="actions">
+      
+      <p class="actions">${dialog.error()}
         <button type="button" @click=${dialog.close}>${t('cancel')}</button>
         <button type="submit" class="primary" ?disabled=${dialog.isBusy()}>${t('rotateNow')}</button>
       </p>
@@ -67,9 +67,13 @@ export function openRotate(token: Token, onDone: () => void): void {
   })
 }
 
-/** What a rotation that is under way means, and how it is ended. */
+/**
+ * What a rotation that is under way means, and how it is ended.
+ * @param grace how long the old secret works on once the new one is used, in words; null: not known
+ */
 export function rotationNotice(
   token: Token,
+  grace: string | null,
   mayWrite: boolean,
   onDone: () => void,
 ): TemplateResult | typeof nothing {
@@ -81,7 +85,10 @@ export function rotationNotice(
     <h2>
       ${isPending ? t('pendingTitle') : t('graceTitle', { hint, date: retiresAt === null ? '' : moment(retiresAt) })}
     </h2>
-    <p>${isPending ? t('pendingHint', { hint }) : t('graceHint')}</p>
+    <p>
+      ${isPending ? t('pendingHint', { hint }) : t('graceHint')}
+      ${isPending && grace !== null ? t('pendingGrace', { hint, grace }) : nothing}
+    </p>
     ${
       mayWrite
         ? html`<p><button type="button" @click=${() => openEnd(token, isPending, hint, onDone)}>
@@ -108,8 +115,8 @@ function openEnd(token: Token, isPending: boolean, hint: string, onDone: () => v
     }
     return html`
       <p>${isPending ? t('dropNewHint', { hint }) : t('dropOldHint', { hint })}</p>
-      ${dialog.error()}
-      <p class="actions">
+      
+      <p class="actions">${dialog.error()}
         <button type="button" autofocus @click=${dialog.close}>${t('cancel')}</button>
         <button
           type="button"

@@ -28,7 +28,7 @@ export function showSecret(token: Token, secret: string, onDone: () => void): vo
           () => 'copied' as const,
           () => 'failed' as const,
         )
-        if (copying === 'failed') document.querySelector<HTMLInputElement>('#secret')?.select()
+        if (copying === 'failed') document.querySelector<HTMLTextAreaElement>('#secret')?.select()
         dialog.redraw()
       }
       const store = (event: Event) => {
@@ -41,15 +41,16 @@ export function showSecret(token: Token, secret: string, onDone: () => void): vo
         <p>${t('secretOnce')}</p>
         <label for="secret">${t('secret')}</label>
         <div class="copy">
-          <input
+          <textarea
             id="secret"
             class="mono"
+            rows="2"
             readonly
             autocomplete="off"
             spellcheck="false"
             .value=${held ?? ''}
-            @focus=${(event: Event) => (event.target as HTMLInputElement).select()}
-          />
+            @focus=${(event: Event) => (event.target as HTMLTextAreaElement).select()}
+          ></textarea>
           <button type="button" class="primary" autofocus @click=${() => void copy(held ?? '')}>${t('copy')}</button>
         </div>
         <p role="status" class=${copying === 'failed' ? 'error' : 'good'}>

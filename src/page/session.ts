@@ -1,7 +1,7 @@
 import { ask, askFor, problemOf } from './api.ts'
 import { t } from './format.ts'
 import { html, nothing } from './lit.js'
-import { type Absence, redraw, say, type Session, shared } from './store.ts'
+import { type Absence, hush, redraw, say, type Session, shared } from './store.ts'
 
 let entered = (): void => {}
 /** @param listener is called when somebody is in, or somebody else */
@@ -52,6 +52,7 @@ async function readSession(otherwise: Absence): Promise<boolean> {
 export function leave(why: Absence, again: () => Promise<void> = enter): void {
   if (shared.phase.kind === 'out' && why === 'over') return
   shared.phase = { kind: 'out', why, again }
+  hush()
   askFor(null)
   closeDialogs()
   redraw()

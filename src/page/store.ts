@@ -117,6 +117,11 @@ export function say(notice: string): void {
   }, NOTICE_MS)
 }
 
+/** What was said is of a view that is left now. */
+export function hush(): void {
+  shared.notice = ''
+}
+
 export const session = (): Session => {
   if (shared.phase.kind !== 'in') throw new Error('nobody is logged in')
   return shared.phase.session

@@ -155,7 +155,7 @@ function stateOfSecret({ hint, rotation, status }: Token, of: string | null): st
 
 const secrets = (token: Token, list: NonNullable<Usage['secrets']>) => html`
   <h3>${t('secrets')}</h3>
-  <table>
+  <div class="stack"><table>
     <thead>
       <tr>
         <th scope="col">${t('secret')}</th>
@@ -168,13 +168,13 @@ const secrets = (token: Token, list: NonNullable<Usage['secrets']>) => html`
       ${list.map(
         ({ hint, requests, last_accessed: at }) => html`<tr>
           <td><code>${hint ?? t('unknown')}</code></td>
-          <td>${stateOfSecret(token, hint)}</td>
-          <td>${at === null ? t('neverUsed') : moment(at)}</td>
-          <td class="n">${number(requests)}</td>
+          <td data-label=${t('state')}>${stateOfSecret(token, hint)}</td>
+          <td data-label=${t('lastUse')}>${at === null ? t('neverUsed') : moment(at)}</td>
+          <td class="n" data-label=${t('requests')}>${number(requests)}</td>
         </tr>`,
       )}
     </tbody>
-  </table>
+  </table></div>
 `
 
 const used = (shown: Usage, label: string) => html`

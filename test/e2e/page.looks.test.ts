@@ -17,6 +17,20 @@ const inDays = (days: number): string => new Date(Date.now() + days * DAY_MS).to
 
 const isWiderThanWindow = (page: Page) => page.evaluate('document.documentElement.scrollWidth > innerWidth')
 
+/** Is all of the secret seen, and what the dialog is left by? */
+const isWholeSecret = (page: Page) =>
+  page.evaluate(`(() => {
+    const secret = document.querySelector('#secret')
+    return secret.scrollWidth <= secret.clientWidth && secret.scrollHeight <= secret.clientHeight
+  })()`)
+const coveredActions = (page: Page): Promise<string[]> =>
+  page.evaluate(`[...document.querySelectorAll('dialog .actions button')]
+    .filter((one) => {
+      const { left, top, width, height } = one.getBoundingClientRect()
+      return document.elementFromPoint(left + width / 2, top + height - 2) !== one
+    })
+    .map((one) => one.textContent.trim())`)
+
 /** What is cut off: elements whose content is wider than they are, but for those that may be scrolled. */
 const cutOff = (page: Page): Promise<string[]> =>
   page.evaluate(`[...document.querySelectorAll('button, a, th, td, label, h1, h2, h3, p, .state, legend')]
@@ -79,6 +93,39 @@ describeWithBrowser('The look of the page', function () {
       await page.keyboard.press('Escape')
       await page.locator('.buttons button').nth(2).click()
       await isWhole(visited, `revoke with ${look}`)
+    })
+  }
+
+  for (const [look, viewport] of Object.entries({
+    'wide and low': { width: 1200, height: 600 },
+    '320 px wide': { width: 320, height: 640 },
+  })) {
+    it(`shows all of a secret, and the buttons of a dialog without scrolling, where it is ${look}`, async () => {
+      const account = ownAccount()
+      await createToken(owner(account), { name: 'there' })
+      const visited = await open(account, { viewport })
+      const { page } = visited
+      await page.getByRole('button', { name: 'New token' }).click()
+      expect(await coveredActions(page), 'new').to.deep.equal([])
+      await page.getByLabel('Name', { exact: true }).fill('x')
+      // What has the focus is not below the buttons.
+      const addresses = page.getByLabel(/^Allowed addresses/)
+      await addresses.focus()
+      expect(
+        await page.evaluate(
+          "document.activeElement.getBoundingClientRect().bottom <= document.querySelector('dialog .actions').getBoundingClientRect().top",
+        ),
+      ).to.equal(true)
+      await page.getByRole('button', { name: 'Create token' }).click()
+      await page.getByLabel('Secret', { exact: true }).waitFor()
+      expect(await isWholeSecret(page)).to.equal(true)
+      await isWhole(visited, `secret ${look}`)
+      await page.getByLabel('I have stored it').check()
+      await page.getByRole('button', { name: 'Done' }).click()
+      await page.getByRole('link', { name: 'there' }).click()
+      await page.getByRole('button', { name: 'Edit' }).click()
+      expect(await coveredActions(page), 'edit').to.deep.equal([])
+      await isWhole(visited, `edit ${look}`)
     })
   }
 
@@ -198,7 +245,7 @@ describeWithBrowser('The page of an account with 10,000 tokens', function () {
 
   it('shows the first of them, counts them all, and finds the last', async () => {
     const { page, stumbles, picture } = await open(ACCOUNT)
-    await page.getByRole('button', { name: '10,000 Live' }).waitFor()
+    await page.getByRole('button', { name: '10,000 Not revoked' }).waitFor()
     await page.getByText('50 tokens shown').waitFor()
     expect(await stumbles()).to.deep.equal([])
     await picture('ten-thousand')

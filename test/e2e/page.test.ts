@@ -124,6 +124,7 @@ describeWithBrowser('The page', function () {
     await page.getByRole('button', { name: 'Done' }).click()
     await page.getByRole('heading', { name: /waiting for its first use/ }).waitFor()
     await page.getByRole('cell', { name: 'Waits for its first use' }).waitFor()
+    await page.getByText(/From the first use of tkl_…\S+ on the old secret works for 1 day more\./).waitFor()
     expect(await stumbles()).to.deep.equal([])
     await picture('rotation-pending')
     await use(secret, 1)
@@ -151,6 +152,7 @@ describeWithBrowser('The page', function () {
     expect(await page.evaluate('document.activeElement.textContent')).to.equal('Cancel')
     await page.locator('dialog').getByRole('button', { name: 'End the old secret now' }).click()
     await page.getByText('The rotation has ended.').waitFor()
+    await page.getByRole('listitem').getByText('Old secret ended').waitFor()
     expect(await page.getByText('a secret that had retired').count()).to.equal(0)
     await use(made.token, 2)
     await eventually(async () => {
@@ -262,7 +264,8 @@ describeWithBrowser('The page', function () {
       await page.reload()
       await page.getByRole('img', { name: '4 uses in the last 30 days' }).waitFor({ timeout: 2_000 })
     })
-    await page.getByRole('button', { name: '3 Live' }).waitFor()
+    await page.getByRole('button', { name: '3 Not revoked' }).waitFor()
+    expect(await page.getByLabel('State').locator('option:checked').textContent()).to.equal('Not revoked')
     expect(await stumbles()).to.deep.equal([])
     await picture('list')
     for (const [counter, name, query] of [
@@ -301,6 +304,10 @@ describeWithBrowser('The page', function () {
     await page.getByText('Nobody who used it').waitFor()
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByText('from here is saved.').waitFor()
+    await page.getByRole('link', { name: /All tokens/ }).click()
+    expect(await page.getByText('from here is saved.').count(), 'what is said stays with its view').to.equal(
+      0,
+    )
   })
 
   it('shows the newest of a long history first, and all of it', async () => {
@@ -311,6 +318,8 @@ describeWithBrowser('The page', function () {
     await page.getByRole('link', { name: 'name 104' }).click()
     const entries = page.locator('.timeline > li')
     await entries.first().getByText('name 104').waitFor()
+    expect(await entries.first().locator('dd').textContent()).to.match(/before: name 103\s*→\s*name 104/)
+    expect(await entries.first().locator('time').textContent()).to.match(/\d\d:\d\d:\d\d \S+$/)
     expect(await entries.count()).to.equal(105)
   })
 
@@ -321,33 +330,91 @@ describeWithBrowser('The page', function () {
     for (let i = 0; i < 5; i++) await api.get(`${TOKENS}/self`)
     for (let i = 0; i < 2; i++)
       expect((await api.get(`${TOKENS}/01890000-0000-7000-8000-000000000000`)).status).to.equal(404)
+    for (let i = 0; i < 3; i++) expect((await api.get('/auth/verify')).status).to.equal(200)
     const { page, stumbles, picture } = await open(account)
     await page.getByRole('link', { name: 'mixed' }).click()
     await eventually(async () => {
       await page.reload()
-      await page.getByText('7 requests').first().waitFor({ timeout: 2_000 })
+      await page.getByText('10 requests').first().waitFor({ timeout: 2_000 })
     })
     for (const range of ['24 hours', '7 days', '30 days']) {
       await page.getByRole('button', { name: range }).click()
-      const chart = page.getByRole('img', { name: `${range}: 7 requests` })
+      const chart = page.getByRole('img', { name: `${range}: 10 requests` })
       await chart.waitFor()
       const heights = await chart
-        .locator('rect.good, rect.refused')
+        .locator('rect.good, rect.client')
         .evaluateAll((all) =>
           all.map((one: { getAttribute(name: string): string | null }) => Number(one.getAttribute('height'))),
         )
       expect(heights).to.have.lengthOf(2)
       expect((heights[0] ?? 0) / (heights[1] ?? 1)).to.be.closeTo(5 / 2, 0.01)
     }
+    // What was only verified here ended somewhere else, and nobody here knows how.
+    expect((await page.locator('.legend li').allTextContents()).map((text) => text.trim())).to.deep.equal([
+      'Succeeded 5',
+      'Accepted, end not known here 3',
+      'Client errors (4xx) 2',
+    ])
     await page.getByText('As a table').click()
-    const rows = page.locator('table', { hasText: 'Refused (4xx)' }).locator('tbody tr')
+    const rows = page.locator('table', { hasText: 'Client errors (4xx)' }).locator('tbody tr')
     expect((await rows.locator('td').allTextContents()).map((text) => text.trim())).to.deep.equal([
       '5',
+      '3',
       '2',
-      '7',
+      '10',
     ])
     expect(await stumbles()).to.deep.equal([])
     await picture('outcomes')
+  })
+
+  it('says all that a token did: when, how it ended, where tokens are managed, and what it changed', async () => {
+    const account = ownAccount()
+    const made = await createToken(owner(account), { name: 'in wrong hands', rotatable: true })
+    const api = callerOf(service().url, tokenHeader(made.token))
+    await api.get('/auth/verify')
+    await api.get(`${TOKENS}/self`)
+    await api.get(`${TOKENS}/01890000-0000-7000-8000-000000000000`)
+    expect((await api.post(`${TOKENS}/self/rotations`, {})).status).to.equal(201)
+    const { page, stumbles, picture } = await open(account)
+    await page.getByRole('link', { name: 'in wrong hands' }).click()
+    const blast = page.locator('section', { has: page.getByRole('heading', { name: 'Blast radius' }) })
+    await eventually(async () => {
+      await blast.getByRole('button', { name: 'Show' }).click()
+      await blast.locator('.big', { hasText: '4 requests' }).waitFor({ timeout: 2_000 })
+    })
+    await blast.getByText(/^First on .+:\d\d \S+, last on .+:\d\d \S+\.$/).waitFor()
+    const rows = async (heading: string) =>
+      (
+        await blast
+          .locator('div', { has: page.getByRole('heading', { name: heading, exact: true }) })
+          .last()
+          .locator('tbody td:first-child')
+          .allTextContents()
+      ).map((text) => text.trim().replaceAll(/\s+/g, ' '))
+    expect(await rows('Where tokens are managed')).to.have.members([
+      'GET /settings/api-tokens/selfSucceeded: 1',
+      'GET /settings/api-tokens/:idClient errors (4xx): 1',
+      'POST /settings/api-tokens/self/rotationsSucceeded: 1',
+    ])
+    expect(await rows('Route')).to.have.lengthOf(1)
+    // Counted by the hour, so never shown as if it were a moment.
+    for (const text of await blast.locator('.stack tbody td:nth-child(2)').allTextContents())
+      expect(text).to.match(/ \d\d:00–\S* ?.*\d\d:00$/)
+    await blast.getByRole('listitem').filter({ hasText: 'Rotation started' }).waitFor()
+    await blast.getByText('Hour by hour').click()
+    await blast.locator('details tbody tr').first().waitFor()
+    expect(await stumbles()).to.deep.equal([])
+    await picture('blast-radius')
+    // Narrow, where there is no room for a head of the table, each cell says what it is.
+    await page.setViewportSize({ width: 320, height: 640 })
+    expect(await page.evaluate('document.documentElement.scrollWidth > innerWidth')).to.equal(false)
+    expect(
+      await page.evaluate(
+        "getComputedStyle(document.querySelector('[aria-labelledby=blast] .stack tbody td:nth-child(2)'), '::before').content",
+      ),
+    ).to.equal('"First hour: "')
+    expect(await stumbles()).to.deep.equal([])
+    await picture('blast-radius-narrow')
   })
 
   it('shows markup and odd characters as text', async () => {
@@ -421,10 +488,20 @@ describeWithBrowser('The page', function () {
     await page.getByRole('alert').getByText('Choose a day in the future.').waitFor()
     await page.getByLabel('Expires at the end of').fill('2099-01-01')
     await page.getByText('Expires on 1 Jan 2099.').waitFor()
-    await page.getByLabel(/^Allowed addresses/).fill('300.0.0.1')
+    await page.getByLabel(/^Allowed addresses/).fill('192.0.2.1\n300.0.0.1\n198.51.100.7/24')
     await page.getByRole('button', { name: 'Create token' }).click()
     await page.getByRole('alert').waitFor()
-    await page.locator('#addresses-error').waitFor()
+    const { bottom, top } = (await page.evaluate(
+      "({ bottom: document.querySelector('#addresses-error').getBoundingClientRect().bottom, top: document.querySelector('dialog .actions').getBoundingClientRect().top })",
+    )) as { bottom: number; top: number }
+    expect(bottom, 'not below the buttons').to.be.at.most(top)
+    // In the page's own texts, which a host may replace.
+    expect(await page.locator('#addresses-error').textContent()).to.match(
+      /^Neither an address nor a block: 300\.0\.0\.1, 198\.51\.100\.7\/24\./,
+    )
+    expect(await page.getByRole('alert').textContent()).to.equal(
+      'Nothing was done: something above is not accepted.',
+    )
     expect(await page.evaluate('document.activeElement.id')).to.equal('addresses')
     expect(await stumbles()).to.deep.equal([])
     await picture('create-wrong')
@@ -435,9 +512,16 @@ describeWithBrowser('The page', function () {
     const back = 'https://app.example.com/settings/tokens'
     const { page, picture } = await open(ownAccount(), {}, { return_url: back })
     expect(await page.getByRole('link', { name: 'Back' }).getAttribute('href')).to.equal(back)
+    await page.getByRole('button', { name: 'New token' }).first().click()
+    await page.getByLabel('Name', { exact: true }).fill('the last')
+    await page.keyboard.press('Enter')
+    await page.getByLabel('I have stored it').check()
+    await page.getByRole('button', { name: 'Done' }).click()
+    await page.getByText('the last is created.').waitFor()
     await page.context().clearCookies()
-    await page.getByLabel('State').selectOption('all')
+    await page.evaluate("dispatchEvent(new Event('online'))")
     await page.getByRole('heading', { name: 'Your session is over' }).waitFor()
+    expect(await page.getByText('the last is created.').count()).to.equal(0)
     expect(await page.getByRole('link', { name: 'Back' }).getAttribute('href')).to.equal(back)
     await picture('session-over')
   })

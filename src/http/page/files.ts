@@ -23,6 +23,7 @@ export const PAGE_FILES = [
   'fields.js',
   'format.js',
   'history.js',
+  'inputErrors.js',
   'leak.js',
   'list.js',
   'lit.js',
