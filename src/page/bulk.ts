@@ -60,7 +60,6 @@ function openBulk(): void {
       ${reasonField((text) => {
         reason = text
       })}
-      
       <p role="status">${dialog.isBusy() ? t('bulkProgress', { done, n: going.length }) : ''}</p>
       <p class="actions">${dialog.error()}
         <button type="button" autofocus @click=${dialog.close}>${t('cancel')}</button>

@@ -63,7 +63,6 @@ function lostSecret(token: Token, onDone: () => void): void {
       })
     return html`
       <p>${t('secretLostHint')}</p>
-      
       <p class="actions">${dialog.error()}
         <button type="button" ?disabled=${dialog.isBusy()} @click=${leaveIt}>${t('later')}</button>
         <button type="button" class="primary" autofocus ?disabled=${dialog.isBusy()} @click=${() => void renew()}>

@@ -276,7 +276,6 @@ export function openEdit(token: Token, onSaved: (saved: Token | null) => void): 
         />
         <span>${t('rotatable')}</span>
       </label>
-      
       <p class="actions">${dialog.error()}
         <button type="button" @click=${dialog.close}>${t('cancel')}</button>
         <button type="submit" class="primary" ?disabled=${dialog.isBusy()}>${t('save')}</button>

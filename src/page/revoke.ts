@@ -41,7 +41,6 @@ export function openRevoke(token: Token, isOperator: boolean, onDone: () => void
       ${reasonField((text) => {
         reason = text
       })}
-      
       <p class="actions">${dialog.error()}
         <button type="button" autofocus @click=${dialog.close}>${t('cancel')}</button>
         <button type="button" class="danger" ?disabled=${dialog.isBusy()} @click=${() => void dialog.work(revoke)}>

@@ -58,7 +58,6 @@ export function openRotate(token: Token, onDone: () => void): void {
           </label>`,
         )}
       </fieldset>
-      
       <p class="actions">${dialog.error()}
         <button type="button" @click=${dialog.close}>${t('cancel')}</button>
         <button type="submit" class="primary" ?disabled=${dialog.isBusy()}>${t('rotateNow')}</button>
@@ -115,7 +114,6 @@ function openEnd(token: Token, isPending: boolean, hint: string, onDone: () => v
     }
     return html`
       <p>${isPending ? t('dropNewHint', { hint }) : t('dropOldHint', { hint })}</p>
-      
       <p class="actions">${dialog.error()}
         <button type="button" autofocus @click=${dialog.close}>${t('cancel')}</button>
         <button
