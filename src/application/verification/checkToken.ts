@@ -6,6 +6,7 @@ import { createAccounts } from '../eventLog/accounts.ts'
 import { createChanges } from '../projection/changes.ts'
 import { type DocumentDifference, differencesOf, look } from './differences.ts'
 import { tokenEvents } from '../eventLog/tokenStream.ts'
+import { tokenStream } from '../../domain/streams.ts'
 import type { Document } from '../ports/documents.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
@@ -33,7 +34,7 @@ const MOST_ROWS = 500
 
 /**
  * Compares the documents of one token's life with its events. A difference is believed only when it is still there
- * after several looks, each with the events that have come since. Then the events are applied again, which restores
+ * after several looks, each with the events that have come since, and if none has come while the last one was taken. Then the events are applied again, which restores
  * what is missing or old. Documents that were altered stay as they are: a comparison alone is no reason to refuse a
  * token, and a rebuild mends them.
  */
@@ -46,9 +47,21 @@ export async function checkToken(
   for (let looks = 1; ; looks++) {
     const compared = await compareToken(deps, tokenId, signal)
     if (compared.differences.length === 0) return { ...compared, isMended: false }
-    if (looks === LOOKS) return { ...compared, isMended: await mend(deps, tokenId, signal) }
+    if (looks === LOOKS) return believed(deps, tokenId, compared, signal)
     await sleep(againMs, undefined, { signal })
   }
+}
+
+/** A token that changes all the time is compared in its next turn. */
+async function believed(
+  deps: Deps,
+  tokenId: string,
+  { documents, differences, revision }: Compared,
+  signal: AbortSignal,
+): Promise<CheckedToken> {
+  const later = await deps.store.readStream(tokenStream(tokenId), revision + 1, 1)
+  if (later.length > 0) return { documents, differences: [], isMended: false }
+  return { documents, differences, isMended: await mend(deps, tokenId, signal) }
 }
 
 async function mend(deps: Deps, tokenId: string, signal: AbortSignal): Promise<boolean> {
@@ -71,7 +84,10 @@ async function* eventsOf({ store }: Pick<Deps, 'store'>, tokenId: string): Async
   for await (const events of tokenEvents(store, tokenId)) yield events.map(({ stored }) => stored)
 }
 
-type Compared = Omit<CheckedToken, 'isMended'>
+type Compared = Omit<CheckedToken, 'isMended'> & {
+  /** Of the last event that was read; -1 if there is none. */
+  revision: number
+}
 
 /**
  * A stream may be long, so only a page of its events is in memory, and the event loop is given to others in between.
@@ -81,8 +97,8 @@ async function compareToken(deps: Deps, tokenId: string, signal: AbortSignal): P
   const token = await look(readModel, 'tokens', tokenId)
   // The token is closed since an event could not be applied. Its documents lack that event, which was reported then.
   if (token !== null && token !== 'damaged' && token.stopped !== undefined)
-    return { documents: 0, differences: [] }
-  const compared: Compared = { documents: 0, differences: [] }
+    return { documents: 0, differences: [], revision: -1 }
+  const compared: Compared = { documents: 0, differences: [], revision: -1 }
   const changesOf = createChanges(projections, SILENT)
   const withAccounts = createAccounts(deps.store)
   /** Documents that later events add to. */
@@ -101,6 +117,7 @@ async function compareToken(deps: Deps, tokenId: string, signal: AbortSignal): P
   for await (const events of tokenEvents(deps.store, tokenId)) {
     signal.throwIfAborted()
     const stored = await withAccounts(events.map((event) => event.stored))
+    compared.revision = stored.at(-1)?.revision ?? compared.revision
     const { changes } = changesOf(
       stored,
       stored.map(() => null),

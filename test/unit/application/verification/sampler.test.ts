@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../../../projections/index.ts'
 import { openDatabase } from '../../../../src/adapters/sqlite/database/database.ts'
+import { checkToken } from '../../../../src/application/verification/checkToken.ts'
 import { startSampler } from '../../../../src/application/verification/sampler.ts'
 import type { DocumentChange } from '../../../../projections/projection.ts'
 import { assemblePieces, context, type Pieces, target } from '../../../support/stores/pieces.ts'
@@ -66,6 +67,24 @@ describe('the sampler', () => {
     }
     await eventually(() => expect(seen.checked).to.be.above(30))
     expect([seen.differed, seen.errors, seen.warnings]).to.deep.equal([0, [], 0])
+  })
+
+  it('finds nothing wrong with a token that is changed between its events and its documents, at each look', async () => {
+    const { id } = await pieces.create('restless')
+    const { readModel } = pieces.model
+    let n = 0
+    const restless = {
+      ...readModel,
+      async get(collection: string, document: string) {
+        if (collection === 'tokens')
+          await pieces.manage.update(context(), target(id), { name: `changed ${n++}` })
+        return readModel.get(collection, document)
+      },
+    }
+    const deps = { store: pieces.events.store, readModel: restless, projections }
+    const { documents, differences } = await checkToken(deps, id, new AbortController().signal, 0)
+    expect([documents > 0, differences]).to.deep.equal([true, []])
+    expect(n).to.be.above(4)
   })
 
   it('comes to every token in turn, wherever it begins', async () => {
