@@ -22,7 +22,7 @@ import {
   tokenHeader,
   trueOrFalse,
 } from './parsers.ts'
-import { parseWebhookSecrets, webhookProblems, webhookUrl } from './webhooks.ts'
+import { parseWebhookSecrets, webhookUrl } from './webhooks.ts'
 
 /** The settings that the environment gives, read once. */
 export interface Settings {
@@ -130,6 +130,7 @@ type Environment = Record<string, string | undefined>
  */
 export function readSettings(env: Environment, given: Partial<Settings> = {}): Readonly<Settings> {
   const problems: string[] = []
+  const unreadable = new Set<keyof Settings>()
 
   function read<K extends keyof Settings>(
     key: K,
@@ -147,6 +148,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
       return parse(text)
     } catch (error) {
       problems.push(`${isText ? key : name} ${(error as Error).message}`)
+      unreadable.add(key)
       return fallback
     }
   }
@@ -231,19 +233,29 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
   }
   // An issuer may let people choose the scopes of their JWTs, so there the scope has to be named.
   if (!settings.jwtKeys || !isIssuer(settings.jwtKeys)) settings.operatorScope ??= OPERATOR_SCOPE
-  problems.push(...problemsTogether(settings, env))
+  problems.push(...problemsTogether(settings, env, unreadable))
   if (problems.length > 0) throw new SettingsError(problems)
   return Object.freeze(settings)
 }
 
-/** What is wrong with settings beside each other, and what is missing in production. */
-function problemsTogether(settings: Settings, env: Environment): string[] {
+/**
+ * What is wrong with settings beside each other, and what is missing in production.
+ * @param unreadable of these nobody knows what they were meant to be
+ */
+function problemsTogether(
+  settings: Settings,
+  env: Environment,
+  unreadable: ReadonlySet<keyof Settings>,
+): string[] {
   const problems: string[] = []
+  const canBeRead = (...keys: (keyof Settings)[]): boolean => !keys.some((key) => unreadable.has(key))
   const { eventStoreUrl: events, readModelUrl: model } = settings
-  if (isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)) {
+  const isOneFile = isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)
+  if (isOneFile && canBeRead('eventStoreUrl', 'readModelUrl'))
     problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
-  }
-  problems.push(...webhookProblems(settings.webhookUrl, settings.webhookSecrets))
+  const isHalf = (settings.webhookUrl === null) !== (settings.webhookSecrets === null)
+  if (isHalf && canBeRead('webhookUrl', 'webhookSecrets'))
+    problems.push('WEBHOOK_URL and WEBHOOK_SECRET must be set together')
   if (settings.production) {
     if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
       problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)
@@ -253,7 +265,7 @@ function problemsTogether(settings: Settings, env: Environment): string[] {
         'JWT_AUDIENCE must be set in production beside an issuer, which has keys for other services, too',
       )
     }
-    if (!settings.peppers && !env.TOKEN_PEPPERS) problems.push('TOKEN_PEPPERS must be set in production')
+    if (!settings.peppers && canBeRead('peppers')) problems.push('TOKEN_PEPPERS must be set in production')
   }
   return problems
 }

@@ -20,8 +20,3 @@ export const parseWebhookSecrets: Parse<Uint8Array[]> = (text) =>
       if (bytes.length >= BYTES.least && bytes.length <= BYTES.most) return bytes
       throw new Error('must be whsec_ and 24 to 64 bytes in base64, or several of these separated by spaces')
     })
-
-/** @returns what is wrong with both together */
-export function webhookProblems(url: string | null, secrets: readonly Uint8Array[] | null): string[] {
-  return (url === null) === (secrets === null) ? [] : ['WEBHOOK_URL and WEBHOOK_SECRET must be set together']
-}

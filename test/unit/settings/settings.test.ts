@@ -296,6 +296,23 @@ describe('settings', () => {
     expect(problemsOf({ WEBHOOK_SECRET: secret(24) })).to.deep.equal(together)
   })
 
+  it('that cannot be read are not also said to be missing, or to be like another', () => {
+    const [url, secret] = ['https://a.example/', `whsec_${Buffer.alloc(24, 1).toString('base64')}`]
+    const namesIn = (env: Record<string, string>) => problemsOf(env).map((problem) => problem.split(' ')[0])
+    expect(namesIn({ WEBHOOK_URL: 'no url', WEBHOOK_SECRET: secret })).to.deep.equal(['WEBHOOK_URL'])
+    expect(namesIn({ WEBHOOK_URL: url, WEBHOOK_SECRET: 'short' })).to.deep.equal(['WEBHOOK_SECRET'])
+    expect(() => readSettings({}, { webhookUrl: 'no url', webhookSecrets: [Buffer.alloc(24)] }))
+      .to.throw(SettingsError)
+      .with.property('problems')
+      .that.has.lengthOf(1)
+    const events = 'sqlite:./data/events.db'
+    expect(namesIn({ EVENT_STORE_URL: 'no url', READ_MODEL_URL: events })).to.deep.equal(['EVENT_STORE_URL'])
+    expect(namesIn({ TOKEN_PEPPERS: 'k1', JWT_SECRET: 'short', NODE_ENV: 'production' })).to.deep.equal([
+      'JWT_SECRET',
+      'TOKEN_PEPPERS',
+    ])
+  })
+
   it('take a retention for events in either store', () => {
     expect(problemsOf({ USAGE_RETENTION_DAYS: '30' })).to.deep.equal([])
     expect(problemsOf({ USAGE_RETENTION_DAYS: '30', EVENT_STORE_URL: 'esdb://one?tls=false' })).to.deep.equal(
