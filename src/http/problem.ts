@@ -2,6 +2,7 @@ import type { Context } from 'koa'
 import {
   ConflictError,
   HostError,
+  KeysUnavailableError,
   StoreUnavailableError,
   UnknownOutcomeError,
 } from '../application/ports/errors.ts'
@@ -47,7 +48,7 @@ export const problems = {
   rate_limited: [429, 'Too many requests'],
   header_fields_too_large: [431, 'The headers are too large'],
   internal_error: [500, 'Something went wrong here'],
-  store_unavailable: [503, 'A store cannot be reached'],
+  store_unavailable: [503, 'Temporarily unavailable'],
 } as const
 
 export type ProblemCode = keyof typeof problems | RefusalCode
@@ -81,6 +82,7 @@ export class Problem extends Error {
 }
 
 const RETRY_SECONDS = '1'
+const LATER = 'Try again in a moment.'
 
 /** The part of a request that holds the input. */
 export type InputPlace = 'body' | 'query'
@@ -91,7 +93,7 @@ const inputProblem = ({ path, message }: InputError, place: InputPlace): InputPr
 })
 
 /**
- * What a caller learns about an error. A 5xx says nothing about its cause.
+ * What a caller learns about an error. A 5xx says nothing about its cause, but a store's outage is not one of keys.
  * @param place where the input stands that use cases refuse, since they know nothing of bodies and queries
  */
 export function toProblem(error: unknown, place: InputPlace = 'query'): Problem {
@@ -105,9 +107,11 @@ export function toProblem(error: unknown, place: InputPlace = 'query'): Problem 
     error instanceof UnknownOutcomeError ||
     error instanceof ConflictError
   ) {
-    return new Problem('store_unavailable', 'Try again in a moment.', {
-      headers: { 'Retry-After': RETRY_SECONDS },
-    })
+    const what =
+      error instanceof KeysUnavailableError
+        ? 'The keys with which the signature is checked cannot be had now. '
+        : ''
+    return new Problem('store_unavailable', what + LATER, { headers: { 'Retry-After': RETRY_SECONDS } })
   }
   return new Problem('internal_error', 'The request was not served. It is logged under its request id.')
 }

@@ -80,8 +80,8 @@ export interface TokenLedger<Account extends object = object> {
    * @param credential as a header has it; null or undefined if none was sent
    * @param options the request that it came with, for other frameworks than Koa
    * @returns null for a credential that is not good
-   * @throws StoreUnavailableError if the store that decides cannot be reached; RateLimitedError if too many bad
-   *   credentials have come from `ip`; what `resolveAccount` throws
+   * @throws StoreUnavailableError if the store that decides cannot be reached, or the keys of JWTs cannot be had;
+   *   RateLimitedError if too many bad credentials have come from `ip`; what `resolveAccount` throws
    */
   verify(credential: string | null | undefined, options?: VerifyOptions): Promise<Verified<Account> | null>
   /** Manages tokens from code. */

@@ -128,6 +128,10 @@ describe('JWTs of an issuer that publishes its keys', () => {
     const answer = await ask(signedBy(key, { iss: 'shop' }))
     expect(answer.status).to.equal(503)
     expect(answer.headers.get('retry-after')).to.equal('1')
+    expect(answer.body).to.include({ code: 'store_unavailable', title: 'Temporarily unavailable' })
+    expect(answer.body.detail, 'what is down, and not why').to.equal(
+      'The keys with which the signature is checked cannot be had now. Try again in a moment.',
+    )
     expect(JSON.stringify(answer.body)).not.to.contain(issuer.url)
     const tokens = service.ledger.tokens
     const { token } = await tokens.create('acct_1', { name: 'CI' }, { actor: 'tests' })

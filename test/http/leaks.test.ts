@@ -289,7 +289,11 @@ describe('A report of leaked secrets', () => {
 
   it('is 503 while there are no keys, and to be sent again', async () => {
     const lost = await start({ leakKeysUrl: `${publisher.url}/nowhere` })
-    expect((await report([entry('x')], current, lost)).status).to.equal(503)
+    const { status, body } = await report([entry('x')], current, lost)
+    expect([status, body.detail]).to.deep.equal([
+      503,
+      'The keys with which the signature is checked cannot be had now. Try again in a moment.',
+    ])
     await lost.close()
   })
 

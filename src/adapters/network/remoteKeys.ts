@@ -1,12 +1,12 @@
 import { ageOf, type Instant, now as readClocks } from '../../application/ports/clock.ts'
-import { StoreUnavailableError } from '../../application/ports/errors.ts'
+import { KeysUnavailableError } from '../../application/ports/errors.ts'
 import type { Logger } from '../../application/ports/telemetry.ts'
 
 /** Keys that somebody else publishes. */
 export interface RemoteKeys<Asked, Key> {
   /**
    * @returns undefined if there is no such key; a promise only if they have to be asked for
-   * @throws StoreUnavailableError if nobody can say
+   * @throws KeysUnavailableError if nobody can say
    */
   find(asked: Asked): Key | undefined | Promise<Key | undefined>
   /** Asks for them now. It never throws: what is wrong goes to the log. */
@@ -83,7 +83,7 @@ export function createRemoteKeys<Asked, Key>(deps: Dependencies<Asked, Key>): Re
     const found = known(what)
     // Nobody can say that there is no such key.
     if (found === undefined && failures > 0)
-      throw new StoreUnavailableError(`the keys of ${of} cannot be read`)
+      throw new KeysUnavailableError(`the keys of ${of} cannot be read`)
     return found
   }
 

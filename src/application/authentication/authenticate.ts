@@ -87,7 +87,7 @@ export interface Authenticator {
   /**
    * Operators need no account, and the host is not asked.
    * @returns null for a JWT that is bad, and for one of somebody else
-   * @throws StoreUnavailableError if the keys of JWTs cannot be had
+   * @throws KeysUnavailableError if the keys of JWTs cannot be had
    */
   operatorOf(token: string): Promise<Operator | null>
 }

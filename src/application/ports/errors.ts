@@ -32,6 +32,11 @@ export class StoreMisconfiguredError extends StoreUnavailableError {
   }
 }
 
+/** Keys that somebody else publishes, with which signatures are checked, cannot be had. */
+export class KeysUnavailableError extends StoreUnavailableError {
+  override name = 'KeysUnavailableError'
+}
+
 /** The store that was opened is no longer the one in its place: somebody has moved, deleted or overwritten it. */
 export class StoreReplacedError extends StoreUnavailableError {
   override name = 'StoreReplacedError'

@@ -19,7 +19,7 @@ export interface JwtVerifier {
   /**
    * It never throws for a bad JWT.
    * @returns a promise only if the key has to be fetched
-   * @throws StoreUnavailableError if the keys cannot be had
+   * @throws KeysUnavailableError if the keys cannot be had
    */
   verify(token: string): JwtClaims | JwtRefusal | Promise<JwtClaims | JwtRefusal>
 }

@@ -47,6 +47,6 @@ describe('The keys of a reporter of leaks', () => {
     clock += 24 * HOUR
     expect(await keys.find('a')).to.not.equal(undefined)
     clock += 6 * 24 * HOUR
-    expect(await Promise.resolve(keys.find('a')).catch(({ name }) => name)).to.equal('StoreUnavailableError')
+    expect(await Promise.resolve(keys.find('a')).catch(({ name }) => name)).to.equal('KeysUnavailableError')
   })
 })
