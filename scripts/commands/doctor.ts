@@ -6,6 +6,7 @@ import { NoDataError } from '../cli/stores.ts'
 import { type Check, fail } from '../doctor/check.ts'
 import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
 import * as host from '../doctor/hostChecks.ts'
+import { checkProjections } from '../doctor/projectionChecks.ts'
 import { json, printable, progress } from '../cli/output.ts'
 import * as stores from '../doctor/storeChecks.ts'
 import { checkOldestUsage } from '../doctor/usageChecks.ts'
@@ -25,7 +26,7 @@ const examinations: Record<string, Examine> = {
   'event store integrity': stores.checkEventStoreFile,
   'read model': stores.checkReadModel,
   'read model integrity': stores.checkReadModelFile,
-  projections: stores.checkProjections,
+  projections: checkProjections,
   'refused events': stores.checkRefusedEvents,
   peppers: stores.checkPeppers,
   'oldest usage event': checkOldestUsage,

@@ -1,21 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { existsSync } from 'node:fs'
-import type { Projection } from '../../projections/projection.ts'
 import type { TokenDocument } from '../../projections/tokens.ts'
 import type { Refused } from '../../src/application/projection/refusals.ts'
 import { countEvents, quickCheck, sizeOf } from '../../src/adapters/sqlite/database/inspect.ts'
 import { LARGE_BYTES } from '../../src/adapters/sqlite/database/walWatch.ts'
 import type { Condition } from '../../src/application/ports/documents.ts'
-import type { EventStore } from '../../src/application/ports/eventStore.ts'
-import type { DocumentReader, ReadModel } from '../../src/application/ports/readModel.ts'
+import type { DocumentReader } from '../../src/application/ports/readModel.ts'
 import { existingPeppers } from '../../src/settings/devSecrets.ts'
-import { compareWithLog } from '../../src/application/logIdentity/sameLog.ts'
 import { checkPepperKeys, WrongPepperError } from '../../src/application/authentication/pepperKeys.ts'
 import { type Pepper, PLAIN_KEY_ID } from '../../src/domain/credential.ts'
 import { readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
 import { eachDocument } from '../../src/application/readModel/pages.ts'
 import { refusedIn } from '../../src/application/projection/refusals.ts'
-import { STREAMS } from '../../src/domain/streams.ts'
 import { withEventStore, withReadModel } from '../cli/stores.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
@@ -91,107 +86,6 @@ async function checkFile(name: string, path: string | null, remedy: string): Pro
   const problems = await quickCheck(path)
   if (problems.length === 0) return ok(name, 'quick_check found nothing', { problems })
   return fail(name, `quick_check: ${problems.join('; ')}`, remedy, { problems })
-}
-
-/** One check for each projection: how far is it behind the log? Null unless both stores exist. */
-export async function checkProjections(settings: Settings): Promise<Check[] | null> {
-  if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl)))
-    return null
-  return withEventStore(settings, ({ store }) =>
-    withReadModel(settings, Date.now, async ({ readModel, projections }) => {
-      const head = await store.head()
-      const checks: Check[] = []
-      for (const projection of projections)
-        checks.push(await checkProjection(projection, head, store, readModel))
-      return checks
-    }),
-  )
-}
-
-const LOOKS = 4
-const PAUSE_MS = 150
-
-/** @param head the end of the log, read before. A running service may need a moment to project that far */
-async function checkProjection(
-  projection: Projection,
-  head: string | null,
-  store: EventStore,
-  readModel: ReadModel,
-): Promise<Check> {
-  let checkpoint = (await readModel.checkpoint(projection))?.position ?? null
-  for (let look = 1; look < LOOKS && isBehind(checkpoint, head); look++) {
-    await sleep(PAUSE_MS)
-    checkpoint = (await readModel.checkpoint(projection))?.position ?? null
-  }
-  const at = await readModel.checkpoint(projection)
-  if (at !== null && (await compareWithLog(store, at)) === 'other')
-    return assessOther(projection, at.position)
-  const newest = await store.head()
-  const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
-  return assessLag(projection, { checkpoint, head: newest, lag })
-}
-
-const isBehind = (checkpoint: string | null, head: string | null): boolean =>
-  head !== null && (checkpoint ?? '') < head
-
-const assessOther = ({ name, version }: Projection, checkpoint: string): Check =>
-  fail(
-    `projection ${name} v${version}`,
-    `at ${checkpoint}, where the log has another event`,
-    'It was filled from another event store, or from another branch of this one: bring the right one back, or stop the service and delete the read model.',
-    { projection: name, version, checkpoint },
-  )
-
-/** Counting stops here: more would cost time and not help anybody. */
-export const MOST_LAG = 100_000
-
-/**
- * Counts the product's events after one position up to another, but no more than `MOST_LAG`. A server's log has others,
- * too.
- */
-async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
-  let count = 0
-  for await (const events of store.readAll(after)) {
-    const within = events.filter(({ position }) => upTo !== null && position <= upTo)
-    count += within.filter(({ stream }) => STREAMS.some((prefix) => stream.startsWith(prefix))).length
-    if (within.length < events.length || count >= MOST_LAG) break
-  }
-  return Math.min(count, MOST_LAG)
-}
-
-/** How far a projection is behind the log. */
-export interface ProjectionLag {
-  checkpoint: string | null
-  head: string | null
-  /** Events that the projection has not seen. */
-  lag: number
-}
-
-export function assessLag(
-  { name, version }: Pick<Projection, 'name' | 'version'>,
-  found: ProjectionLag,
-): Check {
-  const { checkpoint, head, lag } = found
-  const title = `projection ${name} v${version}`
-  const facts = { projection: name, version, checkpoint, lag_events: lag }
-  if (checkpoint !== null && checkpoint > (head ?? '')) {
-    const detail = `at ${checkpoint}, past the end of the log`
-    return fail(
-      title,
-      detail,
-      'The log was reset or restored: stop the service and delete the read model.',
-      facts,
-    )
-  }
-  const at = checkpoint === null ? 'nothing projected yet' : `at ${checkpoint}`
-  if (lag === 0) return ok(title, `${at}, caught up with the log`, facts)
-  const behind = lag >= MOST_LAG ? `${MOST_LAG} events or more` : plural(lag, 'event')
-  return warn(
-    title,
-    `${at}, ${behind} behind`,
-    'The service catches up as it runs; if it does not, see its log.',
-    facts,
-  )
 }
 
 /** Which events does the read model lack? Null without a read model. */
@@ -294,4 +188,4 @@ export async function keyIdsInUse(
 }
 
 /** Does the file exist? For a server, connecting will show whether it is there. */
-const isThere = (path: string | null): boolean => path === null || existsSync(path)
+export const isThere = (path: string | null): boolean => path === null || existsSync(path)

@@ -249,6 +249,19 @@ describe('tokenledger, beside a live service', () => {
       expect(after.signals).to.be.at.least(1)
     })
 
+    it('says once, and with its causes, that the read model is not of this log', async () => {
+      const other = await ownFolder()
+      const { url, stop } = await startService({}, other)
+      await apiOf(url).create({ name: 'elsewhere' })
+      await stop()
+      const env = { EVENT_STORE_URL: `sqlite:${join(other, 'data/events.db')}` }
+      const { code, stdout } = await run(['doctor'], env)
+      expect(code).to.equal(1)
+      expect(stdout).to.match(/^FAIL +projections +at /m)
+      expect(stdout.match(/delete the read model/g)).to.have.lengthOf(1)
+      expect(stdout).to.contain('EVENT_STORE_URL or READ_MODEL_URL names another store')
+    })
+
     it('leaves nothing behind in the data folder', async () => {
       const before = await readdir(join(service.folder, 'data'))
       await run(['doctor'])

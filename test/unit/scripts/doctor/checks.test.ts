@@ -10,13 +10,8 @@ import {
   settingsInUse,
 } from '../../../../scripts/doctor/hostChecks.ts'
 import { readSettings } from '../../../../src/settings/settings.ts'
-import {
-  assessFile,
-  assessLag,
-  assessPeppers,
-  assessRefused,
-  MOST_LAG,
-} from '../../../../scripts/doctor/storeChecks.ts'
+import { assessForeign, assessLag, MOST_LAG } from '../../../../scripts/doctor/projectionChecks.ts'
+import { assessFile, assessPeppers, assessRefused } from '../../../../scripts/doctor/storeChecks.ts'
 import { assessOldestUsage } from '../../../../scripts/doctor/usageChecks.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
 
@@ -105,17 +100,27 @@ describe('What doctor makes of', () => {
     }
   })
 
-  it('a projection: level, behind, never filled, past the end of the log', () => {
+  it('a projection: caught up, behind, never filled', () => {
     const of = { name: 'tokens', version: 1 }
-    const assess = (checkpoint: string | null, head: string | null, lag: number) =>
-      assessLag(of, { checkpoint, head, lag })
-    expect(assess('0003', '0003', 0).status).to.equal('ok')
-    expect(assess(null, null, 0).status).to.equal('ok')
-    expect(assess('0001', '0003', 2)).to.include({ status: 'warn', detail: 'at 0001, 2 events behind' })
-    expect(assess(null, '0003', 3).status).to.equal('warn')
-    expect(assess('0001', '0003', MOST_LAG).detail).to.contain('or more')
-    expect(assess('0004', '0003', 0).status).to.equal('fail')
-    expect(assess('0004', null, 0).status).to.equal('fail')
+    const assess = (checkpoint: string | null, lag: number) => assessLag(of, { checkpoint, lag })
+    expect(assess('0003', 0).status).to.equal('ok')
+    expect(assess(null, 0).status).to.equal('ok')
+    expect(assess('0001', 2)).to.include({ status: 'warn', detail: 'at 0001, 2 events behind' })
+    expect(assess(null, 3).status).to.equal('warn')
+    expect(assess('0001', MOST_LAG).detail).to.contain('or more')
+  })
+
+  it('projections of another log: once for all, with what may be the cause', () => {
+    const foreign = (name: string, checkpoint: string, why: 'ahead' | 'other') =>
+      ({ projection: { name, version: 1 }, checkpoint, why }) as const
+    const found = ['a', 'b'].map((name) => foreign(name, '0004', 'ahead'))
+    const check = assessForeign([...found, foreign('c', '0002', 'other')])
+    expect(check).to.include({ name: 'projections', status: 'fail' })
+    expect(check.detail).to.equal(
+      'at 0004, past the end of the log; at 0002, where the log has another event: a v1, b v1, c v1',
+    )
+    expect(check.remedy).to.contain('EVENT_STORE_URL')
+    expect(check.facts.projections).to.have.lengthOf(3)
   })
 
   it('refused events: which they are, and how many more', () => {

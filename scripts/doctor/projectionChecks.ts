@@ -1,0 +1,124 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Projection } from '../../projections/projection.ts'
+import { compareWithLog, type Kinship } from '../../src/application/logIdentity/sameLog.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
+import type { ReadModel } from '../../src/application/ports/readModel.ts'
+import { STREAMS } from '../../src/domain/streams.ts'
+import type { Settings } from '../../src/settings/settings.ts'
+import { readModelFile, sqlitePath } from '../../src/stores/open.ts'
+import { plural } from '../cli/output.ts'
+import { withEventStore, withReadModel } from '../cli/stores.ts'
+import { type Check, fail, ok, warn } from './check.ts'
+import { isThere } from './storeChecks.ts'
+
+/** One check for each projection: how far is it behind the log? Null unless both stores exist. */
+export async function checkProjections(settings: Settings): Promise<Check[] | null> {
+  if (!isThere(sqlitePath(settings.eventStoreUrl)) || !isThere(readModelFile(settings.readModelUrl)))
+    return null
+  return withEventStore(settings, ({ store }) =>
+    withReadModel(settings, Date.now, async ({ readModel, projections }) => {
+      const head = await store.head()
+      const checks: Check[] = []
+      const foreign: ForeignProjection[] = []
+      for (const projection of projections) {
+        const found = await checkProjection(projection, head, store, readModel)
+        if ('why' in found) foreign.push(found)
+        else checks.push(found)
+      }
+      return foreign.length === 0 ? checks : [assessForeign(foreign), ...checks]
+    }),
+  )
+}
+
+const LOOKS = 4
+const PAUSE_MS = 150
+
+/** @param head the end of the log, read before. A running service may need a moment to project that far */
+async function checkProjection(
+  projection: Projection,
+  head: string | null,
+  store: EventStore,
+  readModel: ReadModel,
+): Promise<Check | ForeignProjection> {
+  let checkpoint = (await readModel.checkpoint(projection))?.position ?? null
+  for (let look = 1; look < LOOKS && isBehind(checkpoint, head); look++) {
+    await sleep(PAUSE_MS)
+    checkpoint = (await readModel.checkpoint(projection))?.position ?? null
+  }
+  const at = await readModel.checkpoint(projection)
+  const why = at === null ? 'same' : await compareWithLog(store, at)
+  if (at !== null && why !== 'same') return { projection, checkpoint: at.position, why }
+  const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
+  return assessLag(projection, { checkpoint, lag })
+}
+
+const isBehind = (checkpoint: string | null, head: string | null): boolean =>
+  head !== null && (checkpoint ?? '') < head
+
+/** A projection that this log has not filled. */
+export interface ForeignProjection {
+  projection: Pick<Projection, 'name' | 'version'>
+  checkpoint: string
+  why: Exclude<Kinship, 'same'>
+}
+
+const WHY = { ahead: 'past the end of the log', other: 'where the log has another event' } as const
+
+/** All of them have one cause, and are mended together. */
+export function assessForeign(found: readonly ForeignProjection[]): Check {
+  const places = new Set(found.map(({ checkpoint, why }) => `at ${checkpoint}, ${WHY[why]}`))
+  const projections = found.map(({ projection: { name, version }, checkpoint }) => ({
+    projection: name,
+    version,
+    checkpoint,
+  }))
+  const names = projections.map(({ projection, version }) => `${projection} v${version}`)
+  return fail(
+    'projections',
+    `${[...places].join('; ')}: ${names.join(', ')}`,
+    'EVENT_STORE_URL or READ_MODEL_URL names another store than before, or the log was reset or restored: mend the setting or bring the right log back; to go on from this log, stop the service and delete the read model.',
+    { projections },
+  )
+}
+
+/** Counting stops here: more would cost time and not help anybody. */
+export const MOST_LAG = 100_000
+
+/**
+ * Counts the product's events after one position up to another, but no more than `MOST_LAG`. A server's log has others,
+ * too.
+ */
+async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
+  let count = 0
+  for await (const events of store.readAll(after)) {
+    const within = events.filter(({ position }) => upTo !== null && position <= upTo)
+    count += within.filter(({ stream }) => STREAMS.some((prefix) => stream.startsWith(prefix))).length
+    if (within.length < events.length || count >= MOST_LAG) break
+  }
+  return Math.min(count, MOST_LAG)
+}
+
+/** How far a projection is behind the log. */
+export interface ProjectionLag {
+  checkpoint: string | null
+  /** Events that the projection has not seen. */
+  lag: number
+}
+
+export function assessLag(
+  { name, version }: Pick<Projection, 'name' | 'version'>,
+  found: ProjectionLag,
+): Check {
+  const { checkpoint, lag } = found
+  const title = `projection ${name} v${version}`
+  const facts = { projection: name, version, checkpoint, lag_events: lag }
+  const at = checkpoint === null ? 'nothing projected yet' : `at ${checkpoint}`
+  if (lag === 0) return ok(title, `${at}, caught up with the log`, facts)
+  const behind = lag >= MOST_LAG ? `${MOST_LAG} events or more` : plural(lag, 'event')
+  return warn(
+    title,
+    `${at}, ${behind} behind`,
+    'The service catches up as it runs; if it does not, see its log.',
+    facts,
+  )
+}
