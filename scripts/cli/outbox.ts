@@ -18,14 +18,13 @@ const READ = 500
 const outboxOf = (store: EventStore, clock: Clock): Outbox =>
   createOutbox(NAME, { store, clock, ids, telemetry: QUIET, instance: 'tokenledger webhooks' })
 
-/** What is stored of the webhooks, and how many of them wait. @throws NotFound if none was ever to be sent */
+/** What is stored of the webhooks, and how many of them wait; null if none was ever to be sent. */
 export async function readOutbox(
   settings: Settings,
   clock: Clock,
-): Promise<Delivered & { waiting: number; oldest: string | null }> {
+): Promise<(Delivered & { waiting: number; oldest: string | null }) | null> {
   const state = await withEventStore(settings, ({ store }) => outboxOf(store, clock).load())
-  if (!state)
-    throw new NotFound('No webhooks were ever set up: set WEBHOOK_URL and WEBHOOK_SECRET for the service.')
+  if (!state) return null
   const times = state.aside.map(({ at }) => at)
   let waiting = state.aside.reduce((sum, aside) => sum + aside.waiting, 0)
   const isAside = new Set(state.aside.map(({ tokenId }) => tokenId))
@@ -49,6 +48,12 @@ export async function readOutbox(
   }
 }
 
+/** @throws NotFound */
+export function foundOutbox<T>(outbox: T | null): T {
+  if (outbox) return outbox
+  throw new NotFound('No webhooks were ever set up: set WEBHOOK_URL and WEBHOOK_SECRET for the service.')
+}
+
 /**
  * Lets webhooks be sent again to a server that wanted no more.
  * @returns `asked`: a service runs on the file of the event store, and was asked to; `idle`: nothing had been stopped
@@ -58,7 +63,7 @@ export async function resumeOutbox(
   clock: Clock,
   note: (text: string) => void,
 ): Promise<'resumed' | 'asked' | 'idle'> {
-  const { stopped } = await readOutbox(settings, clock)
+  const { stopped } = foundOutbox(await readOutbox(settings, clock))
   if (!stopped) return 'idle'
   try {
     return await withWritableEventStore(settings, note, async ({ store }) => {

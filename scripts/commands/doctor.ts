@@ -8,6 +8,7 @@ import { defineCommand, type Io, JSON_OPTION } from '../cli/command.ts'
 import * as host from '../doctor/hostChecks.ts'
 import { checkProjections } from '../doctor/projectionChecks.ts'
 import { json, printable, progress } from '../cli/output.ts'
+import * as outside from '../doctor/outsideChecks.ts'
 import * as stores from '../doctor/storeChecks.ts'
 import { checkOldestUsage } from '../doctor/usageChecks.ts'
 
@@ -30,6 +31,9 @@ const examinations: Record<string, Examine> = {
   'refused events': stores.checkRefusedEvents,
   peppers: stores.checkPeppers,
   'oldest usage event': checkOldestUsage,
+  'keys of the issuer': outside.checkIssuer,
+  'keys of leak reports': outside.checkLeakKeys,
+  webhooks: outside.checkWebhooks,
   'disk sync': host.checkDiskSync,
   'disk space': host.checkSpace,
 }

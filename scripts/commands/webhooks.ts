@@ -1,10 +1,10 @@
 import type { Settings } from '../../src/settings/settings.ts'
 import { defineCommand, type ExitCode, type Io, JSON_OPTION, WrongUse } from '../cli/command.ts'
-import { readOutbox, resumeOutbox, sendTest } from '../cli/outbox.ts'
+import { foundOutbox, readOutbox, resumeOutbox, sendTest } from '../cli/outbox.ts'
 import { json, plural, table } from '../cli/output.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
 
-type Outbox = Awaited<ReturnType<typeof readOutbox>>
+type Outbox = NonNullable<Awaited<ReturnType<typeof readOutbox>>>
 
 export const webhooks = defineCommand({
   name: 'webhooks',
@@ -36,7 +36,7 @@ export const webhooks = defineCommand({
 })
 
 async function list(settings: Settings, io: Io, isJson: boolean): Promise<ExitCode> {
-  const outbox = await readOutbox(settings, io.now)
+  const outbox = foundOutbox(await readOutbox(settings, io.now))
   io.out(isJson ? json(shown(outbox)) : report(outbox))
   return 0
 }

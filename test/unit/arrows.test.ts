@@ -185,6 +185,9 @@ const mayImport: Record<string, readonly string[]> = {
     'type projections',
     'src/stores/open.ts',
     'src/adapters/sqlite/database',
+    // Asks those who publish keys whether they do.
+    'src/adapters/jwt',
+    'src/adapters/network/leakKeys.ts',
   ],
   // Opens stores for the commands, as the ledger does for the service.
   'scripts/cli': [

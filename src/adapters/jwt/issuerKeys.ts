@@ -19,6 +19,10 @@ interface Dependencies {
   now?: () => Instant
 }
 
+/** Asks for the keys at once. @throws Error if there are none, or nobody answers */
+export const loadIssuerKeys = async ({ issuer, jwksUrl }: Issuer): Promise<KeySet> =>
+  readKeySet(await fetchJson(jwksUrl ?? (await discover(issuer))))
+
 /** The keys of an issuer. A request waits for it only if its JWT names a key that is not known. */
 export function createIssuerKeys(
   { issuer, jwksUrl }: Issuer,
@@ -29,7 +33,7 @@ export function createIssuerKeys(
   async function load(): Promise<KeySet> {
     try {
       keysUrl ??= await discover(issuer)
-      return readKeySet(await fetchJson(keysUrl))
+      return await loadIssuerKeys({ issuer, jwksUrl: keysUrl })
     } catch (error) {
       // The keys may have moved, and then the issuer says so.
       keysUrl = jwksUrl

@@ -15,10 +15,14 @@ interface Dependencies {
   now?: () => Instant
 }
 
+/** Asks for the keys at once. @throws Error if there are none, or nobody answers */
+export const loadLeakKeys = async (url: string): Promise<ReturnType<typeof readLeakKeys>> =>
+  readLeakKeys(await fetchJson(url))
+
 /** The keys with which a reporter signs, where it publishes them. */
 export const createLeakKeys = (url: string, dependencies: Dependencies): RemoteKeys<string, KeyObject> =>
   createRemoteKeys({
-    load: async () => readLeakKeys(await fetchJson(url)),
+    load: () => loadLeakKeys(url),
     of: url,
     times: TIMES,
     ...dependencies,
