@@ -243,7 +243,11 @@ describe('tokenledger, beside a live service', () => {
         const { checks } = await runJson<{ checks: Check[] }>(['doctor'])
         return checks.find(({ name }) => name === 'event store')?.facts as { events: number; signals: number }
       }
-      const [before, { stdout }, after] = [await counted(), await run(['export']), await counted()]
+      const [before, { stdout }, after] = [
+        await counted(),
+        await cli(['export'], service.folder),
+        await counted(),
+      ]
       const exported = stdout.split('\n').filter((line) => line.includes('"stream"')).length
       expect(exported).to.be.within(before.events, after.events)
       expect(after.signals).to.be.at.least(1)

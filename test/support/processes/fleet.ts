@@ -65,8 +65,8 @@ export async function startFleet(size: number, options: FleetOptions = {}): Prom
   }
 
   // The first one leads. What the others know of its changes, they have heard.
-  const first = await add()
-  const members = [first, ...(await Promise.all(Array.from({ length: size - 1 }, () => add())))]
+  const first = size > 0 ? [await add()] : []
+  const members = [...first, ...(await Promise.all(Array.from({ length: size - first.length }, () => add())))]
   return {
     members,
     eventStore,
