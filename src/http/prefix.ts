@@ -13,7 +13,8 @@ export interface RoutesOptions {
 /** @throws TypeError for an option that is none */
 export function prefixOf(options: RoutesOptions): string {
   assertKnown('routes', options, ['prefix'])
-  return options.prefix ?? MANAGEMENT_PATH
+  const { prefix = MANAGEMENT_PATH } = options
+  return prefix
 }
 
 /** Segments of characters that no client escapes (RFC 3986 §2.3), and that have no meaning to a router. */
