@@ -33,12 +33,11 @@ const START = Date.UTC(2026, 0, 1)
 export async function benchProjection(): Promise<Projected> {
   const folder = ownFolder()
   await writeUsage(folder)
-  const projected = await new Promise<Projected>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const child = fork(here('./projection.js'), [folder])
     child.once('message', (message) => resolve(message as Projected))
     child.once('exit', (code) => reject(new Error(`the projection ended with ${code}`)))
   })
-  return projected
 }
 
 export async function writeUsage(folder: string): Promise<void> {

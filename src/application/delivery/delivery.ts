@@ -3,6 +3,7 @@ import type { FeedWatch } from '../feed/watch.ts'
 import { ConflictError, LeadershipLostError } from '../ports/errors.ts'
 import type { Logger } from '../ports/telemetry.ts'
 import { createPause } from '../scheduling/pause.ts'
+import { untilAborted } from '../scheduling/untilAborted.ts'
 import { createLanes, type Lanes } from './lanes.ts'
 import { createOutbox, createSaver, type Delivered, type OutboxDependencies } from './outbox.ts'
 import { createTeller, type Deliver } from './teller.ts'
@@ -52,9 +53,7 @@ export function createDelivery(deps: DeliveryDependencies): Delivery {
   const { name, feed, log, clock, leads, acquire = async () => leads(), tickMs = TICK_MS } = deps
   const outbox = createOutbox(name, deps)
   const stopping = new AbortController()
-  const untilStopped = new Promise<false>((resolve) => {
-    stopping.signal.addEventListener('abort', () => resolve(false), { once: true })
-  })
+  const untilStopped = untilAborted(stopping.signal)
   const { pause, wake } = createPause()
   let running: Promise<void> = Promise.resolve()
   let lanes: Lanes | null = null

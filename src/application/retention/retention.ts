@@ -7,6 +7,7 @@ import { type Clock, iso } from '../ports/clock.ts'
 import { ConflictError, LeadershipLostError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { Telemetry } from '../ports/telemetry.ts'
+import { untilAborted } from '../scheduling/untilAborted.ts'
 import { rollUpDay } from './rollUp.ts'
 import { createRolledUpDays } from './rolledUpDays.ts'
 import { createUsageScan, type PendingDay } from './usageScan.ts'
@@ -55,7 +56,7 @@ export function createRetention(deps: Dependencies): Retention {
   const scan = createUsageScan(store, rolledUpDays)
   const stopping = new AbortController()
   const { signal } = stopping
-  const stopped = new Promise<false>((resolve) => signal.addEventListener('abort', () => resolve(false)))
+  const stopped = untilAborted(signal)
   const patience = { ...BULK_PATIENCE, signal }
   const context = { store, clock, ids, telemetry, patience, instance: ids.random() }
   let running: Promise<void> = Promise.resolve()
