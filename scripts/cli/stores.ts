@@ -3,7 +3,13 @@ import type { IndexProblem } from '../../src/adapters/sqlite/database/inspect.ts
 import type { Projection } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
 import { readSoundEvents, type SoundEvents } from '../../src/application/eventLog/soundEvents.ts'
-import { BULK_PATIENCE, type Patience } from '../../src/application/eventLog/patience.ts'
+import {
+  BULK_PATIENCE,
+  type Patience,
+  patiently,
+  patientReads,
+  READ_PATIENCE,
+} from '../../src/application/eventLog/patience.ts'
 import type { Clock } from '../../src/application/ports/clock.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { Logger } from '../../src/application/ports/telemetry.ts'
@@ -26,6 +32,9 @@ export class NoDataError extends CouldNotLook {
   override name = 'NoDataError'
 }
 
+/** A server may be slow to take the first connection. */
+const OPEN_PATIENCE: Patience = { ms: 2_000, outages: true }
+
 /** Pauses that are closer than this belong to one outage, in milliseconds: more than the longest pause and a call. */
 const NOTE_MS = 15_000
 
@@ -42,10 +51,11 @@ export async function withEventStore<T>(
   work: (reads: EventReads) => Promise<T>,
 ): Promise<T> {
   assertFile('event store', sqlitePath(settings.eventStoreUrl), 'EVENT_STORE_URL')
-  const store = await openEventStore(settings, { readOnly: true, callMs: IMPORT_CALL_MS })
+  const opened = await openEventStore(settings, { readOnly: true, callMs: IMPORT_CALL_MS })
   try {
     // Who follows the log waits for a server as long as it takes. A command does not begin where none answers.
-    await store.head()
+    await opened.head()
+    const store = sqlitePath(settings.eventStoreUrl) === null ? patientReads(opened, READ_PATIENCE) : opened
     return await work({
       store,
       tokenEvents: (tokenId) => readSoundEvents(store, tokenId),
@@ -57,7 +67,7 @@ export async function withEventStore<T>(
       },
     })
   } finally {
-    await store.close()
+    await opened.close()
   }
 }
 
@@ -108,13 +118,30 @@ export async function withReadModel<T>(
   log?: Logger,
 ): Promise<T> {
   assertFile('read model', readModelFile(settings.readModelUrl), 'READ_MODEL_URL')
-  const readModel = await openReadModel(settings, { readOnly: true, ...(log && { log }) })
+  const readModel = await openForReading(settings, log)
   try {
     await readModel.open(projections)
     await assertFilled(readModel, settings.readModelUrl)
     return await work({ readModel, projections, queries: createQueries(readModel, clock) })
   } finally {
     await readModel.close()
+  }
+}
+
+/** Once a server has answered, reads outlast an outage of it. A command does not begin where none answers. */
+async function openForReading(settings: Settings, log?: Logger): Promise<ReadModel> {
+  const open = (): Promise<ReadModel> => openReadModel(settings, { readOnly: true, ...(log && { log }) })
+  if (readModelFile(settings.readModelUrl) !== null) return open()
+  const readModel = await patiently(OPEN_PATIENCE)(open)()
+  const patient = patiently(READ_PATIENCE)
+  return {
+    ...readModel,
+    open: patient(readModel.open),
+    checkpoint: patient(readModel.checkpoint),
+    get: patient(readModel.get),
+    find: patient(readModel.find),
+    count: patient(readModel.count),
+    isPublished: patient(readModel.isPublished),
   }
 }
 

@@ -1,8 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { createLogReader, type LogReader } from '../application/eventLog/logReader.ts'
+import { patientReads, READ_PATIENCE } from '../application/eventLog/patience.ts'
 import { StoreUnavailableError } from '../application/ports/errors.ts'
 import { DamagedError } from '../domain/errors.ts'
-import { type EventStoreSettings, openEventStore } from './open.ts'
+import { type EventStoreSettings, openEventStore, sqlitePath } from './open.ts'
 import type { Answer, Question } from './readAhead.ts'
 
 /**
@@ -10,9 +11,13 @@ import type { Answer, Question } from './readAhead.ts'
  * read.
  */
 const AHEAD = { pieces: 8, characters: 16 * 1024 * 1024 }
+
 function serve(settings: EventStoreSettings): void {
   const opening = openEventStore(settings, { readOnly: true })
-  const reading = opening.then(createLogReader)
+  const isServer = sqlitePath(settings.eventStoreUrl) === null
+  const reading = opening.then((store) =>
+    createLogReader(isServer ? patientReads(store, READ_PATIENCE) : store),
+  )
   // Whoever asks a question gets this error.
   reading.catch(() => {})
   // This ends the thread, not the process, whatever the store has left behind.

@@ -42,6 +42,9 @@ export const patienceOfChange = (changeMs = CHANGE_MS): Patience => ({
 /** For an import, a roll-up and whatever else nobody waits for: as long as a server may need to be mended. */
 export const BULK_PATIENCE: Patience = { ms: 600_000, outages: true }
 
+/** For what somebody reads with a command: longer than servers need to elect one of them. */
+export const READ_PATIENCE: Patience = { ms: 30_000, outages: true }
+
 /** Pauses between tries: how long the first is, and how long one may become. */
 const PAUSE_MS = { first: 100, longest: 5_000 }
 
@@ -71,21 +74,24 @@ function mayPass(error: unknown, { outages }: Patience): error is Error {
   return outages && isOutage
 }
 
-/** A store whose reads outlast an outage. A read of the whole log goes on behind the last event that it gave. */
-export function patientReads(store: EventStore, patience: Patience): EventStore {
-  const patient =
-    <A extends unknown[], T>(read: (...args: A) => Promise<T>) =>
-    async (...args: A): Promise<T> => {
-      const next = startTries(patience)
-      for (;;) {
-        try {
-          return await read(...args)
-        } catch (error) {
-          await next(error)
-        }
+/** Makes a call that may be repeated outlast an outage. */
+export const patiently =
+  (patience: Patience) =>
+  <A extends unknown[], T>(call: (...args: A) => Promise<T>) =>
+  async (...args: A): Promise<T> => {
+    const next = startTries(patience)
+    for (;;) {
+      try {
+        return await call(...args)
+      } catch (error) {
+        await next(error)
       }
     }
+  }
 
+/** A store whose reads outlast an outage. A read of the whole log goes on behind the last event that it gave. */
+export function patientReads(store: EventStore, patience: Patience): EventStore {
+  const patient = patiently(patience)
   return {
     ...store,
     readStream: patient(store.readStream),
