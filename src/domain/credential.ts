@@ -217,11 +217,10 @@ function maskTokens(text: string): string {
   return masked + text.slice(end)
 }
 
-/**
- * How many characters of a caller's text are read: as many as are kept, and the longest token that begins within them.
- */
-export const LOOKED_AT = 384
+/** How many characters of a caller's text are kept, and how many more are read: the longest token. */
 const KEPT = 256
+const BEYOND = 128
+export const LOOKED_AT = KEPT + BEYOND
 
 /** Perhaps the beginning of a token whose end was cut off. Its prefix may be hidden by a mask. */
 const CUT_OFF = /_(?<=(?:[a-z][a-z0-9]{1,15}|\])_)[0-9A-Za-z]*$/
@@ -233,12 +232,13 @@ const CUT_ENCODING = /%[\da-f]?$/i
 /**
  * A caller's text in the form in which it may be kept: short, and without a credential, or a piece of one that a cut
  * has left. Masking makes a text shorter, so what stood behind the limit may come to stand before it.
+ * @param most how many characters are kept
  */
-export function keptText(text: string): string {
-  const looked = cutText(text, LOOKED_AT)
+export function keptText(text: string, most = KEPT): string {
+  const looked = cutText(text, most + BEYOND)
   // A text of this length may have been cut before, and the cut may have removed half a character more.
-  const isCut = looked.length >= LOOKED_AT - 1
-  return cutText(isCut ? withoutPieces(looked) : maskCredentials(looked), KEPT)
+  const isCut = looked.length >= most + BEYOND - 1
+  return cutText(isCut ? withoutPieces(looked) : maskCredentials(looked), most)
 }
 
 /** The masked text, without anything at its end that may be the beginning of a credential. */

@@ -189,6 +189,16 @@ describe('A report of leaked secrets', () => {
     await told.close()
   })
 
+  it('keeps no piece of a secret where what it says is cut', async () => {
+    const { id, token } = await createToken(owner)
+    const kept = 1024
+    const before = 'https://github.com/octocat/'.padEnd(kept - 30, 'a')
+    await report([entry(token, { url: `${before}${token}`, source: `${'s'.repeat(70)} ${token}` })])
+    const { data } = (await historyOf(id)).at(-1) as { data: Record<string, string> }
+    expect(data.url).to.equal(`${before}[credential]`)
+    expect(JSON.stringify(data)).to.not.contain(token.slice(0, 12))
+  })
+
   it('knows revoked tokens, and secrets that were replaced, whose tokens go on', async () => {
     const revoked = await createToken(owner)
     await owner.delete(`${TOKENS}/${revoked.id}`)

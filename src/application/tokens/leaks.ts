@@ -1,4 +1,4 @@
-import { maskCredentials, UNKNOWN_HINT } from '../../domain/credential.ts'
+import { keptText, UNKNOWN_HINT } from '../../domain/credential.ts'
 import * as decide from '../../domain/decide.ts'
 import { DamagedError, Refusal } from '../../domain/errors.ts'
 import { unborn } from '../eventLog/tokenStream.ts'
@@ -58,7 +58,7 @@ export function createTakeLeaks(deps: Dependencies): TakeLeaks {
     by: string,
   ): Promise<void> {
     const kept = (text: string, most: number): string =>
-      maskCredentials(text.slice(0, most).replaceAll(secret, '[credential]')) || 'unknown'
+      keptText(text.slice(0, most + LONGEST).replaceAll(secret, '[credential]'), most) || 'unknown'
     const url = kept(report.url, KEPT.url)
     const source = `${by} ${kept(report.source, KEPT.source)}`
     const data = { source, url, type: kept(report.type, KEPT.type), hint: hint || UNKNOWN_HINT }
