@@ -37,7 +37,7 @@ import { expecting } from './expecting.ts'
 import { fillFirst } from './firstFill.ts'
 import { gaugeParts } from './gauges.ts'
 import { startJwtVerifier } from './jwt.ts'
-import { type Sharing, startSharing } from './sharing.ts'
+import { startSharing } from './sharing.ts'
 import { startUpkeep } from './upkeep.ts'
 
 /** How many tokens are kept in memory for authentication. Of large ones there are fewer. */
@@ -77,19 +77,24 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
   const stores = watched(await openStores(settings, log), whole)
   const guard = createLogGuard({ ...stores, projections, log })
   const { store, readModel } = guard
-  let sharing: Sharing | null = null
+  const started = createStops(async () => {
+    await guard.stop()
+    await Promise.all([store.close(), readModel.close()])
+  })
   try {
-    sharing = await startSharing({
+    const sharing = await startSharing({
       settings,
       store: stores.store,
       clock,
       metrics,
       onCreated: (made) => index.evict(made),
     })
+    started.add(sharing)
     const gates = createGates(metrics)
     const lookedUp = sharing.lookUps(readModel)
     const known = { clock, ids, instance: ids.random(), log, readModel, peppers: keys.peppers }
     const pepperKeys = createPepperKeys({ ...known, store: sharing.commands(store) })
+    started.add(pepperKeys)
     await pepperKeys.check()
     await fillFirst(settings, { store, readModel, telemetry: metrics })
     const index = createTokenIndex(lookedUp, keys.peppers, INDEX_CAP, undefined, {
@@ -104,9 +109,12 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       onChanged: index.evict,
       ...(sharing.follower && { follower: sharing.follower }),
     })
+    started.add(projector)
     await projector.start()
     guard.start()
     const feeds = createFeeds(readModel, sharing, projector, log)
+    started.add(feeds.watch)
+    started.add(index)
     index.start((err) => log.warn({ err }, 'changes by other processes are not heard of for now'))
     const recorder = createRecorder({
       store: sharing.usage(store),
@@ -117,6 +125,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       telemetry: metrics,
       strict: settings.auditMode === 'strict',
     })
+    started.add(recorder)
     recorder.start()
     const retention = createRetention({
       store: sharing.work(store),
@@ -127,6 +136,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       leads: () => projector.leads() && projector.lag() <= BUSY_LAG_S,
       ...sharing.worker,
     })
+    started.add(retention)
     retention.start()
     const upkeep = startUpkeep({
       store,
@@ -136,30 +146,17 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       apply: projector.apply,
       retentionDays: settings.usageRetentionDays,
     })
+    started.add(upkeep)
     gaugeParts(metrics, { log, ...stores, index, projector, recorder, retention })
 
     const commands = { store: sharing.commands(store), clock, ids, telemetry: metrics }
     const leading = { leads: projector.leads, ...sharing.worker }
     const deliveries = await startDeliveries(settings, host, { ...commands, ...leading, feeds, log }, metrics)
+    started.add(deliveries)
     const { project } = feeds
     const notices = createNotices({ ...commands, ...leading, readModel, project, instance: ids.random() })
+    started.add(notices)
     notices.start()
-
-    const others = sharing
-    async function stop(): Promise<void> {
-      await notices.stop()
-      await deliveries.stop()
-      await pepperKeys.stop()
-      await feeds.watch.stop()
-      await upkeep.stop()
-      await recorder.stop()
-      await retention.stop()
-      await projector.stop()
-      await index.stop()
-      await others.stop()
-      await guard.stop()
-      await Promise.all([store.close(), readModel.close()])
-    }
 
     return {
       settings,
@@ -178,13 +175,22 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
       projector,
       recorder,
       feeds,
-      stop,
+      stop: started.stop,
     }
   } catch (error) {
-    await sharing?.stop()
-    await guard.stop()
-    await Promise.allSettled([store.close(), readModel.close()])
+    await started.stop().catch(() => {})
     throw error
+  }
+}
+
+/** What was started is stopped in reverse order, since it uses what was started before it. */
+function createStops(last: () => Promise<void>) {
+  const started: { stop(): Promise<void> }[] = [{ stop: last }]
+  return {
+    add: (part: { stop(): Promise<void> }): void => void started.push(part),
+    async stop(): Promise<void> {
+      for (const part of started.splice(0).toReversed()) await part.stop()
+    },
   }
 }
 
