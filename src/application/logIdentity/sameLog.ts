@@ -75,7 +75,7 @@ export async function assertSameLog(log: Log, checkpoints: Checkpoints, remedy: 
 }
 
 export const whatToDo = (remedy: string): string =>
-  `Bring the right one back; or, to go on from the events that there are, stop every service, delete the read model (${remedy}), and start again: it is filled from them.`
+  `Bring the right one back, or, after a move, set READ_MODEL_URL to a new read model. To go on from the events that there are, stop every service, delete the read model (${remedy}), and start again: it is filled from them.`
 
 /** Has somebody whose checkpoint is `from` seen all of the product's events up to the position `end`? */
 export async function hasReached(log: Log, from: Place | null, end: string | null): Promise<boolean> {

@@ -114,7 +114,7 @@ export function tokenRoutes(deps: TokenDependencies & { newTokenExample: object 
       method: 'patch',
       path: id,
       operationId: 'updateToken',
-      summary: 'Change name, expiry or scopes (RFC 7396)',
+      summary: 'Change a token (RFC 7396)',
       who: 'jwt',
       query: schemas.noQuery,
       body: {
