@@ -202,8 +202,8 @@ function readModel(
       return sound(async () => {
         if (order === 'any') return findAny(source, where, limit, numbers)
         const plan = planOf(source.target.collection, where, order)
-        return readPage(plan, { after, limit }, (stretch, atMost) =>
-          readStretch(source, stretch, atMost, signal),
+        return readPage(plan, { after, limit }, (stretch, atMost, turn) =>
+          readStretch(source, stretch, { atMost, turn }, signal),
         )
       }, isEmpty)
     },

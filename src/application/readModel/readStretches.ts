@@ -13,20 +13,21 @@ export interface Read {
 
 /**
  * Reads stretch after stretch until the page is full.
- * @param read reads some of a stretch from its start on, and gives at most as many documents as it is asked for
+ * @param read reads some of a stretch from its start on, and gives at most as many documents as it is asked for;
+ *   `turn` counts how often it was called before
  * @throws DamagedError if the index goes back, so that reading would never end
  */
 export async function readPage(
   plan: Plan,
   { after = null, limit }: { after?: Key | null; limit: number },
-  read: (stretch: Stretch, atMost: number) => Promise<Read>,
+  read: (stretch: Stretch, atMost: number, turn: number) => Promise<Read>,
 ): Promise<Document[]> {
   const found = new Map<string, Document>()
   let left = stretchesOf(plan, after)
   const before: Record<Stretch['by'], Key | null> = { field: null, id: null }
-  for (let [stretch] = left; stretch && found.size < limit; [stretch] = left) {
+  for (let [stretch, turn] = [left[0], 0]; stretch && found.size < limit; stretch = left[0]) {
     const isBackward = stretch.by === 'field' && stretch.descending
-    const { documents, last } = await read(stretch, limit - found.size + (isBackward ? 1 : 0))
+    const { documents, last } = await read(stretch, limit - found.size + (isBackward ? 1 : 0), turn++)
     for (const document of isBackward ? tiesById(plan, documents, last) : documents) {
       found.set(document.id, document)
     }

@@ -18,8 +18,11 @@ export interface Source {
 
 /** Few enough for the time that a read may take. */
 const DOCUMENTS_AT_ONCE = 250
-/** How many documents are looked at in one read if most of them may not match. */
-const LOOKED_AT_ONCE = 1_000
+/**
+ * How many documents are looked at in one read if they may not match: few at first, since those that match are sent,
+ * and often most of them do.
+ */
+const LOOKED_AT_ONCE = { first: 250, later: 1_000 }
 const COUNTED_AT_ONCE = 5_000
 
 const NOTHING: Document = { _id: { $in: [] } }
@@ -42,15 +45,16 @@ export async function findAny(
   return found.map((document) => present(target, document))
 }
 
-/** Reads from the start of a stretch. */
+/** Reads from the start of a stretch. @param turn how many reads the same query has made before */
 export async function readStretch(
   source: Source,
   stretch: Stretch,
-  atMost: number,
+  { atMost, turn }: { atMost: number; turn: number },
   signal?: AbortSignal,
 ): Promise<Read> {
+  const looked = turn === 0 ? LOOKED_AT_ONCE.first : LOOKED_AT_ONCE.later
   return stretch.plan.filter.length > 0
-    ? readFiltered(source, stretch, atMost, signal)
+    ? readFiltered(source, stretch, { atMost, looked }, signal)
     : readWhole(source, stretch, Math.min(atMost, DOCUMENTS_AT_ONCE), signal)
 }
 
@@ -80,7 +84,7 @@ interface FilteredRow {
 async function readFiltered(
   { target, read }: Source,
   stretch: Stretch,
-  atMost: number,
+  { atMost, looked }: { atMost: number; looked: number },
   signal?: AbortSignal,
 ): Promise<Read> {
   signal?.throwIfAborted()
@@ -90,10 +94,10 @@ async function readFiltered(
   const pipeline = [
     { $match: filterOf(stretch.bounds) },
     { $sort: sort },
-    { $limit: LOOKED_AT_ONCE },
+    { $limit: looked },
     { $project: { value: `$${pathOf(field ?? 'id')}`, document: { $cond: [isTaken, '$$ROOT', null] } } },
   ]
-  const options = { ...RAW, hint, batchSize: LOOKED_AT_ONCE + 1 }
+  const options = { ...RAW, hint, batchSize: looked + 1 }
   const rows = await read((collection) => collection.aggregate(pipeline, options).toArray())
   const documents: FoundDocument[] = []
   let last: Key | null = null
@@ -102,7 +106,7 @@ async function readFiltered(
     if (document) documents.push(present(target, document))
     last = { value, id: _id }
   }
-  return { documents, last: rows.length < LOOKED_AT_ONCE ? null : last }
+  return { documents, last: rows.length < looked ? null : last }
 }
 
 /** Counts from the start of a stretch. */
