@@ -19,7 +19,7 @@ import { METRICS_PATH, PROBES } from './http/routes/operations.ts'
 import { startLedger, type TokenLedger } from './ledger/ledger.ts'
 import { misspelt } from './settings/names.ts'
 import { isOnThisMachine } from './settings/parsers.ts'
-import { readSettings, type Settings } from './settings/settings.ts'
+import type { Settings } from './settings/settings.ts'
 import { shownUrl } from './stores/open.ts'
 
 /** How long requests under way may take after a stop was asked for, in milliseconds. */
@@ -44,7 +44,7 @@ export async function serve(): Promise<never> {
 
 /** Resolves when the service listens. */
 async function start(): Promise<void> {
-  const configuration = configurationOf(readSettings(process.env), isOnThisMachine)
+  const configuration = configurationOf(process.env, { isNear: isOnThisMachine })
   const { settings, keys } = configuration
   const terminal = process.stdout.isTTY && !settings.production ? 'pretty' : 'json'
   const { log, request, print, drained } = createLog(settings.logLevel, settings.logFormat ?? terminal)

@@ -7,7 +7,7 @@ import type { RoutesOptions } from '../http/prefix.ts'
 import type { Health, OperationOptions } from '../http/routes/operations.ts'
 import type { ConnectionLoad } from '../http/server/connections.ts'
 import { type Configuration, configurationOf } from '../settings/configuration.ts'
-import { settingsOf, type TokenLedgerOptions } from '../settings/options.ts'
+import { readOptions, type TokenLedgerOptions } from '../settings/options.ts'
 import { isFile } from '../settings/parsers.ts'
 import { gaugeConnections } from './gauges.ts'
 import { healthOf } from './health.ts'
@@ -105,7 +105,7 @@ export interface TokenLedger<Account extends object = object> {
 export async function createTokenLedger<Account extends object = { id: string }>(
   options: TokenLedgerOptions<Account> = {},
 ): Promise<TokenLedger<Account>> {
-  return startLedger(configurationOf(settingsOf(options), isFile), options)
+  return startLedger(configurationOf(process.env, { ...readOptions(options), isNear: isFile }), options)
 }
 
 /** As `createTokenLedger`, for a service that has read its settings. */

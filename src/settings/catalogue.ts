@@ -6,15 +6,20 @@ import type { CatalogueEntry } from '../domain/scopes.ts'
  * @throws Error naming what is wrong
  */
 export function catalogueOf(given: unknown): CatalogueEntry[] {
-  if (!Array.isArray(given)) throw new Error('must be a list of { name, description }')
+  if (!Array.isArray(given) || !given.every(isObject)) throw new Error(`must be ${SHAPE}`)
   const entries = given.map(entryOf)
   if (new Set(entries.map(({ name }) => name)).size < entries.length)
     throw new Error('must not name a scope twice')
   return entries
 }
 
-function entryOf(given: unknown): CatalogueEntry {
-  const { name, description, ...others } = (given ?? {}) as Record<string, unknown>
+const SHAPE =
+  "a list of { name, description }, of which the description may be left out, such as [{ name: 'orders:read' }]"
+
+const isObject = (value: unknown): value is object => value !== null && typeof value === 'object'
+
+function entryOf(given: object): CatalogueEntry {
+  const { name, description, ...others } = given as Record<string, unknown>
   if (typeof name !== 'string' || !isScope(name))
     throw new Error('must hold names of scopes like orders:read: [a-z0-9][a-z0-9:._*-]{0,63}')
   if (!['string', 'undefined'].includes(typeof description))

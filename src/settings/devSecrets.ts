@@ -5,7 +5,7 @@ import type { JwtKeys } from '../adapters/jwt/verifier.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { type Pepper, parsePeppers } from '../domain/credential.ts'
 import { isInMemory, isOnThisMachine } from './parsers.ts'
-import { type Settings, SettingsError } from './settings.ts'
+import type { Settings } from './settings.ts'
 import { makeWholeFile } from './wholeNewFile.ts'
 
 /**
@@ -40,25 +40,6 @@ export function keysOf(settings: Settings, file = DEV_SECRETS_FILE): Keys {
     peppers: settings.peppers ?? parsePeppers(dev.peppers),
     developmentSecret: settings.jwtKeys ? null : dev.jwtSecret,
   }
-}
-
-/**
- * A pepper may be made only if the stores are as near as the file that keeps it: whoever shares a store needs the same
- * peppers, and so does whoever opens it again.
- * @param isNear by the URL of a store
- * @throws SettingsError naming TOKEN_PEPPERS
- */
-export function assertPeppersMayBeMade(settings: Settings, isNear: (url: string) => boolean): void {
-  if (settings.peppers) return
-  const urls = { EVENT_STORE_URL: settings.eventStoreUrl, READ_MODEL_URL: settings.readModelUrl }
-  const far = Object.entries(urls)
-    .filter(([, url]) => !isNear(url))
-    .map(([name]) => name)
-  if (far.length === 0) return
-  throw new SettingsError([
-    `TOKEN_PEPPERS must be set, since ${far.join(' and ')} may be shared with others: a pepper that is made here is ` +
-      "known here alone. One is made by: node -p \"'k1:' + crypto.randomBytes(32).toString('base64')\"",
-  ])
 }
 
 /** To be said at each start with a pepper of our own making: whoever loses it loses all tokens. */

@@ -4,18 +4,19 @@ import type { ResolveAccount } from '../application/authentication/authenticate.
 import type { User } from '../application/authentication/user.ts'
 import type { Clock } from '../application/ports/clock.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
-import { parseBlocks } from '../domain/address.ts'
-import { parsePeppers } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
 import { catalogueOf } from './catalogue.ts'
 import type { AccountEvent } from '../presentation/feed.ts'
 import type { OnProblem } from '../http/problem.ts'
 import { assertJwtOptions } from './jwtOptions.ts'
-import { readLeakKeysFile } from './leakKeys.ts'
-import { readOauthClients } from './oauthClients.ts'
-import { originsOf, parseOrigins, parseReturnUrls } from './origins.ts'
-import { readSettings, type Settings, SettingsError, type VerifyRequestHeaders } from './settings.ts'
-import { parseWebhookSecrets } from './webhooks.ts'
+import { originsOf } from './origins.ts'
+import {
+  type Given,
+  OPTION_NAMES,
+  type Reading,
+  type Settings,
+  type VerifyRequestHeaders,
+} from './settings.ts'
 
 /** Options that are left out come from the environment (see docs/settings.md), or have their defaults. */
 export interface TokenLedgerOptions<Account extends object = object> {
@@ -201,63 +202,48 @@ const problemsOfName = (options: object): string[] =>
     .filter((name) => !Object.hasOwn(KINDS, name) && !OTHERS.has(name))
     .map((name) => `${name.slice(0, 100)} is no option`)
 
-/** The options that are of another kind, without their values. */
-const problemsOfKind = (options: TokenLedgerOptions): string[] =>
-  Object.entries(KINDS).flatMap(([name, kind]) => {
-    const value = options[name as keyof TokenLedgerOptions]
-    return value === undefined || isOf(kind, value) ? [] : [`${name} must be ${kind}`]
-  })
+/** Settings by the names of their options, where these are others. */
+const SETTINGS = new Map(Object.entries(OPTION_NAMES).map(([setting, option]) => [option, setting]))
 
-/** @throws SettingsError with every problem of the options, or of the environment where no option is given */
-export function settingsOf(given: TokenLedgerOptions): Settings {
-  const problems = [...problemsOfName(given), ...problemsOfKind(given)]
-  if (problems.length > 0) throw new SettingsError(problems)
-  const { jwt, peppers, trustProxyFrom, scopes, trustedOrigins, corsOrigins, ...others } = given
-  const { oauthClientsFile, leakKeysFile, portalReturnUrls, webhookSecret, ...options } = others
-  const settings: Partial<Settings> = { ...options }
-  const attempt = (name: string, take: () => void): void => {
+/** The options as `readSettings` takes them, with every problem that shows already, and without any value. */
+export function readOptions(options: TokenLedgerOptions): Required<Omit<Reading, 'isNear'>> {
+  const problems = problemsOfName(options)
+  const unreadable = new Set<string>()
+  const texts: Record<string, unknown> = {}
+  for (const [name, kind] of Object.entries(KINDS)) {
+    const value = options[name as keyof TokenLedgerOptions]
+    const setting = SETTINGS.get(name) ?? name
+    if (value === undefined) continue
+    if (isOf(kind, value)) texts[setting] = value
+    else {
+      problems.push(`${name} must be ${kind}`)
+      unreadable.add(setting)
+    }
+  }
+  const given: Given = texts
+  const attempt = (setting: keyof Settings, name: string, take: () => void): void => {
     try {
       take()
     } catch (error) {
       problems.push(`${name} ${(error as Error).message}`)
+      unreadable.add(setting)
     }
   }
-  attempt('the key in the option jwt', () => {
+  const { jwt, scopes, trustedOrigins } = options
+  attempt('jwtKeys', 'the key in the option jwt', () => {
     if (jwt === undefined) return
     assertJwtOptions(jwt)
-    settings.jwtKeys = jwt
-    settings.jwtIssuer = jwt.issuer
-    settings.jwtAudience = jwt.audience
-    if (jwt.accountClaim !== undefined) settings.jwtAccountClaim = jwt.accountClaim
-    if (jwt.leewaySeconds !== undefined) settings.jwtLeewaySeconds = jwt.leewaySeconds
+    given.jwtKeys = jwt
+    given.jwtIssuer = jwt.issuer
+    given.jwtAudience = jwt.audience
+    given.jwtAccountClaim = jwt.accountClaim
+    given.jwtLeewaySeconds = jwt.leewaySeconds
   })
-  attempt('peppers', () => {
-    if (peppers !== undefined) settings.peppers = parsePeppers(peppers)
+  attempt('scopes', 'scopes', () => {
+    if (scopes !== undefined) given.scopes = catalogueOf(scopes)
   })
-  attempt('trustProxyFrom', () => {
-    if (trustProxyFrom !== undefined) settings.trustProxyFrom = parseBlocks(trustProxyFrom)
+  attempt('trustedOrigins', 'trustedOrigins', () => {
+    if (trustedOrigins !== undefined) given.trustedOrigins = originsOf(trustedOrigins)
   })
-  attempt('scopes', () => {
-    if (scopes !== undefined) settings.scopes = catalogueOf(scopes)
-  })
-  attempt('trustedOrigins', () => {
-    if (trustedOrigins !== undefined) settings.trustedOrigins = originsOf(trustedOrigins)
-  })
-  attempt('leakKeysFile', () => {
-    if (leakKeysFile !== undefined) settings.leakKeys = readLeakKeysFile(leakKeysFile)
-  })
-  attempt('oauthClientsFile', () => {
-    if (oauthClientsFile !== undefined) settings.oauthClients = readOauthClients(oauthClientsFile)
-  })
-  attempt('webhookSecret', () => {
-    if (webhookSecret !== undefined) settings.webhookSecrets = parseWebhookSecrets(webhookSecret)
-  })
-  attempt('corsOrigins', () => {
-    if (corsOrigins !== undefined) settings.corsOrigins = parseOrigins(corsOrigins)
-  })
-  attempt('portalReturnUrls', () => {
-    if (portalReturnUrls !== undefined) settings.portalReturnUrls = parseReturnUrls(portalReturnUrls)
-  })
-  if (problems.length > 0) throw new SettingsError(problems)
-  return readSettings(process.env, settings)
+  return { given, problems, unreadable: unreadable as ReadonlySet<keyof Settings> }
 }

@@ -1,18 +1,15 @@
-import { resolve } from 'node:path'
 import { isIssuer, LEEWAY_SECONDS, type JwtKeys, type JwtChecks } from '../adapters/jwt/verifier.ts'
 import { type Block, parseBlocks } from '../domain/address.ts'
 import { type Pepper, parsePeppers, PREFIX_PATTERN } from '../domain/credential.ts'
 import type { CatalogueEntry } from '../domain/scopes.ts'
 import { parseCatalogue } from './catalogue.ts'
-import { JWT_SOURCES, readJwtKeys } from './jwtKeys.ts'
+import { readJwtKeys } from './jwtKeys.ts'
 import { type OauthClients, readOauthClients } from './oauthClients.ts'
 import { readLeakKeysFile } from './leakKeys.ts'
 import { parseOrigins, parseReturnUrls } from './origins.ts'
 import {
   eventStoreUrl,
   integer,
-  isFile,
-  isInMemory,
   matching,
   oneOf,
   type Parse,
@@ -22,6 +19,7 @@ import {
   tokenHeader,
   trueOrFalse,
 } from './parsers.ts'
+import { problemsTogether } from './together.ts'
 import { parseWebhookSecrets, webhookUrl } from './webhooks.ts'
 
 /** The settings that the environment gives, read once. */
@@ -122,32 +120,64 @@ export class SettingsError extends Error {
   }
 }
 
-type Environment = Record<string, string | undefined>
+export type Environment = Record<string, string | undefined>
+
+/** Settings that no text can say. */
+type Made = 'jwtKeys' | 'trustedOrigins' | 'production'
+
+/** Options of the library: settings, or the text or number that the environment would have. */
+export type Given = {
+  [K in keyof Settings]?: K extends Made ? Settings[K] : Settings[K] | string | number
+}
+
+/** Names of options, where they are other than those of their settings. */
+export const OPTION_NAMES: Readonly<Partial<Record<keyof Settings, string>>> = {
+  jwtKeys: 'jwt',
+  jwtIssuer: 'jwt.issuer',
+  jwtAudience: 'jwt.audience',
+  jwtAccountClaim: 'jwt.accountClaim',
+  jwtLeewaySeconds: 'jwt.leewaySeconds',
+  oauthClients: 'oauthClientsFile',
+  leakKeys: 'leakKeysFile',
+  webhookSecrets: 'webhookSecret',
+}
+
+export interface Reading {
+  /** Options of the library, which replace what the environment says. Left out: the service reads its settings. */
+  given?: Given
+  /** What is wrong with the options already. */
+  problems?: readonly string[]
+  /** Options of which nobody knows what they were meant to be. They are among the problems. */
+  unreadable?: ReadonlySet<keyof Settings>
+  /** Is a store, by its URL, near enough for a pepper that is made here? Left out: no pepper will be made. */
+  isNear?: (url: string) => boolean
+}
 
 /**
- * Reads the environment. Members of `given` (options of the library) replace what it says.
+ * Reads the environment.
  * @throws SettingsError with every problem at once
  */
-export function readSettings(env: Environment, given: Partial<Settings> = {}): Readonly<Settings> {
-  const problems: string[] = []
-  const unreadable = new Set<keyof Settings>()
+export function readSettings(env: Environment, reading: Reading = {}): Readonly<Settings> {
+  const { given = {} } = reading
+  const problems = [...(reading.problems ?? [])]
+  const unreadable = new Set(reading.unreadable)
 
-  function read<K extends keyof Settings>(
+  function read<K extends Exclude<keyof Settings, Made>>(
     key: K,
     name: string,
     fallback: Settings[K],
     parse: Parse<Settings[K]>,
-  ) {
-    const option = given[key]
+  ): Settings[K] {
+    const option: unknown = given[key]
     // An object was checked where it was made.
     const isText = typeof option === 'string' || typeof option === 'number'
     if (option !== undefined && !isText) return option as Settings[K]
     const text = isText ? String(option) : env[name]
-    if (text === undefined || (text === '' && !isText)) return fallback
+    if (unreadable.has(key) || text === undefined || (text === '' && !isText)) return fallback
     try {
       return parse(text)
     } catch (error) {
-      problems.push(`${isText ? key : name} ${(error as Error).message}`)
+      problems.push(`${isText ? (OPTION_NAMES[key] ?? key) : name} ${(error as Error).message}`)
       unreadable.add(key)
       return fallback
     }
@@ -166,7 +196,7 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
       10_000,
       integer(1_000, 60_000),
     ),
-    jwtKeys: given.jwtKeys ?? readJwtKeys(env, problems),
+    jwtKeys: unreadable.has('jwtKeys') ? null : (given.jwtKeys ?? readJwtKeys(env, problems)),
     jwtIssuer: read('jwtIssuer', 'JWT_ISSUER', undefined, String),
     jwtAudience: read('jwtAudience', 'JWT_AUDIENCE', undefined, String),
     jwtAccountClaim: read('jwtAccountClaim', 'JWT_ACCOUNT_CLAIM', 'sub', String),
@@ -233,41 +263,16 @@ export function readSettings(env: Environment, given: Partial<Settings> = {}): R
   }
   // An issuer may let people choose the scopes of their JWTs, so there the scope has to be named.
   if (!settings.jwtKeys || !isIssuer(settings.jwtKeys)) settings.operatorScope ??= OPERATOR_SCOPE
-  problems.push(...problemsTogether(settings, env, unreadable))
+  const told = {
+    env,
+    canBeRead: (...keys: (keyof Settings)[]) => !keys.some((key) => unreadable.has(key)),
+    isOption: (key: keyof Settings) => given[key] !== undefined,
+    isLibrary: reading.given !== undefined,
+    isNear: reading.isNear ?? (() => true),
+  }
+  problems.push(...problemsTogether(settings, told))
   if (problems.length > 0) throw new SettingsError(problems)
   return Object.freeze(settings)
-}
-
-/**
- * What is wrong with settings beside each other, and what is missing in production.
- * @param unreadable of these nobody knows what they were meant to be
- */
-function problemsTogether(
-  settings: Settings,
-  env: Environment,
-  unreadable: ReadonlySet<keyof Settings>,
-): string[] {
-  const problems: string[] = []
-  const canBeRead = (...keys: (keyof Settings)[]): boolean => !keys.some((key) => unreadable.has(key))
-  const { eventStoreUrl: events, readModelUrl: model } = settings
-  const isOneFile = isFile(events) && isFile(model) && !isInMemory(events) && fileOf(events) === fileOf(model)
-  if (isOneFile && canBeRead('eventStoreUrl', 'readModelUrl'))
-    problems.push('EVENT_STORE_URL and READ_MODEL_URL must not name the same file')
-  const isHalf = (settings.webhookUrl === null) !== (settings.webhookSecrets === null)
-  if (isHalf && canBeRead('webhookUrl', 'webhookSecrets'))
-    problems.push('WEBHOOK_URL and WEBHOOK_SECRET must be set together')
-  if (settings.production) {
-    if (!settings.jwtKeys && !JWT_SOURCES.some((name) => env[name])) {
-      problems.push(`${JWT_SOURCES.join(' or ')} must be set in production`)
-    }
-    if (settings.jwtKeys && isIssuer(settings.jwtKeys) && settings.jwtAudience === undefined) {
-      problems.push(
-        'JWT_AUDIENCE must be set in production beside an issuer, which has keys for other services, too',
-      )
-    }
-    if (!settings.peppers && canBeRead('peppers')) problems.push('TOKEN_PEPPERS must be set in production')
-  }
-  return problems
 }
 
 export const jwtChecksOf = (settings: Settings): JwtChecks => ({
@@ -276,5 +281,3 @@ export const jwtChecksOf = (settings: Settings): JwtChecks => ({
   accountClaim: settings.jwtAccountClaim,
   leewaySeconds: settings.jwtLeewaySeconds,
 })
-
-const fileOf = (url: string): string => resolve(url.slice('sqlite:'.length))

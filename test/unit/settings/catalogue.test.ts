@@ -1,6 +1,8 @@
 import { expect } from 'chai'
-import { settingsOf, type TokenLedgerOptions } from '../../../src/settings/options.ts'
+import { readOptions, type TokenLedgerOptions } from '../../../src/settings/options.ts'
 import { readSettings, SettingsError } from '../../../src/settings/settings.ts'
+
+const settingsOf = (options: TokenLedgerOptions) => readSettings({}, readOptions(options))
 
 const problemsOf = (read: () => unknown): readonly string[] => {
   try {
@@ -52,6 +54,13 @@ describe('the option scopes', () => {
     for (const scopes of odd) {
       const problems = problemsOf(() => settingsOf({ scopes } as TokenLedgerOptions))
       expect(problems[0], JSON.stringify(scopes)).to.match(/^scopes must /)
+    }
+  })
+
+  it('is said to be a list of objects where it is a list of names', () => {
+    for (const scopes of [['orders:read'], 'orders:read', [{ name: 'a' }, 'b']]) {
+      const problems = problemsOf(() => settingsOf({ scopes } as unknown as TokenLedgerOptions))
+      expect(problems[0]).to.match(/^scopes must be a list of \{ name, description \}/)
     }
   })
 })

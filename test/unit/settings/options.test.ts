@@ -1,10 +1,14 @@
 import { expect } from 'chai'
-import { settingsOf, type TokenLedgerOptions } from '../../../src/settings/options.ts'
-import { SettingsError } from '../../../src/settings/settings.ts'
+import { readOptions, type TokenLedgerOptions } from '../../../src/settings/options.ts'
+import { isFile } from '../../../src/settings/parsers.ts'
+import { readSettings, SettingsError } from '../../../src/settings/settings.ts'
 
-const problemsOf = (options: Record<string, unknown>): readonly string[] => {
+const problemsOf = (
+  options: Record<string, unknown>,
+  env: Record<string, string> = {},
+): readonly string[] => {
   try {
-    settingsOf(options)
+    readSettings(env, { ...readOptions(options), isNear: isFile })
     return []
   } catch (error) {
     if (error instanceof SettingsError) return error.problems
@@ -41,9 +45,13 @@ const wrong: Partial<Record<keyof TokenLedgerOptions, readonly unknown[]>> = {
   leakKeysFile: text,
   oauthClientsFile: text,
   auditMode: text,
+  webhookUrl: text,
+  webhookSecret: text,
+  portalReturnUrls: text,
   trustProxyFrom: text,
   verifyRequestHeaders: text,
   corsOrigins: text,
+  eventStoreTimeoutMs: number,
   maxTokensPerAccount: number,
   usageFlushMs: number,
   rateLimitFailuresPerMinute: number,
@@ -56,6 +64,7 @@ const wrong: Partial<Record<keyof TokenLedgerOptions, readonly unknown[]>> = {
   eventStoreShared: choice,
   resolveAccount: code,
   resolveUser: code,
+  onEvent: code,
   onProblem: code,
   clock: code,
   log: [null, 'text', true, {}, { debug() {}, info() {}, warn() {} }],
@@ -80,6 +89,74 @@ describe('An option of the library', () => {
       'peppers',
       'log',
     ])
+  })
+
+  it('is named with all others that are wrong, whatever is wrong with each', () => {
+    const options = {
+      scopes: ['orders:read'],
+      trustedOrigins: 'https://app.example.com',
+      trustProxyHops: -1,
+      auditMode: 'strct',
+      clock: 7,
+      jwt: { secret: 'short' },
+      peppers: 'k1',
+      webhookUrl: 'http://app.example.com',
+      oauthClientsFile: '/none',
+      resolveAcount: () => null,
+      eventStoreUrl: 'sqlite:./one.db',
+      readModelUrl: 'sqlite:./one.db',
+    }
+    const named = problemsOf(options, { LOG_LEVEL: 'loud' }).join('\n')
+    for (const name of [...Object.keys(options), 'LOG_LEVEL'])
+      expect(named).to.match(new RegExp(`\\b${name}\\b`))
+    expect(named.split('\n')).to.have.lengthOf(12)
+  })
+
+  it('that is wrong is not taken from the environment instead, nor said to be missing', () => {
+    const env = {
+      NODE_ENV: 'production',
+      JWT_SECRET: 'short',
+      TOKEN_PEPPERS: 'short',
+      WEBHOOK_SECRET: 'short',
+    }
+    const url = 'https://app.example.com'
+    const problems = problemsOf({ jwt: null, peppers: 7, webhookSecret: 7, webhookUrl: url }, env)
+    expect(problems.map((problem) => problem.replace(/ must be .*/, ''))).to.have.members([
+      'peppers',
+      'webhookSecret',
+      'the key in the option jwt',
+    ])
+  })
+
+  it('is named as it was given, also where something else is missing beside it, or is the same', () => {
+    const webhookSecret = `whsec_${Buffer.alloc(24).toString('base64')}`
+    const together = 'must be set together'
+    const halves: [Record<string, unknown>, Record<string, string>, string][] = [
+      [{ webhookUrl: 'https://a.example' }, {}, `webhookUrl and webhookSecret ${together}`],
+      [{ webhookSecret }, {}, `webhookUrl and webhookSecret ${together}`],
+      [{}, { WEBHOOK_SECRET: webhookSecret }, `WEBHOOK_URL and WEBHOOK_SECRET ${together}`],
+    ]
+    for (const [options, env, problem] of halves) expect(problemsOf(options, env)).to.deep.equal([problem])
+    const url = 'sqlite:./one.db'
+    expect(problemsOf({ eventStoreUrl: url }, { READ_MODEL_URL: url })).to.deep.equal([
+      'eventStoreUrl and READ_MODEL_URL must not name the same file',
+    ])
+    expect(problemsOf({ eventStoreUrl: 'sqlite:./data/read-model.db' })).to.deep.equal([
+      'eventStoreUrl and readModelUrl must not name the same file',
+    ])
+    expect(
+      problemsOf({ jwt: { secret: 'a secret of at least 32 bytes: fine', leewaySeconds: 61 } }),
+    ).to.deep.equal(['jwt.leewaySeconds must be a whole number from 0 to 60'])
+    const far = problemsOf({ eventStoreUrl: 'esdb://es.example:2113?tls=false', auditMode: 'strct' })
+    expect(far).to.have.lengthOf(2)
+    expect(far[1]).to.match(/^peppers \(or TOKEN_PEPPERS\) must be set, since eventStoreUrl may be shared/)
+    const issuer = 'https://login.example'
+    const inProduction = problemsOf({ jwt: { issuer } }, { NODE_ENV: 'production' })
+    expect(inProduction[0]).to.match(/^jwt\.audience must be set in production/)
+    expect(inProduction[1]).to.equal('peppers (or TOKEN_PEPPERS) must be set in production')
+    expect(
+      problemsOf({ peppers: `k1:${Buffer.alloc(32).toString('base64')}` }, { NODE_ENV: 'production' })[0],
+    ).to.match(/^jwt \(or JWT_SECRET or .*\) must be set in production$/)
   })
 
   it('counts as left out where it is undefined', () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { parseBlocks } from '../../../src/domain/address.ts'
-import { jwtChecksOf, readSettings, SettingsError } from '../../../src/settings/settings.ts'
+import { type Given, jwtChecksOf, readSettings, SettingsError } from '../../../src/settings/settings.ts'
 
 const SECRET = 'a secret that only the tests know: 32 bytes'
 const KEY = Buffer.alloc(32, 7).toString('base64')
@@ -12,9 +12,9 @@ const PEPPERS = `k1:${KEY}`
 
 type Environment = Record<string, string | undefined>
 
-function problemsOf(env: Environment, given?: Parameters<typeof readSettings>[1]): readonly string[] {
+function problemsOf(env: Environment, given?: Given): readonly string[] {
   try {
-    readSettings(env, given)
+    readSettings(env, given && { given })
     return []
   } catch (error) {
     if (error instanceof SettingsError) return error.problems
@@ -194,12 +194,12 @@ describe('settings', () => {
   it('take an option of the library in place of the environment, which is not even read', () => {
     const env = { PORT: 'x', TOKEN_PEPPERS: 'x', JWT_SECRET: 'x', TOKEN_MAX_LIFETIME_DAYS: '30' }
     const given = { port: 1, peppers: [], jwtKeys: { secret: SECRET }, tokenMaxLifetimeDays: null }
-    expect(readSettings(env, given)).to.include(given)
+    expect(readSettings(env, { given })).to.include(given)
   })
 
   it('hold an option of the library to the same rules, by the option’s own name', () => {
     const given = {
-      auditMode: 'Strict' as 'strict',
+      auditMode: 'Strict',
       tokenPrefix: 'BAD_',
       apiTokenHeader: 'Authorization',
       eventStoreUrl: 'postgres://secret@host/db',
@@ -207,7 +207,7 @@ describe('settings', () => {
       usageFlushMs: 0.5,
       rateLimitWritesPerMinute: Number.NaN,
     }
-    expect(() => readSettings({}, given))
+    expect(() => readSettings({}, { given }))
       .to.throw(SettingsError)
       .with.property('problems')
       .that.satisfies((problems: string[]) => {
@@ -301,7 +301,7 @@ describe('settings', () => {
     const namesIn = (env: Record<string, string>) => problemsOf(env).map((problem) => problem.split(' ')[0])
     expect(namesIn({ WEBHOOK_URL: 'no url', WEBHOOK_SECRET: secret })).to.deep.equal(['WEBHOOK_URL'])
     expect(namesIn({ WEBHOOK_URL: url, WEBHOOK_SECRET: 'short' })).to.deep.equal(['WEBHOOK_SECRET'])
-    expect(() => readSettings({}, { webhookUrl: 'no url', webhookSecrets: [Buffer.alloc(24)] }))
+    expect(() => readSettings({}, { given: { webhookUrl: 'no url', webhookSecrets: [Buffer.alloc(24)] } }))
       .to.throw(SettingsError)
       .with.property('problems')
       .that.has.lengthOf(1)
@@ -479,7 +479,7 @@ describe('settings', () => {
 
     it('is what NODE_ENV says, unless the library says it', () => {
       expect(readSettings({ NODE_ENV: 'development' }).production).to.equal(false)
-      expect(readSettings({ NODE_ENV }, { production: false }).production).to.equal(false)
+      expect(readSettings({ NODE_ENV }, { given: { production: false } }).production).to.equal(false)
       expect(problemsOf({}, { production: true })).to.have.lengthOf(2)
     })
   })
