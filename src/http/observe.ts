@@ -8,7 +8,7 @@ import { atEnd, isKnown, requestStateOf } from './requestState.ts'
 type Responded = (method: string, route: string, status: number, seconds: number) => void
 
 export interface Observer {
-  /** Reports each request once, at its end, to the log and the metrics. Neither gets a path, a query or a header. */
+  /** Reports each request once, at its end, to the log and the metrics. Neither gets a path, a query or a header. @throws TypeError */
   middleware(log: (entry: RequestEntry) => void): Middleware
   inFlight(): number
   /**
@@ -23,8 +23,9 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
   const waiting: (() => void)[] = []
   let draining = false
 
-  const middleware: Observer['middleware'] = (log) =>
-    function observe(ctx, next) {
+  const middleware: Observer['middleware'] = (log) => {
+    if (typeof log !== 'function') throw new TypeError('observe(write): write must be a function')
+    return function observe(ctx, next) {
       const started = performance.now()
       const { res } = ctx
       const state = requestStateOf(ctx)
@@ -48,6 +49,7 @@ export function createObserver(responded: Responded, addressOf: CallerAddress): 
       if (state.isOwnApp && !res.headersSent) res.setHeader('X-Request-Id', state.requestId)
       return answering
     }
+  }
 
   return {
     middleware,

@@ -17,6 +17,8 @@ interface Parts {
   retention: Retention
 }
 
+const LOADS = ['connections', 'waiting', 'unsentBytes', 'cutOff'] satisfies (keyof ConnectionLoad)[]
+
 /** Shows in the metrics what the parts know about themselves. */
 export function gaugeParts(
   metrics: Metrics,
@@ -35,7 +37,10 @@ export function gaugeParts(
   gauge('projector_leads', 'Whether this process fills the read model.', () => Number(projector.leads()))
 }
 
+/** @throws TypeError for a load that does not say all of it: every scrape would fail */
 export function gaugeConnections({ gauge }: Metrics, load: ConnectionLoad): void {
+  const isLoad = LOADS.every((name) => typeof (load as Partial<ConnectionLoad> | null)?.[name] === 'function')
+  if (!isLoad) throw new TypeError(`observeServer(load): load must have the functions ${LOADS.join(', ')}`)
   gauge('connections', 'Connections to the server.', load.connections)
   gauge('requests_waiting', 'Requests sent ahead of earlier answers.', load.waiting)
   gauge('answer_bytes_unsent', 'Bytes of answers that callers have not taken.', load.unsentBytes)

@@ -30,9 +30,15 @@ export interface TokenLedgerState<Account extends object = { id: string }> {
 
 /** `Account` is what `resolveAccount` returns. */
 export interface TokenLedger<Account extends object = object> {
-  /** Sets `ctx.state.principal` and `ctx.state.account`, or answers 401, 400, 429 or 503. */
+  /**
+   * Sets `ctx.state.principal` and `ctx.state.account`, or answers 401, 400, 429 or 503.
+   * @throws TypeError for options that are none
+   */
   authenticate(options?: AuthenticateOptions): Middleware
-  /** Lets a principal with this scope pass, or answers 403. */
+  /**
+   * Lets a principal with this scope pass, or answers 403.
+   * @throws TypeError for what can be no scope
+   */
   requireScope(scope: string): Middleware
   /**
    * The `/settings/api-tokens` routes. They authenticate by themselves if no middleware before them has.
@@ -67,13 +73,22 @@ export interface TokenLedger<Account extends object = object> {
   portalRoutes(): Middleware
   /** `/auth/verify`, for reverse proxies. */
   verifyRoutes(): Middleware
-  /** `/health/*`, `/metrics`, `/openapi.json` and `/docs`. */
+  /**
+   * `/health/*`, `/metrics`, `/openapi.json` and `/docs`.
+   * @throws TypeError for options that are none
+   */
   operationRoutes(options?: OperationOptions): Middleware
   /** `/metrics` alone, for a port of their own. */
   metricsRoutes(): Middleware
-  /** One log line and one metric for each request. `write` writes the lines in place of the ledger's own log. */
+  /**
+   * One log line and one metric for each request. `write` writes the lines in place of the ledger's own log.
+   * @throws TypeError for what is no function
+   */
   observe(write?: (entry: RequestEntry) => void): Middleware
-  /** Shows in the metrics what the connections of the server hold. */
+  /**
+   * Shows in the metrics what the connections of the server hold.
+   * @throws TypeError for a load that lacks a function
+   */
   observeServer(load: ConnectionLoad): void
   /**
    * Decides as `authenticate` does, but without HTTP, for a token or a JWT, and counts the use.
@@ -81,7 +96,8 @@ export interface TokenLedger<Account extends object = object> {
    * @param options the request that it came with, for other frameworks than Koa
    * @returns null for a credential that is not good
    * @throws StoreUnavailableError if the store that decides cannot be reached, or the keys of JWTs cannot be had;
-   *   RateLimitedError if too many bad credentials have come from `ip`; what `resolveAccount` throws
+   *   RateLimitedError if too many bad credentials have come from `ip`; TypeError for options that are none; what
+   *   `resolveAccount` throws
    */
   verify(credential: string | null | undefined, options?: VerifyOptions): Promise<Verified<Account> | null>
   /** Manages tokens from code. */

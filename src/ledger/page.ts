@@ -49,8 +49,7 @@ export function pageOf(
   let pagePath: string | null = null
 
   function page(options: PageOptions = {}): Middleware {
-    pagePath ??= options.prefix ?? PAGE_PATH
-    return createPage(
+    const mounted = createPage(
       {
         tokens: tokensFor(asked),
         operators: operatorsFor(asked),
@@ -72,6 +71,8 @@ export function pageOf(
       },
       options,
     )
+    pagePath ??= options.prefix ?? PAGE_PATH
+    return mounted
   }
 
   /** Nothing is made of a request, so without a public URL there is no link to give. */

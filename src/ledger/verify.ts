@@ -3,6 +3,7 @@ import { HostError, RateLimitedError } from '../application/ports/errors.ts'
 import type { CountedAuthentication, Purpose } from '../application/usage/countedAuthentication.ts'
 import { canonicalAddress } from '../domain/address.ts'
 import { LOOKED_AT } from '../domain/credential.ts'
+import { assertKnown } from '../http/knownOptions.ts'
 import type { Quota } from '../http/rateLimit.ts'
 import { isMethod, usedPath } from '../http/usedRequest.ts'
 
@@ -21,13 +22,19 @@ export interface VerifyOptions {
   userAgent?: string | null
 }
 
-/** Decides as the HTTP routes do, for a credential that came in another way. Null for one that is not good. */
+const KNOWN = ['method', 'route', 'ip', 'userAgent'] satisfies (keyof VerifyOptions)[]
+
+/**
+ * Decides as the HTTP routes do, for a credential that came in another way. Null for one that is not good.
+ * @throws TypeError for options that are none
+ */
 export async function verifyCredential(
   authenticate: CountedAuthentication<Quota>,
   credential: { kind: 'token' | 'jwt'; value: string },
   given: VerifyOptions | null,
 ): Promise<Accepted | null> {
   const options = given ?? {}
+  assertKnown('verify', options, KNOWN)
   const { ip, ...purpose } = purposeOf(options)
   try {
     const decision = await authenticate({

@@ -24,7 +24,7 @@ import { Problem, type SendProblem } from '../problem.ts'
 import { type Quota, rateLimited } from '../rateLimit.ts'
 import { atEnd, conceal, concealed, type RequestState, requestStateOf, userAgentOf } from '../requestState.ts'
 import { isReadable, unreadable } from '../requestTarget.ts'
-import { assertKnown } from '../knownOptions.ts'
+import { assertKnown, trueOrFalse } from '../knownOptions.ts'
 
 export interface AuthenticateOptions {
   /** Lets a request without a credential pass, as anonymous. A bad credential is refused even then. */
@@ -140,14 +140,17 @@ function purposeOf(ctx: Context, state: RequestState): Purpose {
   return { method: asked.method, route: concealed(state, asked.route), userAgent: userAgentOf(ctx) }
 }
 
-/** Middleware for a host's app: sets `ctx.state.principal` and `ctx.state.account`, or answers 401. */
+/**
+ * Middleware for a host's app: sets `ctx.state.principal` and `ctx.state.account`, or answers 401.
+ * @throws TypeError for options that are none
+ */
 export function authenticateMiddleware(
   authenticateRequest: AuthenticateRequest,
   sendProblem: SendProblem,
   how: AuthenticateOptions,
 ): Middleware {
   assertKnown('authenticate', how, ['optional'])
-  const { optional = false } = how
+  const optional = trueOrFalse('authenticate', 'optional', how.optional, false)
   return function authenticate(ctx, next) {
     const fail = async (error: unknown) => sendProblem(ctx, error)
     const letIn = (accepted: Accepted | null) => (accepted || optional ? next() : fail(unauthorized(false)))
@@ -161,12 +164,19 @@ export function authenticateMiddleware(
   }
 }
 
-/** Middleware for a host's route: lets a principal with this scope pass, or answers 403. */
+/**
+ * Middleware for a host's route: lets a principal with this scope pass, or answers 403.
+ * @throws TypeError for what no credential can have as a scope: the route would be closed to everybody
+ */
 export function requireScopeMiddleware(
   authenticateRequest: AuthenticateRequest,
   sendProblem: SendProblem,
   scope: string,
 ): Middleware {
+  if (typeof scope !== 'string' || !isScope(scope))
+    throw new TypeError(
+      'requireScope(scope): scope must be one like orders:read: [a-z0-9][a-z0-9:._*-]{0,63}',
+    )
   return async function requireScope(ctx, next) {
     try {
       assertScopes(await authenticateRequest(ctx), [scope])

@@ -67,13 +67,17 @@ export function assertPageOptions(options: PageOptions): void {
   assertKnown('page', options, KNOWN)
   const { prefix = PAGE_PATH, lang = 'en', theme = {}, darkTheme = {}, texts = {} } = options
   if (!isPrefix(prefix)) throw wrong('prefix', `must be a path like ${PAGE_PATH}`)
-  if (!/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(lang)) throw wrong('lang', 'must be a language like en')
+  if (typeof lang !== 'string' || !/^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$/.test(lang))
+    throw wrong('lang', 'must be a language like en')
   for (const name of ['title', 'tryUrl', 'returnUrl'] as const)
     if (!['string', 'undefined'].includes(typeof options[name])) throw wrong(name, 'must be text')
+  for (const [name, given] of Object.entries({ theme, darkTheme, texts }))
+    if (given === null || typeof given !== 'object' || Array.isArray(given))
+      throw wrong(name, 'must be an object')
   for (const [name, given] of Object.entries({ theme, darkTheme })) {
     for (const [property, value] of Object.entries(given)) {
       if (!Object.hasOwn(PROPERTIES, property)) throw wrong(`${name}.${property}`, 'is none of the theme')
-      if (!VALUE.test(String(value)) || /url\(/i.test(String(value)))
+      if (typeof value !== 'string' || !VALUE.test(value) || /url\(/i.test(value))
         throw wrong(`${name}.${property}`, 'must be the value of a CSS property')
     }
   }

@@ -1,5 +1,5 @@
 import type { Context } from 'koa'
-import { assertKnown } from '../knownOptions.ts'
+import { assertKnown, trueOrFalse } from '../knownOptions.ts'
 import { setJsonHeaders } from '../jsonHeaders.ts'
 import { type Route, sendJson } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
@@ -35,10 +35,10 @@ export interface OperationOptions {
 
 export const METRICS_PATH = '/metrics'
 
-/** @throws TypeError for an option that is none */
+/** @throws TypeError for options that are none */
 export function shownOperations(operations: readonly Route[], options: OperationOptions): Route[] {
   assertKnown('operationRoutes', options, ['metrics'])
-  const { metrics: isShown = true } = options
+  const isShown = trueOrFalse('operationRoutes', 'metrics', options.metrics, true)
   return operations.filter(({ path }) => isShown || path !== METRICS_PATH)
 }
 
