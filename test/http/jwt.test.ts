@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
 import { bearer, callerOf, TOKENS } from '../support/callers/caller.ts'
@@ -251,5 +252,59 @@ describe('A JWT', () => {
         emptyAud: jwtFor('a', { ...claims, aud: [] }),
       })
     })
+  })
+
+  it('says in the log and the metrics which check it failed, with no word of it, and to nobody else', async () => {
+    const lines: Record<string, unknown>[] = []
+    const log = {
+      debug() {},
+      info: (fields: object) => void lines.push(fields as Record<string, unknown>),
+      warn() {},
+      error() {},
+    }
+    const jwtOptions = { secret: SECRET, issuer: 'https://login', audience: 'tokens' }
+    const on = await startLedger({ jwt: jwtOptions, log })
+    const [claims, sentinel] = [{ ...good(), iss: 'https://login', aud: 'tokens' }, 'sentinel']
+    const { exp: _, ...noExp } = claims
+    const failing: [reason: string, token: string][] = [
+      ['issuer', forge(HS256, { ...claims, iss: sentinel })],
+      ['issuer', forge(HS256, { ...claims, iss: undefined })],
+      ['audience', forge(HS256, { ...claims, aud: sentinel })],
+      ['audience', forge(HS256, { ...claims, aud: [sentinel, 'Tokens'] })],
+      ['not_yet_valid', forge(HS256, { ...claims, nbf: exp() })],
+      ['expired', forge(HS256, { ...claims, exp: 1 })],
+      ['signature', forge(HS256, claims, 'another secret of 32 bytes or so')],
+      ['signature', `${encode(HS256)}.${encode(claims)}.`],
+      ['algorithm', jwt.sign(claims, SECRET, { algorithm: 'HS384' })],
+      ['algorithm', jwt.sign(claims, rsa.privateKey, { algorithm: 'RS256' })],
+      ['algorithm', `${encode({ alg: 'none' })}.${encode(claims)}.`],
+      ['crit', forge({ ...HS256, crit: [sentinel] }, claims)],
+      ['no_exp', forge(HS256, noExp)],
+      ['no_subject', forge(HS256, { ...claims, sub: '' })],
+      ['invalid', forge(HS256, { ...claims, nbf: sentinel })],
+      ['malformed', sentinel],
+    ]
+    try {
+      const answers = new Set<string>()
+      for (const [reason, token] of failing) {
+        lines.splice(0)
+        const answer = await callerOf(on.url).get('/auth/verify', bearer(token))
+        const { request_id: requestId, ...body } = answer.body
+        answers.add(JSON.stringify([answer.status, body]))
+        const [line = {}] = lines.filter((fields) => fields.requestId === requestId && 'reason' in fields)
+        expect(line, token).to.include({ kind: 'jwt', reason })
+        expect(JSON.stringify(lines)).not.to.contain(sentinel)
+      }
+      expect(answers.size, 'one answer to all').to.equal(1)
+      const metrics = await on.ledger.metrics()
+      expect(metrics).not.to.contain(sentinel)
+      const documented = await readFile('docs/operating.md', 'utf8')
+      for (const reason of new Set(failing.map(([name]) => name))) {
+        expect(metrics).to.contain(`tokenledger_authentications_total{kind="jwt",outcome="${reason}"}`)
+        expect(documented, 'the documents list it').to.contain(`\`${reason}\``)
+      }
+    } finally {
+      await on.close()
+    }
   })
 })

@@ -39,8 +39,9 @@ export const isIssuer = (keys: JwtKeys): keys is Issuer =>
 export function createJwtVerifier(options: JwtChecks, findKey: FindKey): JwtVerifier {
   const { issuer, audience, accountClaim = 'sub', leewaySeconds = LEEWAY_SECONDS } = options
 
-  function check(token: string, found: Key | undefined): JwtClaims | JwtRefusal {
+  function check(token: string, { alg }: jwt.JwtHeader, found: Key | undefined): JwtClaims | JwtRefusal {
     if (!found) return refuse('unknown_key')
+    if (alg !== found.algorithm) return refuse('algorithm')
     try {
       const payload = jwt.verify(token, found.key, {
         algorithms: [found.algorithm],
@@ -51,7 +52,8 @@ export function createJwtVerifier(options: JwtChecks, findKey: FindKey): JwtVeri
       return readClaims(payload, accountClaim, leewaySeconds)
     } catch (error) {
       if (error instanceof jwt.TokenExpiredError) return { refused: 'expired', expired: true }
-      if (error instanceof jwt.JsonWebTokenError) return refuse('invalid')
+      if (error instanceof jwt.NotBeforeError) return refuse('not_yet_valid')
+      if (error instanceof jwt.JsonWebTokenError) return refuse(failedCheck(error.message))
       // Any other error is one that a hostile token has caused in the parser.
       return refuse('malformed')
     }
@@ -63,10 +65,24 @@ export function createJwtVerifier(options: JwtChecks, findKey: FindKey): JwtVeri
       if (!header) return refuse('malformed')
       if ('crit' in header) return refuse('crit')
       const found = findKey(header)
-      return found instanceof Promise ? found.then((key) => check(token, key)) : check(token, found)
+      return found instanceof Promise
+        ? found.then((key) => check(token, header, key))
+        : check(token, header, found)
     },
   }
 }
+
+/** What `jsonwebtoken` has found wrong, by how its message begins. The rest of it may hold what was expected. */
+const FAILED_CHECKS: readonly [message: string, check: string][] = [
+  ['jwt issuer invalid', 'issuer'],
+  ['jwt audience invalid', 'audience'],
+  ['invalid signature', 'signature'],
+  ['jwt signature is required', 'signature'],
+]
+
+/** The check that failed, one of a few: it becomes a label of a metric. */
+const failedCheck = (message: string): string =>
+  FAILED_CHECKS.find(([start]) => message.startsWith(start))?.[1] ?? 'invalid'
 
 /** The header of a JWT, before anybody has verified it. Null if it is none. */
 function headerOf(token: string): jwt.JwtHeader | null {
