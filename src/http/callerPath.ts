@@ -8,7 +8,8 @@ const SLASH = 47
  */
 export function callerPath(ctx: Context): string {
   const url = (ctx.req as { originalUrl?: string }).originalUrl ?? ctx.originalUrl
-  if (url.charCodeAt(0) !== SLASH) return new URL(url).pathname
+  // Any text may stand there, and this is asked at the end of a request, too, where nobody could refuse it.
+  if (url.charCodeAt(0) !== SLASH && URL.canParse(url)) return new URL(url).pathname
   const end = url.search(/[?#]/)
   return end === -1 ? url : url.slice(0, end)
 }

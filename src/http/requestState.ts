@@ -66,8 +66,12 @@ export function requestStateOf(ctx: Marked): RequestState {
 /** Has somebody with a good credential sent this request? */
 export const isKnown = ({ accepted, caller }: RequestState): boolean => accepted !== null || caller !== null
 
-/** Calls `done` when the response or its connection has ended. All callers share one listener. */
-export function atEnd({ res }: Context, state: RequestState, done: () => void): void {
+/**
+ * Calls `done` when the response or its connection has ended. All callers share one listener. What one of them throws is
+ * told to the app, as what a handler throws is: there, it would end the process.
+ */
+export function atEnd(ctx: Context, state: RequestState, done: () => void): void {
+  const { res } = ctx
   if (res.destroyed) return done()
   if (state.endings) {
     state.endings.push(done)
@@ -76,7 +80,13 @@ export function atEnd({ res }: Context, state: RequestState, done: () => void): 
   const endings = [done]
   state.endings = endings
   res.on('close', () => {
-    for (const ending of endings) ending()
+    for (const ending of endings) {
+      try {
+        ending()
+      } catch (error) {
+        ctx.app.emit('error', error, ctx)
+      }
+    }
   })
 }
 

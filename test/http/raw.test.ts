@@ -57,6 +57,39 @@ describe('Whatever comes over the wire', () => {
   const withHosts = (...hosts: string[]) =>
     `GET /health/live HTTP/1.1\r\nConnection: close\r\n${hosts.map((host) => `${host}\r\n`).join('')}\r\n`
 
+  /** Koa reads these, the URL standard does not; `*` is for OPTIONS. */
+  const NO_URLS = [
+    ...['http://x:99999', 'http://x:65536', 'http://[zz]', 'http://1.2.3.999', 'http://0x1ffffffff'].flatMap(
+      (origin) =>
+        ['/auth/verify', TOKENS, `${TOKENS}/self`, '/admin/api-tokens', '/nowhere'].map((at) => origin + at),
+    ),
+    'http://[',
+    'x:',
+  ]
+
+  it('may be a target that is no URL: it is refused, and nothing comes of it', async () => {
+    const owner = callerOf(service.url, bearer(jwtFor('acct_targets')))
+    const { token } = await createToken(owner)
+    for (const target of NO_URLS) {
+      for (const credential of [
+        '',
+        `X-API-Token: ${token}\r\n`,
+        `Authorization: Bearer ${jwtFor('acct_targets')}\r\n`,
+      ]) {
+        const [answer] = await send(get(`${target}?x=${token}`, credential))
+        expect(answer?.status, `${target} ${credential.slice(0, 9)}`).to.equal(400)
+      }
+      const body = '{"name":"lost"}'
+      const [made] = await send(
+        `POST ${target} HTTP/1.1\r\n${HOST}${JSON_TYPE}Authorization: Bearer ${jwtFor('acct_targets')}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      )
+      expect(made?.status, target).to.equal(400)
+    }
+    const [options] = await send(`OPTIONS * HTTP/1.1\r\n${HOST}X-API-Token: ${token}\r\n\r\n`)
+    expect(options?.status).to.be.below(500)
+    expect((await owner.get(TOKENS)).body.data).to.have.length(1)
+  })
+
   it('may be for another host: hosts are the proxy’s business', async () => {
     await assertStatus(200, {
       other: withHosts('Host: evil.example'),
@@ -125,6 +158,7 @@ describe('Whatever comes over the wire', () => {
       authority: get('example.com:80'),
       query: get('?x'),
       none: get('http://'),
+      port: get('http://a:99999999/'),
       space: get('/a b'),
       tab: get('/a\tb'),
       nul: get('/a\0b'),
@@ -142,7 +176,6 @@ describe('Whatever comes over the wire', () => {
       backslash: get('/\\evil\\..'),
       percent: get('/%E0%A4%A'),
       nul: get('/health/live%00'),
-      port: get('http://a:99999999/'),
       scheme: get('foo://%%%/x'),
     })
   })
@@ -262,9 +295,13 @@ describe('A host app behind authenticate(), whatever comes over the wire', () =>
     await new Promise((resolve) => server.once('listening', resolve))
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     try {
-      const request = `GET http://[ HTTP/1.1\r\n${HOST}X-API-Token: ${token}\r\n\r\n`
-      const [answer] = answersIn(await exchange(url, request))
-      expect(answer?.status).to.equal(400)
+      for (const target of ['http://[', 'http://x:99999/here', 'http://[zz]/here']) {
+        const request = `GET ${target} HTTP/1.1\r\n${HOST}X-API-Token: ${token}\r\n\r\n`
+        const [answer] = answersIn(await exchange(url, request))
+        expect(answer?.status, target).to.equal(400)
+      }
+      const options = `OPTIONS * HTTP/1.1\r\n${HOST}X-API-Token: ${token}\r\n\r\n`
+      expect(answersIn(await exchange(url, options))[0]?.status).to.equal(200)
       const after = await fetch(`${url}/here`, { headers: tokenHeader(token) })
       expect(await after.text()).to.equal('you are at /here')
     } finally {

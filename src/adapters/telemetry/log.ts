@@ -28,16 +28,17 @@ const LONGEST_LINE = 8 * 1024
 const CUT = 4 * 1024
 /** Members whose values must never be in a log line, wherever they come from. */
 const SECRET = ['token', 'authorization', 'cookie', 'password', 'secret', 'pepper']
-const REDACT = [
-  'headers',
-  'req.headers',
-  'err.body',
-  'err.rawBody',
-  ...SECRET.flatMap((name) => [name, `*.${name}`]),
-]
+const REDACT = ['headers', 'req.headers', ...SECRET.flatMap((name) => [name, `*.${name}`])]
+
+/** Whoever makes an error may hang anything on it, like the URL, the body or the headers that it is about. */
+const shownError = (error: Error): object => {
+  const { type, message, stack, code } = pino.stdSerializers.err(error)
+  return { type, message, stack, code }
+}
 
 const FORM = {
   base: undefined,
+  serializers: { err: shownError },
   timestamp: () => `,"time":"${isoNow()}"`,
   redact: { paths: REDACT, censor: '[redacted]' },
 }

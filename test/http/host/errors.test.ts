@@ -3,7 +3,8 @@ import { expect } from 'chai'
 import type { Middleware } from 'koa'
 import type { ResolveAccount } from '../../../src/application/authentication/authenticate.ts'
 import { createTokenLedger } from '../../../src/ledger/ledger.ts'
-import { bearer } from '../../support/callers/caller.ts'
+import { bearer, tokenHeader } from '../../support/callers/caller.ts'
+import { eventually } from '../../support/suite/eventually.ts'
 import { type HostApp, served, startHost } from '../../support/processes/hostApp.ts'
 import { jwtFor, PEPPERS, SECRET } from '../../support/processes/ledger.ts'
 import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
@@ -110,6 +111,29 @@ describe('An account that the host cannot resolve', () => {
   })
 })
 
+describe('A function of the host that writes the lines of requests', () => {
+  it('may throw: the app is told, the answer is there, and the use is counted', async () => {
+    const host = await startHost((app, ledger) => {
+      const broken = ledger.observe(() => {
+        throw new Error('the disk is full')
+      })
+      app.use(broken).use(ledger.authenticate()).use(served)
+    })
+    const { token, id } = await host.ledger.tokens.create('acct_1', { name: 'CI' }, { actor: 'test' })
+    for (let n = 0; n < 2; n++)
+      expect((await fetch(host.url, { headers: tokenHeader(token) })).status).to.equal(200)
+    await eventually(async () => {
+      const { total } = await host.ledger.tokens.usage('acct_1', id)
+      expect(total.requests).to.equal(2)
+    })
+    expect(host.errors.map(({ error }) => (error as Error).message)).to.deep.equal([
+      'the disk is full',
+      'the disk is full',
+    ])
+    await host.close()
+  })
+})
+
 describe('A ledger without a log', () => {
   /** The text that is written to standard error meanwhile. */
   async function stderrOf(work: () => Promise<void>): Promise<string> {
@@ -136,6 +160,26 @@ describe('A ledger without a log', () => {
       ...others,
     })
   }
+
+  it('writes of an error what it says and where it was, and nothing else that it holds', async () => {
+    const asked = new Error('no answer', { cause: new Error('refused') })
+    Object.assign(asked, {
+      input: 'a secret',
+      request: { headers: 'a secret' },
+      code: 'E_NO',
+      body: 'a secret',
+    })
+    const resolveAccount = () => Promise.reject(asked)
+    const text = await stderrOf(async () => {
+      const host = await startHost(everything, { resolveAccount, log: undefined as never })
+      await fetch(host.url, { headers: bearer(jwtFor('acct_1')) })
+      await host.close()
+    })
+    const { err } = JSON.parse(text)
+    expect(Object.keys(err)).to.have.members(['type', 'message', 'stack', 'code'])
+    expect(err).to.include({ type: 'Error', message: 'no answer: refused', code: 'E_NO' })
+    expect(text).to.not.contain('a secret')
+  })
 
   it('writes errors to standard error, and nothing else', async () => {
     const jwt = jwtFor('acct_1')
