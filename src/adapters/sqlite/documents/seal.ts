@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { DamagedError } from '../../../domain/errors.ts'
@@ -69,7 +69,9 @@ export async function isAsSealed(path: string): Promise<boolean> {
 export const beyondUse = (path: string): DamagedError =>
   new DamagedError(`${path} is not as it was left: remove it, and it is filled again from the event log`)
 
+/** A seal whose file somebody has removed says nothing of the next file at that path. */
 function readSeal(path: string): string | undefined {
+  if (!existsSync(path)) return undefined
   try {
     const text = readFileSync(sealOf(path), 'utf8')
     // A seal that was cut short by a crash or a full disk counts as none.
