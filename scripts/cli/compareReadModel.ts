@@ -1,6 +1,8 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { projections } from '../../projections/index.ts'
+import type { Projection } from '../../projections/projection.ts'
+import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import { compare, type Comparison } from '../../src/application/verification/compare.ts'
 import { type Clock, iso } from '../../src/application/ports/clock.ts'
 import type { Logger } from '../../src/application/ports/telemetry.ts'
@@ -13,6 +15,7 @@ import { withReadAhead } from '../../src/stores/readAhead.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { withTemporaryFolder } from './temporaryFolder.ts'
 import { openReadModel } from '../../src/stores/open.ts'
+import { countBetween, type ProjectionLag, settledCheckpoint } from './projectionLag.ts'
 import { withEventStore, withReadModel } from './stores.ts'
 
 export interface CompareProgress {
@@ -22,6 +25,11 @@ export interface CompareProgress {
   position: string | null
   /** Where the fold ends. */
   end: string
+}
+
+export interface ReadModelComparison extends Comparison {
+  /** How far each projection was compared, and how many events the log had behind that when it began. */
+  lags: (ProjectionLag & { projection: Projection })[]
 }
 
 /**
@@ -36,11 +44,13 @@ export async function compareReadModel(
     onProgress = () => {},
     clock = Date.now,
   }: { log: Logger; onProgress?: (progress: CompareProgress) => void; clock?: Clock },
-): Promise<Comparison> {
+): Promise<ReadModelComparison> {
   const telemetry = { log, damaged() {} }
   return withEventStore(settings, ({ store }) =>
     withReadModel(settings, Date.now, ({ readModel }) =>
       inTemporaryFile(async (url) => {
+        const head = await store.head()
+        await Promise.all(projections.map((one) => settledCheckpoint(readModel, one, head)))
         const end = lowestCheckpoint(await checkpointsOf(readModel, projections))?.position ?? ''
         await withReadAhead(settings, (read) =>
           foldInto(url, { read, telemetry, isOfLog: isOf(store) }, end, ({ events, position }) =>
@@ -52,15 +62,31 @@ export async function compareReadModel(
           await scratch.open(projections)
           const keptFrom = usageKeptFrom(settings, clock())
           const read = createLogReader(store)
-          return await compare({ read, telemetry, readModel, scratch, projections, keptFrom }, (count) =>
+          const deps = { read, telemetry, readModel, scratch, projections, keptFrom }
+          const compared = await compare(deps, (count) =>
             onProgress({ phase: 'comparing', count, position: null, end }),
           )
+          return { ...compared, lags: await lagsOf(store, compared, head) }
         } finally {
           await scratch.close()
         }
       }),
     ),
   )
+}
+
+async function lagsOf(
+  store: EventStore,
+  { checkpoints }: Comparison,
+  head: string | null,
+): Promise<ReadModelComparison['lags']> {
+  const lags: ReadModelComparison['lags'] = []
+  for (const { projection, checkpoint } of checkpoints) {
+    // Most projections are at the same place, and what is behind it is counted once.
+    const counted = lags.find((other) => other.checkpoint === checkpoint)
+    lags.push({ projection, checkpoint, lag: counted?.lag ?? (await countBetween(store, checkpoint, head)) })
+  }
+  return lags
 }
 
 /** The time before which retention may have taken usage; null if usage is kept for ever. */

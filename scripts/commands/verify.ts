@@ -21,9 +21,10 @@ export const verify = defineCommand({
   summary: 'Find out whether the read model is what the events say, or whether anybody has altered them.',
   usage: '[--chain | --against <file>] [--json]',
   help: [
-    'Without an option every document is compared with a fold of all events, made in a temporary file.',
-    'Only reads, and may run beside the service; what is appended meanwhile is left for the next time. Exit code 1',
-    'if anything was found, 3 if it could not look: a store does not answer, or the rest of the log cannot be read. Behind',
+    'Without an option every document is compared with a fold of the events, made in a temporary file, up to where the',
+    'read model is; how many events the log has behind that is said. Only reads, and may run beside the service; what is',
+    'appended meanwhile is left for the next time. Exit code 1 if anything was found, 3 if it could not look: a store does',
+    'not answer, the read model has no event yet, or the rest of the log cannot be read. Behind',
     'a damaged event its stream is not compared. A usage stream that retention has shortened is checked from its first',
     'event left.',
   ].join('\n'),

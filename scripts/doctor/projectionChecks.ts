@@ -1,12 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Projection } from '../../projections/projection.ts'
 import { compareWithLog, type Kinship } from '../../src/application/logIdentity/sameLog.ts'
 import type { EventStore } from '../../src/application/ports/eventStore.ts'
 import type { ReadModel } from '../../src/application/ports/readModel.ts'
-import { STREAMS } from '../../src/domain/streams.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { readModelFile, sqlitePath } from '../../src/stores/open.ts'
-import { plural } from '../cli/output.ts'
+import { countBetween, lagText, type ProjectionLag, settledCheckpoint } from '../cli/projectionLag.ts'
 import { withEventStore, withReadModel } from '../cli/stores.ts'
 import { type Check, fail, ok, warn } from './check.ts'
 import { isThere } from './storeChecks.ts'
@@ -30,30 +28,19 @@ export async function checkProjections(settings: Settings): Promise<Check[] | nu
   )
 }
 
-const LOOKS = 4
-const PAUSE_MS = 150
-
-/** @param head the end of the log, read before. A running service may need a moment to project that far */
+/** @param head the end of the log, read before */
 async function checkProjection(
   projection: Projection,
   head: string | null,
   store: EventStore,
   readModel: ReadModel,
 ): Promise<Check | ForeignProjection> {
-  let checkpoint = (await readModel.checkpoint(projection))?.position ?? null
-  for (let look = 1; look < LOOKS && isBehind(checkpoint, head); look++) {
-    await sleep(PAUSE_MS)
-    checkpoint = (await readModel.checkpoint(projection))?.position ?? null
-  }
+  const checkpoint = await settledCheckpoint(readModel, projection, head)
   const at = await readModel.checkpoint(projection)
   const why = at === null ? 'same' : await compareWithLog(store, at)
   if (at !== null && why !== 'same') return { projection, checkpoint: at.position, why }
-  const lag = isBehind(checkpoint, head) ? await countBetween(store, checkpoint, head) : 0
-  return assessLag(projection, { checkpoint, lag })
+  return assessLag(projection, { checkpoint, lag: await countBetween(store, checkpoint, head) })
 }
-
-const isBehind = (checkpoint: string | null, head: string | null): boolean =>
-  head !== null && (checkpoint ?? '') < head
 
 /** A projection that this log has not filled. */
 export interface ForeignProjection {
@@ -81,30 +68,6 @@ export function assessForeign(found: readonly ForeignProjection[]): Check {
   )
 }
 
-/** Counting stops here: more would cost time and not help anybody. */
-export const MOST_LAG = 100_000
-
-/**
- * Counts the product's events after one position up to another, but no more than `MOST_LAG`. A server's log has others,
- * too.
- */
-async function countBetween(store: EventStore, after: string | null, upTo: string | null): Promise<number> {
-  let count = 0
-  for await (const events of store.readAll(after)) {
-    const within = events.filter(({ position }) => upTo !== null && position <= upTo)
-    count += within.filter(({ stream }) => STREAMS.some((prefix) => stream.startsWith(prefix))).length
-    if (within.length < events.length || count >= MOST_LAG) break
-  }
-  return Math.min(count, MOST_LAG)
-}
-
-/** How far a projection is behind the log. */
-export interface ProjectionLag {
-  checkpoint: string | null
-  /** Events that the projection has not seen. */
-  lag: number
-}
-
 export function assessLag(
   { name, version }: Pick<Projection, 'name' | 'version'>,
   found: ProjectionLag,
@@ -112,13 +75,6 @@ export function assessLag(
   const { checkpoint, lag } = found
   const title = `projection ${name} v${version}`
   const facts = { projection: name, version, checkpoint, lag_events: lag }
-  const at = checkpoint === null ? 'nothing projected yet' : `at ${checkpoint}`
-  if (lag === 0) return ok(title, `${at}, caught up with the log`, facts)
-  const behind = lag >= MOST_LAG ? `${MOST_LAG} events or more` : plural(lag, 'event')
-  return warn(
-    title,
-    `${at}, ${behind} behind`,
-    'The service catches up as it runs; if it does not, see its log.',
-    facts,
-  )
+  if (lag === 0) return ok(title, lagText(found), facts)
+  return warn(title, lagText(found), 'The service catches up as it runs; if it does not, see its log.', facts)
 }

@@ -1,6 +1,9 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { projections } from '../../projections/index.ts'
 import { openEventStore, openReadModel } from '../../src/stores/open.ts'
+import { fileOfRows, oldRow } from '../support/events/oldTable.ts'
 import { apiOf, type CreatedToken } from '../support/callers/api.ts'
 import { cli } from '../support/processes/cli.ts'
 import { eventually } from '../support/suite/eventually.ts'
@@ -72,6 +75,50 @@ function verifies(env: Environment, urlIn: (folder: string) => string): void {
     await service.stop()
   })
 }
+
+/** Leaves a log of two events that no service has projected. */
+async function importWhileStopped(folder: string): Promise<void> {
+  await writeFile(join(folder, 'old.ndjson'), fileOfRows([oldRow(1), oldRow(2)]))
+  const { code, stderr } = await cli(['import-tokens', 'old.ndjson'], folder, LEGACY)
+  expect(code, stderr).to.equal(0)
+}
+const LEGACY = { ACCEPT_LEGACY_TOKENS: 'true' }
+
+describe('tokenledger verify, of a read model that is behind the log', () => {
+  afterEach(endServices)
+
+  it('says how far it has compared, and how many events were left out', async () => {
+    const folder = await ownFolder()
+    const service = await startService(LEGACY, folder)
+    await apiOf(service.url).create({ name: 'CI' })
+    await service.stop()
+    const whole = await cli(['verify'], folder, LEGACY)
+    expect(whole.stdout).to.match(/^\d+ documents compared, up to position \d+: the read model is what/)
+    const position = /position (\d+)/.exec(whole.stdout)?.[1]
+    await importWhileStopped(folder)
+    const { code, stdout } = await cli(['verify'], folder, LEGACY)
+    expect(code).to.equal(0)
+    expect(stdout).to.contain(`at ${position}, 2 events behind: `).and.contain('were not compared')
+    expect(stdout).not.to.contain('the read model is what the events say')
+    const { projections: all } = JSON.parse((await cli(['verify', '--json'], folder, LEGACY)).stdout)
+    for (const one of all) expect(one).to.include({ checkpoint: position, lag_events: 2 })
+  })
+
+  it('ends with 3 where no event is in the read model', async () => {
+    const folder = await ownFolder()
+    await importWhileStopped(folder)
+    const model = await openReadModel({ readModelUrl: `sqlite:${folder}/data/read-model.db` })
+    await model.open(projections)
+    await model.close()
+    const { code, stdout } = await cli(['verify'], folder, LEGACY)
+    expect(code).to.equal(3)
+    expect(stdout).to.contain('nothing projected yet, 2 events behind').and.contain('Nothing was compared')
+    expect(stdout).not.to.contain('is what')
+    const asJson = await cli(['verify', '--json'], folder, LEGACY)
+    expect(asJson.code).to.equal(3)
+    expect(JSON.parse(asJson.stdout)).to.include({ ok: false, documents: 0 })
+  })
+})
 
 describe('tokenledger verify on SQLite', () => {
   verifies({}, (folder) => `sqlite:${folder}/data/read-model.db`)

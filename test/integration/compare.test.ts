@@ -129,11 +129,20 @@ function comparesOn(modelUrl: (folder: string) => string, open: (url: string) =>
     }
   })
 
-  it('takes lag for no difference', async () => {
+  it('takes lag for no difference, and says how far it has compared', async () => {
+    const whole = await compareReadModel(settings, { log })
+    expect(whole.lags.map(({ lag }) => lag)).to.deep.equal(projections.map(() => 0))
     await projector.stop()
+    const head = await store.head()
     await history.grow(20)
-    const { differing, differences } = await compareReadModel(settings, { log })
+    const { differing, differences, lags } = await compareReadModel(settings, { log })
     expect([differing, differences]).to.deep.equal([0, []])
+    let behind = 0
+    for await (const events of store.readAll(head)) behind += events.length
+    expect(behind).to.be.at.least(20)
+    expect(lags.map(({ checkpoint, lag }) => [checkpoint, lag])).to.deep.equal(
+      projections.map(() => [head, behind]),
+    )
   })
 
   it('tells how far it is', async () => {

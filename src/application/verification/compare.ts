@@ -9,6 +9,8 @@ import { type Refused, refusedIn } from '../projection/refusals.ts'
 import { lowestCheckpoint } from '../readModel/checkpoints.ts'
 
 export interface Comparison {
+  /** Up to which event the documents of each projection were compared, at least; null if it has none yet. */
+  checkpoints: { projection: Projection; checkpoint: string | null }[]
   /** How many documents were compared, including surplus ones that should not exist. */
   documents: number
   /** How many are not what the events say. */
@@ -63,7 +65,8 @@ export async function compare(
   let [documents, beyond] = [0, 0]
   const suspects: DifferingDocument[] = []
 
-  for (const { projection, checkpoint } of await byCheckpoint(readModel, projections)) {
+  const checkpoints = await byCheckpoint(readModel, projections)
+  for (const { projection, checkpoint } of checkpoints) {
     // Events behind the checkpoint of the read model are not expected in it: they would be lag, not a difference.
     if (checkpoint !== null) await filler.fill(checkpoint)
     for (const { name: collection, outlivesEvents } of projection.collections) {
@@ -84,7 +87,8 @@ export async function compare(
     differing++
     if (differing - beyond <= MOST_DIFFERENCES) differences.push(...some)
   }
-  return { documents, differing, differences, refused: await refusedIn(readModel, MOST_DIFFERENCES) }
+  const refused = await refusedIn(readModel, MOST_DIFFERENCES)
+  return { checkpoints, documents, differing, differences, refused }
 }
 
 /** The time of a document, if it has one. Documents without a time are always compared. */

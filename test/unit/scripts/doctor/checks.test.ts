@@ -10,7 +10,8 @@ import {
   settingsInUse,
 } from '../../../../scripts/doctor/hostChecks.ts'
 import { readSettings } from '../../../../src/settings/settings.ts'
-import { assessForeign, assessLag, MOST_LAG } from '../../../../scripts/doctor/projectionChecks.ts'
+import { MOST_LAG } from '../../../../scripts/cli/projectionLag.ts'
+import { assessForeign, assessLag } from '../../../../scripts/doctor/projectionChecks.ts'
 import { assessFile, assessPeppers, assessRefused } from '../../../../scripts/doctor/storeChecks.ts'
 import { assessOldestUsage } from '../../../../scripts/doctor/usageChecks.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
