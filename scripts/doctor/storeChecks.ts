@@ -1,15 +1,12 @@
 import { existsSync } from 'node:fs'
-import type { TokenDocument } from '../../projections/tokens.ts'
 import type { Refused } from '../../src/application/projection/refusals.ts'
 import { countEvents, quickCheck, sizeOf } from '../../src/adapters/sqlite/database/inspect.ts'
 import { LARGE_BYTES } from '../../src/adapters/sqlite/database/walWatch.ts'
-import type { Condition } from '../../src/application/ports/documents.ts'
-import type { DocumentReader } from '../../src/application/ports/readModel.ts'
 import { existingPeppers } from '../../src/settings/devSecrets.ts'
+import { keyIdsInUse, missingAmong } from '../../src/application/authentication/keysInUse.ts'
 import { checkPepperKeys, WrongPepperError } from '../../src/application/authentication/pepperKeys.ts'
 import { type Pepper, PLAIN_KEY_ID } from '../../src/domain/credential.ts'
 import { readModelFile, shownUrl, sqlitePath } from '../../src/stores/open.ts'
-import { eachDocument } from '../../src/application/readModel/pages.ts'
 import { refusedIn } from '../../src/application/projection/refusals.ts'
 import { withEventStore, withReadModel } from '../cli/stores.ts'
 import type { Settings } from '../../src/settings/settings.ts'
@@ -139,8 +136,8 @@ export function assessPeppers(
   configured: ReadonlySet<string>,
   acceptsLegacy: boolean,
 ): Check {
-  const missing = [...inUse].filter(([id]) => id !== PLAIN_KEY_ID && !configured.has(id))
-  const facts = { in_use: Object.fromEntries(inUse), missing: missing.map(([id]) => id) }
+  const missing = missingAmong(inUse.keys(), configured)
+  const facts = { in_use: Object.fromEntries(inUse), missing }
   const ids = [...inUse].map(([id, tokens]) =>
     id === PLAIN_KEY_ID ? plural(tokens, 'imported token') : `${id} (${plural(tokens, 'token')})`,
   )
@@ -150,41 +147,9 @@ export function assessPeppers(
     return warn('peppers', `${found}, which are refused`, remedy, facts)
   }
   if (missing.length === 0) return ok('peppers', found, facts)
-  const lost = missing.map(([id, tokens]) => `${id} (${plural(tokens, 'token')} cannot be used)`)
-  const remedy = `Put ${missing.map(([id]) => id).join(', ')} back into TOKEN_PEPPERS.`
+  const lost = missing.map((id) => `${id} (${plural(inUse.get(id) ?? 0, 'token')} cannot be used)`)
+  const remedy = `Put ${missing.join(', ')} back into TOKEN_PEPPERS.`
   return fail('peppers', `missing: ${lost.join(', ')}`, remedy, facts)
-}
-
-const COUNT_NO_FURTHER = 1_000_000
-
-/**
- * Of tokens with two secrets, both count, until the older one has retired. Goes from one key id to the next, so that
- * the memory does not depend on the number of tokens.
- */
-export async function keyIdsInUse(
-  readModel: Pick<DocumentReader, 'find' | 'count'>,
-  now: string,
-): Promise<Map<string, number>> {
-  const inUse = new Map<string, number>()
-  const add = (id: string, tokens: number) => inUse.set(id, (inUse.get(id) ?? 0) + tokens)
-  const notRevoked: Condition = { field: 'revoked', op: 'eq', value: false }
-  for (let last = ''; ; ) {
-    const where: Condition[] = [notRevoked, { field: 'hashKeyId', op: 'gt', value: last }]
-    const [next] = await readModel.find('tokens', { where, order: { field: 'hashKeyId' }, limit: 1 })
-    if (!next) break
-    last = String(next.hashKeyId)
-    const ofKey: Condition = { field: 'hashKeyId', op: 'eq', value: last }
-    add(last, await readModel.count('tokens', [notRevoked, ofKey], COUNT_NO_FURTHER))
-  }
-  const where: Condition[] = [notRevoked, { field: 'newerHashKeyId', op: 'gt', value: '' }]
-  const rotated = { where, order: { field: 'newerHashKeyId' } }
-  for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', rotated)) {
-    const { hashKeyId, newerHashKeyId, retiresAt } = token
-    add(String(newerHashKeyId), 1)
-    if (hashKeyId === newerHashKeyId || (typeof retiresAt === 'string' && retiresAt <= now))
-      add(hashKeyId, -1)
-  }
-  return new Map([...inUse].filter(([, tokens]) => tokens > 0))
 }
 
 /** Does the file exist? For a server, connecting will show whether it is there. */

@@ -4,6 +4,7 @@ import { createErrorLog } from '../adapters/telemetry/log.ts'
 import { createMetrics } from '../adapters/telemetry/metrics.ts'
 import { createQueries } from '../application/analytics/queries.ts'
 import { createAuthenticator } from '../application/authentication/authenticate.ts'
+import { reportMissingKeys } from '../application/authentication/keysInUse.ts'
 import { createPepperKeys } from '../application/authentication/pepperKeys.ts'
 import { createTokenIndex } from '../application/authentication/tokenIndex.ts'
 import { ids } from '../application/eventLog/ids.ts'
@@ -111,6 +112,7 @@ export async function startParts({ settings, keys }: Configuration, host: Host) 
     })
     started.add(projector)
     await projector.start()
+    started.add(reportMissingKeys(known))
     guard.start()
     const feeds = createFeeds(readModel, sharing, projector, log)
     started.add(feeds.watch)

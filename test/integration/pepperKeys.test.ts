@@ -56,6 +56,25 @@ describe('A process whose pepper is not the one that the hashes were made with',
     expect(await fingerprints(folder)).to.deep.equal(['k1', 'k2'])
   })
 
+  it('says at its start which key it lacks, and how many tokens it refuses for that', async () => {
+    const folder = await ownFolder()
+    const both = `k2:${keyOf(3)},${RIGHT}`
+    for (const peppers of [RIGHT, both]) {
+      const service = await startLedger({ peppers }, folder)
+      await createToken(owner(service.url))
+      await createToken(owner(service.url))
+      await service.close()
+    }
+    const errors: [object, string][] = []
+    const log = { debug() {}, info() {}, warn() {}, error: (...line: [object, string]) => errors.push(line) }
+    const service = await startLedger({ peppers: `k2:${keyOf(3)}`, log }, folder)
+    await eventually(() => expect(errors).to.have.length(1))
+    expect(errors[0]?.[0]).to.deep.equal({ keyId: 'k1', tokens: 2 })
+    expect(errors[0]?.[1]).to.contain('TOKEN_PEPPERS')
+    await service.close()
+    expect(errors).to.have.length(1)
+  })
+
   it('is found out in a log of an earlier version once a token shows which key is right', async () => {
     const folder = await ownFolder()
     const store = await openSqliteEventStore(join(folder, 'events.db'))

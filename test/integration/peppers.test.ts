@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { keyIdsInUse } from '../../scripts/doctor/storeChecks.ts'
+import { keyIdsInUse, missingKeys } from '../../src/application/authentication/keysInUse.ts'
 import { projections } from '../../projections/index.ts'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
 import { openSqliteReadModel } from '../../src/adapters/sqlite/readModel.ts'
@@ -38,13 +38,17 @@ async function tokenWith(
 function keysOfSecrets(open: () => Promise<ReadModel>): void {
   let model: ReadModel
 
-  async function inUse(fill: (write: ReturnType<typeof writerTo>) => Promise<void>, now = time(0)) {
+  async function fillModel(fill: (write: ReturnType<typeof writerTo>) => Promise<void>): Promise<void> {
     const store = await openSqliteEventStore(':memory:')
     await fill(writerTo(store))
     model = await open()
     await model.open(projections)
     expect(await project(store, model)).to.deep.equal([])
     await store.close()
+  }
+
+  async function inUse(fill: (write: ReturnType<typeof writerTo>) => Promise<void>, now = time(0)) {
+    await fillModel(fill)
     return Object.fromEntries(await keyIdsInUse(model, now))
   }
   afterEach(() => model.close())
@@ -67,6 +71,23 @@ function keysOfSecrets(open: () => Promise<ReadModel>): void {
     expect(await inUse(fill, time(59_999))).to.deep.equal({ k1: 1, k2: 2 })
     await model.close()
     expect(await inUse(fill, AFTER_GRACE)).to.deep.equal({ k2: 2 })
+  })
+
+  it('are missing where tokens need them and a process has none of that id', async () => {
+    await fillModel(async (write) => {
+      await tokenWith(write, ['k1', 'k3'])
+      await tokenWith(write, ['k1'])
+      await tokenWith(write, ['k2'])
+      await tokenWith(write, ['k4', 'k2'], 'now')
+      await tokenWith(write, ['sha256'])
+      await write(tokenStream(await tokenWith(write, ['k0'])), [revoked()])
+    })
+    const report = async (...keyIds: string[]) => {
+      const peppers = keyIds.map((id) => ({ id, key: Buffer.alloc(32) }))
+      return Object.fromEntries(await missingKeys(model, peppers, AFTER_GRACE))
+    }
+    expect(await report('k1', 'k2', 'k3')).to.deep.equal({})
+    expect(await report('k2')).to.deep.equal({ k1: 2, k3: 1 })
   })
 }
 
