@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { hasLegacyShape, tokensIn } from '../../src/domain/credential.ts'
 import { WrongUse } from './command.ts'
+import { unreadable } from './inputFile.ts'
 
 /** What may be a secret, and the line of the file in which it begins first, counted from 1. */
 export interface FoundSecret {
@@ -30,8 +31,7 @@ export function secretsInFile(path: string): FoundSecrets {
   try {
     bytes = readUpTo(path, MOST_BYTES + 1)
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new WrongUse(`--from-file names a file that cannot be read (${code}).`)
+    throw unreadable('--from-file', error)
   }
   if (bytes.length > MOST_BYTES) throw new WrongUse('--from-file names a file of more than 16 MiB.')
   const found = secretsIn(decoded(bytes))

@@ -5,6 +5,7 @@ import { developmentJwt } from '../../src/settings/developmentJwt.ts'
 import { keysOf } from '../../src/settings/devSecrets.ts'
 import { readSettings, type Settings } from '../../src/settings/settings.ts'
 import { CouldNotLook, type Io, NotFound, WrongUse } from './command.ts'
+import { unreadable } from './inputFile.ts'
 
 /** Asks a running service what operators may ask. */
 export interface OperatorClient {
@@ -118,9 +119,7 @@ function readJwt(path: string): string {
   try {
     jwt = readFileSync(path, 'utf8').trim()
   } catch (error) {
-    throw new WrongUse(
-      `--jwt-file names a file that cannot be read (${(error as NodeJS.ErrnoException).code}).`,
-    )
+    throw unreadable('--jwt-file', error)
   }
   if (!JWT.test(jwt)) throw new WrongUse('--jwt-file names a file that is no JWT.')
   return jwt

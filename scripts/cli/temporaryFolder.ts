@@ -1,8 +1,8 @@
-import { existsSync, lstatSync, mkdtempSync, rmSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { type Lock, lockFile } from '../../src/adapters/sqlite/database/lock.ts'
 import { StoreInUseError } from '../../src/application/ports/errors.ts'
+import { CouldNotLook } from './command.ts'
 
 /** The signals that end a process by default: from a supervisor, from a key, or when its terminal is closed. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
@@ -12,10 +12,23 @@ const ATTEMPTS = 5
 /** The characters that `mkdtemp` adds to a prefix. */
 const MADE = /^[A-Za-z0-9]{6}$/
 
+/** No folder could be made at that place: it is missing, full, or not this user's. */
+export class NoFolderError extends CouldNotLook {
+  override name = 'NoFolderError'
+  readonly code: string | undefined
+
+  constructor(parent: string, cause: unknown) {
+    const { code } = cause as NodeJS.ErrnoException
+    super(`No temporary folder can be made in ${parent} (${code}).`, { cause })
+    this.code = code
+  }
+}
+
 /**
  * Makes a folder for files that nobody else may read. It is removed at the end of `work`, and also when the process
  * ends or gets a signal. A folder that is left after `kill -9` is removed by the next call with the same prefix.
  * @param prefix the beginning of the folder's path
+ * @throws NoFolderError; what `work` throws
  */
 export async function withTemporaryFolder<T>(
   prefix: string,
@@ -35,6 +48,15 @@ export async function withTemporaryFolder<T>(
     forget()
     lock?.release()
     remove()
+  }
+}
+
+/** @throws NoFolderError */
+function within<T>(prefix: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw new NoFolderError(dirname(prefix), error)
   }
 }
 
@@ -60,7 +82,7 @@ function beforeTheEnd(remove: () => void): () => void {
 async function makeOwned(prefix: string, made: string[]): Promise<Lock> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     // `mkdtemp` gives it mode 0700.
-    const folder = mkdtempSync(prefix)
+    const folder = within(prefix, () => mkdtempSync(prefix))
     made.push(folder)
     const lock = await tryLock(folder)
     // Before it was locked, another process may have taken it for an abandoned folder, and removed it.
@@ -72,7 +94,7 @@ async function makeOwned(prefix: string, made: string[]): Promise<Lock> {
 
 async function clearAbandoned(prefix: string): Promise<void> {
   const [parent, start] = [dirname(prefix), basename(prefix)]
-  for (const name of await readdir(parent)) {
+  for (const name of within(prefix, () => readdirSync(parent))) {
     const folder = join(parent, name)
     if (!name.startsWith(start) || !MADE.test(name.slice(start.length)) || !isOwn(folder)) continue
     const lock = await tryLock(folder)

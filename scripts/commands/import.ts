@@ -24,7 +24,7 @@ export const importCommand = defineCommand({
   options: { json: JSON_OPTION },
   async run({ values, args: [path = ''] }, io) {
     const settings = storedSettings(io)
-    const size = sizeOf(path)
+    const size = sizeOf(path, '<file>')
     const bar = progress(io, 3)
     try {
       const file = await check(path, size, bar)

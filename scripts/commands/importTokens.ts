@@ -41,7 +41,7 @@ export const importTokens = defineCommand({
   async run({ values, args: [path = ''] }, io) {
     const settings = storedSettings(io)
     const dryRun = values['dry-run'] === true
-    const size = sizeOf(path)
+    const size = sizeOf(path, '<file>')
     const bar = progress(io, dryRun ? 2 : 3)
     try {
       const outcome = await takeOver({ path, size, dryRun }, settings, io, bar)

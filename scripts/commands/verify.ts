@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { Checkpoint, CheckpointFindings } from '../../src/application/audit/checkpoint.ts'
 import type { Damage, Walked } from '../../src/application/audit/verifyLog.ts'
 import { DamagedError } from '../../src/domain/errors.ts'
@@ -10,8 +10,9 @@ import { type EventReads, withEventStore } from '../cli/stores.ts'
 import { walkLog } from '../../src/application/audit/verifyLog.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { storedSettings } from '../cli/storedSettings.ts'
-import { defineCommand, type ExitCode, type Io, JSON_OPTION, NotFound, WrongUse } from '../cli/command.ts'
+import { defineCommand, type ExitCode, type Io, JSON_OPTION } from '../cli/command.ts'
 import { damageText } from '../cli/damage.ts'
+import { sizeOf } from '../cli/inputFile.ts'
 import { jsonList } from '../cli/jsonList.ts'
 import { plural, progress } from '../cli/output.ts'
 import { verifyModel } from './verifyModel.ts'
@@ -49,9 +50,7 @@ export const verify = defineCommand({
 })
 
 function readAgainst(path: string, settings: Settings): Checkpoint {
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (!found) throw new NotFound('There is no such file.')
-  if (!found.isFile()) throw new WrongUse('--against must name a file.')
+  sizeOf(path, '--against')
   return readCheckpoint(readFileSync(path, 'utf8'), checkingKey(settings))
 }
 

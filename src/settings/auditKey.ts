@@ -31,8 +31,12 @@ function fileOf({ auditKeyFile, production }: KeySettings, file: string): string
 
 function makeIfMissing(file: string): void {
   const { privateKey } = generateKeyPairSync('ed25519')
-  if (!makeWholeFile(file, String(privateKey.export({ type: 'pkcs8', format: 'pem' }))))
-    chmodSync(file, 0o600)
+  try {
+    if (!makeWholeFile(file, String(privateKey.export({ type: 'pkcs8', format: 'pem' }))))
+      chmodSync(file, 0o600)
+  } catch (error) {
+    throw wrong(`is not set, and ${file} cannot be made (${(error as NodeJS.ErrnoException).code})`)
+  }
 }
 
 function keyIn(file: string, what: string, read: (pem: string) => KeyObject): KeyObject {

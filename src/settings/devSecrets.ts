@@ -5,7 +5,7 @@ import type { JwtKeys } from '../adapters/jwt/verifier.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { type Pepper, parsePeppers } from '../domain/credential.ts'
 import { isInMemory, isOnThisMachine } from './parsers.ts'
-import type { Settings } from './settings.ts'
+import { type Settings, SettingsError } from './settings.ts'
 import { makeWholeFile } from './wholeNewFile.ts'
 
 /**
@@ -68,11 +68,21 @@ const make = (): DevSecrets => ({
   peppers: `dev:${randomBytes(32).toString('base64')}`,
 })
 
+/** @throws SettingsError if the file can be neither made nor read */
 function loadOrMake(file: string): DevSecrets {
   const made = make()
-  if (makeWholeFile(file, `${JSON.stringify(made, null, 2)}\n`)) return made
-  chmodSync(file, 0o600)
-  return parse(readFileSync(file, 'utf8'), file)
+  let text: string
+  try {
+    if (makeWholeFile(file, `${JSON.stringify(made, null, 2)}\n`)) return made
+    chmodSync(file, 0o600)
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new SettingsError([
+      `JWT_SECRET and TOKEN_PEPPERS are not both set, and ${file} can be neither made nor read (${code})`,
+    ])
+  }
+  return parse(text, file)
 }
 
 function parse(text: string, file: string): DevSecrets {
