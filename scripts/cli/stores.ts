@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import type { IndexProblem } from '../../src/adapters/sqlite/database/inspect.ts'
+import { isFolder } from '../../src/adapters/sqlite/database/writable.ts'
 import type { Projection } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
 import { readSoundEvents, type SoundEvents } from '../../src/application/eventLog/soundEvents.ts'
@@ -151,7 +152,7 @@ async function openForReading(settings: Settings, log?: Logger): Promise<ReadMod
 async function assertFilled(readModel: ReadModel, url: string): Promise<void> {
   const notFilled = (cause?: unknown): NoDataError =>
     new NoDataError(
-      `The read model ${shownUrl(url)} was not filled by this version yet: start the service once (npm start).`,
+      `The read model ${shownUrl(url)} was not filled by this version yet: start the service once.`,
       { cause },
     )
   try {
@@ -166,10 +167,10 @@ async function assertFilled(readModel: ReadModel, url: string): Promise<void> {
   if (!(await readModel.isPublished(projections))) throw notFilled()
 }
 
-/** Refuses if the file is missing. For a server, connecting will show whether it is there. */
+/** Refuses if the file is missing, or is none. For a server, connecting will show whether it is there. */
 function assertFile(what: string, path: string | null, setting: string): void {
+  if (path !== null && isFolder(path))
+    throw new CouldNotLook(`${setting} must name a file: ${path} is a folder.`)
   if (path === null || existsSync(path)) return
-  throw new NoDataError(
-    `There is no ${what} yet at ${path}: start the service once (npm start), or set ${setting}.`,
-  )
+  throw new NoDataError(`There is no ${what} yet at ${path}: start the service once, or set ${setting}.`)
 }

@@ -23,6 +23,7 @@ const examinations: Record<string, Examine> = {
   'caller addresses': host.checkAddresses,
   node: () => host.checkNode(),
   sqlite: host.checkSqlite,
+  'write access': host.checkWriteAccess,
   'event store': stores.checkEventStore,
   'event store integrity': stores.checkEventStoreFile,
   'read model': stores.checkReadModel,

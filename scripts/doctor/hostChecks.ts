@@ -3,8 +3,9 @@ import { closeSync, existsSync, fdatasyncSync, openSync, rmSync, statSync, write
 import { statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { sqliteEngine } from '../../src/adapters/sqlite/database/inspect.ts'
+import { assertWritable } from '../../src/adapters/sqlite/database/writable.ts'
 import { DEV_SECRETS_FILE } from '../../src/settings/devSecrets.ts'
-import { sqlitePath } from '../../src/stores/open.ts'
+import { readModelFile, sqlitePath } from '../../src/stores/open.ts'
 import { misspelt, settingNames } from '../../src/settings/names.ts'
 import type { Settings } from '../../src/settings/settings.ts'
 import { type Check, fail, ok, warn } from './check.ts'
@@ -75,6 +76,26 @@ export async function checkSqlite({ eventStoreUrl, readModelUrl }: Settings): Pr
   if ([eventStoreUrl, readModelUrl].every((url) => sqlitePath(url) === null)) return null
   const { driver, version } = await sqliteEngine()
   return ok('sqlite', `${version} by ${driver}`, { version, driver })
+}
+
+/** May this user write the files of SQLite, and make others beside them? A service that may not does not start. */
+export function checkWriteAccess({ eventStoreUrl, readModelUrl }: Settings): Check | null {
+  const name = 'write access'
+  const named = [sqlitePath(eventStoreUrl), sqlitePath(readModelUrl), readModelFile(readModelUrl)]
+  const paths = [...new Set(named)].filter((path) => path !== null)
+  if (paths.length === 0) return null
+  const problems = new Set<string>()
+  for (const path of paths) {
+    try {
+      assertWritable(path)
+    } catch (error) {
+      problems.add((error as Error).message)
+    }
+  }
+  if (problems.size === 0) return ok(name, `this user may write ${paths.join(' and ')}`)
+  const remedy =
+    'Run doctor as the user that the service runs as. If it did, give that user the folder and the files.'
+  return fail(name, [...problems].join('; '), remedy)
 }
 
 const SYNCS = 21
@@ -156,4 +177,4 @@ export function checkSecretsFile(file = DEV_SECRETS_FILE): Check {
 }
 
 const noFolder = (name: string, folder: string): Check =>
-  warn(name, `no folder ${folder} yet`, 'Start the service once (npm start).')
+  warn(name, `no folder ${folder} yet`, 'Start the service once.')
