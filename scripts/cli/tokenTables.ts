@@ -32,6 +32,9 @@ export function eventsTable(events: readonly ShownEvent[]): string {
   return table(['revision', 'time', 'type', 'actor', 'request id', 'what changed'], rows)
 }
 
+/** To be said where somebody asks for a time that is still to come. */
+export const NOT_YET = 'That time has not come yet: what follows is what the history says so far.\n'
+
 type EventData = Pick<ShownEvent, 'type' | 'data'>
 
 /**

@@ -11,7 +11,7 @@ import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom } from '../cli/comman
 import { flawText, UNKNOWN_THEN } from '../cli/damage.ts'
 import { timeOrDate } from '../cli/input.ts'
 import { json, plural, printable, type Progress, progress, table } from '../cli/output.ts'
-import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
+import { eventsTable, NOT_YET, tokenTable, tokenThen } from '../cli/tokenTables.ts'
 
 export const explain = defineCommand({
   name: 'explain',
@@ -21,7 +21,8 @@ export const explain = defineCommand({
     'What its history said then, who had made it so, and the uses recorded around that time with the revision that',
     'each was decided on. Uses are recorded by flush windows, from the first to the last use in each, at the end of',
     'the answer; refused requests are not recorded, but in the log of the service. Looks through the whole log. A date',
-    'alone is the end of that day (UTC). What is missing, or is not what was written, is named; then the exit code is 1.',
+    'alone is the end of that day (UTC). Of a time that has not come yet it says so. What is missing, or is not what was',
+    'written, is named; then the exit code is 1.',
   ].join('\n'),
   args: ['<token-id>', '<time>'],
   options: { json: JSON_OPTION },
@@ -29,9 +30,10 @@ export const explain = defineCommand({
     const settings = storedSettings(io)
     const tokenId = tokenIdFrom(id, '<token-id>')
     const at = timeOrDate(time, '<time>', 'last')
+    const now = new Date(io.now()).toISOString()
     const bar = progress(io, 1)
     try {
-      const explained = await withEventStore(settings, (reads) => explainAt(reads, tokenId, at, bar))
+      const explained = await withEventStore(settings, (reads) => explainAt(reads, { tokenId, at, now }, bar))
       bar.done()
       io.out(values.json ? json(explained.shown) : explained.text)
       if (!values.json) for (const damage of explained.damages) io.err(`${damage}\n`)
@@ -42,8 +44,14 @@ export const explain = defineCommand({
   },
 })
 
+interface Asked {
+  tokenId: string
+  at: string
+  now: string
+}
+
 /** @throws NotFound if there was no such token */
-async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at: string, bar: Progress) {
+async function explainAt({ store, tokenEvents }: EventReads, { tokenId, at, now }: Asked, bar: Progress) {
   const sound = await tokenEvents(tokenId)
   const { events, flaws } = sound
   if (events.length === 0 && flaws.length === 0) throw new NotFound('There is no such token.')
@@ -60,6 +68,7 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
   const history = historyOf(then ? then.events : events).map(presentEvent)
   const token = then && tokenThen(tokenId, then)
   const decision = then && decisionOf(then)
+  const isFuture = at > now
   const damages = [
     ...flaws.map((flaw) => flawText(tokenId, flaw)),
     ...around.damages.map((damage) => printable(`Uses may be missing: ${damage}.`)),
@@ -69,6 +78,7 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
     shown: {
       token_id: tokenId,
       at,
+      in_future: isFuture,
       decision,
       token,
       events: history,
@@ -79,7 +89,7 @@ async function explainAt({ store, tokenEvents }: EventReads, tokenId: string, at
       ...(around.damages.length > 0 ? { uses_damaged: around.damages } : {}),
     },
     text: [
-      `${eventsTable(history)}\nAt ${at}\n${token ? tokenTable(token) : ''}${decision ? decisionText(decision) : UNKNOWN_THEN}\n`,
+      `${eventsTable(history)}\nAt ${at}\n${isFuture ? NOT_YET : ''}${token ? tokenTable(token) : ''}${decision ? decisionText(decision) : UNKNOWN_THEN}\n`,
       uses.length === 0 ? 'No use of it is recorded.\n' : usesTable(uses),
       ...retired.map(
         ({ count, hint, firstAt, lastAt }) =>

@@ -7,7 +7,7 @@ import { defineCommand, JSON_OPTION, NotFound, tokenIdFrom, WrongUse } from '../
 import { flawText, UNKNOWN_THEN } from '../cli/damage.ts'
 import { momentOf, TIME_OR_DATE } from '../cli/input.ts'
 import { json } from '../cli/output.ts'
-import { eventsTable, tokenTable, tokenThen } from '../cli/tokenTables.ts'
+import { eventsTable, NOT_YET, tokenTable, tokenThen } from '../cli/tokenTables.ts'
 
 export const history = defineCommand({
   name: 'history',
@@ -49,7 +49,8 @@ export const history = defineCommand({
     } else {
       io.out(eventsTable(shown))
       for (const flaw of flaws) io.err(`${flawText(tokenId, flaw)}\n`)
-      if (then) io.out(`\nAt ${then.at}\n${tokenTable(token ?? {})}`)
+      const isFuture = then !== null && Date.parse(then.at) > io.now()
+      if (then) io.out(`\nAt ${then.at}\n${isFuture ? NOT_YET : ''}${tokenTable(token ?? {})}`)
       else if (moment) io.err(`${UNKNOWN_THEN}\n`)
     }
     return flaws.length > 0 ? 1 : 0

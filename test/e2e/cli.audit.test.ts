@@ -139,6 +139,19 @@ for (const kind of ['SQLite', 'EventStoreDB']) {
       expect(decision).to.deep.include({ allowed_ips: bound.allowed_ips })
     })
 
+    it('says of a time to come that it has not come yet', async () => {
+      const future = '2999-01-01T00:00:00Z'
+      for (const args of [
+        ['explain', kept.id, future],
+        ['history', kept.id, '--at', future],
+      ])
+        expect((await run(args)).stdout, args[0]).to.contain('That time has not come yet')
+      expect(await runJson(['explain', kept.id, future])).to.include({ in_future: true })
+      const now = new Date().toISOString()
+      expect((await run(['explain', kept.id, now])).stdout).not.to.contain('not come yet')
+      expect(await runJson(['explain', kept.id, now])).to.include({ in_future: false })
+    })
+
     it('answers 1 for a token that was not, and 2 to what is no time', async () => {
       expect((await run(['explain', randomUUID(), revokedAt()])).code).to.equal(1)
       expect((await run(['explain', gone.id, '2020-01-01T00:00:00Z'])).code).to.equal(1)
