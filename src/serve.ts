@@ -79,7 +79,7 @@ async function start(): Promise<void> {
     limits: { keepAliveMs: settings.keepAliveMs },
     observe: ledger.observeServer,
   })
-  await listen(server, settings)
+  await listen(server, settings, 'PORT')
   const metrics = await serveMetrics(ledger, settings, log)
   const url = urlOf(server)
   const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
@@ -121,14 +121,37 @@ async function start(): Promise<void> {
   process.off('SIGINT', giveUp)
 }
 
-const listen = (server: Server, { host, port }: Pick<Settings, 'host' | 'port'>): Promise<void> =>
+/** @param setting names the port */
+const listen = (
+  server: Server,
+  { host, port }: Pick<Settings, 'host' | 'port'>,
+  setting: 'PORT' | 'METRICS_PORT',
+): Promise<void> =>
   new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const refuse = (error: NodeJS.ErrnoException) =>
+      reject(new Error(whyDeaf(error, setting), { cause: error }))
+    server.once('error', refuse)
     server.listen(port, host, () => {
-      server.off('error', reject)
+      server.off('error', refuse)
       resolve()
     })
   })
+
+/** Why nobody can be listened to, with the setting that is to be changed. */
+function whyDeaf({ code, message }: NodeJS.ErrnoException, setting: string): string {
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${setting} is taken: ${message}. Is the service running already?`
+    case 'EACCES':
+      return `${setting} may not be used by this user: ${message}`
+    case 'ENOTFOUND':
+    case 'EADDRNOTAVAIL':
+    case 'EAI_AGAIN':
+      return `HOST must be an address or a name of this machine: ${message}`
+    default:
+      return `HOST or ${setting} cannot be listened at: ${message}`
+  }
+}
 
 /** The metrics on a port of their own, if they are to have one. */
 async function serveMetrics(
@@ -139,7 +162,7 @@ async function serveMetrics(
   if (port === null) return null
   const observe: Middleware = (_, next) => next()
   const server = createHttpServer(createApp({ log, observe, routers: [ledger.metricsRoutes()] }))
-  await listen(server, { port, host })
+  await listen(server, { port, host }, 'METRICS_PORT')
   return {
     shown: { metricsUrl: `${urlOf(server)}${METRICS_PATH}` },
     close() {
@@ -172,10 +195,10 @@ function pageOf(ledger: TokenLedger, { publicUrl, production }: Settings): Middl
 const firstSteps = (url: string, jwt: string, link: string, { apiTokenHeader }: Settings): string => `
 Tokenledger is listening on ${url} with development secrets (${DEV_SECRETS_FILE}).
 
-See and manage tokens in a browser (this link works once, for 15 minutes; npm run -s tokenledger -- page makes another):
+See and manage tokens in a browser (this link works once, for 15 minutes; tokenledger page makes another):
 ${link}
 
-Create a token (the JWT in this line is good for 12 hours; npm run -s tokenledger -- jwt makes another):
+Create a token (the JWT in this line is good for 12 hours; tokenledger jwt makes another):
 curl -sS -w '\\n' -X POST ${url}/settings/api-tokens -H 'Authorization: Bearer ${jwt}' -H 'Content-Type: application/json' -d '{"name":"my first token"}'
 
 Use it (put the "token" of the answer between the quotes first):

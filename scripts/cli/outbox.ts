@@ -49,8 +49,13 @@ export async function readOutbox(
 }
 
 /** @throws NotFound */
-export function foundOutbox<T>(outbox: T | null): T {
+export function foundOutbox<T>(
+  outbox: T | null,
+  { webhookUrl, webhookSecrets }: Pick<Settings, 'webhookUrl' | 'webhookSecrets'>,
+): T {
   if (outbox) return outbox
+  if (webhookUrl !== null && webhookSecrets !== null)
+    throw new NotFound('No service has had these webhooks yet: they begin with its next start.')
   throw new NotFound('No webhooks were ever set up: set WEBHOOK_URL and WEBHOOK_SECRET for the service.')
 }
 
@@ -63,7 +68,7 @@ export async function resumeOutbox(
   clock: Clock,
   note: (text: string) => void,
 ): Promise<'resumed' | 'asked' | 'idle'> {
-  const { stopped } = foundOutbox(await readOutbox(settings, clock))
+  const { stopped } = foundOutbox(await readOutbox(settings, clock), settings)
   if (!stopped) return 'idle'
   try {
     return await withWritableEventStore(settings, note, async ({ store }) => {

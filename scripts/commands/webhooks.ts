@@ -36,7 +36,7 @@ export const webhooks = defineCommand({
 })
 
 async function list(settings: Settings, io: Io, isJson: boolean): Promise<ExitCode> {
-  const outbox = foundOutbox(await readOutbox(settings, io.now))
+  const outbox = foundOutbox(await readOutbox(settings, io.now), settings)
   io.out(isJson ? json(shown(outbox)) : report(outbox))
   return 0
 }

@@ -12,6 +12,8 @@ interface Related {
   peppers: object | null
   webhookUrl: string | null
   webhookSecrets: object | null
+  port: number
+  metricsPort: number | null
   production: boolean
 }
 
@@ -29,7 +31,7 @@ interface Told {
   isNear: (url: string) => boolean
 }
 
-type Named = Exclude<Key, 'peppers' | 'production'>
+type Named = Exclude<Key, 'peppers' | 'port' | 'metricsPort' | 'production'>
 
 const NAMES: Record<Named, { option: string; variable: string }> = {
   eventStoreUrl: { option: 'eventStoreUrl', variable: 'EVENT_STORE_URL' },
@@ -59,6 +61,10 @@ export function problemsTogether(settings: Related, told: Told): string[] {
     problems.push(
       `${namesOf(told, 'eventStoreUrl', 'readModelUrl').join(' and ')} must not name the same file`,
     )
+  // A library does not listen, and these variables may be its host's.
+  const isOnePort = !isLibrary && settings.port !== 0 && settings.port === settings.metricsPort
+  if (isOnePort && canBeRead('port', 'metricsPort'))
+    problems.push('METRICS_PORT must be another port than PORT, or not be set')
   const isHalf = (settings.webhookUrl === null) !== (settings.webhookSecrets === null)
   if (isHalf && canBeRead('webhookUrl', 'webhookSecrets'))
     problems.push(`${namesOf(told, 'webhookUrl', 'webhookSecrets').join(' and ')} must be set together`)

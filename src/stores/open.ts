@@ -169,9 +169,12 @@ async function patiently<T>(setting: string, url: string, log: Logger, open: () 
   }
 }
 
-/** It may well be a service that has the same event store and should have a read model of its own. */
+/**
+ * Mostly the same service was started twice. But it may be one that has the same event store and should have a read
+ * model of its own.
+ */
 function ofAnother(error: StoreInUseError, setting: string): StoreInUseError {
-  error.message += `. Each process needs a file of its own in ${setting}`
+  error.message += `. Is the service running already? A process beside it needs a file of its own in ${setting}`
   return error
 }
 

@@ -23,7 +23,7 @@ describe('a second service on the same files', () => {
     for (let attempt = 0; attempt < 2; attempt++) {
       const { code, stderr, stdout } = await failingService({}, first.folder)
       expect(code).to.equal(1)
-      expect(stderr).to.match(/events\.db is in use: another process/)
+      expect(stderr).to.match(/events\.db is in use: another process .*\. Is the service running already\?/)
       expect(stderr.trim().split('\n'), 'one line, no stack').to.have.lengthOf(1)
       expect(stdout).to.not.include('listening')
     }
@@ -42,7 +42,7 @@ describe('a second service on the same files', () => {
       folder,
     )
     expect(readModel.stderr).to.match(
-      /read-model\.db is in use: .*\. Each process needs a file of its own in READ_MODEL_URL/,
+      /read-model\.db is in use: .*\. Is the service running already\? .* a file of its own in READ_MODEL_URL/,
     )
     const events = await failingService({ EVENT_STORE_URL: 'sqlite:./elsewhere/events.db' }, folder)
     expect(events.stderr).to.match(/events\.db is in use/)

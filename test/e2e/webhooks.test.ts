@@ -172,6 +172,17 @@ describe('webhooks of a service', () => {
     expect(await service.stop()).to.equal(0)
   })
 
+  it('are said to begin with the next start where a service has not had their settings yet', async () => {
+    const { folder, stop } = await startService()
+    await stop()
+    const unset = await cli(['webhooks'], folder)
+    expect(unset.code).to.equal(1)
+    expect(unset.stderr).to.contain('set WEBHOOK_URL and WEBHOOK_SECRET')
+    const set = await cli(['webhooks'], folder, env)
+    expect(set.code).to.equal(1)
+    expect(set.stderr).to.contain('begin with its next start').and.not.contain('WEBHOOK_URL')
+  })
+
   it('go on after a 410 when the command is run while no service is', async () => {
     receiver.behave = () => 410
     const service = await startService(env)

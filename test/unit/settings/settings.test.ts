@@ -263,6 +263,13 @@ describe('settings', () => {
     expect(problemsOf({ EVENT_STORE_URL: inMemory, READ_MODEL_URL: inMemory })).to.deep.equal([])
   })
 
+  it('takes no port twice, but lets the system choose two', () => {
+    const problem = ['METRICS_PORT must be another port than PORT, or not be set']
+    expect(problemsOf({ PORT: '9100', METRICS_PORT: '9100' })).to.deep.equal(problem)
+    expect(problemsOf({ METRICS_PORT: '3000' })).to.deep.equal(problem)
+    expect(readSettings({ PORT: '0', METRICS_PORT: '0' }).metricsPort).to.equal(0)
+  })
+
   it('of webhooks are an address that nobody on the way can read, and secrets of the specification, together', () => {
     const secret = (bytes: number) => `whsec_${Buffer.alloc(bytes, 1).toString('base64')}`
     const of = (url: string, text = secret(24)) => problemsOf({ WEBHOOK_URL: url, WEBHOOK_SECRET: text })
