@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
-import type { Pepper } from './credential.ts'
+import { holdsCredential, type Pepper } from './credential.ts'
+import { hasDotSegment } from './dotSegment.ts'
 
 /**
  * What opens the page for people without a login of the host: a code in a link, which a browser exchanges once for a
@@ -93,15 +94,17 @@ export function unsealTicket(
 const HIDDEN_SLASH = /\\|%2f|%5c/i
 
 /**
- * May people be sent there? The URL has the origin of an entry, and its path is that of the entry or below it.
- * @param entries as `isReturnEntry` wants them
+ * May people be sent there? The URL has the origin of an entry, and its path is that of the entry or below it. It holds
+ * no credential, since it is stored.
+ * @param entries as `parseReturnUrls` gives them
+ * @param text whose length has been judged
  * @returns the URL in its one spelling, or null
  */
 export function returnUrlOf(entries: readonly string[], text: string): string | null {
   if (HIDDEN_SLASH.test(text) || !URL.canParse(text)) return null
   const url = new URL(text)
   const isPlain = url.username === '' && url.password === '' && /^https?:$/.test(url.protocol)
-  if (!isPlain) return null
+  if (!isPlain || hasDotSegment(url.pathname) || holdsCredential(url.href)) return null
   const isAllowed = entries.some((entry) => {
     const { origin, pathname } = new URL(entry)
     return (

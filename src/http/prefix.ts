@@ -1,3 +1,4 @@
+import { hasDotSegment } from '../domain/dotSegment.ts'
 import { MANAGEMENT_PATH } from '../domain/managementPath.ts'
 import { assertKnown } from './knownOptions.ts'
 import type { Route } from './route.ts'
@@ -19,11 +20,10 @@ export function prefixOf(options: RoutesOptions): string {
 
 /** Segments of characters that no client escapes (RFC 3986 §2.3), and that have no meaning to a router. */
 const PREFIX = /^(\/[\w.~-]+)+$/
-const DOTS = /\/\.{1,2}(\/|$)/
 
 /** Is it a path that a router can match as it stands? */
 export const isPrefix = (prefix: unknown): boolean =>
-  typeof prefix === 'string' && PREFIX.test(prefix) && !DOTS.test(prefix)
+  typeof prefix === 'string' && PREFIX.test(prefix) && !hasDotSegment(prefix)
 
 /**
  * The routes that manage tokens, at another path.

@@ -1,3 +1,4 @@
+import { hasDotSegment } from '../domain/dotSegment.ts'
 import { originOf } from '../domain/origin.ts'
 import { isSecureUrl } from '../domain/secureUrl.ts'
 
@@ -37,7 +38,7 @@ export function originsOf(given: unknown): readonly string[] {
 export function parseReturnUrls(text: string): readonly string[] {
   const urls = text.split(/\s+/).filter((url) => url !== '')
   const isEntry = (url: string): boolean =>
-    isSecureUrl(url) && !url.includes('?') && new URL(url).href === url
+    isSecureUrl(url) && !url.includes('?') && !hasDotSegment(url) && new URL(url).href === url
   if (urls.length > 0 && urls.every((url) => isEntry(url) || isEntry(`${url}/`))) return urls
   throw new Error('must be URLs with spaces between them, each like https://app.example.com/settings')
 }

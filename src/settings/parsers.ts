@@ -1,4 +1,5 @@
 import { parseAddress } from '../adapters/eventstoredb/address.ts'
+import { hasDotSegment } from '../domain/dotSegment.ts'
 import { isScope } from '../domain/rules.ts'
 import { isSecureUrl } from '../domain/secureUrl.ts'
 
@@ -43,8 +44,8 @@ export function tokenHeader(text: string): string {
 }
 
 export function publicUrl(text: string): string {
-  if (!isSecureUrl(text) || text.includes('?'))
-    throw new Error('must be an https URL, or http on this machine')
+  if (!isSecureUrl(text) || text.includes('?') || hasDotSegment(text))
+    throw new Error('must be an https URL, or http on this machine, without . and .. in its path')
   return text.replace(/\/+$/, '')
 }
 

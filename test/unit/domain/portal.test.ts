@@ -10,6 +10,8 @@ import {
 
 const pepper = (id: string, byte: number): string => `${id}:${Buffer.alloc(32, byte).toString('base64')}`
 const [first, second] = [parsePeppers(pepper('k1', 1)), parsePeppers(`${pepper('k2', 2)},${pepper('k1', 1)}`)]
+const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
+const JWT = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl'
 const NONCE = Buffer.alloc(12, 3)
 const ticket: PortalTicket = {
   id: '01956a40-1c00-7e11-8a2b-4c5d6e7f8091',
@@ -63,6 +65,7 @@ describe('a return URL', () => {
     'https://app.example.com/settings',
     'https://app.example.com/settings/tokens?tab=1#top',
     'https://app.example.com:443/settings/',
+    'https://app.example.com/settings/.well-known/..x/...?at=../..#/../',
     'https://other.example.com:8443/anything',
     'http://127.0.0.1:4000/x',
   ]) {
@@ -75,6 +78,16 @@ describe('a return URL', () => {
     'https://app.example.com/settings/../admin',
     'https://app.example.com/settings/%2e%2e/admin',
     'https://app.example.com/settings/..%2fadmin',
+    'https://app.example.com/settings/.well-known/../../evil',
+    'https://app.example.com/settings/.well-known/%2e%2e/.%2E/evil',
+    'https://app.example.com/settings/.well-known/..',
+    'https://app.example.com/settings/.well-known/./evil',
+    'https://app.example.com/settings/.well-known\\..\\..\\evil',
+    'https://app.example.com/settings/.\t./.\n./evil',
+    'https://app.example.com/settings/..;/evil',
+    `https://app.example.com/settings?t=${TOKEN}`,
+    `https://app.example.com/settings/${TOKEN.replace('_', '%5F')}`,
+    `https://app.example.com/settings#${JWT}`,
     'https://app.example.com/settings\\..\\..\\admin',
     'https://app.example.com/settings/%5c..%5cadmin',
     'https://app.example.com@evil.example/settings',
