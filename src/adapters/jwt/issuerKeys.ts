@@ -23,7 +23,7 @@ interface Dependencies {
 export const loadIssuerKeys = async ({ issuer, jwksUrl }: Issuer): Promise<KeySet> =>
   readKeySet(await fetchJson(jwksUrl ?? (await discover(issuer))))
 
-/** The keys of an issuer. A request waits for it only if its JWT names a key that is not known. */
+/** The keys of an issuer. A request waits for it if its JWT names a key that is not known, and where they are old. */
 export function createIssuerKeys(
   { issuer, jwksUrl }: Issuer,
   dependencies: Dependencies,

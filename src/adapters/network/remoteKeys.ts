@@ -5,7 +5,7 @@ import type { Logger } from '../../application/ports/telemetry.ts'
 /** Keys that somebody else publishes. */
 export interface RemoteKeys<Asked, Key> {
   /**
-   * @returns undefined if there is no such key; a promise only if they have to be asked for
+   * @returns undefined if there is no such key; a promise only if they are asked for
    * @throws KeysUnavailableError if nobody can say
    */
   find(asked: Asked): Key | undefined | Promise<Key | undefined>
@@ -17,7 +17,7 @@ export interface RemoteKeys<Asked, Key> {
 
 /** All in milliseconds. */
 interface Times {
-  /** How long keys are used before they are asked for again, which nobody waits for. */
+  /** How long keys are used before they are asked for again. */
   kept: number
   /** How long the last good keys are used while their publisher does not answer. */
   lastGood: number
@@ -38,7 +38,10 @@ interface Dependencies<Asked, Key> {
 /** Without any keys they are asked for sooner, first after this time, then after twice as long each time. */
 const FIRST_PAUSE_MS = 1_000
 
-/** Keys that are asked for when they are needed, and kept. Only who needs a key that is not known waits for them. */
+/**
+ * Keys that are asked for when they are needed, and kept. Who needs a key that is not known waits for them, and so does
+ * everybody once they are old: a key that has been withdrawn must not be good because nobody has asked for long.
+ */
 export function createRemoteKeys<Asked, Key>(deps: Dependencies<Asked, Key>): RemoteKeys<Asked, Key> {
   const { load, of, times, log, now = readClocks } = deps
   let keys: { find: (asked: Asked) => Key | undefined; at: Instant } | null = null
@@ -52,6 +55,9 @@ export function createRemoteKeys<Asked, Key>(deps: Dependencies<Asked, Key>): Re
     if (age() >= times.lastGood) keys = null
     return keys?.find(what)
   }
+
+  /** While their publisher is away, only who asks waits for it. Others go on with the last good keys. */
+  const isWaitedFor = (): boolean => mayAsk() || (asking !== null && failures === 0)
 
   function mayAsk(): boolean {
     const pause = keys ? times.pause : Math.min(times.pause, FIRST_PAUSE_MS * 2 ** (failures - 1))
@@ -90,9 +96,8 @@ export function createRemoteKeys<Asked, Key>(deps: Dependencies<Asked, Key>): Re
   return {
     find(what) {
       const found = known(what)
-      if (found === undefined) return findAnew(what)
-      if (age() >= times.kept && mayAsk()) void ask()
-      return found
+      const isGood = found !== undefined && (age() < times.kept || !isWaitedFor())
+      return isGood ? found : findAnew(what)
     },
     ask,
     age: () => age() / 1000,

@@ -37,6 +37,16 @@ describe('The keys of a reporter of leaks', () => {
     expect(await keys.find('b')).to.not.equal(undefined)
   })
 
+  it('that it has withdrawn are good for a day, however long nothing was reported', async () => {
+    const keys = keysOf()
+    await keys.find('a')
+    publisher.at['/keys'] = sending(listed('b'))
+    clock += 24 * HOUR - 1
+    expect(await keys.find('a')).to.not.equal(undefined)
+    clock += 24 * HOUR
+    expect(await keys.find('a')).to.equal(undefined)
+  })
+
   it('are kept for a day, and a week while their publisher is away', async () => {
     const keys = keysOf()
     await keys.find('a')

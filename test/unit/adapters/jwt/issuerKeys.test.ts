@@ -63,17 +63,51 @@ describe('The keys of an issuer', () => {
     expect(issuer.asked).to.deep.equal([KEYS])
   })
 
-  it('are asked for after ten minutes without a request that waits', async () => {
+  it('that the issuer has withdrawn are good for ten minutes, however long nobody has asked', async () => {
+    const keys = keysOf()
+    await keys.ask()
+    issuer.publish(b)
+    pass(21 * MINUTE)
+    expect(await find(keys, 'a')).to.equal(null)
+    expect(await find(keys, 'b', 'RS256')).to.equal('RS256')
+    expect(issuer.asked).to.have.lengthOf(2)
+  })
+
+  it('are asked for once after ten minutes, by all requests together, which wait for the answer', async () => {
     const keys = keysOf()
     await keys.ask()
     const answered = gate()
     issuer.at[KEYS] = (response) => void answered.opened.then(() => sending({ keys: [b.jwk] })(response))
     pass(10 * MINUTE)
-    expect(keys.find({ kid: 'a', alg: 'ES256' })).not.to.be.instanceOf(Promise)
+    const found = Promise.all(Array.from({ length: 100 }, () => find(keys, 'a')))
     answered.open()
+    expect(new Set(await found)).to.deep.equal(new Set([null]))
+    expect(issuer.asked).to.have.lengthOf(2)
+  })
+
+  it('that are older go on while the issuer is away, and one request in 30 s waits for it', async () => {
+    const keys = keysOf()
     await keys.ask()
-    expect(await find(keys, 'b', 'RS256')).to.equal('RS256')
-    expect(await find(keys, 'a')).to.equal(null)
+    let failed = gate()
+    issuer.at[KEYS] = (response) => void failed.opened.then(() => sending('', 500)(response))
+    pass(10 * MINUTE)
+    const first = find(keys, 'a')
+    failed.open()
+    expect(await first).to.equal('ES256')
+    for (const round of [1, 2]) {
+      pass(30 * SECOND - 1)
+      expect(keys.find({ kid: 'a', alg: 'ES256' }), 'before the pause is over').not.to.be.instanceOf(Promise)
+      pass(1)
+      failed = gate()
+      const waiting = find(keys, 'a')
+      expect(keys.find({ kid: 'a', alg: 'ES256' }), 'beside one that waits').not.to.be.instanceOf(Promise)
+      failed.open()
+      expect(await waiting).to.equal('ES256')
+      expect(issuer.asked).to.have.lengthOf(2 + round)
+    }
+    pass(30 * SECOND)
+    issuer.publish(b)
+    expect(await find(keys, 'a'), 'it is there again').to.equal(null)
   })
 
   it('are found by discovery, once as long as they can be read', async () => {
