@@ -100,7 +100,8 @@ export interface RotationRequest {
 
 /**
  * While a rotation is pending, another one replaces the newer secret, which nobody may have got. In the grace it does
- * so as long as nobody has used it; the older secret retires when it was going to.
+ * so as long as nobody has used it; the older secret retires when it was going to, or at once if the rotation is asked
+ * for now and without a grace: then it may have leaked.
  * @param now RFC 3339 UTC
  */
 export function rotate(
@@ -120,7 +121,8 @@ export function rotate(
   if (!ifMatch(token.revision)) throw staleRevision()
   assertRoom(token.revision + 1, by.kind)
   const older = status === null ? ownSecret(token) : token.secret
-  const retiresAt = status === 'grace' ? (rotation?.retiresAt ?? null) : null
+  const isDeadNow = how.activate === 'now' && how.graceSeconds === 0
+  const retiresAt = status === 'grace' && !isDeadNow ? (rotation?.retiresAt ?? null) : null
   const beside = { ...older, retiresAt }
   return { type: 'TokenRotationStarted', data: { ...secret, ...how, beside } }
 }

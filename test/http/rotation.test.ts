@@ -156,6 +156,22 @@ describe('Rotating a token', () => {
     expect(await verify(token.token)).to.equal(401)
   })
 
+  it('at once and without a grace kills every other secret, also in a grace that has begun', async () => {
+    const { token: unused } = await rotate({ activate: 'now', grace_seconds: 604_800 })
+    const { token: only, rotation, hint } = await rotate({ activate: 'now', grace_seconds: 0 })
+    expect(rotation).to.equal(null)
+    expect(hint).to.equal(`tkl_…${only.slice(43, 47)}`)
+    expect([await verify(token.token), await verify(unused), await verify(only)]).to.deep.equal([
+      401, 401, 200,
+    ])
+    expect(await read()).to.include({ rotation: null, hint })
+    expect((await owner.get(`${path}?at=2`)).body).to.include({ rotation: null, hint })
+    expect((await owner.get(`${path}/events`)).body.data.at(-1)?.data.beside).to.include({
+      hint: token.hint,
+      retires_at: null,
+    })
+  })
+
   it('can be ended: pending kills the newer secret, grace the older one', async () => {
     expect(codeOf(await end('pending'))).to.deep.equal([409, 'no_such_rotation'])
     const { token: cancelled } = await rotate()

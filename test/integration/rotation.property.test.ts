@@ -95,12 +95,13 @@ function rotated(
   if (model.isRevoked) return 'token_revoked'
   if (isGrace(model, now) && model.newer?.isUsed) return 'rotation_under_way'
   const at = Math.max(now, model.eventAt)
-  const kept = isGrace(model, now) ? (model.newer?.retiresAt ?? null) : null
-  const hasEnded = model.newer !== null && !isPending(model) && kept === null
+  const isOnly = activate === 'now' && graceSeconds === 0
+  const kept = isGrace(model, now) && !isOnly ? (model.newer?.retiresAt ?? null) : null
+  const hasEnded = model.newer !== null && !isPending(model) && !isGrace(model, now)
   if (hasEnded) model.older = model.newer?.secret ?? ''
   const secret = made()
   const isNow = activate === 'now' && kept === null
-  if (isNow && graceSeconds === 0) Object.assign(model, { older: secret, newer: null })
+  if (isOnly) Object.assign(model, { older: secret, newer: null })
   else
     model.newer = {
       secret,
