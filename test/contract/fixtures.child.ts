@@ -15,9 +15,12 @@ export interface Child {
 
 const SCRIPT = fileURLToPath(new URL('./sqlite.child.js', import.meta.url))
 
+/** The arguments of Node for such a process, without anything around it. */
+export const childOf = (path: string): string[] => [SCRIPT, path]
+
 /** Starts a process that opens an event store, appends one event to `child-1`, and keeps the store open. */
 export async function startChild(path: string): Promise<Child> {
-  const child: ChildProcess = spawn(process.execPath, [SCRIPT, path], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child: ChildProcess = spawn(process.execPath, childOf(path), { stdio: ['pipe', 'pipe', 'inherit'] })
   if (!child.stdout) throw new Error('no output')
   const lines = createInterface(child.stdout)
   const ended = async (): Promise<void> => {

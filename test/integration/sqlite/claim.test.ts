@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -17,9 +20,10 @@ import { StoreInUseError } from '../../../src/application/ports/errors.ts'
 import { openSqliteReadModel } from '../../../src/adapters/sqlite/readModel.ts'
 import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
-import { startChild } from '../../contract/fixtures.child.ts'
+import { childOf, startChild } from '../../contract/fixtures.child.ts'
 import { makeEvent, rejection } from '../../contract/fixtures.ts'
 import { people, put } from '../../contract/readModel.fixtures.ts'
+import { eventually } from '../../support/suite/eventually.ts'
 
 describe('Who writes a SQLite file', () => {
   let folder: string
@@ -123,6 +127,28 @@ describe('Who writes a SQLite file', () => {
       expect(await child.append('child-2')).to.equal('acknowledged')
       await child.kill()
       expect(await (await open()).readStream('child-2')).to.have.length(1)
+    })
+
+    it('is nobody where the process has ended, and whoever started it has not looked yet', async () => {
+      // The shell becomes a program that never asks what became of the processes that the shell has started.
+      const parent = spawn(
+        'sh',
+        ['-c', 'exec 3<&0; "$@" <&3 & exec sleep 60', 'sh', process.execPath, ...childOf(path)],
+        {
+          stdio: ['pipe', 'pipe', 'inherit'],
+        },
+      )
+      try {
+        await once(parent.stdout, 'data')
+        const [pid = ''] = readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, 'utf8').split(' ')
+        process.kill(Number(pid), 'SIGKILL')
+        // Its files are closed with its last thread, a moment later than it is shown to have ended.
+        const store = await eventually(() => open())
+        expect(readFileSync(`/proc/${pid}/stat`, 'utf8')).to.include(') Z ')
+        expect(await store.readStream('child-1')).to.have.length(1)
+      } finally {
+        parent.kill()
+      }
     })
   }
 

@@ -220,16 +220,23 @@ function isAlive({ process: found }: Holder, { process: mine }: Holder): boolean
   return place === mine.split(' ')[0] && processName(Number(pid)) === found
 }
 
+/** The states of a zombie, and of a process that is about to vanish. */
+const ENDED = new Set(['Z', 'X', 'x'])
+
 /**
- * Identifies a process by the machine's start, its number, and its own start; null where the system does not show them.
+ * Identifies a process by the machine's start, its number, and its own start; null where the system does not show them,
+ * and for a process that has ended. It is shown until its parent has asked how it ended.
  */
 function processName(pid: number): string | null {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     const namespace = readlinkSync('/proc/self/ns/pid')
     // The program's name comes before, in brackets, and may contain any character.
-    const started = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[19]
-    return `${boot}/${namespace} ${pid} ${started}`
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? []
+    const [state = '', threads, started] = [fields[0], fields[17], fields[19]]
+    // The first thread may end before the others, which have the files open as long as they are there.
+    const hasEnded = ENDED.has(state) && Number(threads) <= 1
+    return hasEnded ? null : `${boot}/${namespace} ${pid} ${started}`
   } catch {
     return null
   }
