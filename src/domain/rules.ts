@@ -140,6 +140,9 @@ export function reasonProblem(reason: string): string | null {
   return isWithin(reason, 0, MAX_REASON) ? textProblem(reason) : `must be at most ${MAX_REASON} characters`
 }
 
+export const neededReasonProblem = (reason: string): string | null =>
+  reasonProblem(reason) ?? (VISIBLE.test(reason) ? null : 'must say why')
+
 /** @param text whose length has been judged */
 function textProblem(text: string): string | null {
   if (UNPRINTABLE.test(text)) return 'must not contain control or bidirectional-override characters'

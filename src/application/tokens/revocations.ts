@@ -1,6 +1,6 @@
 import type { TokenDocument } from '../../../projections/tokens.ts'
 import { Refusal } from '../../domain/errors.ts'
-import { reasonProblem } from '../../domain/rules.ts'
+import { neededReasonProblem } from '../../domain/rules.ts'
 import { statusAt, type TokenStatus } from '../../domain/token.ts'
 import { isUuid } from '../../domain/uuid.ts'
 import { type Clock, iso } from '../ports/clock.ts'
@@ -90,7 +90,7 @@ export function createRevokeMany({ readModel, identify, manage, clock }: Depende
   }
 
   return async (context, which, { reason, isDryRun }) => {
-    const problem = reason === '' ? 'must say why' : reasonProblem(reason)
+    const problem = neededReasonProblem(reason)
     if (problem !== null) throw invalid([{ path: ['reason'], message: problem }])
     const tokens = await tokensOf(which)
     const remaining = await remainingOf(which, tokens.length)
