@@ -259,3 +259,12 @@ function beginOfJwt(words: string): number {
 }
 
 export const holdsCredential = (text: string): boolean => maskCredentials(text) !== text
+
+/**
+ * As `holdsCredential`, for ids of other systems. They may look like a token, as hashes behind a prefix do, so only what
+ * passes a token's check is one.
+ */
+export function idHoldsCredential(id: string): boolean {
+  const plain = withoutNeedlessEncoding(id)
+  return tokensIn(plain).length > 0 || maskJwts(plain) !== plain
+}

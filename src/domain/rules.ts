@@ -1,5 +1,5 @@
 import { canonicalBlock } from './address.ts'
-import { holdsCredential } from './credential.ts'
+import { holdsCredential, idHoldsCredential } from './credential.ts'
 import type { InputError } from './errors.ts'
 import { DAY_MS } from './time.ts'
 
@@ -55,9 +55,19 @@ export function parseTime(text: string): string | null {
 
 const MAX_ID = 255
 
-/** Ids of other systems are written into an index, so they are short and have no control characters. */
+/** Control characters, lone surrogates, bidirectional embeddings and overrides. */
+const NOT_IN_IDS = /[\p{Cc}\p{Cs}\u202A-\u202E\u2066-\u2069]/u
+
+/**
+ * Ids of other systems are written into an index and into events, so they are short, and have no control characters and
+ * no credential.
+ */
 export const isForeignId = (value: unknown): value is string =>
-  typeof value === 'string' && value.length > 0 && value.length <= MAX_ID && !/[\p{Cc}\p{Cs}]/u.test(value)
+  typeof value === 'string' &&
+  value.length > 0 &&
+  value.length <= MAX_ID &&
+  !NOT_IN_IDS.test(value) &&
+  !idHoldsCredential(value)
 
 /** Ids of accounts are also written into a response header, where white space at the ends is lost. */
 export const isAccountId = (value: unknown): value is string =>

@@ -272,7 +272,9 @@ const answering =
   async (...input: A): Promise<T> => {
     try {
       if (isAccountId(input[0])) return await work(...input)
-      throw invalid([{ pointer: '/accountId', message: 'must be an id of 1 to 255 characters' }])
+      throw invalid([
+        { pointer: '/accountId', message: 'must be an id of 1 to 255 characters, and no token' },
+      ])
     } catch (error) {
       throw refusalOf(error)
     }

@@ -5,6 +5,7 @@ import { eventually } from '../support/suite/eventually.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const ACCOUNT = 'acct_1'
+const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 const by = { actor: 'nightly-job' }
 const UNKNOWN = '01890000-0000-7000-8000-000000000000'
 
@@ -318,6 +319,8 @@ describe('Tokens from code', () => {
     ['a granularity', () => tokens.usage(ACCOUNT, any({ granularity: 'week' })), ['/granularity']],
     ['no actor', (id) => tokens.revoke(ACCOUNT, id, any({})), ['/actor']],
     ['no options', (id) => tokens.revoke(ACCOUNT, id, any(undefined)), ['/actor']],
+    ['a token as actor', (id) => tokens.revoke(ACCOUNT, id, { actor: TOKEN }), ['/actor']],
+    ['a token as account', (id) => tokens.revoke(TOKEN, id, by), ['/accountId']],
     ['an empty actor', (id) => tokens.revoke(ACCOUNT, id, { actor: '' }), ['/actor']],
     [
       'an actor that is no text',

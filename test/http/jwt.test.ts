@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { expect } from 'chai'
 import jwt from 'jsonwebtoken'
-import { bearer, callerOf, TOKENS } from '../support/callers/caller.ts'
+import { bearer, callerOf, createToken, TOKENS } from '../support/callers/caller.ts'
 import {
   assertRefused,
   encode,
@@ -48,6 +48,14 @@ describe('A JWT', () => {
       algList: forge({ alg: ['HS256'] }, good()),
       unsigned: `${encode(HS256)}.${payload}.`,
       twoSegments: `${encode(HS256)}.${payload}`,
+    })
+  })
+
+  it('that names a token as its subject is refused', async () => {
+    const { token } = await createToken(callerOf(service.url, bearer(jwtFor('acct_1'))))
+    await refused({
+      is: forge(HS256, { ...good(), sub: token }),
+      holds: forge(HS256, { ...good(), sub: `x ${token}` }),
     })
   })
 

@@ -68,12 +68,12 @@ export function readRow(text: string, rules: RowRules): ImportedToken | string {
     return time
   }
 
-  const oldId = need(idOf(row.id), 'id', 'a text of 1 to 255 characters, or a whole number')
+  const oldId = need(idOf(row.id), 'id', 'a text of 1 to 255 characters that is no token, or a whole number')
   const hash = need(hashOf(row.token), 'token', 'the SHA-256 of the token in 64 hexadecimal digits')
   const accountId = need(
     isAccountId(row.account_id) ? row.account_id : null,
     'account_id',
-    'a text of 1 to 255 characters, none of them a control character, without white space at its ends',
+    'a text of 1 to 255 characters that is no token, without control characters, and without white space at its ends',
   )
   const name = need(typeof row.name === 'string' ? normaliseName(row.name) : null, 'name', 'a text')
   const badName = name === null ? null : nameProblem(name)

@@ -1,6 +1,9 @@
 import { expect } from 'chai'
+import { formatToken } from '../../../src/domain/credential.ts'
 import {
   expiryProblem,
+  isAccountId,
+  isForeignId,
   isScope,
   nameProblem,
   normaliseName,
@@ -279,4 +282,40 @@ describe('an expiry', () => {
     expect(expiryProblem('2026-03-31T10:00:00.000Z', NOW, 30)).to.equal(null)
     expect(expiryProblem('2026-03-31T10:00:00.001Z', NOW, 30)).to.equal('must be at most 30 days ahead')
   })
+})
+
+describe('an id of another system', () => {
+  for (const id of [
+    'acct_1',
+    'auth0|6479c1',
+    'ann@example.com',
+    'Ärzte GmbH',
+    'مثال',
+    'x'.repeat(255),
+    // They look like a token, but the check is not one.
+    `user_${'0f'.repeat(32)}`,
+    `${TOKEN.slice(0, -1)}X`,
+    'a.e.f',
+  ])
+    it(`may be ${id.slice(0, 60)}`, () => {
+      expect(isForeignId(id)).to.equal(true)
+      expect(isAccountId(id)).to.equal(true)
+    })
+
+  for (const [what, id] of [
+    ['empty', ''],
+    ['too long', 'x'.repeat(256)],
+    ['a token', TOKEN],
+    ['a text that holds a token', `of ${TOKEN}!`],
+    ['a token of another prefix', formatToken('acme', new Uint8Array(32).fill(7))],
+    ['a token in needless percent-encoding', TOKEN.replace('_', '%5f')],
+    ['a JWT', 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl'],
+    ['a text with a control character', 'acct\n1'],
+    ['a text that is written backwards', 'acct\u202e1'],
+    ['a text with an isolate', 'acct\u20661'],
+  ] as const)
+    it(`is not ${what}`, () => {
+      expect(isForeignId(id)).to.equal(false)
+      expect(isAccountId(id)).to.equal(false)
+    })
 })
