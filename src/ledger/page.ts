@@ -2,7 +2,7 @@ import type { Middleware } from 'koa'
 import { ids } from '../application/eventLog/ids.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import type { Pepper } from '../domain/credential.ts'
-import type { AskUser } from '../http/authentication/users.ts'
+import type { AskUser, LoggedIn } from '../http/authentication/users.ts'
 import { createAskUser } from '../http/authentication/users.ts'
 import type { PageOptions } from '../http/page/options.ts'
 import { PAGE_PATH } from '../http/page/options.ts'
@@ -39,7 +39,10 @@ export function pageOf(
   const portalUser = createAskUser(cookie.userOf, trustedOrigins)
   /** The portal's cookie counts here only, and before the host's own login. */
   const askUser: AskUser = async (ctx) => {
-    const user = (await portalUser?.(ctx)) ?? (await requests.askUser?.(ctx)) ?? null
+    const visitor = await portalUser?.(ctx)
+    const user: LoggedIn | null = visitor
+      ? { ...visitor, hasSession: true }
+      : ((await requests.askUser?.(ctx)) ?? null)
     if (user) assertShown(ctx, user.accountId)
     return user
   }
@@ -57,7 +60,7 @@ export function pageOf(
           sessionRoutes(path, {
             authenticateRequest: asked.managers,
             askUser,
-            addressOf: requests.addressOf,
+            acceptUser: requests.acceptUser,
             portal,
             cookie,
             trustedOrigins,

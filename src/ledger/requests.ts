@@ -4,7 +4,7 @@ import { createRequestAuthentication } from '../http/authentication/authenticate
 import { credentialReader } from '../http/authentication/credential.ts'
 import { createAdmitOperator } from '../http/authentication/operators.ts'
 import { createStillGood } from '../http/authentication/stillGood.ts'
-import { type AskUser, createAskUser, withUsers } from '../http/authentication/users.ts'
+import { type AskUser, createAcceptUser, createAskUser, withUsers } from '../http/authentication/users.ts'
 import { callerAddress } from '../http/callerAddress.ts'
 import { createRateLimit } from '../http/rateLimit.ts'
 import type { Parts, UseCases } from './parts.ts'
@@ -29,14 +29,15 @@ export function requestsOf(
   const readCredential = credentialReader(apiTokenHeader, tokenPrefix, acceptLegacyTokens)
   const authenticateRequest = createRequestAuthentication({ authenticate, readCredential, addressOf, log })
   const askUser = createAskUser(resolveUser, settings.trustedOrigins)
+  const acceptUser = createAcceptUser({ authenticator, addressOf, log })
   /** Those who may come to the management routes, with or without a login of the host. */
   const managersWith = (asked: AskUser | null) => {
-    const common = { authenticator, readCredential, askUser: asked, addressOf, log }
+    const common = { authenticator, readCredential, askUser: asked, addressOf }
     return {
       /** As `authenticateRequest`, and knows the users of the host's app. */
-      managers: withUsers(authenticateRequest, common),
-      admitOperator: createAdmitOperator({ ...common, authenticateRequest }),
-      stillGood: createStillGood({ ...common, clock }),
+      managers: withUsers(authenticateRequest, asked, acceptUser),
+      admitOperator: createAdmitOperator({ ...common, acceptUser, authenticateRequest }),
+      stillGood: createStillGood({ ...common, clock, log }),
     }
   }
   return {
@@ -46,6 +47,7 @@ export function requestsOf(
     authenticate,
     authenticateRequest,
     askUser,
+    acceptUser,
     ...managersWith(askUser),
     managersWith,
   }

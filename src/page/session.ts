@@ -25,6 +25,7 @@ async function exchange(code: string, replace: boolean): Promise<void> {
     if (problem.code === 'other_account') shared.phase = { kind: 'switching', code }
     else if (problem.code === 'portal_link_used') await readSession('used')
     else if (problem.code === 'portal_link_refused') await readSession('refused')
+    else if (problem.status === 401) await readSession('none')
     else leave('failed', () => exchange(code, replace))
     redraw()
     return

@@ -49,6 +49,8 @@ describe('An operator', () => {
     const jwt = jwtFor('ann', { scope: SCOPE, sub: 'ann' })
     asked.length = 0
     expect((await callerOf(service.url, bearer(jwt)).get(ALL)).status).to.equal(200)
+    const user = { 'X-Login': JSON.stringify({ accountId: 'closed', operator: true }) }
+    expect((await callerOf(service.url, user).get(ALL)).status).to.equal(200)
     expect(asked).to.deep.equal([])
   })
 
@@ -270,6 +272,7 @@ describe('An operator', () => {
         'two ways of naming': { ids: [id], account_id: 'acct_1' },
         'no reason': { ids: [id], reason: undefined },
         'an empty reason': { ids: [id], reason: '' },
+        'a reason of blanks': { ids: [id], reason: ' \u00a0\u200b' },
         'a long reason': { ids: [id], reason: 'x'.repeat(201) },
         'no ids': { ids: [] },
         'too many': { ids: Array.from({ length: 1001 }, () => id) },

@@ -55,6 +55,8 @@ describe('A link to the page', () => {
       { can: ['everything'] },
       { return_url: 'https://evil.example/settings' },
       { return_url: 'https://app.example.com/settings/../other' },
+      { return_url: 'https://app.example.com/settings/.well-known/../../other' },
+      { return_url: `https://app.example.com/settings?t=${token}` },
       { account: 'acct_2' },
     ]) {
       expect((await owner().post(PORTAL, input)).status, JSON.stringify(input)).to.equal(422)
@@ -187,6 +189,36 @@ describe('A link to the page', () => {
     closed.add('acct_3')
     expect((await page('tokens', cookie)).status).to.equal(401)
     closed.clear()
+  })
+
+  it('of an account that the host has closed opens nothing, and ends what it has opened, for operators, too', async () => {
+    const operator = { scope: OPERATOR }
+    const can = ['read', 'write', 'operate']
+    const made = await createToken(owner())
+    const cookie = await sessionOf(service.url, 'acct_4', { can }, operator)
+    const code = codeOf(await linkFor(service.url, 'acct_4', { can }, operator))
+    expect((await page('admin/api-tokens', cookie)).status).to.equal(200)
+    closed.add('acct_4')
+    for (const [method, path] of [
+      ['GET', 'session'],
+      ['GET', 'tokens'],
+      ['GET', 'admin/api-tokens'],
+      ['GET', 'admin/events'],
+      ['DELETE', `admin/api-tokens/${made.id}`],
+    ] as const)
+      expect((await page(path, cookie, { method })).status, `${method} ${path}`).to.equal(401)
+    const refused = await exchange(service.url, code)
+    expect(refused.status).to.equal(401)
+    expect(refused.headers.get('set-cookie')).to.equal(null)
+    expect((await callerOf(service.url, tokenHeader(made.token)).get('/auth/verify')).status).to.equal(200)
+    closed.clear()
+    expect((await exchange(service.url, code)).status, 'it was not used up').to.equal(204)
+  })
+
+  it('the session that the page asks for has no scope that no token can be given', async () => {
+    const cookie = await sessionOf(service.url, 'acct_1', {}, { scope: `orders:read ${OPERATOR}` })
+    const { scopes } = (await (await page('session', cookie)).json()) as { scopes: unknown }
+    expect(scopes).to.deep.equal([{ name: 'orders:read' }])
   })
 
   it('the cookie counts on the page only', async () => {

@@ -92,6 +92,13 @@ describe('A user of the host', () => {
     expect(asked).to.deep.equal([`GET ${TOKENS}`])
   })
 
+  it('is never asked for beside a credential on the page either', async () => {
+    const headers = { ...login(ADA), ...bearer(jwtFor('acct_2')) }
+    const answer = await fetch(`${service.url}/tokens/api/session`, { headers })
+    expect(await answer.json()).to.include({ account_id: 'acct_2', is_operator: false })
+    expect(asked).to.deep.equal([])
+  })
+
   it('is asked for the routes where tokens are managed only', async () => {
     for (const path of ['/auth/verify', '/auth/verify/x', '/health/live', '/openapi.json', '/nowhere'])
       await ada.get(path)

@@ -6,15 +6,16 @@ import { Problem } from '../problem.ts'
 import { requestStateOf } from '../requestState.ts'
 import { type AuthenticateRequest, unauthorized } from './authenticate.ts'
 import type { credentialReader } from './credential.ts'
-import type { AskUser } from './users.ts'
+import type { AcceptUser, AskUser } from './users.ts'
 
 interface Dependencies {
-  authenticator: Authenticator
+  authenticator: Pick<Authenticator, 'operatorOf'>
   /** For everybody who is no operator. */
   authenticateRequest: AuthenticateRequest
   readCredential: ReturnType<typeof credentialReader>
   /** Null: the host has no login of its own. */
   askUser: AskUser | null
+  acceptUser: AcceptUser
   addressOf: CallerAddress
 }
 
@@ -26,7 +27,7 @@ export type AdmitOperator = (ctx: Context) => Promise<Operator>
  *   path that does not exist
  */
 export function createAdmitOperator(deps: Dependencies): AdmitOperator {
-  const { authenticator, authenticateRequest, readCredential, askUser, addressOf } = deps
+  const { authenticator, authenticateRequest, readCredential, askUser, acceptUser, addressOf } = deps
 
   async function byJwt(ctx: Context): Promise<Operator | null> {
     const credential = readCredential(ctx.req)
@@ -38,6 +39,8 @@ export function createAdmitOperator(deps: Dependencies): AdmitOperator {
   async function byUser(ctx: Context): Promise<Operator> {
     const user = await askUser?.(ctx)
     if (!user) throw unauthorized(false)
+    // For an operator by a session the host has vouched only when it was opened.
+    if (user.hasSession && !(await acceptUser(ctx, user))) throw unauthorized(false)
     if (!user.operator) return refuse()
     const isReadOnly = user.can !== undefined && !user.can.includes('write')
     return { kind: 'operator', subject: user.subject ?? user.accountId, isReadOnly }

@@ -3,23 +3,22 @@ import { type Clock, iso } from '../../application/ports/clock.ts'
 import type { Portal } from '../../application/portal/portal.ts'
 import { LONGEST_TICKET } from '../../domain/portal.ts'
 import type { CatalogueEntry, Ceiling } from '../../domain/scopes.ts'
-import type { AuthenticateRequest } from '../authentication/authenticate.ts'
+import { type AuthenticateRequest, unauthorized } from '../authentication/authenticate.ts'
 import { readingWith } from '../authentication/authenticated.ts'
 import { assertSameOrigin } from '../authentication/crossOrigin.ts'
-import type { AskUser } from '../authentication/users.ts'
-import type { CallerAddress } from '../callerAddress.ts'
+import type { AcceptUser, AskUser } from '../authentication/users.ts'
 import { readJson } from '../input/body.ts'
 import { bodyValidator } from '../input/validate.ts'
 import { object } from '../openapi/parts.ts'
 import { Problem } from '../problem.ts'
-import { contextOf, requestStateOf } from '../requestState.ts'
+import { contextOf } from '../requestState.ts'
 import { type Route, sendJson } from '../route.ts'
 import type { PortalCookie } from './portalCookie.ts'
 
 interface Dependencies {
   authenticateRequest: AuthenticateRequest
   askUser: AskUser
-  addressOf: CallerAddress
+  acceptUser: AcceptUser
   portal: Portal
   cookie: PortalCookie
   trustedOrigins: readonly string[]
@@ -28,6 +27,8 @@ interface Dependencies {
     scopes: readonly CatalogueEntry[] | null
     scopeCeiling: boolean
     tokenMaxLifetimeDays: number | null
+    /** No token is given it. */
+    operatorScope: string | null
   }
 }
 
@@ -47,18 +48,20 @@ const parseCode = bodyValidator<{ code: string; replace: boolean }>(
 
 /** Who is logged in to the page: `<prefix>/api/session`. */
 export function sessionRoutes(path: string, deps: Dependencies): Route[] {
-  const { authenticateRequest, askUser, addressOf, portal, cookie, clock, settings } = deps
+  const { authenticateRequest, askUser, acceptUser, portal, cookie, clock, settings } = deps
   const trusted = new Set(deps.trustedOrigins)
 
   const show = readingWith(authenticateRequest)(async (ctx, { principal, ceiling, isReadOnly, subject }) => {
-    const ticket = cookie.ticketOf(ctx)
-    const user = await askUser(ctx)
+    // Beside a credential, nobody's login counts.
+    const isUser = principal.kind === 'user'
+    const ticket = isUser ? cookie.ticketOf(ctx) : null
+    const user = isUser ? await askUser(ctx) : null
     sendJson(ctx, {
       account_id: principal.accountId,
       subject: subject ?? null,
       can_write: principal.kind !== 'token' && isReadOnly !== true,
       is_operator: user?.operator === true,
-      scopes: grantable(settings.scopes, settings.scopeCeiling ? ceiling : null),
+      scopes: grantable(settings, ceiling),
       max_lifetime_days: settings.tokenMaxLifetimeDays,
       expires_at: ticket && iso(ticket.expiresAt),
       return_url: ticket?.returnUrl ?? null,
@@ -75,8 +78,9 @@ export function sessionRoutes(path: string, deps: Dependencies): Route[] {
     if (current && current.accountId !== ticket.accountId && !replace) {
       throw new Problem('other_account', `This browser has a session of ${current.accountId}.`)
     }
-    const state = requestStateOf(ctx)
-    state.address = addressOf(ctx.req)
+    // The account may have been closed since the link was made.
+    const { accountId, subject } = ticket
+    if (!(await acceptUser(ctx, { accountId, subject }))) throw unauthorized(false)
     const opened = await portal.open(ticket, contextOf(ctx, { kind: 'user', id: ticket.subject }))
     cookie.set(ctx, opened, clock())
     ctx.status = 204
@@ -98,8 +102,13 @@ export function sessionRoutes(path: string, deps: Dependencies): Route[] {
 }
 
 /** The scopes that somebody may choose from; null: any. */
-function grantable(catalogue: readonly CatalogueEntry[] | null, ceiling: Ceiling): CatalogueEntry[] | null {
-  if (!ceiling) return catalogue && [...catalogue]
-  const known = catalogue ?? ceiling.map((name) => ({ name }))
-  return known.filter(({ name }) => ceiling.includes(name))
+function grantable(
+  { scopes, scopeCeiling, operatorScope }: Dependencies['settings'],
+  ceiling: Ceiling,
+): CatalogueEntry[] | null {
+  const limit = scopeCeiling ? ceiling : null
+  const known = scopes ?? limit?.map((name) => ({ name })) ?? null
+  return (
+    known?.filter(({ name }) => name !== operatorScope && (limit === null || limit.includes(name))) ?? null
+  )
 }
