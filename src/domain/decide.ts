@@ -116,7 +116,7 @@ export function rotate(
   if (status !== null && rotation) {
     const isOwn = rotation.startedBy.kind === by.kind && rotation.startedBy.id === by.id
     const mayReplace = by.kind === 'token' ? status === 'pending' && isOwn : !rotation.isUsed
-    if (!mayReplace) throw new Refusal('rotation_under_way', 'A rotation of the token is under way.')
+    if (!mayReplace) throw underWay(status === 'grace' ? rotation.retiresAt : null, by.kind)
   }
   if (!ifMatch(token.revision)) throw staleRevision()
   assertRoom(token.revision + 1, by.kind)
@@ -125,6 +125,19 @@ export function rotate(
   const retiresAt = status === 'grace' && !isDeadNow ? (rotation?.retiresAt ?? null) : null
   const beside = { ...older, retiresAt }
   return { type: 'TokenRotationStarted', data: { ...secret, ...how, beside } }
+}
+
+/** @param retiresAt of the older secret in its grace; null while the rotation is pending */
+function underWay(retiresAt: string | null, by: Actor['kind']): Refusal {
+  const what =
+    retiresAt === null
+      ? 'Somebody else has begun a rotation, and its secret was not used yet.'
+      : `The older secret is accepted until ${retiresAt}.`
+  const way =
+    by === 'token'
+      ? 'Whoever manages the token can end the rotation.'
+      : 'Wait until then, or end the rotation.'
+  return new Refusal('rotation_under_way', `${what} ${way}`)
 }
 
 /** @param now RFC 3339 UTC */

@@ -115,7 +115,7 @@ export function metadataErrors(metadata: Readonly<Record<string, string>>): Inpu
     return [{ path: ['metadata'], message: `must have at most ${MAX_LABELS} members` }]
   return names.flatMap((name): InputError[] => {
     if (!LABEL.test(name))
-      return [{ path: ['metadata'], message: `must have names that match ${LABEL.source}` }]
+      return [{ path: ['metadata'], message: 'must have names of 1 to 40 letters, digits, ".", "_" and "-"' }]
     const message =
       labelProblem(metadata[name] as string) ?? (holdsCredential(name) ? 'must not contain a token' : null)
     return message === null ? [] : [{ path: ['metadata', name], message }]
@@ -166,15 +166,16 @@ function isWithin(text: string, min: number, max: number): boolean {
   return length >= min && length <= max
 }
 
+const MALFORMED_SCOPE =
+  'must be 1 to 64 of the characters a-z, 0-9, ":", ".", "_", "*" and "-", and begin with a letter or a digit'
+
 export const isScope = (text: string): boolean => SCOPE.test(text)
 
 export function scopeErrors(scopes: readonly string[]): InputError[] {
   // Only one scope more than allowed is checked, and none behind it.
   const errors = scopes
     .slice(0, MAX_SCOPES + 1)
-    .flatMap((scope, i) =>
-      isScope(scope) ? [] : [{ path: ['scopes', i], message: `must match ${SCOPE.source}` }],
-    )
+    .flatMap((scope, i) => (isScope(scope) ? [] : [{ path: ['scopes', i], message: MALFORMED_SCOPE }]))
   if (scopes.length > MAX_SCOPES) {
     errors.unshift({ path: ['scopes'], message: `must hold at most ${MAX_SCOPES} scopes` })
   }

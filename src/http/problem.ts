@@ -81,6 +81,10 @@ export class Problem extends Error {
   }
 }
 
+/** @param what nobody may do with an API token */
+export const tokenMayNot = (what: string): Problem =>
+  new Problem('token_may_not_manage', `${what} takes a JWT, or the login of an app that has one of its own.`)
+
 const RETRY_SECONDS = '1'
 const LATER = 'Try again in a moment.'
 

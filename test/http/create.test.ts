@@ -256,4 +256,43 @@ describe('Creating a token', () => {
       await limited.close()
     }
   })
+
+  it('says in plain words what is wrong with each member', async () => {
+    const wrong: [object, ...string[]][] = [
+      [[], ' must be an object'],
+      [{}, '/name is required'],
+      [{ name: 'x', nam: 'y' }, '/nam is not known'],
+      [{ name: 7, expires_at: 5 }, '/name must be text', '/expires_at must be text or null'],
+      [{ name: 'x', expires_at: 'tomorrow' }, '/expires_at must be an RFC 3339 time'],
+      [{ name: 'x', allowed_ips: [] }, '/allowed_ips must have at least 1 item'],
+      [{ name: 'x', allowed_ips: '::1' }, '/allowed_ips must be a list or null'],
+      [{ name: 'x', scopes: Array.from({ length: 33 }, () => 'a') }, '/scopes must have at most 32 items'],
+      [
+        { name: 'x', rotatable: 'yes', scopes: 'a' },
+        '/rotatable must be true or false',
+        '/scopes must be a list',
+      ],
+      [{ name: 'x', metadata: { a: 1 } }, '/metadata/a must be text'],
+      [
+        { name: 'x', metadata: { 'a b': '' } },
+        '/metadata must have names of 1 to 40 letters, digits, ".", "_" and "-"',
+      ],
+      [
+        { name: '', scopes: ['Orders'] },
+        '/name must be 1 to 100 characters after trimming',
+        '/scopes/0 must be 1 to 64 of the characters a-z, 0-9, ":", ".", "_", "*" and "-", and begin with a letter or a digit',
+      ],
+    ]
+    for (const [body, ...problems] of wrong) {
+      const { errors } = (await owner.post(TOKENS, body)).body
+      expect(errors.map(({ pointer, message }) => `${pointer} ${message}`)).to.have.members(problems)
+    }
+    const { errors } = (await owner.get(`${TOKENS}?limit=0&status=dead&q=${'x'.repeat(101)}&counts=2`)).body
+    expect(errors.map(({ pointer, message }) => `${pointer} ${message}`)).to.have.members([
+      '?limit must be at least 1',
+      '?status must be one of live, active, expired, revoked, all',
+      '?q must have at most 100 characters',
+      '?counts must be true or false',
+    ])
+  })
 })

@@ -100,6 +100,7 @@ describe('The feed of an account', () => {
       const { status, body } = await callerOf(service.url, tokenHeader(token.token)).get(path)
       expect(status).to.equal(403)
       expect(body.code).to.equal('token_may_not_manage')
+      expect(body.detail).to.contain('a JWT, or the login of an app')
     }
     expect((await callerOf(service.url, {}).get(FEED)).status).to.equal(401)
   })
@@ -135,6 +136,13 @@ describe('The feed of an account', () => {
     ])
     const bad = await owner.get(FEED, { accept: 'text/event-stream', 'last-event-id': 'x' })
     expect(bad.status).to.equal(400)
+    expect(bad.body.detail).to.contain('id: line')
+    // An event has an id in the JSON as well, which is another one.
+    const { data } = await page()
+    const byId = await owner.get(`${FEED}?after=${data[0]?.id}`)
+    expect(byId.body.errors).to.deep.equal([
+      { pointer: '?after', message: 'must be the next of a page, or what an id: line of the stream has' },
+    ])
     expect((await owner.post(FEED, {})).status).to.equal(405)
   })
 

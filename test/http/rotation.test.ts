@@ -151,7 +151,11 @@ describe('Rotating a token', () => {
     expect(await verify(unused)).to.equal(401)
     expect(await verify(token.token)).to.equal(200)
     expect(await verify(used)).to.equal(200)
-    expect(codeOf(await owner.post(`${path}/rotations`, {}))).to.deep.equal([409, 'rotation_under_way'])
+    const third = await owner.post(`${path}/rotations`, {})
+    expect(codeOf(third)).to.deep.equal([409, 'rotation_under_way'])
+    expect(third.body.detail).to.equal(
+      `The older secret is accepted until ${rotation.retires_at}. Wait until then, or end the rotation. DELETE …/rotations?status=grace ends it.`,
+    )
     now += 59_000
     expect(await verify(token.token)).to.equal(401)
   })
@@ -309,7 +313,11 @@ describe('Rotating a token', () => {
 
     it('cannot take over what its owner has begun, nor end it', async () => {
       await rotate()
-      expect(codeOf(await rotateSelf(token.token))).to.deep.equal([409, 'rotation_under_way'])
+      const refused = await rotateSelf(token.token)
+      expect(codeOf(refused)).to.deep.equal([409, 'rotation_under_way'])
+      expect(refused.body.detail).to.equal(
+        'Somebody else has begun a rotation, and its secret was not used yet. Whoever manages the token can end the rotation.',
+      )
       const ended = await callerWith(token.token).delete(`${TOKENS}/self/rotations?status=pending`)
       expect(ended.status).to.equal(405)
       expect(codeOf(await callerWith(token.token).delete(`${path}/rotations?status=pending`))).to.deep.equal([

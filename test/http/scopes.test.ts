@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import type { TokenLedgerError } from '../../src/index.ts'
 import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
 import { forge, good, HS256 } from '../support/callers/jws.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
@@ -187,6 +188,22 @@ describe('The catalogue of scopes', () => {
     expect(body.errors.map(({ pointer }) => pointer)).to.deep.equal(['/scopes/1', '/scopes/2', '/scopes/3'])
     expect((await createToken(owner, { scopes: ['orders:write', 'orders:read'] })).scopes).to.have.length(2)
     expect((await createToken(owner, {})).scopes).to.deep.equal([])
+  })
+
+  it('is named with all else that is wrong with the input', async () => {
+    const { id } = await createToken(owner, {})
+    const input = { name: '', scopes: ['orders:read', 'nope', 'No Scope'] }
+    const places = ['/name', '/scopes/1', '/scopes/2']
+    for (const { status, body } of [
+      await owner.post(TOKENS, input),
+      await owner.patch(`${TOKENS}/${id}`, input),
+    ]) {
+      expect(status).to.equal(422)
+      expect(body.errors.map(({ pointer }) => pointer)).to.have.members(places)
+    }
+    const made = service.ledger.tokens.create('acct_1', input, { actor: 'tests' })
+    const refused: TokenLedgerError = await made.catch((error) => error)
+    expect(refused.errors.map(({ pointer }) => pointer)).to.have.members(places)
   })
 
   it('names the place of a scope behind one that comes twice', async () => {

@@ -9,7 +9,7 @@ import { Refusal } from '../../domain/errors.ts'
 import type { EventData } from '../../domain/events.ts'
 import { repeatedMember } from '../../domain/json.ts'
 import { isAccountId, isForeignId, nameProblem, normaliseName, parseTime } from '../../domain/rules.ts'
-import { assertGrantable, type Catalogue } from '../../domain/scopes.ts'
+import { type Catalogue } from '../../domain/scopes.ts'
 import { isUuid } from '../../domain/uuid.ts'
 import { assertValid, merged, normalise } from '../tokens/input.ts'
 import { importedTokenId } from './ids.ts'
@@ -140,8 +140,8 @@ function readOptional(row: OldRow, { now, catalogue, reservedScope }: RowRules):
   const all = { scopes, description, metadata, allowedIps }
   const { description: text = null, allowedIps: blocks = null, ...normal } = normalise(all)
   try {
-    assertValid({ scopes, description: text, metadata, allowedIps: blocks }, now, null)
-    assertGrantable(scopes, [], { catalogue, ceiling: null, reserved: reservedScope })
+    const rules = { now, maxLifetimeDays: null, catalogue, reserved: reservedScope }
+    assertValid({ scopes, description: text, metadata, allowedIps: blocks }, [], rules)
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
     return error.errors.map(({ path: [member, part], message }) => {

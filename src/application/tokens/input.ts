@@ -12,6 +12,7 @@ import {
   parseTime,
   scopeErrors,
 } from '../../domain/rules.ts'
+import { type Available, unavailableErrors } from '../../domain/scopes.ts'
 
 /**
  * What people want a token to have. The types are right, but the values are not checked yet. Members that are left out
@@ -33,16 +34,29 @@ export interface TokenInput {
 /** `TokenInput` in the one form of all equal input. Metadata are still to be merged. */
 export type TokenChange = Omit<TokenUpdate, 'metadata'> & Pick<TokenInput, 'metadata'>
 
-/** Checks input by the rules and the present time. */
-export function assertValid(change: TokenUpdate, now: string, maxLifetimeDays: number | null): void {
+/** What input is checked by. */
+export interface InputRules extends Available {
+  /** RFC 3339 UTC. */
+  now: string
+  /** Null: a token may live for ever. */
+  maxLifetimeDays: number | null
+}
+
+/**
+ * Checks input by the rules and the present time.
+ * @param had scopes that the token has already
+ * @throws Refusal `validation_failed` that names all that is wrong
+ */
+export function assertValid(change: TokenUpdate, had: readonly string[], rules: InputRules): void {
   const errors: InputError[] = []
   const add = (name: keyof TokenUpdate, message: string | null) =>
     message && errors.push({ path: [name], message })
   if (change.name !== undefined) add('name', nameProblem(change.name))
   if (change.expiresAt !== undefined) {
-    add('expiresAt', expiryProblem(change.expiresAt, now, maxLifetimeDays))
+    add('expiresAt', expiryProblem(change.expiresAt, rules.now, rules.maxLifetimeDays))
   }
-  errors.push(...scopeErrors(change.scopes ?? []))
+  const { scopes = [] } = change
+  errors.push(...scopeErrors(scopes), ...unavailableErrors(scopes, had, rules))
   if (change.description) add('description', descriptionProblem(change.description))
   errors.push(...metadataErrors(change.metadata ?? {}))
   if (change.allowedIps) errors.push(...allowedIpsErrors(change.allowedIps))

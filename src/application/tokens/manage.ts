@@ -101,10 +101,15 @@ const SOON_MS = 10_000
 const UNCHANGEABLE = 'it cannot be changed. Revoke it, and make another one'
 
 export function createManage(deps: Dependencies): Manage {
-  const { store, clock, ids, catalogue = null, reservedScope: reserved } = deps
+  const { store, clock, ids, catalogue = null, reservedScope: reserved = null } = deps
   const { execute, envelope } = createExecutor(deps)
-  const assertGood = (change: decide.TokenUpdate): void =>
-    assertValid(change, iso(clock()), deps.maxLifetimeDays)
+  const assertGood = (change: decide.TokenUpdate, had: readonly string[] = []): void =>
+    assertValid(change, had, {
+      now: iso(clock()),
+      maxLifetimeDays: deps.maxLifetimeDays,
+      catalogue,
+      reserved,
+    })
 
   const refuseDamaged = <T>(tokenId: string, work: () => Promise<T>): Promise<T> =>
     refusingDamage(deps, { tokenId, advice: UNCHANGEABLE }, work)
@@ -132,7 +137,7 @@ export function createManage(deps: Dependencies): Manage {
       // As they were written, with those that come twice, so that an error names the right place.
       const scopes = input.scopes ?? []
       assertGood({ ...asked, scopes })
-      assertGrantable(scopes, [], { catalogue, ceiling, reserved })
+      assertGrantable(scopes, [], ceiling)
       const { secret, stored } = await newSecret(deps)
       const data = { tokenId, accountId, ...asked, ...stored }
       try {
@@ -166,8 +171,9 @@ export function createManage(deps: Dependencies): Manage {
         const changes = changeTo(state)
         // As they were written, with those that come twice, so that an error names the right place.
         if (changes.scopes !== undefined) changes.scopes = input.scopes ?? []
-        assertGood(changes)
-        if (had) assertGrantable(changes.scopes ?? [], had, { catalogue, ceiling, reserved })
+        const { scopes = [] } = changes
+        assertGood(changes, had ?? scopes)
+        assertGrantable(scopes, had ?? scopes, ceiling)
       }
       if (damaged) {
         // Nobody knows which scopes the token has.

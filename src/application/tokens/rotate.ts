@@ -66,7 +66,7 @@ export function createRotations(deps: Dependencies): Rotations {
       const by = context.actor
       const token = await change(context, target, (state) => {
         const scopes = state.status === 'none' ? [] : state.scopes
-        assertGrantable(scopes, [], { catalogue: null, ceiling })
+        assertGrantable(scopes, [], ceiling)
         return decide.rotate(state, { secret: stored, activate, graceSeconds, by }, target.ifMatch, now())
       })
       return { token, secret }

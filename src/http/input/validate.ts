@@ -2,6 +2,7 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import { keptText } from '../../domain/credential.ts'
 import { parseTime } from '../../domain/rules.ts'
 import { type InputProblem, Problem } from '../problem.ts'
+import { atMost, wordsOf } from './words.ts'
 
 const options = { allErrors: true, strict: true, allowUnionTypes: true, useDefaults: true } as const
 
@@ -75,10 +76,9 @@ function assertFew(body: object, properties: Record<string, Sized>): void {
     const value = (body as Record<string, unknown>)[name]
     if (typeof value !== 'object' || value === null) continue
     const [size, most, what] = Array.isArray(value)
-      ? [value.length, maxItems, 'items']
-      : [Object.keys(value).length, maxProperties, 'members']
-    if (size > most)
-      throw invalid([{ pointer: `/${name}`, message: `must NOT have more than ${most} ${what}` }])
+      ? [value.length, maxItems, 'item']
+      : [Object.keys(value).length, maxProperties, 'member']
+    if (size > most) throw invalid([{ pointer: `/${name}`, message: atMost(most, what) }])
   }
 }
 
@@ -103,23 +103,10 @@ function validated<T>(validate: ValidateFunction, value: unknown, pointerOf: (pa
 }
 
 function toInputProblem(error: ErrorObject, pointerOf: (path: string) => string): InputProblem {
-  const { additionalProperty, missingProperty, allowedValues } = error.params as Record<
-    string,
-    string | undefined
-  >
+  const { additionalProperty, missingProperty } = error.params as Record<string, string | undefined>
   const member = additionalProperty ?? missingProperty
   const path = member === undefined ? error.instancePath : `${error.instancePath}/${escapePointer(member)}`
-  const message =
-    additionalProperty !== undefined
-      ? 'is not known'
-      : missingProperty !== undefined
-        ? 'is required'
-        : Array.isArray(allowedValues)
-          ? `must be one of ${allowedValues.join(', ')}`
-          : error.params.format === 'date-time'
-            ? 'must be an RFC 3339 time'
-            : (error.message ?? 'is not valid')
-  return { pointer: pointerOf(path), message }
+  return { pointer: pointerOf(path), message: wordsOf(error) }
 }
 
 /** RFC 6901. The name of an unknown member is the caller's text: it may be long, or a credential in the wrong place. */

@@ -9,7 +9,7 @@ import { readJson } from '../input/body.ts'
 import { bodyValidator, queryValidator } from '../input/validate.ts'
 import { sendLongJson } from '../longJson.ts'
 import * as schemas from '../openapi/schemas.ts'
-import { Problem } from '../problem.ts'
+import { tokenMayNot } from '../problem.ts'
 import type { Route } from '../route.ts'
 
 interface Dependencies {
@@ -28,8 +28,7 @@ export function allowedIpsRoutes({ authenticateRequest, reads, queries }: Depend
     reads,
   )(async (ctx, { principal }, gone) => {
     // Whoever holds a stolen token must not learn the addresses of other callers.
-    if (principal.kind === 'token')
-      throw new Problem('token_may_not_manage', 'Use a JWT to see where tokens were used from.')
+    if (principal.kind === 'token') throw tokenMayNot('To see where tokens were used from')
     const token = await queries.token(principal.accountId, ctx.params.id)
     parseNoQuery(queryOf(ctx))
     const { allowed_ips: allowedIps } = parseCheck(await readJson(ctx))

@@ -6,7 +6,7 @@ import type { AuthenticateRequest } from '../authentication/authenticate.ts'
 import { sendLongJson } from '../longJson.ts'
 import { presentUsage, presentUsageTokens } from '../../presentation/tokens.ts'
 import { presentReport } from '../../presentation/analytics.ts'
-import { Problem } from '../problem.ts'
+import { tokenMayNot } from '../problem.ts'
 import { queryOf, readingWith } from '../authentication/authenticated.ts'
 import type { Route } from '../route.ts'
 import * as schemas from '../openapi/schemas.ts'
@@ -55,7 +55,7 @@ export function analyticsRoutes(deps: Dependencies): Route[] {
   const blastRadius = reading(async (ctx, { principal }, gone) => {
     // Whoever holds a stolen token must not learn what is known about them, nor the addresses of other callers.
     if (principal.kind === 'token') {
-      throw new Problem('token_may_not_manage', 'Use a JWT to see where tokens were used from.')
+      throw tokenMayNot('To see where tokens were used from')
     }
     await answer.blastRadius(ctx, await queries.token(principal.accountId, ctx.params.id), gone)
   })

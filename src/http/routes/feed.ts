@@ -24,7 +24,7 @@ import {
 import { invalid, queryValidator } from '../input/validate.ts'
 import { eventStream, feedQuery } from '../openapi/events.ts'
 import { refTo } from '../openapi/schemas.ts'
-import { Problem } from '../problem.ts'
+import { Problem, tokenMayNot } from '../problem.ts'
 import { type Route, sendJson } from '../route.ts'
 
 export interface FeedDependencies {
@@ -191,8 +191,7 @@ export function feedRoutes({ authenticateRequest, stillGood, ...deps }: AccountD
   const answer = feedHandler(deps)
   const handle = readingWith(authenticateRequest)(async (ctx, accepted, gone) => {
     const { kind, accountId } = accepted.principal
-    if (kind === 'token')
-      throw new Problem('token_may_not_manage', 'Use a JWT to follow what happens to tokens.')
+    if (kind === 'token') throw tokenMayNot('To follow what happens to tokens')
     const { expiresAt } = accepted
     const isStillGood = () => stillGood(ctx, accepted)
     await answer(ctx, { accountId, name: accountId, asker: askerOf(accepted), expiresAt, isStillGood }, gone)
@@ -224,12 +223,12 @@ function resumedFrom({ req }: Context): string | null {
   const id = req.headers['last-event-id']
   if (typeof id !== 'string' || id === '') return null
   if (isPosition(id)) return id
-  throw new Problem('malformed_request', 'Last-Event-ID must be the id of an event of this stream.')
+  throw new Problem('malformed_request', 'Last-Event-ID must be what an id: line of this stream has.')
 }
 
 function assertPosition(text: string, pointer: string): void {
   if (!isPosition(text))
-    throw invalid([{ pointer, message: 'must be the next of a page, or the id of an event' }])
+    throw invalid([{ pointer, message: 'must be the next of a page, or what an id: line of the stream has' }])
 }
 
 function typesOf(text: string | undefined): ReadonlySet<string> | null {

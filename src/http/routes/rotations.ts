@@ -5,13 +5,14 @@ import type { CommandContext } from '../../application/tokens/execute.ts'
 import type { RotationInput, Rotations } from '../../application/tokens/rotate.ts'
 import { MANAGEMENT_PATH as TOKENS } from '../../domain/managementPath.ts'
 import type { RotationStatus } from '../../domain/token.ts'
+import { Refusal } from '../../domain/errors.ts'
 import { camelCased } from '../../presentation/names.ts'
 import { queryOf } from '../authentication/authenticated.ts'
 import { JSON_TYPES, readJsonOrNothing } from '../input/body.ts'
 import { ifMatchOf } from '../input/conditional.ts'
 import { bodyValidator, queryValidator } from '../input/validate.ts'
 import * as schemas from '../openapi/schemas.ts'
-import { Problem } from '../problem.ts'
+import { Problem, tokenMayNot } from '../problem.ts'
 import type { Route } from '../route.ts'
 import { type AccessDependencies, tokenAccess } from './tokenAccess.ts'
 import { type ReadDependencies, tokenReads } from './tokenReads.ts'
@@ -41,14 +42,18 @@ export function rotationRoutes(deps: Dependencies): Route[] {
     answer.send(ctx, seen.id, { ...token, lastAccessed: seen.lastAccessed ?? null }, { token: secret })
   }
 
-  const rotate = changing(async (ctx, command, accepted) =>
-    rotateSeen(ctx, command, accepted, await find(ctx, accepted)),
-  )
+  const rotate = changing(async (ctx, command, accepted) => {
+    const seen = await find(ctx, accepted)
+    try {
+      await rotateSeen(ctx, command, accepted, seen)
+    } catch (error) {
+      throw withItsEnd(error)
+    }
+  })
 
   const rotateItself = changingItself(async (ctx, command, accepted) => {
     const seen = await find(ctx, accepted)
-    if (!seen.rotatable)
-      throw new Problem('token_may_not_manage', 'This token may not rotate itself: use a JWT.')
+    if (!seen.rotatable) throw tokenMayNot('To rotate a token that may not do so itself')
     // The record is that of the secret that was sent.
     if (accepted.record?.retiresAt !== Number.POSITIVE_INFINITY)
       throw new Problem('secret_retiring', 'Use the newer secret: this one is about to retire.')
@@ -132,4 +137,10 @@ export function rotationRoutes(deps: Dependencies): Route[] {
       handle: end,
     },
   ]
+}
+
+/** Says how somebody who manages the token ends its rotation here. */
+function withItsEnd(error: unknown): unknown {
+  if (!(error instanceof Refusal) || error.code !== 'rotation_under_way') return error
+  return new Problem(error.code, `${error.message} DELETE …/rotations?status=grace ends it.`)
 }

@@ -6,7 +6,7 @@ import type { CommandContext } from '../../application/tokens/execute.ts'
 import type { Ceiling } from '../../domain/scopes.ts'
 import type { AuthenticateRequest } from '../authentication/authenticate.ts'
 import { readingWith } from '../authentication/authenticated.ts'
-import { Problem } from '../problem.ts'
+import { Problem, tokenMayNot } from '../problem.ts'
 import { type RateLimit, rateLimited } from '../rateLimit.ts'
 import { commandContext } from '../requestState.ts'
 
@@ -36,7 +36,7 @@ export function tokenAccess({ authenticateRequest, reads, limits, scopeCeiling, 
   /** Only a JWT or a user may write. `own` is the one token that a token may change: itself. */
   const assertMayWrite = ({ principal: { kind, tokenId }, isReadOnly }: Accepted, own?: string): void => {
     if (kind === 'token' && tokenId !== own) {
-      throw new Problem('token_may_not_manage', 'Use a JWT to create, change or revoke tokens.')
+      throw tokenMayNot('To create, change or revoke tokens')
     }
     if (isReadOnly) throw new Problem('read_only', 'You may look at tokens, and not change them.')
   }
