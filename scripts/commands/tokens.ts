@@ -35,7 +35,11 @@ export const tokensCommand = defineCommand({
     account: { type: 'string', value: '<id>', help: 'Only tokens of this account.' },
     status: { type: 'string', value: '<status>', help: 'list: Default: live.' },
     hint: { type: 'string', value: '<hint>', help: 'list: only tokens with this hint, like tkl_…9fQz.' },
-    q: { type: 'string', value: '<text>', help: 'list: only tokens whose name contains this.' },
+    q: {
+      type: 'string',
+      value: '<text>',
+      help: 'list: only tokens whose name or description contains this.',
+    },
     'unused-days': { type: 'string', value: '<n>', help: 'list: only tokens not used for so many days.' },
     'expiring-days': {
       type: 'string',

@@ -69,6 +69,8 @@ export function pageOf(
           }),
         admitOperator: asked.admitOperator,
         tokenHeader: settings.apiTokenHeader,
+        // Without a public URL there are no links but those of development, in the service.
+        opensByLink: publicUrl !== null || requests.askUser === null,
         // The page's script reads these, so they have their own form whatever the host's `onProblem` writes.
         sendProblem: problemSender(log),
       },

@@ -112,7 +112,7 @@ export const backLink = () => {
 export const outside = ({ why, again }: { why: Absence; again: () => Promise<void> }) => html`
   <main class="card narrow" tabindex="-1">
     <h1>${WHY[why]()}</h1>
-    <p>${HINT[why]?.() ?? t('noSessionHint')}</p>
+    <p>${HINT[why]?.() ?? t(shared.config.opens_by_link ? 'noSessionHint' : 'logInHint')}</p>
     <p class="actions">
       ${
         why === 'failed'

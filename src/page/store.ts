@@ -9,6 +9,8 @@ export interface Config {
   try_url: string | null
   return_url: string | null
   token_header: string
+  /** Are there links that open the page? Otherwise people log in to the host's app. */
+  opens_by_link: boolean
 }
 
 export interface Session {
@@ -79,7 +81,15 @@ interface Shared {
 }
 
 export const shared: Shared = {
-  config: { title: '', lang: 'en', texts: {}, try_url: null, return_url: null, token_header: '' },
+  config: {
+    title: '',
+    lang: 'en',
+    texts: {},
+    try_url: null,
+    return_url: null,
+    token_header: '',
+    opens_by_link: true,
+  },
   phase: { kind: 'starting' },
   isOnline: navigator.onLine,
   isRetrying: false,

@@ -129,7 +129,7 @@ for (const [by, hand] of Object.entries({ mouse, keyboard })) {
       await eventually(async () =>
         expect(await page.evaluate('document.activeElement.textContent')).to.equal('stays'),
       )
-      await fill(page.getByLabel('Search by name'), 'zet')
+      await fill(page.getByLabel('Search names and descriptions'), 'zet')
       await page.getByText('1 token shown').waitFor()
       await press(page.getByRole('button', { name: '2 Never expire' }))
       await page.getByText('1 token shown').waitFor()

@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import { callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
 import { linkFor } from '../support/callers/portal.ts'
-import { describeWithBrowser } from '../support/processes/browser.ts'
+import { describeWithBrowser, visit } from '../support/processes/browser.ts'
+import { startHost } from '../support/processes/hostApp.ts'
 import { pageVisits } from '../support/processes/pageVisits.ts'
 import { eventually } from '../support/suite/eventually.ts'
 
@@ -9,7 +10,7 @@ const SECRET = /tkl_[0-9A-Za-z]{49}/
 
 describeWithBrowser('The page', function () {
   this.timeout(120_000)
-  const { service, open, come, owner, ownAccount, use } = pageVisits()
+  const { service, browser, open, come, owner, ownAccount, use } = pageVisits()
 
   it('takes the code out of the address at once, and keeps it nowhere', async () => {
     const { page } = await open(ownAccount())
@@ -239,13 +240,13 @@ describeWithBrowser('The page', function () {
     const account = ownAccount()
     for (const name of ['alpha', 'beta']) await createToken(owner(account), { name })
     const { page, stumbles, picture } = await open(account)
-    await page.getByLabel('Search by name').fill('alp')
+    await page.getByLabel('Search names and descriptions').fill('alp')
     await page.getByText('1 token shown').waitFor()
     await page.getByLabel('Sort by').selectOption('name')
     expect(new URL(page.url()).search).to.equal('?q=alp&sort=name')
     await page.reload()
     await page.getByText('1 token shown').waitFor()
-    await page.getByLabel('Search by name').fill('none of them')
+    await page.getByLabel('Search names and descriptions').fill('none of them')
     await page.getByRole('heading', { name: 'No token matches' }).waitFor()
     expect(await stumbles()).to.deep.equal([])
     await picture('no-match')
@@ -478,6 +479,20 @@ describeWithBrowser('The page', function () {
     }
   })
 
+  it('who is not logged in to an app without links is told to log in, and of no link', async () => {
+    const host = await startHost((app, ledger) => app.use(ledger.page()), { resolveUser: () => null })
+    const { page, stumbles, picture, faults, close } = await visit(browser(), host.url)
+    await page.goto(`${host.url}/tokens`)
+    await page.getByRole('heading', { name: 'Nobody is logged in here.' }).waitFor()
+    const text = (await page.locator('main').textContent()) ?? ''
+    expect(text).to.contain('Log in to the app').and.not.to.contain('link')
+    expect(await stumbles()).to.deep.equal([])
+    await picture('no-login')
+    expect(faults).to.deep.equal([])
+    await close()
+    await host.close()
+  })
+
   it('says beside a field what is wrong with it, and goes there', async () => {
     const account = ownAccount()
     const { page, stumbles, picture } = await open(account)
@@ -549,7 +564,7 @@ describeWithBrowser('The page', function () {
       { scope: 'tokenledger:operator' },
     )
     await page.getByRole('button', { name: 'All accounts' }).click()
-    await page.getByLabel('Search by name').fill('of an owner')
+    await page.getByLabel('Search names and descriptions').fill('of an owner')
     await page.getByRole('cell', { name: account }).waitFor()
     expect(await stumbles()).to.deep.equal([])
     await picture('operator')

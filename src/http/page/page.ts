@@ -14,6 +14,8 @@ interface Dependencies {
   session: (path: string) => Route[]
   admitOperator: (ctx: Context) => Promise<Operator>
   tokenHeader: string
+  /** Can people get a link that opens the page? */
+  opensByLink: boolean
   sendProblem: SendProblem
 }
 
@@ -27,7 +29,15 @@ export function createPage(deps: Dependencies, options: PageOptions): Middleware
     title,
     theme: themeCss(options),
     lang,
-    config: { title, lang, texts, try_url: tryUrl, return_url: returnUrl, token_header: deps.tokenHeader },
+    config: {
+      title,
+      lang,
+      texts,
+      try_url: tryUrl,
+      return_url: returnUrl,
+      token_header: deps.tokenHeader,
+      opens_by_link: deps.opensByLink,
+    },
   })
   const router = routerOf(
     [...files, ...deps.session(`${api}/session`), ...movedTo(`${api}/tokens`, deps.tokens)],
