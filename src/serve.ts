@@ -79,8 +79,7 @@ async function start(): Promise<void> {
     limits: { keepAliveMs: settings.keepAliveMs },
     observe: ledger.observeServer,
   })
-  await listen(server, settings, 'PORT')
-  const metrics = await serveMetrics(ledger, settings, log)
+  const metrics = await listenAll(ledger, server, settings, log)
   const url = urlOf(server)
   const stores = { eventStore: shownUrl(settings.eventStoreUrl), readModel: shownUrl(settings.readModelUrl) }
   log.info({ url, ...metrics?.shown, ...stores }, 'listening')
@@ -119,6 +118,17 @@ async function start(): Promise<void> {
   process.on('SIGINT', stop)
   process.off('SIGTERM', giveUp)
   process.off('SIGINT', giveUp)
+}
+
+/** Where one cannot listen, the stores are left as after any stop, so that the next start has nothing to check. */
+async function listenAll(ledger: TokenLedger, server: Server, settings: Settings, log: ServiceLog['log']) {
+  try {
+    await listen(server, settings, 'PORT')
+    return await serveMetrics(ledger, settings, log)
+  } catch (error) {
+    await ledger.close()
+    throw error
+  }
 }
 
 /** @param setting names the port */

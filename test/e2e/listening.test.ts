@@ -1,5 +1,7 @@
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server } from 'node:net'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { failingService, ownFolder } from '../support/processes/service.ts'
 
@@ -34,10 +36,12 @@ describe('A service that cannot listen', () => {
     ],
   ] as const) {
     it(`${what}, ends with one line that names the setting`, async () => {
-      const { code, stdout, stderr } = await failingService(settings(), await ownFolder())
+      const folder = await ownFolder()
+      const { code, stdout, stderr } = await failingService(settings(), folder)
       expect(code).to.equal(1)
       expect(stderr.trim()).to.match(said)
       expect(stdout).not.to.contain('"listening"')
+      expect(readdirSync(join(folder, 'data')), 'the stores are closed').to.include('read-model.db.seal')
     })
   }
 })
