@@ -13,6 +13,11 @@ const AWAY = {
   contentType: 'application/problem+json',
   body: JSON.stringify({ code: 'store_unavailable', detail: 'Try again.' }),
 }
+const CLOSED = {
+  status: 401,
+  contentType: 'application/problem+json',
+  body: JSON.stringify({ code: 'unauthorized', detail: 'Send an API token or a JWT.' }),
+}
 const API_TOKENS = /\/tokens\/api\/tokens(\?|$)/
 
 const isChange = (route: Route): boolean => route.request().method() !== 'GET'
@@ -155,6 +160,15 @@ describeWithBrowser('The page, when something goes wrong', function () {
     isAway = false
     await page.getByRole('button', { name: 'Try again' }).click()
     await page.getByRole('heading', { name: `Account ${account}` }).waitFor()
+  })
+
+  it('a link of an account that was closed meanwhile does not ask to try again', async () => {
+    const { page, stumbles } = await come()
+    await page.route('**/api/session', (route) => route.fulfill(CLOSED))
+    await page.goto(await linkFor(service().url, ownAccount()))
+    await page.getByRole('heading', { name: 'Nobody is logged in here.' }).waitFor()
+    expect(await page.getByRole('button', { name: 'Try again' }).count()).to.equal(0)
+    expect(await stumbles()).to.deep.equal([])
   })
 
   it('says that it is offline, and reads again when it is not', async () => {
