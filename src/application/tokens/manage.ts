@@ -41,9 +41,9 @@ export interface Manage {
   ): Promise<ExistingToken>
   /**
    * Also revokes a token whose history is damaged, if anything can be written to its stream.
-   * @returns null for a damaged token, since nobody can say what it was
+   * @returns was it this call that has revoked it? If not, another one had
    */
-  revoke(context: CommandContext, target: Target, reason: string | null): Promise<ExistingToken | null>
+  revoke(context: CommandContext, target: Target, reason: string | null): Promise<boolean>
 }
 
 export interface Target {
@@ -202,23 +202,28 @@ export function createManage(deps: Dependencies): Manage {
       const problem = reason === null ? null : reasonProblem(reason)
       if (problem) throw invalid([{ path: ['reason'], message: problem }])
       const from = knownOf(tokenId, seen)
+      let isNow = false
       try {
-        return await execute({
+        await execute({
           context,
           tokenId,
           from,
-          decide: (state) => decide.revoke(state, reason, ifMatch),
+          decide(state) {
+            const fact = decide.revoke(state, reason, ifMatch)
+            isNow = fact !== null
+            return fact
+          },
           attempts: Number.POSITIVE_INFINITY,
         })
+        return isNow
       } catch (error) {
         if (!(error instanceof DamagedError)) throw error
         const fact = { type: 'TokenRevoked' as const, data: { reason } }
         const id = ids.random()
         const target = { tokenId, seen: from.revision, ifMatch }
-        await revokeDamaged(deps, target, error, (chain) =>
+        return revokeDamaged(deps, target, error, (chain) =>
           envelope(fact, { id, context, chain, after: null, bodyHash: undefined }),
         )
-        return null
       }
     },
   }

@@ -116,11 +116,10 @@ export function createRevokeMany({ readModel, identify, manage, clock }: Depende
     const work = async (): Promise<void> => {
       for (const row of left) {
         try {
-          await manage.revoke(
-            context,
-            targetOf(row.token as TokenDocument, () => true, now),
-            reason,
-          )
+          const target = targetOf(row.token as TokenDocument, () => true, now)
+          // Somebody else may have been faster since the token was looked up.
+          if (!(await manage.revoke(context, target, reason)))
+            Object.assign(row, { status: 'revoked', why: 'already_revoked' })
         } catch (error) {
           row.why = whyNot(error)
           if (row.why === 'store_unavailable') failures.push(error)

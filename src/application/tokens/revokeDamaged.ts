@@ -26,6 +26,7 @@ const MAX_ATTEMPTS = 20
  * that the revocation stays valid whatever happens to the others. If nothing can be written, the token is closed.
  * @param damage what was found
  * @param revocation the event, linked to a chain
+ * @returns was the event written? If not, the last one was a revocation already
  * @throws Refusal; errors of `append`
  */
 export async function revokeDamaged(
@@ -33,12 +34,14 @@ export async function revokeDamaged(
   { tokenId, seen, ifMatch }: { tokenId: string; seen: number; ifMatch: (revision: number) => boolean },
   damage: DamagedError,
   revocation: (chain: string) => NewEvent<LifecycleEvent['type']>,
-): Promise<void> {
+): Promise<boolean> {
   const stream = tokenStream(tokenId)
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const last = await lastEvent(deps.store, stream, seen)
-    if (last && last !== 'damaged' && last.type === 'TokenRevoked')
-      return deps.project([last as LifecycleEvent])
+    if (last && last !== 'damaged' && last.type === 'TokenRevoked') {
+      await deps.project([last as LifecycleEvent])
+      return false
+    }
     if (!ifMatch(seen)) throw staleRevision()
     // There is no event, or none that another could follow.
     if (!last || last === 'damaged') {
@@ -49,7 +52,8 @@ export async function revokeDamaged(
     const event = revocation(storedChain(last))
     try {
       const { position } = await appendUntilKnown(deps, stream, last.revision, [event])
-      return await deps.project([{ ...event, stream, revision: last.revision + 1, position }])
+      await deps.project([{ ...event, stream, revision: last.revision + 1, position }])
+      return true
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error
     }

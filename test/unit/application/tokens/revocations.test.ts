@@ -44,6 +44,27 @@ describe('Revoking many', () => {
     expect(again.data.map(({ why }) => why)).to.have.members(['already_revoked', 'already_revoked', null])
   })
 
+  it('says of each token once that it was revoked now, however many ask at once', async () => {
+    const ids = await threeIds()
+    const answers = await Promise.all(Array.from({ length: 4 }, () => revokeMany(context(), { ids }, HOW)))
+    for (const [i, id] of ids.entries()) {
+      const rows = answers.map(({ data }) => [data[i]?.status, data[i]?.why])
+      expect(rows.filter(([, why]) => why === null)).to.deep.equal([['active', null]])
+      expect(rows.filter(([, why]) => why !== null)).to.deep.equal(
+        Array.from({ length: 3 }, () => ['revoked', 'already_revoked']),
+      )
+      const { data } = await pieces.queries.history(id, { limit: 10 })
+      expect(data.map(({ type }) => type)).to.deep.equal(['TokenCreated', 'TokenRevoked'])
+    }
+  })
+
+  it('counts as its own a revocation of which it hears only later that it was written', async () => {
+    const ids = await threeIds()
+    pieces.events.next = ['landed', 'landed', 'landed']
+    const { data } = await revokeMany(context(), { ids }, HOW)
+    expect(data.map(({ why }) => why)).to.deep.equal([null, null, null])
+  })
+
   it('is an outage where none could be', async () => {
     const ids = await threeIds()
     pieces.events.down = true
@@ -79,7 +100,7 @@ describe('Revoking many', () => {
           const token = tokens[Number(seen?.id)]
           if (token) token.revokedAt = now
           underWay--
-          return null
+          return true
         },
       },
       clock: Date.now,
