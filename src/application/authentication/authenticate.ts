@@ -263,9 +263,11 @@ async function askHost(resolveAccount: ResolveAccount, accountId: string): Promi
   } catch (error) {
     throw new HostError(error)
   }
-  if (typeof account === 'object') return account
+  // The rows that a query has found are no account, even where there are none.
+  const what = Array.isArray(account) ? 'an array' : typeof account
+  if (what === 'object') return account as object | null
   throw new HostError(
-    new TypeError(`resolveAccount must return an account object or null, and returned ${typeof account}`),
+    new TypeError(`resolveAccount must return an account object or null, and returned ${what}`),
   )
 }
 

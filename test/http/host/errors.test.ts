@@ -57,6 +57,10 @@ const failing: Record<string, { resolveAccount: () => unknown; message: string }
     resolveAccount: () => true,
     message: 'resolveAccount must return an account object or null, and returned boolean',
   },
+  'returns the rows that it has found': {
+    resolveAccount: () => [],
+    message: 'resolveAccount must return an account object or null, and returned an array',
+  },
   'returns text': {
     resolveAccount: () => 'acct_1',
     message: 'resolveAccount must return an account object or null, and returned string',
