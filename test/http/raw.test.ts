@@ -1,14 +1,45 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import Koa from 'koa'
 import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
-import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
+import { jwtFor, machinesIn, SAMPLE_KEY, startLedger, type TestService } from '../support/processes/ledger.ts'
 import { answersIn, exchange, type RawAnswer } from '../support/callers/raw.ts'
 
 const HOST = 'Host: test\r\nConnection: close\r\n'
 const JWT = `Authorization: Bearer ${jwtFor('acct_1')}\r\n`
 const JSON_TYPE = 'Content-Type: application/json\r\n'
+
+describe('Half a body', () => {
+  it('is 400 on every route that reads one, and no error of ours', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
+    const { basic, ...machines } = machinesIn(folder)
+    const logged: string[] = []
+    const log = { debug() {}, info() {}, warn() {}, error: (_: object, what: string) => logged.push(what) }
+    const service = await startLedger({ ...machines, log })
+    const form = `Content-Type: application/x-www-form-urlencoded\r\nAuthorization: Basic ${basic}\r\n`
+    const operator = jwtFor('ann', { scope: 'tokenledger:operator' })
+    const heads: Record<string, string> = {
+      [TOKENS]: JWT + JSON_TYPE,
+      '/admin/revocations': `Authorization: Bearer ${operator}\r\n${JSON_TYPE}`,
+      '/settings/portal-sessions': JWT + JSON_TYPE,
+      '/oauth/introspect': form,
+      '/oauth/revoke': form,
+      '/leaks/github': `Github-Public-Key-Identifier: ${SAMPLE_KEY.key_identifier}\r\nGithub-Public-Key-Signature: AAAA\r\n`,
+    }
+    for (const [path, head] of Object.entries(heads)) {
+      const request = `POST ${path} HTTP/1.1\r\n${HOST}${head}Content-Length: 20\r\n\r\n{}`
+      const answers = answersIn(await exchange(service.url, request, true))
+      expect([path, answers.map(({ status }) => status)]).to.deep.equal([path, [400]])
+    }
+    expect(logged).to.deep.equal([])
+    await service.close()
+    rmSync(folder, { recursive: true })
+  })
+})
 
 describe('Whatever comes over the wire', () => {
   const errors: string[] = []

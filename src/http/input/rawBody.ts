@@ -5,7 +5,7 @@ import { Problem } from '../problem.ts'
 /**
  * Reads the bytes of a body that nobody has read.
  * @param limit in bytes
- * @throws Problem 413 for a longer body; HostError if somebody has read it
+ * @throws Problem 413 for a longer body, 400 for one that does not come whole; HostError if somebody has read it
  */
 export async function readRaw({ req }: Context, limit: number): Promise<Buffer> {
   const tooLarge = () => new Problem('payload_too_large', `A body may have ${limit} bytes.`)
@@ -13,10 +13,15 @@ export async function readRaw({ req }: Context, limit: number): Promise<Buffer> 
   if (req.readableDidRead) throw new HostError(new Error('the body was read before this route'))
   const parts: Buffer[] = []
   let size = 0
-  for await (const part of req as AsyncIterable<Buffer>) {
-    size += part.length
-    if (size > limit) throw tooLarge()
-    parts.push(part)
+  try {
+    for await (const part of req as AsyncIterable<Buffer>) {
+      size += part.length
+      if (size > limit) throw tooLarge()
+      parts.push(part)
+    }
+  } catch (error) {
+    // Whoever has sent it has gone.
+    throw error instanceof Problem ? error : new Problem('malformed_request', 'The body could not be read.')
   }
   return Buffer.concat(parts)
 }
