@@ -110,7 +110,7 @@ export interface TokenLedger<Account extends object = object> {
    * under way.
    */
   drain(): Promise<void>
-  /** Flushes usage, stops the projector, closes the stores. */
+  /** Flushes usage, stops the projector, closes the stores. However often it is called, that is done once. */
   close(): Promise<void>
 }
 
@@ -135,6 +135,15 @@ export async function startLedger<Account extends object>(
   const health = healthOf(parts, () => stopping)
   const http = httpOf(parts, useCases, health, host.onProblem)
   const { settings, clock, metrics } = parts
+  let closing: Promise<void> | null = null
+
+  async function close(): Promise<void> {
+    stopping = true
+    http.endStreams()
+    await useCases.activator.stop()
+    await parts.stop()
+    http.close()
+  }
 
   return {
     ...http.middleware,
@@ -157,12 +166,6 @@ export async function startLedger<Account extends object>(
       return http.drain()
     },
 
-    async close() {
-      stopping = true
-      http.endStreams()
-      await useCases.activator.stop()
-      await parts.stop()
-      http.close()
-    },
+    close: () => (closing ??= close()),
   }
 }

@@ -34,6 +34,12 @@ export function eventStoreContract(name: string, makeHarness: () => Promise<Even
       return all.filter(({ stream }) => stream.startsWith(prefix))
     }
 
+    it('closes once, however many ask for it at once', async () => {
+      const written = store.append(streamOf(), 'no_stream', [makeEvent()])
+      await Promise.all([written.catch(() => null), store.close(), store.close()])
+      await store.close()
+    })
+
     describe('append', () => {
       it('gives the revision and position of the last event', async () => {
         const first = await store.append(streamOf(), 'no_stream', [makeEvent(), makeEvent()])

@@ -66,6 +66,11 @@ export function readModelContract(name: string, makeHarness: () => Promise<ReadM
       expect(await rejection(model.ping())).to.be.instanceOf(StoreUnavailableError)
     })
 
+    it('closes once, however many ask for it at once', async () => {
+      await Promise.all([model.close(), model.close()])
+      await model.close()
+    })
+
     describe('put', () => {
       it('sets fields and leaves the others', async () => {
         await model.apply([put('a', 0, { name: 'Ada', age: 36 }), put('a', 1, { age: 37 })])

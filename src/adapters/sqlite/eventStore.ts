@@ -224,10 +224,11 @@ export function eventStoreOn(
     unmovedBytes: () => walBytes(database.path),
 
     async close() {
-      if (!open) return
       await group.close(claim?.withdraw)
-      claim?.end()
+      // Somebody else may have asked for it, too, and waited for the same.
+      if (!open) return
       open = false
+      claim?.end()
       wakeUp.all()
       if (isReplaced()) {
         // Closing the database would move its write-ahead log into whatever file is at the path now.

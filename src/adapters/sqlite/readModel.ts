@@ -259,11 +259,12 @@ function readModel(generations: Generations, opened: ModelFile, { lock, log }: O
     unmovedBytes: () => walBytes(live.database.path),
 
     async close() {
-      if (closed) return
       await live.settle()
+      // Somebody else may have asked for it, too, and waited for the same.
+      if (closed) return
+      closed = true
       guard?.look()
       guard?.stop()
-      closed = true
       const { database } = live
       if (guard?.loss()) {
         // Closing the database would move its write-ahead log into whatever file is at the path now.

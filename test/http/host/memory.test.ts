@@ -74,6 +74,20 @@ describe('A ledger in memory', () => {
     await Promise.all([one.close(), other.close()])
   })
 
+  it('closes once, and everybody who asks for it waits until it has', async () => {
+    const host = await startHost((app, ledger) => app.use(ledger.routes()))
+    const { body } = await apiOf(host.url).create({ name: 'CI' })
+    const use = host.ledger.verify(body.token)
+    const ended: string[] = []
+    const first = host.ledger.close().then(() => ended.push('first'))
+    await host.ledger.close()
+    ended.push('second')
+    await Promise.all([first, use])
+    expect(ended).to.deep.equal(['first', 'second'])
+    await host.close()
+    expect(host.lines.filter(({ level }) => level === 'warn' || level === 'error')).to.deep.equal([])
+  })
+
   it('starts and stops in tens of milliseconds', async () => {
     const cycle = async (): Promise<number> => {
       const started = performance.now()

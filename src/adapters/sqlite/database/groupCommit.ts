@@ -73,7 +73,8 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
   const wal = createWalWatch(path, hooks.log)
   let scheduled = false
   let closed = false
-  let drained: (() => void) | undefined
+  /** Who waits until nothing is in the queue. */
+  const closing: (() => void)[] = []
   /** How many turns in a row met a lock. */
   let lockedTurns = 0
   let lockedSince = 0
@@ -92,7 +93,7 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
     if (locked.length === 0) lockedTurns = 0
     else wait(locked)
     if (queue.length > 0) schedule()
-    else drained?.()
+    else for (const drained of closing.splice(0)) drained()
     probeLater()
   }
 
@@ -162,7 +163,7 @@ export function createGroup(database: Database, hooks: GroupHooks = {}): Group {
       clearTimeout(probing)
       if (last && !closed) enqueue(last).catch(() => {})
       closed = true
-      if (queue.length > 0) await new Promise<void>((resolve) => (drained = resolve))
+      if (queue.length > 0) await new Promise<void>((resolve) => closing.push(resolve))
     },
     trouble: troubles.now,
   }
