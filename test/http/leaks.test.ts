@@ -235,6 +235,28 @@ describe('A report of leaked secrets', () => {
     await endServices()
   })
 
+  it('that names one token again and again is taken once', async () => {
+    const { id, token } = await createToken(owner)
+    const before = logged.length
+    const answer = await report(Array.from({ length: 5_000 }, () => entry(token)))
+    expect(new Set(labelsOf(answer))).to.deep.equal(new Set(['true_positive']))
+    expect((await historyOf(id)).map(({ type }) => type)).to.deep.equal([
+      'TokenCreated',
+      'TokenRevoked',
+      'TokenLeaked',
+    ])
+    expect(logged.length - before).to.equal(1)
+  })
+
+  it('of a dead secret and of a living one of the same token revokes it, in any order', async () => {
+    for (const order of [(secrets: string[]) => secrets, (secrets: string[]) => secrets.toReversed()]) {
+      const { id, token } = await createToken(owner)
+      const rotated = await owner.post(`${TOKENS}/${id}/rotations`, { activate: 'now', grace_seconds: 0 })
+      await report(order([token, rotated.body.token]).map((secret) => entry(secret)))
+      expect((await owner.get(`${TOKENS}/${id}`)).body.status).to.equal('revoked')
+    }
+  })
+
   it('keeps no secret, wherever in it that stands', async () => {
     const { id, token } = await createToken(owner)
     await report([entry(token, { url: `https://x.example/?t=${token}`, source: token, type: token })])
@@ -307,11 +329,16 @@ describe('A report of leaked secrets', () => {
     await lost.close()
   })
 
-  it('with a bad signature counts against its address, and then no body is read', async () => {
+  it('with a bad signature counts against its address, from where a good one still passes', async () => {
     const limited = await start({ rateLimitFailuresPerMinute: 3 })
     const statuses: number[] = []
     for (let i = 0; i < 5; i++) statuses.push((await send('[]', headersOf('current', 'x'), limited)).status)
     expect(statuses).to.deep.equal([401, 401, 401, 429, 429])
+    const asked = publisher.asked.length
+    for (const id of ['unknown', 'another'])
+      expect((await send('[]', headersOf(id, 'x'), limited)).status).to.equal(429)
+    expect(publisher.asked.length - asked, 'it was asked at the first report').to.equal(0)
+    expect((await report([entry('x')], current, limited)).status).to.equal(200)
     await limited.close()
   })
 

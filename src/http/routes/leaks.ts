@@ -33,31 +33,27 @@ const REPORTER = 'github'
 
 /** Reports of leaked secrets, as partners of GitHub's secret scanning get them. */
 export function leakRoutes({ takeLeaks, findKey, failures, addressOf, telemetry }: Dependencies): Route[] {
-  function refuse(ctx: Context, caller: string): never {
-    const { requestId } = requestStateOf(ctx)
+  function refuse(ctx: Context): never {
+    const { requestId, address } = requestStateOf(ctx)
     telemetry.log.info(
       { requestId, kind: 'leak report', ...strangerOf(ctx, 'signature') },
       'credential refused',
     )
-    const quota = failures.count(caller)
+    const quota = failures.count(limitedBy(address))
     throw quota.exceeded ? rateLimited(quota) : unauthorized(true)
   }
 
   const handle = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    const state = requestStateOf(ctx)
-    state.address = addressOf(ctx.req)
-    const caller = limitedBy(state.address)
-    // A body costs more than to say that it will not be read.
-    if (failures.left(caller) <= 0) throw rateLimited(failures.count(caller))
+    requestStateOf(ctx).address = addressOf(ctx.req)
     const [id, signature] = ['identifier', 'signature'].map((name) =>
       headerOf(ctx, `github-public-key-${name}`),
     )
-    if (!id || !signature) refuse(ctx, caller)
+    if (!id || !signature) refuse(ctx)
     const key = await findKey(id)
-    if (!key) refuse(ctx, caller)
+    if (!key) refuse(ctx)
     const body = await readRaw(ctx, LIMIT)
-    if (!verify('sha256', body, key, Buffer.from(signature, 'base64'))) refuse(ctx, caller)
+    if (!verify('sha256', body, key, Buffer.from(signature, 'base64'))) refuse(ctx)
     const reports = reportsIn(body)
     const context = contextOf(ctx, { kind: 'system', id: REPORTER })
     const isOurs = await takeLeaks(context, reports, REPORTER)
