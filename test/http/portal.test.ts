@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
 import { codeOf, cookieOf, exchange, linkFor, sessionOf } from '../support/callers/portal.ts'
+import { answersIn, exchange as exchangeBytes } from '../support/callers/raw.ts'
 import { jwtFor, startLedger, type TestService } from '../support/processes/ledger.ts'
 
 const PORTAL = '/settings/portal-sessions'
@@ -37,6 +38,19 @@ describe('A link to the page', () => {
     expect(headers.get('cache-control')).to.equal('no-store')
     expect(url).to.match(/^http:\/\/127\.0\.0\.1\/ledger\/tokens#code=[\w.-]+$/)
     expect(Date.parse(expiresAt) - now).to.equal(60_000)
+  })
+
+  it('needs no body, however that is sent', async () => {
+    const head = `POST ${PORTAL} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer ${jwtFor('acct_1')}\r\n`
+    for (const rest of [
+      '\r\n',
+      'Content-Length: 0\r\n\r\n',
+      'Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ]) {
+      const [answer] = answersIn(await exchangeBytes(service.url, head + rest))
+      expect(answer?.status, rest).to.equal(201)
+    }
   })
 
   it('is given to a JWT only, for good input only', async () => {

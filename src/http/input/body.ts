@@ -45,7 +45,7 @@ export function jsonReader(limit: number): (ctx: Context) => Promise<unknown> {
 
 async function read(ctx: Context, parse: ReturnType<typeof parserOf>, limit: number): Promise<unknown> {
   const { headers } = ctx.req
-  if (!hasBody(ctx)) throw malformed('The body is empty.')
+  if (!(await hasBody(ctx))) throw malformed('The body is empty.')
   if ((headers['content-type'] ?? '').length > MAX_TYPE || !ctx.request.is(JSON_TYPES))
     throw unsupported('Send application/json.')
   const charset = ctx.request.charset.toLowerCase()
@@ -54,7 +54,6 @@ async function read(ctx: Context, parse: ReturnType<typeof parserOf>, limit: num
   if (Number(headers['content-length'] ?? 0) > limit) throw tooLarge(limit)
   // A parser that does not know the type leaves a body of its own making, and does not touch the real one.
   if (ctx.req.readableDidRead) return leftByParser(ctx, limit)
-  if (ctx.req.readableEnded) throw malformed('The body is empty.')
   await parse(ctx, async () => {})
   const { body, rawBody } = ctx.request
   assertText(rawBody ?? '', limit)
@@ -62,10 +61,35 @@ async function read(ctx: Context, parse: ReturnType<typeof parserOf>, limit: num
 }
 
 /** As `readJson`, for a body of which every member has a default: without a body it is `{}`. */
-export const readJsonOrNothing = async (ctx: Context): Promise<unknown> => (hasBody(ctx) ? readJson(ctx) : {})
+export const readJsonOrNothing = async (ctx: Context): Promise<unknown> =>
+  (await hasBody(ctx)) ? readJson(ctx) : {}
 
-const hasBody = ({ req: { headers } }: Context): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+/**
+ * Is there a body that is not empty? Without `Content-Length` only its first bytes, or its end, show it. They are waited
+ * for, and not read.
+ * @throws Problem 400 if neither comes
+ */
+async function hasBody({ req }: Context): Promise<boolean> {
+  if (req.headers['transfer-encoding'] === undefined) return Number(req.headers['content-length'] ?? 0) > 0
+  if (req.readableDidRead || req.readableEnded) return req.readableDidRead
+  if (req.readableLength === 0) await arrival(req)
+  if (req.readableLength > 0) return true
+  if (!req.complete) throw malformed('The body could not be read.')
+  return false
+}
+
+/** Resolves when some of a body can be read, or none will come. */
+function arrival(req: IncomingMessage): Promise<void> {
+  const events = ['readable', 'end', 'error', 'close']
+  return new Promise((resolve) => {
+    const onEvent = (): void => {
+      for (const event of events) req.off(event, onEvent)
+      resolve()
+    }
+    for (const event of events) req.on(event, onEvent)
+    if (req.destroyed) onEvent()
+  })
+}
 
 function leftByParser({ req, request }: Context, limit: number): unknown {
   const { body, rawBody } = request as { body?: unknown; rawBody?: unknown }

@@ -60,8 +60,10 @@ export function bodyValidator<T>(schema: object): (body: unknown) => T {
   const validate = compiled(schema)
   const { properties = {} } = schema as { properties?: Record<string, Sized> }
   return (body) => {
-    if (body !== null && typeof body === 'object' && !Array.isArray(body)) assertFew(body, properties)
-    return validated<T>(validate(), body, (path) => path)
+    const isObject = body !== null && typeof body === 'object' && !Array.isArray(body)
+    if (isObject) assertFew(body, properties)
+    // Defaults are filled in, and a body that a parser of the host has left is the host's own.
+    return validated<T>(validate(), isObject ? { ...body } : body, (path) => path)
   }
 }
 

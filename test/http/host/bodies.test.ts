@@ -57,10 +57,15 @@ async function send(
 }
 
 /** Without `Content-Length`. */
-const chunked = (host: HostApp, body: string): Promise<number> =>
+const chunked = (
+  host: HostApp,
+  body: string,
+  type: Record<string, string> = JSON_TYPE,
+  path = TOKENS,
+): Promise<number> =>
   new Promise((resolve, reject) => {
-    const headers = { ...JSON_TYPE, ...bearer(jwtFor('acct_1')), 'Transfer-Encoding': 'chunked' }
-    const request = httpRequest(host.url + TOKENS, { method: 'POST', headers, agent: false }, (response) => {
+    const headers = { ...type, ...bearer(jwtFor('acct_1')), 'Transfer-Encoding': 'chunked' }
+    const request = httpRequest(host.url + path, { method: 'POST', headers, agent: false }, (response) => {
       response.resume()
       resolve(response.statusCode ?? 0)
     })
@@ -140,6 +145,18 @@ for (const [name, { parser, leavesText }] of Object.entries(parsers)) {
       expect(await chunked(host, '')).to.equal(400)
     })
 
+    it('is missing where it may be: as if it were {}', async () => {
+      const created = await send(host, 'POST', '{"name":"x"}')
+      const rotations = `${TOKENS}/${String(created.body.id)}/rotations`
+      for (const type of [JSON_TYPE, {}]) {
+        expect(await chunked(host, '', type, rotations), JSON.stringify(type)).to.equal(201)
+        expect((await send(host, 'POST', undefined, type, rotations)).status).to.equal(201)
+      }
+      expect(await chunked(host, '{"grace_seconds":5}', JSON_TYPE, rotations)).to.equal(201)
+      expect(await chunked(host, '{"grace":5}', JSON_TYPE, rotations)).to.equal(422)
+      expect(await chunked(host, 'x', {}, rotations)).to.equal(415)
+    })
+
     it('is JSON and no object: 422', async () => {
       for (const body of ['[]', '[{"name":"x"}]']) {
         await assertRefused({ status: 422, code: 'validation_failed' }, body)
@@ -202,6 +219,21 @@ describe('A body in strict or loose JSON', () => {
     }
     const host = await startHost((app, ledger) => app.use(koaBodyparser6()).use(rename).use(ledger.routes()))
     expect((await send(host, 'POST', '{"title":"of the host"}')).body.name).to.equal('of the host')
+    await host.close()
+  })
+
+  it("stays the host's own: it may be frozen, and no default is put into it", async () => {
+    const left: unknown[] = []
+    const freeze: Middleware = async (ctx, next) => {
+      Object.freeze(ctx.request.body)
+      await next()
+      left.push(ctx.request.body)
+    }
+    const host = await startHost((app, ledger) => app.use(koaBodyparser6()).use(freeze).use(ledger.routes()))
+    const { body } = await send(host, 'POST', '{"name":"x"}')
+    const rotations = `${TOKENS}/${String(body.id)}/rotations`
+    expect((await send(host, 'POST', '{"grace_seconds":5}', JSON_TYPE, rotations)).status).to.equal(201)
+    expect(left).to.deep.equal([{ name: 'x' }, { grace_seconds: 5 }])
     await host.close()
   })
 })
