@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { repeatedMember } from '../domain/json.ts'
 
 /** @throws Error that says why the file cannot be read, without its name */
 export function readText(path: string): string {
@@ -25,5 +26,7 @@ export function textsByName(text: string, what: string): Record<string, string> 
   }
   if (found === null || typeof found !== 'object' || Array.isArray(found)) throw new Error(message)
   if (Object.values(found).some((value) => typeof value !== 'string')) throw new Error(message)
+  // Nobody can know which of the two is meant.
+  if (repeatedMember(text) !== null) throw new Error(`${message}, with each name once`)
   return found as Record<string, string>
 }

@@ -1,4 +1,5 @@
 import { readLeakKeys } from '../adapters/network/leakKeys.ts'
+import { repeatedMember } from '../domain/json.ts'
 import { readText } from './jsonFile.ts'
 
 /**
@@ -7,11 +8,15 @@ import { readText } from './jsonFile.ts'
  */
 export function readLeakKeysFile(path: string): unknown {
   const text = readText(path)
+  const message = 'must name a file with a JSON object of public_keys, as GitHub publishes it'
+  let document: unknown
   try {
-    const document: unknown = JSON.parse(text)
+    document = JSON.parse(text)
     readLeakKeys(document)
-    return document
   } catch {
-    throw new Error('must name a file with a JSON object of public_keys, as GitHub publishes it')
+    throw new Error(message)
   }
+  // Nobody can know which of the two is meant.
+  if (repeatedMember(text) !== null) throw new Error(`${message}, with each member once`)
+  return document
 }

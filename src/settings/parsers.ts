@@ -43,9 +43,17 @@ export function tokenHeader(text: string): string {
   return text
 }
 
+/** A URL that is asked as it is. */
+export function secureUrl(text: string): string {
+  if (isSecureUrl(text)) return text
+  throw new Error('must be a URL of https (http on this machine), without user, password and #')
+}
+
 export function publicUrl(text: string): string {
   if (!isSecureUrl(text) || text.includes('?') || hasDotSegment(text))
-    throw new Error('must be an https URL, or http on this machine, without . and .. in its path')
+    throw new Error(
+      'must be an https URL, or http on this machine, without user, password, ? and #, and without . and .. in its path',
+    )
   return text.replace(/\/+$/, '')
 }
 

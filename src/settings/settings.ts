@@ -16,11 +16,12 @@ import {
   publicUrl,
   readModelUrl,
   scopeName,
+  secureUrl,
   tokenHeader,
   trueOrFalse,
 } from './parsers.ts'
 import { problemsTogether } from './together.ts'
-import { parseWebhookSecrets, webhookUrl } from './webhooks.ts'
+import { parseWebhookSecrets } from './webhooks.ts'
 
 /** The settings that the environment gives, read once. */
 export interface Settings {
@@ -246,7 +247,7 @@ export function readSettings(env: Environment, reading: Reading = {}): Readonly<
       oneOf(VERIFY_REQUEST_HEADERS),
     ),
     corsOrigins: read('corsOrigins', 'CORS_ORIGINS', null, parseOrigins),
-    webhookUrl: read('webhookUrl', 'WEBHOOK_URL', null, webhookUrl),
+    webhookUrl: read('webhookUrl', 'WEBHOOK_URL', null, secureUrl),
     webhookSecrets: read('webhookSecrets', 'WEBHOOK_SECRET', null, parseWebhookSecrets),
     keepAliveMs: read('keepAliveMs', 'KEEP_ALIVE_MS', 72_000, integer(1, 3_600_000)),
     shutdownDelayMs: read('shutdownDelayMs', 'SHUTDOWN_DELAY_MS', production ? 3000 : 0, integer(0, 600_000)),
@@ -254,7 +255,7 @@ export function readSettings(env: Environment, reading: Reading = {}): Readonly<
     portalReturnUrls: read('portalReturnUrls', 'PORTAL_RETURN_URLS', null, parseReturnUrls),
     oauthClients: read('oauthClients', 'OAUTH_CLIENTS_FILE', null, readOauthClients),
     leakAction: read('leakAction', 'LEAK_ACTION', null, oneOf(['revoke', 'notify'] as const)),
-    leakKeysUrl: read('leakKeysUrl', 'LEAK_KEYS_URL', GITHUB_KEYS, publicUrl),
+    leakKeysUrl: read('leakKeysUrl', 'LEAK_KEYS_URL', GITHUB_KEYS, secureUrl),
     leakKeys: read('leakKeys', 'LEAK_KEYS_FILE', null, readLeakKeysFile),
     logLevel: read('logLevel', 'LOG_LEVEL', 'info', oneOf(LOG_LEVELS)),
     logFormat: read('logFormat', 'LOG_FORMAT', null, oneOf(LOG_FORMATS)),

@@ -1,14 +1,8 @@
-import { isSecureUrl } from '../domain/secureUrl.ts'
 import type { Parse } from './parsers.ts'
 
 const SECRET = /^whsec_([A-Za-z0-9+/]+={0,2})$/
 /** Of a secret, as Standard Webhooks 1.0 has it. */
 const BYTES = { least: 24, most: 64 }
-
-export const webhookUrl: Parse<string> = (text) => {
-  if (isSecureUrl(text)) return text
-  throw new Error('must be a URL of https (http on this machine), without user, password and #')
-}
 
 /** Secrets of Standard Webhooks, separated by spaces. */
 export const parseWebhookSecrets: Parse<Uint8Array[]> = (text) =>

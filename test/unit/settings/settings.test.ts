@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { SAMPLE_KEY } from '../../support/processes/ledger.ts'
 import { parseBlocks } from '../../../src/domain/address.ts'
 import { type Given, jwtChecksOf, readSettings, SettingsError } from '../../../src/settings/settings.ts'
 
@@ -402,10 +403,16 @@ describe('settings', () => {
       [
         'http://tokens.example.com',
         'https://tokens.example.com/?x',
+        'https://tokens.example.com/#x',
         'https://tokens.example.com/.a/../b',
         'https://tokens.example.com/a/%2E%2e',
         '/tokens',
       ],
+    ],
+    [
+      'LEAK_KEYS_URL',
+      ['https://keys.example.com/of?b=1', 'http://127.0.0.1:3000/keys/'],
+      ['http://keys.example.com/', 'https://keys.example.com/#x', 'https://a:b@keys.example.com/', 'keys'],
     ],
     ['METRICS_PORT', ['0', '65535'], ['-1', '65536', 'none']],
     ['LOG_LEVEL', ['trace', 'silent'], ['INFO', 'verbose']],
@@ -571,6 +578,29 @@ describe('settings', () => {
       ])
     })
 
+    it('say what keeps a URL of https from being one that callers see', () => {
+      const url = 'https://tokens.example.com/'
+      for (const text of [`${url}?x`, `${url}#x`, `${url}a/../b`, `https://a:b@tokens.example.com`])
+        expect(problemsOf({ PUBLIC_URL: text }), text).to.deep.equal([
+          'PUBLIC_URL must be an https URL, or http on this machine, without user, password, ? and #, and without . and .. in its path',
+        ])
+    })
+
+    it('take no file of keys in which a member stands twice', () => {
+      const { key_identifier: id, key } = SAMPLE_KEY
+      const listed = JSON.stringify([{ key_identifier: id, key }])
+      const problems = (text: string) => problemsOf({ LEAK_KEYS_FILE: fileOf(text) })
+      expect(problems(`{"public_keys":${listed}}`)).to.deep.equal([])
+      expect(problems(`{"public_keys":[],"public_keys":${listed}}`)).to.deep.equal([
+        'LEAK_KEYS_FILE must name a file with a JSON object of public_keys, as GitHub publishes it, with each member once',
+      ])
+    })
+
+    it('keep the URL of the keys of a reporter as it is', () => {
+      for (const url of ['https://keys.example.com/of?b=1', 'https://keys.example.com/of/'])
+        expect(readSettings({ LEAK_KEYS_URL: url }).leakKeysUrl).to.equal(url)
+    })
+
     it('name OAuth clients by a file, without a word of it where it is wrong', () => {
       const good = { 'gate.way_1-a': 'a'.repeat(64) }
       expect([
@@ -582,6 +612,7 @@ describe('settings', () => {
         '{"sentinel":7}',
         '{"sentinel":"secret"}',
         '{"senti nel":"x"}',
+        `{"sentinel":"${'a'.repeat(64)}","sentine\\u006c":"${'b'.repeat(64)}"}`,
         '',
       ]
       for (const text of wrong) {
