@@ -7,11 +7,14 @@ import { expect } from 'chai'
 import Koa from 'koa'
 import { bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
 import { jwtFor, machinesIn, SAMPLE_KEY, startLedger, type TestService } from '../support/processes/ledger.ts'
+import type { TokenLedger } from '../../src/index.ts'
 import { answersIn, exchange, type RawAnswer } from '../support/callers/raw.ts'
+import { startHost } from '../support/processes/hostApp.ts'
 
 const HOST = 'Host: test\r\nConnection: close\r\n'
 const JWT = `Authorization: Bearer ${jwtFor('acct_1')}\r\n`
 const JSON_TYPE = 'Content-Type: application/json\r\n'
+const get = (target: string, more = '') => `GET ${target} HTTP/1.1\r\n${HOST}${more}\r\n`
 
 describe('Half a body', () => {
   it('is 400 on every route that reads one, and no error of ours', async () => {
@@ -81,7 +84,6 @@ describe('Whatever comes over the wire', () => {
       ).to.deep.equal([expected])
     }
   }
-  const get = (target: string, more = '') => `GET ${target} HTTP/1.1\r\n${HOST}${more}\r\n`
   const post = (more: string, body: string) =>
     `POST ${TOKENS} HTTP/1.1\r\n${HOST}${JWT}${JSON_TYPE}${more}\r\n${body}`
 
@@ -312,6 +314,23 @@ describe('Whatever comes over the wire', () => {
 })
 
 describe('A host app behind authenticate(), whatever comes over the wire', () => {
+  it('gets 400 from whatever of the ledger it mounts, for a target that is no URL', async () => {
+    const mounts: Record<string, (ledger: TokenLedger) => Koa.Middleware> = {
+      routes: (ledger) => ledger.routes(),
+      operatorRoutes: (ledger) => ledger.operatorRoutes(),
+      page: (ledger) => ledger.page(),
+      portalRoutes: (ledger) => ledger.portalRoutes(),
+      verifyRoutes: (ledger) => ledger.verifyRoutes(),
+      operationRoutes: (ledger) => ledger.operationRoutes(),
+    }
+    for (const [name, mount] of Object.entries(mounts)) {
+      const host = await startHost((app, ledger) => app.use(mount(ledger)))
+      const [answer] = answersIn(await exchange(host.url, get('http://[')))
+      expect([name, answer?.status, host.errors]).to.deep.equal([name, 400, []])
+      await host.close()
+    }
+  })
+
   it('is not brought down by a target that is no URL', async () => {
     const service = await startLedger()
     const { token } = await createToken(callerOf(service.url, bearer(jwtFor('acct_1'))))

@@ -15,6 +15,7 @@ import * as operatorSchemas from '../openapi/operatorSchemas.ts'
 import * as schemas from '../openapi/schemas.ts'
 import { Problem, type SendProblem } from '../problem.ts'
 import { contextOf, requestStateOf } from '../requestState.ts'
+import { isReadable, unreadable } from '../requestTarget.ts'
 import { type Route, routerOf, sendJson } from '../route.ts'
 import { type FeedDependencies, feedHandler, feedRow } from './feed.ts'
 import { type ListInput, type ReadDependencies, tokenReads } from './tokenReads.ts'
@@ -63,6 +64,7 @@ export function operatorMiddleware(
   const moved = routes.map((route) => ({ ...route, path: at + route.path.slice(ADMIN.length) }))
   const router = routerOf(moved, sendProblem)
   return async (ctx, next) => {
+    if (!isReadable(ctx)) return sendProblem(ctx, unreadable())
     if (!ctx.path.startsWith(`${at}/`)) return next()
     try {
       await admitOperator(ctx)
