@@ -109,7 +109,21 @@ describe('A link to the page', () => {
 
   it('with more scopes than a cookie can hold is refused', async () => {
     const scope = Array.from({ length: 60 }, (_, i) => `orders:${'x'.repeat(55)}${i}`).join(' ')
-    expect((await owner({ scope }).post(PORTAL)).status).to.equal(422)
+    const { status, body } = await owner({ scope }).post(PORTAL)
+    expect([status, body.errors]).to.deep.equal([
+      422,
+      [{ pointer: '/', message: 'the scopes of the JWT are too long for a session' }],
+    ])
+  })
+
+  it('with a return_url that a cookie cannot hold is refused for that', async () => {
+    const { status, body } = await owner({ scope: 'orders:read' }).post(PORTAL, {
+      return_url: `https://app.example.com/settings/${'🐘'.repeat(400)}`,
+    })
+    expect([status, body.errors]).to.deep.equal([
+      422,
+      [{ pointer: '/return_url', message: 'is too long for a session, with the scopes of the JWT' }],
+    ])
   })
 
   it('opens a session in a cookie that no script and no other site can use, for an hour', async () => {

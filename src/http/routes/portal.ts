@@ -56,9 +56,12 @@ export function portalRoutes(deps: Dependencies): Route[] {
       returnUrl: returnUrl === undefined ? null : allowed(returnUrl),
     }
     const expiresAt = clock() + CODE_MS
-    const code = sealTicket(deps.pepper, 'code', { ...grant, id: deps.newId(), expiresAt }, randomBytes(12))
-    if (code.length > LONGEST_TICKET)
-      throw invalid([{ pointer: '/', message: 'the scopes of the JWT are too long for a session' }])
+    const id = deps.newId()
+    const sealed = (one: PortalGrant): string =>
+      sealTicket(deps.pepper, 'code', { ...one, id, expiresAt }, randomBytes(12))
+    const code = sealed(grant)
+    // In its one spelling a URL may be many times as long as it was sent.
+    if (code.length > LONGEST_TICKET) throw tooLong(sealed({ ...grant, returnUrl: null }))
     ctx.status = 201
     sendJson(ctx, { url: `${deps.pageUrl()}#code=${code}`, expires_at: iso(expiresAt) })
   })
@@ -91,3 +94,11 @@ export function portalRoutes(deps: Dependencies): Route[] {
     },
   ]
 }
+
+/** @param without the code without a return_url */
+const tooLong = (without: string): Problem =>
+  invalid([
+    without.length > LONGEST_TICKET
+      ? { pointer: '/', message: 'the scopes of the JWT are too long for a session' }
+      : { pointer: '/return_url', message: 'is too long for a session, with the scopes of the JWT' },
+  ])
