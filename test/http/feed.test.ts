@@ -111,6 +111,8 @@ describe('The feed of an account', () => {
       'after=',
       'after=x',
       `after=${position}0000000000`,
+      'after=3',
+      `after=${'1'.repeat(20)}-${'1'.repeat(20)}`,
       'after=-1',
       'types=',
       'types=TokenUsed',
@@ -127,6 +129,9 @@ describe('The feed of an account', () => {
       expect(status, query).to.equal(422)
       expect(body.code, query).to.equal('validation_failed')
     }
+    const resumed = { Accept: 'text/event-stream', 'Last-Event-ID': '3' }
+    expect((await owner.get(FEED, resumed)).body.code).to.equal('malformed_request')
+    expect((await owner.get(`${FEED}?after=3`, { Accept: 'text/event-stream' })).status).to.equal(422)
     const { errors } = (await owner.get(`${FEED}?types=TokenMade`)).body
     expect(errors).to.deep.equal([
       {

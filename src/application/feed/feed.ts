@@ -10,6 +10,13 @@ export const BEGINNING = '0'
 /** Has the text the form of a position, of whatever event store? */
 export const isPosition = (text: string): boolean => /^\d{1,20}(-\d{1,20})?$/.test(text)
 
+/**
+ * Have two positions the form of one event store, in which all are equally long? They cannot be compared otherwise, and
+ * nothing would ever come behind one of another store.
+ */
+export const areOfOneStore = (a: string, b: string): boolean =>
+  a === BEGINNING || b === BEGINNING || a.length === b.length
+
 export interface FeedQuery {
   /** Null: the events of all accounts. */
   accountId: string | null
@@ -25,6 +32,8 @@ export interface FeedPage {
   data: HistoryDocument[]
   /** From where to read on: the position of the last event that was looked at. As `after` was, if there was none. */
   next: string
+  /** The position up to which all events could be read. */
+  end: string
 }
 
 export interface Feed {
@@ -97,14 +106,14 @@ export function createFeed(
         const size = types ? READ : limit - data.length
         const found = await some(accountId, next, size, signal)
         for (const event of found) {
-          if (event.position > upTo || data.length === limit) return { data, next }
+          if (event.position > upTo || data.length === limit) return { data, next, end: upTo }
           next = event.position
           if (!types || types.has(event.type)) data.push(event)
         }
         lookedAt += found.length
         if (found.length < size || data.length === limit) break
       }
-      return { data, next }
+      return { data, next, end: upTo }
     },
 
     async ofToken(tokenId, fromRevision) {

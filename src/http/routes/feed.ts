@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from 'koa'
-import { BEGINNING, type Feed, type FeedPage, isPosition } from '../../application/feed/feed.ts'
+import {
+  areOfOneStore,
+  BEGINNING,
+  type Feed,
+  type FeedPage,
+  isPosition,
+} from '../../application/feed/feed.ts'
 import type { FeedWatch } from '../../application/feed/watch.ts'
 import type { Clock } from '../../application/ports/clock.ts'
 import { StoreUnavailableError } from '../../application/ports/errors.ts'
@@ -129,6 +135,7 @@ export function feedHandler(deps: FeedDependencies) {
     try {
       // The first page is read before the answer begins, so that an outage is still a 503.
       let page: FeedPage | null = await read(reader, asked, STREAMED, gone)
+      if (!areOfOneStore(asked.after, page.end)) throw resumedFrom(ctx) === null ? noPosition() : noId()
       beginStream(ctx)
       for (let { after } = asked; page; page = await readOn(reader, { ...asked, after }, signal)) {
         for (const event of page.data) {
@@ -155,11 +162,12 @@ export function feedHandler(deps: FeedDependencies) {
 
   return async (ctx: Context, reader: FeedReader, gone: AbortSignal): Promise<void> => {
     const { limit, types, after = BEGINNING } = parseFeed(queryOf(ctx))
-    assertPosition(after, '?after')
+    if (!isPosition(after)) throw noPosition()
     const asked = { after, types: typesOf(types) }
     ctx.vary('Accept')
     if (wantsStream(ctx)) return stream(ctx, reader, { ...asked, after: resumedFrom(ctx) ?? after }, gone)
-    const { data, next } = await read(reader, asked, limit, gone)
+    const { data, next, end } = await read(reader, asked, limit, gone)
+    if (!areOfOneStore(after, end)) throw noPosition()
     sendJson(ctx, { data: data.map(presentFeedEvent), next })
   }
 }
@@ -223,13 +231,15 @@ function resumedFrom({ req }: Context): string | null {
   const id = req.headers['last-event-id']
   if (typeof id !== 'string' || id === '') return null
   if (isPosition(id)) return id
-  throw new Problem('malformed_request', 'Last-Event-ID must be what an id: line of this stream has.')
+  throw noId()
 }
 
-function assertPosition(text: string, pointer: string): void {
-  if (!isPosition(text))
-    throw invalid([{ pointer, message: 'must be the next of a page, or what an id: line of the stream has' }])
-}
+const noId = () =>
+  new Problem('malformed_request', 'Last-Event-ID must be what an id: line of this stream has.')
+const noPosition = () =>
+  invalid([
+    { pointer: '?after', message: 'must be the next of a page, or what an id: line of the stream has' },
+  ])
 
 function typesOf(text: string | undefined): ReadonlySet<string> | null {
   if (text === undefined) return null

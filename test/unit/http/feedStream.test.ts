@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import Koa from 'koa'
 import type { HistoryDocument } from '../../../projections/tokenHistory.ts'
 import type { Accepted } from '../../../src/application/authentication/authenticate.ts'
-import type { FeedQuery } from '../../../src/application/feed/feed.ts'
+import { BEGINNING, type FeedQuery } from '../../../src/application/feed/feed.ts'
 import { StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import { createGate } from '../../../src/application/scheduling/gate.ts'
 import { createEventStreams } from '../../../src/http/eventStream.ts'
@@ -50,7 +50,7 @@ describe('A stream of events', () => {
         async read({ after, limit }: FeedQuery) {
           if (failure) throw failure
           const data = events.filter(({ position }) => position > after).slice(0, limit)
-          return { data, next: data.at(-1)?.position ?? after }
+          return { data, next: data.at(-1)?.position ?? after, end: events.at(-1)?.position ?? BEGINNING }
         },
       },
       watch: {

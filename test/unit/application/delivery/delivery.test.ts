@@ -44,7 +44,7 @@ describe('A delivery', () => {
   const feed = {
     async read({ after, limit }: FeedQuery) {
       const behind = events.filter(({ position }) => position > after && position <= end).slice(0, limit)
-      return { data: behind, next: behind.at(-1)?.position ?? after }
+      return { data: behind, next: behind.at(-1)?.position ?? after, end }
     },
     ofToken: async (token: string, from: number) =>
       events.filter(

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { HistoryDocument } from '../../../../projections/tokenHistory.ts'
-import { BEGINNING, createFeed, isPosition } from '../../../../src/application/feed/feed.ts'
+import { areOfOneStore, BEGINNING, createFeed, isPosition } from '../../../../src/application/feed/feed.ts'
 import { createFeedWatch } from '../../../../src/application/feed/watch.ts'
 import type { Query } from '../../../../src/application/ports/documents.ts'
 import type { StoredEvent } from '../../../../src/domain/events.ts'
@@ -90,6 +90,18 @@ describe('The feed', () => {
     const query = { ...all, types: new Set(['TokenRevoked']), limit: 3 }
     const page = await feed.read(query)
     expect([positions(page), page.next]).to.deep.equal([[2, 4, 6], at(6)])
+  })
+
+  it('knows whether two positions are of one event store', () => {
+    const other = `${'1'.repeat(20)}-${'2'.repeat(20)}`
+    for (const [a, b] of [
+      [at(1), at(2)],
+      [other, other],
+      [BEGINNING, at(1)],
+      [other, BEGINNING],
+    ] as const)
+      expect(areOfOneStore(a, b), `${a} ${b}`).to.equal(true)
+    for (const a of ['3', other, '1'.repeat(17)]) expect(areOfOneStore(a, at(1)), a).to.equal(false)
   })
 
   it('knows positions of either event store by their form', () => {
