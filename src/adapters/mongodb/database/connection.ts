@@ -49,7 +49,12 @@ const COMMON: MongoClientOptions = {
 const CONTROL = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 8 }
 /** More connections than the gates let in, so that reads for known good credentials always find one. */
 const READS = { socketTimeoutMS: 600, retryReads: false, maxPoolSize: 64 }
-const WRITES = { socketTimeoutMS: 2_000, serverSelectionTimeoutMS: 1_000, maxPoolSize: 64 }
+const WRITES = {
+  socketTimeoutMS: 2_000,
+  serverSelectionTimeoutMS: 1_000,
+  waitQueueTimeoutMS: 2_000,
+  maxPoolSize: 64,
+}
 
 /**
  * @param called names the address in messages. Default: the address without user, password and options
