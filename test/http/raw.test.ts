@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -10,6 +10,7 @@ import { jwtFor, machinesIn, SAMPLE_KEY, startLedger, type TestService } from '.
 import type { TokenLedger } from '../../src/index.ts'
 import { answersIn, exchange, type RawAnswer } from '../support/callers/raw.ts'
 import { startHost } from '../support/processes/hostApp.ts'
+import { eventually } from '../support/suite/eventually.ts'
 
 const HOST = 'Host: test\r\nConnection: close\r\n'
 const JWT = `Authorization: Bearer ${jwtFor('acct_1')}\r\n`
@@ -41,6 +42,29 @@ describe('Half a body', () => {
     expect(logged).to.deep.equal([])
     await service.close()
     rmSync(folder, { recursive: true })
+  })
+})
+
+describe('A body of which nothing comes', () => {
+  it('is waited for no longer than its caller is there', async () => {
+    const seen: string[] = []
+    const host = await startHost((app, ledger) =>
+      app
+        .use(async (_, next) => {
+          seen.push('begun')
+          await next()
+          seen.push('ended')
+        })
+        .use(ledger.routes()),
+    )
+    const { hostname, port } = new URL(host.url)
+    const socket = connect({ host: hostname, port: Number(port) })
+    socket.write(`POST ${TOKENS} HTTP/1.1\r\nHost: a\r\n${JWT}${JSON_TYPE}Transfer-Encoding: chunked\r\n\r\n`)
+    await eventually(async () => expect(seen).to.deep.equal(['begun']))
+    socket.destroy()
+    await eventually(async () => expect(seen).to.deep.equal(['begun', 'ended']))
+    await host.close()
+    expect(host.lines.filter(({ level }) => level === 'error')).to.deep.equal([])
   })
 })
 
