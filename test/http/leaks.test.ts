@@ -1,4 +1,6 @@
 import { hash, sign } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { expect } from 'chai'
 import type { TokenLedgerOptions } from '../../src/index.ts'
 import { type Api, bearer, callerOf, createToken, TOKENS, tokenHeader } from '../support/callers/caller.ts'
@@ -187,6 +189,29 @@ describe('A report of leaked secrets', () => {
     expect((await listed()).data[1]).to.include({ token_id: second.id, status: 'revoked' })
     expect((await other.get(`${TOKENS}/report?limit=1`)).text).not.to.contain('octocat')
     await told.close()
+  })
+
+  it('is read while others send bodies that never end, but not while its own address does', async () => {
+    const proxied = await start({ trustProxyHops: 1 })
+    const { port, hostname } = new URL(proxied.url)
+    const { body, headers } = signedReport(current, [entry('nothing')])
+    const head = Object.entries({ ...headers, 'Content-Length': body.length, 'X-Forwarded-For': '192.0.2.1' })
+    const half = `POST /leaks/github HTTP/1.1\r\nHost: x\r\n${head.map((field) => `${field.join(': ')}\r\n`).join('')}\r\n[`
+    const sockets = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const socket = connect(Number(port), hostname)
+        await once(socket, 'connect')
+        socket.write(half)
+        return socket.on('error', () => {})
+      }),
+    )
+    const from = (address: string) =>
+      send(body, { ...headers, 'X-Forwarded-For': address }, proxied).then(({ status }) => status)
+    await eventually(async () => expect(await from('192.0.2.1')).to.equal(503))
+    expect(await from('192.0.2.2')).to.equal(200)
+    for (const socket of sockets) socket.destroy()
+    await eventually(async () => expect(await from('192.0.2.1')).to.equal(200))
+    await proxied.close()
   })
 
   it('keeps no piece of a secret where what it says is cut', async () => {

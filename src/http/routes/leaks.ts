@@ -1,6 +1,7 @@
 import { hash, type KeyObject, verify } from 'node:crypto'
 import type { Context } from 'koa'
 import type { Telemetry } from '../../application/ports/telemetry.ts'
+import { createGate, type GateOptions } from '../../application/scheduling/gate.ts'
 import type { LeakReport, TakeLeaks } from '../../application/tokens/leaks.ts'
 import { limitedBy } from '../../application/usage/countedAuthentication.ts'
 import { unauthorized } from '../authentication/authenticate.ts'
@@ -27,12 +28,17 @@ interface Dependencies {
 
 /** The largest length of a report, in bytes. */
 const LIMIT = 1024 * 1024
+/** Nobody vouches for a body before it is read, so few are held at a time, and fewer of one address. */
+const BODIES: GateOptions = { atOnce: 32, waiting: 64, waitMs: 2_000 }
+const BODIES_OF_ONE = 8
 /** The largest length of a header of the signature, in characters. */
 const LONGEST = 200
 const REPORTER = 'github'
 
 /** Reports of leaked secrets, as partners of GitHub's secret scanning get them. */
 export function leakRoutes({ takeLeaks, findKey, failures, addressOf, telemetry }: Dependencies): Route[] {
+  const bodies = createGate(BODIES)
+
   function refuse(ctx: Context): never {
     const { requestId, address } = requestStateOf(ctx)
     telemetry.log.info(
@@ -45,14 +51,16 @@ export function leakRoutes({ takeLeaks, findKey, failures, addressOf, telemetry 
 
   const handle = async (ctx: Context) => {
     ctx.set('Cache-Control', 'no-store')
-    requestStateOf(ctx).address = addressOf(ctx.req)
+    const address = addressOf(ctx.req)
+    requestStateOf(ctx).address = address
     const [id, signature] = ['identifier', 'signature'].map((name) =>
       headerOf(ctx, `github-public-key-${name}`),
     )
     if (!id || !signature) refuse(ctx)
     const key = await findKey(id)
     if (!key) refuse(ctx)
-    const body = await readRaw(ctx, LIMIT)
+    const sender = { name: () => limitedBy(address), left: () => BODIES_OF_ONE }
+    const body = await bodies.run(() => readRaw(ctx, LIMIT), sender)
     if (!verify('sha256', body, key, Buffer.from(signature, 'base64'))) refuse(ctx)
     const reports = reportsIn(body)
     const context = contextOf(ctx, { kind: 'system', id: REPORTER })
