@@ -6,8 +6,6 @@ import { refusedText } from '../cli/damage.ts'
 import { json, plural, printable, progress } from '../cli/output.ts'
 import { lagText } from '../cli/projectionLag.ts'
 
-type Compared = ReadModelComparison
-
 /** `verify` without options: is the read model what the events say? */
 export async function verifyModel(settings: Settings, io: Io, asJson: boolean): Promise<ExitCode> {
   const bar = progress(io, 2)
@@ -39,10 +37,10 @@ export async function verifyModel(settings: Settings, io: Io, asJson: boolean): 
 }
 
 /** Are there events, and none of them in the read model? */
-const isNothingCompared = (lags: Compared['lags']): boolean =>
+const isNothingCompared = (lags: ReadModelComparison['lags']): boolean =>
   lags.every(({ checkpoint, lag }) => checkpoint === null && lag > 0)
 
-function reportOf(found: Compared): string {
+function reportOf(found: ReadModelComparison): string {
   const { differences, differing, refused } = found
   const lines = differences.map(({ collection, id, field, expected, found: there }) => {
     const what = field === null ? '' : ` ${field}`
@@ -58,7 +56,7 @@ function reportOf(found: Compared): string {
 }
 
 /** A line for each place at which projections are behind. Most of them are at the same one. */
-function lagLines(lags: Compared['lags']): string[] {
+function lagLines(lags: ReadModelComparison['lags']): string[] {
   const places = new Map<string, string[]>()
   for (const { projection, ...found } of lags) {
     if (found.lag === 0) continue
@@ -68,7 +66,7 @@ function lagLines(lags: Compared['lags']): string[] {
   return [...places].map(([place, names]) => `${place}: ${names.join(', ')}`)
 }
 
-function conclusionOf({ documents, differing, refused, lags }: Compared): string {
+function conclusionOf({ documents, differing, refused, lags }: ReadModelComparison): string {
   if (isNothingCompared(lags))
     return 'Nothing was compared: no event is in the read model yet. The service fills it when it is started.'
   if (differing > 0)

@@ -143,4 +143,16 @@ export async function assemblePieces(folder: string, flushMs = 20) {
 }
 
 /** A token that the read model does not show, so its whole stream is read. */
+/** From now on counts how many events of streams are read: in `events`, which may be set back to 0. */
+export function countReads({ events: { store } }: Pieces): { events: number } {
+  const read = { events: 0 }
+  const { readStream } = store
+  store.readStream = async (...args) => {
+    const page = await readStream(...args)
+    read.events += page.length
+    return page
+  }
+  return read
+}
+
 export const target = (tokenId: string): Target => ({ tokenId, seen: null, ifMatch: () => true })

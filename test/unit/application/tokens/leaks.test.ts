@@ -6,26 +6,20 @@ import type { TokenDocument } from '../../../../projections/tokens.ts'
 import { ids } from '../../../../src/application/eventLog/ids.ts'
 import { readTokenEvents } from '../../../../src/application/eventLog/tokenStream.ts'
 import { createTakeLeaks, type LeakReport, type TakeLeaks } from '../../../../src/application/tokens/leaks.ts'
-import { assemblePieces, context, type Pieces } from '../../../support/stores/pieces.ts'
+import { assemblePieces, context, countReads, type Pieces } from '../../../support/stores/pieces.ts'
 
 describe('Leaks of one token', () => {
   let folder: string
   let pieces: Pieces
   let takeLeaks: TakeLeaks
-  /** How many events of streams were read. */
-  let read = 0
+  let read: ReturnType<typeof countReads>
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
     pieces = await assemblePieces(folder)
     const { events, model, manage, telemetry, projector } = pieces
     const { store } = events
-    const { readStream } = store
-    store.readStream = async (...args) => {
-      const page = await readStream(...args)
-      read += page.length
-      return page
-    }
+    read = countReads(pieces)
     takeLeaks = createTakeLeaks({
       store,
       project: projector.apply,
@@ -42,7 +36,6 @@ describe('Leaks of one token', () => {
           }),
         ),
     })
-    read = 0
   })
 
   afterEach(async () => {
@@ -66,9 +59,9 @@ describe('Leaks of one token', () => {
   it('are each an event, and cost what their own events cost, however many there are', async () => {
     const { id } = await pieces.create('leaked')
     for (const from of [0, 600]) {
-      read = 0
+      read.events = 0
       await takeLeaks(context(), reports(id, from, 600), 'github')
-      expect(read).to.be.below(from + 2 * 600)
+      expect(read.events).to.be.below(from + 2 * 600)
     }
     const places = await placesOf(id)
     expect([places.length, new Set(places).size]).to.deep.equal([1_200, 1_200])

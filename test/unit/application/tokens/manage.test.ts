@@ -12,25 +12,17 @@ import { Refusal } from '../../../../src/domain/errors.ts'
 import { rejection } from '../../../contract/fixtures.ts'
 import { eventually } from '../../../support/suite/eventually.ts'
 import { growHistory, lifeEvent } from '../../../support/events/longLife.ts'
-import { assemblePieces, context, type Pieces, target } from '../../../support/stores/pieces.ts'
+import { assemblePieces, context, countReads, type Pieces, target } from '../../../support/stores/pieces.ts'
 
 describe('a command', () => {
   let folder: string
   let pieces: Pieces
-  /** How many events of streams were read. */
-  let read = 0
+  let read: ReturnType<typeof countReads>
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tokenledger-'))
     pieces = await assemblePieces(folder)
-    const { store } = pieces.events
-    const { readStream } = store
-    store.readStream = async (...args) => {
-      const events = await readStream(...args)
-      read += events.length
-      return events
-    }
-    read = 0
+    read = countReads(pieces)
   })
 
   afterEach(async () => {
@@ -57,9 +49,9 @@ describe('a command', () => {
       await growHistory(pieces.events.store, id, events)
       await projectedUpTo(id, events - 1)
       const token = await seen(id)
-      read = 0
+      read.events = 0
       expect(await update(token, `changed at ${events}`)).to.include({ revision: events })
-      costs.push(read)
+      costs.push(read.events)
     }
     expect(costs[0]).to.be.at.most(3)
     expect(costs).to.deep.equal([costs[0], costs[0], costs[0]])
@@ -67,7 +59,7 @@ describe('a command', () => {
 
   it('reads nothing for a token that it makes', async () => {
     await pieces.create('new')
-    expect(read).to.equal(0)
+    expect(read.events).to.equal(0)
   })
 
   it('goes on from a document that is behind, and from none', async () => {
@@ -162,10 +154,10 @@ describe('a command', () => {
     for (const events of [2, 1_000]) {
       await growHistory(pieces.events.store, token.tokenId, events)
       await projectedUpTo(token.tokenId, events - 1)
-      read = 0
+      read.events = 0
       const again = await create()
       expect([again.secret, again.token.revision]).to.deep.equal([null, events - 1])
-      costs.push(read)
+      costs.push(read.events)
     }
     expect(costs[0]).to.be.at.most(4)
     expect(costs[1]).to.equal(costs[0])
