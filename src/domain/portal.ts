@@ -90,8 +90,8 @@ export function unsealTicket(
   }
 }
 
-/** What may not stand in a path, since some servers read it as a slash. */
-const HIDDEN_SLASH = /\\|%2f|%5c/i
+/** What may not stand in a URL, since some servers read it as a slash, and parsers of URLs leave out what nobody sees. */
+const HIDDEN = /[\0-\x20\\]|%2f|%5c/i
 
 /**
  * May people be sent there? The URL has the origin of an entry, and its path is that of the entry or below it. It holds
@@ -101,10 +101,12 @@ const HIDDEN_SLASH = /\\|%2f|%5c/i
  * @returns the URL in its one spelling, or null
  */
 export function returnUrlOf(entries: readonly string[], text: string): string | null {
-  if (HIDDEN_SLASH.test(text) || !URL.canParse(text)) return null
+  // Segments of dots are looked for in the text, since versions of Node differ in which of them a URL still has.
+  const [path = ''] = text.split(/[?#]/, 1)
+  if (HIDDEN.test(text) || hasDotSegment(path) || !URL.canParse(text)) return null
   const url = new URL(text)
   const isPlain = url.username === '' && url.password === '' && /^https?:$/.test(url.protocol)
-  if (!isPlain || hasDotSegment(url.pathname) || holdsCredential(url.href)) return null
+  if (!isPlain || holdsCredential(url.href)) return null
   const isAllowed = entries.some((entry) => {
     const { origin, pathname } = new URL(entry)
     return (

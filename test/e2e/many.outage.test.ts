@@ -103,7 +103,7 @@ describeWithMongod('processes on stores that go away', () => {
         ]
         for (const { status, ms } of await Promise.all(calls.map(timed))) {
           expect(status).to.equal(503)
-          expect(ms).to.be.below(1_500)
+          expect(ms).to.be.below(4_000)
         }
         await sleep(200)
       }
@@ -115,7 +115,7 @@ describeWithMongod('processes on stores that go away', () => {
           for (const { api } of [one, other]) expect(await api.use(token)).to.equal(200)
         expect((await one.api.create({ name: 'after' })).status).to.equal(201)
       })
-      expect(took()).to.be.below(5_000)
+      expect(took()).to.be.below(10_000)
       const { body } = await other.api.list()
       expect(body.data.map(({ name }) => name)).to.include.members([...names, 'after'])
     })

@@ -315,7 +315,7 @@ describe('a stop', () => {
     await eventually(() => expect(service.output()).to.contain('"msg":"stopping"'))
     const { code, ms } = await stopped(service, 'SIGTERM')
     expect(code).to.equal(1)
-    expect(ms).to.be.below(2_000)
+    expect(ms).to.be.below(IDLE_STOP_MS)
   })
 
   it('asked for twice ends at once', async () => {
@@ -329,7 +329,7 @@ describe('a stop', () => {
     expect(service.child.exitCode, 'the request under way keeps it').to.equal(null)
     const { code, ms } = await stopped(service, 'SIGINT')
     expect(code).to.equal(1)
-    expect(ms).to.be.below(2_000)
+    expect(ms).to.be.below(IDLE_STOP_MS)
   })
 
   it('asked for while the stores open ends at once, by a handler: a first process has no other way', async () => {

@@ -99,6 +99,6 @@ describe('A ledger in memory', () => {
     const times: number[] = []
     for (let i = 0; i < 10; i++) times.push(await cycle())
     // Only the fastest one counts, which is not slowed down by other work of the machine.
-    expect(Math.min(...times)).to.be.below(100)
+    expect(Math.min(...times)).to.be.below(300)
   })
 })

@@ -2,11 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openMongoReadModel } from '../../../src/adapters/mongodb/readModel.ts'
 import type { ReadModel } from '../../../src/application/ports/readModel.ts'
+import { median } from '../../support/suite/stopwatch.ts'
 import { eventually } from '../../support/suite/eventually.ts'
 import { describeWithMongod, type Mongod, startMongod } from '../../support/stores/mongod.ts'
 import { people, put } from '../../contract/readModel.fixtures.ts'
-
-const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
 /** More than there are connections for reads, so each read waits for another. */
 const AT_ONCE = 200

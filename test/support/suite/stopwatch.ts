@@ -25,3 +25,7 @@ export function stopwatch(): () => number {
     return able - from
   }
 }
+
+/** @returns NaN for no values */
+export const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
