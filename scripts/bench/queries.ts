@@ -71,10 +71,14 @@ export function questions(): Question[] {
       ),
     })),
   )
-  const ofAll = ['live', 'active', 'expired', 'revoked', 'all'].map((status) => ({
-    name: `list of all accounts, ${status}`,
+  const filters = [
+    ...['live', 'active', 'expired', 'revoked', 'all'].map((status) => `status=${status}`),
+    ...['unused_days=30', 'expiring_days=7', 'never_expires=true', `account=${BIG}`],
+  ]
+  const ofAll = filters.map((filter) => ({
+    name: `list of all accounts, ${filter}`,
     account: null,
-    paths: SORTS.map((sort) => `${ALL_TOKENS}?status=${status}&sort=${sort}&limit=100`),
+    paths: SORTS.map((sort) => `${ALL_TOKENS}?${filter}&sort=${sort}&limit=100`),
   }))
   const from = new Date(Date.now() - 100 * DAY_MS).toISOString()
   const usage = (path: string) =>
