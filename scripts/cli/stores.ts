@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { IndexProblem } from '../../src/adapters/sqlite/database/inspect.ts'
+import type { IndexProblem } from '../../src/adapters/sqlite/log/indexes.ts'
 import { isFolder } from '../../src/adapters/sqlite/database/writable.ts'
 import type { Projection } from '../../projections/projection.ts'
 import { projections } from '../../projections/index.ts'
@@ -63,7 +63,7 @@ export async function withEventStore<T>(
       async indexProblems() {
         const path = sqlitePath(settings.eventStoreUrl)
         if (path === null) return []
-        const { checkIndexes } = await import('../../src/adapters/sqlite/database/inspect.ts')
+        const { checkIndexes } = await import('../../src/adapters/sqlite/log/indexes.ts')
         return checkIndexes(path)
       },
     })

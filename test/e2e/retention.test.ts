@@ -1,4 +1,4 @@
-import { rm, readdir } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { openSqliteEventStore } from '../../src/adapters/sqlite/eventStore.ts'
@@ -62,6 +62,7 @@ describe('A service with USAGE_RETENTION_DAYS', () => {
     const keeping = await startService({}, folder)
     const before = await usageOf(keeping)
     await keeping.stop()
+    await writeFile(join(folder, 'checkpoint.json'), (await cli(['checkpoint'], folder)).stdout)
     expect(count(await logOf(), USAGE_STREAM)).to.be.greaterThan(10)
     expect(count(await logOf(), ROLLUP_STREAM)).to.equal(0)
 
@@ -71,6 +72,9 @@ describe('A service with USAGE_RETENTION_DAYS', () => {
     const { body: metrics } = await apiOf(dropping.url).call<string>('GET', '/metrics')
     expect(metrics).to.match(/^tokenledger_usage_days_overdue 0$/m)
     expect(await dropping.stop()).to.equal(0)
+    const held = await cli(['verify', '--against', 'checkpoint.json'], folder, RETENTION)
+    expect(held.stdout).to.contain('No link is broken.')
+    expect(held.code).to.equal(0)
 
     await removeReadModel()
     const rebuilt = await startService(RETENTION, folder)

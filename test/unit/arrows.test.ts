@@ -199,6 +199,7 @@ const mayImport: Record<string, readonly string[]> = {
     'projections',
     'src/adapters/network',
     'src/adapters/sqlite/database',
+    'src/adapters/sqlite/log/indexes.ts',
     'src/version.ts',
   ],
   'scripts/build': [],

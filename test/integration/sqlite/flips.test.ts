@@ -13,7 +13,7 @@ import {
   toText,
 } from '../../../src/adapters/sqlite/database/database.ts'
 import { eventStoreOn, openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
-import { checkIndexes } from '../../../src/adapters/sqlite/database/inspect.ts'
+import { checkIndexes } from '../../../src/adapters/sqlite/log/indexes.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
 import { tokenStream, usageStream } from '../../../src/domain/streams.ts'
 import {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { openDatabase } from '../../../src/adapters/sqlite/database/database.ts'
 import { openSqliteEventStore } from '../../../src/adapters/sqlite/eventStore.ts'
+import { checkIndexes } from '../../../src/adapters/sqlite/log/indexes.ts'
 import { ConflictError, StoreUnavailableError } from '../../../src/application/ports/errors.ts'
 import type { EventStore } from '../../../src/application/ports/eventStore.ts'
 import { DamagedError } from '../../../src/domain/errors.ts'
@@ -66,6 +67,20 @@ describe('A sweep of a SQLite event store', () => {
     expect((await store.readStream('old', 3, 2)).map(({ revision }) => revision)).to.deep.equal([10, 11])
     expect((await store.readStream('old', 12, 2)).map(({ revision }) => revision)).to.deep.equal([12, 13])
     expect(await store.head()).to.equal(before.at(-1)?.position)
+  })
+
+  it('is no damage where it took a whole stream, unless its record is damaged or an event was lost', async () => {
+    await sweepAll('old', 9)
+    expect(await checkIndexes(path)).to.deep.equal([])
+    await sweepAll('old', 31)
+    expect(await checkIndexes(path)).to.deep.equal([])
+    const lost = { stream: 'old', what: 'its newest event is at revision none, and 31 was written' }
+    await tamper('UPDATE swept_streams SET crc = crc + 1')
+    expect(await checkIndexes(path)).to.deep.equal([lost])
+    await tamper('UPDATE swept_streams SET crc = crc - 1, revision = 30')
+    expect(await checkIndexes(path)).to.deep.equal([lost])
+    await tamper('DELETE FROM swept_streams')
+    expect(await checkIndexes(path)).to.deep.equal([lost])
   })
 
   it('takes a whole stream out, whose revisions go on', async () => {

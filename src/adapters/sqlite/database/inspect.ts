@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { SIGNAL_STREAMS } from '../../../domain/streams.ts'
-import { bytes, type Database, integer, openDatabase, openPlain, toText } from './database.ts'
+import { bytes, type Database, openDatabase, openPlain, toText } from './database.ts'
 import { MEMORY } from './driver.ts'
 import { walBytes } from './walWatch.ts'
 
@@ -34,12 +34,17 @@ export const sizeOf = (path: string): FileSize => ({
   walBytes: walBytes(path),
 })
 
-const MAX_PROBLEMS = 5
+/** More would not help anybody. */
+export const MAX_PROBLEMS = 5
 
 /**
  * What SQLite finds wrong with a file, in its own words, which may quote any text of the file; empty for a sound one.
  */
-function problems(database: Database, check: 'quick_check' | 'integrity_check', most: number): string[] {
+export function problems(
+  database: Database,
+  check: 'quick_check' | 'integrity_check',
+  most: number,
+): string[] {
   // The limit is not passed as an argument of the check, since some versions would take it for the name of a table.
   const found = database.prepare(`SELECT ${bytes(check, 'found')} FROM pragma_${check} LIMIT ${most}`).all()
   return found.map(({ foundBytes }) => toText(foundBytes)).filter((text) => text !== 'ok')
@@ -78,49 +83,3 @@ export async function countEvents(path: string): Promise<{ events: number; signa
     database.close()
   }
 }
-
-/** A stream on which the table of streams and the events disagree; or, with `stream` null, what SQLite itself finds. */
-export interface IndexProblem {
-  stream: string | null
-  what: string
-}
-
-/** More would not help anybody. */
-const MAX_STREAMS = 1000
-
-const DISAGREEING = `
-  SELECT ${bytes('stream')}, ${integer('revision', 'said')},
-    ${integer('(SELECT max(revision) FROM events WHERE events.stream = streams.stream)', 'newest')}
-  FROM streams WHERE newest IS NOT said LIMIT ${MAX_STREAMS}`
-const UNKNOWN = `
-  SELECT ${bytes('stream')}, ${integer('max(revision)', 'newest')} FROM events
-  WHERE NOT EXISTS (SELECT 1 FROM streams WHERE streams.stream = events.stream)
-  GROUP BY stream LIMIT ${MAX_STREAMS}`
-
-/**
- * Compares an event store's own tables with its events, and its indexes with its tables. Reading the log alone would
- * not show that its end was cut off, or that an index leads nowhere. Takes some seconds per million events.
- * @throws StoreUnavailableError, DamagedError
- */
-export async function checkIndexes(path: string): Promise<IndexProblem[]> {
-  const database = await openDatabase(path, { readOnly: true, synchronous: 'NORMAL' })
-  try {
-    return [...disagreements(database), ...integrityProblems(database)]
-  } finally {
-    database.close()
-  }
-}
-
-function disagreements(database: Database): IndexProblem[] {
-  const known = database.prepare(DISAGREEING).all()
-  const unknown = database.prepare(UNKNOWN).all()
-  return [...known, ...unknown].map(({ streamBytes, said, newest }) => ({
-    stream: toText(streamBytes),
-    what: `its newest event is at revision ${shown(newest)}, and ${shown(said)} was written`,
-  }))
-}
-
-const shown = (revision: unknown): string => (typeof revision === 'number' ? String(revision) : 'none')
-
-const integrityProblems = (database: Database): IndexProblem[] =>
-  problems(database, 'integrity_check', MAX_PROBLEMS).map((what) => ({ stream: null, what }))
