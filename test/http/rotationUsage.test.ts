@@ -27,9 +27,14 @@ describe('The usage of a token that is rotated', () => {
   let token: Body
   let path: string
   let accounts = 0
+  const lines: { fields: object; message: string }[] = []
 
   before(async () => {
-    service = await startLedger({ clock: () => now, rateLimitFailuresPerMinute: 0 })
+    service = await startLedger({
+      clock: () => now,
+      rateLimitFailuresPerMinute: 0,
+      log: { debug() {}, warn() {}, error() {}, info: (fields, message) => lines.push({ fields, message }) },
+    })
   })
   after(() => service.close())
   beforeEach(async () => {
@@ -99,5 +104,17 @@ describe('The usage of a token that is rotated', () => {
       retired_secret_uses: { total: 0, data: [] },
     })
     expect((await owner.get(path)).body).to.include({ status: 'active', last_accessed: iso(now) })
+  })
+
+  it('is told of a secret that has retired by the log, which says which one it was', async () => {
+    const second = await rotate({ activate: 'now', grace_seconds: 0 })
+    const third = await rotate({ activate: 'now', grace_seconds: 10 })
+    now += 10_000
+    for (const secret of [token.token, second, third]) await verify(secret)
+    const known = { reason: 'retired', tokenId: token.id, accountId: token.account_id }
+    const refused = lines.flatMap(({ fields, message }) => (message === 'credential refused' ? [fields] : []))
+    // A member that is called a secret would be hidden in the log of the service.
+    expect(refused).to.containSubset([0, 1].map((secretRevision) => ({ ...known, secretRevision })))
+    for (const line of refused) expect(line).not.to.have.property('secret')
   })
 })

@@ -58,8 +58,11 @@ export interface Refused {
   /** The id of a token that is known, but no longer good. */
   tokenId?: string
   accountId?: string
-  /** The revision of the event that brought the secret, if it was one of the token's until a rotation. */
-  secret?: number
+  /**
+   * The revision of the event that brought the secret, if it was one of the token's until a rotation. It goes to the
+   * log, which hides whatever is called a secret.
+   */
+  secretRevision?: number
 }
 
 export type Decision = Accepted | Refused
@@ -130,7 +133,8 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
     if (record.revoked) return refuseKnown(record, 'revoked')
     if (record.stopped !== null) return refuseKnown(record, 'stopped')
     const now = clock()
-    if (record.retiresAt <= now) return { ...refuseKnown(record, 'retired', true), secret: record.secret }
+    if (record.retiresAt <= now)
+      return { ...refuseKnown(record, 'retired', true), secretRevision: record.secret }
     return record.expiresAt <= now ? refuseKnown(record, 'expired', true) : null
   }
 
@@ -144,8 +148,8 @@ export function createAuthenticator(deps: Dependencies): Authenticator {
   function goodOf(found: Found): TokenRecord | Refused {
     if (!found) return refuse('unknown')
     if ('isRetired' in found) {
-      const { tokenId, accountId, secret } = found
-      return { ...refuse('retired', true), tokenId, ...(accountId !== null && { accountId }), secret }
+      const { tokenId, accountId, secret: secretRevision } = found
+      return { ...refuse('retired', true), tokenId, ...(accountId !== null && { accountId }), secretRevision }
     }
     return flaw(found) ?? found
   }

@@ -82,7 +82,10 @@ export function createCountedAuthentication<Quota extends { exceeded: boolean }>
   }
 
   /** Such a use changes nothing. Its owner is told of it, since somebody still has the old secret. */
-  function recordRetired({ purpose, ip }: Attempt, { tokenId, accountId, secret }: Refused): void {
+  function recordRetired(
+    { purpose, ip }: Attempt,
+    { tokenId, accountId, secretRevision: secret }: Refused,
+  ): void {
     if (tokenId === undefined || accountId === undefined || secret === undefined) return
     const { userAgent } = purpose()
     recorder.refused({ tokenId, accountId, secret, at: now(), ip, userAgent })

@@ -99,7 +99,13 @@ describe('a credential that is authenticated and counted', () => {
   })
 
   it('is told of where a secret of its token has retired, whoever is limited, and is no use', () => {
-    const decision = { refused: 'retired', expired: true, tokenId: 'a token', accountId: 'acct_1', secret: 3 }
+    const decision = {
+      refused: 'retired',
+      expired: true,
+      tokenId: 'a token',
+      accountId: 'acct_1',
+      secretRevision: 3,
+    }
     const { ask, retired, steps } = lab(decision)
     void ask()
     void ask({ isLimited: false })
