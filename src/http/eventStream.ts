@@ -26,6 +26,13 @@ export const STREAM_TIMES: StreamTimes = {
 /** How many streams one account may have at a time, in one process. */
 const MOST_EACH = 10
 
+/** Of streams that are open, and not of requests in a time (draft-ietf-httpapi-ratelimit-headers). */
+const EXCEEDED = {
+  'RateLimit-Policy': `"streams";q=${MOST_EACH};qu="concurrent-requests"`,
+  RateLimit: '"streams";r=0',
+  'Retry-After': '5',
+}
+
 /** The streams that are open. */
 export interface EventStreams {
   /**
@@ -46,7 +53,7 @@ export function createEventStreams(): EventStreams {
       const own = open.get(accountId) ?? new Set()
       if (own.size >= MOST_EACH) {
         const detail = `The account has ${MOST_EACH} streams already: close one of them.`
-        throw new Problem('rate_limited', detail, { headers: { 'Retry-After': '5' } })
+        throw new Problem('rate_limited', detail, { headers: EXCEEDED })
       }
       open.set(accountId, own.add(end))
       if (isEnding) end()

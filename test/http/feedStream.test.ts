@@ -86,6 +86,8 @@ describe('The stream of an account', () => {
     const refused = await follow()
     expect(refused.status).to.equal(429)
     expect(refused.headers.get('retry-after')).to.match(/^\d+$/)
+    expect(refused.headers.get('ratelimit')).to.equal('"streams";r=0')
+    expect(refused.headers.get('ratelimit-policy')).to.equal('"streams";q=10;qu="concurrent-requests"')
     expect((await follow('', {}, jwtFor('acct_2'))).status).to.equal(200)
     expect((await owner.get(`${TOKENS}/events`)).status, 'a page').to.equal(200)
     open[3]?.close()
