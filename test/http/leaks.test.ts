@@ -327,6 +327,7 @@ describe('A report of leaked secrets', () => {
   it('is refused as a whole if it is signed and no list of tokens', async () => {
     for (const entries of [{}, 'text', [1], [{ token: 7 }], [entry('x'), null]])
       expect((await report(entries)).status, JSON.stringify(entries)).to.equal(422)
+    expect((await report({})).body.errors).to.deep.equal([{ pointer: '', message: 'must be a list' }])
     const text = '['
     const signature = sign('sha256', Buffer.from(text), current.privateKey).toString('base64')
     expect((await send(text, headersOf('current', signature))).status).to.equal(400)

@@ -282,6 +282,8 @@ describe('An operator', () => {
       }
       for (const [what, input] of Object.entries(wrong))
         expect((await revoke(input)).status, what).to.equal(422)
+      const [twice] = (await revoke({ ids: [id], account_id: 'acct_1' })).body.errors
+      expect(twice?.pointer, 'the whole body, by RFC 6901').to.equal('')
       const long = { credentials: Array.from({ length: 600 }, () => 'x'.repeat(512)) }
       expect((await revoke(long)).status).to.equal(413)
       expect(

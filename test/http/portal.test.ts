@@ -112,7 +112,7 @@ describe('A link to the page', () => {
     const { status, body } = await owner({ scope }).post(PORTAL)
     expect([status, body.errors]).to.deep.equal([
       422,
-      [{ pointer: '/', message: 'the scopes of the JWT are too long for a session' }],
+      [{ pointer: '', message: 'the scopes of the JWT are too long for a session' }],
     ])
   })
 

@@ -107,7 +107,7 @@ function reportsIn(body: Buffer): LeakReport[] {
   } catch {
     throw new Problem('malformed_request', 'The body is not valid JSON.')
   }
-  if (!Array.isArray(reports)) throw invalid([{ pointer: '/', message: 'must be a list' }])
+  if (!Array.isArray(reports)) throw invalid([{ pointer: '', message: 'must be a list' }])
   return reports.map((report: unknown, i) => {
     const { token, type, url, source } = Object(report) as Record<string, unknown>
     if (typeof token !== 'string') throw invalid([{ pointer: `/${i}/token`, message: 'must be text' }])

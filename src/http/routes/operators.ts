@@ -278,5 +278,5 @@ function whichOf({ account_id: accountId, ids, credentials }: RevocationsInput):
   if (credentials) named.push({ credentials })
   const [which] = named
   if (which && named.length === 1) return which
-  throw invalid([{ pointer: '/', message: 'must have exactly one of account_id, ids and credentials' }])
+  throw invalid([{ pointer: '', message: 'must have exactly one of account_id, ids and credentials' }])
 }

@@ -99,6 +99,6 @@ export function portalRoutes(deps: Dependencies): Route[] {
 const tooLong = (without: string): Problem =>
   invalid([
     without.length > LONGEST_TICKET
-      ? { pointer: '/', message: 'the scopes of the JWT are too long for a session' }
+      ? { pointer: '', message: 'the scopes of the JWT are too long for a session' }
       : { pointer: '/return_url', message: 'is too long for a session, with the scopes of the JWT' },
   ])
