@@ -27,8 +27,11 @@ async function longestTurnOf(work: () => Promise<unknown>): Promise<number> {
   return longest
 }
 
-/** The time of this thread if the system shows it, since other threads work on SQLite's files and collect garbage. */
-function processorTime(): number {
+/**
+ * For how long a text holds whoever reads it, in milliseconds: a busy machine makes no difference. It is the time of this
+ * thread if the system shows it, since other threads work on SQLite's files and collect garbage.
+ */
+export function processorTime(): number {
   if (process.platform === 'linux') {
     const [nanoseconds] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')
     return Number(nanoseconds) / 1e6

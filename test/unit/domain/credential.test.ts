@@ -18,6 +18,7 @@ import {
 } from '../../../src/domain/credential.ts'
 import { cutText } from '../../../src/domain/text.ts'
 import { projectRoot } from '../../support/project/package.ts'
+import { processorTime } from '../../support/suite/loop.ts'
 
 interface Vectors {
   alphabet: string
@@ -356,13 +357,13 @@ describe('masking', () => {
   })
 
   it('takes no long time for a text that is made to take long', () => {
-    const started = performance.now()
+    const started = processorTime()
     const texts = ['eyJ', 'e30', 'ewo', 'eyJ.eyJ', `${HEAD}.e30`, 'tkl_', '%65', '.e30.', 'eyJ9'].flatMap(
       (some) => [some.repeat(384).slice(0, 384), `${some.repeat(384).slice(0, 370)}.e30.`],
     )
     for (let round = 0; round < 100; round++) for (const text of texts) keptText(text)
     // Only a flood would notice a fiftieth of a second for each round.
-    expect(performance.now() - started).to.be.lessThan(2_000)
+    expect(processorTime() - started).to.be.lessThan(2_000)
   })
 
   it('keeps other text that is cut, up to its bound and without half a character', () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { repeatedMember } from '../../../src/domain/json.ts'
+import { processorTime } from '../../support/suite/loop.ts'
 
 describe('JSON', () => {
   const twice: [json: string, name: string][] = [
@@ -39,7 +40,7 @@ describe('JSON', () => {
   })
 
   it('is looked through at once, however it is made', () => {
-    const started = performance.now()
+    const started = processorTime()
     for (const json of [
       `"${'\\"'.repeat(500_000)}"`,
       `{"a":"${'x'.repeat(1_000_000)}"}`,
@@ -47,6 +48,6 @@ describe('JSON', () => {
       `[${'"a",'.repeat(200_000)}1]`,
     ])
       expect(repeatedMember(json)).to.equal(null)
-    expect(performance.now() - started).to.be.below(2000)
+    expect(processorTime() - started).to.be.below(2000)
   })
 })

@@ -11,6 +11,7 @@ import {
   reasonProblem,
   scopeErrors,
 } from '../../../src/domain/rules.ts'
+import { processorTime } from '../../support/suite/loop.ts'
 
 const TOKEN = 'tkl_fx1wPvbolaz8VZ6GDnW5NvJ2fWOkg7gHRomzl6OBAEA1v3gnH'
 const NOW = '2026-03-01T10:00:00.000Z'
@@ -117,7 +118,7 @@ describe('a name', () => {
   })
 
   it('that is too long is refused before anything is done with it', () => {
-    const started = performance.now()
+    const started = processorTime()
     for (const name of [
       `a${'\u0301'.repeat(500_000)}${'\u0316'.repeat(500_000)}`,
       '\u1112\u1161'.repeat(500_000),
@@ -125,7 +126,7 @@ describe('a name', () => {
       expect(nameProblem(normaliseName(name))).to.match(/1 to 100 characters/)
     }
     // Normal form C of these takes minutes.
-    expect(performance.now() - started).to.be.below(1000)
+    expect(processorTime() - started).to.be.below(1000)
     expect(nameProblem(normaliseName(`${' '.repeat(30_000)}a`)), 'after trimming').to.equal(null)
   })
 

@@ -9,6 +9,7 @@ import {
   sha256,
   UUID_OF_ROW,
 } from '../../../support/events/oldTable.ts'
+import { processorTime } from '../../../support/suite/loop.ts'
 
 const read = (row: OldRow): ImportedToken | string => readRow(JSON.stringify(row), RULES)
 
@@ -52,12 +53,12 @@ describe('a row of an old table', () => {
   })
 
   it('is checked at once, however long its members are', () => {
-    const started = performance.now()
+    const started = processorTime()
     const long = `a${'\u0301'.repeat(250_000)}`
     for (const member of ['id', 'token', 'account_id', 'name', 'created_at', 'expires_at'] as const) {
       expect(reasonOf(oldRow(1, { [member]: long }))).to.contain(member)
     }
-    expect(performance.now() - started).to.be.below(2000)
+    expect(processorTime() - started).to.be.below(2000)
   })
 
   it('keeps a UUID as the id, in lower case, and what it was written as', () => {
