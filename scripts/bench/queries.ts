@@ -73,7 +73,10 @@ export function questions(): Question[] {
   )
   const filters = [
     ...['live', 'active', 'expired', 'revoked', 'all'].map((status) => `status=${status}`),
-    ...['unused_days=30', 'expiring_days=7', 'never_expires=true', `account=${BIG}`],
+    'unused_days=30',
+    'expiring_days=7',
+    'never_expires=true',
+    `account=${BIG}`,
   ]
   const ofAll = filters.map((filter) => ({
     name: `list of all accounts, ${filter}`,
