@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { JwtKeys } from '../adapters/jwt/verifier.ts'
+import { type JwtKeys, keyFinder } from '../adapters/jwt/verifier.ts'
 import type { Logger } from '../application/ports/telemetry.ts'
 import { type Pepper, parsePeppers } from '../domain/credential.ts'
 import { isInMemory, isOnThisMachine } from './parsers.ts'
@@ -88,7 +88,11 @@ function loadOrMake(file: string): DevSecrets {
 function parse(text: string, file: string): DevSecrets {
   try {
     const { jwtSecret, peppers } = JSON.parse(text)
-    if (typeof jwtSecret === 'string' && typeof peppers === 'string') return { jwtSecret, peppers }
+    if (typeof jwtSecret === 'string' && typeof peppers === 'string') {
+      parsePeppers(peppers)
+      keyFinder({ secret: jwtSecret })
+      return { jwtSecret, peppers }
+    }
   } catch {
     // Said below, without the text.
   }

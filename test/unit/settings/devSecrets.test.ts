@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { keysOf, warnOfMadePeppers } from '../../../src/settings/devSecrets.ts'
 import { isFile, isOnThisMachine } from '../../../src/settings/parsers.ts'
@@ -70,6 +73,20 @@ describe('a pepper of one’s own making', () => {
     warnOfMadePeppers(readSettings({ ...files, TOKEN_PEPPERS: PEPPERS }), log)
     warnOfMadePeppers(readSettings(inMemory), log)
     expect(lines).to.have.lengthOf(1)
+  })
+
+  it('is named with its file where that holds no keys, and the file stays as it is', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tokenledger-secrets-'))
+    const file = join(folder, 'dev-secrets.json')
+    const sound = { jwtSecret: 'x'.repeat(32), peppers: PEPPERS }
+    for (const held of [{}, { ...sound, peppers: 'x' }, { ...sound, jwtSecret: 'short' }, null]) {
+      writeFileSync(file, JSON.stringify(held))
+      expect(() => keysOf(readSettings(files), file), JSON.stringify(held)).to.throw(`${file} is damaged`)
+      expect(readFileSync(file, 'utf8')).to.equal(JSON.stringify(held))
+    }
+    writeFileSync(file, JSON.stringify(sound))
+    expect(keysOf(readSettings(files), file)).to.deep.include({ developmentSecret: sound.jwtSecret })
+    rmSync(folder, { recursive: true })
   })
 
   it('is another one for each ledger in memory', () => {
