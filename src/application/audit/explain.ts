@@ -1,5 +1,5 @@
 import { DamagedError } from '../../domain/errors.ts'
-import type { EventData, LifecycleEvent, RecordedEvent, StoredEvent } from '../../domain/events.ts'
+import type { EventData, LifecycleEvent, StoredEvent } from '../../domain/events.ts'
 import { USAGE_STREAM } from '../../domain/streams.ts'
 import { upcast } from '../../domain/upcast.ts'
 import { entriesOf, type RetiredEntry, type UsageEntry } from '../../domain/usageEntries.ts'
@@ -7,7 +7,7 @@ import { asOf } from '../tokens/asOf.ts'
 import { flawOf } from '../eventLog/eventCheck.ts'
 import { createInspector } from '../eventLog/chainInspector.ts'
 import type { SoundEvents } from '../eventLog/soundEvents.ts'
-import { readSome, type TokenEvent } from '../eventLog/tokenStream.ts'
+import type { TokenEvent } from '../eventLog/tokenStream.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import { isForeign, isOfProduct, placeOf } from '../eventLog/productEvents.ts'
 
@@ -35,10 +35,10 @@ export interface UsesAround {
   damages: string[]
 }
 
-/** A window as it was found, with the event that records it. */
-interface FoundWindow {
-  event: RecordedEvent
-  data: UsageEntry
+/** What was found, with the event that records it, as it is stored: that is what its link covers. */
+interface Found<Data> {
+  event: StoredEvent
+  data: Data
 }
 
 /**
@@ -52,28 +52,29 @@ export async function usesAround(
   at: string,
   onProgress: (events: number) => void = () => {},
 ): Promise<UsesAround> {
-  const during: FoundWindow[] = []
-  const lost: Extract<RecordedEvent, { type: 'UsageLost' }>[] = []
-  const retired: { event: RecordedEvent; data: RetiredEntry }[] = []
-  let before: FoundWindow | null = null
-  let after: FoundWindow | null = null
+  const during: Found<UsageEntry>[] = []
+  const lost: Found<LostUses>[] = []
+  const retired: Found<RetiredEntry>[] = []
+  let before: Found<UsageEntry> | null = null
+  let after: Found<UsageEntry> | null = null
   let events = 0
   const damages: string[] = []
   for await (const batch of readablePast(store, (await store.head()) ?? '', damages)) {
-    for (const stored of batch) {
-      const read = upcast(stored)
+    for (const event of batch) {
+      const read = upcast(event)
       if (read.kind !== 'event') continue
-      const { event } = read
-      const flaw = isUsage(stored) ? flawOf(event) : null
+      const flaw = isUsage(event) ? flawOf(read.event) : null
       if (flaw !== null) {
-        damages.push(`${placeOf(stored)} cannot be used: ${flaw}`)
+        damages.push(`${placeOf(event)} cannot be used: ${flaw}`)
         continue
       }
-      if (event.type === 'UsageLost' && event.data.from <= at && at <= event.data.to) lost.push(event)
-      if (event.type === 'RetiredSecretsUsed')
-        for (const data of event.data.entries)
+      const { type, data: recorded } = read.event
+      if (type === 'UsageLost' && recorded.from <= at && at <= recorded.to)
+        lost.push({ event, data: recorded })
+      if (type === 'RetiredSecretsUsed')
+        for (const data of recorded.entries)
           if (data.tokenId === tokenId && isDuring(data, at)) retired.push({ event, data })
-      for (const data of entriesOf(event)) {
+      for (const data of entriesOf(read.event)) {
         if (data.tokenId !== tokenId) continue
         const { firstAt, lastAt } = data
         if (isDuring(data, at)) during.push({ event, data })
@@ -84,10 +85,12 @@ export async function usesAround(
     onProgress((events += batch.length))
   }
   const windows = [...during, ...[before, after].filter((window) => window !== null)]
-  const shownEvents = [...windows, ...retired].map(({ event }) => event)
-  const unsound = await unsoundAmong(store, new Set([...shownEvents, ...lost]))
+  const unsound = await unsoundAmong(
+    store,
+    new Set([...windows, ...retired, ...lost].map(({ event }) => event)),
+  )
   for (const [event, wrong] of unsound) damages.push(`${placeOf(event)} cannot be shown: ${wrong}`)
-  const shown = (window: FoundWindow | null): UseWindow | null =>
+  const shown = (window: Found<UsageEntry> | null): UseWindow | null =>
     window && !unsound.has(window.event) ? toWindow(window) : null
   return {
     during: during
@@ -95,7 +98,7 @@ export async function usesAround(
       .sort((a, b) => (a.data.firstAt < b.data.firstAt ? -1 : 1)),
     before: shown(before),
     after: shown(after),
-    lost: lost.filter((event) => !unsound.has(event)).map(({ data }) => data),
+    lost: lost.filter(({ event }) => !unsound.has(event)).map(({ data }) => data),
     retired: retired.filter(({ event }) => !unsound.has(event)).map(({ data }) => data),
     damages,
   }
@@ -136,20 +139,18 @@ async function* readablePast(
 
 async function unsoundAmong(
   store: EventStore,
-  shown: ReadonlySet<RecordedEvent>,
-): Promise<Map<RecordedEvent, string>> {
+  shown: ReadonlySet<StoredEvent>,
+): Promise<Map<StoredEvent, string>> {
   const inspect = createInspector(store)
-  const unsound = new Map<RecordedEvent, string>()
+  const unsound = new Map<StoredEvent, string>()
   for (const event of shown) {
-    // The event is read again, since it was upcast here, and its link covers the event as it is stored.
-    const { events, damage } = await readSome(store, event.stream, event.revision, 1)
-    const wrong = damage ? damage.message : events[0] ? await inspect(events[0]) : 'gone'
+    const wrong = await inspect(event)
     if (wrong !== null) unsound.set(event, wrong)
   }
   return unsound
 }
 
-const toWindow = ({ event: { stream, revision }, data }: FoundWindow): UseWindow => ({
+const toWindow = ({ event: { stream, revision }, data }: Found<UsageEntry>): UseWindow => ({
   stream,
   revision,
   data,

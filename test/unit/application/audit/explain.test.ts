@@ -104,6 +104,23 @@ describe('Uses around a time, in a log with gaps', () => {
     expect(damages).to.deep.equal(['no event at position 2 to 3'])
   })
 
+  it('are those that the log still has, where retention has taken events from their stream already', async () => {
+    const id = randomUUID()
+    const memory = memoryStore()
+    const window = (from: number, to: number) => used(id, { firstAt: time(from), lastAt: time(to) })
+    await writerTo(memory.store)(USAGE, [window(0, 50), window(100, 200), window(300, 400)])
+    const { readStream } = memory.store
+    for (const taken of [2, 3]) {
+      memory.store.readStream = async (stream, from = 0, limit) =>
+        stream === USAGE ? readStream(stream, Math.max(from, taken), limit) : readStream(stream, from, limit)
+      const { before, during, after, damages } = await usesAround(memory.store, id, time(150))
+      expect([before, ...during, after].map((found) => found?.data.firstAt)).to.deep.equal(
+        [0, 100, 300].map(time),
+      )
+      expect(damages).to.deep.equal([])
+    }
+  })
+
   it('are found among those of other tokens, and in events of the older type', async () => {
     const [id, other] = [randomUUID(), randomUUID()]
     const { store } = memoryStore()
