@@ -159,7 +159,22 @@ export function keyFinder(options: OwnKeys): FindKey {
 function secretKey(secret: string): Key {
   const bytes = Buffer.from(secret)
   if (bytes.length < MIN_SECRET_BYTES) throw new Error(`must be at least ${MIN_SECRET_BYTES} bytes`)
+  if (isKeyOfPair(secret)) throw new Error('must be a secret, not a key in PEM')
   return { key: createSecretKey(bytes), algorithm: 'HS256' }
+}
+
+/**
+ * Is it a key of a pair, in PEM or only what stands between the lines of it, as some logins show their public key? As a
+ * secret it would let everybody who knows the public key make JWTs.
+ */
+function isKeyOfPair(text: string): boolean {
+  if (text.includes('-----BEGIN')) return true
+  try {
+    createPublicKey({ key: Buffer.from(text, 'base64'), format: 'der', type: 'spki' })
+    return true
+  } catch {
+    return false
+  }
 }
 
 function publicKey(pem: string): Key {

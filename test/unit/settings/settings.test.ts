@@ -686,6 +686,19 @@ describe('settings', () => {
       })
     }
 
+    it('take no public key for a secret, since everybody who knows it could make JWTs then', () => {
+      const [, ...lines] = rsa.trim().split('\n')
+      const body = lines.slice(0, -1)
+      for (const text of [rsa, body.join('\n'), body.join(''), privateKey]) {
+        const expected = 'must be a secret, not a key in PEM'
+        expect(problemsOf({ JWT_SECRET: text })).to.deep.equal([`JWT_SECRET ${expected}`])
+        if (text.includes('-----BEGIN')) continue
+        expect(problemsOf({ JWT_KEYS_FILE: fileOf(JSON.stringify({ a: text })) })).to.deep.equal([
+          `JWT_KEYS_FILE ${expected}`,
+        ])
+      }
+    })
+
     it('name the reason why a file cannot be read, not where it should be', () => {
       for (const name of ['JWT_PUBLIC_KEY_FILE', 'JWT_KEYS_FILE']) {
         expect(problemsOf({ [name]: join(folder, 'missing') })).to.deep.equal([
