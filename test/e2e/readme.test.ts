@@ -79,7 +79,8 @@ const shellOf = (path: string): string[] =>
 describe('the documents', () => {
   let service: ServiceProcess
   before(async () => {
-    service = await startService()
+    // The documents wait for two seconds, which is enough for the second of the default on a machine that is not busy.
+    service = await startService({ USAGE_FLUSH_MS: '100' })
     const { privateKey } = generateKeyPairSync('ed25519')
     writeFileSync(keyFile(service), privateKey.export({ type: 'pkcs8', format: 'pem' }))
   })
