@@ -4,8 +4,9 @@ import { isLifecycle, type LifecycleEvent, type StoredEvent } from '../src/domai
 import { tokenIdOf } from '../src/domain/streams.ts'
 import { firstNotice, noticeAfter } from '../src/domain/expiry.ts'
 import { secondsAfter } from '../src/domain/time.ts'
-import { noticeOf, started } from '../src/domain/token.ts'
+import { started } from '../src/domain/token.ts'
 import { entriesOf } from '../src/domain/usageEntries.ts'
+import { foldCase } from './foldCase.ts'
 import { actor, nullable, number, string } from './members.ts'
 import type { DocumentChange, Projection, Value } from './projection.ts'
 import { secretFields } from './secretFields.ts'
@@ -34,7 +35,7 @@ const schema = {
     'expiresAt',
     'noticeAt',
     'revokedAt',
-    'revoked',
+    'phase',
     'revision',
     'chain',
   ],
@@ -87,8 +88,8 @@ const schema = {
     // When somebody is told next that it expires, or has expired. Null: never.
     noticeAt: nullable,
     revokedAt: nullable,
-    // Part of indexes, so that a list of tokens that are not revoked does not have to step over revoked ones.
-    revoked: { type: 'boolean' },
+    // Part of indexes, so that a list of tokens in one phase does not have to step over those in another.
+    phase: { enum: ['active', 'expired', 'revoked'] },
     lastAccessed: string,
     revision: { type: 'integer' },
     // The link of the event at that revision. A command continues from here, without reading the history.
@@ -105,19 +106,19 @@ const schema = {
 export type TokenDocument = FromSchema<typeof schema>
 
 /**
- * Canonical caseless matching as Unicode defines it (D145, full case folding): equal results, equal text but for case.
- * JavaScript has no case folding. The way over capital letters joins what it joins (ß and ss, σ and ς, ligatures), but
- * for the dotless ı, which is no other letter's small form there.
+ * What its events say of a token. That it has expired is written down a moment after it has, so whoever has to know looks
+ * at the time as well.
  */
-export const foldCase = (text: string): string =>
-  text
-    .normalize('NFD')
-    .replace(/[^ı]+/g, (letters) => letters.toLowerCase().toUpperCase().toLowerCase())
-    // Lower case depends on whether the word ends there, which a part of a name does not know.
-    .replaceAll('ς', 'σ')
-    .normalize('NFC')
+export type Phase = TokenDocument['phase']
+export const NOT_REVOKED: readonly Phase[] = ['active', 'expired']
+export const PHASES: readonly Phase[] = [...NOT_REVOKED, 'revoked']
 
-const live = { revokedAt: null, revoked: false }
+/** What follows from an expiry that is set. */
+const termOf = ({ expiresAt }: { expiresAt?: string | null }, at: string): { [field: string]: Value } => {
+  if (expiresAt === undefined) return {}
+  const phase: Phase = expiresAt !== null && expiresAt <= at ? 'expired' : 'active'
+  return { noticeAt: firstNotice(expiresAt, at), phase }
+}
 
 export const tokens: Projection = {
   name: 'tokens',
@@ -131,21 +132,21 @@ export const tokens: Projection = {
       indexes: [
         { fields: ['hash'], unique: true },
         { fields: ['newerHash'], unique: true },
-        { fields: ['accountId', 'revoked', 'createdAt'] },
-        { fields: ['accountId', 'revoked', 'name'] },
-        { fields: ['accountId', 'revoked', 'expiresAt'] },
-        { fields: ['accountId', 'revoked', 'lastAccessed'] },
+        { fields: ['accountId', 'phase', 'createdAt'] },
+        { fields: ['accountId', 'phase', 'name'] },
+        { fields: ['accountId', 'phase', 'expiresAt'] },
+        { fields: ['accountId', 'phase', 'lastAccessed'] },
         // Those that were never used. A use changes the entries of no token but at its first.
-        { fields: ['accountId', 'revoked', 'lastAccessed', 'createdAt'], without: 'lastAccessed' },
+        { fields: ['accountId', 'phase', 'lastAccessed', 'createdAt'], without: 'lastAccessed' },
         { fields: ['accountId', 'stopped'], sparse: true },
-        { fields: ['revoked', 'hashKeyId'] },
-        { fields: ['revoked', 'newerHashKeyId'], sparse: true },
+        { fields: ['phase', 'hashKeyId'] },
+        { fields: ['phase', 'newerHashKeyId'], sparse: true },
         // For lists of the tokens of all accounts.
-        { fields: ['revoked', 'createdAt'] },
-        { fields: ['revoked', 'name'] },
-        { fields: ['revoked', 'expiresAt'] },
-        { fields: ['revoked', 'lastAccessed'] },
-        { fields: ['revoked', 'lastAccessed', 'createdAt'], without: 'lastAccessed' },
+        { fields: ['phase', 'createdAt'] },
+        { fields: ['phase', 'name'] },
+        { fields: ['phase', 'expiresAt'] },
+        { fields: ['phase', 'lastAccessed'] },
+        { fields: ['phase', 'lastAccessed', 'createdAt'], without: 'lastAccessed' },
         { fields: ['hint'] },
         // For those of which somebody has to be told that they expire.
         { fields: ['noticeAt'], sparse: true },
@@ -165,13 +166,15 @@ export const tokens: Projection = {
     if (!isLifecycle(event)) return entriesOf(event).map(({ tokenId, lastAt }) => used(tokenId, lastAt))
     const { at } = event.metadata
     const id = tokenIdOf(event.stream)
+    // What the system does is no update by anybody.
+    const moved: Record<string, Value> = event.metadata.actor.kind === 'system' ? {} : { updatedAt: at }
     const put = (fields: Record<string, Value>): DocumentChange[] => [
-      putOf(event, { updatedAt: at, ...fields, ...placeOf(event) }),
+      putOf(event, { ...moved, ...fields, ...placeOf(event) }),
     ]
     switch (event.type) {
       case 'TokenCreated': {
         const { tokenId: _, ...data } = event.data
-        return put({ ...bornWith(event, data), rotatable: data.rotatable, createdAt: at })
+        return put({ ...bornWith(event, data), rotatable: data.rotatable, createdAt: at, updatedAt: at })
       }
       case 'TokenImported': {
         const { tokenId: _, oldId: __, lastAccessed, ...data } = event.data
@@ -180,9 +183,9 @@ export const tokens: Projection = {
         return lastAccessed === null ? made : [...made, used(id, lastAccessed)]
       }
       case 'TokenUpdated':
-        return put({ ...event.data, ...folded(event.data), ...noticeOf(event.data, at) })
+        return put({ ...event.data, ...folded(event.data), ...termOf(event.data, at) })
       case 'TokenRevoked':
-        return put({ revokedAt: at, revoked: true, noticeAt: null })
+        return put({ revokedAt: at, phase: 'revoked', noticeAt: null })
       case 'TokenLeaked':
         return [putOf(event, placeOf(event))]
       case 'TokenRotationStarted':
@@ -200,7 +203,7 @@ export const tokens: Projection = {
         return [putOf(event, { noticeAt, ...placeOf(event) })]
       }
       case 'TokenExpired':
-        return [putOf(event, { noticeAt: null, ...placeOf(event) })]
+        return [putOf(event, { noticeAt: null, phase: 'expired', ...placeOf(event) })]
     }
   },
 }
@@ -218,10 +221,10 @@ const bornWith = (
 ): Record<string, Value> => ({
   ...data,
   ...folded(data),
-  noticeAt: firstNotice(data.expiresAt, at),
+  ...termOf(data, at),
   secret: { revision, hint: data.hint },
   createdBy,
-  ...live,
+  revokedAt: null,
 })
 
 /** The texts that a search looks into. */

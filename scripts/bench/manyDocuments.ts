@@ -85,7 +85,7 @@ function token(id: string, accountId: string, n: number, now: number): Made {
       updatedAt: createdAt,
       expiresAt: expired ? iso(now - DAY_MS + n) : n % 4 === 0 ? iso(now + DAY_MS + n * 1_000) : null,
       revokedAt: revoked ? iso(now - 1_000) : null,
-      revoked,
+      phase: revoked ? 'revoked' : expired ? 'expired' : 'active',
       revision: revoked ? 1 : 0,
       ...used,
     },

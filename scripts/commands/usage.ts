@@ -2,6 +2,7 @@ import type { TokenDocument } from '../../projections/tokens.ts'
 import type { UsageRange } from '../../src/application/analytics/buckets.ts'
 import type { SecretUses } from '../../src/application/analytics/secretUses.ts'
 import type { Tally, Usage, UsageOfToken } from '../../src/application/analytics/usage.ts'
+import * as tokensThat from '../../src/application/readModel/statuses.ts'
 import { presentUsage, presentUsageOfToken, presentUsageTokens } from '../../src/presentation/tokens.ts'
 import { type ModelReads, withReadModel } from '../cli/stores.ts'
 import { type RouteFilter, routeFilter } from '../../src/application/analytics/routeFilter.ts'
@@ -86,16 +87,7 @@ async function usageOf(
     return queries.usageOfToken(token as unknown as TokenDocument, range, { route })
   }
   const made = await Promise.all(
-    [false, true].map((revoked) =>
-      readModel.count(
-        'tokens',
-        [
-          { field: 'accountId', op: 'eq', value: owner.account },
-          { field: 'revoked', op: 'eq', value: revoked },
-        ],
-        1,
-      ),
-    ),
+    tokensThat.inAnyPhase(owner.account).map((where) => readModel.count('tokens', where, 1)),
   )
   if (made.every((tokens) => tokens === 0)) throw new NotFound('No token of this account was ever made.')
   return queries.usageOfAccount(owner.account, range, { route })

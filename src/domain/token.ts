@@ -89,7 +89,7 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
         : {
             ...state,
             status: 'revoked',
-            updatedAt: at,
+            updatedAt: actor.kind === 'system' ? state.updatedAt : at,
             revokedAt: state.revokedAt ?? at,
             noticeAt: null,
             revision,
@@ -114,10 +114,8 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
 }
 
 /** A new expiry is told anew. */
-export const noticeOf = (
-  { expiresAt }: { expiresAt?: string | null },
-  at: string,
-): { noticeAt?: string | null } => (expiresAt === undefined ? {} : { noticeAt: firstNotice(expiresAt, at) })
+const noticeOf = ({ expiresAt }: { expiresAt?: string | null }, at: string): { noticeAt?: string | null } =>
+  expiresAt === undefined ? {} : { noticeAt: firstNotice(expiresAt, at) }
 
 /** The secrets of a token from the start of a rotation on. Without any grace there is only one again, at once. */
 export function started({

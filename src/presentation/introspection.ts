@@ -6,12 +6,15 @@ export interface Introspected {
   createdAt: number
   /** Infinity: never. */
   expiresAt: number
+  /** When the secret that was shown retires; Infinity: not as far as anybody knows. */
+  retiresAt: number
 }
 
 /** RFC 7662 §2.2; null: a token that is not good, of which nothing else is said. */
 export function presentIntrospection(token: Introspected | null): object {
   if (!token) return { active: false }
-  const { principal, createdAt, expiresAt } = token
+  const { principal, createdAt, expiresAt, retiresAt } = token
+  const end = Math.min(expiresAt, retiresAt)
   return {
     active: true,
     scope: principal.scopes.join(' '),
@@ -20,7 +23,7 @@ export function presentIntrospection(token: Introspected | null): object {
     jti: principal.tokenId,
     token_type: 'Bearer',
     iat: seconds(createdAt),
-    ...(Number.isFinite(expiresAt) ? { exp: seconds(expiresAt) } : {}),
+    ...(Number.isFinite(end) ? { exp: seconds(end) } : {}),
   }
 }
 

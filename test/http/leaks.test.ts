@@ -96,7 +96,7 @@ describe('A report of leaked secrets', () => {
   })
 
   it('revokes a token, and its history says where it was found, once for each place', async () => {
-    const { id, token, hint } = await createToken(owner)
+    const { id, token, hint, updated_at } = await createToken(owner)
     const elsewhere = entry(token, { url: 'https://elsewhere.example' })
     for (const entries of [[entry(token)], [entry(token), elsewhere], [entry(token)]]) {
       const answer = await report(entries)
@@ -105,6 +105,8 @@ describe('A report of leaked secrets', () => {
       expect(answer.text).not.to.contain(token)
     }
     expect((await callerOf(service.url, tokenHeader(token)).get('/auth/verify')).status).to.equal(401)
+    // It is the system that revoked it, and nobody has updated it.
+    expect((await owner.get(`${TOKENS}/${id}`)).body).to.include({ status: 'revoked', updated_at })
     const history = await historyOf(id)
     expect(history.map(({ type }) => type)).to.deep.equal([
       'TokenCreated',

@@ -125,6 +125,10 @@ describe('OAuth', () => {
     const rotate = async (input: object) => (await owner.post(`${TOKENS}/${id}/rotations`, input)).body.token
     const second = await rotate({ activate: 'now', grace_seconds: 60 })
     expect([await isActive(token), await isActive(second)]).to.deep.equal([true, true])
+    expect((await ask({ token })).body, 'until the secret retires').to.include({
+      exp: Math.floor((now + 60_000) / 1000),
+    })
+    expect((await ask({ token: second })).body).to.not.have.property('exp')
     now += 60_000
     expect([await isActive(token), await isActive(second)]).to.deep.equal([false, true])
     expect((await revoke(token)).status).to.equal(200)

@@ -66,7 +66,8 @@ function inOrder(tokens: readonly Token[], sort: Sort): string[] {
     .map(({ id }) => id)
 }
 
-const toChanges = ({ id, lastAccessed, ...token }: Token): DocumentChange[] => {
+const toChanges = (made: Token): DocumentChange[] => {
+  const { id, lastAccessed, ...token } = made
   const rest = {
     ...undescribed,
     hash: id,
@@ -78,7 +79,10 @@ const toChanges = ({ id, lastAccessed, ...token }: Token): DocumentChange[] => {
     updatedAt: token.createdAt,
     revision: 0,
   }
-  const fields = { accountId: ACCOUNT, nameFolded: token.name, revoked: token.revokedAt !== null }
+  const status = statusOf(made)
+  // Of some that have expired only the clock knows it.
+  const phase = status === 'expired' && lastAccessed === undefined ? 'active' : status
+  const fields = { accountId: ACCOUNT, nameFolded: token.name, phase }
   return [
     { kind: 'put', collection: 'tokens', id, revision: 0, fields: { ...token, ...rest, ...fields } },
     ...(lastAccessed === undefined

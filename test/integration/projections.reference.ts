@@ -104,16 +104,21 @@ function expectedTokens(life: readonly Happened[], used: readonly Use[]): Json[]
     }
     if (type === 'TokenExpiring' || type === 'TokenExpired') {
       const noticeAt = nextNotice(data.expiresAt, (days) => days < Number(data.days ?? 0))
-      Object.assign(byId.get(id) ?? {}, { noticeAt, revision, chain: metadata.chain })
+      const phase = type === 'TokenExpired' ? { phase: 'expired' } : {}
+      Object.assign(byId.get(id) ?? {}, { noticeAt, ...phase, revision, chain: metadata.chain })
       continue
     }
     const { tokenId: _, reason: __, oldId: ___, ...fields } = data
-    const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null, revoked: false }
-    Object.assign(token, { updatedAt: metadata.at }, fields, { revision, chain: metadata.chain })
+    const token = byId.get(id) ?? { id, createdAt: metadata.at, revokedAt: null }
+    if (revision === 0 || metadata.actor.kind !== 'system') token.updatedAt = metadata.at
+    Object.assign(token, fields, { revision, chain: metadata.chain })
     if (type === 'TokenRevoked')
-      Object.assign(token, { revokedAt: metadata.at, revoked: true, noticeAt: null })
-    if (fields.expiresAt !== undefined)
+      Object.assign(token, { revokedAt: metadata.at, phase: 'revoked', noticeAt: null })
+    if (fields.expiresAt !== undefined) {
       token.noticeAt = nextNotice(fields.expiresAt, (_days, due) => due > metadata.at)
+      const isPast = typeof fields.expiresAt === 'string' && fields.expiresAt <= metadata.at
+      token.phase = isPast ? 'expired' : 'active'
+    }
     if (typeof fields.name === 'string') token.nameFolded = folded(fields.name)
     if (fields.description !== undefined)
       token.descriptionFolded = typeof fields.description === 'string' ? folded(fields.description) : null
@@ -164,7 +169,7 @@ function rotated(token: Json, { type, revision, metadata, data }: Happened): voi
       Object.assign(token, { activatedAt: metadata.at, retiresAt: later(data.graceSeconds) })
     return
   }
-  token.updatedAt = metadata.at
+  if (metadata.actor.kind !== 'system') token.updatedAt = metadata.at
   if (type === 'TokenRotationEnded') {
     const remaining = data.remaining as Named
     Object.assign(token, only(remaining), none, { hint: remaining.hint })

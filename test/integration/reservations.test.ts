@@ -127,7 +127,7 @@ describeOnMongo('reservations on MongoDB', () => {
         Array.from({ length: attempts }, async (_, i) => {
           const [model, limit] = [models[i % 2], limits[i % 2]]
           const tokenId = randomUUID()
-          const live = { revokedAt: null, revoked: false, expiresAt: null }
+          const live = { revokedAt: null, phase: 'active', expiresAt: null }
           const fields = { accountId: 'acct_1', ...live, hash: tokenId }
           const make = async () => {
             // It is like an append and a projection: it takes some time, and sometimes fails.
@@ -170,7 +170,7 @@ describeOnMongo('reservations on MongoDB', () => {
         const make = (tokenId: string) => async () => {
           begun.open()
           await held.opened
-          const live = { revokedAt: null, revoked: false, expiresAt: null }
+          const live = { revokedAt: null, phase: 'active', expiresAt: null }
           const fields = { accountId: 'acct_1', ...live, hash: tokenId }
           await models[0].apply([{ kind: 'put', collection: 'tokens', id: tokenId, revision: 0, fields }])
           return 'made'
@@ -194,7 +194,7 @@ describeOnMongo('reservations on MongoDB', () => {
         .catch((error: Refusal) => error.code)
       expect(second).to.equal('conflict')
       // The token turns out to exist. Then it counts, but only once.
-      const fields = { accountId: 'acct_1', revokedAt: null, revoked: false, expiresAt: null, hash: 'h' }
+      const fields = { accountId: 'acct_1', revokedAt: null, phase: 'active', expiresAt: null, hash: 'h' }
       await models[0].apply([{ kind: 'put', collection: 'tokens', id: 'lost', revision: 0, fields }])
       const third = await two
         ?.within('acct_1', 'next', async () => 'made')
@@ -206,7 +206,7 @@ describeOnMongo('reservations on MongoDB', () => {
           collection: 'tokens',
           id: 'lost',
           revision: 1,
-          fields: { revokedAt: '2026', revoked: true },
+          fields: { revokedAt: '2026', phase: 'revoked' },
         },
       ])
       expect(await two?.within('acct_1', 'next', async () => 'made')).to.equal('made')

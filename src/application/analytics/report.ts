@@ -113,8 +113,8 @@ export function createReportQuery(readModel: DocumentReader, clock: Clock): Repo
       const { stopped: _, ...sound } = token
       if (isDamaged(token, at)) damaged.set(token.id, statusAt(sound, at))
     }
-    const soundOf = async (status: TokenStatus, where: readonly Condition[]): Promise<number> =>
-      (await readModel.count('tokens', where, Number.MAX_SAFE_INTEGER, signal)) -
+    const soundOf = async (status: TokenStatus, of: readonly (readonly Condition[])[]): Promise<number> =>
+      (await tokensThat.countEach(readModel, of, signal)) -
       [...damaged.values()].filter((each) => each === status).length
 
     let active = 0
@@ -130,7 +130,7 @@ export function createReportQuery(readModel: DocumentReader, clock: Clock): Repo
     return {
       active,
       expired: await soundOf('expired', tokensThat.expired(accountId, at)),
-      revoked: await soundOf('revoked', tokensThat.revoked(accountId)),
+      revoked: await soundOf('revoked', [tokensThat.inPhase(accountId, 'revoked')]),
       damaged: damaged.size,
     }
   }

@@ -85,9 +85,11 @@ export function createUsageQuery(readModel: DocumentReader, clock: Clock): Usage
   /** The last use of all tokens of an account, including revoked ones. */
   async function lastAccessedOf(accountId: string): Promise<string | null> {
     const newest = await Promise.all(
-      [tokensThat.notRevoked(accountId), tokensThat.revoked(accountId)].map((where) =>
-        readModel.find('tokens', { where, order: { field: 'lastAccessed', descending: true }, limit: 1 }),
-      ),
+      tokensThat
+        .inAnyPhase(accountId)
+        .map((where) =>
+          readModel.find('tokens', { where, order: { field: 'lastAccessed', descending: true }, limit: 1 }),
+        ),
     )
     const times = newest.flatMap(([token]) => (token as TokenDocument | undefined)?.lastAccessed ?? [])
     return times.sort().at(-1) ?? null

@@ -5,13 +5,14 @@ import type { Condition } from '../ports/documents.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 import type { Logger } from '../ports/telemetry.ts'
 import { eachDocument } from '../readModel/pages.ts'
+import * as tokensThat from '../readModel/statuses.ts'
 
 /** The keys with which hashes of tokens were made. Each number is that of tokens that are not revoked. */
 
 type Reads = Pick<DocumentReader, 'find' | 'count'>
 
 const COUNT_NO_FURTHER = 1_000_000
-const NOT_REVOKED: Condition = { field: 'revoked', op: 'eq', value: false }
+const NOT_REVOKED = tokensThat.notRevoked(null)
 
 /**
  * Says in the log which keys this process lacks, and how many tokens it refuses for that. It looks in the background,
@@ -74,15 +75,18 @@ export async function keyIdsInUse(
   const add = (id: string, tokens: number) => inUse.set(id, (inUse.get(id) ?? 0) + tokens)
   for await (const id of idsIn(readModel, 'hashKeyId', signal)) {
     const ofKey: Condition = { field: 'hashKeyId', op: 'eq', value: id }
-    add(id, await readModel.count('tokens', [NOT_REVOKED, ofKey], COUNT_NO_FURTHER, signal))
+    for (const of of NOT_REVOKED)
+      add(id, await readModel.count('tokens', [...of, ofKey], COUNT_NO_FURTHER, signal))
   }
-  const where: Condition[] = [NOT_REVOKED, { field: 'newerHashKeyId', op: 'gt', value: '' }]
-  const rotated = { where, order: { field: 'newerHashKeyId' }, signal }
-  for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', rotated)) {
-    const { hashKeyId, newerHashKeyId, retiresAt } = token
-    add(String(newerHashKeyId), 1)
-    if (hashKeyId === newerHashKeyId || (typeof retiresAt === 'string' && retiresAt <= now))
-      add(hashKeyId, -1)
+  for (const of of NOT_REVOKED) {
+    const where: Condition[] = [...of, { field: 'newerHashKeyId', op: 'gt', value: '' }]
+    const rotated = { where, order: { field: 'newerHashKeyId' }, signal }
+    for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', rotated)) {
+      const { hashKeyId, newerHashKeyId, retiresAt } = token
+      add(String(newerHashKeyId), 1)
+      if (hashKeyId === newerHashKeyId || (typeof retiresAt === 'string' && retiresAt <= now))
+        add(hashKeyId, -1)
+    }
   }
   return new Map([...inUse].filter(([, tokens]) => tokens > 0))
 }
@@ -103,10 +107,15 @@ async function* idsIn(
 ): AsyncGenerator<string> {
   for (let last = ''; ; ) {
     signal?.throwIfAborted()
-    const where: Condition[] = [NOT_REVOKED, { field, op: 'gt', value: last }]
-    const [next] = await readModel.find('tokens', { where, order: { field }, limit: 1 }, signal)
-    if (!next) return
-    last = String(next[field])
-    yield last
+    const found: string[] = []
+    for (const of of NOT_REVOKED) {
+      const where: Condition[] = [...of, { field, op: 'gt', value: last }]
+      const [next] = await readModel.find('tokens', { where, order: { field }, limit: 1 }, signal)
+      if (next) found.push(String(next[field]))
+    }
+    const [least] = found.sort()
+    if (least === undefined) return
+    last = least
+    yield least
   }
 }

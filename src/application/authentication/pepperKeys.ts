@@ -10,6 +10,7 @@ import { ConflictError } from '../ports/errors.ts'
 import type { EventStore } from '../ports/eventStore.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 import type { Logger } from '../ports/telemetry.ts'
+import * as tokensThat from '../readModel/statuses.ts'
 
 /** A key of this process is not the one that made the hashes under its id. */
 export class WrongPepperError extends Error {
@@ -112,10 +113,8 @@ export function createPepperKeys({ store, readModel, peppers, log, ...deps }: De
 
   const isUsed = async (keyId: string): Promise<boolean> => {
     const any = async (field: string): Promise<boolean> => {
-      const where = [false, true].map((revoked) => [
-        { field: 'revoked', op: 'eq' as const, value: revoked },
-        { field, op: 'eq' as const, value: keyId },
-      ])
+      const ofKey = { field, op: 'eq', value: keyId } as const
+      const where = tokensThat.inAnyPhase(null).map((of) => [...of, ofKey])
       const found = await Promise.all(where.map((one) => readModel.find('tokens', { where: one, limit: 1 })))
       return found.some((tokens) => tokens.length > 0)
     }

@@ -1,22 +1,26 @@
 import { DAY_MS } from '../../domain/time.ts'
+import { NOT_REVOKED, PHASES, type Phase } from '../../../projections/tokens.ts'
 import { iso } from '../ports/clock.ts'
 import type { Condition } from '../ports/documents.ts'
+import type { DocumentReader } from '../ports/readModel.ts'
 
 /**
- * Conditions for the tokens of an account, or of all (null), in one status, each of which an index serves. The caller
- * passes the time.
+ * Conditions for the tokens of an account, or of all (null), each of which an index serves. The caller passes the time,
+ * since a token has expired a moment before an event says so.
  */
 
 type Account = string | null
 
-export const inState = (accountId: Account, isRevoked: boolean): Condition[] => [
+export const inPhase = (accountId: Account, phase: Phase): Condition[] => [
   ...(accountId === null ? [] : [{ field: 'accountId', op: 'eq', value: accountId } as const]),
-  { field: 'revoked', op: 'eq', value: isRevoked },
+  { field: 'phase', op: 'eq', value: phase },
 ]
 
-export const notRevoked = (accountId: Account): Condition[] => inState(accountId, false)
+export const inAnyPhase = (accountId: Account): Condition[][] =>
+  PHASES.map((phase) => inPhase(accountId, phase))
 
-export const revoked = (accountId: Account): Condition[] => inState(accountId, true)
+export const notRevoked = (accountId: Account): Condition[][] =>
+  NOT_REVOKED.map((phase) => inPhase(accountId, phase))
 
 export const neverExpires: Condition = { field: 'expiresAt', op: 'eq', value: null }
 export const notExpired = (now: string): Condition => ({
@@ -49,16 +53,27 @@ export function unusedEither(days: number, now: string): [used: Condition[], nev
 
 /** Neither revoked nor expired. */
 export const active = (accountId: Account, at: string): Condition[] => [
-  ...notRevoked(accountId),
+  ...inPhase(accountId, 'active'),
   notExpired(at),
 ]
 
-export const expired = (accountId: Account, now: string): Condition[] => [
-  ...notRevoked(accountId),
-  hasExpired(now),
+/** Those that an event calls expired, and those of which only the clock knows it. */
+export const expired = (accountId: Account, at: string): Condition[][] => [
+  inPhase(accountId, 'expired'),
+  [...inPhase(accountId, 'active'), hasExpired(at)],
 ]
 
 export const damaged = (accountId: string): Condition[] => [
   { field: 'accountId', op: 'eq', value: accountId },
   { field: 'stopped', op: 'gte', value: '' },
 ]
+
+/** How many tokens each of these conditions is true of, together. No token may be counted by two of them. */
+export async function countEach(
+  readModel: Pick<DocumentReader, 'count'>,
+  those: readonly (readonly Condition[])[],
+  signal?: AbortSignal,
+): Promise<number> {
+  const counts = those.map((where) => readModel.count('tokens', where, Number.MAX_SAFE_INTEGER, signal))
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
+}

@@ -46,9 +46,9 @@ export function createAccountLimit(readModel: Model, clock: Clock, max: number):
     const where: Condition[] = [{ field: 'id', op: 'in', value: tokenIds }]
     const found = await readModel.find('tokens', { where, order: 'any', limit: tokenIds.length })
     const at = iso(clock())
-    const remaining = found.filter(({ revoked }) => revoked !== true)
-    const isLive = ({ expiresAt = null }: Document): boolean =>
-      expiresAt === null || (expiresAt as string) > at
+    const remaining = found.filter(({ phase }) => phase !== 'revoked')
+    const isLive = ({ phase, expiresAt = null }: Document): boolean =>
+      phase === 'active' && (expiresAt === null || (expiresAt as string) > at)
     return { live: remaining.filter(isLive).length, revoked: found.length - remaining.length }
   }
 

@@ -6,6 +6,7 @@ import { isUuid } from '../../domain/uuid.ts'
 import { type Clock, iso } from '../ports/clock.ts'
 import { ConflictError, StoreUnavailableError, UnknownOutcomeError } from '../ports/errors.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
+import { compareBy } from '../readModel/order.ts'
 import { findById } from '../readModel/pages.ts'
 import * as tokensThat from '../readModel/statuses.ts'
 import type { CommandContext } from './execute.ts'
@@ -54,6 +55,7 @@ export type RevokeMany = (
 
 /** How many tokens one call revokes. */
 const MOST_REVOKED = 1_000
+const OLDEST_FIRST = { field: 'createdAt' }
 /** How many are revoked at the same time. */
 const AT_ONCE = 8
 
@@ -77,16 +79,17 @@ export function createRevokeMany({ readModel, identify, manage, clock }: Depende
       const byId = new Map(found.map((token) => [token.id, token]))
       return which.ids.map((id) => named(byId.get(id)))
     }
-    const where = tokensThat.notRevoked(which.accountId)
-    const order = { field: 'createdAt' }
-    const found = await readModel.find('tokens', { where, order, limit: MOST_REVOKED })
-    return (found as unknown[] as TokenDocument[]).map(named)
+    const query = { order: OLDEST_FIRST, limit: MOST_REVOKED }
+    const found = await Promise.all(
+      tokensThat.notRevoked(which.accountId).map((where) => readModel.find('tokens', { where, ...query })),
+    )
+    const oldest = found.flat().sort(compareBy(OLDEST_FIRST)).slice(0, MOST_REVOKED)
+    return (oldest as unknown[] as TokenDocument[]).map(named)
   }
 
   async function remainingOf(which: Revoked, taken: number): Promise<number> {
     if (!('accountId' in which) || taken < MOST_REVOKED) return 0
-    const where = tokensThat.notRevoked(which.accountId)
-    return (await readModel.count('tokens', where, Number.MAX_SAFE_INTEGER)) - taken
+    return (await tokensThat.countEach(readModel, tokensThat.notRevoked(which.accountId))) - taken
   }
 
   return async (context, which, { reason, isDryRun }) => {

@@ -23,8 +23,8 @@ export async function countTokens(
   signal?: AbortSignal,
 ): Promise<TokenCounts> {
   const count = (...where: readonly Condition[]): Promise<number> => {
-    const all = [...tokensThat.notRevoked(accountId), ...where]
-    return readModel.count('tokens', all, Number.MAX_SAFE_INTEGER, signal)
+    const those = tokensThat.notRevoked(accountId).map((of) => [...of, ...where])
+    return tokensThat.countEach(readModel, those, signal)
   }
   const [used, never] = tokensThat.unusedEither(UNUSED_DAYS, now)
   const [live, expiring, neverExpires, usedLongAgo, neverUsed] = await Promise.all([

@@ -1,4 +1,5 @@
-import { foldCase, type TokenDocument } from '../../../projections/tokens.ts'
+import { foldCase } from '../../../projections/foldCase.ts'
+import { NOT_REVOKED, PHASES, type Phase, type TokenDocument } from '../../../projections/tokens.ts'
 import { UNKNOWN_HINT } from '../../domain/credential.ts'
 import { DAY_MS } from '../../domain/time.ts'
 import { statusAt } from '../../domain/token.ts'
@@ -48,9 +49,9 @@ interface Picked {
 }
 
 /**
- * Tokens of an account, or of all (null), in an order. One index has the order of revoked tokens, and one that of the
- * others. No index can have an order and know as well what has expired or was not used, since that depends on the time
- * of the question; other indexes know that.
+ * Tokens of an account, or of all (null), in an order. An index has the order of those in one phase. No index can have an
+ * order and know as well what expires soon or was not used, since that depends on the time of the question; other
+ * indexes know that.
  * @param now RFC 3339 UTC
  */
 export async function listTokens(
@@ -73,9 +74,8 @@ export async function listTokens(
     return left >= 0
   }
 
-  /** The revoked ones, or the others. */
-  async function inState(isRevoked: boolean): Promise<Document[]> {
-    const of = tokensThat.inState(accountId, isRevoked)
+  async function inPhase(phase: Phase): Promise<Document[]> {
+    const of = tokensThat.inPhase(accountId, phase)
     const isInOrder = picks.length === 0 || (picks.length === 1 && picks[0]?.field === order.field)
     if (isInOrder || !(await areFew(of))) return read([...of, ...those, ...others])
     const found: Document[] = []
@@ -94,9 +94,12 @@ export async function listTokens(
     )
   }
   const { status } = filter
-  const states = status === 'all' ? [false, true] : [status === 'revoked']
-  const [page = [], ...more] = await Promise.all(states.map(inState))
-  return more.length === 0 ? page : inOrder([...page, ...more.flat()])
+  if (status === 'revoked') return inPhase('revoked')
+  // One phase after the other, as tokens come to them, so that none is missed; one that comes there now is found twice.
+  const found = new Map<string, Document>()
+  for (const phase of status === 'all' ? PHASES : NOT_REVOKED)
+    for (const token of await inPhase(phase)) found.set(token.id, token)
+  return inOrder([...found.values()])
 }
 
 /**

@@ -179,7 +179,7 @@ describe('SQLite, damaged', () => {
         hash: `hash-${id}`,
         accountId: `account-${i % 3}`,
         createdAt: `2026-01-0${i % 9}`,
-        revoked: false,
+        phase: 'active',
         scopes: ['a', 'b'],
       },
     })
@@ -193,7 +193,7 @@ describe('SQLite, damaged', () => {
 
     const OF_ACCOUNT: Condition[] = [
       { field: 'accountId', op: 'eq', value: 'account-1' },
-      { field: 'revoked', op: 'eq', value: false },
+      { field: 'phase', op: 'eq', value: 'active' },
     ]
     const find = (model: ReadModel, where: Condition[], order: NonNullable<Query['order']>) =>
       model.find('tokens', { where, order, limit: 100 })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { foldCase } from '../../../projections/tokens.ts'
+import { foldCase } from '../../../projections/foldCase.ts'
 
 describe('a search that ignores case', () => {
   const same: [what: string, one: string, other: string][] = [

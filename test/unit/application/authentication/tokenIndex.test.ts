@@ -32,7 +32,7 @@ const documentOf = (token: string, pepper = NEW, fields: Partial<TokenDocument> 
   expiresAt: null,
   noticeAt: null,
   revokedAt: null,
-  revoked: false,
+  phase: 'active',
   revision: 0,
   chain: 'c',
   ...fields,
@@ -536,7 +536,7 @@ describe('the token index', () => {
       expect(await index.find('other')).to.equal(null)
       documents.push(document as TokenDocument)
       expect((await look('one')).tokenId).to.equal('id of one')
-      documents.splice(0, 1, documentOf('one', NEW, { revoked: true, revokedAt: AT, revision: 1 }))
+      documents.splice(0, 1, documentOf('one', NEW, { phase: 'revoked', revokedAt: AT, revision: 1 }))
       seen.anything()
       expect((await look('one')).revoked).to.equal(true)
       documents.splice(0)

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { TokenDocument } from '../../../../projections/tokens.ts'
+import type { Condition } from '../../../../src/application/ports/documents.ts'
 import { StoreUnavailableError } from '../../../../src/application/ports/errors.ts'
 import type { Identify } from '../../../../src/application/tokens/identify.ts'
 import { createRevokeMany, type RevokeMany } from '../../../../src/application/tokens/revocations.ts'
@@ -85,12 +86,14 @@ describe('Revoking many', () => {
       revision: 0,
     }))
     const left = () => tokens.filter(({ revokedAt }) => revokedAt === null)
+    const isOfActive = (where: readonly Condition[]): boolean =>
+      where.some((one) => 'field' in one && one.field === 'phase' && one.value === 'active')
     let [underWay, most] = [0, 0]
     const revokeThem = createRevokeMany({
       readModel: {
         get: async () => null,
-        find: async (_, { limit }) => left().slice(0, limit),
-        count: async () => left().length,
+        find: async (_, { where, limit }) => (isOfActive(where) ? left().slice(0, limit) : []),
+        count: async (_, where) => (isOfActive(where) ? left().length : 0),
       },
       identify: unasked,
       manage: {

@@ -1,17 +1,23 @@
 import { expect } from 'chai'
-import type { Document, Query } from '../../../../src/application/ports/documents.ts'
+import type { Condition, Document, Query } from '../../../../src/application/ports/documents.ts'
 import type { DocumentReader } from '../../../../src/application/ports/readModel.ts'
 import { listTokens } from '../../../../src/application/tokens/tokenList.ts'
 
 const NOW = '2026-11-23T00:00:00.000Z'
 
-/** Finds any number of tokens, the later ones with the earlier names, and remembers in which order it was asked. */
+const phaseIn = (where: readonly Condition[]): unknown =>
+  where.flatMap((one) => ('field' in one && one.field === 'phase' ? [one.value] : []))[0]
+
+/**
+ * Finds any number of active tokens, the later ones with the earlier names, and remembers in which order it was asked.
+ */
 function model(matching: number) {
   const orders: unknown[] = []
   const reader: DocumentReader = {
     get: async () => null,
-    count: async (_collection, _where, limit) => Math.min(matching, limit),
-    async find(_collection, { order, limit }: Query) {
+    count: async (_collection, where, limit) => (phaseIn(where) === 'active' ? Math.min(matching, limit) : 0),
+    async find(_collection, { where, order, limit }: Query) {
+      if (phaseIn(where) !== 'active') return []
       orders.push(order)
       return Array.from({ length: Math.min(matching, limit) }, (_none, n): Document => {
         const id = String(n).padStart(5, '0')
@@ -44,5 +50,41 @@ describe('A list of tokens of which an index picks out some', () => {
     const order = { field: 'expiresAt', descending: true }
     await listTokens(reader, null, { ...asked, order }, NOW)
     expect(orders).to.deep.equal([order])
+  })
+})
+
+describe('A list of tokens of several phases', () => {
+  it('has those that have expired in any order, and passes by none that has not', async () => {
+    const asked: unknown[] = []
+    const reader: DocumentReader = {
+      get: async () => null,
+      count: async (_collection, where, limit) => (phaseIn(where) === 'expired' ? Math.min(5_000, limit) : 1),
+      async find(_collection, { where, order }: Query) {
+        asked.push([phaseIn(where), order])
+        return []
+      },
+    }
+    const order = { field: 'createdAt', descending: true }
+    await listTokens(reader, null, { status: 'expired', order, after: null, limit: 3 }, NOW)
+    const onlyByTheClock = ['active', { field: 'expiresAt' }]
+    expect(asked).to.deep.equal([onlyByTheClock, ['expired', order]])
+  })
+
+  it('has a token once that comes from one to the next while it is read, as it is then', async () => {
+    const token = { id: 'a', createdAt: NOW }
+    const asked: unknown[] = []
+    const reader: DocumentReader = {
+      get: async () => null,
+      count: async () => 0,
+      async find(_collection, { where }: Query) {
+        const phase = phaseIn(where)
+        asked.push(phase)
+        return phase === 'active' ? [{ ...token, revision: 0 }] : [{ ...token, revision: asked.length - 1 }]
+      },
+    }
+    const order = { field: 'createdAt', descending: false }
+    const list = { status: 'all', order, after: null, limit: 10 } as const
+    expect(await listTokens(reader, null, list, NOW)).to.deep.equal([{ ...token, revision: 2 }])
+    expect(asked, 'as tokens go').to.deep.equal(['active', 'expired', 'revoked'])
   })
 })
