@@ -7,6 +7,7 @@ import { benchFlood } from './flood.ts'
 import { benchProjection } from './projection.ts'
 import { benchQueries } from './queries.ts'
 import { benchRebuild } from './rebuild.ts'
+import { benchSizes } from './sizes.ts'
 import { benchSpread } from './spread.ts'
 import { benchVerify } from './verify.ts'
 
@@ -74,6 +75,35 @@ const benchmarks: Record<string, Benchmark> = {
           '× bare Koa': fixed(ofBare),
           '× look up and write': fixed(ofUsual),
         })),
+      )
+    },
+  ),
+  sizes: benchmark(
+    'what the service takes with 100 to 1,000,000 tokens, at 10 to 10,000 uses a second',
+    () => benchSizes(),
+    (sizes) => {
+      console.log('\nStores, start and memory')
+      console.table(
+        sizes.map(({ tokens, eventsMiB, readModelMiB, start, residentMiB }) => ({
+          tokens,
+          'events MiB': fixed(eventsMiB, 1),
+          'read model MiB': fixed(readModelMiB, 1),
+          'start s': fixed(start),
+          'resident MiB': fixed(residentMiB, 0),
+        })),
+      )
+      console.log('Uses of ten tokens (hot), and each of another token (spread)')
+      console.table(
+        sizes.flatMap(({ tokens, uses }) =>
+          uses.map(({ pattern, wanted, perSecond, cores, residentMiB }) => ({
+            tokens,
+            uses: pattern,
+            'wanted/s': wanted,
+            'answered/s': fixed(perSecond, 0),
+            cores: fixed(cores),
+            'resident MiB': fixed(residentMiB, 0),
+          })),
+        ),
       )
     },
   ),

@@ -51,10 +51,10 @@ async function withLookUp(url: string): Promise<Middleware> {
   }
 }
 
-/** The same with SQLite, and no wait for the disk. */
-async function withRow(path: string): Promise<Middleware> {
+/** The same with SQLite. With `NORMAL` no write waits for the disk, and with `FULL` each does. */
+async function withRow(path: string, synchronous: string): Promise<Middleware> {
   const database = await connect(path, false)
-  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+  database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}`)
   const find = database.prepare('SELECT id, account_id FROM tokens WHERE hash = ?')
   const use = database.prepare('UPDATE tokens SET last_accessed = ? WHERE id = ?')
   return async (ctx, next) => {
@@ -73,9 +73,9 @@ const created: Middleware = (ctx) => {
 const router = new Router()
 router.get('/bare', answer)
 router.get('/jwt', withJwt, answer)
-const { MONGODB_URL, USUAL_DATABASE, EVENT_STORE_URL } = process.env
+const { MONGODB_URL, USUAL_DATABASE, USUAL_SYNCHRONOUS = 'NORMAL', EVENT_STORE_URL } = process.env
 if (MONGODB_URL) router.get('/usual', await withLookUp(MONGODB_URL), answer)
-if (USUAL_DATABASE) router.get('/usual', await withRow(USUAL_DATABASE), answer)
+if (USUAL_DATABASE) router.get('/usual', await withRow(USUAL_DATABASE, USUAL_SYNCHRONOUS), answer)
 if (EVENT_STORE_URL) {
   const ledger = await createTokenLedger()
   router.get('/library', ledger.authenticate(), answer)

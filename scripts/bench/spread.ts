@@ -62,10 +62,15 @@ async function compare(
     await rest(contender)
     return (cpuMicros(contender.server.pid) - before) / REQUESTS
   }
-  const usual = server ? await usualOnMongo(server, tokens) : await usualOnSqlite(folder, tokens)
+  const usual = server
+    ? await usualOnMongo(server, tokens)
+    : await usualOnSqlite(join(folder, 'usual.db'), tokens)
   const contenders = [
     await start('bare Koa + @koa/router', './peers.js', '/bare', { JWT_SECRET }),
     await start(server ? 'findOne and updateOne' : 'SELECT and UPDATE', './peers.js', '/usual', usual),
+    ...(server
+      ? []
+      : [await start('the same, each on the disk', './peers.js', '/usual', await onDisk(folder, tokens))]),
     await start('/auth/verify', '../../src/main.js', '/auth/verify', {
       JWT_SECRET,
       TOKEN_PEPPERS,
@@ -135,8 +140,12 @@ function shuffled<T>(values: readonly T[]): T[] {
 
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex')
 
-async function usualOnSqlite(folder: string, tokens: readonly string[]): Promise<Record<string, string>> {
-  const path = join(folder, 'usual.db')
+const onDisk = async (folder: string, tokens: readonly string[]) => ({
+  ...(await usualOnSqlite(join(folder, 'usual.full.db'), tokens)),
+  USUAL_SYNCHRONOUS: 'FULL',
+})
+
+async function usualOnSqlite(path: string, tokens: readonly string[]): Promise<Record<string, string>> {
   const database = await connect(path, false)
   database.exec(
     `PRAGMA journal_mode = WAL;
