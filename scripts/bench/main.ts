@@ -79,7 +79,7 @@ const benchmarks: Record<string, Benchmark> = {
     },
   ),
   sizes: benchmark(
-    'what the service takes with 100 to 1,000,000 tokens, at 10 to 10,000 uses a second',
+    'what the service takes with 100 to 100,000 tokens, at 10 to 10,000 uses a second',
     () => benchSizes(),
     (sizes) => {
       console.log('\nStores, start and memory')

@@ -29,7 +29,7 @@ export interface Uses {
   residentMiB: number
 }
 
-const TOKENS = [100, 10_000, 1_000_000]
+const TOKENS = [100, 10_000, 100_000]
 const RATES = [10, 1_000, 10_000]
 const SECONDS = 8
 const HOT = 10
