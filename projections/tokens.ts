@@ -2,9 +2,9 @@ import type { FromSchema } from 'json-schema-to-ts'
 import { storedChain } from '../src/domain/chain.ts'
 import { isLifecycle, type LifecycleEvent, type StoredEvent } from '../src/domain/events.ts'
 import { tokenIdOf } from '../src/domain/streams.ts'
-import { firstNotice, noticeAfter } from '../src/domain/expiry.ts'
+import { noticeAfter } from '../src/domain/expiry.ts'
 import { secondsAfter } from '../src/domain/time.ts'
-import { started } from '../src/domain/token.ts'
+import { noticeOf, started } from '../src/domain/token.ts'
 import { entriesOf } from '../src/domain/usageEntries.ts'
 import { foldCase } from './foldCase.ts'
 import { actor, nullable, number, string } from './members.ts'
@@ -117,7 +117,7 @@ export const PHASES: readonly Phase[] = [...NOT_REVOKED, 'revoked']
 const termOf = ({ expiresAt }: { expiresAt?: string | null }, at: string): { [field: string]: Value } => {
   if (expiresAt === undefined) return {}
   const phase: Phase = expiresAt !== null && expiresAt <= at ? 'expired' : 'active'
-  return { noticeAt: firstNotice(expiresAt, at), phase }
+  return { ...noticeOf({ expiresAt }, at), phase }
 }
 
 export const tokens: Projection = {

@@ -73,7 +73,7 @@ const created: Middleware = (ctx) => {
 const router = new Router()
 router.get('/bare', answer)
 router.get('/jwt', withJwt, answer)
-const { MONGODB_URL, USUAL_DATABASE, USUAL_SYNCHRONOUS = 'NORMAL', EVENT_STORE_URL } = process.env
+const { MONGODB_URL, USUAL_DATABASE, USUAL_SYNCHRONOUS = '', EVENT_STORE_URL } = process.env
 if (MONGODB_URL) router.get('/usual', await withLookUp(MONGODB_URL), answer)
 if (USUAL_DATABASE) router.get('/usual', await withRow(USUAL_DATABASE, USUAL_SYNCHRONOUS), answer)
 if (EVENT_STORE_URL) {

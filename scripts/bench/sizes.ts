@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sizeOf as sizeOfFile } from '../../src/adapters/sqlite/database/inspect.ts'
 import { run } from './load.ts'
 import { ownFolder } from './ownFolder.ts'
 import { cpuMicros, freePort, here, type Server, startServer } from './processes.ts'
@@ -60,7 +61,8 @@ async function sizeOf(count: number): Promise<Size> {
   for (const pattern of ['hot', 'spread'] as const)
     for (const wanted of RATES) uses.push(await useAt(server, tokens, pattern, wanted))
   await server.stop()
-  const mibOf = (name: string) => sum(folder, name) / MIB
+  // After a stop there is no write-ahead log.
+  const mibOf = (name: string) => sizeOfFile(join(folder, name)).bytes / MIB
   return {
     tokens: count,
     eventsMiB: mibOf('events.db'),
@@ -99,9 +101,3 @@ async function useAt(
 
 const residentOf = ({ pid }: Server): number =>
   Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
-
-/** The bytes of a database file and of what lies beside it. */
-const sum = (folder: string, name: string): number =>
-  readdirSync(folder)
-    .filter((file) => file.startsWith(name))
-    .reduce((bytes, file) => bytes + statSync(join(folder, file)).size, 0)

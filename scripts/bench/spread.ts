@@ -62,15 +62,15 @@ async function compare(
     await rest(contender)
     return (cpuMicros(contender.server.pid) - before) / REQUESTS
   }
-  const usual = server
-    ? await usualOnMongo(server, tokens)
-    : await usualOnSqlite(join(folder, 'usual.db'), tokens)
+  const usual = (name: string, env: Record<string, string>) => start(name, './peers.js', '/usual', env)
   const contenders = [
     await start('bare Koa + @koa/router', './peers.js', '/bare', { JWT_SECRET }),
-    await start(server ? 'findOne and updateOne' : 'SELECT and UPDATE', './peers.js', '/usual', usual),
     ...(server
-      ? []
-      : [await start('the same, each on the disk', './peers.js', '/usual', await onDisk(folder, tokens))]),
+      ? [await usual('findOne and updateOne', await usualOnMongo(server, tokens))]
+      : [
+          await usual('SELECT and UPDATE', await usualOnSqlite(folder, tokens, 'NORMAL')),
+          await usual('the same, each on the disk', await usualOnSqlite(folder, tokens, 'FULL')),
+        ]),
     await start('/auth/verify', '../../src/main.js', '/auth/verify', {
       JWT_SECRET,
       TOKEN_PEPPERS,
@@ -140,12 +140,12 @@ function shuffled<T>(values: readonly T[]): T[] {
 
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex')
 
-const onDisk = async (folder: string, tokens: readonly string[]) => ({
-  ...(await usualOnSqlite(join(folder, 'usual.full.db'), tokens)),
-  USUAL_SYNCHRONOUS: 'FULL',
-})
-
-async function usualOnSqlite(path: string, tokens: readonly string[]): Promise<Record<string, string>> {
+async function usualOnSqlite(
+  folder: string,
+  tokens: readonly string[],
+  synchronous: 'NORMAL' | 'FULL',
+): Promise<Record<string, string>> {
+  const path = join(folder, `usual.${synchronous}.db`)
   const database = await connect(path, false)
   database.exec(
     `PRAGMA journal_mode = WAL;
@@ -156,7 +156,7 @@ async function usualOnSqlite(path: string, tokens: readonly string[]): Promise<R
   for (const [i, token] of tokens.entries()) insert.run(hashOf(token), `acct_${i % 1000}`)
   database.exec('COMMIT')
   database.close()
-  return { USUAL_DATABASE: path }
+  return { USUAL_DATABASE: path, USUAL_SYNCHRONOUS: synchronous }
 }
 
 async function usualOnMongo(server: Mongo, tokens: readonly string[]): Promise<Record<string, string>> {

@@ -114,8 +114,10 @@ export function evolve(state: TokenState, event: LifecycleEvent): TokenState {
 }
 
 /** A new expiry is told anew. */
-const noticeOf = ({ expiresAt }: { expiresAt?: string | null }, at: string): { noticeAt?: string | null } =>
-  expiresAt === undefined ? {} : { noticeAt: firstNotice(expiresAt, at) }
+export const noticeOf = (
+  { expiresAt }: { expiresAt?: string | null },
+  at: string,
+): { noticeAt?: string | null } => (expiresAt === undefined ? {} : { noticeAt: firstNotice(expiresAt, at) })
 
 /** The secrets of a token from the start of a rotation on. Without any grace there is only one again, at once. */
 export function started({

@@ -73,12 +73,11 @@ export async function keyIdsInUse(
 ): Promise<Map<string, number>> {
   const inUse = new Map<string, number>()
   const add = (id: string, tokens: number) => inUse.set(id, (inUse.get(id) ?? 0) + tokens)
-  for await (const id of idsIn(readModel, 'hashKeyId', signal)) {
-    const ofKey: Condition = { field: 'hashKeyId', op: 'eq', value: id }
-    for (const of of NOT_REVOKED)
-      add(id, await readModel.count('tokens', [...of, ofKey], COUNT_NO_FURTHER, signal))
-  }
   for (const of of NOT_REVOKED) {
+    for await (const id of idsIn(readModel, of, 'hashKeyId', signal)) {
+      const ofKey: Condition = { field: 'hashKeyId', op: 'eq', value: id }
+      add(id, await readModel.count('tokens', [...of, ofKey], COUNT_NO_FURTHER, signal))
+    }
     const where: Condition[] = [...of, { field: 'newerHashKeyId', op: 'gt', value: '' }]
     const rotated = { where, order: { field: 'newerHashKeyId' }, signal }
     for await (const token of eachDocument<TokenDocument>(readModel, 'tokens', rotated)) {
@@ -93,29 +92,25 @@ export async function keyIdsInUse(
 
 async function keyIds(readModel: Reads, signal?: AbortSignal): Promise<Set<string>> {
   const ids = new Set<string>()
-  for (const field of ['hashKeyId', 'newerHashKeyId'] as const) {
-    for await (const id of idsIn(readModel, field, signal)) ids.add(id)
-  }
+  for (const of of NOT_REVOKED)
+    for (const field of ['hashKeyId', 'newerHashKeyId'] as const)
+      for await (const id of idsIn(readModel, of, field, signal)) ids.add(id)
   return ids
 }
 
 /** Goes from one key id to the next, so that neither memory nor time depends on the number of tokens. */
 async function* idsIn(
   readModel: Reads,
+  of: readonly Condition[],
   field: 'hashKeyId' | 'newerHashKeyId',
   signal?: AbortSignal,
 ): AsyncGenerator<string> {
   for (let last = ''; ; ) {
     signal?.throwIfAborted()
-    const found: string[] = []
-    for (const of of NOT_REVOKED) {
-      const where: Condition[] = [...of, { field, op: 'gt', value: last }]
-      const [next] = await readModel.find('tokens', { where, order: { field }, limit: 1 }, signal)
-      if (next) found.push(String(next[field]))
-    }
-    const [least] = found.sort()
-    if (least === undefined) return
-    last = least
-    yield least
+    const where: Condition[] = [...of, { field, op: 'gt', value: last }]
+    const [next] = await readModel.find('tokens', { where, order: { field }, limit: 1 }, signal)
+    if (!next) return
+    last = String(next[field])
+    yield last
   }
 }

@@ -1,7 +1,7 @@
 import { DAY_MS } from '../../domain/time.ts'
 import { NOT_REVOKED, PHASES, type Phase } from '../../../projections/tokens.ts'
 import { iso } from '../ports/clock.ts'
-import type { Condition } from '../ports/documents.ts'
+import type { Condition, Document } from '../ports/documents.ts'
 import type { DocumentReader } from '../ports/readModel.ts'
 
 /**
@@ -21,6 +21,19 @@ export const inAnyPhase = (accountId: Account): Condition[][] =>
 
 export const notRevoked = (accountId: Account): Condition[][] =>
   NOT_REVOKED.map((phase) => inPhase(accountId, phase))
+
+/**
+ * What is found in several phases. They are read one after the other, as tokens come to them, so that none is missed; one
+ * that comes to the next meanwhile is found twice, and given once, as it is then.
+ */
+export async function findInPhases(
+  phases: readonly Phase[],
+  find: (phase: Phase) => Promise<readonly Document[]>,
+): Promise<Document[]> {
+  const found = new Map<string, Document>()
+  for (const phase of phases) for (const token of await find(phase)) found.set(token.id, token)
+  return [...found.values()]
+}
 
 export const neverExpires: Condition = { field: 'expiresAt', op: 'eq', value: null }
 export const notExpired = (now: string): Condition => ({

@@ -1,4 +1,4 @@
-import type { TokenDocument } from '../../../projections/tokens.ts'
+import { NOT_REVOKED, type TokenDocument } from '../../../projections/tokens.ts'
 import { Refusal } from '../../domain/errors.ts'
 import { neededReasonProblem } from '../../domain/rules.ts'
 import { statusAt, type TokenStatus } from '../../domain/token.ts'
@@ -79,11 +79,11 @@ export function createRevokeMany({ readModel, identify, manage, clock }: Depende
       const byId = new Map(found.map((token) => [token.id, token]))
       return which.ids.map((id) => named(byId.get(id)))
     }
-    const query = { order: OLDEST_FIRST, limit: MOST_REVOKED }
-    const found = await Promise.all(
-      tokensThat.notRevoked(which.accountId).map((where) => readModel.find('tokens', { where, ...query })),
-    )
-    const oldest = found.flat().sort(compareBy(OLDEST_FIRST)).slice(0, MOST_REVOKED)
+    const found = await tokensThat.findInPhases(NOT_REVOKED, (phase) => {
+      const where = tokensThat.inPhase(which.accountId, phase)
+      return readModel.find('tokens', { where, order: OLDEST_FIRST, limit: MOST_REVOKED })
+    })
+    const oldest = found.sort(compareBy(OLDEST_FIRST)).slice(0, MOST_REVOKED)
     return (oldest as unknown[] as TokenDocument[]).map(named)
   }
 

@@ -28,8 +28,8 @@ async function longestTurnOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 /**
- * For how long a text holds whoever reads it, in milliseconds: a busy machine makes no difference. It is the time of this
- * thread if the system shows it, since other threads work on SQLite's files and collect garbage.
+ * The time of the processor that was used so far, in milliseconds. A busy machine makes no difference to it. It is the
+ * time of this thread if the system shows it, since other threads work on SQLite's files and collect garbage.
  */
 export function processorTime(): number {
   if (process.platform === 'linux') {

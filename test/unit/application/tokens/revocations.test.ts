@@ -119,6 +119,40 @@ describe('Revoking many', () => {
     expect(most).to.equal(8)
   })
 
+  it('misses no token of an account that expires while they are looked for, and names it once', async () => {
+    const now = new Date().toISOString()
+    const token = {
+      id: 'one',
+      accountId: 'acct_1',
+      revokedAt: null,
+      createdAt: now,
+      expiresAt: now,
+      revision: 0,
+    }
+    let phase = 'active'
+    const revokeThem = createRevokeMany({
+      readModel: {
+        get: async () => null,
+        async find(_, { where }) {
+          const isAsked = (wanted: string) =>
+            where.some((one) => 'field' in one && one.field === 'phase' && one.value === wanted)
+          // It expires while the active ones are read.
+          if (isAsked('active')) {
+            await Promise.resolve()
+            phase = 'expired'
+          }
+          return isAsked(phase) ? [token] : []
+        },
+        count: async () => 0,
+      },
+      identify: unasked,
+      manage: { revoke: async () => true },
+      clock: Date.now,
+    })
+    const { data } = await revokeThem(context(), { accountId: 'acct_1' }, HOW)
+    expect(data.map(({ token: found, why }) => [found?.id, why])).to.deep.equal([['one', null]])
+  })
+
   it('leaves alone a token of which only uses are known', async () => {
     const readModel = {
       ...pieces.model.readModel,
